@@ -1,0 +1,37 @@
+"""n responses for every prompt of a parquet file, by vLLM. See `vllm_rollout` and the README."""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def vllm_rollout(
+    model_path: str | None = None,
+    input_parquet: str | None = None,
+    output_parquet: str | None = None,
+    prompt_key: str | None = None,
+    n_samples: int | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Any:
+    """Run one rollout from Python: the same path as `python -m rollout`.
+
+    `settings` are the command line's: `temperature=0.7` (any key that is unique), a dotted key
+    (`**{"engine.max_num_seqs": 64}`), or a preset (`engine="single_a100"`, `model="qwen3_4b"`).
+    What is left out has the command line's default. Returns a `run.Summary` with `output_path`,
+    `run_dir` and `figures`. Raises errors.UserError for settings or input that can't serve,
+    errors.RolloutError for a run that ended early; finished rows are then on disk.
+    """
+    from rollout.cli import compose
+    from rollout.console import Console
+    from rollout.run import run
+
+    given = {
+        "model.model_path": model_path,
+        "data.input": input_parquet,
+        "output.path": output_parquet,
+        "data.prompt_key": prompt_key,
+        "sampling.n_samples": n_samples,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    return run(compose(given | settings), Console(quiet=quiet))

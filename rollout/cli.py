@@ -1,0 +1,139 @@
+"""python -m rollout: the command line, one-line errors, exit codes.
+
+Exit codes: 0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
+Hydra is imported only once the words typed are known to make sense.
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import rollout
+from rollout.compose import (
+    ROOT_CONFIG,
+    Given,
+    compose,
+    conf_dir,
+    explain,
+    gather,
+    register_schema,
+    register_search_path,
+    to_settings,
+)
+from rollout.errors import Interrupted, RolloutError, UserError
+
+__all__ = ["compose", "main"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(argv)
+    except RolloutError as error:
+        print(f"rollout: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("rollout: interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def _run(argv: list[str]) -> int:
+    if any(word in ("-h", "--help", "help") for word in argv):
+        from rollout.help import help_text
+
+        print(help_text(full="all" in argv))
+        return 0
+    if "--version" in argv:
+        print(f"rollout {rollout.__version__}")
+        return 0
+    given = gather(argv, dict(os.environ), Path.cwd())
+    for note in given.notes:
+        print(note, file=sys.stderr)
+    return _run_hydra(given, argv)
+
+
+def _run_hydra(given: Given, argv: list[str]) -> int:
+    """Let Hydra compose, and run the task for every job."""
+    import hydra
+
+    register_schema()
+    register_search_path(given.config_dir)
+    codes: list[int] = []
+
+    @hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
+    def hydra_main(composed: Any) -> float | None:
+        summary = _task(composed, argv)
+        codes.append(summary.exit_code)
+        return summary.figures.get("output_tokens_per_s")
+
+    saved = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [sys.argv[0], *given.flags, *given.overrides]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own traceback
+    try:
+        hydra_main()
+    except (RolloutError, KeyboardInterrupt, BrokenPipeError):
+        raise
+    except OSError as error:  # Hydra makes the run directory
+        raise UserError(f"can't make the run directory: {error}; type another run_dir=") from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):
+            raise UserError(explain(error)) from error
+        raise
+    finally:
+        sys.argv = saved[0]
+        if saved[1] is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = saved[1]
+    return max(codes, default=0)
+
+
+def _task(composed: Any, argv: list[str]) -> Any:
+    """One job: typed settings, then the main path. Leaves no empty directory behind an error."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from rollout.console import Console
+    from rollout.run import run
+
+    hydra_config = HydraConfig.get()
+    run_dir = Path(hydra_config.runtime.output_dir)
+    try:
+        settings = to_settings(composed, dict(hydra_config.runtime.choices))
+        settings.run_dir = str(run_dir)
+        if str(hydra_config.mode).endswith("MULTIRUN") and settings.tracking.group is None:
+            settings.tracking.group = Path(hydra_config.sweep.dir).name
+        return run(settings, Console(), argv)
+    except Interrupted as error:
+        message = f"interrupted; finished rows are in {run_dir}"
+        raise Interrupted(error.exit_code - 128, message) from error
+    except RolloutError:
+        raise
+    except Exception as error:
+        log = run_dir / "error.log"
+        run_dir.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+        raise RolloutError(
+            f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            f" (a fault of rollout; traceback: {log})"
+        ) from error
+    finally:
+        _remove_empty(run_dir)
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory that Hydra made for nothing, and its empty parents up to here."""
+    here = Path.cwd()
+    while directory != here and directory.is_dir() and here in directory.parents:
+        if any(directory.iterdir()):
+            return
+        directory.rmdir()
+        directory = directory.parent

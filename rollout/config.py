@@ -1,0 +1,375 @@
+"""The settings: every key, its type, default, meaning and range, declared here and nowhere else.
+
+Sections are WHAT is sampled (model, sampling, data), HOW it is run (engine, scale) or what is
+said ABOUT it (output, tracking). WHAT settings make the fingerprint of a run. A setting whose
+kind differs from its section's says so. This module imports nothing heavy: `--help` and the
+README's tables are made from it.
+"""
+
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from rollout.errors import UserError
+
+WHAT, HOW, ABOUT = "what", "how", "about"
+
+
+def setting(default: Any, help: str, **checks: Any) -> Any:
+    """Declare a setting: its default, one sentence of meaning with unit, and its range.
+
+    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW or ABOUT).
+    """
+    metadata = {"help": help, **checks}
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class Device(Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Backend(Enum):
+    vllm = "vllm"
+    scripted = "scripted"
+
+
+class Template(Enum):
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class PromptFormat(Enum):
+    auto = "auto"
+    json = "json"
+
+
+class OnError(Enum):
+    record = "record"
+    skip = "skip"
+    fail = "fail"
+
+
+class Scale(Enum):
+    local = "local"
+
+
+class Tracker(Enum):
+    none = "none"
+    wandb = "wandb"
+
+
+class WandbMode(Enum):
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+
+
+class Resume(Enum):
+    auto = "auto"
+    never = "never"
+    fresh = "fresh"
+
+
+@dataclass(kw_only=True, slots=True)
+class Model:
+    """What generates."""
+
+    kind: typing.ClassVar[str] = WHAT
+    model_path: str = setting("???", "local directory, hub id, or embedded:NAME")
+    revision: str | None = setting(None, "branch, tag or commit on the hub; null: the default one")
+    trust_remote_code: bool = setting(False, "run Python code that comes with the checkpoint")
+    chat_template: str | None = setting(
+        None, "Jinja file, or template text, instead of the model's"
+    )
+    chat_template_kwargs: dict[str, Any] = setting(
+        {}, "variables for the chat template, such as enable_thinking"
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class Sampling:
+    """How each response is drawn; null takes the model's generation_config value."""
+
+    kind: typing.ClassVar[str] = WHAT
+    n_samples: int = setting(8, "responses for every prompt", minimum=1, maximum=16384)
+    max_tokens: int = setting(2048, "longest response, in tokens", minimum=1)
+    temperature: float | None = setting(1.0, "0 is greedy", minimum=0)
+    top_p: float | None = setting(0.95, "nucleus mass kept", above=0, maximum=1)
+    top_k: int | None = setting(-1, "most likely tokens kept; -1 or 0 keeps all", minimum=-1)
+    repetition_penalty: float | None = setting(1.0, "above 1 discourages repetition", above=0)
+    seed: int | None = setting(
+        42, "makes every sample repeatable; null draws fresh ones", minimum=0, maximum=2**63 - 1
+    )
+    extra: dict[str, Any] = setting({}, "further vLLM SamplingParams, verbatim")
+
+
+@dataclass(kw_only=True, slots=True)
+class Scripted:
+    """The scripted engine: deterministic, no model, faults on demand."""
+
+    response_tokens: int = setting(16, "tokens of each response, at most max_tokens", minimum=1)
+    vary: bool = setting(True, "lengths vary from 1 to twice response_tokens; else all equal")
+    max_model_len: int = setting(4096, "longer prompts (1 token a word) are refused", minimum=1)
+    step_s: float = setting(0.0, "seconds each step takes", minimum=0)
+    load_s: float = setting(0.0, "seconds loading takes", minimum=0)
+    refuse: str | None = setting(None, "refuse prompts that contain this text")
+    die_after_steps: int | None = setting(None, "the engine dies after so many steps", minimum=0)
+
+
+@dataclass(kw_only=True, slots=True)
+class Engine:
+    """How it is run: vLLM's knobs under vLLM's names."""
+
+    kind: typing.ClassVar[str] = HOW
+    backend: Backend = setting(Backend.vllm, "vllm, or scripted (no model: for tests and drills)")
+    device: Device = setting(Device.auto, "auto takes the GPUs where there are any, else the CPU")
+    tensor_parallel_size: int = setting(1, "GPUs that share one copy of the model", minimum=1)
+    gpu_memory_utilization: float = setting(
+        0.9, "share of each GPU's memory to use", above=0, maximum=1
+    )
+    max_model_len: int | None = setting(
+        None, "context length, in tokens; null: the model's own", minimum=1, kind=WHAT
+    )
+    dtype: str = setting("bfloat16", "bfloat16, float16, float32 or auto", kind=WHAT)
+    quantization: str | None = setting(
+        None, "vLLM's quantization method; null: as saved", kind=WHAT
+    )
+    enforce_eager: bool = setting(False, "no CUDA graphs: less memory, slower decoding")
+    enable_prefix_caching: bool = setting(True, "compute shared prompt prefixes once")
+    max_num_seqs: int = setting(256, "samples decoded side by side", minimum=1)
+    max_num_batched_tokens: int | None = setting(
+        None, "tokens a step may process; null: vLLM's choice", minimum=1
+    )
+    kv_cache_gib: float | None = setting(
+        None, "KV cache size in GiB; null: from gpu_memory_utilization, or 4 on a CPU", above=0
+    )
+    extra: dict[str, Any] = setting({}, "further vLLM EngineArgs, verbatim")
+    scripted: Scripted = field(default_factory=Scripted, metadata={"help": "the scripted engine"})
+
+
+@dataclass(kw_only=True, slots=True)
+class Data:
+    """Where the prompts come from."""
+
+    kind: typing.ClassVar[str] = WHAT
+    input: str | None = setting(None, "parquet file, glob, or directory of parquet files")
+    prompt_key: str = setting("prompt", "column that holds a string or chat messages")
+    prompt_format: PromptFormat = setting(
+        PromptFormat.auto, "json: text that is a JSON list of messages is read as a chat"
+    )
+    apply_chat_template: Template = setting(
+        Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
+    )
+    offset: int = setting(0, "rows to leave out at the start", minimum=0)
+    limit: int | None = setting(None, "rows to answer at most", minimum=1)
+    shuffle_seed: int | None = setting(
+        None, "offset and limit pick rows at random, kept in input order", minimum=0
+    )
+    on_error: OnError = setting(
+        OnError.record, "a bad row is recorded in the output, skipped, or fails the run", kind=HOW
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class Output:
+    """What is written."""
+
+    kind: typing.ClassVar[str] = ABOUT
+    path: str | None = setting(None, "the published parquet file; null: output.parquet in run_dir")
+    columns: list[str] = setting(
+        ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
+        "columns added beside responses and error",
+    )
+    prefix: str = setting("", "put before the name of every column added")
+    overwrite: bool = setting(False, "replace a file that already stands at output.path")
+
+
+@dataclass(kw_only=True, slots=True)
+class ScaleOut:
+    """How many engines."""
+
+    kind: typing.ClassVar[str] = HOW
+    mode: Scale = setting(Scale.local, "local: one engine on this machine")
+    num_replicas: int = setting(1, "engines side by side", minimum=1, maximum=1)
+
+
+@dataclass(kw_only=True, slots=True)
+class Tracking:
+    """Who is told; local files are always written."""
+
+    kind: typing.ClassVar[str] = ABOUT
+    tracker: Tracker = setting(Tracker.wandb, "wandb, or none (wandb is then not imported)")
+    project: str = setting("rollout", "wandb project")
+    entity: str | None = setting(None, "wandb team or user; null: your default")
+    name: str | None = setting(None, "wandb run name; null: the run directory's")
+    group: str | None = setting(None, "wandb group; null: the sweep directory's, if any")
+    tags: list[str] = setting([], "wandb tags")
+    mode: WandbMode = setting(WandbMode.auto, "auto: online when logged in, else offline")
+    interval_s: float = setting(2.0, "seconds between two lines of metrics.jsonl", above=0)
+    num_table_rows: int = setting(
+        20, "prompts with their responses sent to wandb's table", minimum=0
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class Settings:
+    """Everything one run needs to know."""
+
+    kind: typing.ClassVar[str] = ABOUT
+    model: Model = field(default_factory=Model)
+    sampling: Sampling = field(default_factory=Sampling)
+    engine: Engine = field(default_factory=Engine)
+    data: Data = field(default_factory=Data)
+    output: Output = field(default_factory=Output)
+    scale: ScaleOut = field(default_factory=ScaleOut)
+    tracking: Tracking = field(default_factory=Tracking)
+    run_dir: str = setting("???", "the run's directory; default: outputs/ by date and time")
+    resume: Resume = setting(
+        Resume.auto,
+        "run_dir holds a run: auto and never refuse, fresh moves it aside and starts over",
+    )
+    dry_run: bool = setting(False, "check everything, say what would be done, start no engine")
+    presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
+
+
+SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting as users see it."""
+
+    name: str  # dotted
+    type: Any
+    default: Any
+    help: str
+    kind: str
+    checks: dict[str, Any]
+
+    @property
+    def is_bag(self) -> bool:
+        """Whether any key may be put below this one."""
+        return typing.get_origin(self.type) is dict
+
+
+def keys(schema: type = Settings, prefix: str = "", kind: str = ABOUT) -> dict[str, Key]:
+    """Every setting by its dotted name, in the order of declaration."""
+    kind = getattr(schema, "kind", kind)
+    hints = typing.get_type_hints(schema)
+    found: dict[str, Key] = {}
+    for f in fields(schema):
+        name, hint = prefix + f.name, hints[f.name]
+        if is_dataclass(hint):
+            found |= keys(hint, name + ".", kind)
+            continue
+        default = f.default if f.default is not MISSING else f.default_factory()
+        checks = {k: v for k, v in f.metadata.items() if k not in ("help", "kind")}
+        found[name] = Key(
+            name, hint, default, f.metadata["help"], f.metadata.get("kind", kind), checks
+        )
+    return found
+
+
+def type_name(hint: Any) -> str:
+    """The type as a user would write it: `int or null`, `record|skip|fail`."""
+    if isinstance(hint, types.UnionType):
+        parts = [type_name(arg) for arg in hint.__args__ if arg is not type(None)]
+        return f"{' or '.join(parts)} or null"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "|".join(member.name for member in hint)
+    origin = typing.get_origin(hint) or hint
+    return {str: "text", dict: "mapping", list: "list"}.get(origin, origin.__name__)
+
+
+def get(settings: Any, name: str) -> Any:
+    """The value of a dotted key."""
+    for part in name.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+def validate(settings: Settings) -> None:
+    """Check every range and every rule between settings.
+
+    Raises UserError naming the first key that breaks one, with its value and what would do.
+    """
+    for key in keys().values():
+        value = get(settings, key.name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            _check_range(key, value)
+    _check_extras(settings)
+    data, output = settings.data, settings.output
+    if data.shuffle_seed is not None and data.limit is None and data.offset == 0:
+        raise UserError(
+            "data.shuffle_seed picks which rows data.limit takes (the output keeps the input's "
+            "order), so alone it does nothing; add data.limit=N or leave it out"
+        )
+    if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
+        raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
+    n, window = settings.sampling.n_samples, settings.sampling.temperature
+    if window == 0 and n > 1:
+        raise UserError(
+            f"sampling.temperature=0 is greedy, so all {n} samples of a prompt would be equal; "
+            "type sampling.n_samples=1 (or sampling=greedy), or raise the temperature"
+        )
+
+
+def _check_range(key: Key, value: float) -> None:
+    low, above, high = (key.checks.get(c) for c in ("minimum", "above", "maximum"))
+    good = (
+        value == value
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and value not in (float("inf"), float("-inf"))
+    )
+    if good:
+        return
+    bounds = [f"at least {low}"] if low is not None else []
+    bounds += [f"above {above}"] if above is not None else []
+    bounds += [f"at most {high}"] if high is not None else []
+    raise UserError(
+        f"{key.name}={value} is out of range: {' and '.join(bounds) or 'a finite number'} "
+        f"({key.help})"
+    )
+
+
+def _check_extras(settings: Settings) -> None:
+    """A key that is both typed and in `extra` would have two values: refuse it."""
+    for section in ("sampling", "engine"):
+        typed = {k.rsplit(".", 1)[-1] for k in keys() if k.startswith(section + ".")}
+        # The same thing under the name vLLM gives it.
+        typed |= {"sampling": {"n", "output_kind"}, "engine": {"model", "revision"}}[section]
+        clash = sorted(typed & set(getattr(settings, section).extra))
+        if clash:
+            raise UserError(
+                f"{section}.extra.{clash[0]} is a setting of its own here; "
+                f"type {section}.{ {'n': 'n_samples'}.get(clash[0], clash[0]) }=... instead"
+            )
+
+
+def fingerprint(settings: Settings) -> dict[str, Any]:
+    """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
+    return {name: _plain(get(settings, name)) for name, key in keys().items() if key.kind == WHAT}
+
+
+def to_plain(settings: Any) -> Any:
+    """The settings as nested plain values, fit for YAML or JSON."""
+    if is_dataclass(settings):
+        return {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings)}
+    return _plain(settings)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

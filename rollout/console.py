@@ -1,0 +1,174 @@
+"""What a person sees: lines, the progress bar, and silence around a chatty engine.
+
+Progress and notes go to stderr, results to stdout. While an engine is up, libraries that write
+to the terminal on their own (C++ warnings, download bars) write to the log file instead.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Console:
+    """Lines and bars for one run, also copied to `log_file` once that is known."""
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
+        self._log: Any = None
+        self._stderr = sys.stderr
+        self._stdout = sys.stdout
+
+    @property
+    def is_terminal(self) -> bool:
+        return not self._quiet and self._stderr.isatty()
+
+    def log_to(self, path: Path) -> None:
+        self._log = path.open("a", encoding="utf-8", buffering=1)
+
+    def note(self, line: str) -> None:
+        """Say one line about what goes on."""
+        self._write(self._stderr, line)
+
+    def result(self, text: str) -> None:
+        """Print what the user came for."""
+        self._write(self._stdout, text)
+
+    def _write(self, stream: Any, text: str) -> None:
+        if self._log:
+            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        if not self._quiet:
+            print(text, file=stream, flush=True)
+
+    def close(self) -> None:
+        log, self._log = self._log, None
+        if log:
+            log.close()
+
+    @contextmanager
+    def libraries_write_to(self, log_file: Path) -> Iterator[None]:
+        """Point file descriptors 1 and 2 at `log_file`; our own lines still reach the user."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        saved = os.dup(1), os.dup(2)
+        before = sys.stdout, sys.stderr, self._stdout, self._stderr
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        # Ours follow the saved descriptors, unless something (a test, a notebook) replaced them.
+        if _is_descriptor(self._stdout, 1):
+            self._stdout = os.fdopen(os.dup(saved[0]), "w", buffering=1, errors="replace")
+        if _is_descriptor(self._stderr, 2):
+            self._stderr = os.fdopen(os.dup(saved[1]), "w", buffering=1, errors="replace")
+        try:
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            yield
+        finally:
+            for stream in before[:2]:
+                stream.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            for descriptor in (*saved, log):
+                os.close(descriptor)
+            self._stdout, self._stderr = before[2:]
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Show that something slow goes on, with seconds on a terminal."""
+        if not self.is_terminal:
+            self.note(f"{what} ...")
+            yield
+            return
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=self._rich(), transient=True) as progress:
+            progress.add_task(what, total=None)
+            yield
+
+    @contextmanager
+    def progress(self, num_rows: int, num_samples: int) -> Iterator["PlainProgress | BarProgress"]:
+        """Report a run of `num_rows`: a bar on a terminal, else a line every 10 s."""
+        if not self.is_terminal:
+            yield PlainProgress(self, num_rows, num_samples)
+            return
+        with BarProgress(self._rich(), num_rows, num_samples) as bar:
+            yield bar
+
+    def _rich(self) -> Any:
+        from rich.console import Console as RichConsole
+
+        return RichConsole(file=self._stderr, force_terminal=True)
+
+
+def _is_descriptor(stream: Any, number: int) -> bool:
+    try:
+        return stream.fileno() == number
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def duration(seconds: float) -> str:
+    """1:02:03, or 0:07."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def progress_text(
+    num_rows: int, total_rows: int, num_samples: int, total_samples: int, tokens_per_s: float
+) -> str:
+    return (
+        f"{num_rows:,}/{total_rows:,} rows  {num_samples:,}/{total_samples:,} samples  "
+        f"{tokens_per_s:,.0f} tokens/s"
+    )
+
+
+class PlainProgress:
+    def __init__(self, console: Console, num_rows: int, num_samples: int):
+        self._console, self._num_rows, self._num_samples = console, num_rows, num_samples
+        self._began = self._last = time.monotonic()
+
+    def update(self, num_rows: int, num_samples: int, tokens_per_s: float) -> None:
+        now = time.monotonic()
+        if now - self._last < PLAIN_INTERVAL_S:
+            return
+        self._last = now
+        text = progress_text(num_rows, self._num_rows, num_samples, self._num_samples, tokens_per_s)
+        left = (now - self._began) * (self._num_rows - num_rows) / num_rows if num_rows else None
+        self._console.note(text + (f"  ETA {duration(left)}" if left is not None else ""))
+
+
+class BarProgress:
+    def __init__(self, console: Any, num_rows: int, num_samples: int):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._num_rows, self._num_samples = num_rows, num_samples
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=num_rows)
+        self._last = 0.0
+
+    def __enter__(self) -> "BarProgress":
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.__exit__(*exception)
+
+    def update(self, num_rows: int, num_samples: int, tokens_per_s: float) -> None:
+        now = time.monotonic()
+        if now - self._last < 0.2 and num_rows < self._num_rows:
+            return
+        self._last = now
+        text = progress_text(num_rows, self._num_rows, num_samples, self._num_samples, tokens_per_s)
+        self._progress.update(self._task, completed=num_rows, description=text)

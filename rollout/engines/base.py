@@ -1,0 +1,82 @@
+"""The seam between the run and whatever generates: requests in, finished rows out.
+
+Two peers stand behind it: vllm.py (real) and scripted.py (no model, faults on demand). An
+engine owns its processes and memory until `shutdown`, which is called on every way out.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rollout import config
+from rollout.records import Request, Result
+
+
+@dataclass(slots=True)
+class EnginePlan:
+    """What an engine is loaded with; known and checked before anything heavy is imported."""
+
+    model: config.Model
+    model_path: str  # resolved: a local directory or a hub id
+    revision: str | None
+    sampling: config.Sampling
+    engine: config.Engine
+    device: config.Device  # resolved: cpu or cuda
+    available_gib: float  # host memory free now
+    log_file: Path  # the engine's own words, tracebacks included
+    wants_logprobs: bool = False
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the engine started, and gauges of now; all from the engine's own books."""
+
+    num_output_tokens: int = 0
+    num_cached_tokens: int = 0  # of the prompt tokens looked up, those found in the prefix cache
+    num_queried_tokens: int = 0  # prompt tokens looked up in the prefix cache
+    num_preemptions: int = 0
+    num_steps: int = 0
+    num_running: int = 0
+    num_waiting: int = 0
+    kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
+    kv_cache_usage_peak: float = 0.0
+
+
+@dataclass(slots=True)
+class EngineFacts:
+    """What the engine resolved its settings to; printed and recorded."""
+
+    name: str
+    version: str
+    max_num_seqs: int
+    max_model_len: int
+    num_gpus: int = 0
+    sampling: dict[str, Any] = field(default_factory=dict)  # effective values
+    sampling_notes: list[str] = field(default_factory=list)  # where they differ from the model's
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One loaded engine. Not thread safe: one driver owns it."""
+
+    facts: EngineFacts
+
+    def submit(self, request: Request) -> None:
+        """Queue all samples of a prompt. Raises RequestRefused where this prompt can't be had."""
+
+    def step(self) -> list[Result]:
+        """Advance by one iteration; return the rows that finished, in any order.
+
+        A row is returned once, whole, with exactly its n samples in sample order.
+        Raises EngineError when the engine died: what is unfinished is then lost.
+        """
+
+    @property
+    def num_unfinished(self) -> int:
+        """Samples (not rows) submitted and not finished."""
+
+    def stats(self) -> EngineStats:
+        """The counters as they stand; cheap."""
+
+    def shutdown(self) -> None:
+        """Free everything and end every process; safe to call twice and after a death."""

@@ -1,0 +1,121 @@
+"""Why a model did not load, in a user's words: the engine's messages matched to what to type.
+
+Only texts are known here, no engine. The full traceback is always in the log.
+"""
+
+import re
+from pathlib import Path
+
+from rollout.errors import EngineError, RolloutError, UserError
+
+# (pattern over the engine's message, what to say; {0}, {1}... are the pattern's groups)
+LOAD_FAULTS: tuple[tuple[str, str], ...] = (
+    (
+        r"trust_remote_code|execute the configuration file|contains custom code",
+        "{model} brings Python code of its own, which is not run by default; read that code, "
+        "then type model.trust_remote_code=true",
+    ),
+    (
+        r"Model architectures? (\[[^\]]*\])",
+        "{model} has the architecture {0}, which this vLLM does not serve; take another model, "
+        "or a newer vLLM",
+    ),
+    (
+        r"model type [`'\"]?([\w.-]+)[`'\"]? but Transformers does not recognize",
+        "{model} has the model type {0!r}, which the installed transformers does not know; take "
+        "another model, or newer packages",
+    ),
+    (
+        r"[Bb]float16 is only supported on GPUs with compute capability",
+        "this GPU can't compute in bfloat16; type engine.dtype=float16",
+    ),
+    (
+        r"dtype[^\n]*?(?:torch\.)?((?:b?float\d+)|\w+)[^\n]* not supported|Unknown dtype: '?(\w+)",
+        "engine.dtype={dtype} does not work with {model} on this device; type engine.dtype=auto, "
+        "bfloat16 or float32",
+    ),
+    (
+        r"estimated maximum model length is (\d+)",
+        "the KV cache can't hold one response at the full context; type "
+        "engine.max_model_len={0}, or a larger engine.kv_cache_gib or "
+        "engine.gpu_memory_utilization",
+    ),
+    (
+        r"larger than the maximum number of tokens that can be stored in KV cache \((\d+)\)",
+        "the KV cache can't hold one response at the full context; type engine.max_model_len={0}",
+    ),
+    (
+        r"User-specified max_model_len \((\d+)\) is greater than the derived max_model_len "
+        r"\([^\d\n]*(\d+)",
+        "engine.max_model_len={0} is more than the model's own context; type "
+        "engine.max_model_len={1} or leave it out",
+    ),
+    (
+        r"max_num_batched_tokens \((\d+)\) is smaller than max_model_len \((\d+)\)",
+        "engine.max_num_batched_tokens={0} is less than the context of {1}; type "
+        "engine.max_num_batched_tokens={1} or a smaller engine.max_model_len",
+    ),
+    (
+        r"Free memory on device[^(]*\(([\d.]+)/([\d.]+) GiB\)",
+        "only {0} of {1} GiB of GPU memory are free, less than engine.gpu_memory_utilization "
+        "asks for; end what holds the GPU, or lower engine.gpu_memory_utilization",
+    ),
+    (
+        r"No available memory for the cache blocks",
+        "no GPU memory is left for the KV cache after loading the weights; raise "
+        "engine.gpu_memory_utilization, or take engine=low_mem, a smaller model or more GPUs",
+    ),
+    (
+        r"out of memory|OutOfMemoryError|[Cc]annot allocate memory|"
+        r"can't allocate memory|std::bad_alloc",
+        "out of memory while loading {model}; type a smaller engine.max_num_seqs, "
+        "engine.max_model_len or engine.kv_cache_gib, or take engine=low_mem or a smaller model",
+    ),
+    (
+        r"number of attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
+        "{model} has {0} attention heads, which engine.tensor_parallel_size={1} does not divide; "
+        "type another engine.tensor_parallel_size",
+    ),
+    (
+        r"SafetensorError|safetensors_rust|[Ii]nvalid header|incomplete metadata|"
+        r"PytorchStreamReader|UnpicklingError|invalid load key",
+        "{model}: a weights file is broken or cut short; download it again",
+    ),
+    (
+        r"[Cc]annot find (?:any )?(?:the )?model weights",
+        "{model}: no weights found; point model.model_path at a complete checkpoint",
+    ),
+    (
+        r"no module or parameter named|were not initialized from checkpoint|size mismatch|"
+        r"shape mismatch|is not divisible|loaded_weight|KeyError",
+        "{model}: the weights don't fit config.json (a checkpoint of another architecture, or a "
+        "changed config)",
+    ),
+    (
+        r"[Qq]uantization method",
+        "{model}: vLLM refuses its quantization on this device: {message}",
+    ),
+    (
+        r"[Tt]okenizer",
+        "{model}: the tokenizer could not be loaded: {message}",
+    ),
+)
+ROOT_CAUSE = re.compile(r"\b([A-Za-z_][\w.]*(?:Error|Exception|NotFound)): (.+)")
+
+
+def explain_load(
+    error: BaseException, message: str, model: str, dtype: str, log_file: Path
+) -> RolloutError:
+    """The one-line error for a failed load; what the user can mend is a UserError."""
+    text = f"{type(error).__name__}: {error}"
+    if "root cause above" in text and log_file.exists():  # the core is a child: its words are there
+        causes = ROOT_CAUSE.findall(log_file.read_text(errors="replace"))
+        causes = [f"{kind}: {said}" for kind, said in causes if "root cause above" not in said]
+        if causes:
+            message = causes[0]
+            text = "\n".join(causes)
+    for pattern, advice in LOAD_FAULTS:
+        if match := re.search(pattern, text):
+            words = advice.format(*match.groups(), model=model, dtype=dtype, message=message)
+            return UserError(f"{words} (traceback: {log_file})")
+    return EngineError(f"{model} could not be loaded: {message} (traceback: {log_file})")

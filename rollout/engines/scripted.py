@@ -1,0 +1,154 @@
+"""The scripted engine: real scheduling, invented words, no model.
+
+Deterministic: a sample's text and length follow from its seed alone, so equal seeds give equal
+text in any order. It decodes one token a step for each running sample, like a real engine, so
+windows, tails and flushes behave as they do on vLLM; faults come on demand.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from rollout import config
+from rollout.engines.base import EngineFacts, EngineStats
+from rollout.errors import EngineError, RequestRefused
+from rollout.records import Request, Result, Sample
+
+WORDS = (
+    "a stone river of light moves under old bridges while seven quiet birds count every "
+    "wave and nobody asks why the answer is forty two or where it went"
+).split()
+TEXT = " ".join(WORDS * 40)  # any stretch of it is a response
+
+
+@dataclass(slots=True)
+class _Group:
+    """A row in flight: its lengths, and how many of its samples still run."""
+
+    request: Request
+    num_prompt_tokens: int
+    seed: int
+    lengths: list[int] = field(default_factory=list)
+    num_unfinished: int = 0
+
+
+class ScriptedEngine:
+    def __init__(self, sampling: config.Sampling, engine: config.Engine):
+        self._script = engine.scripted
+        self._max_tokens = sampling.max_tokens
+        self._waiting: deque[tuple[_Group, int]] = deque()
+        self._ends: dict[int, list[_Group]] = {}  # step at which a sample ends -> its group
+        self._num_running = 0
+        self._stats = EngineStats()
+        self._fresh_seed = 0
+        time.sleep(self._script.load_s)
+        self.facts = EngineFacts(
+            name="scripted",
+            version="1",
+            max_num_seqs=engine.max_num_seqs,
+            max_model_len=self._script.max_model_len,
+            sampling={"max_tokens": sampling.max_tokens, "seed": sampling.seed},
+        )
+
+    def submit(self, request: Request) -> None:
+        text = _text_of(request)
+        num_prompt_tokens = text.count(" ") + 1
+        if self._script.refuse and self._script.refuse in text:
+            raise RequestRefused(f"the script refuses prompts with {self._script.refuse!r}")
+        if num_prompt_tokens > self.facts.max_model_len:
+            raise RequestRefused(
+                f"the prompt has {num_prompt_tokens} tokens; max_model_len is "
+                f"{self.facts.max_model_len}"
+            )
+        n = request.n_samples
+        group = _Group(request, num_prompt_tokens, self._seed(request), num_unfinished=n)
+        group.lengths = [self._length(group.seed + i) for i in range(n)]
+        self._waiting.extend((group, length) for length in group.lengths)
+
+    def step(self) -> list[Result]:
+        script, stats = self._script, self._stats
+        if script.step_s:
+            time.sleep(script.step_s)
+        stats.num_steps += 1
+        if script.die_after_steps is not None and stats.num_steps > script.die_after_steps:
+            raise EngineError(f"the scripted engine died at step {stats.num_steps}, as told")
+        self._admit()
+        stats.num_output_tokens += self._num_running
+        finished = []
+        for group in self._ends.pop(stats.num_steps, ()):
+            self._num_running -= 1
+            group.num_unfinished -= 1
+            if group.num_unfinished == 0:
+                finished.append(self._result(group))
+        return finished
+
+    def _admit(self) -> None:
+        """Move waiting samples into free places; each ends `length` steps from now."""
+        while self._waiting and self._num_running < self.facts.max_num_seqs:
+            group, length = self._waiting.popleft()
+            self._ends.setdefault(self._stats.num_steps + length - 1, []).append(group)
+            self._num_running += 1
+
+    @property
+    def num_unfinished(self) -> int:
+        return self._num_running + len(self._waiting)
+
+    def stats(self) -> EngineStats:
+        self._stats.num_running = self._num_running
+        self._stats.num_waiting = len(self._waiting)
+        return self._stats
+
+    def shutdown(self) -> None:
+        self._waiting.clear()
+        self._ends.clear()
+        self._num_running = 0
+
+    def _seed(self, request: Request) -> int:
+        if request.seed is not None:
+            return request.seed
+        self._fresh_seed += request.n_samples
+        return time.time_ns() + self._fresh_seed
+
+    def _length(self, seed: int) -> int:
+        mean = self._script.response_tokens
+        length = 1 + _scramble(seed) % (2 * mean - 1) if self._script.vary else mean
+        return min(length, self._max_tokens)
+
+    def _result(self, group: _Group) -> Result:
+        request = group.request
+        samples = []
+        for i, length in enumerate(group.lengths):
+            cut = length == self._max_tokens
+            samples.append(
+                Sample(_words(group.seed + i, length), "length" if cut else "stop", length)
+            )
+        prompt = request.prompt
+        return Result(
+            prompt.index,
+            prompt.row,
+            prompt.digest,
+            samples,
+            request.seed,
+            group.num_prompt_tokens,
+            num_cached_tokens=0,
+        )
+
+
+def _text_of(request: Request) -> str:
+    content = request.prompt.content
+    return content if isinstance(content, str) else " ".join(str(m["content"]) for m in content)
+
+
+def _scramble(seed: int) -> int:
+    """Spread neighbouring seeds apart (the finaliser of MurmurHash3, 64 bits)."""
+    x = seed & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 33)) * 0xFF51AFD7ED558CCD) & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 33)) * 0xC4CEB9FE1A85EC53) & 0xFFFFFFFFFFFFFFFF
+    return x ^ (x >> 33)
+
+
+def _words(seed: int, length: int) -> str:
+    """`length` words (tokens, about 5 characters each) that differ from seed to seed."""
+    mark = f"{_scramble(seed):016x}"
+    start = _scramble(seed + 1) % 500
+    return f"{mark} {TEXT[start : start + 5 * (length - 1)]}" if length > 1 else mark

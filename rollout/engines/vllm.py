@@ -1,0 +1,368 @@
+"""The engine room: the only module that knows vLLM. Its types do not leave it.
+
+One `LLMEngine`, driven step by step in this process: n samples in one request, final output
+only. On a CPU the engine's core runs in this process too (a third of the start-up time); with
+GPUs it is vLLM's own child process, so that tokenising here and decoding there overlap.
+Tested with vLLM 0.32 (CPU); written for 0.24 and later.
+"""
+
+import difflib
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rollout.config import Device
+from rollout.engines.base import EngineFacts, EnginePlan, EngineStats
+from rollout.engines.faults import explain_load
+from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
+from rollout.records import Message, Request, Result, Sample
+
+CPU_KV_CACHE_GIB = 4.0
+CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
+SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
+
+
+class VllmEngine:
+    def __init__(self, plan: EnginePlan):
+        _set_environment(plan)
+        self._plan = plan
+        self._books = _Books()
+        self._groups: dict[str, Request] = {}
+        self._engine: Any = None
+        self._next_id = 0
+        from vllm import EngineArgs, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.usage.usage_lib import UsageContext
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        self._new_params = SamplingParams
+        self._final_only = RequestOutputKind.FINAL_ONLY
+        self._refusals = _refusals()
+        with _explained(plan):
+            arguments = _checked(EngineArgs, "engine", engine_arguments(plan))
+            # As LLM does it: the offline defaults for batched tokens, not the server's.
+            self._engine = LLMEngine.from_engine_args(
+                arguments,
+                usage_context=UsageContext.LLM_CLASS,
+                stat_loggers=[self._books.factory()],
+            )
+            self._tokenizer = self._engine.get_tokenizer()
+            resolved = self._engine.vllm_config
+            self._params, notes = self._sampling(resolved.model_config)
+        self._template = _template(plan.model.chat_template)
+        self.facts = _facts(plan, resolved, self._params, notes)
+
+    def _sampling(self, model_config: Any) -> tuple[dict[str, Any], list[str]]:
+        """SamplingParams' arguments, and a note where the model's generation_config differs."""
+        sampling = self._plan.sampling
+        suggested = model_config.get_diff_sampling_param()
+        params: dict[str, Any] = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
+        ignored = []
+        for key in SAMPLING_KEYS:
+            typed = getattr(sampling, key)
+            value = typed if typed is not None else suggested.get(key)
+            if value is not None:
+                params[key] = value
+            if key in suggested and suggested[key] != value:
+                ignored.append(f"{key}={suggested[key]}")
+        params |= sampling.extra
+        if self._plan.wants_logprobs:
+            params.setdefault("logprobs", 0)
+        self._checked_params = _checked(self._new_params, "sampling", params)
+        notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
+        return params, notes
+
+    def submit(self, request: Request) -> None:
+        prompt = request.prompt
+        token_ids = self._encode(prompt.content)
+        limit = self.facts.max_model_len
+        if len(token_ids) >= limit:
+            raise RequestRefused(
+                f"the prompt has {len(token_ids)} tokens, which leaves no room for a response "
+                f"in the context of {limit} (max_model_len)"
+            )
+        params = self._new_params(**self._params, seed=request.seed, output_kind=self._final_only)
+        request_id = str(self._next_id)
+        self._next_id += 1
+        try:
+            self._engine.add_request(request_id, {"prompt_token_ids": token_ids}, params)
+        except self._refusals as refusal:
+            raise RequestRefused(_first_line(refusal)) from refusal
+        self._groups[request_id] = request
+
+    def _encode(self, content: str | list[Message]) -> list[int]:
+        """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
+        if isinstance(content, str):
+            return self._tokenizer.encode(content)
+        if self._template is None and not getattr(self._tokenizer, "chat_template", None):
+            raise UserError(
+                f"{self._plan.model_path} has no chat template, so chats can't be asked; "
+                "type model.chat_template=FILE.jinja, or take an instruct model"
+            )
+        continued = content[-1].get("role") == "assistant"
+        try:
+            text = self._tokenizer.apply_chat_template(
+                content,
+                tokenize=False,
+                add_generation_prompt=not continued,
+                continue_final_message=continued,
+                **({"chat_template": self._template} if self._template else {}),
+                **self._plan.model.chat_template_kwargs,
+            )
+        except Exception as error:  # the template is the model's own code: anything may come
+            raise RequestRefused(f"the chat template refused it: {_first_line(error)}") from error
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def step(self) -> list[Result]:
+        try:
+            outputs = self._engine.step()
+        except Exception as error:
+            raise EngineError(f"the engine died: {_first_line(error)}") from error
+        return [self._result(output) for output in outputs if output.finished]
+
+    def _result(self, output: Any) -> Result:
+        request = self._groups.pop(output.request_id)
+        samples = [
+            Sample(
+                text=part.text,
+                finish_reason=str(part.finish_reason),
+                num_tokens=len(part.token_ids),
+                stop_reason=None if part.stop_reason is None else str(part.stop_reason),
+                token_ids=list(part.token_ids),
+                cumulative_logprob=part.cumulative_logprob,
+            )
+            for part in sorted(output.outputs, key=lambda part: part.index)
+        ]
+        assert len(samples) == request.n_samples, "the engine returned other than n samples"
+        prompt = request.prompt
+        return Result(
+            prompt.index,
+            prompt.row,
+            prompt.digest,
+            samples,
+            request.seed,
+            len(output.prompt_token_ids),
+            output.num_cached_tokens,
+        )
+
+    @property
+    def num_unfinished(self) -> int:
+        return self._engine.get_num_unfinished_requests()
+
+    def stats(self) -> EngineStats:
+        return self._books.stats
+
+    def shutdown(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        engine.engine_core.shutdown()
+        if self._plan.device is Device.cpu:  # the core's process group is this process's
+            from vllm.distributed import cleanup_dist_env_and_memory
+
+            cleanup_dist_env_and_memory()
+
+
+# Loading.
+
+
+def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
+    """vLLM's EngineArgs for this plan; `engine.extra` comes last and wins."""
+    engine = plan.engine
+    arguments: dict[str, Any] = {
+        "model": plan.model_path,
+        "revision": plan.revision,
+        "trust_remote_code": plan.model.trust_remote_code,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "gpu_memory_utilization": engine.gpu_memory_utilization,
+        "max_model_len": engine.max_model_len,
+        "dtype": engine.dtype,
+        "quantization": engine.quantization,
+        "enforce_eager": engine.enforce_eager,
+        "enable_prefix_caching": engine.enable_prefix_caching,
+        "max_num_seqs": engine.max_num_seqs,
+        "max_num_batched_tokens": engine.max_num_batched_tokens,
+        "disable_log_stats": False,
+        "seed": 0,
+    }
+    if plan.device is Device.cpu:
+        # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
+        arguments |= {
+            "enforce_eager": True,
+            "enable_chunked_prefill": False,
+            "block_size": CPU_BLOCK_SIZE,
+        }
+    elif engine.kv_cache_gib is not None:
+        arguments["kv_cache_memory_bytes"] = int(engine.kv_cache_gib * 2**30)
+    arguments = {k: v for k, v in arguments.items() if v is not None}
+    return arguments | engine.extra
+
+
+def _set_environment(plan: EnginePlan) -> None:
+    """Set what vLLM reads from the environment; the user's own values win, but for the log."""
+    import json
+
+    own: dict[str, str] = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if plan.device is Device.cpu:
+        kv_cache_gib = plan.engine.kv_cache_gib or min(CPU_KV_CACHE_GIB, plan.available_gib / 4)
+        own |= {
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "VLLM_CPU_KVCACHE_SPACE": f"{kv_cache_gib:g}",
+        }
+    for name, value in own.items():
+        os.environ.setdefault(name, value)
+    handler = {
+        "class": "logging.FileHandler",
+        "filename": str(plan.log_file),
+        "formatter": "plain",
+        "level": "INFO",
+    }
+    logging_config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(levelname)s %(asctime)s [%(name)s] %(message)s"}},
+        "handlers": {"file": handler},
+        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
+    }
+    config_file = plan.log_file.with_name("vllm_logging.json")
+    config_file.write_text(json.dumps(logging_config, indent=2))
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config_file)
+
+
+def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
+    """Build vLLM's own object; an argument it does not know or like is the user's to mend."""
+    known = _parameters(kind)
+    for name in arguments:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"{section}.extra.{name}: vLLM's {kind.__name__} has none{hint}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
+
+
+def _parameters(kind: Any) -> list[str]:
+    import inspect
+
+    try:
+        return [f.name for f in fields(kind)]
+    except TypeError:
+        return list(inspect.signature(kind).parameters)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What add_request raises when it will not take a prompt; the engine lives on."""
+    return (ValueError, TypeError)
+
+
+def _template(given: str | None) -> str | None:
+    """The text of a chat template given as a file or as text."""
+    if given is None or "{" in given:
+        return given
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise UserError(f"model.chat_template={given}: no such file, and no template text either")
+    return path.read_text()
+
+
+def _facts(
+    plan: EnginePlan, resolved: Any, params: dict[str, Any], notes: list[str]
+) -> EngineFacts:
+    import vllm
+
+    cache = resolved.cache_config
+    scheduler = resolved.scheduler_config
+    return EngineFacts(
+        name="vllm",
+        version=vllm.__version__,
+        max_num_seqs=scheduler.max_num_seqs,
+        max_model_len=resolved.model_config.max_model_len,
+        num_gpus=0 if plan.device is Device.cpu else resolved.parallel_config.world_size,
+        sampling={**params, "seed": plan.sampling.seed},
+        sampling_notes=notes,
+        details={
+            "device": plan.device.name,
+            "dtype": str(resolved.model_config.dtype).removeprefix("torch."),
+            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
+            "block_size": cache.block_size,
+            "num_kv_cache_blocks": cache.num_gpu_blocks,
+            "kv_cache_tokens": (cache.num_gpu_blocks or 0) * (cache.block_size or 0),
+            "enable_prefix_caching": cache.enable_prefix_caching,
+            "quantization": resolved.model_config.quantization,
+        },
+    )
+
+
+class _Books:
+    """vLLM's per-step statistics, added up."""
+
+    def __init__(self) -> None:
+        self.stats = EngineStats()
+
+    def factory(self) -> Callable[..., Any]:
+        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`."""
+        from vllm.v1.metrics.loggers import StatLoggerBase
+
+        stats = self.stats
+
+        class Books(StatLoggerBase):
+            def __init__(self, vllm_config: Any, engine_index: int = 0):
+                pass
+
+            def record(
+                self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any
+            ) -> None:
+                stats.num_steps += 1
+                if scheduler_stats is not None:
+                    stats.num_running = scheduler_stats.num_running_reqs
+                    stats.num_waiting = scheduler_stats.num_waiting_reqs
+                    usage = stats.kv_cache_usage = scheduler_stats.kv_cache_usage
+                    stats.kv_cache_usage_peak = max(stats.kv_cache_usage_peak, usage)
+                    stats.num_queried_tokens += scheduler_stats.prefix_cache_stats.queries
+                    stats.num_cached_tokens += scheduler_stats.prefix_cache_stats.hits
+                if iteration_stats is not None:
+                    stats.num_output_tokens += iteration_stats.num_generation_tokens
+                    stats.num_preemptions += iteration_stats.num_preempted_reqs
+
+            def log_engine_initialized(self) -> None:
+                pass
+
+            def log(self) -> None:
+                pass
+
+        return Books
+
+
+# Errors.
+
+
+@contextmanager
+def _explained(plan: EnginePlan) -> Iterator[None]:
+    """Turn whatever loading raises into one line; the traceback goes to the log."""
+    try:
+        yield
+    except RolloutError:
+        raise
+    except Exception as error:
+        with plan.log_file.open("a") as log:
+            log.write(traceback.format_exc())
+        raise explain_load(
+            error, _first_line(error), plan.model_path, plan.engine.dtype, plan.log_file
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The line of an error that tells most: pydantic puts its own title before the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if "validation error" in lines[0] and len(lines) > 1:
+        lines = [next((x for x in lines[1:] if "error, " in x.lower()), lines[-1])]
+        lines[0] = lines[0].removeprefix("Value error, ").split(" [type=")[0]
+    return lines[0][:500]

@@ -1,0 +1,46 @@
+"""Every error a user may meet, and the exit code each one ends the process with.
+
+A message says what is wrong with which value, why it matters where that is not plain, and what
+to type next; one line where it can be.
+"""
+
+
+class RolloutError(Exception):
+    """A run ended early; everything finished is on disk."""
+
+    exit_code = 1
+
+
+class UserError(RolloutError):
+    """The configuration, the input or the machine cannot serve the request; nothing was started."""
+
+    exit_code = 2
+
+
+class EngineError(RolloutError):
+    """The engine could not be started, or died."""
+
+
+class Interrupted(RolloutError):
+    """SIGINT or SIGTERM arrived."""
+
+    def __init__(self, signal_number: int, message: str = "interrupted"):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class RequestRefused(Exception):
+    """An engine will not take this one request; the message is recorded on its row."""
+
+
+def did_you_mean(word: str, known) -> str:
+    """` Did you mean 'x'?`, or nothing when no known word is close."""
+    import difflib
+
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not close:  # compare the last parts too: `temprature` against `sampling.temperature`
+        leaves = {name.rsplit(".", 1)[-1]: name for name in known}
+        leaf = difflib.get_close_matches(word.rsplit(".", 1)[-1], leaves, n=1, cutoff=0.7)
+        close = [leaves[name] for name in leaf]
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,73 @@
+"""--help: one screen, made from the declarations in config.py; `--help all` lists every setting."""
+
+from typing import Any
+
+from rollout.compose import conf_dir
+from rollout.config import Key, keys, type_name
+
+PAGE = """\
+rollout: n responses for every prompt of a parquet file, by vLLM
+
+  python -m rollout                                   the demo: a small model, example prompts
+  python -m rollout data.input=prompts.parquet model=qwen3_4b engine=single_a100
+  python -m rollout data.input=prompts.parquet -m sampling.temperature=0.7,1.0
+
+Presets (group=name):
+{presets}
+
+Often set (key=value):
+{settings}
+
+Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
+Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version
+"""
+OFTEN = (
+    "data.input",
+    "data.prompt_key",
+    "data.limit",
+    "output.path",
+    "output.columns",
+    "model.model_path",
+    "sampling.n_samples",
+    "sampling.max_tokens",
+    "sampling.temperature",
+    "sampling.seed",
+    "engine.max_model_len",
+    "engine.max_num_seqs",
+    "run_dir",
+)
+GROUPS = ("model", "sampling", "engine", "data", "tracking", "experiment")
+
+
+def help_text(full: bool = False) -> str:
+    """The page, or with `full` every setting with type, default and meaning."""
+    known = keys()
+    known.pop("presets")
+    if full:
+        return "\n".join(_row(key, 34) for key in known.values())
+    presets = "\n".join(f"  {group:<11}{_wrapped(group)}" for group in GROUPS)
+    return PAGE.format(presets=presets, settings="\n".join(_row(known[name], 22) for name in OFTEN))
+
+
+def _wrapped(group: str) -> str:
+    import textwrap
+
+    names = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+    return textwrap.fill("  ".join(names), 84).replace("\n", "\n" + " " * 13)
+
+
+def _row(key: Key, width: int) -> str:
+    return (
+        f"  {key.name:<{width}} {default_text(key.default):<15} {key.help} [{type_name(key.type)}]"
+    )
+
+
+def default_text(default: Any) -> str:
+    """A default as a user would write it."""
+    if default is None:
+        return "null"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list):
+        return "[" + ",".join(default) + "]"
+    return str(getattr(default, "name", default))

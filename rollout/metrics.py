@@ -1,0 +1,184 @@
+"""Throughput arithmetic: marks in, figures out. Pure: no clock, no file, no engine.
+
+A run's time is split at marks: load (until the engine is up), fill (until it first runs as many
+samples as it can, its first slow steps included), steady (until less than a full batch is left
+and no prompt waits), tail (the rest), publish. Rates over steady are the engine's; rates over
+generation (fill + steady + tail) are the run's.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+from rollout.engines.base import EngineStats
+from rollout.records import Result
+
+PHASES = ("fill", "steady", "tail")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What finished so far, counted from the results themselves."""
+
+    num_rows: int = 0
+    num_failed: int = 0
+    num_samples: int = 0
+    num_output_tokens: int = 0
+    num_prompt_tokens: int = 0  # of finished rows, each prompt once
+    num_truncated: int = 0  # finish_reason length
+    num_empty: int = 0
+    max_response_tokens: int = 0
+
+    def add(self, result: Result) -> None:
+        self.num_rows += 1
+        self.num_failed += result.error is not None
+        self.num_samples += len(result.samples)
+        self.num_prompt_tokens += result.num_prompt_tokens or 0
+        for sample in result.samples:
+            self.num_output_tokens += sample.num_tokens
+            self.num_truncated += sample.finish_reason == "length"
+            self.num_empty += not sample.text
+            self.max_response_tokens = max(self.max_response_tokens, sample.num_tokens)
+
+
+@dataclass(slots=True)
+class Mark:
+    """A moment: seconds since the launch, and the engine's counters then."""
+
+    at_s: float
+    stats: EngineStats
+    num_rows: int = 0
+    num_prompt_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The marks of one attempt. `begin` is the first submission."""
+
+    load_s: float = 0.0
+    begin: Mark | None = None
+    full: Mark | None = None
+    drain: Mark | None = None
+    end: Mark | None = None
+    publish_s: float = 0.0
+    max_num_seqs: int = 1
+    num_gpus: int = 0
+    _last_running: int = 0
+
+    def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
+        """Note a turn of the loop; the first that is full, and the first that drains, are marks.
+
+        Full: nine tenths of max_num_seqs run, or no more were admitted while some wait (the KV
+        cache holds no more). Draining: nothing left to submit and less than a batch unfinished.
+        """
+        if self.full is None:
+            stuck = stats.num_waiting > 0 and stats.num_running <= self._last_running
+            if stuck or stats.num_running >= 0.9 * self.max_num_seqs:
+                self.full = mark(at_s, stats, tally)
+            self._last_running = stats.num_running
+        if self.drain is None and source_dry:
+            if stats.num_running + stats.num_waiting < self.max_num_seqs:
+                self.drain = mark(at_s, stats, tally)
+
+
+def mark(at_s: float, stats: EngineStats, tally: Tally) -> Mark:
+    return Mark(at_s, replace(stats), tally.num_rows, tally.num_prompt_tokens)
+
+
+def rate(count: float, seconds: float) -> float | None:
+    """count / seconds, or None where no time passed."""
+    return count / seconds if seconds > 0 else None
+
+
+def share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
+    """Seconds and token rates of fill, steady and tail. A phase that never was has 0 s.
+
+    A run too small to fill the engine has no steady phase: all of it is fill and tail.
+    """
+    begin, end = timeline.begin, timeline.end
+    assert begin and end
+    drain = timeline.drain or end
+    full = timeline.full or drain
+    edges = [begin, full, drain, end]
+    for i in range(1, 4):  # never backwards
+        edges[i] = edges[i] if edges[i].at_s >= edges[i - 1].at_s else edges[i - 1]
+    return {
+        name: _rates(before, after)
+        for name, before, after in zip(PHASES, edges, edges[1:], strict=False)
+    }
+
+
+def _rates(before: Mark, after: Mark) -> dict[str, float | None]:
+    seconds = after.at_s - before.at_s
+    output = after.stats.num_output_tokens - before.stats.num_output_tokens
+    prompt = after.num_prompt_tokens - before.num_prompt_tokens
+    return {
+        "s": seconds,
+        "output_tokens_per_s": rate(output, seconds),
+        "prompt_tokens_per_s": rate(prompt, seconds),
+        "total_tokens_per_s": rate(output + prompt, seconds),
+    }
+
+
+def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[str, float | int]:
+    """One line of metrics.jsonl: totals so far, and rates since `before`."""
+    rates = _rates(before, mark(at_s, stats, tally))
+    return {
+        "elapsed_s": round(at_s, 3),
+        "num_rows": tally.num_rows,
+        "num_failed": tally.num_failed,
+        "num_samples": tally.num_samples,
+        "num_output_tokens": stats.num_output_tokens,
+        "num_prompt_tokens": tally.num_prompt_tokens,
+        "output_tokens_per_s": rates["output_tokens_per_s"] or 0.0,
+        "prompt_tokens_per_s": rates["prompt_tokens_per_s"] or 0.0,
+        "total_tokens_per_s": rates["total_tokens_per_s"] or 0.0,
+        "rows_per_s": rate(tally.num_rows - before.num_rows, at_s - before.at_s) or 0.0,
+        "num_running": stats.num_running,
+        "num_waiting": stats.num_waiting,
+        "kv_cache_usage": stats.kv_cache_usage,
+        "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
+        "num_preemptions": stats.num_preemptions,
+    }
+
+
+def summarize(tally: Tally, timeline: Timeline) -> dict:
+    """The figures of summary.json.
+
+    Rates are over the generation (fill + steady + tail). Output tokens are counted by the engine
+    as it samples them, prompt tokens once a row; a request is a row.
+    """
+    begin, end = timeline.begin, timeline.end
+    assert begin and end
+    whole = _rates(begin, end)
+    seconds = whole.pop("s")
+    gpus = timeline.num_gpus
+    stats = end.stats
+    split = phases(timeline)
+    return {
+        **asdict(tally),
+        "truncated_fraction": share(tally.num_truncated, tally.num_samples),
+        "empty_fraction": share(tally.num_empty, tally.num_samples),
+        "mean_response_tokens": share(tally.num_output_tokens, tally.num_samples),
+        "load_s": timeline.load_s,
+        "generate_s": seconds,
+        **{f"{name}_s": split[name]["s"] for name in PHASES},
+        "publish_s": timeline.publish_s,
+        **whole,
+        "output_tokens_per_s_per_gpu": _per(whole["output_tokens_per_s"], gpus),
+        "steady_output_tokens_per_s": split["steady"]["output_tokens_per_s"],
+        "tail_output_tokens_per_s": split["tail"]["output_tokens_per_s"],
+        "requests_per_s": rate(tally.num_rows - tally.num_failed, seconds or 0.0),
+        "samples_per_s": rate(tally.num_samples, seconds or 0.0),
+        "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens),
+        "kv_cache_usage_peak": stats.kv_cache_usage_peak,
+        "num_preemptions": stats.num_preemptions,
+        "num_steps": stats.num_steps,
+        "num_gpus": gpus,
+    }
+
+
+def _per(value: float | None, count: int) -> float | None:
+    return value / count if value is not None and count else None

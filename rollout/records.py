@@ -1,0 +1,162 @@
+"""The nouns every room shares: prompt, request, sample, result; and the output's columns.
+
+Nothing here knows an engine, a file or a configuration.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Prompt:
+    """One input row.
+
+    `index` counts the rows of this run (0, 1, ... in input order); `row` is the row's position
+    in the whole input, which with `digest` makes its identity. `content` is text or a list of
+    chat messages; None where `error` says why the row cannot be asked.
+    """
+
+    index: int
+    row: int
+    content: str | list[Message] | None
+    error: str | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes that change whenever the prompt does."""
+        text = json.dumps(self.content, ensure_ascii=True, sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def seed_of(run_seed: int, prompt: Prompt) -> int:
+    """The seed of sample 0 of a row; sample i uses this + i.
+
+    Depends on the run's seed, the row's position and its text only: not on the order, the
+    shard, the engine or the other rows. Lies in [0, 2**62), so that adding i stays in 64 bits.
+    """
+    key = f"{run_seed}:{prompt.row}:".encode() + prompt.digest
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2
+
+
+@dataclass(slots=True)
+class Request:
+    """What is submitted to an engine: all samples of one prompt."""
+
+    prompt: Prompt
+    n_samples: int
+    seed: int | None
+
+
+@dataclass(slots=True)
+class Sample:
+    """One response, and what the engine says of it."""
+
+    text: str
+    finish_reason: str
+    num_tokens: int
+    stop_reason: str | None = None
+    token_ids: list[int] | None = None
+    cumulative_logprob: float | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """One finished row: n samples in sample order, or none and an error."""
+
+    index: int
+    row: int
+    digest: bytes
+    samples: list[Sample] = field(default_factory=list)
+    seed: int | None = None
+    num_prompt_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An output column: its name, Arrow type, meaning, and how a result fills it."""
+
+    name: str
+    arrow_type: str
+    help: str
+    of: Callable[[Result], Any]
+
+
+def _seeds(result: Result) -> list[int | None]:
+    base = result.seed
+    return [None if base is None else base + i for i in range(len(result.samples))]
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column(
+            "responses",
+            "list<string>",
+            "the n responses, in sample order; empty where the row failed",
+            lambda r: [s.text for s in r.samples],
+        ),
+        Column(
+            "error",
+            "string",
+            "why the row has no responses; null where it has",
+            lambda r: r.error,
+        ),
+        Column(
+            "finish_reason",
+            "list<string>",
+            "stop, or length where max_tokens or the context cut it off",
+            lambda r: [s.finish_reason for s in r.samples],
+        ),
+        Column(
+            "num_response_tokens",
+            "list<int32>",
+            "tokens of each response",
+            lambda r: [s.num_tokens for s in r.samples],
+        ),
+        Column(
+            "num_prompt_tokens",
+            "int32",
+            "tokens of the prompt as the model saw it",
+            lambda r: r.num_prompt_tokens,
+        ),
+        Column(
+            "num_cached_tokens",
+            "int32",
+            "tokens of the prompt found in the prefix cache",
+            lambda r: r.num_cached_tokens,
+        ),
+        Column(
+            "stop_reason",
+            "list<string>",
+            "the stop string or token id that ended it; null for the end of the text",
+            lambda r: [s.stop_reason for s in r.samples],
+        ),
+        Column("seed", "list<int64>", "the seed of each sample", _seeds),
+        Column(
+            "token_ids",
+            "list<list<int32>>",
+            "the sampled token ids; makes the files about twice as large",
+            lambda r: [s.token_ids for s in r.samples],
+        ),
+        Column(
+            "cumulative_logprob",
+            "list<float64>",
+            "sum of the sampled tokens' log-probabilities; slows sampling",
+            lambda r: [s.cumulative_logprob for s in r.samples],
+        ),
+    )
+}
+ALWAYS = ("responses", "error")
+
+
+def output_columns(chosen: list[str]) -> list[Column]:
+    """`responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
+    middle = [COLUMNS[name] for name in chosen if name not in ALWAYS]
+    return [COLUMNS["responses"], *middle, COLUMNS["error"]]

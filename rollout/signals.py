@@ -1,0 +1,63 @@
+"""SIGINT and SIGTERM: the first asks the run to stop, the second ends the process at once."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rollout.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Whether the user asked to stop. Inside `deferred()` a signal waits to be looked at."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._deferring = False
+
+    def raise_if_requested(self) -> None:
+        if self.signal_number is not None:
+            raise Interrupted(self.signal_number)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """No signal interrupts the block; the block asks `raise_if_requested` when it can stop."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        self.raise_if_requested()
+
+    def handle(self, signal_number: int, frame: object) -> None:
+        if self.signal_number is not None:
+            _end_at_once(signal_number)
+        self.signal_number = signal_number
+        if not self._deferring:
+            raise Interrupted(signal_number)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Install the handlers, and put the old ones back; elsewhere than in the main thread, none."""
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_at_once(signal_number: int) -> None:
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(128 + signal_number)
