@@ -7,6 +7,8 @@ Hydra is imported only once the words typed are known to make sense.
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,40 +66,78 @@ def _run(argv: list[str]) -> int:
 def _run_hydra(given: Given, argv: list[str]) -> int:
     """Let Hydra compose, and run the task for every job."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     register_schema()
     register_search_path(given.config_dir)
+    failures: list[tuple[Path, RolloutError]] = []
     codes: list[int] = []
 
     @hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
     def hydra_main(composed: Any) -> float | None:
-        summary = _task(composed, argv)
+        # Errors are kept, not raised: Hydra would print its own lines, and end a sweep.
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        try:
+            summary = _task(composed, run_dir, argv)
+        except Interrupted as error:
+            failures.append((run_dir, error))
+            raise KeyboardInterrupt from error  # ends a sweep too
+        except RolloutError as error:
+            failures.append((run_dir, error))
+            return None
         codes.append(summary.exit_code)
         return summary.figures.get("output_tokens_per_s")
 
+    with _hydra_environment([*given.flags, *given.overrides]):
+        try:
+            hydra_main()
+        except KeyboardInterrupt:
+            if not failures:
+                raise
+        except Exception as error:
+            raise _composition_error(error) from error
+    if len(failures) + len(codes) > 1:
+        return _report_sweep(failures, codes)
+    if failures:
+        raise failures[0][1]
+    return max(codes, default=0)
+
+
+def _composition_error(error: Exception) -> Exception:
+    """Hydra's, omegaconf's or the file system's complaint as ours."""
+    if isinstance(error, RolloutError):
+        return error
+    if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):
+        return UserError(explain(error))
+    if isinstance(error, OSError):  # Hydra makes the run directory
+        return UserError(f"can't make the run directory: {error}; type another run_dir=")
+    return error
+
+
+def _report_sweep(failures: list[tuple[Path, RolloutError]], codes: list[int]) -> int:
+    for run_dir, error in failures:
+        print(f"rollout: {run_dir} failed: {error}", file=sys.stderr)
+    interrupted = [e.exit_code for _, e in failures if isinstance(e, Interrupted)]
+    return max(interrupted or [*codes, *(1 for _ in failures)])
+
+
+@contextmanager
+def _hydra_environment(words: list[str]) -> Iterator[None]:
+    """sys.argv as Hydra reads it, and its errors raised to us instead of printed."""
     saved = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [sys.argv[0], *given.flags, *given.overrides]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own traceback
+    sys.argv = [sys.argv[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra_main()
-    except (RolloutError, KeyboardInterrupt, BrokenPipeError):
-        raise
-    except OSError as error:  # Hydra makes the run directory
-        raise UserError(f"can't make the run directory: {error}; type another run_dir=") from error
-    except Exception as error:
-        if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):
-            raise UserError(explain(error)) from error
-        raise
+        yield
     finally:
         sys.argv = saved[0]
         if saved[1] is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = saved[1]
-    return max(codes, default=0)
 
 
-def _task(composed: Any, argv: list[str]) -> Any:
+def _task(composed: Any, run_dir: Path, argv: list[str]) -> Any:
     """One job: typed settings, then the main path. Leaves no empty directory behind an error."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -105,16 +145,12 @@ def _task(composed: Any, argv: list[str]) -> Any:
     from rollout.run import run
 
     hydra_config = HydraConfig.get()
-    run_dir = Path(hydra_config.runtime.output_dir)
     try:
         settings = to_settings(composed, dict(hydra_config.runtime.choices))
         settings.run_dir = str(run_dir)
         if str(hydra_config.mode).endswith("MULTIRUN") and settings.tracking.group is None:
             settings.tracking.group = Path(hydra_config.sweep.dir).name
         return run(settings, Console(), argv)
-    except Interrupted as error:
-        message = f"interrupted; finished rows are in {run_dir}"
-        raise Interrupted(error.exit_code - 128, message) from error
     except RolloutError:
         raise
     except Exception as error:

@@ -393,12 +393,12 @@ def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        plain = OmegaConf.to_container(composed, resolve=True)
-        plain.pop("hydra", None)
+        ours = [key for key in composed if key != "hydra"]
+        plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True)
         merged = OmegaConf.merge(OmegaConf.structured(Settings), plain)
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
-            raise UserError(f"{key} is not set ({keys()[key].help}); type {key}=...")
+            raise UserError(f"{key} is not set; type {key}=... ({keys()[key].help})")
         merged.presets = {k: v for k, v in presets.items() if k in GROUPS}
         return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:

@@ -12,9 +12,10 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from rollout.errors import UserError
+from rollout.errors import UserError, did_you_mean
 
 WHAT, HOW, ABOUT = "what", "how", "about"
+DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def setting(default: Any, help: str, **checks: Any) -> Any:
@@ -116,6 +117,7 @@ class Scripted:
 
     response_tokens: int = setting(16, "tokens of each response, at most max_tokens", minimum=1)
     vary: bool = setting(True, "lengths vary from 1 to twice response_tokens; else all equal")
+    instant: bool = setting(False, "every sample ends in the step that admits it")
     max_model_len: int = setting(4096, "longer prompts (1 token a word) are refused", minimum=1)
     step_s: float = setting(0.0, "seconds each step takes", minimum=0)
     load_s: float = setting(0.0, "seconds loading takes", minimum=0)
@@ -305,6 +307,11 @@ def validate(settings: Settings) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             _check_range(key, value)
     _check_extras(settings)
+    if settings.engine.dtype not in DTYPES:
+        raise UserError(
+            f"engine.dtype={settings.engine.dtype} is unknown."
+            f"{did_you_mean(settings.engine.dtype, DTYPES)} There are: {', '.join(DTYPES)}"
+        )
     data, output = settings.data, settings.output
     if data.shuffle_seed is not None and data.limit is None and data.offset == 0:
         raise UserError(

@@ -274,15 +274,28 @@ def _row_groups(
 
 
 def refuse_used(run_dir: Path) -> None:
-    """Raise UserError where `run_dir` holds a run already, or is no directory."""
+    """Raise UserError where `run_dir` is no directory, or holds finished rows of a run.
+
+    A launch that ended before its first row left nothing to lose: its directory is free.
+    """
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir={run_dir} is a file; type another run_dir=")
-    if (run_dir / "run.json").exists():
+    shards = run_dir / "shards"
+    if (run_dir / "summary.json").exists() or (shards.is_dir() and any(shards.iterdir())):
         state = "finished" if (run_dir / "summary.json").exists() else "unfinished"
         raise UserError(
             f"run_dir={run_dir} holds a run already ({state}); type another run_dir=, "
             "or resume=fresh to move the old one aside and start over"
         )
+
+
+def next_attempt(run_dir: Path) -> Path:
+    """Make the directory of this launch: attempts/1, attempts/2, ..."""
+    attempts = run_dir / "attempts"
+    taken = [int(d.name) for d in attempts.glob("*") if d.name.isdigit()]
+    attempt = attempts / str(max(taken, default=0) + 1)
+    attempt.mkdir(parents=True)
+    return attempt
 
 
 def move_aside(run_dir: Path) -> Path | None:

@@ -1,11 +1,10 @@
 """Where a run is mirrored for people to watch: wandb, or nowhere.
 
-Owns: everything that names wandb. Every call to it is made by one thread of the run's tracker,
-fed by a queue, so that a slow or dead network is never in the way of the loop.
-Promises: `tracker=none` imports no wandb; wandb asks nothing, prints nothing, and fails no run:
-its first fault is one line through `say`, and the local files remain the record. Waiting ends
-after OPEN_WAIT_S at the start (the rest goes on while the engine loads) and after
-FINISH_TIMEOUT_S and a little at the end.
+Owns: everything that names wandb. All of a run's calls are made by a thread of its own, fed by a
+queue, so that a slow or dead network never stands in the way of the loop.
+Promises: `tracker=none` imports no wandb; wandb asks nothing, prints nothing and fails no run.
+Its first fault is one line through `say`; the local files are the record. Opening waits at most
+OPEN_WAIT_S (the rest goes on while the engine loads), finishing little over FINISH_TIMEOUT_S.
 Must not know: engines, prompts, the store, or what the numbers mean.
 """
 
@@ -27,7 +26,7 @@ OPEN_WAIT_S = 5.0
 INIT_TIMEOUT_S = 15.0
 FINISH_TIMEOUT_S = 30.0
 MAX_CELL_CHARACTERS = 10_000
-MAX_WAITING = 10_000  # calls; more are dropped, which takes hours of a hanging network
+MAX_QUEUED_CALLS = 10_000  # further ones are dropped: hours of a network that hangs
 
 _lock = threading.Lock()  # over the two below, and over wandb's settings
 _alive: set["WandbTracker"] = set()
@@ -40,10 +39,10 @@ class Tracker(Protocol):
     line: str  # where it goes, for the user; empty where there is nothing to say
 
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None:
-        """Send the throughput as it is `elapsed_s` seconds into the run."""
+        """Send the throughput as it is `elapsed_s` seconds into the attempt."""
 
     def table(self, columns: list[str], rows: list[list]) -> None:
-        """Send a table of samples; text is shown as text, long cells are cut."""
+        """Send a table of samples; text stays text, and long cells are cut."""
 
     def finish(self, summary: dict, exit_code: int) -> None:
         """Send the final figures, nested plain values, and close; only the first call counts."""
@@ -56,9 +55,7 @@ class NoTracker:
         self.line = line
 
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None: ...
-
     def table(self, columns: list[str], rows: list[list]) -> None: ...
-
     def finish(self, summary: dict, exit_code: int) -> None: ...
 
 
@@ -69,25 +66,25 @@ def open_tracker(
     group: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Tracker:
-    """Open the tracker that `tracking` asks for; returns within OPEN_WAIT_S and an import.
+    """Open the tracker that `tracking` asks for; `run_dir` exists.
 
-    A second attempt in the same `run_dir` continues the same wandb run. What becomes known
-    later than `line` goes to `say`, from another thread.
+    A second attempt in the same `run_dir` continues the same wandb run. What becomes known after
+    OPEN_WAIT_S goes to `say`, called from another thread in the caller's context.
     """
     if tracking.tracker is settings.Tracker.none:
         return NoTracker()
     auto = tracking.mode is settings.WandbMode.auto
-    if auto and os.environ.get("WANDB_MODE", "").lower() == "disabled":
+    if auto and os.environ.get("WANDB_MODE") == "disabled":
         return NoTracker("wandb: off (WANDB_MODE=disabled)")
     try:
-        import wandb  # noqa: F401  here, because two threads importing at once can deadlock
+        import wandb  # noqa: F401  here: two threads that import big packages may trip each other
     except Exception as error:
-        return NoTracker(f"wandb: off ({_brief(error)}); the local files hold everything")
+        return NoTracker(f"wandb: off ({_brief(error)})")
     return WandbTracker(tracking, run_dir, config, tracking.group or group, say)
 
 
 class WandbTracker:
-    """One wandb run, online or offline, driven by a thread of its own."""
+    """One wandb run, online or offline."""
 
     def __init__(
         self,
@@ -98,13 +95,12 @@ class WandbTracker:
         say: Callable[[str], None],
     ):
         self.line = "wandb: still connecting"
-        self._tracking, self._run_dir, self._group, self._say = tracking, run_dir, group, say
-        self._config = _clean(config)  # a copy
-        self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue(MAX_WAITING)
+        self._tracking, self._run_dir, self._say = tracking, run_dir, say
+        self._config, self._group = _clean(config), group
+        self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue(MAX_QUEUED_CALLS)
         self._opened = threading.Event()
         self._late = self._warned = self._finished = False
-        # The caller's context variables may say which run's log `say` writes to.
-        work = contextvars.copy_context().run
+        work = contextvars.copy_context().run  # `say` may pick a log file by context variable
         self._thread = threading.Thread(target=work, args=(self._work,), daemon=True)
         self._thread.start()
         self._late = not self._opened.wait(OPEN_WAIT_S)
@@ -119,65 +115,53 @@ class WandbTracker:
 
             cells = [[_cell(value) for value in row] for row in rows]
             table = wandb.Table(columns=list(columns), data=cells, allow_mixed_types=True)
-            run.log({"samples": table})
+            run.log({"samples": table})  # waits for the network when online
 
-        self._put(send, needed=False)
+        self._put(send)
 
     def finish(self, summary: dict, exit_code: int) -> None:
-        def close(run: Any) -> None:
-            try:
-                run.finish(exit_code=exit_code)
-            except TimeoutError:
-                self._warn(f"wandb: not all is uploaded yet; later: {_sync_command(run)}")
-
         if self._finished:
             return
         self._finished = True
-        self._put(lambda run: run.summary.update(_clean(summary)), needed=False)
-        self._put(close)
+        self._put(lambda run: run.summary.update(_clean(summary)))
+        self._put(lambda run: run.finish(exit_code=exit_code))
         self._put(None)
         self._thread.join(FINISH_TIMEOUT_S + 5)
         if self._thread.is_alive():
-            self._warn(f"wandb: no answer at the end; what it holds is in {self._run_dir}/wandb")
+            self._warn(f"wandb: no answer at the end; what it has is in {self._run_dir}/wandb")
 
-    def _put(self, call: Callable[[Any], None] | None, needed: bool = True) -> None:
-        """Queue a call for the thread; the fault of one that is not needed ends nothing."""
-
-        def attempt(run: Any) -> None:
-            try:
-                call(run)
-            except Exception as error:
-                self._warn(f"wandb: something was left out ({_brief(error)})")
-
+    def _put(self, call: Callable[[Any], None] | None) -> None:
         with suppress(queue.Full):
             if self._thread.is_alive():
-                self._calls.put_nowait(call if needed else attempt)
+                self._calls.put_nowait(call)
 
     def _work(self) -> None:
-        broken = False
         with _lock:
             _alive.add(self)
         try:
             run = self._open()
             for call in iter(self._calls.get, None):
-                call(run)
+                try:
+                    call(run)
+                except Exception as error:
+                    later = f"the local files are whole; later: {_sync_command(run)}"
+                    self._warn(f"wandb: not all is there ({_brief(error)}); {later}")
         except BaseException as error:
-            broken = True
-            line = f"wandb: off ({_brief(error)}); the local files hold everything"
-            if self._opened.is_set():
-                self._warn(line)
-            else:
-                self._announce(line)
+            self._warned = True
+            self._announce(f"wandb: off ({_brief(error)})")
         finally:
             with _lock:
                 _alive.discard(self)
-                if broken and not _alive:
+                if self._warned and not _alive:
                     _forget_service()
 
     def _open(self) -> Any:
         global _why_offline
         why = _reason_to_be_offline(self._tracking.mode)
-        known = _saved_id(self._run_dir)
+        record = self._run_dir / "wandb.json"
+        known = None
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            known = str(json.loads(record.read_text())["id"])
         run, run_id = None, known or _new_id()
         if not why:
             try:
@@ -187,7 +171,7 @@ class WandbTracker:
                 run_id = _new_id()  # wandb's service still holds the one that failed
         run = run or self._init("offline", run_id)
         if not known:
-            (self._run_dir / "wandb.json").write_text(json.dumps({"id": run.id}))
+            record.write_text(json.dumps({"id": run.id}))
         # wandb's own step restarts when an attempt is continued offline: it is no axis.
         run.define_metric("elapsed_s")
         run.define_metric("*", step_metric="elapsed_s")
@@ -227,63 +211,54 @@ class WandbTracker:
         self.line = line
         self._opened.set()
         if self._late:
-            self._tell(line)
+            with suppress(Exception):
+                self._say(line)
 
     def _warn(self, line: str) -> None:
         if not self._warned:
             self._warned = True
-            self._tell(line)
-
-    def _tell(self, line: str) -> None:
-        with suppress(Exception):
-            self._say(line)
+            with suppress(Exception):
+                self._say(line)
 
 
 def _reason_to_be_offline(mode: settings.WandbMode) -> str:
-    """Why runs of this process cannot go online; empty where they can."""
-    global _why_offline
-    asked = None if mode is settings.WandbMode.auto else mode.name
-    with _lock:
-        if asked == "offline":
-            why = "tracking.mode=offline"
-        else:
-            if _why_offline is None:
-                _set_up(asked)
-                _why_offline = _try_login()
-            why = _why_offline
-        _set_up("offline" if why else asked)  # offline also keeps wandb's telemetry at home
-    return f"tracking.mode=online, but {why}" if why and asked == "online" else why
-
-
-def _set_up(mode: str | None) -> None:
+    """Why a run cannot, or may not, go online; empty where it can."""
     import wandb
 
-    if wandb.run is None:  # else the caller uses wandb too, and these settings are theirs
-        wandb.setup(wandb.Settings(silent=True, **({"mode": mode} if mode else {})))
+    global _why_offline
+    online = mode is settings.WandbMode.online
+    with _lock:
+        if wandb.run is None:  # else the caller uses wandb too, and its settings are theirs
+            wandb.setup(wandb.Settings(silent=True, **({"mode": "online"} if online else {})))
+        if mode is settings.WandbMode.offline:
+            return "tracking.mode=offline"
+        if _why_offline is None:
+            _why_offline = _try_login()
+        prefix = "tracking.mode=online, but " if online and _why_offline else ""
+        return prefix + _why_offline
 
 
 def _try_login() -> str:
-    """Check the credentials with the server; return what is wrong with them or it.
+    """Show the credentials to the server; return what is wrong with either, or nothing.
 
-    Asking before the first run starts leaves no half-started run behind, which would hold its
-    id in wandb's service until all runs of the process are torn down.
+    Asking before the first run starts leaves no half-started run behind: it would hold its id in
+    wandb's service until every run of the process is torn down.
     """
     import wandb
 
     own = wandb.setup().settings
     if own.mode == "disabled":
-        raise wandb.Error("`wandb disabled` was typed here; `wandb enabled` turns it on")
+        raise wandb.Error("`wandb disabled` was typed here; `wandb enabled` undoes it")
     if own.mode in ("offline", "dryrun"):
         return f"WANDB_MODE={own.mode}" if "WANDB_MODE" in os.environ else "`wandb offline`"
     if wandb.run is not None:
-        return "the caller's own run is offline" if wandb.run.offline else ""
+        return "the caller's own wandb run is" if wandb.run.offline else ""
     try:
-        if wandb.login(prompt=False, verify=True):
-            return ""
+        logged_in = wandb.login(prompt=False, verify=True)
     except Exception as error:
         silence = "did not respond in time" in str(error)
         return f"no answer from {own.base_url}" if silence else _brief(error)
-    return "not logged in: type wandb login, or set WANDB_API_KEY"
+    return "" if logged_in else "not logged in: type wandb login, or set WANDB_API_KEY"
 
 
 def _forget_service() -> None:
@@ -293,14 +268,6 @@ def _forget_service() -> None:
 
         if wandb.run is None:
             wandb.teardown()
-
-
-def _saved_id(run_dir: Path) -> str | None:
-    """The wandb run that an earlier attempt in this directory began."""
-    try:
-        return str(json.loads((run_dir / "wandb.json").read_text())["id"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _new_id() -> str:
@@ -332,8 +299,6 @@ def _cell(value: Any) -> Any:
     """A table cell: numbers as they are, all else as text of bounded length."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    if len(text) > MAX_CELL_CHARACTERS:
-        more = len(text) - MAX_CELL_CHARACTERS
-        text = f"{text[:MAX_CELL_CHARACTERS]} ... [{more} more characters]"
-    return _clean(text)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    more = len(text) - MAX_CELL_CHARACTERS
+    return _clean(f"{text[:-more]} ... [{more} more characters]" if more > 0 else text)

@@ -73,9 +73,13 @@ class ScriptedEngine:
         if script.die_after_steps is not None and stats.num_steps > script.die_after_steps:
             raise EngineError(f"the scripted engine died at step {stats.num_steps}, as told")
         self._admit()
-        stats.num_output_tokens += self._num_running
+        ending = self._ends.pop(stats.num_steps, [])
+        if script.instant:
+            stats.num_output_tokens += sum(sum(g.lengths) // len(g.lengths) for g in ending)
+        else:
+            stats.num_output_tokens += self._num_running
         finished = []
-        for group in self._ends.pop(stats.num_steps, ()):
+        for group in ending:
             self._num_running -= 1
             group.num_unfinished -= 1
             if group.num_unfinished == 0:
@@ -86,7 +90,8 @@ class ScriptedEngine:
         """Move waiting samples into free places; each ends `length` steps from now."""
         while self._waiting and self._num_running < self.facts.max_num_seqs:
             group, length = self._waiting.popleft()
-            self._ends.setdefault(self._stats.num_steps + length - 1, []).append(group)
+            steps = 0 if self._script.instant else length - 1
+            self._ends.setdefault(self._stats.num_steps + steps, []).append(group)
             self._num_running += 1
 
     @property

