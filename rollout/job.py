@@ -81,7 +81,8 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
             f"output.path={given} is a directory; type a file in it, such as "
             f"output.path={given.rstrip('/')}/output.parquet"
         )
-    if path.exists() and not settings.output.overwrite:
+    moves_aside = settings.resume is Resume.fresh and path.is_relative_to(run_dir)
+    if path.exists() and not (settings.output.overwrite or moves_aside):
         raise UserError(
             f"output.path={path} exists already; type another output.path=, "
             "or output.overwrite=true to replace it"

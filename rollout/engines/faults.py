@@ -82,6 +82,10 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         "{model}: a weights file is broken or cut short; download it again",
     ),
     (
+        r"JSONDecodeError|Expecting (?:property name|value|',')",
+        "{model}: a JSON file of the checkpoint is broken: {message}",
+    ),
+    (
         r"[Cc]annot find (?:any )?(?:the )?model weights",
         "{model}: no weights found; point model.model_path at a complete checkpoint",
     ),

@@ -189,15 +189,17 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
         "disable_log_stats": False,
         "seed": 0,
     }
+    kv_cache_gib = engine.kv_cache_gib
     if plan.device is Device.cpu:
+        kv_cache_gib = kv_cache_gib or min(CPU_KV_CACHE_GIB, plan.available_gib / 4)
         # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
         arguments |= {
             "enforce_eager": True,
             "enable_chunked_prefill": False,
             "block_size": CPU_BLOCK_SIZE,
         }
-    elif engine.kv_cache_gib is not None:
-        arguments["kv_cache_memory_bytes"] = int(engine.kv_cache_gib * 2**30)
+    if kv_cache_gib is not None:
+        arguments["kv_cache_memory_bytes"] = int(kv_cache_gib * 2**30)
     arguments = {k: v for k, v in arguments.items() if v is not None}
     return arguments | engine.extra
 
@@ -208,11 +210,7 @@ def _set_environment(plan: EnginePlan) -> None:
 
     own: dict[str, str] = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
     if plan.device is Device.cpu:
-        kv_cache_gib = plan.engine.kv_cache_gib or min(CPU_KV_CACHE_GIB, plan.available_gib / 4)
-        own |= {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            "VLLM_CPU_KVCACHE_SPACE": f"{kv_cache_gib:g}",
-        }
+        own["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     for name, value in own.items():
         os.environ.setdefault(name, value)
     handler = {

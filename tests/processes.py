@@ -1,0 +1,40 @@
+"""Drive the real process from outside: `python -m rollout` as a user would type it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "rollout", *map(str, words)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | more
+
+
+def rollout(*words: str, cwd: Path, timeout: float = 300, **env: str):
+    """Run to the end; the finished process with its text output."""
+    return subprocess.run(
+        command(*words),
+        cwd=cwd,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def start(*words: str, cwd: Path, **env: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command(*words),
+        cwd=cwd,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -1,0 +1,92 @@
+"""Throughput arithmetic on hand-made marks."""
+
+import pytest
+
+from rollout.engines.base import EngineStats
+from rollout.metrics import Mark, Tally, Timeline, live, phases, summarize
+from rollout.records import Result, Sample
+
+
+def at(second, output=0, prompt=0, rows=0):
+    return Mark(second, EngineStats(num_output_tokens=output), rows, prompt)
+
+
+def timeline(**marks):
+    return Timeline(load_s=10.0, max_num_seqs=4, num_gpus=2, **marks)
+
+
+def test_a_run_is_split_into_fill_steady_and_tail():
+    line = timeline(begin=at(10), full=at(12, 100), drain=at(22, 5100), end=at(27, 6100))
+    split = phases(line)
+    assert [split[name]["s"] for name in ("fill", "steady", "tail")] == [2, 10, 5]
+    assert [split[name]["output_tokens_per_s"] for name in split] == [50, 500, 200]
+
+
+def test_a_run_too_small_to_fill_the_engine_has_no_steady_phase():
+    split = phases(timeline(begin=at(10), drain=at(11, 10), end=at(13, 30)))
+    assert split["steady"] == {
+        "s": 0,
+        "output_tokens_per_s": None,
+        "prompt_tokens_per_s": None,
+        "total_tokens_per_s": None,
+    }
+
+
+def test_the_phases_add_up_to_the_generation():
+    line = timeline(begin=at(10), full=at(15, 10), drain=at(14, 8), end=at(20, 30))
+    assert sum(phase["s"] for phase in phases(line).values()) == 10
+
+
+def test_rates_are_over_the_generation_and_per_gpu():
+    tally = Tally()
+    tally.add(
+        Result(
+            0, 0, b"", [Sample("a", "stop", 400), Sample("", "length", 600)], num_prompt_tokens=100
+        )
+    )
+    line = timeline(begin=at(10), end=at(20, 1000, prompt=100), publish_s=1.0)
+    figures = summarize(tally, line)
+    assert figures["output_tokens_per_s"] == 100
+    assert figures["total_tokens_per_s"] == 110
+    assert figures["output_tokens_per_s_per_gpu"] == 50
+    assert figures["requests_per_s"] == 0.1
+    assert figures["truncated_fraction"] == 0.5
+    assert figures["num_empty"] == 1
+
+
+def test_no_time_and_no_samples_give_no_rate_instead_of_an_error():
+    figures = summarize(Tally(), Timeline(begin=at(0), end=at(0)))
+    assert figures["output_tokens_per_s"] is None
+    assert figures["truncated_fraction"] is None
+
+
+def test_a_failed_row_counts_as_a_row_but_not_as_a_request():
+    tally = Tally()
+    tally.add(Result(0, 0, b"", error="too long"))
+    figures = summarize(tally, timeline(begin=at(0), end=at(2)))
+    assert (figures["num_rows"], figures["num_failed"], figures["requests_per_s"]) == (1, 1, 0)
+
+
+def test_live_rates_are_since_the_last_line():
+    tally = Tally(num_rows=30, num_prompt_tokens=300)
+    line = live(12.0, tally, EngineStats(num_output_tokens=900), at(10, 500, 100, 10))
+    assert line["output_tokens_per_s"] == 200
+    assert line["prompt_tokens_per_s"] == 100
+    assert line["rows_per_s"] == 10
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "dry", "full", "drained"),
+    [(4, 3, False, True, False), (1, 0, False, False, False), (2, 0, True, False, True)],
+)
+def test_marks_are_set_when_the_engine_fills_and_drains(running, waiting, dry, full, drained):
+    line = timeline()
+    line.observe(1.0, EngineStats(num_running=running, num_waiting=waiting), Tally(), dry)
+    assert (line.full is not None, line.drain is not None) == (full, drained)
+
+
+def test_an_engine_whose_cache_admits_no_more_counts_as_full():
+    line = timeline()
+    for _ in range(2):
+        line.observe(1.0, EngineStats(num_running=2, num_waiting=5), Tally(), False)
+    assert line.full is not None

@@ -1,0 +1,134 @@
+"""The engine room on real vLLM with a tiny real model: one engine for the whole file."""
+
+import os
+
+import psutil
+import pytest
+
+from rollout import config
+from rollout.driver import drive
+from rollout.engines import load_engine
+from rollout.engines.base import EnginePlan
+from rollout.errors import RequestRefused
+from rollout.records import Prompt, Request, seed_of
+
+pytestmark = pytest.mark.vllm
+N = 4
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model, tmp_path_factory):
+    log = tmp_path_factory.mktemp("engine") / "engine.log"
+    plan = EnginePlan(
+        model=config.Model(model_path=str(tiny_model)),
+        model_path=str(tiny_model),
+        revision=None,
+        sampling=config.Sampling(n_samples=N, max_tokens=24, temperature=None),
+        engine=config.Engine(max_num_seqs=16, kv_cache_gib=0.25),
+        device=config.Device.cpu,
+        available_gib=8.0,
+        log_file=log,
+    )
+    engine = load_engine(plan)
+    yield engine
+    engine.shutdown()
+
+
+def answer(engine, prompts, run_seed=42):
+    requests = (Request(p, N, seed_of(run_seed, p)) for p in prompts)
+    results = [result for tick in drive(engine, requests) for result in tick.finished]
+    return {result.index: result for result in results}
+
+
+def texts(results):
+    return {index: [s.text for s in r.samples] for index, r in results.items()}
+
+
+def prompts_of(*contents):
+    return [Prompt(i, i, content) for i, content in enumerate(contents)]
+
+
+def test_every_row_gets_n_samples_with_their_counts_and_reasons(engine):
+    results = answer(engine, prompts_of(*(f"question {i}" for i in range(40))))
+    assert len(results) == 40
+    samples = [s for r in results.values() for s in r.samples]
+    assert len(samples) == 40 * N
+    assert all(s.num_tokens == len(s.token_ids) for s in samples)
+    assert {s.finish_reason for s in samples} <= {"stop", "length"}
+    assert all(s.num_tokens == 24 for s in samples if s.finish_reason == "length")
+
+
+def test_the_same_seed_gives_the_same_responses_in_any_order_and_alone(engine):
+    prompts = prompts_of(*(f"question {i}" for i in range(30)))
+    whole = texts(answer(engine, prompts))
+    assert texts(answer(engine, prompts[::-1])) == whole
+    assert texts(answer(engine, prompts[7:8])) == {7: whole[7]}
+
+
+def test_two_rows_with_the_same_prompt_get_different_samples(engine):
+    results = texts(answer(engine, prompts_of("same", "same")))
+    assert not set(results[0]) & set(results[1])
+    assert len(set(results[0])) == N
+
+
+def test_another_seed_shares_no_sample(engine):
+    prompts = prompts_of("a", "b")
+    one, two = (texts(answer(engine, prompts, run_seed=seed)) for seed in (42, 43))
+    assert not {t for ts in one.values() for t in ts} & {t for ts in two.values() for t in ts}
+
+
+def test_a_refused_prompt_harms_no_neighbour(engine):
+    good = texts(answer(engine, prompts_of("a", "b")))
+    contents = "a", "b", "x" * 2000, [{"role": "wizard", "content": "hi"}]
+    mixed = answer(engine, prompts_of(*contents))
+    assert "512 (max_model_len)" in mixed[2].error
+    assert "unknown role wizard" in mixed[3].error
+    assert {i: t for i, t in texts(mixed).items() if i < 2} == good
+
+
+def test_a_chat_gets_one_bos_and_a_string_its_usual_one(engine):
+    chat = [{"role": "user", "content": "hi"}]
+    results = answer(engine, prompts_of(chat, "hi"))
+    assert results[0].num_prompt_tokens == len("<s> <|user|> h i <|end|> <|assistant|>".split())
+    assert results[1].num_prompt_tokens == len("<s> h i".split())
+
+
+def test_a_chat_that_ends_with_the_assistant_is_continued(engine):
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "So"}]
+    results = answer(engine, prompts_of(chat))
+    words = "<s> <|user|> h i <|end|> <|assistant|> S o".split()
+    assert results[0].num_prompt_tokens == len(words)
+
+
+def test_what_an_engine_refuses_is_not_left_in_it(engine):
+    with pytest.raises(RequestRefused):
+        engine.submit(Request(Prompt(0, 0, "x" * 2000), N, 1))
+    assert engine.num_unfinished == 0
+
+
+def test_the_books_count_what_was_sampled(engine):
+    before = engine.stats().num_output_tokens
+    results = answer(engine, prompts_of(*(f"question {i}" for i in range(10))))
+    sampled = sum(s.num_tokens for r in results.values() for s in r.samples)
+    assert engine.stats().num_output_tokens - before == sampled
+    assert engine.stats().kv_cache_usage_peak > 0
+
+
+def test_long_prompts_share_their_prefix_among_their_samples(engine):
+    before = engine.stats().num_cached_tokens
+    result = answer(engine, prompts_of("a prompt of more than one block " * 4))[0]
+    assert result.num_cached_tokens >= 64
+    assert engine.stats().num_cached_tokens > before
+
+
+def test_null_takes_the_models_value_and_typed_values_win(engine):
+    facts = engine.facts
+    assert facts.sampling["temperature"] == 0.6  # the model's generation_config
+    assert facts.sampling["top_k"] == -1
+    assert facts.sampling_notes == ["the model's generation_config suggests top_k=20"]
+    assert (facts.max_num_seqs, facts.max_model_len, facts.num_gpus) == (16, 512, 0)
+
+
+def test_on_a_cpu_the_core_lives_in_this_process(engine):
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    assert not [c for c in children if "EngineCore" in " ".join([*c.cmdline(), c.name()])]
