@@ -24,6 +24,7 @@ from rollout.compose import (
     register_search_path,
     to_settings,
 )
+from rollout.config import redacted
 from rollout.errors import Interrupted, RolloutError, UserError
 
 __all__ = ["compose", "main"]
@@ -77,6 +78,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     def hydra_main(composed: Any) -> float | None:
         # Errors are kept, not raised: Hydra would print its own lines, and end a sweep.
         run_dir = Path(HydraConfig.get().runtime.output_dir)
+        sys.argv = [sys.argv[0], *redacted(argv)]  # wandb records it
         try:
             summary = _task(composed, run_dir, argv)
         except Interrupted as error:

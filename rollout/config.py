@@ -6,6 +6,7 @@ kind differs from its section's says so. This module imports nothing heavy: `--h
 README's tables are made from it.
 """
 
+import re
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -374,9 +375,23 @@ def to_plain(settings: Any) -> Any:
     return _plain(settings)
 
 
+SECRET = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|(api_?)?key)$", re.I)
+
+
+def redacted(words: list[str]) -> list[str]:
+    """Overrides as they may be written down: the value of a secret key is starred."""
+    return [
+        f"{key}=***" if equals and ".extra." in key and SECRET.search(key) else word
+        for word, key, equals in ((w, *w.partition("=")[:2]) for w in words)
+    ]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, dict):  # a free bag: here a user may have put a token
+        return {
+            str(k): "***" if isinstance(v, str) and SECRET.search(str(k)) else _plain(v)
+            for k, v in value.items()
+        }
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -71,3 +71,15 @@ def default_text(default: Any) -> str:
     if isinstance(default, list):
         return "[" + ",".join(default) + "]"
     return str(getattr(default, "name", default))
+
+
+def settings_table() -> str:
+    """Every setting as a Markdown table, for the README."""
+    known = keys()
+    known.pop("presets")
+    lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for key in known.values():
+        kind = type_name(key.type).replace("|", " \\| ")
+        meaning = key.help.replace("|", "\\|")
+        lines.append(f"| `{key.name}` | {kind} | `{default_text(key.default)}` | {meaning} |")
+    return "\n".join(lines)

@@ -130,7 +130,7 @@ def record_of(job: Job, argv: list[str], rows_per_shard: int) -> dict[str, Any]:
     model = job.model
     return {
         "rollout": rollout.__version__,
-        "argv": argv,
+        "argv": config.redacted(argv),
         "fingerprint": {
             **config.fingerprint(job.settings),
             "model.resolved_path": model.path if model else None,

@@ -10,7 +10,7 @@ from rollout.console import Console
 from rollout.driver import drive
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan
-from rollout.errors import RolloutError, UserError
+from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.job import Job, describe, environment, prepare, record_of
 from rollout.records import Request, Result, seed_of
 from rollout.report import Clock, Report, Summary, open_tracker
@@ -69,8 +69,11 @@ def generate(job: Job, engine: Engine, store: Store, report: Report, stop: StopR
                     fail_on_error(tick.finished)
                 stop.raise_if_requested()
         except RolloutError as error:
-            error.args = (f"{error}; {report.standing()}",)
-            raise
+            # Ctrl-C reaches the engine's own processes too: their death is then no fault.
+            number = stop.signal_number
+            told = error if number is None else Interrupted(number)
+            told.args = (f"{told}; {report.standing()}",)
+            raise told from error
         finally:
             store.flush()
 

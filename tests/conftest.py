@@ -18,3 +18,8 @@ def tiny_model(tmp_path_factory):
     from tiny_model import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def pytest_collection_modifyitems(items):
+    """Fast tests first, then real vLLM."""
+    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)

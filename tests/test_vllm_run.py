@@ -106,7 +106,7 @@ REMOTE = {
     [
         (REMOTE, {}, "model.trust_remote_code=true"),
         ({"architectures": ["MartianForCausalLM"]}, {}, "MartianForCausalLM"),
-        ({"intermediate_size": 96}, {}, "don't fit config.json"),
+        ({"hidden_size": 96}, {}, "don't fit config.json"),
         ({}, {"engine.max_model_len": 5000}, "engine.max_model_len=512"),
         ({}, {"engine.extra.max_num_sequences": 3}, "max_num_seqs"),
         ({}, {"sampling.extra.min_pp": 3}, "min_p"),

@@ -16,7 +16,7 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         "then type model.trust_remote_code=true",
     ),
     (
-        r"Model architectures? (\[[^\]]*\])",
+        r"Model architectures? (\[[^\]]*\]) are not supported",
         "{model} has the architecture {0}, which this vLLM does not serve; take another model, "
         "or a newer vLLM",
     ),
@@ -41,6 +41,11 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         "engine.gpu_memory_utilization",
     ),
     (
+        r"max seq len \((\d+)\)[^\n]*larger than the available KV cache",
+        "the KV cache can't hold one response at the full context of {0}; type a smaller "
+        "engine.max_model_len, or a larger engine.kv_cache_gib or engine.gpu_memory_utilization",
+    ),
+    (
         r"larger than the maximum number of tokens that can be stored in KV cache \((\d+)\)",
         "the KV cache can't hold one response at the full context; type engine.max_model_len={0}",
     ),
@@ -59,6 +64,11 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         r"Free memory on device[^(]*\(([\d.]+)/([\d.]+) GiB\)",
         "only {0} of {1} GiB of GPU memory are free, less than engine.gpu_memory_utilization "
         "asks for; end what holds the GPU, or lower engine.gpu_memory_utilization",
+    ),
+    (
+        r"Available memory on node[^(]*\(([\d.]+)/[\d.]+ GiB\)[^(]*\(([\d.]+) GiB\)",
+        "only {0} GiB of memory are free, less than the KV cache of {1} GiB; type a smaller "
+        "engine.kv_cache_gib",
     ),
     (
         r"No available memory for the cache blocks",
@@ -91,13 +101,14 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"no module or parameter named|were not initialized from checkpoint|size mismatch|"
+        r"size of tensor a|"
         r"shape mismatch|is not divisible|loaded_weight|KeyError",
         "{model}: the weights don't fit config.json (a checkpoint of another architecture, or a "
         "changed config)",
     ),
     (
-        r"[Qq]uantization method",
-        "{model}: vLLM refuses its quantization on this device: {message}",
+        r"[Qq]uantization method|config file for \w+$",
+        "{model}: vLLM can't use this quantization here: {message}",
     ),
     (
         r"[Tt]okenizer",

@@ -43,6 +43,8 @@ class VllmEngine:
         self._final_only = RequestOutputKind.FINAL_ONLY
         self._refusals = _refusals()
         with _explained(plan):
+            # What can be refused without a model is refused before one is loaded.
+            _checked(SamplingParams, "sampling", self._typed_sampling())
             arguments = _checked(EngineArgs, "engine", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
@@ -56,23 +58,24 @@ class VllmEngine:
         self._template = _template(plan.model.chat_template)
         self.facts = _facts(plan, resolved, self._params, notes)
 
-    def _sampling(self, model_config: Any) -> tuple[dict[str, Any], list[str]]:
-        """SamplingParams' arguments, and a note where the model's generation_config differs."""
+    def _typed_sampling(self) -> dict[str, Any]:
+        """SamplingParams' arguments as the user set them."""
         sampling = self._plan.sampling
-        suggested = model_config.get_diff_sampling_param()
-        params: dict[str, Any] = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
-        ignored = []
-        for key in SAMPLING_KEYS:
-            typed = getattr(sampling, key)
-            value = typed if typed is not None else suggested.get(key)
-            if value is not None:
-                params[key] = value
-            if key in suggested and suggested[key] != value:
-                ignored.append(f"{key}={suggested[key]}")
+        typed = {key: getattr(sampling, key) for key in SAMPLING_KEYS}
+        params = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
+        params |= {key: value for key, value in typed.items() if value is not None}
         params |= sampling.extra
         if self._plan.wants_logprobs:
             params.setdefault("logprobs", 0)
-        self._checked_params = _checked(self._new_params, "sampling", params)
+        return params
+
+    def _sampling(self, model_config: Any) -> tuple[dict[str, Any], list[str]]:
+        """The effective arguments, and a note where the model's generation_config differs."""
+        suggested = model_config.get_diff_sampling_param()
+        suggested = {k: v for k, v in suggested.items() if k in SAMPLING_KEYS}
+        params = self._typed_sampling()
+        params |= {k: v for k, v in suggested.items() if k not in params}
+        ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
         return params, notes
 
@@ -241,7 +244,7 @@ def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) 
             raise UserError(f"{section}.extra.{name}: vLLM's {kind.__name__} has none{hint}")
     try:
         return kind(**arguments)
-    except (TypeError, ValueError) as error:
+    except _refusals() as error:
         raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
 
 
@@ -255,8 +258,11 @@ def _parameters(kind: Any) -> list[str]:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What add_request raises when it will not take a prompt; the engine lives on."""
-    return (ValueError, TypeError)
+    """What vLLM raises when it will not take a setting or a prompt; the engine lives on."""
+    from vllm import exceptions
+
+    own = getattr(exceptions, "VLLMClientError", None) or exceptions.VLLMValidationError
+    return (ValueError, TypeError, own)
 
 
 def _template(given: str | None) -> str | None:
