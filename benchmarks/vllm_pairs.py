@@ -40,6 +40,7 @@ def rollout_side(model: str, prompts: str, workdir: str) -> dict:
     )
     figures = summary.figures
     return {
+        "cpu_s": time.process_time(),
         "s": figures["generate_s"] + figures["publish_s"],
         "num_output_tokens": figures["num_output_tokens"],
         "num_steps": figures["num_steps"],
@@ -81,8 +82,9 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
     began = time.monotonic()
     outputs = llm.generate(texts, params, use_tqdm=False)
     seconds = time.monotonic() - began
+    cpu_s = time.process_time()
     tokens = sum(len(part.token_ids) for output in outputs for part in output.outputs)
-    return {"s": seconds, "num_output_tokens": tokens}
+    return {"cpu_s": cpu_s, "s": seconds, "num_output_tokens": tokens}
 
 
 SIDES = {"rollout": rollout_side, "generate": generate_side}

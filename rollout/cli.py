@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,19 +139,25 @@ def _hydra_environment(words: list[str]) -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = saved[1]
 
 
-def _task(composed: Any, run_dir: Path, argv: list[str]) -> Any:
-    """One job: typed settings, then the main path. Leaves no empty directory behind an error."""
+def _task(composed: Any, job_dir: Path, argv: list[str]) -> Any:
+    """One job: typed settings, then the main path. Leaves no directory behind a config error.
+
+    A sweep's jobs run in the directories Hydra made for them; a single run in its `run_dir`.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     from rollout.console import Console
     from rollout.run import run
 
     hydra_config = HydraConfig.get()
+    is_sweep = str(hydra_config.mode).endswith("MULTIRUN")
+    run_dir = job_dir
     try:
         settings = to_settings(composed, dict(hydra_config.runtime.choices))
-        settings.run_dir = str(run_dir)
-        if str(hydra_config.mode).endswith("MULTIRUN") and settings.tracking.group is None:
-            settings.tracking.group = Path(hydra_config.sweep.dir).name
+        if is_sweep:
+            settings.run_dir = str(job_dir)
+            settings.tracking.group = settings.tracking.group or Path(hydra_config.sweep.dir).name
+        run_dir = Path(settings.run_dir)
         return run(settings, Console(), argv)
     except RolloutError:
         raise
@@ -164,14 +170,6 @@ def _task(composed: Any, run_dir: Path, argv: list[str]) -> Any:
             f" (a fault of rollout; traceback: {log})"
         ) from error
     finally:
-        _remove_empty(run_dir)
-
-
-def _remove_empty(directory: Path) -> None:
-    """Remove a directory that Hydra made for nothing, and its empty parents up to here."""
-    here = Path.cwd()
-    while directory != here and directory.is_dir() and here in directory.parents:
-        if any(directory.iterdir()):
-            return
-        directory.rmdir()
-        directory = directory.parent
+        if is_sweep:
+            with suppress(OSError):
+                job_dir.rmdir()  # only where nothing was written

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def gather(argv: list[str], environment: dict[str, str], start_dir: Path) -> Giv
     config_dir = _checked_config_dir(config_dir, start_dir)
     config_file, typed = _take(typed, "config_file")
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
+    multirun |= any(_parts(text) == ("hydra.mode", "MULTIRUN") for text in typed)
     lower: dict[str, Any] = {}
     notes = []
     if config_file:
@@ -111,7 +113,10 @@ def gather(argv: list[str], environment: dict[str, str], start_dir: Path) -> Giv
             "no data.input: answering the example prompts (experiment=demo); "
             "for your own, type data.input=FILE.parquet"
         )
-    return Given([override(k, v) for k, v in lower.items()] + overrides, flags, config_dir, notes)
+    words = [override(k, v) for k, v in lower.items()] + overrides
+    if not multirun:
+        words.append("hydra.run.dir=.")  # Hydra makes no directory: the store makes run_dir
+    return Given(words, flags, config_dir, notes)
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -132,7 +137,12 @@ def _unquoted(text: str) -> str:
 # Flags.
 
 FLAGS = ("-m", "--multirun", "--resolve")
-FLAGS_WITH_VALUE = ("-c", "--cfg", "-p", "--package", "-i", "--info")
+FLAGS_WITH_VALUE = {  # as Hydra spells them in full -> the values it knows; None: any
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--package": None,
+}
+SHORT_FLAGS = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-cd": "--config-dir"}
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str], str | None]:
@@ -140,37 +150,53 @@ def _split(argv: list[str]) -> tuple[list[str], list[str], str | None]:
     typed: list[str] = []
     flags: list[str] = []
     config_dir = None
-    words = iter(argv)
-    for word in words:
+    words = list(argv)
+    while words:
+        word = words.pop(0)
         name, equals, value = word.partition("=")
-        if name in ("--config-dir", "-cd"):
-            config_dir = value if equals else next(words, None)
-            if not config_dir:
-                raise UserError("--config-dir needs a directory: --config-dir my_conf")
-        elif word in FLAGS:
+        name = SHORT_FLAGS.get(name, name)
+        if word in FLAGS:
             flags.append(word)
-        elif name in FLAGS_WITH_VALUE:
-            flags += (
-                [word]
-                if equals
-                else [word, *([following] if (following := next(words, "")) else [])]
-            )
+        elif name == "--config-dir" or name in FLAGS_WITH_VALUE:
+            value = value if equals else (words.pop(0) if words else "")
+            if name == "--config-dir":
+                config_dir = value
+            else:
+                flags.append(f"{name}={value}")
+            _check_flag(name, value)
         elif word.startswith("-"):
-            _refuse_flag(name, value)
+            _refuse_flag(name, value, words)
         elif not equals and not word.startswith("~"):
+            key = word.lstrip("+")
+            example = f"{key}=..." if key in {*keys(), *GROUPS} else "data.input=prompts.parquet"
             raise UserError(
-                f"{word!r} is no setting; settings are written key=value, such as "
-                "data.input=prompts.parquet"
+                f"{word!r} has no value: settings are written key=value; type {example}"
             )
         else:
             typed.append(word)
     return typed, flags, config_dir
 
 
-def _refuse_flag(name: str, value: str) -> None:
+def _check_flag(name: str, value: str) -> None:
+    known = FLAGS_WITH_VALUE.get(name)
+    if not value:
+        example = {"--config-dir": "my_conf", "--package": "sampling"}.get(name, "job")
+        raise UserError(f"{name} needs a value, such as {name} {known[0] if known else example}")
+    if known and value not in known:
+        raise UserError(f"{name} {value}: there is {', '.join(known)}")
+
+
+def _refuse_flag(name: str, value: str, following: list[str]) -> None:
+    """Say how an old flag, or an unknown one, is written here."""
     key = OLD_FLAGS.get(name.lstrip("-").replace("-", "_"))
     if key:
-        raise UserError(f"{name}: settings have no dashes here; type {key}={value or '...'}")
+        if not value and following and not following[0].startswith("-"):
+            value = following[0]
+        elif not value:
+            value = "true" if keys()[key].type is bool else "..."
+        raise UserError(f"{name}: settings have no dashes here; type {key}={value}")
+    if name in FLAGS:
+        raise UserError(f"{name} takes no value; type {name} alone")
     known = [*FLAGS, *FLAGS_WITH_VALUE, "--config-dir", "--help", "--version"]
     raise UserError(f"unknown flag {name}.{did_you_mean(name, known)} See --help")
 
@@ -196,21 +222,63 @@ def checked_override(text: str, config_dir: Path | None, multirun: bool) -> str:
     """The override, its key known to exist; fit for Hydra's grammar where it was plain text."""
     prefix = re.match(r"[+~]*", text)[0]
     key, value = _parts(text)
+    if key == "hydra.run.dir" and not multirun:
+        key = "run_dir"
     if prefix.startswith("~"):
-        raise UserError(f"{text}: settings can't be deleted; type {key}=null where null is allowed")
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        example = f"{key}=NAME" if key in GROUPS else f"{key}=null where null is allowed"
+        raise UserError(f"{text}: settings can't be deleted; type {example}")
+    if key.startswith(("hydra.", "hydra/")):
         return text
     if key in GROUPS:
-        return text.removeprefix("+").removeprefix("+")
-    if "/" in key or (config_dir and (config_dir / key).is_dir()):
+        return _checked_preset(key, value, config_dir, multirun)
+    if "/" in key or (key and config_dir and (config_dir / key).is_dir()):
         return text  # a group of the user's own; Hydra knows whether it is there
-    known = keys()
-    bag = next((k for k in known.values() if k.is_bag and key.startswith(k.name + ".")), None)
+    known = known_keys()
+    bag = _bag_of(key, known)
     if bag:
-        return f"++{key}={value}"
-    if key == "presets" or key not in known:
+        _check_bag_name(key, bag)
+        return f"++{key}={_fit(bag, key, value, multirun)}"
+    if key not in known:
         raise UserError(unknown_key(key, value, known))
-    return f"{key}={_fit(known[key], value, multirun)}"
+    return f"{key}={_fit(known[key], key, value, multirun)}"
+
+
+def known_keys() -> dict[str, Key]:
+    """Every key that users may set."""
+    return {name: key for name, key in keys().items() if name != "presets"}
+
+
+def _bag_of(key: str, known: dict[str, Key]) -> Key | None:
+    """The free-form setting that `key` lies in, such as sampling.extra for sampling.extra.min_p."""
+    return next((k for k in known.values() if k.is_bag and key.startswith(k.name + ".")), None)
+
+
+def _check_bag_name(key: str, bag: Key) -> None:
+    inner = key.removeprefix(bag.name + ".")
+    if not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", inner, re.ASCII):
+        raise UserError(f"{key}: {inner!r} is no name; type {bag.name}.NAME=... ({bag.help})")
+
+
+def _checked_preset(group: str, value: str, config_dir: Path | None, multirun: bool) -> str:
+    parsed = _parse(f"{group}={value}")
+    if parsed is None:
+        raise UserError(_unknown_preset(group, value, preset_names(group, config_dir)))
+    if parsed.is_sweep_override():
+        if not multirun:
+            raise UserError(several_values(f"{group}={value}"))
+    elif not (
+        (isinstance(parsed.value(), str) and parsed.value())
+        or isinstance(parsed.value(), dict)  # values of its settings: sampling={n_samples:4}
+        or (parsed.value() is None and group == "experiment")
+    ):
+        raise UserError(_unknown_preset(group, value, preset_names(group, config_dir)))
+    return f"{group}={value}"
+
+
+def preset_names(group: str, config_dir: Path | None = None) -> list[str]:
+    """The presets of a group, ours and the user's."""
+    directories = [d / group for d in (config_dir, conf_dir()) if d]
+    return sorted({file.stem for d in directories for file in d.glob("*.yaml")})
 
 
 def unknown_key(key: str, value: str, known: Iterable[str]) -> str:
@@ -218,7 +286,7 @@ def unknown_key(key: str, value: str, known: Iterable[str]) -> str:
     section = key.split(".")[0]
     if key in OLD_FLAGS:
         return f"there is no setting {key!r}; type {OLD_FLAGS[key]}={value}"
-    hint = did_you_mean(key, [*known, *GROUPS, "config_file"])
+    hint = did_you_mean(key, [*(k for k in known if k != "presets"), *GROUPS, "config_file"])
     bags = {
         "sampling": "Other vLLM SamplingParams go under sampling.extra.",
         "engine": "Other vLLM engine arguments go under engine.extra.",
@@ -228,83 +296,157 @@ def unknown_key(key: str, value: str, known: Iterable[str]) -> str:
     return " ".join(word for word in words if word) + " All settings: --help all"
 
 
-def _fit(key: Key, value: str, multirun: bool) -> str:
-    """Quote text that Hydra's grammar would not take as it stands, such as a path with spaces."""
-    if "str" not in str(key.type) and key.type is not str:
-        return value
-    if value == "" and "None" in str(key.type):
+def _fit(declared: Key, key: str, value: str, multirun: bool) -> str:
+    """The value as Hydra's grammar wants it: text that it would misread is quoted.
+
+    A key that holds text takes any text: a path with spaces or commas, `1e3`, `true`.
+    """
+    is_text = declared.type in (str, str | None)
+    if is_text and value == "" and declared.type is not str:
         return "null"
+    if key == "run_dir":
+        value = at_home(value)
+    parsed = _parse(f"x={value}")
+    if parsed is None and (is_text or (declared.is_bag and value[:1] not in "[{")):
+        return quoted(value)
+    if parsed is None:
+        kind = "a value" if declared.is_bag else type_name(declared.type)
+        raise UserError(f"{key}={value} is not {kind} ({declared.help})")
+    if parsed.is_sweep_override():
+        if not multirun and not is_text:
+            raise UserError(several_values(f"{key}={value}"))
+        return value if multirun else quoted(value)
+    if not is_text or (parsed.value() is None and declared.type is not str):
+        return value
+    # A quoted string, an interpolation and an escape are the user's; what looks like a number,
+    # a list or padding is text.
+    return value if isinstance(parsed.value(), str) and value == value.strip() else quoted(value)
+
+
+def at_home(path: str) -> str:
+    """`path` with a leading ~ written out, where there is such a home."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        return path
+
+
+def several_values(argument: str) -> str:
+    """The message for a sweep without -m."""
+    return f"{argument} has several values; for a sweep type -m before it, for a list [a,b]"
+
+
+def _parse(text: str) -> Any:
+    """Hydra's reading of an override; None where its grammar can't read it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
-        parsed = OverridesParser.create().parse_override(f"x={value}")
+        return OverridesParser.create().parse_override(text)
     except HydraException:
-        return quoted(value)
-    if parsed.is_sweep_override() and not multirun and key.type is not list:
-        return quoted(value)
-    return value
+        return None
 
 
 def override(key: str, value: Any) -> str:
-    """A Hydra override that sets `key` to exactly `value`."""
-    known = keys()
-    in_bag = any(k.is_bag and key.startswith(k.name + ".") for k in known.values())
-    return f"{'++' if in_bag else ''}{key}={_literal(value)}"
+    """A Hydra override that sets `key` to exactly `value`.
+
+    Raises UserError for a mapping whose keys Hydra's grammar can't hold.
+    """
+    bag = _bag_of(key, keys())
+    if bag:
+        _check_bag_name(key, bag)
+    if key == "run_dir" and isinstance(value, str):
+        value = at_home(value)
+    text = f"{'++' if bag else ''}{key}={_literal(value)}"
+    if isinstance(value, dict | list) and _parse(text) is None:
+        raise UserError(f"{key}={value} has a name that can't be written here")
+    return text
 
 
 def _literal(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, list | tuple):
         return "[" + ",".join(_literal(v) for v in value) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{k}:{_literal(v)}" for k, v in value.items()) + "}"
-    return quoted(str(value))
+        return "{" + ",".join(f"{_name(k)}:{_literal(v)}" for k, v in value.items()) + "}"
+    return quoted(os.fspath(value) if isinstance(value, os.PathLike) else str(value))
+
+
+def _name(key: Any) -> str:
+    """A mapping's key, which Hydra's grammar can't quote, escaped."""
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", key) if isinstance(key, str) else str(key)
 
 
 def quoted(text: str) -> str:
     """`text` as a quoted string of Hydra's grammar, interpolations switched off."""
-    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", text)
-    escaped = re.sub(r"(\\+)$", lambda m: m[1] * 2, escaped)
-    return "'" + escaped.replace("${", "\\${") + "'"
+    escaped = re.sub(r"(\\*)'", lambda m: m[1] * 2 + "\\'", without_interpolation(text))
+    return "'" + re.sub(r"(\\+)\Z", lambda m: m[1] * 2, escaped) + "'"
+
+
+def without_interpolation(value: Any) -> Any:
+    """Plain values that omegaconf takes as they are: `${` is escaped in every text."""
+    if isinstance(value, dict):
+        return {k: without_interpolation(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [without_interpolation(v) for v in value]
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value)
+    return value
 
 
 # Lower sources.
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The settings of a plain YAML file, by dotted key. Raises UserError naming a bad key."""
+    """The settings of a plain YAML file, by dotted key. Raises UserError naming a bad key.
+
+    A run's own attempts/N/config.yaml can be read back.
+    """
     import yaml
+    from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
     except FileNotFoundError:
         raise UserError(f"config_file={path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config_file={path} can't be read: {error}") from error
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"config_file={path} is not YAML{line}: {error.problem}") from error
+        raise UserError(f"config_file={path} is not YAML{_where(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
-    known = keys()
+    content.pop("presets", None)
+    known = known_keys()
     flat = _flatten(content, known)
-    for key in flat:
-        in_bag = any(k.is_bag and key.startswith(k.name + ".") for k in known.values())
-        if key not in known and key not in GROUPS and not in_bag:
-            raise UserError(f"config_file={path}: {unknown_key(key, str(flat[key]), known)}")
+    for key, value in flat.items():
+        if key not in known and key not in GROUPS and not _bag_of(key, known):
+            raise UserError(f"config_file={path}: {unknown_key(key, str(value), known)}")
+        if key in GROUPS and not isinstance(value, str):
+            raise UserError(
+                f"config_file={path}: {key} must be a preset's name or hold settings, "
+                f"not {value!r}; there are: {', '.join(preset_names(key))}"
+            )
     return flat
 
 
+def _where(error: Exception) -> str:
+    """Line and problem of a YAML error."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+    return (f", line {mark.line + 1}" if mark else "") + f": {problem}"
+
+
 def _flatten(content: dict, known: dict[str, Key], prefix: str = "") -> dict[str, Any]:
+    """Nested sections by dotted key; what stands in a free-form setting stays whole."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and not (key in known and not known[key].is_bag):
+        if isinstance(value, dict) and not _bag_of(key, known):
             flat |= _flatten(value, known, key + ".")
         else:
             flat[key] = value
@@ -328,24 +470,53 @@ def _from_text(text: str, key: str) -> Any:
 def _without_preset_keys(
     lower: dict[str, Any], presets: dict[str, str], config_dir: Path | None
 ) -> dict[str, Any]:
-    """Leave out what a preset typed on the command line sets itself."""
+    """Leave out what a preset typed on the command line sets itself.
+
+    Raises UserError where only some presets of a sweep set it: no one value would be in force.
+    """
+    beaten: set[str] = set()
+    for group, value in presets.items():
+        sets = [_preset_keys(group, n, config_dir) for n in _swept(group, value, config_dir)]
+        always, ever = set.intersection(*sets), set.union(*sets)
+        if unclear := sorted((ever - always) & set(lower)):
+            raise UserError(
+                f"{unclear[0]} is set by the config_file or the environment, and by only some of "
+                f"{group}={value}; type {unclear[0]}=..."
+            )
+        beaten |= {group, *always}
+    return {key: value for key, value in lower.items() if key not in beaten}
+
+
+def _swept(group: str, value: str, config_dir: Path | None) -> list[str]:
+    """The presets that a typed value names: one, or those of a sweep."""
+    parsed = _parse(f"{group}={value}")
+    if not parsed.is_choice_sweep():
+        return [_unquoted(value)]
+    choices = parsed.value()
+    if hasattr(choices, "filter"):  # glob(*)
+        return choices.filter(preset_names(group, config_dir)) or [value]
+    return [_unquoted(str(choice)) for choice in parsed.sweep_string_iterator()]
+
+
+def _preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
+    """The keys that a preset sets, those of the presets it builds on included."""
     import yaml
 
-    beaten: set[str] = set()
-    for group, name in presets.items():
-        beaten.add(group)
-        for directory in (config_dir, conf_dir()):
-            file = directory / group / f"{_unquoted(name)}.yaml" if directory else None
-            if file and file.is_file():
-                try:
-                    content = yaml.safe_load(file.read_text()) or {}
-                except yaml.YAMLError:
-                    break  # Hydra says what is wrong with it
-                root = content if group == "experiment" else {group: content}
-                values = {k: v for k, v in _flatten(root, keys()).items() if v != "???"}
-                beaten |= set(values)
-                break
-    return {key: value for key, value in lower.items() if key not in beaten}
+    files = [d / group / f"{name}.yaml" for d in (config_dir, conf_dir()) if d]
+    file = next((f for f in files if f.is_file()), None)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None  # Hydra says what is wrong with it
+    if not isinstance(content, dict):
+        return set()
+    bases = content.pop("defaults", [])
+    root = content if group == "experiment" else {group: content}
+    found = {k for k, v in _flatten(root, known_keys()).items() if v != "???"}
+    for base in bases if isinstance(bases, list) else []:
+        if isinstance(base, str) and base not in ("_self_", name):
+            found |= _preset_keys(group, base, config_dir)
+    return found
 
 
 # Hydra.
@@ -395,14 +566,18 @@ def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
     try:
         ours = [key for key in composed if key != "hydra"]
         plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True)
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), plain)
+        merged = OmegaConf.merge(OmegaConf.structured(Settings), without_interpolation(plain))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
             raise UserError(f"{key} is not set; type {key}=... ({keys()[key].help})")
         merged.presets = {k: v for k, v in presets.items() if k in GROUPS}
-        return OmegaConf.to_object(merged)
+        settings = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error
+    if not settings.run_dir:
+        raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
+    settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
+    return settings
 
 
 def compose(given: dict[str, Any]) -> Settings:
@@ -413,22 +588,20 @@ def compose(given: dict[str, Any]) -> Settings:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    known = keys()
-    overrides = []
-    named = {_full_key(name, known): value for name, value in given.items()}
+    known = known_keys()
+    named = _flatten({_full_key(name, known): value for name, value in given.items()}, known)
     if "model.model_path" in named and "model" not in named:
         named = {"model": "custom", **named}
     if "run_dir" not in named:
         from datetime import datetime
 
         named["run_dir"] = datetime.now().strftime("outputs/%Y-%m-%d/%H-%M-%S-%f")
+    overrides = []
     for key, value in named.items():
-        text = (
-            value
-            if key in GROUPS
-            else _literal(os.fspath(value) if isinstance(value, os.PathLike) else value)
-        )
-        overrides.append(checked_override(f"{key}={text}", None, multirun=False))
+        if key not in known and key not in GROUPS and not _bag_of(key, known):
+            raise UserError(unknown_key(key, str(value), known))
+        text = override(key, value)
+        overrides.append(checked_override(text, None, multirun=False) if key in GROUPS else text)
     register_schema()
     register_search_path(None)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -461,26 +634,27 @@ def explain(error: BaseException) -> str:
     texts = [str(e) for e in chain]
     everything = "\n".join(texts)
     if match := re.search(r"Could not find '([^']+)/([^']+)'", everything):
-        return _unknown_preset(match[1], match[2], everything)
+        listed = everything.partition("Available options in")[2].splitlines()[1:]
+        options = [line.strip() for line in listed if re.fullmatch(r"[\w./-]+", line.strip())]
+        return _unknown_preset(match[1], match[2], options)
     full_key = re.search(r"full_key: (\S+)", everything)
     key = full_key[1] if full_key else None
     if key in keys() and (
         value := re.search(r"[Vv]alue '([^\n]*?)'(?: of type| is not|,)", everything)
     ):
         return f"{key}={value[1]} is not {type_name(keys()[key].type)} ({keys()[key].help})"
+    if key in keys() and re.search(
+        r"is not Optional|Cannot assign|Cannot convert|Invalid value assigned", everything
+    ):
+        given = "=null" if "is not Optional" in everything else ""
+        return f"{key}{given} is not {type_name(keys()[key].type)} ({keys()[key].help})"
     if key and re.search(r"Key '[^']+' (?:not in|is not in struct)", everything):
         return unknown_key(key, "...", keys())
-    if "Ambiguous value for argument" in everything:
-        argument = re.search(r"Ambiguous value for argument '([^']*)'", everything)[1]
-        return f"{argument} has several values; for a sweep type -m before it, for a list [a,b]"
     first = next(line for line in [*texts[-1].splitlines(), type(error).__name__] if line.strip())
     return f"{first.strip()}" + (f" ({key})" if key and key not in first else "")
 
 
-def _unknown_preset(group: str, name: str, text: str) -> str:
-    listed = text.partition("Available options in")[2].splitlines()[1:]
-    options = [line.strip() for line in listed if line.strip() and ":" not in line]
-    options = [o for o in options if re.fullmatch(r"[\w./-]+", o)]
+def _unknown_preset(group: str, name: str, options: list[str]) -> str:
     return (
         f"there is no preset {group}={name}.{did_you_mean(name, options)} "
         f"There are: {', '.join(options)}"

@@ -16,6 +16,7 @@ from typing import Any
 from rollout.errors import UserError, did_you_mean
 
 WHAT, HOW, ABOUT = "what", "how", "about"
+MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -107,7 +108,7 @@ class Sampling:
     top_k: int | None = setting(-1, "most likely tokens kept; -1 or 0 keeps all", minimum=-1)
     repetition_penalty: float | None = setting(1.0, "above 1 discourages repetition", above=0)
     seed: int | None = setting(
-        42, "makes every sample repeatable; null draws fresh ones", minimum=0, maximum=2**63 - 1
+        42, "makes every sample repeatable; null draws fresh ones", minimum=0, maximum=MAX_INT
     )
     extra: dict[str, Any] = setting({}, "further vLLM SamplingParams, verbatim")
 
@@ -331,6 +332,8 @@ def validate(settings: Settings) -> None:
 
 def _check_range(key: Key, value: float) -> None:
     low, above, high = (key.checks.get(c) for c in ("minimum", "above", "maximum"))
+    if high is None and isinstance(value, int) and value > MAX_INT:
+        high = MAX_INT
     good = (
         value == value
         and (low is None or value >= low)

@@ -68,7 +68,7 @@ def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
         return tuple(gpus)
     visible: list[Gpu] = []
     for entry in filter(None, (part.strip() for part in listed.split(","))):
-        if entry.isdigit():
+        if entry.isdecimal():
             if int(entry) >= len(gpus):
                 break
             visible.append(gpus[int(entry)])
@@ -90,14 +90,16 @@ def vllm_build() -> tuple[str, str] | None:
     return None
 
 
-def choose_device(engine: Engine, preset: str, machine: Machine) -> Device:
-    """The device `engine` will run on.
+def choose_device(
+    engine: Engine, preset: str, machine: Machine, build: tuple[str, str] | None = None
+) -> Device:
+    """The device `engine` will run on, with the vLLM `build` that is installed.
 
     Raises UserError saying what the preset needs, what was found, and what to use instead.
     """
     if engine.backend is Backend.scripted:
         return Device.cpu
-    build = vllm_build()
+    build = build or vllm_build()
     if build is None:
         raise UserError(
             "vLLM is not installed; on a GPU machine type pip install -e '.[gpu]', "
@@ -118,7 +120,9 @@ def choose_device(engine: Engine, preset: str, machine: Machine) -> Device:
             )
         return Device.cpu
     if len(machine.gpus) < needed:
-        instead = "engine=auto" if machine.gpus else "engine=cpu"
+        fitting = f"engine.tensor_parallel_size={len(machine.gpus)}"
+        instead = fitting if preset == "auto" else "engine=auto"
+        instead = instead if machine.gpus else "engine=cpu"
         raise UserError(
             f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
             f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use what is here"

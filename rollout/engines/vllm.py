@@ -309,14 +309,18 @@ class _Books:
     def __init__(self) -> None:
         self.stats = EngineStats()
 
-    def factory(self) -> Callable[..., Any]:
-        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`."""
-        from vllm.v1.metrics.loggers import StatLoggerBase
+    def factory(self) -> type:
+        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`.
+
+        It passes for vLLM's Prometheus logger, which would otherwise observe a histogram for
+        every token sampled, for a server that is not there.
+        """
+        from vllm.v1.metrics.loggers import PrometheusStatLogger
 
         stats = self.stats
 
-        class Books(StatLoggerBase):
-            def __init__(self, vllm_config: Any, engine_index: int = 0):
+        class Books(PrometheusStatLogger):
+            def __init__(self, vllm_config: Any, engine_indexes: Any = None):
                 pass
 
             def record(
@@ -338,6 +342,9 @@ class _Books:
                 pass
 
             def log(self) -> None:
+                pass
+
+            def record_sleep_state(self, *_: Any, **__: Any) -> None:
                 pass
 
         return Books
