@@ -56,9 +56,7 @@ def test_the_demo_has_four_texts_and_four_chats():
     demo = Data(input="pkg://rollout/examples/prompts.parquet", prompt_format=JSON)
     prompts = list(open_prompts(demo))
     assert [type(p.content) for p in prompts] == [str, list] * 4
-    assert [{"role": "user", "content": "What is the capital of France?"}] in [
-        p.content for p in prompts
-    ]
+    assert prompts[1].content[-1] == {"role": "user", "content": "What is the capital of France?"}
 
 
 def ten_rows(tmp_path) -> Path:

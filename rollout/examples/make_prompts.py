@@ -13,31 +13,23 @@ def chat(*turns: tuple[str, str]) -> str:
     return json.dumps(messages, separators=(",", ":"))
 
 
+BRIEF = ("system", "Answer in one short sentence.")
 PROMPTS = [
     ("string", "The three primary colours are"),
-    ("chat", chat(("user", "What is the capital of France?"))),
+    ("chat", chat(BRIEF, ("user", "What is the capital of France?"))),
     ("string", "Once upon a time, in a small village by the sea,"),
+    ("chat", chat(BRIEF, ("user", "What colour is the sky on a clear day?"))),
+    ("string", "Photosynthesis is the process by which plants"),
     (
         "chat",
         chat(
-            ("system", "You are a helpful assistant. Answer in one short sentence."),
-            ("user", "What colour is the sky on a clear day?"),
-        ),
-    ),
-    ("string", "Water boils at"),
-    (
-        "chat",
-        chat(
-            ("user", "Hello! My name is Anna."),
-            ("assistant", "Hello Anna! How can I help you today?"),
-            ("user", "What is my name?"),
+            ("user", "I would like to learn to cook."),
+            ("assistant", "Great! What would you like to cook first?"),
+            ("user", "Something simple with eggs."),
         ),
     ),
     ("string", "The days of the week are Monday, Tuesday,"),
-    (
-        "chat",
-        chat(("system", "You are a friendly teacher."), ("user", "What is two plus three?")),
-    ),
+    ("chat", chat(("user", "Name three animals that live in the sea."))),
 ]
 
 
