@@ -149,10 +149,10 @@ class BarProgress:
 
         self._num_rows, self._num_samples = num_rows, num_samples
         self._progress = Progress(
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
             TextColumn("ETA"),
             TimeRemainingColumn(),
+            TextColumn("{task.description}"),
             console=console,
         )
         self._task = self._progress.add_task("", total=num_rows)

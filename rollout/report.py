@@ -104,7 +104,8 @@ class Report:
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
-        self._bar.update(self._tally.num_rows, self._tally.num_samples, self._tokens_per_s)
+        recent = self._tokens_per_s or stats.num_output_tokens / max(now - self._last.at_s, 0.1)
+        self._bar.update(self._tally.num_rows, self._tally.num_samples, recent)
 
     def _write_metrics(self, now: float) -> None:
         stats, tally = self._engine.stats(), self._tally

@@ -1,0 +1,44 @@
+"""What a person sees."""
+
+import os
+
+from rollout.console import Console, duration
+from rollout.report import one_line
+
+
+def test_durations_read_like_a_clock():
+    assert [duration(s) for s in (0, 7.4, 61, 3723)] == ["0:00", "0:07", "1:01", "1:02:03"]
+
+
+def test_what_libraries_print_goes_to_the_log_and_our_lines_to_the_user(tmp_path, capfd):
+    console = Console()
+    with console.libraries_write_to(tmp_path / "engine.log"):
+        os.write(2, b"a warning from C++\n")
+        console.note("ours")
+    console.note("ours again")
+    assert capfd.readouterr().err == "ours\nours again\n"
+    assert "C++" in (tmp_path / "engine.log").read_text()
+
+
+def test_a_quiet_console_still_keeps_the_log(tmp_path, capfd):
+    console = Console(quiet=True)
+    console.log_to(tmp_path / "run.log")
+    console.note("one")
+    console.close()
+    assert capfd.readouterr().err == ""
+    assert "one" in (tmp_path / "run.log").read_text()
+
+
+def test_progress_without_a_terminal_is_a_plain_line_with_an_eta(monkeypatch, capfd):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with Console().progress(100, 800) as progress:
+        for rows in (10, 20):
+            now[0] += 6.0
+            progress.update(rows, rows * 8, 1234.5)
+    assert capfd.readouterr().err == "20/100 rows  160/800 samples  1,234 tokens/s  ETA 0:48\n"
+
+
+def test_untrusted_text_stays_on_its_line():
+    assert one_line("a\nb\x1b[2J\u202ec", 80) == "a b [2J c"
+    assert len(one_line("x" * 1000, 40)) == 40
