@@ -36,7 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = _run(argv)
     except RolloutError as error:
-        print(f"rollout: {error}", file=sys.stderr)
+        is_users = isinstance(error, UserError)  # one line, whatever was typed
+        message = r"\n".join(str(error).splitlines()) if is_users else str(error)
+        print(f"rollout: {message}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         print("rollout: interrupted", file=sys.stderr)

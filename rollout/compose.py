@@ -88,7 +88,7 @@ def gather(argv: list[str], environment: dict[str, str], start_dir: Path) -> Giv
     lower: dict[str, Any] = {}
     notes = []
     if config_file:
-        lower |= read_config_file(start_dir / Path(_unquoted(config_file)).expanduser())
+        lower |= read_config_file(start_dir / at_home(_unquoted(config_file)))
         notes.append(f"from {config_file}: {', '.join(lower)}")
     from_environment = {
         key: environment[name] for name, key in ENVIRONMENT.items() if environment.get(name)
@@ -174,6 +174,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str], str | None]:
             )
         else:
             typed.append(word)
+    if "--resolve" in flags and not any(flag.startswith("--cfg") for flag in flags):
+        raise UserError("--resolve fills in what --cfg prints; type --cfg job --resolve")
     return typed, flags, config_dir
 
 
@@ -204,7 +206,7 @@ def _refuse_flag(name: str, value: str, following: list[str]) -> None:
 def _checked_config_dir(given: str | None, start_dir: Path) -> Path | None:
     if given is None:
         return None
-    path = (start_dir / Path(given).expanduser()).resolve()
+    path = (start_dir / at_home(given)).resolve()
     if not path.is_dir():
         raise UserError(f"--config-dir {given}: no such directory")
     if (path / f"{ROOT_CONFIG}.yaml").exists():
@@ -302,6 +304,8 @@ def _fit(declared: Key, key: str, value: str, multirun: bool) -> str:
     A key that holds text takes any text: a path with spaces or commas, `1e3`, `true`.
     """
     is_text = declared.type in (str, str | None)
+    if key == declared.name and declared.is_bag and value[:1] != "{" and "${" not in value:
+        raise UserError(f"{key}={value} is not a mapping; type {key}.NAME=... ({declared.help})")
     if is_text and value == "" and declared.type is not str:
         return "null"
     if key == "run_dir":
@@ -316,19 +320,21 @@ def _fit(declared: Key, key: str, value: str, multirun: bool) -> str:
         if not multirun and not is_text:
             raise UserError(several_values(f"{key}={value}"))
         return value if multirun else quoted(value)
-    if not is_text or (parsed.value() is None and declared.type is not str):
-        return value
-    # A quoted string, an interpolation and an escape are the user's; what looks like a number,
-    # a list or padding is text.
-    return value if isinstance(parsed.value(), str) and value == value.strip() else quoted(value)
+    meant = parsed.value()
+    if declared.type == list[str] and not isinstance(meant, list) and "${" not in value:
+        raise UserError(f"{key}={value} is not a list; type {key}=[{value}] ({declared.help})")
+    # A quoted string, an interpolation, an escape and null are the user's; in a text, what looks
+    # like a number, a list or padding is text.
+    is_plain = meant is None or (isinstance(meant, str) and value == value.strip())
+    return quoted(value) if is_text and not is_plain else value
 
 
 def at_home(path: str) -> str:
-    """`path` with a leading ~ written out, where there is such a home."""
+    """`path` with a leading ~ written out. Raises UserError where there is no such home."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError:
-        return path
+        raise UserError(f"{path}: there is no such home directory; type ./{path}") from None
 
 
 def several_values(argument: str) -> str:
@@ -576,6 +582,8 @@ def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
         raise UserError(explain(error)) from error
     if not settings.run_dir:
         raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
+    for path in (settings.data.input, settings.output.path, settings.model.model_path):
+        at_home(path or "")
     settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
     return settings
 
@@ -631,6 +639,8 @@ def explain(error: BaseException) -> str:
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
+    if mark := getattr(chain[-1], "problem_mark", None):
+        return f"{mark.name} is not YAML{_where(chain[-1])}"
     texts = [str(e) for e in chain]
     everything = "\n".join(texts)
     if match := re.search(r"Could not find '([^']+)/([^']+)'", everything):
@@ -644,9 +654,9 @@ def explain(error: BaseException) -> str:
     ):
         return f"{key}={value[1]} is not {type_name(keys()[key].type)} ({keys()[key].help})"
     if key in keys() and re.search(
-        r"is not Optional|Cannot assign|Cannot convert|Invalid value assigned", everything
+        r"not Optional|Cannot (assign|convert)|Invalid value", everything
     ):
-        given = "=null" if "is not Optional" in everything else ""
+        given = "=null" if "not Optional" in everything else ""
         return f"{key}{given} is not {type_name(keys()[key].type)} ({keys()[key].help})"
     if key and re.search(r"Key '[^']+' (?:not in|is not in struct)", everything):
         return unknown_key(key, "...", keys())

@@ -356,14 +356,19 @@ def _check_extras(settings: Settings) -> None:
     """A key that is both typed and in `extra` would have two values: refuse it."""
     for section in ("sampling", "engine"):
         typed = {k.rsplit(".", 1)[-1] for k in keys() if k.startswith(section + ".")}
-        # The same thing under the name vLLM gives it.
-        typed |= {"sampling": {"n", "output_kind"}, "engine": {"model", "revision"}}[section]
-        clash = sorted(typed & set(getattr(settings, section).extra))
-        if clash:
-            raise UserError(
-                f"{section}.extra.{clash[0]} is a setting of its own here; "
-                f"type {section}.{ {'n': 'n_samples'}.get(clash[0], clash[0]) }=... instead"
-            )
+        clash = sorted((typed | set(VLLM_NAMES[section])) & set(getattr(settings, section).extra))
+        if not clash:
+            continue
+        key = VLLM_NAMES[section].get(clash[0], f"{section}.{clash[0]}")
+        advice = f"is a setting of its own here; type {key}=... instead" if key else "is set here"
+        raise UserError(f"{section}.extra.{clash[0]} {advice}")
+
+
+# The same thing under the name vLLM gives it -> our key; None: not the user's.
+VLLM_NAMES: dict[str, dict[str, str | None]] = {
+    "sampling": {"n": "sampling.n_samples", "output_kind": None},
+    "engine": {"model": "model.model_path", "revision": "model.revision"},
+}
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
@@ -384,7 +389,9 @@ SECRET = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|(api_?)?ke
 def redacted(words: list[str]) -> list[str]:
     """Overrides as they may be written down: the value of a secret key is starred."""
     return [
-        f"{key}=***" if equals and ".extra." in key and SECRET.search(key) else word
+        f"{key}=***"
+        if equals and ".extra." in key and SECRET.search(key.rsplit(".", 1)[-1])
+        else word
         for word, key, equals in ((w, *w.partition("=")[:2]) for w in words)
     ]
 

@@ -36,7 +36,8 @@ OFTEN = (
     "engine.max_num_seqs",
     "run_dir",
 )
-GROUPS = ("model", "sampling", "engine", "data", "tracking", "experiment")
+GROUPS = ("model", "sampling", "engine", "data", "output", "scale", "tracking", "experiment")
+WIDTH = 100
 
 
 def help_text(full: bool = False) -> str:
@@ -44,22 +45,28 @@ def help_text(full: bool = False) -> str:
     known = keys()
     known.pop("presets")
     if full:
-        return "\n".join(_row(key, 34) for key in known.values())
-    presets = "\n".join(f"  {group:<11}{_wrapped(group)}" for group in GROUPS)
+        return "\n".join(_row(key, 34, f" [{type_name(key.type)}]") for key in known.values())
+    presets = "\n".join(_wrapped(f"  {group:<11}", "  ".join(_names(group))) for group in GROUPS)
     return PAGE.format(presets=presets, settings="\n".join(_row(known[name], 22) for name in OFTEN))
 
 
-def _wrapped(group: str) -> str:
+def _names(group: str) -> list[str]:
+    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+
+
+def _wrapped(start: str, text: str) -> str:
+    """`text` beside `start`, its further lines below its first."""
     import textwrap
 
-    names = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
-    return textwrap.fill("  ".join(names), 84).replace("\n", "\n" + " " * 13)
+    lines = textwrap.wrap(text, WIDTH - len(start), break_on_hyphens=False) or [""]
+    return start + ("\n" + " " * len(start)).join(lines)
 
 
-def _row(key: Key, width: int) -> str:
-    return (
-        f"  {key.name:<{width}} {default_text(key.default):<15} {key.help} [{type_name(key.type)}]"
-    )
+def _row(key: Key, width: int, end: str = "") -> str:
+    default = default_text(key.default)
+    if len(default) > 9:  # a long list: after its meaning
+        default, end = "", f"{end}; {default.replace(',', ', ')}"
+    return _wrapped(f"  {key.name:<{width}} {default:<9} ", key.help + end)
 
 
 def default_text(default: Any) -> str:

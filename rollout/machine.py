@@ -1,6 +1,7 @@
 """What this machine has, and whether an engine preset can run on it. Imports no CUDA, no vLLM."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -23,8 +24,8 @@ class Machine:
 
     def __str__(self) -> str:
         if self.gpus:
-            gpu = self.gpus[0]
-            return f"{len(self.gpus)} x {gpu.name} ({gpu.memory_gib:.0f} GiB)"
+            kinds = Counter(f"{gpu.name} ({gpu.memory_gib:.0f} GiB)" for gpu in self.gpus)
+            return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
         return f"no CUDA GPU ({self.num_cpus} CPU cores, {self.memory_gib:.0f} GiB of memory)"
 
 
@@ -115,7 +116,8 @@ def choose_device(
         if build[0] != "cpu":
             raise UserError(
                 f"engine={preset} would run on the CPU, but the installed vLLM {build[1]} is the "
-                f"CUDA build and this machine has {machine}; for CPUs type "
+                f"CUDA build and this machine has {machine}; "
+                f"{'type engine=auto, or ' if machine.gpus else ''}for CPUs type "
                 "pip install --no-deps -r requirements/cpu.txt -e . in a fresh environment"
             )
         return Device.cpu

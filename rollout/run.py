@@ -146,7 +146,7 @@ def loaded_engine(job: Job, console: Console, clock: Clock, attempt_dir: Path) -
         log_file=log,
         wants_logprobs="cumulative_logprob" in settings.output.columns,
     )
-    name = plan.model_path if model else "the scripted engine"
+    name = settings.model.model_path if model else "the scripted engine"
     with console.libraries_write_to(log):
         with console.waiting(f"loading {name} on {job.device.name}"):
             engine = load_engine(plan)

@@ -23,3 +23,55 @@ def tiny_model(tmp_path_factory):
 def pytest_collection_modifyitems(items):
     """Fast tests first, then real vLLM."""
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+
+
+class Typed:
+    """One command line, run in this process in an empty directory, and what came of it."""
+
+    def __init__(self, here, capsys):
+        self.here, self._capsys = here, capsys
+        self.code, self.out, self.notes, self.errors = None, "", [], []
+
+    def __call__(self, *words):
+        from rollout.cli import main
+
+        before = self.files()
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        self.code = ended.value.code
+        self.out, err = self._capsys.readouterr()
+        lines = err.splitlines()
+        self.errors = [line for line in lines if line.startswith("rollout: ")]
+        self.notes = [line for line in lines if line not in self.errors]
+        self.left = sorted(self.files() - before)
+        return self
+
+    def files(self):
+        return {str(path.relative_to(self.here)) for path in self.here.rglob("*")}
+
+    def refused(self, *words):
+        """The one line of a refusal: exit 2, nothing else said but where settings came from."""
+        self(*words)
+        assert self.code == 2, self.out
+        assert len(self.errors) == 1, self.errors
+        assert all(note.startswith(("no data.input", "from ")) for note in self.notes), self.notes
+        assert self.left == [] and self.out == ""
+        return self.errors[0].removeprefix("rollout: ")
+
+    def settings(self, *words):
+        """The settings in force, as `--cfg job` prints them, interpolations filled in."""
+        import yaml
+
+        self("--cfg", "job", "--resolve", *words)
+        assert self.code == 0, self.errors
+        return yaml.safe_load(self.out)
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """`typed("engine=scripted")` runs `python -m rollout engine=scripted` in this process."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    return Typed(here, capsys)
