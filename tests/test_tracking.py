@@ -370,3 +370,17 @@ def test_no_key_reaches_the_files_of_a_run(tmp_path, server, monkeypatch):
     open_in(tmp_path / "run").finish({}, 0)
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(files) > 3 and not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+def test_a_whole_run_leaves_its_config_throughput_and_table_with_wandb(tmp_path):
+    from rollout import vllm_rollout
+
+    summary = vllm_rollout(
+        data="example", engine="scripted", n_samples=3, run_dir=tmp_path / "run", quiet=True
+    )
+    run = runs_under(tmp_path / "run")[0]
+    seen = summary_of(run)
+    assert seen["config"]["sampling"]["n_samples"] == 3
+    assert seen["summary"]["num_output_tokens"] == summary.figures["num_output_tokens"]
+    assert history_of(run, "output_tokens_per_s")
+    assert len(table_of(run)["data"]) == 8 * 3
