@@ -44,7 +44,7 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
     try:
         if path.is_dir():
             next(path.iterdir(), None)  # raises where it may not be read
-            return _in_directory(path) or _refuse(f"{value} holds no *.parquet file")
+            return _in_directory(path) or _refuse(f"{value} {_nothing_in(path)}")
         if path.exists():
             return [path] if path.is_file() else _refuse(f"{value} is not a regular file")
         if not glob.has_magic(pattern):
@@ -64,10 +64,19 @@ def _refuse(message: str) -> Any:
 
 
 def _in_directory(directory: Path) -> list[Path]:
-    """Parquet files below it, except what writers leave behind (`_temporary`, `.part`)."""
-    names = glob.glob("**/*.parquet", root_dir=directory, recursive=True)  # noqa: PTH207
-    kept = [n for n in names if not any(part.startswith("_") for part in Path(n).parts)]
+    """Parquet files in it, except what writers leave behind (`_metadata`, `.part`).
+
+    Not in its subdirectories: the runs of a tool like this one may be kept there.
+    """
+    names = glob.glob("*.parquet", root_dir=directory)  # noqa: PTH207
+    kept = [name for name in names if not name.startswith("_")]
     return sorted(directory / name for name in kept if (directory / name).is_file())
+
+
+def _nothing_in(directory: Path) -> str:
+    below = next(directory.glob("*/**/*.parquet"), None)
+    hint = f"; for those in subdirectories type data.input='{directory}/**/*.parquet'"
+    return "holds no *.parquet file" + (hint if below else "")
 
 
 def _near(path: Path) -> str:

@@ -47,7 +47,7 @@ def prepare(settings: Settings, console: Console) -> Job:
     output_path = chosen_output(settings, run_dir)
     prompts = open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
-    refuse_own_input(prompts, output_path)
+    refuse_own_input(prompts, output_path, settings)
     found = machine.look()
     preset = str(settings.presets.get("engine", "custom"))
     device = machine.choose_device(settings.engine, preset, found)
@@ -103,9 +103,19 @@ def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) ->
             )
 
 
-def refuse_own_input(prompts: Prompts, output_path: Path) -> None:
-    if any(output_path == file.absolute() for file in prompts.files):
+def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) -> None:
+    """Neither may the output replace the input, nor lie where the next run would read it."""
+    path = output_path.resolve()
+    files = [file.resolve() for file in prompts.files]
+    if path in files:
         raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
+    given = Path(settings.data.input or "").expanduser()
+    several = len(files) > 1 or given.is_dir()
+    if several and path.parent in {file.parent for file in files}:
+        raise UserError(
+            f"output.path={output_path} lies among the input files, where the next run would read "
+            "it as input; type an output.path= elsewhere"
+        )
 
 
 def describe(job: Job) -> str:

@@ -80,7 +80,7 @@ def test_a_directory_is_read_in_the_order_of_names_without_leftovers(tmp_path):
         write(tmp_path / name, [name])
     (tmp_path / "_temporary").mkdir()
     write(tmp_path / "_temporary" / "e.parquet", ["e"])
-    assert contents(tmp_path) == ["a.parquet", "b.parquet", "c/d.parquet"]
+    assert contents(tmp_path) == ["a.parquet", "b.parquet"]
     assert contents(tmp_path / "**" / "*d.parquet") == ["_old.parquet", "c/d.parquet"]
     assert contents(tmp_path / "[c]") == ["c/d.parquet"]
 
@@ -92,3 +92,9 @@ def test_a_path_hangs_on_the_start_directory_and_home(tmp_path, monkeypatch):
     path = Path(write(tmp_path / "in[1].parquet", TEXTS))
     for text, start in [("in[1].parquet", tmp_path), ("*.parquet", tmp_path), ("~/a*/in*", None)]:
         assert open_prompts(Data(input=text), start).files == [path]
+
+
+def test_a_directory_of_directories_says_how_to_read_them(tmp_path):
+    (tmp_path / "2024").mkdir()
+    write(tmp_path / "2024" / "a.parquet", ["a"])
+    assert "/**/*.parquet'" in refusal(tmp_path)

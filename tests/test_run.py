@@ -147,6 +147,16 @@ def test_the_input_is_never_overwritten_even_when_told(tmp_path):
         run(tmp_path, ["a"], output_parquet=tmp_path / "in.parquet", overwrite=True)
 
 
+def test_an_output_among_the_inputs_is_refused_since_the_next_run_would_read_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "a.parquet", ["a"])
+    for where in (tmp_path / "data", tmp_path / "data" / "*.parquet"):
+        write(tmp_path / "data" / "b.parquet", ["b"])
+        with pytest.raises(UserError, match="lies among the input files"):
+            out = tmp_path / "data" / "out.parquet"
+            vllm_rollout(input_parquet=where, output_parquet=out, **SCRIPTED)
+
+
 def test_an_output_can_be_rolled_out_again_under_a_prefix(tmp_path):
     first = run(tmp_path, ["a", "b"]).output_path
     again = {"input_parquet": first, "run_dir": tmp_path / "again"}
