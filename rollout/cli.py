@@ -113,9 +113,10 @@ def _composition_error(error: Exception) -> Exception:
         return error
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):
         return UserError(explain(error))
-    if isinstance(error, OSError):  # Hydra makes the run directory
+    if isinstance(error, OSError):  # Hydra makes a sweep's directories
         return UserError(f"can't make the run directory: {error}; type another run_dir=")
-    return error
+    # The task keeps its errors to itself, so this is Hydra's, as for a preset that is not UTF-8.
+    return UserError(f"the settings can't be composed: {error}")
 
 
 def _report_sweep(failures: list[tuple[Path, RolloutError]], codes: list[int]) -> int:
@@ -164,14 +165,23 @@ def _task(composed: Any, job_dir: Path, argv: list[str]) -> Any:
     except RolloutError:
         raise
     except Exception as error:
-        log = run_dir / "error.log"
-        run_dir.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+        first = next(iter(str(error).splitlines()), "")
         raise RolloutError(
-            f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            f" (a fault of rollout; traceback: {log})"
+            f"unexpected {type(error).__name__}: {first} "
+            f"(a fault of rollout; traceback: {_write_traceback(run_dir)})"
         ) from error
     finally:
         if is_sweep:
             with suppress(OSError):
                 job_dir.rmdir()  # only where nothing was written
+
+
+def _write_traceback(run_dir: Path) -> str:
+    """Keep the traceback of the exception at hand; say where, or give it where that fails."""
+    log = run_dir / "error.log"
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+    except OSError:
+        return traceback.format_exc()
+    return str(log)

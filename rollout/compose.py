@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rollout.config import SECTIONS, Key, Settings, keys, type_name
+from rollout.config import SECTIONS, Key, Settings, get, keys, type_name
 from rollout.errors import UserError, did_you_mean
 
 ROOT_CONFIG = "rollout"
@@ -582,10 +582,22 @@ def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
         raise UserError(explain(error)) from error
     if not settings.run_dir:
         raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
-    for path in (settings.data.input, settings.output.path, settings.model.model_path):
-        at_home(path or "")
+    for key in ("run_dir", "output.path", "data.input", "model.model_path"):
+        _check_path(key, get(settings, key) or "")
     settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
     return settings
+
+
+def _check_path(key: str, path: str) -> None:
+    """Refuse a path that no file could have; whether there is one is its reader's question."""
+    try:
+        Path(at_home(path)).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        shown = path if len(path) <= 80 else f"{path[:60]}...{path[-15:]}"
+        raise UserError(f"{key}={shown} can't be a path: {reason}") from error
 
 
 def compose(given: dict[str, Any]) -> Settings:
@@ -658,6 +670,8 @@ def explain(error: BaseException) -> str:
     ):
         given = "=null" if "not Optional" in everything else ""
         return f"{key}{given} is not {type_name(keys()[key].type)} ({keys()[key].help})"
+    if key == "experiment":
+        return "an experiment sets whole sections: its first line must be `# @package _global_`"
     if key and re.search(r"Key '[^']+' (?:not in|is not in struct)", everything):
         return unknown_key(key, "...", keys())
     first = next(line for line in [*texts[-1].splitlines(), type(error).__name__] if line.strip())

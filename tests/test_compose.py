@@ -291,7 +291,7 @@ def test_an_experiment_of_the_users_own_sets_any_section(typed, config_dir):
         ("sampling__mine", "- a", "mine"),
         ("sampling__mine", "defaults: [nope]", "nope"),
         ("experiment__mine", "# @package _global_\nsampling: {temprature: 1}", "temperature"),
-        ("experiment__mine", "sampling: {n_samples: 1}", "experiment"),
+        ("experiment__mine", "sampling: {n_samples: 1}", "must be `# @package _global_`"),
     ],
 )  # fmt: skip
 def test_a_bad_preset_of_the_users_own_is_one_line(typed, config_dir, name, text, said):
@@ -394,6 +394,15 @@ def test_a_tilde_is_the_home_directory(typed, monkeypatch, tmp_path):
 def test_a_home_that_does_not_exist_is_refused(typed, key):
     said = typed.refused(*SCRIPTED, f"{key}=~no_such_user/x")
     assert said == "~no_such_user/x: there is no such home directory; type ./~no_such_user/x"
+
+
+@pytest.mark.parametrize("key", ["run_dir", "data.input", "output.path", "model.model_path"])
+@pytest.mark.parametrize(
+    ("text", "said"), [("x" * 5000, "x can't be a path: File name too long"), ("a\0b", "null byte")]
+)
+def test_a_path_that_no_file_can_have_is_refused(typed, config_file, key, text, said):
+    message = typed.refused(*SCRIPTED, config_file(json.dumps({key: text})))
+    assert message.startswith(f"{key}=") and said in message and len(message) < 200
 
 
 # Free settings.

@@ -1,0 +1,393 @@
+"""The command line: what it refuses in one line, leaving nothing; what it prints; exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from processes import environment, rollout
+
+from rollout.compose import OLD_FLAGS
+from rollout.config import keys
+
+SCRIPTED = ("engine=scripted", "tracking=none")
+KEYS = keys()
+HEAVY = {"torch", "vllm", "pandas", "wandb", "transformers"}
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.parquet"
+    pd.DataFrame({"prompt": ["one", "two"], "seed": [1, 2]}).to_parquet(path)
+    return path
+
+
+def beyond_the_bounds():
+    for key in KEYS.values():
+        step = 1 if "int" in str(key.type) else 1e-6
+        if "minimum" in key.checks:
+            yield f"{key.name}={key.checks['minimum'] - step}"
+        if "above" in key.checks:
+            yield f"{key.name}={key.checks['above']}"
+        if "maximum" in key.checks:
+            yield f"{key.name}={key.checks['maximum'] + step}"
+        if "float" in str(key.type):
+            yield from (f"{key.name}={value}" for value in ("nan", "inf", "-inf", "1e400"))
+
+
+# Refusals: exit 2, one line, nothing left behind (see conftest.Typed.refused).
+
+
+@pytest.mark.parametrize("word", list(beyond_the_bounds()))
+def test_a_value_out_of_range_is_refused(typed, word):
+    key = word.partition("=")[0]
+    said = typed.refused(*SCRIPTED, word)
+    assert said.startswith(f"{key}=") and "is out of range" in said and KEYS[key].help in said
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "sampling.temprature=1",
+            "Did you mean 'sampling.temperature'? Other vLLM SamplingParams go",
+        ),
+        ("temprature=1", "Did you mean 'sampling.temperature'"),
+        ("engine.max_seqs=1", "Did you mean 'engine.max_num_seqs'? Other vLLM engine arguments go"),
+        ("samplng.seed=1", "Did you mean 'sampling.seed'"),
+        ("modle=qwen3_4b", "Did you mean 'model'"),
+        ("nonsense.key=1", "All settings: --help all"),
+        ("n_samples=8", "type sampling.n_samples=8"),
+        ("presets.model=x", "there is no setting 'presets.model'"),
+        ("presets={model:x}", "there is no setting 'presets'"),
+        ("engine.scripted=1", "there is no setting 'engine.scripted'"),
+        ("hydra=1", "there is no setting 'hydra'"),
+        ("=1", "there is no setting ''"),
+        (".=1", "there is no setting '.'"),
+        ("sampling.=1", "there is no setting 'sampling.'"),
+        ("sampling.extra.=1", "'' is no name"),
+        ("sampling.extra.a b=1", "'a b' is no name"),
+        ("model@other=qwen3_4b", "there is no setting 'model@other'"),
+        ("sampling/other=greedy", "there is no setting 'sampling/other'"),
+    ],
+)
+def test_a_key_that_does_not_exist_is_refused_with_what_was_meant(typed, prefix, word, said):
+    assert said in typed.refused(*SCRIPTED, prefix + word)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("model=qwen3_4", "Did you mean 'qwen3_4b'? There are: custom, llama3_1_8b, "),
+        ("sampling=gredy", "Did you mean 'greedy'"),
+        ("engine=dual", "Did you mean 'dual_a100'"),
+        ("tracking=wanbd", "Did you mean 'wandb'"),
+        ("experiment=dmeo", "Did you mean 'demo'"),
+        ("output=", "There are: default, full"),
+        ("engine=null", "There are: auto, "),
+        ("engine=5", "There are: auto, "),
+        ("engine=[scripted,auto]", "There are: auto, "),
+        ("engine=(", "There are: auto, "),
+    ],
+)
+def test_an_unknown_preset_is_refused_with_those_there_are(typed, word, said):
+    message = typed.refused(word)
+    assert message.startswith(f"there is no preset {word}.") and said in message
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("sampling.n_samples=abc", "int"), ("sampling.n_samples=1.5", "int"),
+        ("sampling.n_samples=1e3", "int"), ("sampling.n_samples=true", "int"),
+        ("sampling.n_samples=null", "int"), ("sampling.n_samples=", "int"),
+        ("sampling.n_samples=[1]", "int"), ("sampling.n_samples={a: 1}", "int"),
+        ("sampling.n_samples=(", "int"), ('sampling.n_samples="', "int"),
+        ("sampling.temperature=hot", "float or null"), ("sampling.seed=1.5", "int or null"),
+        ("engine.enforce_eager=maybe", "bool"), ("dry_run=null", "bool"),
+        ("data.on_error=ignore", "record|skip|fail"), ("resume=always", "auto|never|fresh"),
+        ("engine.device=gpu", "auto|cpu|cuda"), ("tracking.mode=off", "auto|online|offline"),
+        ("data.prompt_key=null", "text"), ("run_dir=null", "text"),
+        ("output.columns=seed", "a list; type output.columns=[seed]"),
+        ("output.columns={a: 1}", "a list"), ("engine.extra=[1]", "a mapping"),
+        ("sampling.extra=5", "a mapping; type sampling.extra.NAME=..."),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_type_is_refused_with_the_right_one(typed, word, kind):
+    key = word.partition("=")[0]
+    said = typed.refused(*SCRIPTED, word)
+    assert said.startswith(f"{key}=") and f"is not {kind}" in said and KEYS[key].help in said
+
+
+@pytest.mark.parametrize("word", ["sampling.temperature=0.5,1.0", "model=qwen3_4b,qwen3_8b",
+    "sampling.temperature=choice(0.5,1)", "sampling.seed=range(1,3)", "sampling=glob(*)",
+    "output.columns=seed,token_ids", "sampling.extra.min_p=0.1,0.2"])  # fmt: skip
+def test_several_values_without_m_are_refused(typed, word):
+    assert typed.refused(*SCRIPTED, word) == (
+        f"{word} has several values; for a sweep type -m before it, for a list [a,b]"
+    )
+
+
+@pytest.mark.parametrize(("flag", "key"), OLD_FLAGS.items())
+def test_an_old_flag_is_refused_with_the_key_to_type(typed, flag, key):
+    assert f"; type {key}=8" in typed.refused(f"--{flag}", "8")
+    assert f"; type {key}=8" in typed.refused(f"--{flag.replace('_', '-')}=8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--trust_remote_code"], "type model.trust_remote_code=true"),
+        (["--n_samples", "--seed"], "type sampling.n_samples=..."),
+        (["--hepl"], "unknown flag --hepl. Did you mean '--help'? See --help"),
+        (["-x"], "unknown flag -x. See --help"),
+        (["--"], "unknown flag --"),
+        (["-"], "unknown flag -"),
+        (["--multirun=true"], "--multirun takes no value"),
+        (["--cfg", "jbo"], "--cfg jbo: there is job, hydra, all"),
+        (["--cfg"], "--cfg needs a value, such as --cfg job"),
+        (["--info"], "--info needs a value, such as --info all"),
+        (["-p"], "--package needs a value"),
+        (["--resolve"], "type --cfg job --resolve"),
+        (["sampling.n_samples"], "has no value: settings are written key=value; type sampling.n"),
+        (["prompts.parquet"], "type data.input=prompts.parquet"),
+        ([""], "'' has no value"),
+        (["~sampling.seed"], "can't be deleted; type sampling.seed=null where null is allowed"),
+        (["~sampling.seed=42"], "can't be deleted"),
+        (["~model"], "can't be deleted; type model=NAME"),
+    ],
+)  # fmt: skip
+def test_words_that_are_no_settings_are_refused_with_what_to_type(typed, words, said):
+    assert said in typed.refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data.input=nope.parquet"], "data.input=nope.parquet does not exist"),
+        (["data.input="], "data.input is not set"),
+        (["data=default"], "data.input is not set"),
+        (["data.input={file}", "data.prompt_key=promt"], "Did you mean 'prompt'"),
+        (["data.input={file}", "output.columns=[seed]"], "has a column 'seed' already"),
+        (["data.input={file}", "output.columns=[sed]"], "Did you mean 'seed'"),
+        (["data.input={file}", "output.path={file}"], "exists already"),
+        (["data.input={file}", "output.path={file}", "output.overwrite=true"], "the input itself"),
+        (["data.input={file}", "run_dir={file}"], "is a file"),
+        (["run_dir="], "run_dir is empty"),
+        (["model=custom"], "model.model_path is not set; type model.model_path="),
+        (["data.input=${{nope}}"], "Interpolation key 'nope' not found (data.input)"),
+        (["sampling.temperature=0"], "sampling.temperature=0 is greedy, so all 4 samples"),
+        (["sampling=greedy", "sampling.n_samples=2"], "type sampling.n_samples=1"),
+        (["data.shuffle_seed=1"], "alone it does nothing; add data.limit=N"),
+        (["sampling.extra.top_p=1"], "type sampling.top_p=... instead"),
+        (["engine.extra={{max_num_seqs: 1}}"], "type engine.max_num_seqs=... instead"),
+        (["hydra/launcher=nope"], "there is no preset hydra/launcher=nope"),
+        (["hydra.nope=1"], "hydra.nope"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_serve_are_refused_before_anything_is_made(
+    typed, prompts, words, said
+):
+    assert said in typed.refused(*SCRIPTED, *(word.format(file=prompts) for word in words))
+
+
+def test_a_run_directory_elsewhere_is_not_left_behind_either(typed, tmp_path):
+    typed.refused(*SCRIPTED, f"run_dir={tmp_path}/other/deep/run", "sampling.n_samples=0")
+    (tmp_path / "mine").mkdir()
+    typed.refused(*SCRIPTED, f"run_dir={tmp_path}/mine", "sampling.n_samples=0")
+    assert not (tmp_path / "other").exists() and (tmp_path / "mine").is_dir()
+
+
+def test_what_was_typed_never_breaks_the_line(typed):
+    said = typed.refused(*SCRIPTED, "sampling.n_samples=a\nb")
+    assert said.startswith(r"sampling.n_samples=a\nb is not int")
+    assert r"a\nb.parquet" in typed.refused(*SCRIPTED, "data.input=a\nb.parquet")
+
+
+def test_a_preset_the_machine_cannot_serve_says_what_was_found_and_fits(typed, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    said = typed.refused("engine=dual_a100", "model=qwen3_4b", "tracking=none")
+    assert said.startswith("engine=dual_a100 needs 2 CUDA GPUs (tensor_parallel_size=2); found no")
+    assert said.endswith("type engine=cpu to use what is here")
+
+
+# What works.
+
+
+@pytest.mark.parametrize("key", ["run_dir", "hydra.run.dir"])
+def test_the_run_directory_can_be_named_either_way(typed, prompts, key):
+    typed(*SCRIPTED, f"data.input={prompts}", f"{key}=runs/first")
+    assert typed.code == 0 and json.loads((typed.here / "runs/first/summary.json").read_text())
+    assert {name.split("/")[0] for name in typed.left} == {"runs"}
+
+
+def test_by_default_runs_stand_under_outputs_by_date_and_time_and_never_collide(typed, prompts):
+    for _ in range(2):
+        typed(*SCRIPTED, f"data.input={prompts}")
+    assert len(list(typed.here.glob("outputs/*/*/output.parquet"))) == 2
+
+
+@pytest.mark.parametrize("more", [(), ("run_dir=a/b",), ("output.path=x/y.parquet",)])
+def test_a_dry_run_starts_nothing_and_leaves_nothing(typed, prompts, more):
+    typed(*SCRIPTED, f"data.input={prompts}", "dry_run=true", *more)
+    assert typed.code == 0 and typed.left == []
+    assert "2 rows x 8 samples = 16 responses, nothing started" in typed.out
+
+
+def test_cfg_prints_the_settings_in_force_and_starts_nothing(typed):
+    typed("--cfg", "job", *SCRIPTED, "sampling.seed=7")
+    assert typed.code == 0 and typed.left == []
+    assert yaml.safe_load(typed.out)["sampling"]["seed"] == 7
+    typed("-c", "job", "-p", "engine", "engine=low_mem")
+    assert yaml.safe_load(typed.out)["max_num_seqs"] == 128
+
+
+@pytest.mark.parametrize("word", ["engine=scripted", "+engine=scripted", "++engine=scripted"])
+def test_a_plus_before_what_exists_does_no_harm(typed, word):
+    typed(word, "tracking=none", "+sampling.seed=7", "++data.limit=1", "dry_run=true")
+    assert typed.code == 0 and "1 rows x 4 samples" in typed.out
+
+
+# Sweeps.
+
+
+def test_one_bad_point_of_a_sweep_fails_alone_and_is_listed(typed, prompts):
+    typed("-m", *SCRIPTED, f"data.input={prompts}", "run_dir=s", "sampling.n_samples=2,0,3")
+    assert typed.code == 1
+    assert len(typed.errors) == 1 and "/s/1 failed: sampling.n_samples=0 is out" in typed.errors[0]
+    lengths = {
+        point: pd.read_parquet(typed.here / "s" / point / "output.parquet")["responses"].map(len)
+        for point in ("0", "2")
+    }
+    assert set(lengths["0"]) == {2} and set(lengths["2"]) == {3}
+    assert not (typed.here / "s" / "1").exists()
+
+
+def test_a_good_sweep_ends_with_0_and_records_the_sweep_as_its_group(typed, prompts):
+    typed(*SCRIPTED, f"data.input={prompts}", "run_dir=s", "sampling.seed=1,2", "-m")
+    assert typed.code == 0 and typed.errors == []
+    records = [json.loads((typed.here / f"s/{i}/run.json").read_text())["config"] for i in (0, 1)]
+    assert [record["sampling"]["seed"] for record in records] == [1, 2]
+    assert {record["tracking"]["group"] for record in records} == {"s"}
+    assert records[1]["run_dir"] == str(typed.here / "s" / "1")
+
+
+def test_text_with_commas_is_swept_only_where_it_is_not_quoted(typed, prompts, tmp_path):
+    source = prompts.rename(tmp_path / "a,b (1).parquet")
+    typed(
+        "-m", *SCRIPTED, f"data.input='{source}'", "tracking.name=x,y", "run_dir=s", "dry_run=true"
+    )
+    assert typed.code == 0 and typed.out.count("nothing started") == 2
+
+
+def test_a_point_that_cannot_be_composed_ends_the_sweep_before_it_starts(typed):
+    typed("-m", *SCRIPTED, "sampling.n_samples=2,abc", "run_dir=s")
+    assert typed.code == 2 and len(typed.errors) == 1 and "abc is not int" in typed.errors[0]
+    assert not (typed.here / "s" / "0").exists()
+
+
+# Help.
+
+
+def test_help_fits_a_screen_and_names_the_groups_and_the_ways_on(typed):
+    typed("--help")
+    lines = typed.out.splitlines()
+    assert typed.code == 0 and len(lines) <= 40 and max(map(len, lines)) <= 100
+    for word in ("model", "sampling", "engine", "data", "output", "tracking", "experiment"):
+        assert any(line.startswith(f"  {word} ") for line in lines)
+    for word in ("data.input=", "-m ", "--help all", "--cfg job", "dry_run=true", "--config-dir"):
+        assert word in typed.out
+
+
+@pytest.mark.parametrize("words", [["--help", "all"], ["all", "-h"], ["help", "all"]])
+def test_help_all_lists_every_setting(typed, words):
+    typed(*words)
+    listed = {line.split()[0] for line in typed.out.splitlines() if line[2:3].strip()}
+    assert listed == set(KEYS) - {"presets"}
+    assert max(map(len, typed.out.splitlines())) <= 100
+
+
+def test_version_is_one_line(typed):
+    import rollout as package
+
+    typed("--version")
+    assert (typed.code, typed.out) == (0, f"rollout {package.__version__}\n")
+
+
+# The real process.
+
+
+def modules_after(tmp_path, *words):
+    """What a real command imported before it ended."""
+    code = (
+        "import atexit, sys; from rollout.cli import main; "
+        "atexit.register(lambda: print(*sys.modules, sep='\\n', file=open('modules', 'w'))); "
+        "main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    return done.returncode, {
+        name.split(".")[0] for name in (tmp_path / "modules").read_text().split()
+    }
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--help", "all"], ["--version"], ["--n_samples", "8"]]
+)
+def test_help_and_a_misspelt_word_import_nothing_slow(tmp_path, words):
+    _, imported = modules_after(tmp_path, *words)
+    assert imported & (HEAVY | {"hydra", "omegaconf", "pyarrow"}) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sampling.n_samples=0"],
+        ["data.input=nope.parquet"],
+        ["data.prompt_key=nope", "data=example"],
+        ["engine=dual_a100", "model=qwen3_4b"],
+        ["engine=scripted", "dry_run=true"],
+    ],
+)
+def test_a_refusal_or_dry_run_imports_no_engine(tmp_path, words):
+    code, imported = modules_after(tmp_path, *words)
+    assert code == (0 if "dry_run=true" in words else 2)
+    assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["dry_run=true"], 0), (["sampling.n_samples=0"], 2), (["nope"], 2), (["--help"], 0)],
+)
+def test_the_process_ends_with_the_promised_code_and_no_traceback(tmp_path, words, code):
+    done = rollout(*SCRIPTED, *words, cwd=tmp_path)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr + done.stdout and list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path):
+    shell = f"{sys.executable} -m rollout --help all | head -1"
+    done = subprocess.run(
+        shell,
+        shell=True,
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("  model.model_path") and done.stderr == ""
+
+
+def test_bytes_that_are_no_text_are_refused_not_crashed_on(tmp_path):
+    command = [sys.executable, "-m", "rollout", *SCRIPTED, b"data.input=\xff.parquet"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1 and list(tmp_path.iterdir()) == []
