@@ -22,7 +22,7 @@ def vllm_rollout(
     `run_dir` and `figures`. Raises errors.UserError for settings or input that can't serve,
     errors.RolloutError for a run that ended early; finished rows are then on disk.
     """
-    from rollout.cli import compose
+    from rollout.compose import compose
     from rollout.console import Console
     from rollout.run import run
 

@@ -13,21 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import rollout
-from rollout.compose import (
-    ROOT_CONFIG,
-    Given,
-    compose,
-    conf_dir,
-    explain,
-    gather,
-    register_schema,
-    register_search_path,
-    to_settings,
-)
+from rollout.compose import register, to_settings
 from rollout.config import redacted
 from rollout.errors import Interrupted, RolloutError, UserError
-
-__all__ = ["compose", "main"]
+from rollout.explain import explain
+from rollout.presets import ROOT_CONFIG, conf_dir
+from rollout.sources import Given, gather
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,7 +51,7 @@ def _run(argv: list[str]) -> int:
     if "--version" in argv:
         print(f"rollout {rollout.__version__}")
         return 0
-    given = gather(argv, dict(os.environ), Path.cwd())
+    given = gather(argv, os.environ, Path.cwd())
     for note in given.notes:
         print(note, file=sys.stderr)
     return _run_hydra(given, argv)
@@ -71,8 +62,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    register_schema()
-    register_search_path(given.config_dir)
+    register(given.config_dir)
     failures: list[tuple[Path, RolloutError]] = []
     codes: list[int] = []
 
@@ -92,7 +82,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
         codes.append(summary.exit_code)
         return summary.figures.get("output_tokens_per_s")
 
-    with _hydra_environment([*given.flags, *given.overrides]):
+    with _hydra_environment(given.words):
         try:
             hydra_main()
         except KeyboardInterrupt:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rollout.compose import conf_dir
-from rollout.config import Key, keys, type_name
+from rollout.config import Key, type_name
+from rollout.names import GROUPS, known_keys
+from rollout.presets import preset_names
 
 PAGE = """\
 rollout: n responses for every prompt of a parquet file, by vLLM
@@ -36,22 +37,16 @@ OFTEN = (
     "engine.max_num_seqs",
     "run_dir",
 )
-GROUPS = ("model", "sampling", "engine", "data", "output", "scale", "tracking", "experiment")
 WIDTH = 100
 
 
 def help_text(full: bool = False) -> str:
     """The page, or with `full` every setting with type, default and meaning."""
-    known = keys()
-    known.pop("presets")
+    known = known_keys()
     if full:
         return "\n".join(_row(key, 34, f" [{type_name(key.type)}]") for key in known.values())
-    presets = "\n".join(_wrapped(f"  {group:<11}", "  ".join(_names(group))) for group in GROUPS)
+    presets = "\n".join(_wrapped(f"  {g:<11}", "  ".join(preset_names(g))) for g in GROUPS)
     return PAGE.format(presets=presets, settings="\n".join(_row(known[name], 22) for name in OFTEN))
-
-
-def _names(group: str) -> list[str]:
-    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
 
 
 def _wrapped(start: str, text: str) -> str:
@@ -82,8 +77,7 @@ def default_text(default: Any) -> str:
 
 def settings_table() -> str:
     """Every setting as a Markdown table, for the README."""
-    known = keys()
-    known.pop("presets")
+    known = known_keys()
     lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key in known.values():
         kind = type_name(key.type).replace("|", " \\| ")

@@ -9,11 +9,23 @@ import pytest
 import yaml
 from processes import environment, rollout
 
-from rollout.compose import OLD_FLAGS
 from rollout.config import keys
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 KEYS = keys()
+OLD_FLAGS = {  # of the script this tool replaces
+    "input_parquet": "data.input", "input": "data.input", "prompt_key": "data.prompt_key",
+    "output_parquet": "output.path", "output": "output.path",
+    "model_path": "model.model_path", "trust_remote_code": "model.trust_remote_code",
+    "n_samples": "sampling.n_samples", "max_tokens": "sampling.max_tokens",
+    "temperature": "sampling.temperature", "top_p": "sampling.top_p", "top_k": "sampling.top_k",
+    "repetition_penalty": "sampling.repetition_penalty", "seed": "sampling.seed",
+    "tensor_parallel_size": "engine.tensor_parallel_size",
+    "gpu_memory_utilization": "engine.gpu_memory_utilization",
+    "max_model_len": "engine.max_model_len", "dtype": "engine.dtype",
+    "enforce_eager": "engine.enforce_eager", "max_num_seqs": "engine.max_num_seqs",
+    "enable_prefix_caching": "engine.enable_prefix_caching",
+}  # fmt: skip
 HEAVY = {"torch", "vllm", "pandas", "wandb", "transformers"}
 
 
@@ -61,6 +73,8 @@ def test_a_value_out_of_range_is_refused(typed, word):
         ("modle=qwen3_4b", "Did you mean 'model'"),
         ("nonsense.key=1", "All settings: --help all"),
         ("n_samples=8", "type sampling.n_samples=8"),
+        ("limit=3", "there is no setting 'limit'; type data.limit=3"),
+        ("mode=x", "All settings: --help all"),
         ("presets.model=x", "there is no setting 'presets.model'"),
         ("presets={model:x}", "there is no setting 'presets'"),
         ("engine.scripted=1", "there is no setting 'engine.scripted'"),
@@ -142,6 +156,7 @@ def test_an_old_flag_is_refused_with_the_key_to_type(typed, flag, key):
     [
         (["--trust_remote_code"], "type model.trust_remote_code=true"),
         (["--n_samples", "--seed"], "type sampling.n_samples=..."),
+        (["--dry-run"], "type dry_run=true"),
         (["--hepl"], "unknown flag --hepl. Did you mean '--help'? See --help"),
         (["-x"], "unknown flag -x. See --help"),
         (["--"], "unknown flag --"),

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from rollout import config
-from rollout.compose import GROUPS, compose, conf_dir
+from rollout.compose import compose
 from rollout.config import ABOUT, HOW, WHAT, Key, Settings, fingerprint, keys, redacted, to_plain
 from rollout.errors import UserError
+from rollout.names import GROUPS
+from rollout.presets import conf_dir
 
 KEYS = keys()
 RANGED = [k for k in KEYS.values() if {"minimum", "maximum", "above"} & set(k.checks)]

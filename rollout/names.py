@@ -1,0 +1,96 @@
+"""The names users may set: keys, preset groups, free-form settings.
+
+Owns what a name given to us stands for, whoever gave it, and what to say of one that does not
+exist. Must not know where names come from, or Hydra.
+"""
+
+import re
+from functools import cache
+from typing import Any
+
+from rollout.config import SECTIONS, Key, keys
+from rollout.errors import UserError, did_you_mean
+
+GROUPS = (*SECTIONS, "experiment")
+# Flags of the script this tool replaces whose names are no key's last part.
+OLD_NAMES = {
+    "input_parquet": "data.input",
+    "output_parquet": "output.path",
+    "output": "output.path",
+}
+
+
+@cache
+def known_keys() -> dict[str, Key]:
+    """Every key that users may set; not to be changed."""
+    return {name: key for name, key in keys().items() if name != "presets"}
+
+
+def bag_of(key: str) -> Key | None:
+    """The free-form setting that `key` lies in, such as sampling.extra for sampling.extra.min_p."""
+    bags = (k for k in known_keys().values() if k.is_bag)
+    return next((bag for bag in bags if key.startswith(bag.name + ".")), None)
+
+
+def declared(key: str, value: Any = "...") -> Key:
+    """The setting that `key` is or lies in. Raises UserError where there is none."""
+    if key in known_keys():
+        return known_keys()[key]
+    bag = bag_of(key)
+    if bag is None:
+        raise UserError(unknown_key(key, value))
+    inner = key.removeprefix(bag.name + ".")
+    if not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", inner, re.ASCII):
+        raise UserError(f"{key}: {inner!r} is no name; type {bag.name}.NAME=... ({bag.help})")
+    return bag
+
+
+def full_key(name: str) -> str:
+    """The key or group that `name` stands for. Raises UserError where that is not one."""
+    if name in GROUPS or "." in name:
+        return name
+    found = _ending_in(name)
+    if len(found) > 1:
+        raise UserError(f"{name!r} could be {' or '.join(found)}; give the dotted key")
+    if not found:
+        raise UserError(unknown_key(name))
+    return found[0]
+
+
+def meant_by(name: str) -> str | None:
+    """The key that an old name, or a last part that only one setting has, stands for."""
+    found = [OLD_NAMES[name]] if name in OLD_NAMES else _ending_in(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _ending_in(name: str) -> list[str]:
+    """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
+    found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
+    depth = min((key.count(".") for key in found), default=0)
+    return [key for key in found if key.count(".") == depth]
+
+
+def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
+    """Nested sections by dotted key; what stands in a free-form setting stays whole."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and not bag_of(key):
+            flat |= flatten(value, key + ".")
+        else:
+            flat[key] = value
+    return flat
+
+
+def unknown_key(key: str, value: Any = "...") -> str:
+    """The message for a key that does not exist."""
+    if meant := meant_by(key):
+        return f"there is no setting {key!r}; type {meant}={value}"
+    bags = {
+        "sampling": " Other vLLM SamplingParams go under sampling.extra.",
+        "engine": " Other vLLM engine arguments go under engine.extra.",
+    }
+    section, dot, _ = key.partition(".")
+    hint = did_you_mean(key, [*known_keys(), *GROUPS, "config_file"])
+    bag = bags.get(section, "") if dot else ""
+    return f"there is no setting {key!r}.{hint}{bag} All settings: --help all"

@@ -1,0 +1,62 @@
+"""The presets: where they lie, what they are called, which keys they set.
+
+Promises that a preset of the user's own comes before ours of the same name. Reads the files as
+plain YAML; what is wrong with one is Hydra's to say. Must not know the command line, or Hydra.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rollout.errors import did_you_mean
+from rollout.names import flatten
+
+ROOT_CONFIG = "rollout"  # the file that lists the groups
+
+
+def conf_dir() -> Path:
+    """The shipped presets: rollout/conf in a wheel, conf beside rollout/ in a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def preset_names(group: str, config_dir: Path | None = None) -> list[str]:
+    """The presets of a group, ours and the user's."""
+    return sorted({file.stem for d in _folders(group, config_dir) for file in d.glob("*.yaml")})
+
+
+def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
+    """The keys that a preset sets, those of the presets it builds on included."""
+    import yaml
+
+    files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
+    file = next((f for f in files if f.is_file()), None)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        return set()
+    bases = content.pop("defaults", [])
+    root = content if group == "experiment" else {group: content}
+    found = {key for key, value in flatten(root).items() if value != "???"}
+    for base in bases if isinstance(bases, list) else []:
+        if isinstance(base, str) and base not in ("_self_", name):
+            found |= preset_keys(group, base, config_dir)
+    return found
+
+
+def implied_presets(given: Iterable[str]) -> dict[str, str]:
+    """The presets that go without saying: a model path of one's own is no shipped model's."""
+    given = set(given)
+    return {"model": "custom"} if "model.model_path" in given and "model" not in given else {}
+
+
+def unknown_preset(group: str, name: str, options: list[str]) -> str:
+    """The message for a preset that does not exist."""
+    hint = did_you_mean(name, options)
+    return f"there is no preset {group}={name}.{hint} There are: {', '.join(options)}"
+
+
+def _folders(group: str, config_dir: Path | None) -> list[Path]:
+    return [directory / group for directory in (config_dir, conf_dir()) if directory]

@@ -1,0 +1,150 @@
+"""Where settings come from, and what beats what: presets < YAML file < environment < typed.
+
+Everything lower than the command line is turned into Hydra overrides before Hydra starts, so
+that one mechanism composes, checks types and records what was in force. A preset that is typed
+also beats what the file or the environment say of the keys it sets. Promises a note for the
+user of all that was not typed. Must not know how Hydra composes, or what is done with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.command_line import read_command_line
+from rollout.config import SECTIONS
+from rollout.errors import UserError
+from rollout.explain import yaml_problem
+from rollout.names import GROUPS, declared, flatten, known_keys
+from rollout.overrides import at_home, override, parse, parts, unquoted
+from rollout.presets import implied_presets, preset_keys, preset_names
+
+ENVIRONMENT = {
+    "MODEL_PATH": "model.model_path",
+    "INPUT": "data.input",
+    "OUTPUT": "output.path",
+    "N_SAMPLES": "sampling.n_samples",
+    "MAX_TOKENS": "sampling.max_tokens",
+    "TEMPERATURE": "sampling.temperature",
+    "TOP_P": "sampling.top_p",
+    "TENSOR_PARALLEL_SIZE": "engine.tensor_parallel_size",
+    "GPU_MEMORY_UTILIZATION": "engine.gpu_memory_utilization",
+    "MAX_NUM_SEQS": "engine.max_num_seqs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """All that the user gave, for Hydra."""
+
+    words: list[str]  # flags, then overrides, lowest precedence first
+    config_dir: Path | None  # the user's own presets
+    notes: list[str]  # what was not typed, for the user
+
+
+def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> Given:
+    """Take the command line, the environment and `config_file=` together.
+
+    Raises UserError for a key, preset or flag that does not exist.
+    """
+    line = read_command_line(argv, start_dir)
+    typed = dict(map(parts, line.overrides))
+    lower: dict[str, Any] = {}
+    notes = []
+    if line.config_file:
+        lower |= read_config_file(start_dir / at_home(line.config_file))
+        notes.append(f"from {line.config_file}: {', '.join(lower)}")
+    if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
+        lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
+        notes.append(f"from the environment: {' '.join(f'{n}={t}' for n, t in named.items())}")
+    if isinstance(run_dir := lower.get("run_dir"), str):
+        lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
+    lower = _without_preset_keys(lower, typed, line.config_dir)
+    lower = implied_presets({*lower, *typed}) | lower
+    given = {*lower, *typed}
+    if not given & {"data.input", "experiment", "data"}:
+        # Without input: the demo. A sampling preset that was given keeps its values.
+        lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
+        notes.append(
+            "no data.input: answering the example prompts (experiment=demo); "
+            "for your own, type data.input=FILE.parquet"
+        )
+    words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]
+    return Given(words, line.config_dir, notes)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The settings of a plain YAML file, by dotted key. Raises UserError naming a bad key.
+
+    A run's own attempts/N/config.yaml can be read back.
+    """
+    import yaml
+    from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
+
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
+    except FileNotFoundError:
+        raise UserError(f"config_file={path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"config_file={path} can't be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"config_file={path} is not YAML{yaml_problem(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
+    content.pop("presets", None)
+    flat = flatten(content)
+    for key, value in flat.items():
+        try:
+            _check(key, value)
+        except UserError as error:
+            raise UserError(f"config_file={path}: {error}") from None
+    return flat
+
+
+def _check(key: str, value: Any) -> None:
+    if key not in GROUPS:
+        declared(key, value)
+    elif not isinstance(value, str):
+        raise UserError(
+            f"{key} must be a preset's name or hold settings, not {value!r}; "
+            f"there are: {', '.join(preset_names(key))}"
+        )
+
+
+def _from_text(name: str, text: str) -> str | None:
+    """An environment variable's value; omegaconf reads numbers from text, but not null."""
+    is_text = known_keys()[ENVIRONMENT[name]].type in (str, str | None)
+    return None if not is_text and text.strip().lower() in ("null", "none") else text
+
+
+def _without_preset_keys(
+    lower: dict[str, Any], typed: dict[str, str], config_dir: Path | None
+) -> dict[str, Any]:
+    """Leave out what a preset typed on the command line sets itself.
+
+    Raises UserError where only some presets of a sweep set it: no one value would be in force.
+    """
+    beaten: set[str] = set()
+    for group, value in typed.items():
+        if group not in GROUPS:
+            continue
+        sets = [preset_keys(group, name, config_dir) for name in _swept(group, value, config_dir)]
+        always, ever = set.intersection(*sets), set.union(*sets)
+        if unclear := sorted((ever - always) & set(lower)):
+            raise UserError(
+                f"{unclear[0]} is set by the config_file or the environment, and by only some of "
+                f"{group}={value}; type {unclear[0]}=..."
+            )
+        beaten |= {group, *always}
+    return {key: value for key, value in lower.items() if key not in beaten}
+
+
+def _swept(group: str, value: str, config_dir: Path | None) -> list[str]:
+    """The presets that a typed value names: one, or those of a sweep."""
+    parsed = parse(f"{group}={value}")
+    if not parsed.is_choice_sweep():
+        return [unquoted(value)]
+    choices = parsed.value()
+    if hasattr(choices, "filter"):  # glob(*)
+        return choices.filter(preset_names(group, config_dir)) or [value]
+    return [unquoted(str(choice)) for choice in parsed.sweep_string_iterator()]
