@@ -75,17 +75,24 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
         elif word.startswith("-"):
             _refuse_flag(name, value, words)
         elif not equals and not word.startswith("~"):
-            key = word.lstrip("+")
-            is_name = key in known_keys() or key in GROUPS
-            example = f"{key}=..." if is_name else "data.input=prompts.parquet"
-            raise UserError(
-                f"{word!r} has no value: settings are written key=value; type {example}"
-            )
+            _refuse_word(word, typed)
         else:
             typed.append(word)
     if "--resolve" in flags and not any(flag.startswith("--cfg") for flag in flags):
         raise UserError("--resolve fills in what --cfg prints; type --cfg job --resolve")
     return flags, typed
+
+
+def _refuse_word(word: str, typed: list[str]) -> None:
+    """Say how a word without = is written."""
+    key = word.lstrip("+")
+    if key in known_keys() or key in GROUPS:
+        raise UserError(f"{word!r} has no value; type {key}=...")
+    if typed and typed[-1].endswith("="):
+        raise UserError(f"{typed[-1]} {word}: no space after =; type {typed[-1]}{word}")
+    example = "data.input" if Path(word).suffix == ".parquet" else "model.model_path"
+    example = f"{example}={word}" if "/" in word or ":" in word or "." in word else "key=value"
+    raise UserError(f"{word!r} is no setting: settings are written key=value; type {example}")
 
 
 def _checked_flag(name: str, value: str) -> str:
@@ -98,7 +105,8 @@ def _checked_flag(name: str, value: str) -> str:
 
 def _refuse_flag(name: str, value: str, following: list[str]) -> None:
     """Say how an old flag, or an unknown one, is written here."""
-    if key := meant_by(name.lstrip("-").replace("-", "_")):
+    bare = name.lstrip("-")
+    if key := bare if bare in known_keys() else meant_by(bare.replace("-", "_")):
         if not value and following and not following[0].startswith("-"):
             value = following[0]
         elif not value:

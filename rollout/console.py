@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PLAIN_INTERVAL_S = 10.0
+# rich would take sys.stdout and sys.stderr over, and show what belongs in the log.
+ALONE = {"redirect_stdout": False, "redirect_stderr": False}
 
 
 class Console:
@@ -86,17 +88,17 @@ class Console:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-        with Progress(*columns, console=self._rich(), transient=True) as progress:
+        with Progress(*columns, console=self._rich(), transient=True, **ALONE) as progress:
             progress.add_task(what, total=None)
             yield
 
     @contextmanager
-    def progress(self, num_rows: int, num_samples: int) -> Iterator["PlainProgress | BarProgress"]:
-        """Report a run of `num_rows`: a bar on a terminal, else a line every 10 s."""
+    def progress(self) -> Iterator["PlainProgress | BarProgress"]:
+        """Report how far a run is: a bar on a terminal, else a line every 10 s."""
         if not self.is_terminal:
-            yield PlainProgress(self, num_rows, num_samples)
+            yield PlainProgress(self)
             return
-        with BarProgress(self._rich(), num_rows, num_samples) as bar:
+        with BarProgress(self._rich()) as bar:
             yield bar
 
     def _rich(self) -> Any:
@@ -119,43 +121,30 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def progress_text(
-    num_rows: int, total_rows: int, num_samples: int, total_samples: int, tokens_per_s: float
-) -> str:
-    return (
-        f"{num_rows:,}/{total_rows:,} rows  {num_samples:,}/{total_samples:,} samples  "
-        f"{tokens_per_s:,.0f} tokens/s"
-    )
+def eta(left_s: float | None) -> str:
+    return "ETA " + ("-:--" if left_s is None else duration(left_s))
 
 
 class PlainProgress:
-    def __init__(self, console: Console, num_rows: int, num_samples: int):
-        self._console, self._num_rows, self._num_samples = console, num_rows, num_samples
-        self._began = self._last = time.monotonic()
+    def __init__(self, console: Console):
+        self._console = console
+        self._last = time.monotonic()
 
-    def update(self, num_rows: int, num_samples: int, tokens_per_s: float) -> None:
+    def update(self, fraction: float, left_s: float | None, text: str) -> None:
+        """Say where the run is: `fraction` of the work, `left_s` seconds to go, in words."""
         now = time.monotonic()
-        if now - self._last < PLAIN_INTERVAL_S:
-            return
-        self._last = now
-        text = progress_text(num_rows, self._num_rows, num_samples, self._num_samples, tokens_per_s)
-        left = (now - self._began) * (self._num_rows - num_rows) / num_rows if num_rows else None
-        self._console.note(text + (f"  ETA {duration(left)}" if left is not None else ""))
+        if now - self._last >= PLAIN_INTERVAL_S:
+            self._last = now
+            self._console.note(f"{fraction:4.0%}  {text}  {eta(left_s)}")
 
 
 class BarProgress:
-    def __init__(self, console: Any, num_rows: int, num_samples: int):
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    def __init__(self, console: Any):
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        self._num_rows, self._num_samples = num_rows, num_samples
-        self._progress = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-        )
-        self._task = self._progress.add_task("", total=num_rows)
+        columns = BarColumn(bar_width=20), TextColumn("{task.description}")
+        self._progress = Progress(*columns, console=console, **ALONE)
+        self._task = self._progress.add_task("", total=1.0)
         self._last = 0.0
 
     def __enter__(self) -> "BarProgress":
@@ -165,10 +154,10 @@ class BarProgress:
     def __exit__(self, *exception: Any) -> None:
         self._progress.__exit__(*exception)
 
-    def update(self, num_rows: int, num_samples: int, tokens_per_s: float) -> None:
+    def update(self, fraction: float, left_s: float | None, text: str) -> None:
+        """As PlainProgress.update, several times a second."""
         now = time.monotonic()
-        if now - self._last < 0.2 and num_rows < self._num_rows:
-            return
-        self._last = now
-        text = progress_text(num_rows, self._num_rows, num_samples, self._num_samples, tokens_per_s)
-        self._progress.update(self._task, completed=num_rows, description=text)
+        if now - self._last >= 0.2 or fraction == 1.0:
+            self._last = now
+            words = f"{fraction:4.0%}  {eta(left_s)}  {text}"
+            self._progress.update(self._task, completed=fraction, description=words)

@@ -125,6 +125,7 @@ def choose_device(
         fitting = f"engine.tensor_parallel_size={len(machine.gpus)}"
         instead = fitting if preset == "auto" else "engine=auto"
         instead = instead if machine.gpus else "engine=cpu"
+        instead = "engine.device=auto" if instead == f"engine={preset}" else instead
         raise UserError(
             f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
             f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use what is here"

@@ -12,6 +12,7 @@ from rollout.engines.base import EngineStats
 from rollout.records import Result
 
 PHASES = ("fill", "steady", "tail")
+PRIOR_SAMPLES = 8  # weight of max_tokens in the expected length, until samples have finished
 
 
 @dataclass(slots=True)
@@ -142,6 +143,26 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
         "num_preemptions": stats.num_preemptions,
     }
+
+
+def outlook(
+    tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: int, max_tokens: int
+) -> tuple[float, float | None]:
+    """How much of the work is done, 0 to 1, and the seconds left; None where no rate is known.
+
+    Work is tokens: all rows may run side by side and end together, so rows tell little. A sample
+    not finished is expected to be as long as those that are, at first as long as it may be.
+    """
+    num_left = (num_rows - tally.num_rows) * n
+    if num_left <= 0:
+        return 1.0, 0.0
+    length = (tally.num_output_tokens + PRIOR_SAMPLES * max_tokens) / (
+        tally.num_samples + PRIOR_SAMPLES
+    )
+    done = stats.num_output_tokens
+    in_flight = done - tally.num_output_tokens
+    left = max(num_left * length - in_flight, num_left)
+    return done / (done + left), (left * elapsed_s / done if done else None)
 
 
 def summarize(tally: Tally, timeline: Timeline) -> dict:

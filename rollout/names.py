@@ -17,6 +17,8 @@ OLD_NAMES = {
     "input_parquet": "data.input",
     "output_parquet": "output.path",
     "output": "output.path",
+    "n": "sampling.n_samples",
+    "model_name": "model.model_path",
 }
 
 
@@ -84,6 +86,9 @@ def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
 
 def unknown_key(key: str, value: Any = "...") -> str:
     """The message for a key that does not exist."""
+    if "/" in key and key.split("/")[0] in ("data", "model"):
+        setting = "data.input" if key.startswith("data") else "model.model_path"
+        return f"there is no setting {key!r}; type {setting}=..."
     if meant := meant_by(key):
         return f"there is no setting {key!r}; type {meant}={value}"
     bags = {

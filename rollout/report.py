@@ -33,7 +33,7 @@ class Summary:
     num_rows: int = 0
     num_failed: int = 0
     num_samples: int = 0
-    figures: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def exit_code(self) -> int:
@@ -82,16 +82,15 @@ class Report:
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[None]:
-        n, rows = self._job.settings.sampling.n_samples, self._job.prompts.num_rows
         stats = self._engine.stats()
         self._last = self._timeline.begin = metrics.mark(self._clock.now(), stats, self._tally)
         with (
             self._metrics_path.open("a", buffering=1) as self._metrics_file,
-            self._console.progress(rows, rows * n) as self._bar,
+            self._console.progress() as self._bar,
         ):
             yield
             self._write_metrics(self._clock.now())
-            self._bar.update(self._tally.num_rows, self._tally.num_samples, self._tokens_per_s)
+            self._show(self._clock.now())
         end = metrics.mark(self._clock.now(), stats, self._tally)
         self._timeline.end = end
 
@@ -104,8 +103,18 @@ class Report:
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
-        recent = self._tokens_per_s or stats.num_output_tokens / max(now - self._last.at_s, 0.1)
-        self._bar.update(self._tally.num_rows, self._tally.num_samples, recent)
+        self._show(now)
+
+    def _show(self, now: float) -> None:
+        """Move the bar."""
+        job, tally, stats = self._job, self._tally, self._engine.stats()
+        sampling, num_rows = job.settings.sampling, job.prompts.num_rows
+        elapsed_s = now - self._timeline.begin.at_s
+        n, max_tokens = sampling.n_samples, sampling.max_tokens
+        fraction, left_s = metrics.outlook(tally, stats, elapsed_s, num_rows, n, max_tokens)
+        recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
+        text = f"{tally.num_rows:,}/{num_rows:,} rows x {n}  {recent:,.0f} tokens/s"
+        self._bar.update(fraction, left_s, text)
 
     def _write_metrics(self, now: float) -> None:
         stats, tally = self._engine.stats(), self._tally
@@ -120,7 +129,8 @@ class Report:
         tally, job = self._tally, self._job
         return (
             f"{tally.num_rows:,} of {job.prompts.num_rows:,} rows are finished and on disk "
-            f"in {job.run_dir}"
+            f"in {job.run_dir}; going on from there is not built yet: to start over, type "
+            "resume=fresh (the old directory is kept) or another run_dir="
         )
 
     @contextlib.contextmanager
@@ -190,9 +200,9 @@ def preview_text(results: list[Result], texts: list[str], responses: int = 2) ->
     for result in results:
         lines.append(one_line(texts[result.index], width))
         if result.error:
-            lines.append(f"   ! {one_line(result.error, width)}")
+            lines.append(f"   ! row {result.row}: {one_line(result.error, width)}")
         for sample in result.samples[:responses]:
-            lines.append(f"   > {one_line(sample.text, width)}")
+            lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
     return "\n".join(lines) + "\n"
 
 
@@ -216,6 +226,8 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
     ]
     if figures["truncated_fraction"]:
         parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
+    if figures["empty_fraction"]:
+        parts.append(f"{figures['empty_fraction']:.0%} empty")
     if failed:
         kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
         parts.append(f"{failed:,} rows failed ({kept})")
