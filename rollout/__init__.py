@@ -1,8 +1,10 @@
 """n responses for every prompt of a parquet file, by vLLM. See `vllm_rollout` and the README."""
 
+import threading
 from typing import Any
 
 __version__ = "0.1.0"
+_ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
 
 
 def vllm_rollout(
@@ -18,9 +20,10 @@ def vllm_rollout(
 
     `settings` are the command line's: `temperature=0.7` (any key that is unique), a dotted key
     (`**{"engine.max_num_seqs": 64}`), or a preset (`engine="single_a100"`, `model="qwen3_4b"`).
-    What is left out has the command line's default. Returns a `run.Summary` with `output_path`,
-    `run_dir` and `figures`. Raises errors.UserError for settings or input that can't serve,
-    errors.RolloutError for a run that ended early; finished rows are then on disk.
+    What is left out has the command line's default. Returns a `report.Summary` with
+    `output_path`, `run_dir` and `figures`; calls from several threads wait for each other. Raises
+    errors.UserError for settings or input that can't serve, errors.RolloutError for a run that
+    ended early; finished rows are then on disk.
     """
     from rollout.compose import compose
     from rollout.console import Console
@@ -34,4 +37,5 @@ def vllm_rollout(
         "sampling.n_samples": n_samples,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    return run(compose(given | settings), Console(quiet=quiet))
+    with _ONE_AT_A_TIME:
+        return run(compose(given | settings), Console(quiet=quiet))

@@ -15,6 +15,7 @@ from typing import Any
 import rollout
 from rollout.compose import register, to_settings
 from rollout.config import redacted
+from rollout.console import flush_streams, say
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
@@ -24,22 +25,35 @@ from rollout.sources import Given, gather
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     argv = sys.argv[1:] if argv is None else argv
+    _open_closed_streams()
+    message, code = "", 0
     try:
         code = _run(argv)
     except RolloutError as error:
-        is_users = isinstance(error, UserError)  # one line, whatever was typed
-        message = r"\n".join(str(error).splitlines()) if is_users else str(error)
-        print(f"rollout: {message}", file=sys.stderr)
-        code = error.exit_code
+        message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        print("rollout: interrupted", file=sys.stderr)
-        code = 130
+        message, code = "interrupted", 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    except FileNotFoundError as error:  # Path.cwd
+        message, code = f"the current directory is gone ({error}); cd to another", 2
+    if message:
+        say("rollout: " + r"\n".join(message.splitlines()), sys.stderr)
+    flush_streams()
+    if code == 1 and not message:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at exit
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """A shell may close our streams (`>&-`): what we open must not get their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _run(argv: list[str]) -> int:
@@ -53,7 +67,7 @@ def _run(argv: list[str]) -> int:
         return 0
     given = gather(argv, os.environ, Path.cwd())
     for note in given.notes:
-        print(note, file=sys.stderr)
+        say(note, sys.stderr)
     return _run_hydra(given, argv)
 
 
@@ -111,7 +125,7 @@ def _composition_error(error: Exception) -> Exception:
 
 def _report_sweep(failures: list[tuple[Path, RolloutError]], codes: list[int]) -> int:
     for run_dir, error in failures:
-        print(f"rollout: {run_dir} failed: {error}", file=sys.stderr)
+        say(f"rollout: {run_dir} failed: {error}", sys.stderr)
     interrupted = [e.exit_code for _, e in failures if isinstance(e, Interrupted)]
     return max(interrupted or [*codes, *(1 for _ in failures)])
 

@@ -87,12 +87,13 @@ def _refuse_word(word: str, typed: list[str]) -> None:
     """Say how a word without = is written."""
     key = word.lstrip("+")
     if key in known_keys() or key in GROUPS:
-        raise UserError(f"{word!r} has no value; type {key}=...")
+        raise UserError(f"{word!r} has no value: settings are written key=value; type {key}=...")
     if typed and typed[-1].endswith("="):
         raise UserError(f"{typed[-1]} {word}: no space after =; type {typed[-1]}{word}")
     example = "data.input" if Path(word).suffix == ".parquet" else "model.model_path"
-    example = f"{example}={word}" if "/" in word or ":" in word or "." in word else "key=value"
-    raise UserError(f"{word!r} is no setting: settings are written key=value; type {example}")
+    looks_like_a_path = any(sign in word for sign in "/:.")
+    example = f"{example}={word}" if looks_like_a_path else "data.input=prompts.parquet"
+    raise UserError(f"{word!r} has no value: settings are written key=value; type {example}")
 
 
 def _checked_flag(name: str, value: str) -> str:

@@ -4,6 +4,8 @@ Promises that past it there is no omegaconf, and that whatever does not fit is a
 Must not know the command line's words, or where an override came from.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def compose(given: dict[str, Any]) -> Settings:
             declared(key, value)
         overrides.append(text)
     register(None)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with _hydra_of_our_own(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             composed = hydra_compose(ROOT_CONFIG, overrides, return_hydra_config=True)
         except Exception as error:
@@ -112,3 +114,17 @@ def _check_path(key: str, path: str) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         shown = path if len(path) <= 80 else f"{path[:60]}...{path[-15:]}"
         raise UserError(f"{key}={shown} can't be a path: {reason}") from error
+
+
+@contextmanager
+def _hydra_of_our_own() -> Iterator[None]:
+    """Set aside the Hydra of an application that calls us; put it back afterwards."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    state = GlobalHydra.instance()
+    before = state.hydra
+    state.clear()
+    try:
+        yield
+    finally:
+        state.hydra = before

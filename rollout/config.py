@@ -23,7 +23,8 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 def setting(default: Any, help: str, **checks: Any) -> Any:
     """Declare a setting: its default, one sentence of meaning with unit, and its range.
 
-    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW or ABOUT).
+    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW or ABOUT),
+    `shown` (how the default is told, where it is no plain value).
     """
     metadata = {"help": help, **checks}
     if isinstance(default, dict | list):
@@ -85,7 +86,7 @@ class Model:
     """What generates."""
 
     kind: typing.ClassVar[str] = WHAT
-    model_path: str = setting("???", "local directory, hub id, or embedded:NAME")
+    model_path: str = setting("???", "local directory, hub id, or embedded:NAME", shown="by preset")
     revision: str | None = setting(None, "branch, tag or commit on the hub; null: the default one")
     trust_remote_code: bool = setting(False, "run Python code that comes with the checkpoint")
     chat_template: str | None = setting(
@@ -234,7 +235,7 @@ class Settings:
     output: Output = field(default_factory=Output)
     scale: ScaleOut = field(default_factory=ScaleOut)
     tracking: Tracking = field(default_factory=Tracking)
-    run_dir: str = setting("???", "the run's directory; default: outputs/ by date and time")
+    run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
     resume: Resume = setting(
         Resume.auto,
         "run_dir holds a run: auto and never refuse, fresh moves it aside and starts over",
@@ -367,7 +368,11 @@ def _check_extras(settings: Settings) -> None:
 # The same thing under the name vLLM gives it -> our key; None: not the user's.
 VLLM_NAMES: dict[str, dict[str, str | None]] = {
     "sampling": {"n": "sampling.n_samples", "output_kind": None},
-    "engine": {"model": "model.model_path", "revision": "model.revision"},
+    "engine": {
+        "model": "model.model_path",
+        "revision": "model.revision",
+        "disable_log_stats": None,
+    },
 }
 
 
@@ -383,17 +388,30 @@ def to_plain(settings: Any) -> Any:
     return _plain(settings)
 
 
-SECRET = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|(api_?)?key)$", re.I)
+SECRET = re.compile(
+    r"(^|[_-])(tokens?|secrets?|passw(or)?d|credentials?|authorization|(api[_-]?)?key)\d*$", re.I
+)
+# The same within text typed for a free-form setting.
+SECRET_TEXT = re.compile(r"(token|secret|passw(or)?d|credential|authorization|api[_-]?key)", re.I)
 
 
 def redacted(words: list[str]) -> list[str]:
-    """Overrides as they may be written down: the value of a secret key is starred."""
-    return [
-        f"{key}=***"
-        if equals and ".extra." in key and SECRET.search(key.rsplit(".", 1)[-1])
-        else word
-        for word, key, equals in ((w, *w.partition("=")[:2]) for w in words)
-    ]
+    """Overrides as they may be written down: a value that may hold a secret is starred.
+
+    Only free-form settings can hold one; `max_tokens` and its like are no secret.
+    """
+    bags = [name for name, key in keys().items() if key.is_bag]
+    free = tuple(f"{bag}." for bag in bags)
+    parents = {bag.rpartition(".")[0] for bag in bags} | set(bags)
+    found = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        name = key.lstrip("+")
+        holds = (name.startswith(free) and SECRET.search(name.rsplit(".", 1)[-1])) or (
+            (name.startswith(free) or name in parents) and SECRET_TEXT.search(value)
+        )
+        found.append(f"{key}=***" if equals and holds else word)
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -401,7 +419,7 @@ def _plain(value: Any) -> Any:
         return value.name
     if isinstance(value, dict):  # a free bag: here a user may have put a token
         return {
-            str(k): "***" if isinstance(v, str) and SECRET.search(str(k)) else _plain(v)
+            str(k): "***" if v is not None and SECRET.search(str(k)) else _plain(v)
             for k, v in value.items()
         }
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

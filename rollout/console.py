@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        return not self._quiet and self._stderr.isatty()
+        return not self._quiet and self._stderr is not None and self._stderr.isatty()
 
     def log_to(self, path: Path) -> None:
-        self._log = path.open("a", encoding="utf-8", buffering=1)
+        self._log = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def note(self, line: str) -> None:
         """Say one line about what goes on."""
@@ -41,11 +41,15 @@ class Console:
         """Print what the user came for."""
         self._write(self._stdout, text)
 
-    def _write(self, stream: Any, text: str) -> None:
+    def record(self, text: str) -> None:
+        """Write to the log alone."""
         if self._log:
             self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def _write(self, stream: Any, text: str) -> None:
+        self.record(text)
         if not self._quiet:
-            print(text, file=stream, flush=True)
+            say(text, stream)
 
     def close(self) -> None:
         log, self._log = self._log, None
@@ -55,10 +59,9 @@ class Console:
     @contextmanager
     def libraries_write_to(self, log_file: Path) -> Iterator[None]:
         """Point file descriptors 1 and 2 at `log_file`; our own lines still reach the user."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         saved = os.dup(1), os.dup(2)
-        before = sys.stdout, sys.stderr, self._stdout, self._stderr
+        before = self._stdout, self._stderr
         log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         # Ours follow the saved descriptors, unless something (a test, a notebook) replaced them.
         if _is_descriptor(self._stdout, 1):
@@ -70,13 +73,12 @@ class Console:
             os.dup2(log, 2)
             yield
         finally:
-            for stream in before[:2]:
-                stream.flush()
+            flush_streams()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
             for descriptor in (*saved, log):
                 os.close(descriptor)
-            self._stdout, self._stderr = before[2:]
+            self._stdout, self._stderr = before
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -87,7 +89,11 @@ class Console:
             return
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._rich(), transient=True, **ALONE) as progress:
             progress.add_task(what, total=None)
             yield
@@ -105,6 +111,26 @@ class Console:
         from rich.console import Console as RichConsole
 
         return RichConsole(file=self._stderr, force_terminal=True)
+
+
+def say(text: str, stream: Any) -> None:
+    """Print `text`, safe for a terminal; a stream that is gone or closed is no reason to stop."""
+    safe = "\n".join(printable(line) for line in text.split("\n"))
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    with suppress(OSError, ValueError, AttributeError):
+        stream.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
+        stream.flush()
+
+
+def printable(line: str) -> str:
+    """The line with control characters, which could steer a terminal, written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 def _is_descriptor(stream: Any, number: int) -> bool:
@@ -142,7 +168,7 @@ class BarProgress:
     def __init__(self, console: Any):
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = BarColumn(bar_width=20), TextColumn("{task.description}")
+        columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
         self._progress = Progress(*columns, console=console, **ALONE)
         self._task = self._progress.add_task("", total=1.0)
         self._last = 0.0

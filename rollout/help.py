@@ -1,7 +1,5 @@
 """--help: one screen, made from the declarations in config.py; `--help all` lists every setting."""
 
-from typing import Any
-
 from rollout.config import Key, type_name
 from rollout.names import GROUPS, known_keys
 from rollout.presets import preset_names
@@ -58,14 +56,17 @@ def _wrapped(start: str, text: str) -> str:
 
 
 def _row(key: Key, width: int, end: str = "") -> str:
-    default = default_text(key.default)
+    default = default_text(key)
     if len(default) > 9:  # a long list: after its meaning
         default, end = "", f"{end}; {default.replace(',', ', ')}"
     return _wrapped(f"  {key.name:<{width}} {default:<9} ", key.help + end)
 
 
-def default_text(default: Any) -> str:
+def default_text(key: Key) -> str:
     """A default as a user would write it."""
+    default = key.default
+    if shown := key.checks.get("shown"):
+        return shown
     if default is None:
         return "null"
     if isinstance(default, bool):
@@ -82,5 +83,5 @@ def settings_table() -> str:
     for key in known.values():
         kind = type_name(key.type).replace("|", " \\| ")
         meaning = key.help.replace("|", "\\|")
-        lines.append(f"| `{key.name}` | {kind} | `{default_text(key.default)}` | {meaning} |")
+        lines.append(f"| `{key.name}` | {kind} | `{default_text(key)}` | {meaning} |")
     return "\n".join(lines)

@@ -145,8 +145,19 @@ def values_of(column: "pa.Array") -> Iterator[Any]:
     while isinstance(column, pa.ExtensionArray | pa.DictionaryArray):
         is_extension = isinstance(column, pa.ExtensionArray)
         column = column.storage if is_extension else column.dictionary_decode()
-    values = column.to_pylist()
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:  # parquet does not check what is called text
+        values = [_value_or_fault(value) for value in column]
     return iter(values) if _is_text(column.type) else map(_plain, values)
+
+
+def _value_or_fault(scalar: "pa.Scalar") -> Any:
+    """The value, or the bytes that are no text, which no prompt may be."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return b"not UTF-8"
 
 
 def _plain(value: Any) -> Any:

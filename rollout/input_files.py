@@ -120,6 +120,12 @@ def seal(path: Path) -> bytes:
         return hashlib.blake2b(f"{size}:".encode() + file.read(), digest_size=16).digest()
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever the file is written or replaced, even by as many bytes; for one process."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino
+
+
 def _looks_like(head: bytes, path: Path) -> str:
     """What a file that is no parquet seems to be, and what to do about it."""
 

@@ -5,9 +5,11 @@ is written and no engine is imported. What can't be known before loading is the 
 """
 
 import contextlib
+import glob
 import os
 import platform
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from rollout.errors import UserError, did_you_mean
 from rollout.models import ResolvedModel, resolve_model
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
-from rollout.store import refuse_used
+from rollout.store import OWN_FILES, refuse_used
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ def prepare(settings: Settings, console: Console) -> Job:
     prompts = open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
     refuse_own_input(prompts, output_path, settings)
+    if settings.resume is Resume.fresh:
+        refuse_moved_input(prompts, run_dir)
     found = machine.look()
     preset = str(settings.presets.get("engine", "custom"))
     device = machine.choose_device(settings.engine, preset, found)
@@ -76,6 +80,16 @@ def chosen_columns(settings: Settings) -> list[Column]:
 def chosen_output(settings: Settings, run_dir: Path) -> Path:
     given = settings.output.path
     path = Path(given).expanduser().absolute() if given else run_dir / "output.parquet"
+    if path.is_symlink():
+        path = path.resolve()  # the link stays, what it points to is written
+    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow"):
+        raise UserError(f"output.path={given}: rollout writes parquet; type a name in .parquet")
+    if len(os.fsencode(path.name)) > 230:
+        raise UserError(
+            f"output.path={path.name[:40]}...: the name is too long; type a shorter one"
+        )
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"output.path={given} is no regular file; type a name in .parquet")
     if path.is_dir():
         raise UserError(
             f"output.path={given} is a directory; type a file in it, such as "
@@ -111,11 +125,22 @@ def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) ->
         raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
     given = Path(settings.data.input or "").expanduser()
     several = len(files) > 1 or given.is_dir()
-    if several and path.parent in {file.parent for file in files}:
+    is_matched = glob.has_magic(str(given)) and fnmatch(str(path), str(given.absolute()))
+    if is_matched or (several and path.parent in {file.parent for file in files}):
         raise UserError(
             f"output.path={output_path} lies among the input files, where the next run would read "
             "it as input; type an output.path= elsewhere"
         )
+
+
+def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
+    """Starting over moves the old run's files aside: none of them may be the input."""
+    for file in prompts.files:
+        if file.is_relative_to(run_dir) and file.relative_to(run_dir).parts[0] in OWN_FILES:
+            raise UserError(
+                f"resume=fresh would move {file}, the input, aside with the old run; type another "
+                "run_dir="
+            )
 
 
 def describe(job: Job) -> str:
@@ -129,6 +154,8 @@ def describe(job: Job) -> str:
             f"{s.data.prompt_key!r})",
             f"  model   {job.model.path if job.model else 'none (scripted engine)'}",
             f"  engine  {s.presets.get('engine')} on {job.device.name}: {job.machine}",
+            f"  sample  max_tokens={s.sampling.max_tokens} temperature={s.sampling.temperature} "
+            f"top_p={s.sampling.top_p} top_k={s.sampling.top_k} seed={s.sampling.seed}",
             f"  output  {job.output_path}",
             f"  run     {job.run_dir}",
         )

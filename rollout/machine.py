@@ -21,6 +21,7 @@ class Machine:
     num_cpus: int
     memory_gib: float
     available_gib: float
+    load_average: float = 0.0  # processes that wanted a core, over the last minute
 
     def __str__(self) -> str:
         if self.gpus:
@@ -39,6 +40,7 @@ def look() -> Machine:
         num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
         memory_gib=memory.total / 2**30,
         available_gib=memory.available / 2**30,
+        load_average=psutil.getloadavg()[0],
     )
 
 

@@ -54,11 +54,11 @@ def implied_presets(given: Iterable[str]) -> dict[str, str]:
 
 def unknown_preset(group: str, name: str, options: list[str]) -> str:
     """The message for a preset that does not exist."""
-    group, slash, more = group.partition("/")  # Hydra cuts a path in two
-    name = f"{more}/{name}" if slash else name
-    setting = {"model": "model.model_path", "data": "data.input"}.get(group)
-    if setting and "/" in name:
-        return f"there is no preset {group}={name}; for a path or an id type {setting}={name}"
+    first, slash, more = group.partition("/")  # Hydra cuts a path in two
+    setting = {"model": "model.model_path", "data": "data.input"}.get(first)
+    if setting and (slash or "/" in name):
+        path = f"{more}/{name}" if slash else name
+        return f"there is no preset {first}={path}; for a path or an id type {setting}={path}"
     hint = did_you_mean(name, options)
     return f"there is no preset {group}={name}.{hint} There are: {', '.join(options)}"
 

@@ -19,7 +19,7 @@ from rollout.chats import content_of
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError
 from rollout.input_columns import check_columns, conform, unify, values_of
-from rollout.input_files import find_files, open_parquet, reading, seal
+from rollout.input_files import find_files, open_parquet, reading, seal, stamp
 from rollout.records import Prompt
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Prompts:
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]
+    stamps: dict[Path, tuple[int, int]]  # as they were when opened
 
     @property
     def num_rows(self) -> int:
@@ -90,7 +91,7 @@ class Prompts:
             if not wanted:
                 continue
             with reading(path):
-                if seal(path) != self.seals[path]:
+                if seal(path) != self.seals[path] or stamp(path) != self.stamps[path]:
                     raise RolloutError(f"{path} was changed during the run; start a new run on it")
                 with open_parquet(path) as file:
                     for group in wanted:
@@ -124,6 +125,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     """
     files = find_files(data.input, start_dir or Path.cwd())
     schema, groups, seals, num_rows = None, [], {}, 0
+    stamps = {path: stamp(path) for path in files}
     for path in files:
         with reading(path, UserError):
             seals[path] = seal(path)
@@ -139,7 +141,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
                 num_rows += size
     check_columns(schema, files[0], data)
     rows = _select(num_rows, data)
-    return Prompts(files, schema, num_rows, data, groups, rows, seals)
+    return Prompts(files, schema, num_rows, data, groups, rows, seals, stamps)
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

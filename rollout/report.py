@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout import config, metrics, tracking
-from rollout.config import OnError, Settings
+from rollout.config import Device, OnError, Settings, Template
 from rollout.console import Console, duration
-from rollout.engines.base import Engine
+from rollout.engines.base import Engine, EngineFacts
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
@@ -79,6 +79,8 @@ class Report:
         values = " ".join(f"{k}={v}" for k, v in facts.sampling.items())
         notes = f" ({'; '.join(facts.sampling_notes)})" if facts.sampling_notes else ""
         self._console.note(f"sampling: {values}{notes}")
+        for hint in hints(self._job, facts):
+            self._console.note(f"note: {hint}")
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[None]:
@@ -156,10 +158,10 @@ class Report:
         figures["output_path"] = str(job.output_path)
         self._preview.sort(key=lambda result: result.index)
         texts = preview_prompts(job.prompts, len(self._preview))
+        write_json(job.run_dir / "summary.json", figures)
         self._tracker.table(*table_of(self._preview, texts, job.settings))
         self._console.result(preview_text(self._preview[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))
-        write_json(job.run_dir / "summary.json", figures)
         return Summary(
             job.run_dir,
             job.output_path,
@@ -167,6 +169,24 @@ class Report:
             tally.num_failed,
             tally.num_samples,
             figures,
+        )
+
+
+def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
+    """What a user may not have meant, or not know, before it costs a night."""
+    data = job.settings.data
+    first = next(iter(job.prompts)).content
+    as_they_are = data.apply_chat_template is Template.auto and data.prompt_format.name == "auto"
+    if isinstance(first, str) and as_they_are and facts.has_chat_template:
+        yield (
+            "strings go to the model as they are, though it has a chat template; to ask them as "
+            "user messages, type data.apply_chat_template=always"
+        )
+    busy = job.machine.load_average / job.machine.num_cpus
+    if facts.name == "vllm" and job.device is Device.cpu and busy > 1.2:
+        yield (
+            f"the machine is busy (load {job.machine.load_average:.1f} on {job.machine.num_cpus} "
+            "cores); the CPU engine may run several times slower"
         )
 
 

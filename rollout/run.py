@@ -15,7 +15,7 @@ from rollout.job import Job, describe, environment, prepare, record_of
 from rollout.records import Request, Result, seed_of
 from rollout.report import Clock, Report, Summary, open_tracker
 from rollout.signals import StopRequest, stop_on_signals
-from rollout.store import Store, move_aside, next_attempt, shard_rows, write_json
+from rollout.store import Store, next_attempt, shard_rows, write_json
 
 
 def run(settings: Settings, console: Console, argv: list[str] | None = None) -> Summary:
@@ -89,14 +89,28 @@ def fail_on_error(finished: list[Result]) -> None:
 
 def publish(job: Job, store: Store, report: Report) -> None:
     settings = job.settings
-    with report.publishing():
+
+    def write(path: Path) -> None:
         store.publish(
             job.prompts.batches(),
             job.prompts.schema,
-            job.output_path,
+            path,
             settings.output.prefix,
             skip_failed=settings.data.on_error is OnError.skip,
+            replace=settings.output.overwrite,
         )
+
+    with report.publishing():
+        try:
+            write(job.output_path)
+        except FileExistsError:
+            spare = job.run_dir / "output.parquet"
+            if spare != job.output_path:
+                write(spare)
+            raise RolloutError(
+                f"output.path={job.output_path} was written by someone else during the run and is "
+                f"left as it is; the result is in {spare if spare.exists() else job.run_dir}"
+            ) from None
 
 
 # One launch.
@@ -106,13 +120,14 @@ def publish(job: Job, store: Store, report: Report) -> None:
 def attempt(job: Job, console: Console, argv: list[str]) -> Iterator[tuple[Store, Path]]:
     """Open the run directory and this attempt's logs; a failed start leaves a readable record."""
     settings, run_dir = job.settings, job.run_dir
-    if settings.resume is Resume.fresh and (old := move_aside(run_dir)):
-        console.note(f"resume=fresh: the old run now stands at {old}")
     n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
     rows = shard_rows(n, max_tokens)
     record = record_of(job, argv, rows)
     try:
-        store = Store.create(run_dir, record, job.columns, job.prompts.num_rows, rows)
+        start_over = settings.resume is Resume.fresh
+        store = Store.create(run_dir, record, job.columns, job.prompts.num_rows, rows, start_over)
+        if store.moved_to:
+            console.note(f"resume=fresh: the old run now stands at {store.moved_to}")
         attempt_dir = next_attempt(run_dir)
         write_json(attempt_dir / "environment.json", environment(job))
         from omegaconf import OmegaConf
@@ -122,13 +137,18 @@ def attempt(job: Job, console: Console, argv: list[str]) -> Iterator[tuple[Store
     except OSError as error:
         raise UserError(f"run_dir={run_dir}: can't write there ({error.strerror})") from error
     try:
-        yield store, attempt_dir
-    except OSError as error:
-        raise RolloutError(
-            f"could not write: {error}; what was flushed before is safe in {run_dir}"
-        ) from error
+        try:
+            yield store, attempt_dir
+        except OSError as error:
+            raise RolloutError(
+                f"could not write: {error}; what was flushed before is safe in {run_dir}"
+            ) from error
+    except BaseException as error:
+        console.record(f"{type(error).__name__}: {error}")
+        raise
     finally:
         console.close()
+        store.close()
 
 
 @contextlib.contextmanager

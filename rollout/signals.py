@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks the run to stop, the second ends the process at once."""
+"""SIGINT, SIGTERM, SIGHUP: the first asks the run to stop, the second ends the process at once."""
 
 import os
 import signal
@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from rollout.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_S = 8.0  # for a turn of the loop that does not end, such as a chat template's
 
 
 class StopRequest:
@@ -38,6 +39,13 @@ class StopRequest:
         self.signal_number = signal_number
         if not self._deferring:
             raise Interrupted(signal_number)
+        last_resort = threading.Timer(PATIENCE_S, self._end_if_stuck, [signal_number])
+        last_resort.daemon = True
+        last_resort.start()
+
+    def _end_if_stuck(self, signal_number: int) -> None:
+        if self._deferring:
+            _end_at_once(signal_number)
 
 
 @contextmanager
@@ -47,7 +55,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    # nohup's SIGHUP stays ignored.
+    wanted = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.handle) for number in wanted}
     try:
         yield stop
     finally:

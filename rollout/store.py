@@ -12,6 +12,7 @@ checksum, so a tail torn by a kill is recognised. Every other file is written un
 name and renamed. Nothing here knows an engine.
 """
 
+import itertools
 import json
 import os
 import struct
@@ -38,6 +39,11 @@ ROW_GROUP_ROWS = 65_536
 BYTES_PER_TOKEN = 4  # of text, about
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
+LOCK = ".lock"
+OWN_FILES = (
+    "run.json", "attempts", "shards", "output.parquet", "summary.json", "wandb", "wandb.json",
+    "error.log",
+)  # fmt: skip
 
 
 def shard_rows(n_samples: int, max_tokens: int) -> int:
@@ -47,21 +53,40 @@ def shard_rows(n_samples: int, max_tokens: int) -> int:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to; on success rename it to `path`, else remove it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def written_whole(path: Path, replace: bool = True) -> Iterator[Path]:
+    """Give a temporary name to write to; on success rename it to `path`, else remove it.
+
+    With `replace` false, raises FileExistsError where `path` has appeared meanwhile.
+    """
+    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            _rename_to_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Rename, but never over a file: a hard link fails where one is."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} has appeared meanwhile") from None
+        temporary.replace(path)
+
+
 def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 class Store:
@@ -86,13 +111,38 @@ class Store:
         columns: list[Column],
         num_rows: int,
         rows_per_shard: int,
+        start_over: bool = False,
     ) -> "Store":
-        """Open a fresh run in `run_dir` and write run.json. Raises UserError if one is there."""
-        refuse_used(run_dir)
+        """Open a fresh run in `run_dir` and write run.json.
+
+        With `start_over` an old run there is moved aside, see `moved_to`; else it is refused
+        with a UserError. So is a directory that another launch has open.
+        """
+        run_dir.mkdir(parents=True, exist_ok=True)
         store = cls(run_dir, columns, num_rows, rows_per_shard)
-        store._shards.mkdir(parents=True, exist_ok=True)
+        store._hold()
+        store.moved_to = move_aside(run_dir) if start_over else None
+        refuse_used(run_dir)
+        store._shards.mkdir(exist_ok=True)
         write_json(run_dir / "run.json", record)
         return store
+
+    def _hold(self) -> None:
+        """Take the directory's lock until `close`. Raises UserError where another launch has it."""
+        import fcntl
+
+        self._lock = (self.run_dir / LOCK).open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"run_dir={self.run_dir} is in use by another launch; wait for it, or type "
+                "another run_dir="
+            ) from None
+
+    def close(self) -> None:
+        """Let the directory go; the lock of a dead process goes by itself."""
+        self._lock.close()
 
     # Filling.
 
@@ -156,10 +206,12 @@ class Store:
         path: Path,
         prefix: str = "",
         skip_failed: bool = False,
+        replace: bool = False,
     ) -> int:
         """Write the input's rows with their results to `path`, in input order, at once.
 
-        `batches` are the selected input rows, of `schema`. Returns the rows written.
+        `batches` are the selected input rows, of `schema`. Returns the rows written. Raises
+        FileExistsError where `path` has appeared meanwhile and `replace` is false.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -168,7 +220,7 @@ class Store:
         full = pa.schema([*schema, *fields], metadata=schema.metadata)
         path.parent.mkdir(parents=True, exist_ok=True)
         num_written = 0
-        with written_whole(path) as temporary, pq.ParquetWriter(temporary, full) as writer:
+        with written_whole(path, replace) as temporary, pq.ParquetWriter(temporary, full) as writer:
             for group in _row_groups(self._joined(batches, full), skip_failed):
                 writer.write_table(group, row_group_size=max(1, group.num_rows))
                 num_written += group.num_rows
@@ -262,7 +314,7 @@ def _row_groups(
     num_bytes = num_rows = 0
     for table, succeeded in joined:
         if skip_failed:
-            table = table.filter(succeeded)
+            table = _kept(table, succeeded.to_pylist())
         held.append(table)
         num_bytes += table.nbytes
         num_rows += table.num_rows
@@ -273,6 +325,32 @@ def _row_groups(
         yield pa.concat_tables(held)
 
 
+def _kept(table: "pa.Table", keep: list[bool]) -> "pa.Table":
+    """The rows to keep. Not Table.filter, which has no kernel for view types."""
+    import pyarrow as pa
+
+    pieces, start = [table.slice(0, 0)], 0
+    for kept, run in itertools.groupby(keep):
+        size = len(list(run))
+        pieces += [table.slice(start, size)] if kept else []
+        start += size
+    return pa.concat_tables(pieces)
+
+
+def is_a_run(run_dir: Path) -> bool:
+    """Whether run.json is there and ours. Raises UserError where it is somebody else's."""
+    path = run_dir / "run.json"
+    if not os.path.lexists(path):
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not {"rollout", "fingerprint"} <= set(found):
+        raise UserError(f"{path} was not written by rollout; type another run_dir=")
+    return True
+
+
 def refuse_used(run_dir: Path) -> None:
     """Raise UserError where `run_dir` is no directory, or holds finished rows of a run.
 
@@ -280,6 +358,7 @@ def refuse_used(run_dir: Path) -> None:
     """
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir={run_dir} is a file; type another run_dir=")
+    is_a_run(run_dir)
     shards = run_dir / "shards"
     if (run_dir / "summary.json").exists() or (shards.is_dir() and any(shards.iterdir())):
         state = "finished" if (run_dir / "summary.json").exists() else "unfinished"
@@ -299,12 +378,17 @@ def next_attempt(run_dir: Path) -> Path:
 
 
 def move_aside(run_dir: Path) -> Path | None:
-    """Rename a used run directory to a free name beside it; return that name."""
-    if not (run_dir / "run.json").exists():
+    """Move what a run left in `run_dir` to a free directory beside it; return that, or None.
+
+    Other files that stand there are the user's and stay.
+    """
+    if not is_a_run(run_dir):
         return None
-    for number in range(1, 10_000):
-        old = run_dir.with_name(f"{run_dir.name}.old-{number}")
-        if not old.exists():
-            run_dir.rename(old)
-            return old
-    raise UserError(f"{run_dir} has 9,999 older copies beside it; remove some")
+    taken = {path.name for path in run_dir.parent.glob(f"{run_dir.name}.old-*")}
+    number = next(n for n in itertools.count(1) if f"{run_dir.name}.old-{n}" not in taken)
+    old = run_dir.with_name(f"{run_dir.name}.old-{number}")
+    old.mkdir()
+    for name in OWN_FILES:
+        if os.path.lexists(run_dir / name):
+            (run_dir / name).rename(old / name)
+    return old

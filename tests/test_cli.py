@@ -173,6 +173,14 @@ def test_an_old_flag_is_refused_with_the_key_to_type(typed, flag, key):
         (["~sampling.seed"], "can't be deleted; type sampling.seed=null where null is allowed"),
         (["~sampling.seed=42"], "can't be deleted"),
         (["~model"], "can't be deleted; type model=NAME"),
+        (["model=Qwen/Qwen3-4B"], "type model.model_path=Qwen/Qwen3-4B"),
+        (["data=/tmp/x/q.parquet"], "type data.input=/tmp/x/q.parquet"),
+        (["n=4"], "type sampling.n_samples=4"),
+        (["--sampling.top_p=1"], "no dashes here; type sampling.top_p=1"),
+        (["sampling.top_p=", "0.5"], "no space after =; type sampling.top_p=0.5"),
+        (["embedded:foo"], "type model.model_path=embedded:foo"),
+        (["q.parquet"], "type data.input=q.parquet"),
+        (["engine=cpu", "engine.device=cuda"], "type engine.device=auto"),
     ],
 )  # fmt: skip
 def test_words_that_are_no_settings_are_refused_with_what_to_type(typed, words, said):

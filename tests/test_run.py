@@ -1,14 +1,17 @@
 """The whole path on the scripted engine: files in, files out."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from processes import rollout, start
+from processes import environment, rollout, start
 
 from rollout import vllm_rollout
 from rollout.errors import RolloutError, UserError
@@ -173,7 +176,96 @@ def test_every_output_column_that_exists_can_be_chosen(tmp_path):
     assert set(COLUMNS) <= set(frame.columns)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_input_that_changes_during_the_run_is_never_paired_with_other_answers(tmp_path):
+    source = write(tmp_path / "in.parquet", [f"q {i}" for i in range(3000)])
+    slow = "engine.scripted.step_s=0.002", "engine.scripted.response_tokens=200"
+    process = start(f"data.input={source}", "engine=scripted", "tracking=none", *slow, cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("outputs/*/*/shards/*")))
+    write(source, [f"Q {i}" for i in range(3000)])
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "was changed during the run" in errors
+    assert not list(tmp_path.glob("outputs/*/*/output.parquet"))
+
+
+def test_a_prompt_that_is_not_utf8_fails_alone(tmp_path):
+    import numpy as np
+
+    bad = pa.StringArray.from_buffers(
+        2, pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"a\xff")
+    )
+    pq.write_table(pa.table({"prompt": bad}), tmp_path / "in.parquet")
+    out = vllm_rollout(
+        input_parquet=tmp_path / "in.parquet", run_dir=tmp_path / "run", **SCRIPTED
+    ).output_path
+    assert [e is None for e in pq.read_table(out)["error"].to_pylist()] == [True, False]
+
+
+@pytest.mark.parametrize("shell", ["| true", ">/dev/full", ">&-", "2>&-", "</dev/null >&- 2>&-"])
+def test_an_output_stream_that_is_gone_costs_no_run(tmp_path, shell):
+    write(tmp_path / "in.parquet", ["a", "b"])
+    words = "data.input=in.parquet engine=scripted tracking=none run_dir=run"
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m rollout {words} {shell}",
+        shell=True, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+        executable="/bin/bash",
+    )  # fmt: skip
+    assert (tmp_path / "run" / "summary.json").exists(), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_terminal_of_another_encoding_costs_no_run(tmp_path):
+    write(tmp_path / "in.parquet", ["é 你好"])
+    words = "data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run"
+    done = rollout(*words, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+
+
+def test_secrets_in_free_settings_are_written_nowhere(tmp_path):
+    write(tmp_path / "in.parquet", ["a"])
+    words = (
+        "engine.extra={hf_token:SEKRET}", "model.chat_template_kwargs.api_key=SEKRET",
+        "sampling.extra={a:{password:SEKRET}}", "engine.extra.access-token=SEKRET",
+        "engine.extra.headers.authorization=SEKRET", "engine.extra.tokens=[SEKRET]",
+        "data.input=in.parquet", "engine=scripted", "tracking=wandb", "run_dir=run",
+    )  # fmt: skip
+    done = rollout(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = [f for f in (tmp_path / "run").rglob("*") if f.is_file()]
+    assert not [f for f in files if b"SEKRET" in f.read_bytes()]
+
+
+def test_calls_from_threads_wait_for_each_other(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = write(tmp_path / "in.parquet", ["a", "b"])
+
+    def one(name):
+        return vllm_rollout(input_parquet=source, run_dir=tmp_path / name, **SCRIPTED).num_rows
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(one, "abc")) == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "pipe", "n" * 240])
+def test_an_output_that_can_be_no_parquet_file_is_refused_before_work(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"output\.path"):
+        run(tmp_path, ["a"], output_parquet=tmp_path / name, overwrite=True)
+
+
+def test_starting_over_refuses_to_move_its_own_input_aside(tmp_path):
+    first = run(tmp_path, ["a"]).output_path
+    again = {"input_parquet": first, "run_dir": tmp_path / "run", "prefix": "x_"}
+    with pytest.raises(UserError, match="aside with the old run"):
+        vllm_rollout(**again, resume="fresh", output_parquet=tmp_path / "o.parquet", **SCRIPTED)
+    assert first.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_run_within_seconds_with_its_rows_on_disk(tmp_path, number, code):
     write(tmp_path / "in.parquet", [f"q {i}" for i in range(100_000)])
     words = "engine=scripted", "tracking=none", "engine.scripted.step_s=0.002", "run_dir=run"

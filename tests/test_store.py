@@ -18,7 +18,8 @@ def result(index, error=None):
 
 
 def open_store(run_dir, num_rows, rows_per_shard=4):
-    return Store.create(run_dir, {"a": 1}, COLUMNS, num_rows, rows_per_shard)
+    record = {"rollout": "0", "fingerprint": {}}
+    return Store.create(run_dir, record, COLUMNS, num_rows, rows_per_shard)
 
 
 def publish(store, path, **options):
@@ -116,17 +117,56 @@ def test_a_directory_with_finished_rows_is_refused_and_named(tmp_path):
 
 
 def test_a_launch_that_finished_no_row_leaves_its_directory_free(tmp_path):
-    open_store(tmp_path, 8)
+    open_store(tmp_path, 8).close()
     assert next_attempt(tmp_path).name == "1"
-    open_store(tmp_path, 8)
+    open_store(tmp_path, 8).close()
     assert next_attempt(tmp_path).name == "2"
 
 
-def test_starting_over_moves_the_old_run_aside(tmp_path):
-    open_store(tmp_path / "run", 8).append([result(0)])
+def test_starting_over_moves_the_old_run_aside_and_nothing_of_the_users(tmp_path):
+    open_store(tmp_path / "run", 8).close()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
     assert move_aside(tmp_path / "run").name == "run.old-1"
-    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run.old-1" / "run.json").exists()
+    assert (tmp_path / "run" / "notes.txt").exists()
     assert move_aside(tmp_path / "run") is None
+
+
+def test_a_run_json_that_is_not_ours_is_neither_replaced_nor_moved(tmp_path):
+    (tmp_path / "run.json").write_text('{"mine": 1}')
+    for touch in (refuse_used, move_aside):
+        with pytest.raises(UserError, match="not written by rollout"):
+            touch(tmp_path)
+
+
+def test_a_directory_in_use_is_refused_until_it_is_let_go(tmp_path):
+    """Two launches into one directory published a mixture of both."""
+    first = open_store(tmp_path, 8)
+    with pytest.raises(UserError, match="in use by another launch"):
+        open_store(tmp_path, 8)
+    first.close()
+    open_store(tmp_path, 8).close()
+
+
+def test_a_file_that_appears_during_the_run_is_never_replaced(tmp_path):
+    store = open_store(tmp_path / "run", 1)
+    store.append([result(0)])
+    store.flush()
+    (tmp_path / "o.parquet").write_text("precious")
+    with pytest.raises(FileExistsError):
+        publish(store, tmp_path / "o.parquet")
+    assert (tmp_path / "o.parquet").read_text() == "precious"
+    assert publish(store, tmp_path / "o.parquet", replace=True).num_rows == 1
+
+
+def test_rows_of_view_types_can_be_skipped(tmp_path):
+    """Arrow has no filter for them: the run failed after all its work."""
+    store = open_store(tmp_path / "run", 3)
+    store.append([result(0), result(1, error="bad"), result(2)])
+    store.flush()
+    table = pa.table({"text": pa.array(["a", "b", "c"], pa.string_view())})
+    store.publish(table.to_batches(), table.schema, tmp_path / "o.parquet", skip_failed=True)
+    assert pq.read_table(tmp_path / "o.parquet")["text"].to_pylist() == ["a", "c"]
 
 
 @pytest.mark.parametrize(

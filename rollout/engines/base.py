@@ -51,6 +51,7 @@ class EngineFacts:
     max_num_seqs: int
     max_model_len: int
     num_gpus: int = 0
+    has_chat_template: bool = False
     sampling: dict[str, Any] = field(default_factory=dict)  # effective values
     sampling_notes: list[str] = field(default_factory=list)  # where they differ from the model's
     details: dict[str, Any] = field(default_factory=dict)

@@ -44,8 +44,8 @@ class VllmEngine:
         self._refusals = _refusals()
         with _explained(plan):
             # What can be refused without a model is refused before one is loaded.
-            _checked(SamplingParams, "sampling", self._typed_sampling())
-            arguments = _checked(EngineArgs, "engine", engine_arguments(plan))
+            _checked(SamplingParams, "sampling.extra", _as_vllm_wants(self._typed_sampling()))
+            arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
                 arguments,
@@ -55,8 +55,10 @@ class VllmEngine:
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
             self._params, notes = self._sampling(resolved.model_config)
+        self._ready_params = _as_vllm_wants(self._params)
         self._template = _template(plan.model.chat_template)
         self.facts = _facts(plan, resolved, self._params, notes)
+        self.facts.has_chat_template = bool(self._chat_template())
 
     def _typed_sampling(self) -> dict[str, Any]:
         """SamplingParams' arguments as the user set them."""
@@ -88,7 +90,9 @@ class VllmEngine:
                 f"the prompt has {len(token_ids)} tokens, which leaves no room for a response "
                 f"in the context of {limit} (max_model_len)"
             )
-        params = self._new_params(**self._params, seed=request.seed, output_kind=self._final_only)
+        params = self._new_params(
+            **self._ready_params, seed=request.seed, output_kind=self._final_only
+        )
         request_id = str(self._next_id)
         self._next_id += 1
         try:
@@ -97,11 +101,14 @@ class VllmEngine:
             raise RequestRefused(_first_line(refusal)) from refusal
         self._groups[request_id] = request
 
+    def _chat_template(self) -> str | None:
+        return self._template or getattr(self._tokenizer, "chat_template", None)
+
     def _encode(self, content: str | list[Message]) -> list[int]:
         """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
         if isinstance(content, str):
             return self._tokenizer.encode(content)
-        if self._template is None and not getattr(self._tokenizer, "chat_template", None):
+        if not self._chat_template():
             raise UserError(
                 f"{self._plan.model_path} has no chat template, so chats can't be asked; "
                 "type model.chat_template=FILE.jinja, or take an instruct model"
@@ -241,11 +248,22 @@ def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) 
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UserError(f"{section}.extra.{name}: vLLM's {kind.__name__} has none{hint}")
+            raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint}")
     try:
         return kind(**arguments)
     except _refusals() as error:
         raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
+
+
+def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
+    """Plain values made vLLM's own objects where it takes nothing else."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    constraint = params.get("structured_outputs")
+    if not isinstance(constraint, dict):
+        return params
+    made = _checked(StructuredOutputsParams, "sampling.extra.structured_outputs", constraint)
+    return params | {"structured_outputs": made}
 
 
 def _parameters(kind: Any) -> list[str]:
