@@ -15,13 +15,14 @@ from typing import Any
 from rollout import config, metrics, tracking
 from rollout.config import Device, OnError, Settings, Template
 from rollout.console import Console, duration
-from rollout.engines.base import Engine, EngineFacts
+from rollout.engines.base import Engine, EngineFacts, EngineStats
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.store import write_json
 
 NUM_PREVIEW_ROWS = 8
+LOOK_S = 0.1  # between two looks at the engine's counters
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Report:
         self._preview: list[Result] = []
         self._num_preview = max(NUM_PREVIEW_ROWS, job.settings.tracking.num_table_rows)
         self._tokens_per_s = 0.0
+        self._looked_at = 0.0
 
     def engine_is_up(self, engine: Engine) -> None:
         facts = engine.facts
@@ -92,24 +94,27 @@ class Report:
         ):
             yield
             self._write_metrics(self._clock.now())
-            self._show(self._clock.now())
-        end = metrics.mark(self._clock.now(), stats, self._tally)
+            self._show(self._clock.now(), self._engine.stats())
+        end = metrics.mark(self._clock.now(), self._engine.stats(), self._tally)
         self._timeline.end = end
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
-        now, stats = self._clock.now(), self._engine.stats()
         for result in finished:
             self._tally.add(result)
             if result.index < self._num_preview:
                 self._preview.append(result)
+        now = self._clock.now()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at, stats = now, self._engine.stats()
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
-        self._show(now)
+        self._show(now, stats)
 
-    def _show(self, now: float) -> None:
+    def _show(self, now: float, stats: EngineStats) -> None:
         """Move the bar."""
-        job, tally, stats = self._job, self._tally, self._engine.stats()
+        job, tally = self._job, self._tally
         sampling, num_rows = job.settings.sampling, job.prompts.num_rows
         elapsed_s = now - self._timeline.begin.at_s
         n, max_tokens = sampling.n_samples, sampling.max_tokens

@@ -34,7 +34,7 @@ class EngineStats:
     num_output_tokens: int = 0
     num_cached_tokens: int = 0  # of the prompt tokens looked up, those found in the prefix cache
     num_queried_tokens: int = 0  # prompt tokens looked up in the prefix cache
-    num_preemptions: int = 0
+    num_preemptions: int = 0  # not counted where prefix caching is off
     num_steps: int = 0
     num_running: int = 0
     num_waiting: int = 0
@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Samples (not rows) submitted and not finished."""
 
     def stats(self) -> EngineStats:
-        """The counters as they stand; cheap."""
+        """The counters as they stand; cheap enough for a few times a second, not every step."""
 
     def shutdown(self) -> None:
         """Free everything and end every process; safe to call twice and after a death."""
