@@ -69,11 +69,12 @@ def generate(job: Job, engine: Engine, store: Store, report: Report, stop: StopR
                     fail_on_error(tick.finished)
                 stop.raise_if_requested()
         except RolloutError as error:
-            # Ctrl-C reaches the engine's own processes too: their death is then no fault.
-            number = stop.signal_number
-            told = error if number is None else Interrupted(number)
-            told.args = (f"{told}; {report.standing()}",)
-            raise told from error
+            if stop.signal_number is not None:
+                # Ctrl-C reaches the engine's own processes too: their death is then no fault.
+                message = f"interrupted; {report.standing()}"
+                raise Interrupted(stop.signal_number, message) from error
+            error.args = (f"{error}; {report.standing()}",)
+            raise
         finally:
             store.flush()
 
@@ -132,7 +133,8 @@ def attempt(job: Job, console: Console, argv: list[str]) -> Iterator[tuple[Store
         write_json(attempt_dir / "environment.json", environment(job))
         from omegaconf import OmegaConf
 
-        (attempt_dir / "config.yaml").write_text(OmegaConf.to_yaml(config.to_plain(settings)))
+        plain = OmegaConf.to_yaml(config.to_plain(settings))
+        (attempt_dir / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
         console.log_to(attempt_dir / "run.log")
     except OSError as error:
         raise UserError(f"run_dir={run_dir}: can't write there ({error.strerror})") from error
