@@ -17,6 +17,8 @@ from rollout.report import Clock, Report, Summary, open_tracker
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store, next_attempt, shard_rows, write_json
 
+EXAMPLES = "pkg://rollout/examples/"
+
 
 def run(settings: Settings, console: Console, argv: list[str] | None = None) -> Summary:
     """Answer every prompt of `data.input` and publish `output.path`.
@@ -26,6 +28,11 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
     """
     with stop_on_signals() as stop:
         job = prepare(settings, console)
+        if (settings.data.input or "").startswith(EXAMPLES):
+            console.note(
+                "answering the example prompts (experiment=demo); for your own, type "
+                "data.input=FILE.parquet"
+            )
         if settings.dry_run:
             console.result(describe(job))
             return Summary(job.run_dir, job.output_path, num_rows=job.prompts.num_rows)

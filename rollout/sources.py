@@ -65,10 +65,6 @@ def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> 
     if not given & {"data.input", "experiment", "data"}:
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
-        notes.append(
-            "no data.input: answering the example prompts (experiment=demo); "
-            "for your own, type data.input=FILE.parquet"
-        )
     words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]
     return Given(words, line.config_dir, notes)
 
