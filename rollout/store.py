@@ -6,6 +6,7 @@
     shards/00000000.parquet  a complete shard, sealed, in input order
     output.parquet         the published file (or output.path)
     summary.json           last of all: its presence means complete
+    .lock                  held by the launch that has the directory open
 
 A log is a sequence of frames; each holds rows as an Arrow record batch, with its length and
 checksum, so a tail torn by a kill is recognised. Every other file is written under a temporary

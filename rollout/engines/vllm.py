@@ -347,8 +347,8 @@ class _Books:
     def factory(self) -> type:
         """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`.
 
-        It passes for vLLM's Prometheus logger, which would otherwise observe a histogram for
-        every token sampled, for a server that is not there.
+        It passes for vLLM's Prometheus logger, which would otherwise keep gauges at every step
+        for a server that is not there.
         """
         from vllm.v1.metrics.loggers import PrometheusStatLogger
 
