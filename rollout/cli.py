@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     argv = sys.argv[1:] if argv is None else argv
     _open_closed_streams()
-    message, code = "", 0
+    message, details, code = "", [], 0
     try:
         code = _run(argv)
     except RolloutError as error:
-        message, code = str(error), error.exit_code
+        message, details, code = str(error.args[0]), error.details, error.exit_code
     except KeyboardInterrupt:
         message, code = "interrupted", 130
     except BrokenPipeError:
@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         message, code = f"the current directory is gone ({error}); cd to another", 2
     if message:
         say("rollout: " + r"\n".join(message.splitlines()), sys.stderr)
+    for line in details:
+        say(line, sys.stderr)
     flush_streams()
     if code == 1 and not message:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at exit

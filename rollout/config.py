@@ -2,8 +2,8 @@
 
 Sections are WHAT is sampled (model, sampling, data), HOW it is run (engine, scale) or what is
 said ABOUT it (output, tracking). WHAT settings make the fingerprint of a run. A setting whose
-kind differs from its section's says so. This module imports nothing heavy: `--help` and the
-README's tables are made from it.
+kind differs from its section's says so; rows are of kind ROWS. This module imports nothing heavy:
+`--help` and the README's tables are made from it.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import Any
 from rollout.errors import UserError, did_you_mean
 
 WHAT, HOW, ABOUT = "what", "how", "about"
+ROWS = "rows"  # which rows there are: compared row by row on resume
 MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
@@ -23,7 +24,7 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 def setting(default: Any, help: str, **checks: Any) -> Any:
     """Declare a setting: its default, one sentence of meaning with unit, and its range.
 
-    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW or ABOUT),
+    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW, ABOUT, ROWS),
     `shown` (how the default is told, where it is no plain value).
     """
     metadata = {"help": help, **checks}
@@ -118,14 +119,19 @@ class Sampling:
 class Scripted:
     """The scripted engine: deterministic, no model, faults on demand."""
 
-    response_tokens: int = setting(16, "tokens of each response, at most max_tokens", minimum=1)
-    vary: bool = setting(True, "lengths vary from 1 to twice response_tokens; else all equal")
+    response_tokens: int = setting(
+        16, "tokens of each response, at most max_tokens", minimum=1, kind=WHAT
+    )
+    vary: bool = setting(
+        True, "lengths vary from 1 to twice response_tokens; else all equal", kind=WHAT
+    )
     instant: bool = setting(False, "every sample ends in the step that admits it")
     max_model_len: int = setting(4096, "longer prompts (1 token a word) are refused", minimum=1)
     step_s: float = setting(0.0, "seconds each step takes", minimum=0)
     load_s: float = setting(0.0, "seconds loading takes", minimum=0)
     refuse: str | None = setting(None, "refuse prompts that contain this text")
-    die_after_steps: int | None = setting(None, "the engine dies after so many steps", minimum=0)
+    poison: str | None = setting(None, "prompts that contain this text kill the engine")
+    die_after_steps: int | None = setting(None, "each engine dies after so many steps", minimum=0)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -133,7 +139,9 @@ class Engine:
     """How it is run: vLLM's knobs under vLLM's names."""
 
     kind: typing.ClassVar[str] = HOW
-    backend: Backend = setting(Backend.vllm, "vllm, or scripted (no model: for tests and drills)")
+    backend: Backend = setting(
+        Backend.vllm, "vllm, or scripted (no model: for tests and drills)", kind=WHAT
+    )
     device: Device = setting(Device.auto, "auto takes the GPUs where there are any, else the CPU")
     tensor_parallel_size: int = setting(1, "GPUs that share one copy of the model", minimum=1)
     gpu_memory_utilization: float = setting(
@@ -155,6 +163,9 @@ class Engine:
     kv_cache_gib: float | None = setting(
         None, "KV cache size in GiB; null: from gpu_memory_utilization, or 4 on a CPU", above=0
     )
+    max_restarts: int = setting(
+        3, "deaths of the engine with no row finished in between, before the run ends", minimum=0
+    )
     extra: dict[str, Any] = setting({}, "further vLLM EngineArgs, verbatim")
     scripted: Scripted = field(default_factory=Scripted, metadata={"help": "the scripted engine"})
 
@@ -164,7 +175,9 @@ class Data:
     """Where the prompts come from."""
 
     kind: typing.ClassVar[str] = WHAT
-    input: str | None = setting(None, "parquet file, glob, or directory of parquet files")
+    input: str | None = setting(
+        None, "parquet file, glob, or directory of parquet files", kind=ROWS
+    )
     prompt_key: str = setting("prompt", "column that holds a string or chat messages")
     prompt_format: PromptFormat = setting(
         PromptFormat.auto, "json: text that is a JSON list of messages is read as a chat"
@@ -173,12 +186,15 @@ class Data:
         Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
     )
     offset: int = setting(0, "rows to leave out at the start", minimum=0)
-    limit: int | None = setting(None, "rows to answer at most", minimum=1)
+    limit: int | None = setting(None, "rows to answer at most", minimum=1, kind=ROWS)
     shuffle_seed: int | None = setting(
         None, "offset and limit pick rows at random, kept in input order", minimum=0
     )
     on_error: OnError = setting(
         OnError.record, "a bad row is recorded in the output, skipped, or fails the run", kind=HOW
+    )
+    max_attempts: int = setting(
+        3, "times a row is tried in all, with retry_failed", minimum=1, kind=HOW
     )
 
 
@@ -238,7 +254,11 @@ class Settings:
     run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
     resume: Resume = setting(
         Resume.auto,
-        "run_dir holds a run: auto and never refuse, fresh moves it aside and starts over",
+        "run_dir holds a run: auto goes on with it, never refuses, fresh moves it aside",
+    )
+    retry_failed: bool = setting(False, "on resume, try rows that ended in an error again")
+    continue_truncated: bool = setting(
+        False, "on resume, go on with samples that max_tokens cut off, if it is larger now"
     )
     dry_run: bool = setting(False, "check everything, say what would be done, start no engine")
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
@@ -321,6 +341,11 @@ def validate(settings: Settings) -> None:
             "data.shuffle_seed picks which rows data.limit takes (the output keeps the input's "
             "order), so alone it does nothing; add data.limit=N or leave it out"
         )
+    if settings.continue_truncated and "structured_outputs" in settings.sampling.extra:
+        raise UserError(
+            "continue_truncated=true can't go on within sampling.extra.structured_outputs: the "
+            "grammar would begin anew; leave one of them out"
+        )
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
     n, temperature = settings.sampling.n_samples, settings.sampling.temperature
@@ -374,11 +399,22 @@ VLLM_NAMES: dict[str, dict[str, str | None]] = {
         "disable_log_stats": None,
     },
 }
+# Of engine.extra, what changes the samples.
+WHAT_EXTRAS = (
+    "hf_config_path", "hf_overrides", "kv_cache_dtype", "load_format", "logits_processors",
+    "model_impl", "override_generation_config", "rope_scaling", "rope_theta", "tokenizer",
+    "tokenizer_mode", "tokenizer_revision",
+)  # fmt: skip
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
     """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
-    return {name: _plain(get(settings, name)) for name, key in keys().items() if key.kind == WHAT}
+    found = {name: _plain(get(settings, name)) for name, key in keys().items() if key.kind == WHAT}
+    extra = _plain(settings.engine.extra)
+    found |= {f"engine.extra.{name}": extra[name] for name in WHAT_EXTRAS if name in extra}
+    if settings.data.shuffle_seed is not None:  # another limit then picks other rows
+        found["data.limit"] = settings.data.limit
+    return found
 
 
 def to_plain(settings: Any) -> Any:

@@ -25,6 +25,7 @@ class Console:
         self._log: Any = None
         self._stderr = sys.stderr
         self._stdout = sys.stdout
+        self._bar: BarProgress | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -34,8 +35,16 @@ class Console:
         self._log = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def note(self, line: str) -> None:
-        """Say one line about what goes on."""
-        self._write(self._stderr, line)
+        """Say one line about what goes on; above the bar, if there is one."""
+        if self._bar:
+            self.record(line)
+            self._bar.say(line)
+        else:
+            self._write(self._stderr, line)
+
+    def say_now(self, line: str) -> None:
+        """Write one line past everything that buffers: the process is about to end."""
+        os.write(self._stderr.fileno(), (printable(line) + "\n").encode(errors="replace"))
 
     def result(self, text: str) -> None:
         """Print what the user came for."""
@@ -83,7 +92,7 @@ class Console:
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Show that something slow goes on, with seconds on a terminal."""
-        if not self.is_terminal:
+        if not self.is_terminal or self._bar:
             self.note(f"{what} ...")
             yield
             return
@@ -105,7 +114,11 @@ class Console:
             yield PlainProgress(self)
             return
         with BarProgress(self._rich()) as bar:
-            yield bar
+            self._bar = bar
+            try:
+                yield bar
+            finally:
+                self._bar = None
 
     def _rich(self) -> Any:
         from rich.console import Console as RichConsole
@@ -179,6 +192,9 @@ class BarProgress:
 
     def __exit__(self, *exception: Any) -> None:
         self._progress.__exit__(*exception)
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(printable(line), markup=False, highlight=False)
 
     def update(self, fraction: float, left_s: float | None, text: str) -> None:
         """As PlainProgress.update, several times a second."""

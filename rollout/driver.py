@@ -6,21 +6,88 @@ was submitted, host memory would grow with the file. The loop knows no file and 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rollout.engines.base import Engine
 from rollout.errors import RequestRefused
-from rollout.records import Request, Result
+from rollout.owed import OwedRow
+from rollout.records import Completion, Request, Result
 
 MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written as it goes
 
 
 @dataclass(slots=True)
 class Tick:
-    """One turn of the loop: what finished, and whether any request is left to submit."""
+    """One turn of the loop: what finished, and whether any row is left to submit."""
 
     finished: list[Result]
     source_dry: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A row in the engine: how many of its requests are not back, and those that are."""
+
+    row: OwedRow
+    num_left: int = 0
+    completions: list[Completion] = field(default_factory=list)
+    error: str | None = None
+
+
+class Flight:
+    """The rows that are in one engine. After its death, `unfinished` tells which went down."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._window = window_of(engine.facts.max_num_seqs)
+        self._open: dict[int, _Open] = {}
+        self.num_completions = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self._engine.num_unfinished < self._window
+
+    @property
+    def unfinished(self) -> list[OwedRow]:
+        """Rows submitted and not finished, in the order of submission."""
+        return [flying.row for flying in self._open.values()]
+
+    def submit(self, row: OwedRow) -> Result | None:
+        """Submit all that the row is owed; its result at once where there is nothing to wait for.
+
+        A sample that can't go on (no room in the context) stays as it is.
+        """
+        if row.prompt.error:
+            return row.result([], row.prompt.error)
+        flying = self._open[row.prompt.index] = _Open(row)
+        for request in row.requests():
+            try:
+                self._engine.submit(request)
+                flying.num_left += 1
+            except RequestRefused as refusal:
+                if request.prefix is None:
+                    flying.error = str(refusal)
+        return self._close(flying) if flying.num_left == 0 else None
+
+    def step(self) -> list[Result]:
+        """One step of the engine; the rows whose last request came back."""
+        finished = []
+        for completion in self._engine.step():
+            flying = self._open[completion.request.prompt.index]
+            flying.completions.append(completion)
+            self.num_completions += 1
+            flying.num_left -= 1
+            if flying.num_left == 0:
+                finished.append(self._close(flying))
+        return finished
+
+    def _close(self, flying: _Open) -> Result:
+        del self._open[flying.row.prompt.index]
+        return flying.row.result(flying.completions, flying.error)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._open
 
 
 def window_of(max_num_seqs: int) -> int:
@@ -28,39 +95,36 @@ def window_of(max_num_seqs: int) -> int:
     return 2 * max_num_seqs
 
 
-def drive(engine: Engine, requests: Iterable[Request]) -> Iterator[Tick]:
-    """Submit all `requests` to `engine`, never more than a window ahead; yield every turn.
+def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
+    """Submit all `rows`, never more than a window ahead; yield every turn.
 
-    Each request's row is yielded exactly once: finished, or failed with its error. Rows come
-    in the order they finish. Raises whatever the engine raises when it dies. The caller may
-    stop at any turn; what is in flight is then left in the engine.
+    Each row is yielded exactly once: finished, or failed with its error. Rows come in the order
+    they finish. Raises EngineError when the engine dies. The caller may stop at any turn; what
+    is in flight is then left in the engine.
     """
-    window = window_of(engine.facts.max_num_seqs)
-    source = iter(requests)
+    source = iter(rows)
     dry = False
     while True:
-        failed: list[Result] = []
-        while not dry and engine.num_unfinished < window and len(failed) < MAX_REFUSED_IN_A_ROW:
-            request = next(source, None)
-            if request is None:
+        settled: list[Result] = []
+        while not dry and flight.has_room and len(settled) < MAX_REFUSED_IN_A_ROW:
+            row = next(source, None)
+            if row is None:
                 dry = True
-            elif error := _submit(engine, request):
-                prompt = request.prompt
-                failed.append(Result(prompt.index, prompt.row, prompt.digest, error=error))
-        if failed:
-            yield Tick(failed, dry)
-        if engine.num_unfinished:
-            yield Tick(engine.step(), dry)
+            elif result := flight.submit(row):
+                settled.append(result)
+        if settled:
+            yield Tick(settled, dry)
+        if not flight.is_empty:
+            yield Tick(flight.step(), dry)
         elif dry:
             return
 
 
-def _submit(engine: Engine, request: Request) -> str | None:
-    """Submit, or say why this row can't be asked."""
-    if request.prompt.error:
-        return request.prompt.error
+def probe(engine: Engine, request: Request) -> None:
+    """See the engine answer one harmless request. Raises EngineError where it dies of that."""
     try:
         engine.submit(request)
-    except RequestRefused as refusal:
-        return str(refusal)
-    return None
+    except RequestRefused:
+        return  # it is alive
+    while engine.num_unfinished:
+        engine.step()

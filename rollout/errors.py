@@ -10,6 +10,13 @@ class RolloutError(Exception):
 
     exit_code = 1
 
+    def __init__(self, *args: str):
+        super().__init__(*args)
+        self.details: list[str] = []  # further lines, such as a table
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *self.details])
+
 
 class UserError(RolloutError):
     """The configuration, the input or the machine cannot serve the request; nothing was started."""

@@ -6,6 +6,7 @@ is written and no engine is imported. What can't be known before loading is the 
 
 import contextlib
 import glob
+import hashlib
 import os
 import platform
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ import rollout
 from rollout import config, machine
 from rollout.config import Backend, Device, Resume, Settings
 from rollout.console import Console
+from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
 from rollout.models import ResolvedModel, resolve_model
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
-from rollout.store import OWN_FILES, refuse_used
+from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run
 
 
 @dataclass(slots=True)
@@ -37,15 +39,19 @@ class Job:
     model: ResolvedModel | None  # None: the scripted engine needs none
     run_dir: Path
     output_path: Path
+    argv: list[str] | None  # the words typed; None: called from Python
 
 
-def prepare(settings: Settings, console: Console) -> Job:
+def prepare(settings: Settings, console: Console, argv: list[str] | None = None) -> Job:
     """Check all that can be checked in about a second, and find the model."""
     config.validate(settings)
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()
-    if settings.resume is not Resume.fresh:
-        refuse_used(run_dir)
+    if is_a_run(run_dir) and settings.resume is Resume.never and holds_rows(run_dir):
+        raise UserError(
+            f"run_dir={run_dir} holds a run already, and resume=never; leave that out to go on "
+            "with it, or type resume=fresh to move it aside and start over, or another run_dir="
+        )
     output_path = chosen_output(settings, run_dir)
     prompts = open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
@@ -64,7 +70,7 @@ def prepare(settings: Settings, console: Console) -> Job:
             needs_weights=extra.get("load_format") != "dummy",
             needs_tokenizer=not (extra.get("tokenizer") or extra.get("skip_tokenizer_init")),
         )
-    return Job(settings, prompts, columns, device, found, model, run_dir, output_path)
+    return Job(settings, prompts, columns, device, found, model, run_dir, output_path, argv)
 
 
 def chosen_columns(settings: Settings) -> list[Column]:
@@ -96,7 +102,8 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
             f"output.path={given.rstrip('/')}/output.parquet"
         )
     moves_aside = settings.resume is Resume.fresh and path.is_relative_to(run_dir)
-    if path.exists() and not (settings.output.overwrite or moves_aside):
+    may_replace = settings.output.overwrite or moves_aside
+    if path.exists() and not (may_replace or is_published(run_dir, path)):
         raise UserError(
             f"output.path={path} exists already; type another output.path=, "
             "or output.overwrite=true to replace it"
@@ -105,6 +112,14 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
     return path
+
+
+def is_published(run_dir: Path, path: Path) -> bool:
+    """Whether the file at `path` is the one that the run in `run_dir` put there, untouched."""
+    found = read_json(run_dir / "published.json") or {}
+    status = path.stat()
+    known = found.get("path"), found.get("num_bytes"), found.get("mtime_ns")
+    return known == (str(path), status.st_size, status.st_mtime_ns)
 
 
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
@@ -162,17 +177,41 @@ def describe(job: Job) -> str:
     )
 
 
-def record_of(job: Job, argv: list[str], rows_per_shard: int) -> dict[str, Any]:
+def fingerprint_of(job: Job) -> dict[str, Any]:
+    """All that the samples depend on: the WHAT settings, and what the model's files say."""
+    found, model = config.fingerprint(job.settings), job.model
+    found["model.chat_template"] = _template_text(job.settings.model.chat_template)
+    if model is None:  # the scripted engine
+        return {key: v for key, v in found.items() if not key.startswith("model.")}
+    found["model.model_path"] = model.path
+    found["model.revision"] = model.revision
+    found["model.config_digest"] = model.config_digest
+    found["model.weights_digest"] = model.weights_digest
+    found["model.tokenizer_digest"] = model.tokenizer_digest
+    for key, value in model.generation_config.items():
+        if found.get(f"sampling.{key}", "") is None:  # null: the model's own value counts
+            found[f"sampling.{key}"] = f"{value} (of the model)"
+    return found
+
+
+def _template_text(given: str | None) -> str | None:
+    """A template file counts by what is in it."""
+    if given is None or "{" in given:
+        return given
+    try:
+        text = Path(given).expanduser().read_bytes()
+    except OSError:
+        return given  # the engine room tells
+    return f"file, digest {hashlib.blake2b(text, digest_size=8).hexdigest()}"
+
+
+def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
     """run.json: what this run is."""
-    model = job.model
     return {
         "rollout": rollout.__version__,
-        "argv": config.redacted(argv),
-        "fingerprint": {
-            **config.fingerprint(job.settings),
-            "model.resolved_path": model.path if model else None,
-            "model.config_digest": model.config_digest if model else None,
-        },
+        "format": FORMAT,
+        "argv": None if job.argv is None else config.redacted(job.argv),
+        "fingerprint": fingerprint_of(job),
         "config": config.to_plain(job.settings),
         "input": {
             "files": [str(f) for f in job.prompts.files],
@@ -181,7 +220,7 @@ def record_of(job: Job, argv: list[str], rows_per_shard: int) -> dict[str, Any]:
         },
         "output_path": str(job.output_path),
         "rows_per_shard": rows_per_shard,
-        "columns": [c.name for c in job.columns],
+        "kept": kept,
     }
 
 

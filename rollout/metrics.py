@@ -6,7 +6,7 @@ and no prompt waits), tail (the rest), publish. Rates over steady are the engine
 generation (fill + steady + tail) are the run's.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from rollout.engines.base import EngineStats
 from rollout.records import Result
@@ -17,27 +17,39 @@ PRIOR_SAMPLES = 8  # weight of max_tokens in the expected length, until samples 
 
 @dataclass(slots=True)
 class Tally:
-    """What finished so far, counted from the results themselves."""
+    """What this attempt finished so far, counted from the results themselves."""
 
     num_rows: int = 0
     num_failed: int = 0
     num_samples: int = 0
     num_output_tokens: int = 0
     num_prompt_tokens: int = 0  # of finished rows, each prompt once
-    num_truncated: int = 0  # finish_reason length
-    num_empty: int = 0
-    max_response_tokens: int = 0
 
     def add(self, result: Result) -> None:
         self.num_rows += 1
         self.num_failed += result.error is not None
-        self.num_samples += len(result.samples)
+        self.num_samples += result.num_new_samples
+        self.num_output_tokens += result.num_new_tokens
         self.num_prompt_tokens += result.num_prompt_tokens or 0
-        for sample in result.samples:
-            self.num_output_tokens += sample.num_tokens
-            self.num_truncated += sample.finish_reason == "length"
-            self.num_empty += not sample.text
-            self.max_response_tokens = max(self.max_response_tokens, sample.num_tokens)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the rows of a run come to, over all attempts."""
+
+    num_rows: int = 0  # those left out by data.on_error=skip included
+    num_failed: int = 0
+    num_samples: int = 0
+    num_output_tokens: int = 0
+    num_prompt_tokens: int = 0  # each prompt once
+    num_truncated: int = 0  # finish_reason length
+    num_empty: int = 0
+    max_response_tokens: int = 0
+
+    @classmethod
+    def known(cls, figures: dict) -> "Totals":
+        """As a summary.json has them."""
+        return cls(**{f.name: figures[f.name] for f in fields(cls)})
 
 
 @dataclass(slots=True)
@@ -63,6 +75,12 @@ class Timeline:
     max_num_seqs: int = 1
     num_gpus: int = 0
     _last_running: int = 0
+
+    @property
+    def ends(self) -> tuple[Mark, Mark]:
+        """First and last mark of the generation; equal where no engine was needed."""
+        nothing = Mark(0.0, EngineStats())
+        return self.begin or nothing, self.end or self.begin or nothing
 
     def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
         """Note a turn of the loop; the first that is full, and the first that drains, are marks.
@@ -98,8 +116,7 @@ def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
 
     A run too small to fill the engine has no steady phase: all of it is fill and tail.
     """
-    begin, end = timeline.begin, timeline.end
-    assert begin and end
+    begin, end = timeline.ends
     drain = timeline.drain or end
     full = timeline.full or drain
     edges = [begin, full, drain, end]
@@ -146,12 +163,13 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
 
 
 def outlook(
-    tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: int, max_tokens: int
+    tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: float, max_tokens: int
 ) -> tuple[float, float | None]:
-    """How much of the work is done, 0 to 1, and the seconds left; None where no rate is known.
+    """How much of `num_rows` rows of `n` samples is done, 0 to 1, and the seconds left.
 
-    Work is tokens: all rows may run side by side and end together, so rows tell little. A sample
-    not finished is expected to be as long as those that are, at first as long as it may be.
+    The seconds are None where no rate is known. Work is tokens: all rows may run side by side
+    and end together, so rows tell little. A sample not finished is expected to be as long as
+    those that are, at first as long as it may be.
     """
     num_left = (num_rows - tally.num_rows) * n
     if num_left <= 0:
@@ -165,24 +183,26 @@ def outlook(
     return done / (done + left), (left * elapsed_s / done if done else None)
 
 
-def summarize(tally: Tally, timeline: Timeline) -> dict:
-    """The figures of summary.json.
+def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
+    """The figures of summary.json: counts of the whole run, times and rates of this attempt.
 
     Rates are over the generation (fill + steady + tail). Output tokens are counted by the engine
     as it samples them, prompt tokens once a row; a request is a row.
     """
-    begin, end = timeline.begin, timeline.end
-    assert begin and end
+    begin, end = timeline.ends
     whole = _rates(begin, end)
     seconds = whole.pop("s")
     gpus = timeline.num_gpus
     stats = end.stats
     split = phases(timeline)
     return {
-        **asdict(tally),
-        "truncated_fraction": share(tally.num_truncated, tally.num_samples),
-        "empty_fraction": share(tally.num_empty, tally.num_samples),
-        "mean_response_tokens": share(tally.num_output_tokens, tally.num_samples),
+        **asdict(totals),
+        "truncated_fraction": share(totals.num_truncated, totals.num_samples),
+        "empty_fraction": share(totals.num_empty, totals.num_samples),
+        "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
+        "num_generated_rows": tally.num_rows,
+        "num_generated_samples": tally.num_samples,
+        "num_generated_tokens": tally.num_output_tokens,
         "load_s": timeline.load_s,
         "generate_s": seconds,
         **{f"{name}_s": split[name]["s"] for name in PHASES},

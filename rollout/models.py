@@ -30,6 +30,8 @@ class ResolvedModel:
     config: dict[str, Any]  # parsed config.json; {} where there is none (Mistral's params.json)
     config_digest: str  # of config.json's bytes; "" where there is none
     generation_config: dict[str, Any]  # {} where there is none
+    weights_digest: str = ""  # sampled, see _weights_digest; "" on the hub, where the commit pins
+    tokenizer_digest: str = ""  # tokenizer files and chat template; "" on the hub
 
 
 _INDEXES = {".safetensors": "model.safetensors.index.json", ".bin": "pytorch_model.bin.index.json"}
@@ -40,6 +42,7 @@ _TRAINING_STATE = {
     "scheduler.pt",
     "scaler.pt",
 }
+SAMPLED_BYTES = 64 * 1024
 _TOKENIZERS = ("tokenizer*", "vocab.*", "tekken.json", "*.tiktoken", "spiece.model")
 
 
@@ -128,7 +131,16 @@ def _inspect(
         generation_config = _read_json(generation)[0] if generation.is_file() else {}
     except OSError as fault:
         raise UserError(f"cannot read {fault.filename or path}: {fault.strerror}") from None
-    return ResolvedModel(str(path), None, source, config, digest, generation_config)
+    return ResolvedModel(
+        str(path),
+        None,
+        source,
+        config,
+        digest,
+        generation_config,
+        _weights_digest(path) if source != "hub" else "",
+        _files_digest(path) if source != "hub" else "",
+    )
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], str]:
@@ -234,3 +246,32 @@ def _check_safetensors(file: Path) -> None:
             f"{file} is {'cut short' if size < promised else 'damaged'}: {size:,} bytes, and its "
             f"header promises {promised:,}; download or copy it again"
         )
+
+
+# What the samples depend on
+
+
+def _weights_digest(path: Path) -> str:
+    """Tell a checkpoint that was overwritten in place: sizes, and three blocks of each file."""
+    found = hashlib.blake2b(digest_size=8)
+    for suffix in (".safetensors", ".bin", ".pt"):
+        for file in sorted(path.glob(f"*{suffix}")):
+            if file.name in _TRAINING_STATE:
+                continue
+            size = file.stat().st_size
+            found.update(f"{file.name} {size}\n".encode("utf-8", "surrogateescape"))
+            with file.open("rb") as stream:
+                for start in (0, size // 2, max(0, size - SAMPLED_BYTES)):
+                    stream.seek(start)
+                    found.update(stream.read(SAMPLED_BYTES))
+    return found.hexdigest()
+
+
+def _files_digest(path: Path) -> str:
+    """Of what turns prompts into tokens: tokenizer files and chat template."""
+    found = hashlib.blake2b(digest_size=8)
+    names = {file for pattern in (*_TOKENIZERS, "chat_template*") for file in path.glob(pattern)}
+    for file in sorted(names):
+        if file.is_file():
+            found.update(file.name.encode("utf-8", "surrogateescape") + b"\0" + file.read_bytes())
+    return found.hexdigest()

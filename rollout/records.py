@@ -1,4 +1,4 @@
-"""The nouns every room shares: prompt, request, sample, result; and the output's columns.
+"""The nouns every room shares: prompt, request, sample, completion, result; the output's columns.
 
 Nothing here knows an engine, a file or a configuration.
 """
@@ -43,13 +43,13 @@ def seed_of(run_seed: int, prompt: Prompt) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2
 
 
-@dataclass(slots=True)
-class Request:
-    """What is submitted to an engine: all samples of one prompt."""
+def continued_seed(seed: int, num_tokens: int) -> int:
+    """The seed for going on after `num_tokens` tokens of a sample drawn with `seed`.
 
-    prompt: Prompt
-    n_samples: int
-    seed: int | None
+    Not `seed` itself: that would draw the random numbers of the first tokens once more.
+    """
+    key = f"{seed}:{num_tokens}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2
 
 
 @dataclass(slots=True)
@@ -62,11 +62,52 @@ class Sample:
     stop_reason: str | None = None
     token_ids: list[int] | None = None
     cumulative_logprob: float | None = None
+    num_continued: int = 0  # times it went on after it had been cut off
+
+    def extended(self, more: "Sample", text: str | None = None) -> "Sample":
+        """This sample with what came after it; `text` where the whole is not just both texts."""
+        logprobs = self.cumulative_logprob, more.cumulative_logprob
+        return Sample(
+            self.text + more.text if text is None else text,
+            more.finish_reason,
+            self.num_tokens + more.num_tokens,
+            more.stop_reason,
+            [*(self.token_ids or ()), *(more.token_ids or ())],
+            None if None in logprobs else sum(logprobs),
+            self.num_continued + 1,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """What is submitted to an engine: some samples of one prompt, or one sample to go on with.
+
+    `seed` is that of the first of them, the row's sample `sample_index`. With `prefix`, a sample
+    cut off earlier, n_samples is 1 and the answer is that sample whole. `max_tokens` bounds what
+    is newly generated; None: the run's setting.
+    """
+
+    prompt: Prompt
+    n_samples: int
+    seed: int | None
+    sample_index: int = 0
+    prefix: Sample | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Completion:
+    """What an engine answers to a request: its samples, in sample order."""
+
+    request: Request
+    samples: list[Sample]
+    num_prompt_tokens: int  # without a prefix
+    num_cached_tokens: int | None = None
 
 
 @dataclass(slots=True)
 class Result:
-    """One finished row: n samples in sample order, or none and an error."""
+    """One finished row: n samples in sample order; or an error, and what samples there are."""
 
     index: int
     row: int
@@ -76,6 +117,9 @@ class Result:
     num_prompt_tokens: int | None = None
     num_cached_tokens: int | None = None
     error: str | None = None
+    num_attempts: int = 1
+    num_new_samples: int = 0  # of this attempt, those gone on with included
+    num_new_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +195,18 @@ COLUMNS = {
             "sum of the sampled tokens' log-probabilities; slows sampling",
             lambda r: [s.cumulative_logprob for s in r.samples],
         ),
+        Column(
+            "num_continued",
+            "list<int32>",
+            "times each response went on after max_tokens had cut it off (continue_truncated)",
+            lambda r: [s.num_continued for s in r.samples],
+        ),
+        Column(
+            "num_attempts",
+            "int32",
+            "times the row was tried (retry_failed)",
+            lambda r: r.num_attempts,
+        ),
     )
 }
 ALWAYS = ("responses", "error")
@@ -160,3 +216,29 @@ def output_columns(chosen: list[str]) -> list[Column]:
     """`responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
     middle = [COLUMNS[name] for name in chosen if name not in ALWAYS]
     return [COLUMNS["responses"], *middle, COLUMNS["error"]]
+
+
+def result_of(record: dict[str, Any]) -> Result:
+    """A result from its stored columns, the inverse of every `Column.of`."""
+    per_sample = zip(
+        *(
+            record[name]
+            for name in (
+                "responses", "finish_reason", "num_response_tokens", "stop_reason", "token_ids",
+                "cumulative_logprob", "num_continued",
+            )
+        ),
+        strict=True,
+    )  # fmt: skip
+    seeds = record["seed"]
+    return Result(
+        record["index"],
+        record["row"],
+        record["digest"],
+        [Sample(*values) for values in per_sample],
+        seeds[0] if seeds else None,
+        record["num_prompt_tokens"],
+        record["num_cached_tokens"],
+        record["error"],
+        record["num_attempts"],
+    )

@@ -14,12 +14,15 @@ from typing import Any
 
 from rollout import config, metrics, tracking
 from rollout.config import Device, OnError, Settings, Template
-from rollout.console import Console, duration
+from rollout.console import Console, duration, eta
+from rollout.disk import read_json, write_json
 from rollout.engines.base import Engine, EngineFacts, EngineStats
+from rollout.errors import EngineError
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
-from rollout.store import write_json
+from rollout.resume import Standing, resume_command
+from rollout.survival import Engines
 
 NUM_PREVIEW_ROWS = 8
 LOOK_S = 0.1  # between two looks at the engine's counters
@@ -47,7 +50,6 @@ class Clock:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self.load_s = 0.0
 
     def now(self) -> float:
         return time.monotonic() - self._start
@@ -57,56 +59,68 @@ class Report:
     """Everything said about a run while it goes: bar, metrics.jsonl, tracker, summary."""
 
     def __init__(
-        self, job: Job, console: Console, tracker: tracking.Tracker, clock: Clock, path: Path
+        self,
+        job: Job,
+        console: Console,
+        tracker: tracking.Tracker,
+        clock: Clock,
+        standing: Standing,
+        attempt_dir: Path,
     ):
         self._job, self._console, self._tracker, self._clock = job, console, tracker, clock
-        self._metrics_path = path
+        self._standing, self._attempt_dir = standing, attempt_dir
         self._tally = metrics.Tally()
         self._timeline = metrics.Timeline()
-        self._preview: list[Result] = []
-        self._num_preview = max(NUM_PREVIEW_ROWS, job.settings.tracking.num_table_rows)
+        self._facts: EngineFacts | None = None
         self._tokens_per_s = 0.0
         self._looked_at = 0.0
+        self._num_restarts = 0
 
-    def engine_is_up(self, engine: Engine) -> None:
+    def engine_is_up(self, engine: Engine, load_s: float) -> None:
+        """The first engine of the attempt, or one in place of a dead one."""
         facts = engine.facts
-        self._engine, self._facts = engine, facts
-        self._timeline.load_s = self._clock.load_s
-        self._timeline.max_num_seqs = facts.max_num_seqs
-        self._timeline.num_gpus = facts.num_gpus
+        is_first, self._facts = self._facts is None, facts
+        self._timeline.load_s += load_s
         self._console.note(
-            f"{facts.name} {facts.version} is up after {duration(self._clock.load_s)}: "
+            f"{facts.name} {facts.version} is up after {duration(load_s)}: "
             f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
         )
+        if not is_first:
+            return
+        self._timeline.max_num_seqs = facts.max_num_seqs
+        self._timeline.num_gpus = facts.num_gpus
         values = " ".join(f"{k}={v}" for k, v in facts.sampling.items())
         notes = f" ({'; '.join(facts.sampling_notes)})" if facts.sampling_notes else ""
         self._console.note(f"sampling: {values}{notes}")
         for hint in hints(self._job, facts):
             self._console.note(f"note: {hint}")
 
+    def engine_died(self, death: EngineError, what: str) -> None:
+        self._num_restarts += 1
+        self._console.note(f"{death}; loading it again: {what}")
+
     @contextlib.contextmanager
-    def progress(self) -> Iterator[None]:
-        stats = self._engine.stats()
+    def progress(self, engines: Engines) -> Iterator[None]:
+        self._engines = engines
+        stats = engines.stats()
         self._last = self._timeline.begin = metrics.mark(self._clock.now(), stats, self._tally)
         with (
-            self._metrics_path.open("a", buffering=1) as self._metrics_file,
+            (self._attempt_dir / "metrics.jsonl").open("a", buffering=1) as self._metrics_file,
             self._console.progress() as self._bar,
         ):
             yield
             self._write_metrics(self._clock.now())
-            self._show(self._clock.now(), self._engine.stats())
-        end = metrics.mark(self._clock.now(), self._engine.stats(), self._tally)
+            self._show(self._clock.now(), engines.stats())
+        end = metrics.mark(self._clock.now(), engines.stats(), self._tally)
         self._timeline.end = end
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
         for result in finished:
             self._tally.add(result)
-            if result.index < self._num_preview:
-                self._preview.append(result)
         now = self._clock.now()
         if now - self._looked_at < LOOK_S:
             return
-        self._looked_at, stats = now, self._engine.stats()
+        self._looked_at, stats = now, self._engines.stats()
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
@@ -114,31 +128,42 @@ class Report:
 
     def _show(self, now: float, stats: EngineStats) -> None:
         """Move the bar."""
-        job, tally = self._job, self._tally
-        sampling, num_rows = job.settings.sampling, job.prompts.num_rows
+        standing, num_owed = self._standing, self._standing.num_owed
         elapsed_s = now - self._timeline.begin.at_s
-        n, max_tokens = sampling.n_samples, sampling.max_tokens
-        fraction, left_s = metrics.outlook(tally, stats, elapsed_s, num_rows, n, max_tokens)
+        n, max_tokens = standing.samples_per_owed_row, self._job.settings.sampling.max_tokens
+        fraction, left_s = metrics.outlook(self._tally, stats, elapsed_s, num_owed, n, max_tokens)
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
-        text = f"{tally.num_rows:,}/{num_rows:,} rows x {n}  {recent:,.0f} tokens/s"
-        self._bar.update(fraction, left_s, text)
+        num_samples = self._job.settings.sampling.n_samples
+        text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
+        num_done = standing.num_rows - num_owed
+        self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
+        self._bar.update(*self._now)
+
+    def _rows_done(self) -> str:
+        standing = self._standing
+        num_done = standing.num_rows - standing.num_owed + self._tally.num_rows
+        return f"{num_done:,}/{standing.num_rows:,}"
+
+    def tell(self) -> None:
+        """Say how far it is, for SIGUSR1."""
+        now = duration(self._clock.now())
+        if not hasattr(self, "_now"):
+            self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
+            return
+        fraction, left_s, text = self._now
+        self._console.note(f"after {now}: {fraction:.0%}  {text}  {eta(left_s)}")
 
     def _write_metrics(self, now: float) -> None:
-        stats, tally = self._engine.stats(), self._tally
+        stats, tally = self._engines.stats(), self._tally
         line = metrics.live(now, tally, stats, self._last)
         self._metrics_file.write(json.dumps(line) + "\n")
         self._tracker.log(line, now)
         self._last = metrics.mark(now, stats, tally)
         self._tokens_per_s = line["output_tokens_per_s"]
 
-    def standing(self) -> str:
-        """What is safe at this moment, for the message of a run that ends early."""
-        tally, job = self._tally, self._job
-        return (
-            f"{tally.num_rows:,} of {job.prompts.num_rows:,} rows are finished and on disk "
-            f"in {job.run_dir}; going on from there is not built yet: to start over, type "
-            "resume=fresh (the old directory is kept) or another run_dir="
-        )
+    def parting(self) -> str:
+        """What is safe and what to type, for the message of a run that ends early."""
+        return parting(self._job, self._standing, self._tally.num_rows)
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
@@ -146,35 +171,67 @@ class Report:
         yield
         self._timeline.publish_s = self._clock.now() - began
 
-    def finish(self) -> Summary:
+    def finish(self, totals: metrics.Totals, first_results: list[Result]) -> Summary:
         """Write summary.json, the sample table, and the last lines on screen."""
-        job, tally = self._job, self._tally
-        figures = metrics.summarize(tally, self._timeline)
-        facts = self._facts
-        figures["engine"] = {
-            "name": facts.name,
-            "version": facts.version,
-            "max_num_seqs": facts.max_num_seqs,
-            "max_model_len": facts.max_model_len,
-            "sampling": facts.sampling,
-            "sampling_notes": facts.sampling_notes,
-            **facts.details,
-        }
+        job, facts = self._job, self._facts
+        figures = metrics.summarize(totals, self._tally, self._timeline)
+        figures["num_engine_restarts"] = self._num_restarts
+        figures["attempt"] = int(self._attempt_dir.name)
+        if facts:
+            figures["engine"] = {
+                "name": facts.name,
+                "version": facts.version,
+                "max_num_seqs": facts.max_num_seqs,
+                "max_model_len": facts.max_model_len,
+                "sampling": facts.sampling,
+                "sampling_notes": facts.sampling_notes,
+                **facts.details,
+            }
         figures["output_path"] = str(job.output_path)
-        self._preview.sort(key=lambda result: result.index)
-        texts = preview_prompts(job.prompts, len(self._preview))
+        texts = preview_prompts(job.prompts, len(first_results))
+        write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)
-        self._tracker.table(*table_of(self._preview, texts, job.settings))
-        self._console.result(preview_text(self._preview[:NUM_PREVIEW_ROWS], texts))
+        self._tracker.table(*table_of(first_results, texts, job.settings))
+        self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))
-        return Summary(
-            job.run_dir,
-            job.output_path,
-            tally.num_rows,
-            tally.num_failed,
-            tally.num_samples,
-            figures,
-        )
+        return summary_of(job, totals, figures)
+
+
+def num_preview_rows(settings: Settings) -> int:
+    return max(NUM_PREVIEW_ROWS, settings.tracking.num_table_rows)
+
+
+def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
+    """What is on disk and the command that goes on, for the message of a run that ends early."""
+    num_done = standing.num_rows - standing.num_owed + num_more
+    return (
+        f"{num_done:,} of {standing.num_rows:,} rows are finished and on disk in {job.run_dir}; "
+        f"to go on: {resume_command(job.argv, job)}"
+    )
+
+
+def summary_of(job: Job, totals: metrics.Totals, figures: dict[str, Any]) -> Summary:
+    return Summary(
+        job.run_dir,
+        job.output_path,
+        totals.num_rows,
+        totals.num_failed,
+        totals.num_samples,
+        figures,
+    )
+
+
+def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summary:
+    """Tell of a run that owes nothing and stands published."""
+    failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
+    console.result(
+        f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
+        "nothing is owed, no engine was started\n"
+        f"output  {job.output_path}\nrun     {job.run_dir}"
+    )
+    if totals.num_failed and not job.settings.retry_failed:
+        console.note("note: retry_failed=true tries the failed rows again")
+    return summary_of(job, totals, read_json(job.run_dir / "summary.json") or {})
 
 
 def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
@@ -243,9 +300,11 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
         return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
 
     failed = figures["num_failed"]
+    counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
+    if figures["num_generated_samples"] != figures["num_samples"]:
+        counts += f" ({figures['num_generated_samples']:,} of them in this attempt)"
     parts = [
-        f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples in "
-        f"{duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
+        f"{counts} in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
         f"{number('output_tokens_per_s')} output tokens/s, "
         f"{number('total_tokens_per_s')} total tokens/s"
     ]

@@ -1,56 +1,83 @@
 """The main path: one configuration to one run directory and one published file."""
 
 import contextlib
+import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from rollout import config
-from rollout.config import OnError, Resume, Settings
+from rollout.config import OnError, Settings
 from rollout.console import Console
-from rollout.driver import drive
+from rollout.disk import write_json, written_whole
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan
-from rollout.errors import Interrupted, RolloutError, UserError
-from rollout.job import Job, describe, environment, prepare, record_of
-from rollout.records import Request, Result, seed_of
-from rollout.report import Clock, Report, Summary, open_tracker
+from rollout.errors import EngineError, Interrupted, RolloutError, UserError
+from rollout.job import Job, describe, environment, fingerprint_of, is_published, prepare
+from rollout.metrics import Totals
+from rollout.opening import open_run, peek
+from rollout.owed import OwedRow
+from rollout.publish import write_output
+from rollout.records import Result
+from rollout.report import (
+    Clock,
+    Report,
+    Summary,
+    finished_before,
+    num_preview_rows,
+    open_tracker,
+    parting,
+)  # fmt: skip
+from rollout.resume import Standing, publication, resume_command, wanted_of
 from rollout.signals import StopRequest, stop_on_signals
-from rollout.store import Store, next_attempt, shard_rows, write_json
+from rollout.store import Store, next_attempt
+from rollout.survival import Engines, drive_on
 
 EXAMPLES = "pkg://rollout/examples/"
 
 
 def run(settings: Settings, console: Console, argv: list[str] | None = None) -> Summary:
-    """Answer every prompt of `data.input` and publish `output.path`.
+    """Answer every prompt of `data.input` that is owed an answer, and publish `output.path`.
 
-    Raises UserError before anything is started where the settings, the input or the machine
-    can't serve; RolloutError or Interrupted later, with every finished row on disk.
+    Raises UserError before anything is started where the settings, the input, the machine or
+    what is in the directory can't serve; RolloutError or Interrupted later, with every finished
+    row on disk.
     """
     with stop_on_signals() as stop:
-        job = prepare(settings, console)
+        stop.say = console.say_now
+        job = prepare(settings, console, argv)
         if (settings.data.input or "").startswith(EXAMPLES):
             console.note(
                 "answering the example prompts (experiment=demo); for your own, type "
                 "data.input=FILE.parquet"
             )
         if settings.dry_run:
-            console.result(describe(job))
+            console.result("\n".join([describe(job), *peek(job, console)]))
             return Summary(job.run_dir, job.output_path, num_rows=job.prompts.num_rows)
-        return launch(job, console, argv or [], stop)
+        with open_run(job, console) as (store, standing):
+            if standing.finished:
+                return finished_before(job, standing.finished, console)
+            stop.farewell = lambda: f"interrupted; {parting(job, standing)}"
+            return launch(job, store, standing, console, stop)
 
 
-def launch(job: Job, console: Console, argv: list[str], stop: StopRequest) -> Summary:
-    """Run a checked job: load, generate, publish, report."""
-    clock = Clock()
-    with attempt(job, console, argv) as (store, attempt_dir):
+def launch(
+    job: Job, store: Store, standing: Standing, console: Console, stop: StopRequest
+) -> Summary:
+    """One attempt at an opened run: load, generate, publish, report."""
+    with attempt(job, store, console) as attempt_dir:
+        clock = Clock()
         tracker = open_tracker(job, console)
-        report = Report(job, console, tracker, clock, attempt_dir / "metrics.jsonl")
+        report = Report(job, console, tracker, clock, standing, attempt_dir)
+        stop.tell = report.tell
+        stop.farewell = lambda: f"interrupted; {report.parting()}"
         try:
-            with loaded_engine(job, console, clock, attempt_dir) as engine:
-                report.engine_is_up(engine)
-                generate(job, engine, store, report, stop)
-            publish(job, store, report)
-            summary = report.finish()
+            if standing.num_owed:
+                with loaded_engines(job, standing, report, console, stop, attempt_dir) as engines:
+                    generate(job, engines, store, standing, report, stop)
+            with report.publishing():
+                totals = publish(job, store)
+            summary = report.finish(totals, store.first_results(num_preview_rows(job.settings)))
             tracker.finish(summary.figures, summary.exit_code)
         except BaseException as error:
             code = error.exit_code if isinstance(error, RolloutError) else 1
@@ -59,28 +86,36 @@ def launch(job: Job, console: Console, argv: list[str], stop: StopRequest) -> Su
     return summary
 
 
-def generate(job: Job, engine: Engine, store: Store, report: Report, stop: StopRequest) -> None:
-    """Drive the engine until every row is finished and on disk."""
-    n, run_seed = job.settings.sampling.n_samples, job.settings.sampling.seed
+def generate(
+    job: Job,
+    engines: Engines,
+    store: Store,
+    standing: Standing,
+    report: Report,
+    stop: StopRequest,
+) -> None:
+    """Drive the engine, and others after it if it dies, until every owed row is on disk."""
+    wanted = wanted_of(job.settings, standing.kept)
+    rows: Iterator[OwedRow] = store.owed_rows(job.prompts, standing.owed, standing.state, wanted)
 
-    def requests() -> Iterator[Request]:
-        for prompt in job.prompts:
-            yield Request(prompt, n, None if run_seed is None else seed_of(run_seed, prompt))
+    def on_death(death: EngineError, what: str) -> None:
+        stop.raise_if_requested()  # Ctrl-C reaches the engine's own processes too
+        store.flush()
+        report.engine_died(death, what)
 
-    with stop.deferred(), report.progress():
+    with stop.deferred(), report.progress(engines):
         try:
-            for tick in drive(engine, requests()):
+            for tick in drive_on(engines, rows, job.settings.engine.max_restarts, on_death):
                 store.append(tick.finished)
                 report.turn(tick.finished, tick.source_dry)
                 if job.settings.data.on_error is OnError.fail:
                     fail_on_error(tick.finished)
                 stop.raise_if_requested()
+        except Interrupted:
+            raise
         except RolloutError as error:
-            if stop.signal_number is not None:
-                # Ctrl-C reaches the engine's own processes too: their death is then no fault.
-                message = f"interrupted; {report.standing()}"
-                raise Interrupted(stop.signal_number, message) from error
-            error.args = (f"{error}; {report.standing()}",)
+            stop.raise_if_requested()
+            error.args = (f"{error}; {report.parting()}",)
             raise
         finally:
             store.flush()
@@ -95,47 +130,51 @@ def fail_on_error(finished: list[Result]) -> None:
             )
 
 
-def publish(job: Job, store: Store, report: Report) -> None:
-    settings = job.settings
+def publish(job: Job, store: Store) -> Totals:
+    """Write the output under a temporary name, note which file it is, and rename it."""
+    path = job.output_path
+    what = publication(job)
+    may_replace = job.settings.output.overwrite or (
+        path.exists() and is_published(job.run_dir, path)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with written_whole(path, tag_of(job.run_dir), may_replace) as temporary:
+            totals = write_output(
+                temporary,
+                job.prompts.batches(),
+                job.prompts.schema,
+                store.parts(),
+                job.columns,
+                what["prefix"],
+                what["skips_failed"],
+            )
+            status = temporary.stat()
+            what |= {"num_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            what["input_digest"] = job.prompts.digest()
+            write_json(job.run_dir / "published.json", what)
+    except FileExistsError:
+        raise RolloutError(
+            f"output.path={path} was written by someone else during the run and is left as it is; "
+            f"all rows are on disk, so with another output.path= this publishes them at once: "
+            f"{resume_command(job.argv, job)}"
+        ) from None
+    return totals
 
-    def write(path: Path) -> None:
-        store.publish(
-            job.prompts.batches(),
-            job.prompts.schema,
-            path,
-            settings.output.prefix,
-            skip_failed=settings.data.on_error is OnError.skip,
-            replace=settings.output.overwrite,
-        )
 
-    with report.publishing():
-        try:
-            write(job.output_path)
-        except FileExistsError:
-            spare = job.run_dir / "output.parquet"
-            if spare != job.output_path:
-                write(spare)
-            raise RolloutError(
-                f"output.path={job.output_path} was written by someone else during the run and is "
-                f"left as it is; the result is in {spare if spare.exists() else job.run_dir}"
-            ) from None
+def tag_of(run_dir: Path) -> str:
+    """For the name of the half-written output, which the run's next launch then overwrites."""
+    return hashlib.blake2b(os.fsencode(run_dir), digest_size=4).hexdigest()
 
 
-# One launch.
+# One attempt.
 
 
 @contextlib.contextmanager
-def attempt(job: Job, console: Console, argv: list[str]) -> Iterator[tuple[Store, Path]]:
-    """Open the run directory and this attempt's logs; a failed start leaves a readable record."""
+def attempt(job: Job, store: Store, console: Console) -> Iterator[Path]:
+    """This attempt's directory and logs; a failed start leaves a readable record."""
     settings, run_dir = job.settings, job.run_dir
-    n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
-    rows = shard_rows(n, max_tokens)
-    record = record_of(job, argv, rows)
     try:
-        start_over = settings.resume is Resume.fresh
-        store = Store.create(run_dir, record, job.columns, job.prompts.num_rows, rows, start_over)
-        if store.moved_to:
-            console.note(f"resume=fresh: the old run now stands at {store.moved_to}")
         attempt_dir = next_attempt(run_dir)
         write_json(attempt_dir / "environment.json", environment(job))
         from omegaconf import OmegaConf
@@ -145,24 +184,39 @@ def attempt(job: Job, console: Console, argv: list[str]) -> Iterator[tuple[Store
         console.log_to(attempt_dir / "run.log")
     except OSError as error:
         raise UserError(f"run_dir={run_dir}: can't write there ({error.strerror})") from error
+    # Rows written from here on are made with these settings; until then nothing is bound.
+    store.before_first_write = lambda: write_json(
+        attempt_dir / "fingerprint.json", fingerprint_of(job)
+    )
     try:
         try:
-            yield store, attempt_dir
+            yield attempt_dir
         except OSError as error:
-            raise RolloutError(
-                f"could not write: {error}; what was flushed before is safe in {run_dir}"
-            ) from error
+            raise RolloutError(could_not_write(job, error)) from error
     except BaseException as error:
         console.record(f"{type(error).__name__}: {error}")
         raise
     finally:
         console.close()
-        store.close()
+
+
+def could_not_write(job: Job, error: OSError) -> str:
+    return (
+        f"could not write: {error}; what was flushed before is safe in {job.run_dir}; make room "
+        f"or mend the path, then go on: {resume_command(job.argv, job)}"
+    )
 
 
 @contextlib.contextmanager
-def loaded_engine(job: Job, console: Console, clock: Clock, attempt_dir: Path) -> Iterator[Engine]:
-    """Load the engine; shut it down on every way out."""
+def loaded_engines(
+    job: Job,
+    standing: Standing,
+    report: Report,
+    console: Console,
+    stop: StopRequest,
+    attempt_dir: Path,
+) -> Iterator[Engines]:
+    """Load the engine; shut it, or the one in its place, down on every way out."""
     settings, model, log = job.settings, job.model, attempt_dir / "engine.log"
     plan = EnginePlan(
         model=settings.model,
@@ -173,14 +227,21 @@ def loaded_engine(job: Job, console: Console, clock: Clock, attempt_dir: Path) -
         device=job.device,
         available_gib=job.machine.available_gib,
         log_file=log,
-        wants_logprobs="cumulative_logprob" in settings.output.columns,
+        wants_logprobs="cumulative_logprob" in standing.kept,
     )
     name = settings.model.model_path if model else "the scripted engine"
-    with console.libraries_write_to(log):
-        with console.waiting(f"loading {name} on {job.device.name}"):
+
+    def load() -> Engine:
+        clock = Clock()
+        with stop.deferred(False), console.waiting(f"loading {name} on {job.device.name}"):
             engine = load_engine(plan)
-        clock.load_s = clock.now()
+        report.engine_is_up(engine, clock.now())
+        return engine
+
+    engines = Engines(load)
+    with console.libraries_write_to(log):
         try:
-            yield engine
+            engines.start()
+            yield engines
         finally:
-            engine.shutdown()
+            engines.shutdown()

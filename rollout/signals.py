@@ -1,15 +1,20 @@
-"""SIGINT, SIGTERM, SIGHUP: the first asks the run to stop, the second ends the process at once."""
+"""Signals: the first SIGINT, SIGTERM or SIGHUP asks the run to stop, the second ends the process.
+
+Owns the promise that a run asked to stop has ended DEADLINE_S later, its own processes included,
+whatever it is doing. SIGUSR1 tells how far the run is.
+"""
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from rollout.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PATIENCE_S = 8.0  # for a turn of the loop that does not end, such as a chat template's
+DEADLINE_S = 4.5  # with a margin, less than the 5 that are promised
 
 
 class StopRequest:
@@ -17,35 +22,59 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.farewell: Callable[[], str] = lambda: "interrupted"  # the last line, whoever says it
+        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+        self.tell: Callable[[], None] = lambda: None  # what SIGUSR1 asks for
         self._deferring = False
+        self._deadline: threading.Timer | None = None
 
     def raise_if_requested(self) -> None:
         if self.signal_number is not None:
-            raise Interrupted(self.signal_number)
+            raise Interrupted(self.signal_number, self.farewell())
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """No signal interrupts the block; the block asks `raise_if_requested` when it can stop."""
-        self._deferring = True
+    def deferred(self, deferring: bool = True) -> Iterator[None]:
+        """No signal interrupts the block; the block asks `raise_if_requested` when it can stop.
+
+        With `deferring` false, a block within such a block that signals do interrupt.
+        """
+        before, self._deferring = self._deferring, deferring
         try:
+            if not deferring:
+                self.raise_if_requested()
             yield
         finally:
-            self._deferring = False
-        self.raise_if_requested()
+            self._deferring = before
+        if not before:
+            self.raise_if_requested()
 
     def handle(self, signal_number: int, frame: object) -> None:
         if self.signal_number is not None:
-            _end_at_once(signal_number)
+            self._end_at_once(signal_number)
         self.signal_number = signal_number
+        self._deadline = threading.Timer(DEADLINE_S, self._end_at_once, [signal_number])
+        self._deadline.daemon = True
+        self._deadline.start()
         if not self._deferring:
-            raise Interrupted(signal_number)
-        last_resort = threading.Timer(PATIENCE_S, self._end_if_stuck, [signal_number])
-        last_resort.daemon = True
-        last_resort.start()
+            self.raise_if_requested()
 
-    def _end_if_stuck(self, signal_number: int) -> None:
-        if self._deferring:
-            _end_at_once(signal_number)
+    def handle_question(self, signal_number: int, frame: object) -> None:
+        # In a thread: the main one may be in the middle of a line of its own.
+        threading.Thread(target=self.tell, daemon=True).start()
+
+    def _end_at_once(self, signal_number: int) -> None:
+        import psutil
+
+        with suppress(Exception):  # whatever state the run is in
+            self.say(f"rollout: {self.farewell()}")
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        os._exit(128 + signal_number)
+
+    def over(self) -> None:
+        """The run has ended in time."""
+        if self._deadline:
+            self._deadline.cancel()
 
 
 @contextmanager
@@ -58,17 +87,10 @@ def stop_on_signals() -> Iterator[StopRequest]:
     # nohup's SIGHUP stays ignored.
     wanted = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop.handle) for number in wanted}
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, stop.handle_question)
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_at_once(signal_number: int) -> None:
-    import psutil
-
-    os.write(2, b"rollout: ended at once; rows flushed before are on disk\n")
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    os._exit(128 + signal_number)
+        stop.over()

@@ -10,7 +10,18 @@ import yaml
 
 from rollout import config
 from rollout.compose import compose
-from rollout.config import ABOUT, HOW, WHAT, Key, Settings, fingerprint, keys, redacted, to_plain
+from rollout.config import (
+    ABOUT,
+    HOW,
+    ROWS,
+    WHAT,
+    Key,
+    Settings,
+    fingerprint,
+    keys,
+    redacted,
+    to_plain,
+)
 from rollout.errors import UserError
 from rollout.names import GROUPS
 from rollout.presets import conf_dir
@@ -79,7 +90,7 @@ def str_types(key: Key) -> list[str]:
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 def test_every_setting_says_in_one_line_what_it_means(key):
     assert key.help and "\n" not in key.help and not key.help.endswith(".")
-    assert key.kind in (WHAT, HOW, ABOUT)
+    assert key.kind in (WHAT, HOW, ABOUT, ROWS)
     assert len(key.help) <= 110
 
 
@@ -108,7 +119,9 @@ def test_a_type_is_shown_as_a_user_would_write_it(name, shown):
         ("engine.dtype", WHAT),
         ("engine.quantization", WHAT),
         ("engine.max_num_seqs", HOW),
-        ("engine.scripted.vary", HOW),
+        ("engine.scripted.vary", WHAT),
+        ("engine.scripted.step_s", HOW),
+        ("data.input", ROWS),
         ("data.prompt_key", WHAT),
         ("data.on_error", HOW),
         ("output.path", ABOUT),

@@ -1,9 +1,10 @@
 """The driving loop against the scripted engine."""
 
 from rollout import config
-from rollout.driver import drive, window_of
+from rollout.driver import Flight, drive, window_of
 from rollout.engines.scripted import ScriptedEngine
-from rollout.records import Prompt, Request
+from rollout.owed import OwedRow, Wanted
+from rollout.records import Prompt
 
 
 def engine_of(max_num_seqs=4, **script):
@@ -11,13 +12,13 @@ def engine_of(max_num_seqs=4, **script):
     return ScriptedEngine(config.Sampling(), engine)
 
 
-def requests(count, n=2, **prompt):
+def rows(count, n=2, **prompt):
     for i in range(count):
-        yield Request(Prompt(i, i, f"prompt {i}", **prompt), n, seed=1000 * i)
+        yield OwedRow(Prompt(i, i, f"prompt {i}", **prompt), Wanted(n, 1, 2048))
 
 
 def test_every_row_comes_back_once_with_all_its_samples():
-    ticks = drive(engine_of(), requests(50, n=3))
+    ticks = drive(Flight(engine_of()), rows(50, n=3))
     results = [result for tick in ticks for result in tick.finished]
     assert sorted(r.index for r in results) == list(range(50))
     assert {len(r.samples) for r in results} == {3}
@@ -25,16 +26,15 @@ def test_every_row_comes_back_once_with_all_its_samples():
 
 def test_the_engine_never_holds_more_than_a_window_and_one_row():
     engine = engine_of(max_num_seqs=4)
-    for _ in drive(engine, requests(100, n=3)):
+    for _ in drive(Flight(engine), rows(100, n=3)):
         assert engine.num_unfinished < window_of(4) + 3
 
 
 def test_a_large_n_does_not_drain_the_engine_between_rows():
     """Counting rows instead of unfinished samples brought a barrier back at n=512."""
     engine = engine_of(max_num_seqs=8, response_tokens=20)
-    unfinished = [
-        engine.num_unfinished for tick in drive(engine, requests(12, n=32)) if not tick.source_dry
-    ]
+    ticks = drive(Flight(engine), rows(12, n=32))
+    unfinished = [engine.num_unfinished for tick in ticks if not tick.source_dry]
     assert min(unfinished) >= 8
 
 
@@ -42,34 +42,35 @@ def test_the_source_is_read_no_further_than_the_window():
     read = []
 
     def source():
-        for request in requests(1000, n=2):
-            read.append(request)
-            yield request
+        for row in rows(1000, n=2):
+            read.append(row)
+            yield row
 
-    next(iter(drive(engine_of(max_num_seqs=4), source())))
+    next(iter(drive(Flight(engine_of(max_num_seqs=4)), source())))
     assert len(read) == 4
 
 
 def test_a_refused_prompt_fails_its_own_row_only():
     engine = engine_of(refuse="prompt 7")
-    results = {r.index: r for tick in drive(engine, requests(10)) for r in tick.finished}
+    results = {r.index: r for tick in drive(Flight(engine), rows(10)) for r in tick.finished}
     assert [i for i, r in results.items() if r.error] == [7]
     assert "refuses" in results[7].error
 
 
 def test_a_row_that_could_not_be_read_is_passed_on_with_its_reason():
-    bad = (Request(Prompt(i, i, None, "the prompt is null"), 2, 0) for i in range(200))
-    results = [r for tick in drive(engine_of(), bad) for r in tick.finished]
+    wanted = Wanted(2, 0, 9)
+    bad = (OwedRow(Prompt(i, i, None, "the prompt is null"), wanted) for i in range(200))
+    results = [r for tick in drive(Flight(engine_of()), bad) for r in tick.finished]
     assert len(results) == 200
     assert {r.error for r in results} == {"the prompt is null"}
 
 
 def test_no_requests_end_at_once():
-    assert list(drive(engine_of(), iter(()))) == []
+    assert list(drive(Flight(engine_of()), iter(()))) == []
 
 
 def test_equal_seeds_give_equal_text_in_any_order():
-    forward = [r for t in drive(engine_of(), requests(30)) for r in t.finished]
-    backward = [r for t in drive(engine_of(), reversed([*requests(30)])) for r in t.finished]
+    forward = [r for t in drive(Flight(engine_of()), rows(30)) for r in t.finished]
+    backward = [r for t in drive(Flight(engine_of()), reversed([*rows(30)])) for r in t.finished]
     texts = [{r.index: [s.text for s in r.samples] for r in rs} for rs in (forward, backward)]
     assert texts[0] == texts[1]

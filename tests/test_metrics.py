@@ -3,8 +3,8 @@
 import pytest
 
 from rollout.engines.base import EngineStats
-from rollout.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
-from rollout.records import Result, Sample
+from rollout.metrics import Mark, Tally, Timeline, Totals, live, outlook, phases, summarize
+from rollout.records import Result
 
 
 def at(second, output=0, prompt=0, rows=0):
@@ -38,33 +38,39 @@ def test_the_phases_add_up_to_the_generation():
 
 
 def test_rates_are_over_the_generation_and_per_gpu():
-    tally = Tally()
-    tally.add(
-        Result(
-            0, 0, b"", [Sample("a", "stop", 400), Sample("", "length", 600)], num_prompt_tokens=100
-        )
-    )
+    totals = Totals(num_rows=1, num_samples=2, num_output_tokens=1000, num_truncated=1)
     line = timeline(begin=at(10), end=at(20, 1000, prompt=100), publish_s=1.0)
-    figures = summarize(tally, line)
+    figures = summarize(totals, Tally(num_rows=1), line)
     assert figures["output_tokens_per_s"] == 100
     assert figures["total_tokens_per_s"] == 110
     assert figures["output_tokens_per_s_per_gpu"] == 50
     assert figures["requests_per_s"] == 0.1
     assert figures["truncated_fraction"] == 0.5
-    assert figures["num_empty"] == 1
+    assert figures["mean_response_tokens"] == 500
+
+
+def test_counts_are_of_the_run_and_rates_of_the_attempt():
+    totals = Totals(num_rows=10, num_samples=80)
+    tally = Tally()
+    tally.add(Result(0, 0, b"", num_prompt_tokens=5, num_new_samples=3, num_new_tokens=30))
+    figures = summarize(totals, tally, timeline(begin=at(0), end=at(2)))
+    assert (figures["num_rows"], figures["num_samples"]) == (10, 80)
+    assert (figures["num_generated_rows"], figures["num_generated_samples"]) == (1, 3)
+    assert figures["samples_per_s"] == 1.5
 
 
 def test_no_time_and_no_samples_give_no_rate_instead_of_an_error():
-    figures = summarize(Tally(), Timeline(begin=at(0), end=at(0)))
-    assert figures["output_tokens_per_s"] is None
-    assert figures["truncated_fraction"] is None
+    for line in (Timeline(begin=at(0), end=at(0)), Timeline()):
+        figures = summarize(Totals(), Tally(), line)
+        assert figures["output_tokens_per_s"] is None
+        assert figures["truncated_fraction"] is None
 
 
 def test_a_failed_row_counts_as_a_row_but_not_as_a_request():
     tally = Tally()
     tally.add(Result(0, 0, b"", error="too long"))
-    figures = summarize(tally, timeline(begin=at(0), end=at(2)))
-    assert (figures["num_rows"], figures["num_failed"], figures["requests_per_s"]) == (1, 1, 0)
+    figures = summarize(Totals(), tally, timeline(begin=at(0), end=at(2)))
+    assert (tally.num_rows, tally.num_failed, figures["requests_per_s"]) == (1, 1, 0)
 
 
 def test_live_rates_are_since_the_last_line():

@@ -129,10 +129,8 @@ def test_the_run_directory_tells_what_ran_and_how_fast(tmp_path):
     assert json.loads(lines[-1])["num_rows"] == 300
 
 
-def test_a_used_run_directory_is_refused_and_fresh_moves_it_aside(tmp_path):
+def test_starting_over_moves_the_old_run_aside(tmp_path):
     run(tmp_path, ["a"])
-    with pytest.raises(UserError, match="holds a run already"):
-        run(tmp_path, ["a"])
     run(tmp_path, ["b"], resume="fresh")
     assert (tmp_path / "run.old-1" / "output.parquet").exists()
 
@@ -178,7 +176,7 @@ def test_every_output_column_that_exists_can_be_chosen(tmp_path):
 
 def test_an_input_that_changes_during_the_run_is_never_paired_with_other_answers(tmp_path):
     source = write(tmp_path / "in.parquet", [f"q {i}" for i in range(3000)])
-    slow = "engine.scripted.step_s=0.002", "engine.scripted.response_tokens=200"
+    slow = "engine.scripted.step_s=0.002", "engine.scripted.response_tokens=30"
     process = start(f"data.input={source}", "engine=scripted", "tracking=none", *slow, cwd=tmp_path)
     wait_for(lambda: list(tmp_path.glob("outputs/*/*/shards/*")))
     write(source, [f"Q {i}" for i in range(3000)])
@@ -263,34 +261,97 @@ def test_starting_over_refuses_to_move_its_own_input_aside(tmp_path):
     assert first.exists()
 
 
+WORDS = "data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run"
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A directory with an input that takes minutes."""
+    write(tmp_path / "in.parquet", [f"q {i}" for i in range(100_000)])
+    return tmp_path
+
+
+def begun(here, *words):
+    """A run that has rows on disk."""
+    process = start(*WORDS, "engine.scripted.step_s=0.002", *words, cwd=here)
+    wait_for(lambda: list((here / "run" / "shards").glob("*")))
+    return process
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_the_run_within_seconds_with_its_rows_on_disk(tmp_path, number, code):
-    write(tmp_path / "in.parquet", [f"q {i}" for i in range(100_000)])
-    words = "engine=scripted", "tracking=none", "engine.scripted.step_s=0.002", "run_dir=run"
-    process = start("data.input=in.parquet", *words, cwd=tmp_path)
-    wait_for(lambda: list((tmp_path / "run" / "shards").glob("*")))
+def test_a_signal_ends_the_run_within_seconds_with_the_command_to_go_on(many, number, code):
+    process = begun(many)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=5)
     assert process.returncode == code
-    assert "rows are finished and on disk" in errors
+    last = errors.splitlines()[-1]
+    assert "rows are finished and on disk" in last
+    again = "python -m rollout data.input=in.parquet engine=scripted tracking=none run_dir=run"
+    assert f"to go on: {again}" in last
     assert "Traceback" not in errors
 
 
-def test_an_engine_that_dies_ends_the_run_with_its_rows_on_disk(tmp_path):
-    write(tmp_path / "in.parquet", [f"q {i}" for i in range(5000)])
-    done = rollout(
-        "data.input=in.parquet",
-        "engine=scripted",
-        "tracking=none",
-        "engine.scripted.die_after_steps=200",
-        "run_dir=run",
-        cwd=tmp_path,
-    )
+@pytest.mark.parametrize("where", ["engine.scripted.step_s=60", "engine.scripted.load_s=60"])
+def test_a_run_that_hangs_ends_within_five_seconds_too(many, where):
+    process = start(*WORDS, where, cwd=many)
+    wait_for(lambda: (many / "run" / "attempts" / "1" / "engine.log").exists())
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=5)
+    assert process.returncode == 143
+    assert "to go on: python -m rollout" in errors.splitlines()[-1]
+
+
+def test_a_second_signal_ends_at_once(many):
+    process = start(*WORDS, "engine.scripted.step_s=60", cwd=many)
+    wait_for(lambda: (many / "run" / "attempts" / "1" / "engine.log").exists())
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=1.5)
+    assert process.returncode == 130
+
+
+def test_sigusr1_tells_how_far_it_is(many):
+    process = begun(many)
+    for _ in range(3):
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=5)
+    lines = [line for line in errors.splitlines() if line.startswith("after 0:0")]
+    assert len(lines) == 3
+    assert "/100,000 rows x 8" in lines[0] and "ETA" in lines[0]
+
+
+def test_an_engine_that_dies_now_and_then_costs_no_row(tmp_path):
+    write(tmp_path / "in.parquet", [f"q {i}" for i in range(2000)])
+    done = rollout(*WORDS, "engine.scripted.die_after_steps=200", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "died at step 201, as told; loading it again" in done.stderr
+    undisturbed = rollout(*WORDS, "run_dir=whole", cwd=tmp_path)
+    assert undisturbed.returncode == 0
+    one, two = (pq.read_table(tmp_path / n / "output.parquet") for n in ("run", "whole"))
+    assert one.equals(two)
+
+
+def test_an_engine_that_always_dies_ends_the_run_with_the_command_to_go_on(tmp_path):
+    write(tmp_path / "in.parquet", [f"q {i}" for i in range(50)])
+    done = rollout(*WORDS, "engine.scripted.die_after_steps=0", cwd=tmp_path)
     assert done.returncode == 1
-    assert "died" in done.stderr.splitlines()[-1]
-    assert list((tmp_path / "run" / "shards").glob("*"))
+    last = done.stderr.splitlines()[-1]
+    assert "died" in last and "engine.max_restarts=3" in last and "to go on:" in last
+
+
+def test_a_poison_row_fails_alone(tmp_path):
+    write(tmp_path / "in.parquet", [f"q {i}" for i in range(1000)])
+    done = rollout(*WORDS, "engine.scripted.poison='q 77'", cwd=tmp_path)
+    assert done.returncode == 0
+    errors = pd.read_parquet(tmp_path / "run" / "output.parquet")["error"]
+    assert list(errors.index[errors.notna()]) == [77, *range(770, 780)]
 
 
 def test_model_output_can_not_steer_the_terminal(tmp_path):

@@ -6,11 +6,12 @@ import psutil
 import pytest
 
 from rollout import config
-from rollout.driver import drive
+from rollout.driver import Flight, drive
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
-from rollout.records import Prompt, Request, seed_of
+from rollout.owed import OwedRow, Wanted
+from rollout.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 N = 4
@@ -35,8 +36,8 @@ def engine(tiny_model, tmp_path_factory):
 
 
 def answer(engine, prompts, run_seed=42):
-    requests = (Request(p, N, seed_of(run_seed, p)) for p in prompts)
-    results = [result for tick in drive(engine, requests) for result in tick.finished]
+    rows = (OwedRow(p, Wanted(N, run_seed, 24, keeps_token_ids=True)) for p in prompts)
+    results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
     return {result.index: result for result in results}
 
 

@@ -1,4 +1,4 @@
-"""The seam between the run and whatever generates: requests in, finished rows out.
+"""The seam between the run and whatever generates: requests in, their samples out.
 
 Two peers stand behind it: vllm.py (real) and scripted.py (no model, faults on demand). An
 engine owns its processes and memory until `shutdown`, which is called on every way out.
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rollout import config
-from rollout.records import Request, Result
+from rollout.records import Completion, Request
 
 
 @dataclass(slots=True)
@@ -63,12 +63,16 @@ class Engine(Protocol):
     facts: EngineFacts
 
     def submit(self, request: Request) -> None:
-        """Queue all samples of a prompt. Raises RequestRefused where this prompt can't be had."""
+        """Queue all samples of a request.
 
-    def step(self) -> list[Result]:
-        """Advance by one iteration; return the rows that finished, in any order.
+        Raises RequestRefused where this one can't be had, EngineError where the engine is dead.
+        """
 
-        A row is returned once, whole, with exactly its n samples in sample order.
+    def step(self) -> list[Completion]:
+        """Advance by one iteration; return what was completed, in any order.
+
+        A request comes back once, with exactly its n samples in sample order; one with a prefix
+        with that sample whole, prefix included.
         Raises EngineError when the engine died: what is unfinished is then lost.
         """
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from rollout import config
 from rollout.engines.base import EngineFacts, EngineStats
 from rollout.errors import EngineError, RequestRefused
-from rollout.records import Request, Result, Sample
+from rollout.records import Completion, Request, Sample
 
 WORDS = (
     "a stone river of light moves under old bridges while seven quiet birds count every "
     "wave and nobody asks why the answer is forty two or where it went"
 ).split()
 TEXT = " ".join(WORDS * 40)  # any stretch of it is a response
+TOKEN_IDS = [(7919 * i) % 50_000 for i in range(1000)] * 5
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class _Group:
     request: Request
     num_prompt_tokens: int
     seed: int
+    max_tokens: int
     lengths: list[int] = field(default_factory=list)
     num_unfinished: int = 0
 
@@ -55,17 +57,18 @@ class ScriptedEngine:
         num_prompt_tokens = text.count(" ") + 1
         if self._script.refuse and self._script.refuse in text:
             raise RequestRefused(f"the script refuses prompts with {self._script.refuse!r}")
-        if num_prompt_tokens > self.facts.max_model_len:
+        num_before = request.prefix.num_tokens if request.prefix else 0
+        if num_prompt_tokens + num_before > self.facts.max_model_len:
             raise RequestRefused(
-                f"the prompt has {num_prompt_tokens} tokens; max_model_len is "
+                f"the prompt has {num_prompt_tokens + num_before} tokens; max_model_len is "
                 f"{self.facts.max_model_len}"
             )
-        n = request.n_samples
-        group = _Group(request, num_prompt_tokens, self._seed(request), num_unfinished=n)
-        group.lengths = [self._length(group.seed + i) for i in range(n)]
+        n, limit = request.n_samples, request.max_tokens or self._max_tokens
+        group = _Group(request, num_prompt_tokens, self._seed(request), limit, num_unfinished=n)
+        group.lengths = [min(self._length(group.seed + i), limit) for i in range(n)]
         self._waiting.extend((group, length) for length in group.lengths)
 
-    def step(self) -> list[Result]:
+    def step(self) -> list[Completion]:
         script, stats = self._script, self._stats
         if script.step_s:
             time.sleep(script.step_s)
@@ -83,13 +86,15 @@ class ScriptedEngine:
             self._num_running -= 1
             group.num_unfinished -= 1
             if group.num_unfinished == 0:
-                finished.append(self._result(group))
+                finished.append(self._completion(group))
         return finished
 
     def _admit(self) -> None:
         """Move waiting samples into free places; each ends `length` steps from now."""
         while self._waiting and self._num_running < self.facts.max_num_seqs:
             group, length = self._waiting.popleft()
+            if self._script.poison and self._script.poison in _text_of(group.request):
+                raise EngineError(f"the scripted engine died of {self._script.poison!r}, as told")
             steps = 0 if self._script.instant else length - 1
             self._ends.setdefault(self._stats.num_steps + steps, []).append(group)
             self._num_running += 1
@@ -116,27 +121,19 @@ class ScriptedEngine:
 
     def _length(self, seed: int) -> int:
         mean = self._script.response_tokens
-        length = 1 + _scramble(seed) % (2 * mean - 1) if self._script.vary else mean
-        return min(length, self._max_tokens)
+        return 1 + _scramble(seed) % (2 * mean - 1) if self._script.vary else mean
 
-    def _result(self, group: _Group) -> Result:
-        request = group.request
+    def _completion(self, group: _Group) -> Completion:
         samples = []
         for i, length in enumerate(group.lengths):
-            cut = length == self._max_tokens
-            samples.append(
-                Sample(_words(group.seed + i, length), "length" if cut else "stop", length)
-            )
-        prompt = request.prompt
-        return Result(
-            prompt.index,
-            prompt.row,
-            prompt.digest,
-            samples,
-            request.seed,
-            group.num_prompt_tokens,
-            num_cached_tokens=0,
-        )
+            seed = group.seed + i
+            reason = "length" if length == group.max_tokens else "stop"
+            start = _scramble(seed + 1) % 1000
+            ids = TOKEN_IDS[start : start + length]
+            samples.append(Sample(_words(seed, length), reason, length, token_ids=ids))
+        if prefix := group.request.prefix:
+            samples = [prefix.extended(samples[0])]
+        return Completion(group.request, samples, group.num_prompt_tokens, num_cached_tokens=0)
 
 
 def _text_of(request: Request) -> str:

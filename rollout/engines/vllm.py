@@ -19,7 +19,7 @@ from rollout.config import Device
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats
 from rollout.engines.faults import explain_load
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
-from rollout.records import Message, Request, Result, Sample
+from rollout.records import Completion, Message, Request, Sample
 
 CPU_KV_CACHE_GIB = 4.0
 CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
@@ -88,21 +88,28 @@ class VllmEngine:
     def submit(self, request: Request) -> None:
         prompt = request.prompt
         token_ids = self._encode(prompt.content)
+        if request.prefix:
+            token_ids = [*token_ids, *request.prefix.token_ids]
         limit = self.facts.max_model_len
         if len(token_ids) >= limit:
             raise RequestRefused(
                 f"the prompt has {len(token_ids)} tokens, which leaves no room for a response "
                 f"in the context of {limit} (max_model_len)"
             )
-        params = self._new_params(
-            **self._ready_params, seed=request.seed, output_kind=self._final_only
-        )
+        own = {"n": request.n_samples, "seed": request.seed, "output_kind": self._final_only}
+        if request.max_tokens:
+            own["max_tokens"] = request.max_tokens
+        if request.max_tokens and (least := self._ready_params.get("min_tokens")):
+            own["min_tokens"] = max(0, least - request.prefix.num_tokens) if request.prefix else 0
         request_id = str(self._next_id)
         self._next_id += 1
         try:
+            params = self._new_params(**self._ready_params | own)
             self._engine.add_request(request_id, {"prompt_token_ids": token_ids}, params)
         except self._refusals as refusal:
             raise RequestRefused(_first_line(refusal)) from refusal
+        except Exception as error:
+            raise EngineError(f"the engine died: {_first_line(error)}") from error
         self._groups[request_id] = request
 
     def _chat_template(self) -> str | None:
@@ -131,14 +138,14 @@ class VllmEngine:
             raise RequestRefused(f"the chat template refused it: {_first_line(error)}") from error
         return self._tokenizer.encode(text, add_special_tokens=False)
 
-    def step(self) -> list[Result]:
+    def step(self) -> list[Completion]:
         try:
             outputs = self._engine.step()
         except Exception as error:
             raise EngineError(f"the engine died: {_first_line(error)}") from error
-        return [self._result(output) for output in outputs if output.finished]
+        return [self._completion(output) for output in outputs if output.finished]
 
-    def _result(self, output: Any) -> Result:
+    def _completion(self, output: Any) -> Completion:
         request = self._groups.pop(output.request_id)
         samples = [
             Sample(
@@ -153,16 +160,20 @@ class VllmEngine:
         ]
         assert len(samples) == request.n_samples, "the engine returned other than n samples"
         self._num_finished_tokens += sum(sample.num_tokens for sample in samples)
-        prompt = request.prompt
-        return Result(
-            prompt.index,
-            prompt.row,
-            prompt.digest,
-            samples,
-            request.seed,
-            len(output.prompt_token_ids),
-            output.num_cached_tokens,
-        )
+        num_prompt_tokens = len(output.prompt_token_ids)
+        if prefix := request.prefix:
+            num_prompt_tokens -= prefix.num_tokens
+            samples = [self._joined(prefix, samples[0])]
+        return Completion(request, samples, num_prompt_tokens, output.num_cached_tokens)
+
+    def _joined(self, prefix: Sample, more: Sample) -> Sample:
+        """A sample and what came after it; a character cut in two at the seam is made whole."""
+        whole = prefix.extended(more)
+        if self._tokenizer.decode(prefix.token_ids, skip_special_tokens=True).endswith("\ufffd"):
+            text = self._tokenizer.decode(whole.token_ids, skip_special_tokens=True)
+            if text.startswith(prefix.text) and more.stop_reason is None:
+                return prefix.extended(more, text)
+        return whole
 
     @property
     def num_unfinished(self) -> int:

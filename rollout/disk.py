@@ -1,0 +1,158 @@
+"""Writing so that a kill at any instant leaves nothing half: every change of a run's files.
+
+A file is either appended to, in frames that show whether they are whole, or written under a
+temporary name and renamed. Nothing here knows what the files mean.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
+MAGIC = b"row1"
+
+
+@contextmanager
+def written_whole(path: Path, tag: str = "", replace: bool = True) -> Iterator[Path]:
+    """Give a temporary name to write to; on success rename it to `path`, else remove it.
+
+    What a kill leaves is named `.NAME.TAG.tmp` (see `remove_leftovers`). With `replace` false,
+    raises FileExistsError where `path` has appeared meanwhile.
+    """
+    temporary = path.with_name(f".{path.name[:64]}.{tag or os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        if replace:
+            rename(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename, replacing what is there; on disk when this returns."""
+    os.replace(old, new)  # noqa: PTH105  one name for all renames
+    sync_directory(new.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory last; some file systems can't be asked to."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Rename, but never over a file: a hard link fails where one is."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} has appeared meanwhile") from None
+        rename(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no file, or no such object in it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path, pattern: str = ".*.tmp") -> None:
+    """Remove temporary files that a kill left; only who holds the run's lock may."""
+    for path in directory.glob(pattern):
+        path.unlink(missing_ok=True)
+
+
+def append_frame(path: Path, payload: memoryview) -> None:
+    """Append one frame. A kill, or a full disk, leaves at worst a torn tail."""
+    head = FRAME.pack(MAGIC, zlib.crc32(payload), len(payload))
+    with path.open("ab", buffering=0) as log:
+        _write_all(log, head)
+        _write_all(log, payload)
+
+
+def _write_all(log: Any, data: Any) -> None:
+    view = memoryview(data)
+    while len(view):
+        view = view[log.write(view) :]
+
+
+def sync(path: Path) -> None:
+    """Force what was appended to the disk itself; a file gone meanwhile was sealed."""
+    try:
+        with path.open("rb+") as file:
+            os.fdatasync(file.fileno())
+    except FileNotFoundError:
+        pass
+
+
+def read_frames(path: Path) -> tuple[list[memoryview], int, int]:
+    """Whole payloads in the order written; bytes up to the last whole frame; bytes damaged before.
+
+    A torn tail is what follows the last whole frame. Damage in the middle is skipped: the frames
+    after it are found by their magic and checksum.
+    """
+    data = memoryview(path.read_bytes())
+    payloads, at, good_end, damaged = [], 0, 0, 0
+    while at < len(data):
+        payload = _frame_at(data, at)
+        if payload is None:
+            at = _next_magic(data, at + 1)
+            continue
+        damaged += at - good_end
+        payloads.append(payload)
+        at = good_end = at + FRAME.size + len(payload)
+    return payloads, good_end, damaged
+
+
+def _frame_at(data: memoryview, at: int) -> memoryview | None:
+    if len(data) - at < FRAME.size:
+        return None
+    magic, checksum, size = FRAME.unpack_from(data, at)
+    start = at + FRAME.size
+    if magic != MAGIC or size > len(data) - start:
+        return None
+    payload = data[start : start + size]
+    return payload if zlib.crc32(payload) == checksum else None
+
+
+def _next_magic(data: memoryview, start: int) -> int:
+    found = data.obj.find(MAGIC, start)
+    return len(data) if found < 0 else found
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut a torn tail off."""
+    if path.stat().st_size > size:
+        os.truncate(path, size)

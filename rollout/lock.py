@@ -1,0 +1,109 @@
+"""One run, one process: the lock on a run directory.
+
+`flock` on `.lock`, which the kernel lets go of when its holder dies, however it dies; the file
+says who holds it. On network file systems it works as far as they carry `flock` (NFS does, some
+cluster file systems refuse it): there the file's words alone are gone by, for processes of this
+machine.
+"""
+
+import errno
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import UserError
+
+NAME = ".lock"
+PATIENCE_S = 10.0  # for the dying engine processes of a killed launch, which share its lock
+NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold the directory during the block.
+
+    Raises UserError, naming the holder, where another launch has it. What a dead process left
+    is taken over.
+    """
+    path = run_dir / NAME
+    with path.open("a+", encoding="utf-8") as file:
+        if not _lock(file):
+            holder = _holder(file)
+            if holder and not _is_alive(holder):
+                say(f"process {holder['pid']} is gone; waiting for its engine to end ...")
+            end = time.monotonic() + PATIENCE_S
+            while not _lock(file):
+                holder = _holder(file)
+                if _is_alive(holder) or time.monotonic() > end:
+                    raise UserError(_refusal(run_dir, holder))
+                time.sleep(0.2)
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(_me()) + "\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.seek(0)
+            file.truncate()
+
+
+def _lock(file: Any) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_FLOCK:
+            raise
+        holder = _holder(file)
+        return holder is None or (holder.get("host") == platform.node() and not _is_alive(holder))
+    return True
+
+
+def _me() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _holder(file: Any) -> dict[str, Any] | None:
+    """Who holds it; None where nothing is written yet, or nothing readable."""
+    file.seek(0)
+    try:
+        found = json.loads(file.read())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "pid" in found else None
+
+
+def _is_alive(holder: dict[str, Any] | None) -> bool:
+    """Whether its process may be running; one on another machine may."""
+    if holder is None or holder.get("host") != platform.node():
+        return True
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        return True
+    return True
+
+
+def _refusal(run_dir: Path, holder: dict[str, Any] | None) -> str:
+    who = "another launch"
+    if holder:
+        who = (
+            f"another launch (process {holder['pid']} on {holder.get('host')}, since "
+            f"{holder.get('started')})"
+        )
+    return f"run_dir={run_dir} is in use by {who}; wait for it, or type another run_dir="

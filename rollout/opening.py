@@ -1,0 +1,77 @@
+"""Opening a run directory: new, gone on with, or refused; locked while it is open."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rollout import disk, lock
+from rollout.config import Resume
+from rollout.console import Console
+from rollout.errors import UserError
+from rollout.job import Job, record_of
+from rollout.resume import Standing, begin, go_on
+from rollout.shards import shard_rows
+from rollout.store import Store, attempts, holds_rows, is_a_run, move_aside
+
+
+@contextlib.contextmanager
+def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
+    """Hold the run directory during the block; say how far the run in it is.
+
+    Raises UserError where another launch holds it, or the run in it can't be gone on with.
+    Nothing is changed then.
+    """
+    run_dir = job.run_dir
+    with contextlib.ExitStack() as stack:
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock.held(run_dir, console.note))
+            opened = _opened(job, console)
+        except OSError as error:
+            raise UserError(
+                f"run_dir={run_dir}: can't write there ({error.strerror or error}); type another "
+                "run_dir="
+            ) from error
+        yield opened
+
+
+def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
+    run_dir, settings = job.run_dir, job.settings
+    if settings.resume is Resume.fresh and (moved_to := move_aside(run_dir)):
+        console.note(f"resume=fresh: the old run now stands at {moved_to}")
+    if not (is_a_run(run_dir) and holds_rows(run_dir)):
+        n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
+        store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
+        standing = begin(job)
+        store.repair(console.note)
+        disk.write_json(run_dir / "run.json", record_of(job, store.rows_per_shard, standing.kept))
+        store.expect(standing.owed)
+        return store, standing
+    record = disk.read_json(run_dir / "run.json") or {}
+    store = Store(run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
+    standing = go_on(job, store, record, console)
+    if standing.finished:
+        return store, standing
+    store.repair(console.note)
+    store.expect(standing.owed)
+    console.note(f"resuming: {standing}")
+    _reopen(job)
+    return store, standing
+
+
+def _reopen(job: Job) -> None:
+    """Take the mark of completeness away; each attempt keeps its own summary."""
+    past = attempts(job.run_dir)
+    summary = job.run_dir / "summary.json"
+    if past and summary.exists():
+        disk.rename(summary, past[-1] / "summary.json")
+
+
+def peek(job: Job, console: Console) -> list[str]:
+    """For a dry run: how far the run in the directory is; nothing is changed."""
+    if job.settings.resume is Resume.fresh or not is_a_run(job.run_dir):
+        return []
+    if not holds_rows(job.run_dir):
+        return []
+    record = disk.read_json(job.run_dir / "run.json") or {}
+    store = Store(job.run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
+    return [f"  resume  {go_on(job, store, record, console)}"]

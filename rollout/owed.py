@@ -1,0 +1,90 @@
+"""What a row is owed: its missing samples, and those to go on with; and how they come together.
+
+Pure: no file, no engine, no clock. What earlier attempts finished is never asked for again.
+"""
+
+from dataclasses import dataclass
+
+from rollout.records import Completion, Prompt, Request, Result, Sample, continued_seed, seed_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What this launch wants of every row."""
+
+    n_samples: int
+    run_seed: int | None
+    max_tokens: int
+    continues: bool = False  # samples cut off below max_tokens go on
+    keeps_token_ids: bool = False  # of all samples; those of samples cut off are always kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwedRow:
+    """A row to be asked, with what it has `before` this attempt, if anything."""
+
+    prompt: Prompt
+    wanted: Wanted
+    before: Result | None = None
+
+    @property
+    def num_before(self) -> int:
+        return len(self.before.samples) if self.before else 0
+
+    def requests(self) -> list[Request]:
+        """All that is to be asked of an engine, the missing samples first; at times nothing."""
+        wanted, have = self.wanted, self.num_before
+        seed = self._seed
+        asked = []
+        if have < wanted.n_samples:
+            first = None if seed is None else seed + have
+            asked.append(Request(self.prompt, wanted.n_samples - have, first, have))
+        if wanted.continues and self.before:
+            for i, sample in enumerate(self.before.samples):
+                if is_cut(sample) and sample.num_tokens < wanted.max_tokens:
+                    seed_i = None if seed is None else continued_seed(seed + i, sample.num_tokens)
+                    left = wanted.max_tokens - sample.num_tokens
+                    asked.append(Request(self.prompt, 1, seed_i, i, sample, left))
+        return asked
+
+    def result(self, completions: list[Completion], error: str | None = None) -> Result:
+        """The row as it stands once all is back; what could not be had leaves what there was."""
+        before, prompt = self.before, self.prompt
+        samples = list(before.samples) if before else []
+        whole = Result(
+            prompt.index,
+            prompt.row,
+            prompt.digest,
+            samples,
+            self._seed,
+            before.num_prompt_tokens if before else None,
+            before.num_cached_tokens if before else None,
+            error,
+            num_attempts=before.num_attempts + 1 if before and before.error else 1,
+        )
+        for completion in sorted(completions, key=lambda c: c.request.sample_index):
+            at = completion.request.sample_index
+            samples[at : at + len(completion.samples)] = completion.samples
+            prefix = completion.request.prefix
+            whole.num_new_samples += len(completion.samples)
+            whole.num_new_tokens += sum(s.num_tokens for s in completion.samples)
+            whole.num_new_tokens -= prefix.num_tokens if prefix else 0
+            if whole.num_prompt_tokens is None:
+                whole.num_prompt_tokens = completion.num_prompt_tokens
+                whole.num_cached_tokens = completion.num_cached_tokens
+        if not self.wanted.keeps_token_ids:
+            for sample in samples:
+                if not is_cut(sample):
+                    sample.token_ids = None
+        assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"
+        return whole
+
+    @property
+    def _seed(self) -> int | None:
+        run_seed = self.wanted.run_seed
+        return None if run_seed is None else seed_of(run_seed, self.prompt)
+
+
+def is_cut(sample: Sample) -> bool:
+    """Whether it ended by max_tokens or the context, not by itself."""
+    return sample.finish_reason == "length"

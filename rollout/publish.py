@@ -1,0 +1,124 @@
+"""Publishing: the input's rows beside their results, streamed into one file at once.
+
+Owns the join of input and shards and the shape of the published file. Knows no engine and no
+settings. Memory is bounded by a shard and a row group.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.metrics import Totals
+from rollout.records import Column
+from rollout.shards import arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP_BYTES = 32 * 2**20
+ROW_GROUP_ROWS = 65_536
+
+
+def count(totals: Totals, results: "pa.Table") -> None:
+    """Add some rows of a shard to `totals`."""
+    import pyarrow.compute as pc
+
+    def flat(name: str) -> "pa.ChunkedArray":
+        return pc.list_flatten(results.column(name))
+
+    lengths = flat("num_response_tokens")
+    totals.num_rows += results.num_rows
+    totals.num_failed += results.num_rows - results.column("error").null_count
+    totals.num_samples += len(lengths)
+    totals.num_output_tokens += pc.sum(lengths).as_py() or 0
+    totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
+    totals.num_truncated += pc.sum(pc.equal(flat("finish_reason"), "length")).as_py() or 0
+    totals.num_empty += pc.sum(pc.equal(flat("responses"), "")).as_py() or 0
+    totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
+
+
+def write_output(
+    path: Path,
+    batches: "Iterable[pa.RecordBatch]",
+    schema: "pa.Schema",
+    parts: "Iterable[pa.Table]",
+    columns: list[Column],
+    prefix: str = "",
+    skip_failed: bool = False,
+) -> Totals:
+    """Write the input's rows with their results to `path`, in input order.
+
+    `batches` are the selected input rows, of `schema`; `parts` the results of the same rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [pa.field(prefix + c.name, arrow_type(c)) for c in columns]
+    full = pa.schema([*schema, *fields], metadata=schema.metadata)
+    totals = Totals()
+    with pq.ParquetWriter(path, full) as writer:
+        joined = _joined(batches, parts, columns, full, totals)
+        for group in _row_groups(joined, skip_failed):
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+    return totals
+
+
+def _joined(
+    batches: "Iterable[pa.RecordBatch]",
+    parts: "Iterable[pa.Table]",
+    columns: list[Column],
+    schema: "pa.Schema",
+    totals: Totals,
+) -> "Iterator[tuple[pa.Table, pa.Array]]":
+    """Input rows beside their results, with a mask of the rows that succeeded."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    remaining = iter(parts)
+    results = None
+    for batch in batches:
+        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        while table.num_rows:
+            while results is None or results.num_rows == 0:
+                results = next(remaining)
+                count(totals, results)
+            n = min(table.num_rows, results.num_rows)
+            here = results.slice(0, n)
+            added = [here.column(c.name) for c in columns]
+            joined = pa.Table.from_arrays([*table.slice(0, n).columns, *added], schema=schema)
+            yield joined, pc.is_null(here.column("error"))
+            table, results = table.slice(n), results.slice(n)
+
+
+def _row_groups(
+    joined: "Iterable[tuple[pa.Table, pa.Array]]", skip_failed: bool
+) -> "Iterator[pa.Table]":
+    """Gather pieces into row groups of about ROW_GROUP_BYTES."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    num_bytes = num_rows = 0
+    for table, succeeded in joined:
+        if skip_failed:
+            table = _kept(table, succeeded.to_pylist())
+        held.append(table)
+        num_bytes += table.nbytes
+        num_rows += table.num_rows
+        if num_bytes >= ROW_GROUP_BYTES or num_rows >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(held)
+            held, num_bytes, num_rows = [], 0, 0
+    if num_rows:
+        yield pa.concat_tables(held)
+
+
+def _kept(table: "pa.Table", keep: list[bool]) -> "pa.Table":
+    """The rows to keep. Not Table.filter, which has no kernel for view types."""
+    import pyarrow as pa
+
+    pieces, start = [table.slice(0, 0)], 0
+    for kept, run in itertools.groupby(keep):
+        size = len(list(run))
+        pieces += [table.slice(start, size)] if kept else []
+        start += size
+    return pa.concat_tables(pieces)

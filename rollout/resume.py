@@ -1,0 +1,294 @@
+"""May this launch go on with the run in the directory, and what does it owe?
+
+Owns the comparison of a launch with the run it finds: settings by the fingerprint, rows by
+position and digest, samples by number. A run is refused with what differs and the ways out, or
+gone on with; a row finished is never asked again, except for what was asked for by name
+(sampling.n_samples raised, continue_truncated, retry_failed). Knows no engine.
+"""
+
+import contextlib
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rollout import config, disk
+from rollout.config import OnError, Settings
+from rollout.console import Console
+from rollout.errors import UserError
+from rollout.job import Job, fingerprint_of
+from rollout.metrics import Totals
+from rollout.owed import Wanted
+from rollout.store import FORMAT, State, Store, fingerprint_in_force
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Columns that are not cheap: kept on disk only where the first launch asked for them.
+KEPT_IF_CHOSEN = ("token_ids", "cumulative_logprob")
+MANY_ROWS = 200_000  # to compare takes over a second
+# May grow where truncated samples go on: key -> what it is called.
+GROWING = ("sampling.max_tokens", "engine.max_model_len")
+
+
+@dataclass(slots=True)
+class Standing:
+    """How far a run is: what each row has, and which rows are owed something."""
+
+    state: State
+    owed: "np.ndarray"  # mask over the rows
+    num_owed_samples: int = 0
+    num_topped_up: int = 0
+    num_continued: int = 0
+    num_retried: int = 0
+    kept: list[str] = field(default_factory=list)  # of KEPT_IF_CHOSEN
+    finished: Totals | None = None  # published, and nothing is owed
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.owed)
+
+    @property
+    def num_owed(self) -> int:
+        return int(self.owed.sum())
+
+    @property
+    def samples_per_owed_row(self) -> float:
+        return self.num_owed_samples / max(self.num_owed, 1)
+
+    def __str__(self) -> str:
+        also = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.num_topped_up, "of them for more samples"),
+                (self.num_continued, "of them to continue truncated samples"),
+                (self.num_retried, "of them failed and are retried"),
+            )
+            if count
+        ]
+        done = self.num_rows - self.num_owed
+        return f"{done:,} of {self.num_rows:,} rows done, {self.num_owed:,} owed" + "".join(
+            f", {text}" for text in also
+        )
+
+
+def begin(job: Job) -> Standing:
+    """The standing of a run that has nothing yet."""
+    import numpy as np
+
+    num_rows = job.prompts.num_rows
+    kept = [c.name for c in job.columns if c.name in KEPT_IF_CHOSEN]
+    num_samples = num_rows * job.settings.sampling.n_samples
+    return Standing(State(num_rows), np.ones(num_rows, bool), num_samples, kept=kept)
+
+
+def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> Standing:
+    """What this launch owes the run that `record` (its run.json) began.
+
+    Raises UserError where it can't go on with it.
+    """
+    settings = job.settings
+    refuse_other_settings(job, record)
+    kept = record.get("kept", [])
+    for column in job.columns:
+        if column.name in KEPT_IF_CHOSEN and column.name not in kept:
+            raise UserError(
+                f"output.columns={column.name}: the first launch of this run did not ask for it, "
+                f"so it was not kept; leave it out, or {start_over()}"
+            )
+    if not store.shards.found():
+        return _without_shards(job, kept)
+    state = store.state()
+    refuse_fewer_rows(job, state, record)
+    num_found = int(state.present.sum())
+    slow = console.waiting(f"comparing {num_found:,} finished rows with the input")
+    with slow if num_found >= MANY_ROWS else contextlib.nullcontext():
+        refuse_changed_rows(job, state)
+    standing = standing_of(state, settings, kept)
+    published = published_as(job)
+    summary = disk.read_json(job.run_dir / "summary.json")
+    if summary and published and standing.num_owed == 0:
+        standing.finished = Totals.known(summary)
+    return standing
+
+
+def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
+    """Which rows are owed what."""
+    n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
+    answered = state.present & ~state.failed
+    if (too_many := int(state.num_samples.max(initial=0))) > n:
+        raise UserError(
+            f"sampling.n_samples={n} is less than the {too_many} samples that rows of this run "
+            f"have already; type sampling.n_samples={too_many} or more, or another run_dir="
+        )
+    lacking = answered & (state.num_samples < n)
+    cut = answered & (state.shortest_cut >= 0) & (state.shortest_cut < max_tokens)
+    cut &= settings.continue_truncated
+    failed = state.present & state.failed & (state.num_attempts < settings.data.max_attempts)
+    failed &= settings.retry_failed
+    owed = ~state.present | lacking | cut | failed
+    return Standing(
+        state,
+        owed,
+        int((n - state.num_samples[owed]).sum() + cut.sum()),
+        num_topped_up=int(lacking.sum()),
+        num_continued=int(cut.sum()),
+        num_retried=int(failed.sum()),
+        kept=kept,
+    )
+
+
+def wanted_of(settings: Settings, kept: list[str]) -> Wanted:
+    sampling = settings.sampling
+    return Wanted(
+        sampling.n_samples,
+        sampling.seed,
+        sampling.max_tokens,
+        settings.continue_truncated,
+        "token_ids" in kept,
+    )
+
+
+def _without_shards(job: Job, kept: list[str]) -> Standing:
+    """A finished run whose shards were deleted: it can be told, and nothing can be added."""
+    published, summary = published_as(job), disk.read_json(job.run_dir / "summary.json")
+    was = fingerprint_in_force(job.run_dir) or {}
+    is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
+    is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
+    if summary and published and is_same and published["input_digest"] == job.prompts.digest():
+        if not (job.settings.retry_failed and summary["num_failed"]):
+            standing = begin(job)
+            standing.owed[:] = False
+            standing.finished = Totals.known(summary)
+            return standing
+    raise UserError(
+        f"run_dir={job.run_dir} is finished and its shards/ are gone, so nothing can be added or "
+        f"published anew; {start_over()}"
+    )
+
+
+# What was published.
+
+
+def publication(job: Job) -> dict[str, Any]:
+    """What goes into the published file, beside the rows."""
+    output = job.settings.output
+    return {
+        "path": str(job.output_path),
+        "columns": [c.name for c in job.columns],
+        "prefix": output.prefix,
+        "skips_failed": job.settings.data.on_error is OnError.skip,
+    }
+
+
+def published_as(job: Job) -> dict[str, Any] | None:
+    """published.json, where the file it tells of is there and is what this launch would write."""
+    found = disk.read_json(job.run_dir / "published.json")
+    wants = publication(job)
+    if not found or any(found.get(key) != value for key, value in wants.items()):
+        return None
+    return found if job.output_path.exists() else None
+
+
+# Refusals.
+
+
+def start_over() -> str:
+    return "type resume=fresh to move the old run aside and start over, or another run_dir="
+
+
+def refuse_other_settings(job: Job, record: dict[str, Any]) -> None:
+    """Raise UserError with a table where a setting that changes samples differs."""
+    if record.get("format") != FORMAT:
+        raise UserError(
+            f"run_dir={job.run_dir} was written by another version of rollout "
+            f"({record.get('rollout')}), whose files this one does not read; {start_over()}"
+        )
+    was, now = fingerprint_in_force(job.run_dir) or {}, fingerprint_of(job)
+    rows = differences(was, now, job.settings.continue_truncated)
+    if not rows:
+        return
+    error = UserError(
+        f"run_dir={job.run_dir} holds a run with other settings, so going on would mix two kinds "
+        "of samples"
+    )
+    again = resume_command(record.get("argv"), job)
+    error.details = table([("setting", "was", "now"), *rows])
+    if not differences(was, now, continues=True):
+        error.details.append(
+            "continue_truncated=true lets sampling.max_tokens grow: only samples that were cut "
+            "off go on."
+        )
+    error.details.append(
+        f"To go on, type the old values ({again}); to start over, resume=fresh (the old run is "
+        "moved aside, not deleted); to keep both, another run_dir=."
+    )
+    raise error
+
+
+def differences(
+    was: dict[str, Any], now: dict[str, Any], continues: bool
+) -> list[tuple[str, str, str]]:
+    """The keys that differ, with both values as text; what may change is left out."""
+    digests = ("model.config_digest", "model.weights_digest", "model.tokenizer_digest")
+    same_model = was.get(digests[1]) and all(was.get(d) == now.get(d) for d in digests)
+    found = []
+    for key in sorted(set(was) | set(now)):
+        old, new = was.get(key), now.get(key)
+        if old == new or key == "sampling.n_samples":  # samples are added, never taken away
+            continue
+        if key == "model.model_path" and same_model:  # a directory that was moved
+            continue
+        if continues and key in GROWING and None not in (old, new) and new > old:
+            continue
+        found.append((key, *(_shown(was, key), _shown(now, key))))
+    return found
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    if key not in values:
+        return "(not set)"
+    value = values[key]
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"
+
+
+def table(rows: list[tuple[str, str, str]]) -> list[str]:
+    """The rows as lines with aligned columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    return [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows]
+
+
+def refuse_fewer_rows(job: Job, state: State, record: dict[str, Any]) -> None:
+    if state.num_beyond:
+        raise UserError(
+            f"data.input={job.settings.data.input} now gives {job.prompts.num_rows:,} rows (the "
+            f"run began with {record['input']['num_rows']:,}), and {state.num_beyond:,} finished "
+            f"rows are not among them; give the whole input again, or {start_over()}"
+        )
+
+
+def refuse_changed_rows(job: Job, state: State) -> None:
+    """Raise UserError naming the first finished row whose prompt is not what it was."""
+    for prompt in job.prompts:
+        if not state.present[prompt.index]:
+            continue
+        row, digest = state.identity(prompt.index)
+        if prompt.row != row or prompt.digest != digest:
+            what = "stands at another place" if prompt.row != row else "has another prompt now"
+            raise UserError(
+                f"row {row} of data.input={job.settings.data.input} {what} than when it was "
+                "answered; rows may be added at the end, not changed, moved or taken away: give "
+                f"the input as it was, or {start_over()}"
+            )
+
+
+def resume_command(argv: list[str] | None, job: Job) -> str:
+    """The command that goes on with this run, secrets starred; for the Python API, in words."""
+    if argv is None:
+        return f"call it again with run_dir={str(job.run_dir)!r}"
+    words = config.redacted(argv)
+    if not any(word.startswith(("run_dir=", "hydra.run.dir=")) for word in words):
+        is_sweep = any(word in ("-m", "--multirun") for word in words)
+        words = [*words, f"run_dir={job.run_dir.parent if is_sweep else job.run_dir}"]
+    dropped = ("resume=fresh", "resume=never", "dry_run=true")
+    return shlex.join(["python", "-m", "rollout", *(w for w in words if w not in dropped)])

@@ -1,0 +1,187 @@
+"""When an engine dies: start another, go on with what is owed, and find the row that kills it.
+
+An engine that dies takes every row in flight with it, and one of them may be why. Retrying all
+of them a few times would blame innocents, which die again beside the guilty one. So: after one
+death the rows go back to the queue; those in flight at a second death are suspects, and run
+apart, in groups; a group that kills the engine is split; a row that kills it alone, on an engine
+seen to answer a harmless request, is guilty. With up to eight suspects that takes three deaths;
+with S, 2 + log8(S) about.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+
+from rollout.driver import Flight, Tick, drive, probe
+from rollout.engines.base import Engine, EngineStats
+from rollout.errors import EngineError, Interrupted, RolloutError
+from rollout.owed import OwedRow
+from rollout.records import Prompt, Request, Result
+
+SPLIT = 8
+# Convictions in a row, with no other row finished in between, that are believed: where none has
+# finished at all, and where the engine has shown that it can answer these prompts.
+MAX_CONVICTED, MAX_CONVICTED_LATER = 8, 64
+LOAD_PAUSE_S = 2.0  # after a failed load: what the dead engine held may take a moment to be free
+HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
+
+
+class Engines:
+    """One engine at a time; a dead one is replaced by the next."""
+
+    def __init__(self, load: Callable[[], Engine]):
+        self._load = load
+        self._past = EngineStats()  # counters of the dead ones
+        self.num_starts = 0
+        self.has_answered = False  # the one that runs now
+        self.current: Engine | None = None
+
+    def start(self) -> Engine:
+        """Load an engine in place of the current one, which is shut down.
+
+        What fails at a first load is the user's to mend; a later one raises EngineError.
+        """
+        self.shutdown()
+        self.num_starts += 1
+        self.has_answered = False
+        try:
+            self.current = self._load()
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            if self.num_starts == 1:
+                raise
+            time.sleep(LOAD_PAUSE_S)
+            raise EngineError(f"it could not be loaded again: {error}") from error
+        return self.current
+
+    def shutdown(self) -> None:
+        """Free everything; the counters stay."""
+        engine, self.current = self.current, None
+        if engine is None:
+            return
+        self._past = _added(self._past, engine.stats())
+        self._past.num_running = self._past.num_waiting = 0
+        engine.shutdown()
+
+    def stats(self) -> EngineStats:
+        """Counters over all engines, gauges of the current one."""
+        return _added(self._past, self.current.stats()) if self.current else self._past
+
+
+def _added(past: EngineStats, now: EngineStats) -> EngineStats:
+    gauges = ("num_running", "num_waiting", "kv_cache_usage")
+    total = EngineStats()
+    for name in (f.name for f in fields(EngineStats)):
+        before, value = getattr(past, name), getattr(now, name)
+        if name == "kv_cache_usage_peak":
+            value = max(before, value)
+        elif name not in gauges:
+            value = before + value
+        setattr(total, name, value)
+    return total
+
+
+class _Queue:
+    """The rows to submit; those of a dead engine come back to the front."""
+
+    def __init__(self, rows: Iterable[OwedRow]):
+        self._rows = iter(rows)
+        self._returned: deque[OwedRow] = deque()
+
+    def __iter__(self) -> "_Queue":
+        return self
+
+    def __next__(self) -> OwedRow:
+        return self._returned.popleft() if self._returned else next(self._rows)
+
+    def put_back(self, rows: list[OwedRow]) -> None:
+        self._returned.extendleft(reversed(rows))
+
+
+def drive_on(
+    engines: Engines,
+    rows: Iterable[OwedRow],
+    max_restarts: int,
+    on_death: Callable[[EngineError, str], None],
+) -> Iterator[Tick]:
+    """Drive all `rows` through as many engines as it takes; ticks as of `driver.drive`.
+
+    `on_death` hears of each death before the next engine is loaded: the error, and what will
+    happen. Raises EngineError after more than `max_restarts` deaths with no row finished in
+    between, or where rows die one by one and none finishes.
+    """
+    queue, strikes = _Queue(rows), Counter()
+    suspects: list[list[OwedRow]] = []  # groups that run apart, the next one last
+    convicted: list[Result] = []  # held back until another row shows that the engine works
+    num_in_vain = 0  # deaths since a row finished
+    max_convicted = MAX_CONVICTED
+    while True:
+        group = suspects.pop() if suspects else None
+        left = {row.prompt.index: row for row in group or ()}
+        flight = None
+        try:
+            engine = engines.current or engines.start()
+            if group is not None and len(group) == 1 and not engines.has_answered:
+                probe(engine, HARMLESS)
+                engines.has_answered = True
+            flight = Flight(engine)
+            for tick in drive(flight, queue if group is None else group):
+                for result in tick.finished:
+                    left.pop(result.index, None)
+                    strikes.pop(result.index, None)
+                if tick.finished and flight.num_completions:
+                    engines.has_answered, num_in_vain = True, 0
+                    max_convicted = MAX_CONVICTED_LATER
+                    tick.finished += convicted
+                    convicted = []
+                yield Tick(tick.finished, tick.source_dry and group is None)
+            if group is None:
+                if convicted:
+                    yield Tick(convicted, True)
+                return
+        except EngineError as death:
+            dead = flight.unfinished if flight else []
+            if group is None:
+                num_in_vain += 1
+                strikes.update(row.prompt.index for row in dead)
+                twice = [row for row in dead if strikes[row.prompt.index] > 1]
+                queue.put_back([row for row in dead if strikes[row.prompt.index] == 1])
+                suspects += _split(twice)
+                what = f"the {len(dead)} rows in flight are asked again"
+                if twice:
+                    what = f"{len(twice)} rows that were in flight each time now run apart"
+            elif not dead:  # at loading or at the harmless request: no row's fault
+                num_in_vain += 1
+                suspects.append(group)
+                what = "trying again"
+            elif len(left) == 1:
+                convicted.append(_guilty(group[0], death))
+                what = f"row {group[0].prompt.row} kills it, alone; the others go on"
+            else:
+                suspects += _split(list(left.values()))
+                what = f"one of {len(left)} rows may be why; they run apart"
+            if num_in_vain > max_restarts:
+                raise EngineError(
+                    f"{death}; that was death {num_in_vain} with no row finished since the last "
+                    f"(engine.max_restarts={max_restarts})"
+                ) from death
+            if len(convicted) >= max_convicted:
+                named = ", ".join(str(result.row) for result in convicted)
+                raise EngineError(
+                    f"{death}; it died at each of the rows {named}, alone, and no other row "
+                    "finished in between, so it is rather the settings or the machine"
+                ) from death
+            on_death(death, what)
+            engines.shutdown()
+
+
+def _split(rows: list[OwedRow]) -> list[list[OwedRow]]:
+    """At most SPLIT groups, the first one last: they are taken from the end."""
+    size = -(-len(rows) // SPLIT)
+    return [rows[i : i + size] for i in range(0, len(rows), size or 1)][::-1]
+
+
+def _guilty(row: OwedRow, death: EngineError) -> Result:
+    return row.result([], f"this row kills the engine: {death}")

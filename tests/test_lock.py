@@ -1,0 +1,58 @@
+"""One run, one process."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from rollout import lock
+from rollout.errors import UserError
+
+
+def test_a_directory_in_use_is_refused_naming_the_holder_until_it_is_let_go(tmp_path):
+    """Two launches into one directory published a mixture of both."""
+    named = f"in use by another launch .process {os.getpid()} on"
+    with lock.held(tmp_path), pytest.raises(UserError, match=named), lock.held(tmp_path):
+        pass
+    with lock.held(tmp_path):
+        pass
+
+
+def test_what_a_dead_process_left_is_taken_over(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    left = {"pid": int(dead.stdout), "host": platform.node(), "started": "then"}
+    (tmp_path / ".lock").write_text(json.dumps(left))
+    with lock.held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0\0"])
+def test_an_unreadable_lock_file_is_no_obstacle(tmp_path, text):
+    (tmp_path / ".lock").write_text(text)
+    with lock.held(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(("host", "pid", "free"), [("here", "dead", True), ("here", "own", False),
+                                                   ("elsewhere", "own", False)])  # fmt: skip
+def test_without_flock_the_words_in_the_file_count(tmp_path, monkeypatch, host, pid, free):
+    def no_flock(*_):
+        raise OSError(lock.NO_FLOCK[0], "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
+    holder = {
+        "pid": os.getpid() if pid == "own" else 2**22 + 1,
+        "host": platform.node() if host == "here" else "another-node",
+        "started": "then",
+    }
+    (tmp_path / ".lock").write_text(json.dumps(holder))
+    if free:
+        with lock.held(tmp_path):
+            return
+    with pytest.raises(UserError, match="in use by another launch"), lock.held(tmp_path):
+        pass

@@ -1,0 +1,287 @@
+"""Going on with a run, as a user types it, on the scripted engine."""
+
+import json
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+SCRIPTED = ("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=x")
+
+
+def write(here, count=40, changed=(), start="question"):
+    prompts = [f"{start} {i}" + " changed" * (i in changed) for i in range(count)]
+    pd.DataFrame({"prompt": prompts, "id": range(count)}).to_parquet(here / "in.parquet")
+
+
+def responses(here, run="x"):
+    return [list(r) for r in pd.read_parquet(here / run / "output.parquet")["responses"]]
+
+
+def summary(here, run="x"):
+    return json.loads((here / run / "summary.json").read_text())
+
+
+@pytest.fixture
+def run(typed):
+    write(typed.here)
+    return lambda *words: typed(*SCRIPTED, *words)
+
+
+@pytest.fixture
+def begun(run):
+    """A run that ended early, with some of its rows on disk."""
+    done = run("sampling.n_samples=2", "engine.max_num_seqs=8", "engine.max_restarts=0",
+               "engine.scripted.die_after_steps=60")  # fmt: skip
+    assert done.code == 1
+    return run
+
+
+def test_the_same_command_goes_on_and_says_how_far_it_is(typed, begun):
+    assert "to go on: python -m rollout" in typed.errors[0]
+    assert "of 40 rows are finished and on disk" in typed.errors[0]
+    done = begun("sampling.n_samples=2")
+    assert done.code == 0
+    line = next(note for note in done.notes if note.startswith("resuming: "))
+    number = int(line.split()[1])
+    assert line == f"resuming: {number} of 40 rows done, {40 - number} owed"
+    assert 0 < number < 40
+    assert summary(typed.here)["num_generated_rows"] == 40 - number
+    typed(*SCRIPTED, "sampling.n_samples=2", "run_dir=whole")
+    assert responses(typed.here) == responses(typed.here, "whole")
+
+
+def test_a_finished_run_answers_at_once_without_an_engine(typed, run):
+    run()
+    before = typed.files()
+    done = run("engine.scripted.load_s=60")
+    assert done.code == 0
+    assert "finished already: 40 rows, 320 samples" in done.out
+    assert typed.files() == before
+
+
+def test_never_refuses_and_fresh_moves_aside(typed, run):
+    run()
+    assert "resume=never" in typed.refused(*SCRIPTED, "resume=never")
+    done = run("resume=fresh")
+    assert done.code == 0
+    assert any("the old run now stands at" in note for note in done.notes)
+    assert (typed.here / "x.old-1" / "output.parquet").exists()
+
+
+def test_other_settings_are_refused_with_a_table(typed, run):
+    run("sampling.temperature=0.7")
+    done = typed(*SCRIPTED, "sampling.temperature=0.9", "sampling.top_k=5")
+    assert done.code == 2
+    assert "holds a run with other settings" in done.errors[0]
+    rows = [note.split() for note in done.notes if note.startswith("  ")]
+    assert rows == [
+        ["setting", "was", "now"],
+        ["sampling.temperature", "0.7", "0.9"],
+        ["sampling.top_k", "-1", "5"],
+    ]
+    assert "sampling.temperature=0.7" in done.notes[-1]
+    assert "resume=fresh" in done.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["engine.max_num_seqs=3"],
+        ["engine.gpu_memory_utilization=0.5"],
+        ["data.on_error=skip"],
+        ["tracking.interval_s=1"],
+        ["output.columns=[seed]"],
+    ],
+)
+def test_how_it_is_run_and_told_may_change(typed, begun, words):
+    assert begun("sampling.n_samples=2", *words).code == 0
+    assert len(list((typed.here / "x" / "attempts").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "sampling.seed=1",
+        "data.prompt_key=id",
+        "engine.dtype=float32",
+        "engine.max_model_len=9",
+        "+sampling.extra.min_p=0.1",
+        "data.offset=1",
+        "data.shuffle_seed=1",
+        "engine.scripted.vary=false",
+    ],
+)
+def test_what_changes_samples_may_not(typed, begun, word):
+    more = ["data.limit=40"] if "shuffle" in word else []
+    done = begun("sampling.n_samples=2", word, *more)
+    assert done.code == 2
+    assert "other settings" in done.errors[0] or "prompt" in done.errors[0]
+
+
+def test_more_samples_are_added_and_the_first_ones_stay(typed, run):
+    run("sampling.n_samples=4")
+    four = responses(typed.here)
+    done = run("sampling.n_samples=8")
+    assert any("40 of them for more samples" in note for note in done.notes)
+    eight = responses(typed.here)
+    assert [r[:4] for r in eight] == four
+    figures = summary(typed.here)
+    assert (figures["num_samples"], figures["num_generated_samples"]) == (320, 160)
+    typed(*SCRIPTED, "sampling.n_samples=8", "run_dir=whole")
+    assert eight == responses(typed.here, "whole")
+
+
+def test_fewer_samples_than_there_are_are_refused(typed, run):
+    run("sampling.n_samples=4")
+    done = run("sampling.n_samples=2")
+    assert done.code == 2
+    assert "type sampling.n_samples=4 or more" in done.errors[0]
+
+
+def test_rows_added_at_the_end_are_owed(typed, run):
+    run("sampling.n_samples=2")
+    first = responses(typed.here)
+    write(typed.here, 50)
+    done = run("sampling.n_samples=2")
+    assert "resuming: 40 of 50 rows done, 10 owed" in done.notes
+    assert responses(typed.here)[:40] == first
+    assert len(responses(typed.here)) == 50
+
+
+def test_a_larger_limit_is_rows_added(typed, run):
+    run("sampling.n_samples=2", "data.limit=10")
+    done = run("sampling.n_samples=2", "data.limit=30")
+    assert "resuming: 10 of 30 rows done, 20 owed" in done.notes
+
+
+def test_a_changed_row_is_refused_by_number(typed, run):
+    run()
+    write(typed.here, 40, changed=[7])
+    done = run()
+    assert done.code == 2
+    assert "row 7 of data.input=in.parquet has another prompt now" in done.errors[0]
+
+
+def test_a_shorter_input_is_refused(typed, run):
+    run()
+    write(typed.here, 30)
+    done = run()
+    assert done.code == 2
+    assert "10 finished rows are not among them" in done.errors[0]
+
+
+def test_truncated_samples_go_on_and_the_others_stay(typed, run):
+    words = "sampling.n_samples=2", "output.columns=[finish_reason,token_ids,num_continued]"
+    run(*words, "sampling.max_tokens=10")
+    before = pd.read_parquet(typed.here / "x" / "output.parquet")
+    done = run(*words, "sampling.max_tokens=20")
+    assert done.code == 2
+    assert "continue_truncated=true" in done.notes[-2]
+    done = run(*words, "sampling.max_tokens=20", "continue_truncated=true")
+    assert done.code == 0
+    after = pd.read_parquet(typed.here / "x" / "output.parquet")
+    num_cut = 0
+    for old, new in zip(before.itertuples(), after.itertuples(), strict=True):
+        for i in range(2):
+            cut = old.finish_reason[i] == "length"
+            num_cut += cut
+            assert new.num_continued[i] == cut
+            assert new.responses[i].startswith(old.responses[i])
+            assert (len(new.token_ids[i]) > 10) == cut
+            assert list(new.token_ids[i][:10]) == list(old.token_ids[i])[:10]
+    assert num_cut > 10
+    assert summary(typed.here)["num_generated_samples"] == num_cut
+    again = run(*words, "sampling.max_tokens=20", "continue_truncated=true")
+    assert "finished already" in again.out
+
+
+def test_failed_rows_are_tried_again_when_asked_so_many_times(typed, run):
+    bad = "engine.scripted.refuse='question 7'"
+    run(bad)
+    assert "finished already" in run(bad).out
+    line = "resuming: 39 of 40 rows done, 1 owed, 1 of them failed and are retried"
+    for _ in range(2):
+        assert line in run(bad, "retry_failed=true").notes
+    assert "finished already" in run(bad, "retry_failed=true").out
+    done = run("retry_failed=true", "data.max_attempts=4")
+    assert done.code == 0
+    assert summary(typed.here)["num_failed"] == 0
+
+
+def test_an_output_that_is_gone_is_published_again_without_an_engine(typed, run):
+    run()
+    wanted = responses(typed.here)
+    (typed.here / "x" / "output.parquet").unlink()
+    assert run("engine.scripted.load_s=60").code == 0
+    assert responses(typed.here) == wanted
+
+
+def test_other_columns_are_published_without_an_engine(typed, run):
+    run()
+    assert run("engine.scripted.load_s=60", "output.columns=[seed]").code == 0
+    table = pq.read_table(typed.here / "x" / "output.parquet")
+    assert table.column_names == ["prompt", "id", "responses", "seed", "error"]
+
+
+def test_a_column_that_was_not_kept_is_refused(typed, run):
+    run()
+    done = run("output.columns=[token_ids]")
+    assert done.code == 2
+    assert "output.columns=token_ids" in done.errors[0]
+
+
+def test_an_output_the_user_changed_is_not_replaced(typed, run):
+    run("sampling.n_samples=2")
+    (typed.here / "x" / "output.parquet").write_text("mine now")
+    done = run("sampling.n_samples=4")
+    assert done.code == 2
+    assert "output.overwrite=true" in done.errors[0]
+
+
+def test_a_finished_run_without_its_shards_is_still_finished_and_can_not_grow(typed, run):
+    import shutil
+
+    run("sampling.n_samples=2")
+    shutil.rmtree(typed.here / "x" / "shards")
+    assert "finished already" in run("sampling.n_samples=2").out
+    done = run("sampling.n_samples=4")
+    assert done.code == 2
+    assert "shards/ are gone" in done.errors[0]
+
+
+def test_a_dry_run_tells_how_far_it_is_and_changes_nothing(typed, begun):
+    before = typed.files()
+    done = begun("sampling.n_samples=2", "dry_run=true")
+    assert "resume" in done.out and "rows done" in done.out
+    assert typed.files() == before
+
+
+def test_a_demo_typed_without_input_into_a_run_is_told_apart(typed, run):
+    run()
+    done = typed("engine=scripted", "tracking=none", "run_dir=x")
+    assert done.code == 2
+    assert "data.input=in.parquet" in done.notes[-1]
+
+
+def test_each_attempt_keeps_its_own_log_settings_and_summary(typed, run):
+    run("sampling.n_samples=2")
+    run("sampling.n_samples=3", "engine.max_num_seqs=7")
+    first, second = ((typed.here / "x" / "attempts" / n) for n in "12")
+    assert "max_num_seqs: 7" in (second / "config.yaml").read_text()
+    assert json.loads((first / "summary.json").read_text())["num_samples"] == 80
+    assert json.loads((second / "summary.json").read_text())["num_samples"] == 120
+    assert "resuming" not in (first / "run.log").read_text()
+
+
+def test_two_kinds_of_work_are_done_at_once(typed, run):
+    bad = "engine.scripted.refuse='question 7'"
+    run(bad, "sampling.n_samples=2", "sampling.max_tokens=10")
+    write(typed.here, 45)
+    done = run("sampling.n_samples=3", "sampling.max_tokens=30", "continue_truncated=true",
+               "retry_failed=true")  # fmt: skip
+    assert done.code == 0
+    frame = pd.read_parquet(typed.here / "x" / "output.parquet")
+    assert frame["responses"].map(len).eq(3).all()
+    assert frame["error"].isna().all()
+    assert len(frame) == 45
