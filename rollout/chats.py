@@ -17,6 +17,8 @@ def content_of(value: Any, data: Data) -> str | list[Message]:
     """The text or messages that a row asks, as `data` reads it. Raises ValueError if it cannot."""
     if value is None:
         raise ValueError("the prompt is null")
+    if isinstance(value, bytes):
+        raise ValueError("the prompt is not UTF-8 text")
     if not isinstance(value, str):
         # `datasets` keeps ragged messages as JSON, one text each.
         return _checked([_parse(m) if isinstance(m, str) else m for m in value])

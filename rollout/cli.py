@@ -95,6 +95,10 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
         except RolloutError as error:
             failures.append((run_dir, error))
             return None
+        if summary.exit_code:
+            message = f"no row could be answered; see column error of {summary.output_path}"
+            failures.append((run_dir, RolloutError(message)))
+            return None
         codes.append(summary.exit_code)
         return summary.figures.get("output_tokens_per_s")
 

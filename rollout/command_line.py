@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rollout.errors import UserError, did_you_mean
 from rollout.names import GROUPS, known_keys, meant_by
-from rollout.overrides import at_home, checked_override, parts, unquoted
+from rollout.overrides import at_home, checked_override, closing, parts, unquoted
 from rollout.presets import ROOT_CONFIG
 
 FLAGS = ("-m", "--multirun", "--resolve")
@@ -75,7 +75,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
         elif word.startswith("-"):
             _refuse_flag(name, value, words)
         elif not equals and not word.startswith("~"):
-            _refuse_word(word, typed)
+            _refuse_word(word, typed, words)
         else:
             typed.append(word)
     if "--resolve" in flags and not any(flag.startswith("--cfg") for flag in flags):
@@ -83,13 +83,18 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return flags, typed
 
 
-def _refuse_word(word: str, typed: list[str]) -> None:
+def _refuse_word(word: str, typed: list[str], following: list[str]) -> None:
     """Say how a word without = is written."""
     key = word.lstrip("+")
     if key in known_keys() or key in GROUPS:
         raise UserError(f"{word!r} has no value: settings are written key=value; type {key}=...")
     if typed and typed[-1].endswith("="):
         raise UserError(f"{typed[-1]} {word}: no space after =; type {typed[-1]}{word}")
+    if typed and closing(parts(typed[-1])[1]):
+        whole = " ".join([typed[-1], word])
+        while following and closing(parts(whole)[1]):
+            whole = f"{whole} {following.pop(0)}"
+        raise UserError(f"{typed[-1]} {word}: to the shell a space ends a word; type '{whole}'")
     example = "data.input" if Path(word).suffix == ".parquet" else "model.model_path"
     looks_like_a_path = any(sign in word for sign in "/:.")
     example = f"{example}={word}" if looks_like_a_path else "data.input=prompts.parquet"

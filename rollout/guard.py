@@ -8,8 +8,9 @@ A process is ours if it is no older than the watcher and one of these holds, eac
 its parent is the guarded process or one of ours; it holds the guard's pipe (a fork: exec closes
 it); it was given the guard's token in its environment (an exec). The marks find what was born
 between the last look and the death; vLLM's children soon hide their environment behind a process
-title, so looks are needed as well. Never by process group, session or name: neighbours in a shell pipeline are strangers, and so is what the host program had
-started before. Linux only; elsewhere there is no watcher. Must know nothing of vLLM.
+title, so looks are needed as well. Never by process group, session or name: neighbours in a
+shell pipeline are strangers, and so is what the host program had started before. Linux only;
+elsewhere there is no watcher. Must know nothing of vLLM.
 
 This file is also the watcher's program, run as `python -I -S guard.py`: standard library only.
 """

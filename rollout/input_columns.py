@@ -16,6 +16,18 @@ from rollout.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
+WANTED = "a prompt is text, or a list of messages with role and content"
+
+
+def check_names(schema: "pa.Schema", path: Path) -> None:
+    """Refuse a file without columns, or with two of a name."""
+    names = schema.names
+    if not names:
+        raise UserError(f"{path} has no columns; type data.input=FILE.parquet of another")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{path} has two columns {twice!r}; rename one")
+
 
 def unify(one: "pa.Schema", two: "pa.Schema", first: Path, path: Path) -> "pa.Schema":
     """The schema of both files, columns as in the first. Raises UserError where they disagree."""
@@ -80,12 +92,13 @@ def check_columns(schema: "pa.Schema", path: Path, data: Data) -> None:
     choose = f" Type data.prompt_key={fit[0] if len(fit) == 1 else 'NAME'}"
     if key not in names:
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        guess = did_you_mean(key, names)
+        guess = did_you_mean(key, fit or names)
+        choose = choose if fit else f" None of them holds prompts; {WANTED}"
         raise UserError(f"data.prompt_key={key}: {path} has columns {listed}.{guess}{choose}")
     held = _holds(schema.field(key).type)
     if held not in ("text", "chat", "nothing"):
-        held += f"; fitting columns: {', '.join(fit)}.{choose}" if fit else ""
-        raise UserError(f"column {key!r} of {path} holds {held}")
+        more = f"fitting columns: {', '.join(fit)}.{choose}" if fit else _convert(schema, key)
+        raise UserError(f"column {key!r} of {path} holds {held}" + (f"; {more}" if more else ""))
     if held == "chat" and data.apply_chat_template is Template.never:
         raise UserError(
             f"data.apply_chat_template=never, but column {key!r} holds chats, which only the "
@@ -98,25 +111,48 @@ def _holds(kind: "pa.DataType") -> str:
     import pyarrow as pa
 
     types = pa.types
-    wanted = f"{_short(kind)}, but a prompt is text, or a list of messages with role and content"
+    wanted = f"{_short(kind)}, but {WANTED}"
     kind = _stored(kind)
     if types.is_null(kind):
         return "nothing"
     if _is_text(kind):
         return "text"
-    lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
-    if not any(getattr(types, f"is_{name}")(kind) for name in lists):
+    if not _is_list(kind):
         return wanted
     json_typed = isinstance(kind.value_type, pa.BaseExtensionType)
     message = _stored(kind.value_type)
     if types.is_struct(message):
-        members = [message.field(i).name for i in range(message.num_fields)]
-        if {"role", "content"} <= set(members):
-            return "chat"
-        return f"messages of {', '.join(members)}, but role and content are needed"
+        members = {message.field(i).name: message.field(i).type for i in range(message.num_fields)}
+        if not {"role", "content"} <= set(members):
+            return f"messages of {', '.join(members)}, but role and content are needed; rename them"
+        content = _stored(members["content"])
+        fits = types.is_null(content) or _is_text(content) or _is_list(content)
+        return "chat" if fits else f"messages with content of {_short(content)}; make it text"
     is_map = types.is_map(message) and _is_text(message.key_type)
     is_json = json_typed and _is_text(message)
     return "chat" if is_map or is_json or types.is_null(message) else wanted
+
+
+def _convert(schema: "pa.Schema", key: str) -> str:
+    """How pandas makes text of a column that no prompts are in."""
+    from pyarrow import types
+
+    kind = _stored(schema.field(key).type)
+    if types.is_nested(kind):
+        return ""
+    is_bytes = any(
+        getattr(types, f"is_{name}")(kind)
+        for name in ("binary", "large_binary", "binary_view", "fixed_size_binary")
+    )
+    call = "str.decode('utf-8')" if is_bytes else "astype(str)"
+    return f"make it text, in pandas: df[{key!r}] = df[{key!r}].{call}"
+
+
+def _is_list(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    return any(getattr(types, f"is_{name}")(kind) for name in lists)
 
 
 def _stored(kind: "pa.DataType") -> "pa.DataType":

@@ -5,8 +5,10 @@ serve is a UserError that names it, says what it seems to be and what to type; w
 file raises names that file. Must not know rows, columns or what a prompt is.
 """
 
+import errno
 import glob
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 READ_BYTES = 1 << 20  # of a column at a time, else a whole row group's column is read at once
+SIGNATURE_BYTES = 28  # a nonce and a tag, behind a plain footer that speaks of encrypted columns
+DECRYPT = "rollout reads plain parquet: write a decrypted copy, and type its name"
+SEVERAL = "for several files type a glob or a directory"
 
 
 def find_files(text: str | None, start_dir: Path) -> list[Path]:
@@ -46,17 +51,19 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
             next(path.iterdir(), None)  # raises where it may not be read
             return _in_directory(path) or _refuse(f"{value} {_nothing_in(path)}")
         if path.exists():
-            return [path] if path.is_file() else _refuse(f"{value} is not a regular file")
-        if not glob.has_magic(pattern):
-            _refuse(f"{value} does not exist.{_near(path)}")
+            return [path] if path.is_file() else _refuse(_no_regular_file(value))
+        if path.is_symlink() or not glob.has_magic(pattern):
+            _refuse(_broken_link(path) or f"{value} does not exist.{_near(path)}")
     except OSError as error:
         raise UserError(f"{value}: {error.strerror}") from None
     # Not Path.glob: it takes hidden files and, before 3.13, follows no linked directories.
     names = glob.glob(pattern, root_dir=start_dir, recursive=True)  # noqa: PTH207
     matches = [start_dir / name for name in names]
-    files = [p for p in matches if p.is_file()]
-    files = files or [p for d in matches if d.is_dir() for p in _in_directory(d)]
-    return sorted(set(files)) or _refuse(f"{value} matches no file")
+    if "**" in pattern:  # a link to a directory above gives its files again and again
+        deepest = sorted(matches, key=lambda p: (len(p.parts), p), reverse=True)
+        matches = list({os.path.realpath(p): p for p in deepest}.values())
+    files = _regular(matches) or [p for d in matches if d.is_dir() for p in _in_directory(d)]
+    return sorted(set(files)) or _refuse(f"{value} matches no file.{_near(path)}")
 
 
 def _refuse(message: str) -> Any:
@@ -69,29 +76,79 @@ def _in_directory(directory: Path) -> list[Path]:
     Not in its subdirectories: the runs of a tool like this one may be kept there.
     """
     names = glob.glob("*.parquet", root_dir=directory)  # noqa: PTH207
-    kept = [name for name in names if not name.startswith("_")]
-    return sorted(directory / name for name in kept if (directory / name).is_file())
+    return sorted(_regular([directory / name for name in names if not name.startswith("_")]))
+
+
+def _regular(paths: list[Path]) -> list[Path]:
+    """Those that are files. A link to a file that is gone is refused: its rows would be missed."""
+    broken = next((fault for path in paths if (fault := _broken_link(path))), None)
+    return _refuse(broken) if broken else [path for path in paths if path.is_file()]
+
+
+def _broken_link(path: Path) -> str | None:
+    """What is wrong with a link that leads nowhere."""
+    if not path.is_symlink() or path.exists():
+        return None
+    try:
+        path.resolve(strict=True)
+    except (RuntimeError, OSError) as error:  # before 3.13 a circle is a RuntimeError
+        if isinstance(error, RuntimeError) or error.errno == errno.ELOOP:
+            return f"{path} is one of some links that lead in a circle; type the file's own name"
+    return f"{path} is a link to {path.readlink()}, which does not exist; remove or repair it"
+
+
+def _no_regular_file(value: str) -> str:
+    return (
+        f"{value} is not a regular file, and parquet cannot be read from a pipe or a device; write "
+        "it to a file and type data.input=FILE.parquet"
+    )
 
 
 def _nothing_in(directory: Path) -> str:
-    below = next(directory.glob("*/**/*.parquet"), None)
-    hint = f"; for those in subdirectories type data.input='{directory}/**/*.parquet'"
-    return "holds no *.parquet file" + (hint if below else "")
+    if next(directory.glob("*/**/*.parquet"), None):
+        hint = f"for those in subdirectories type data.input='{directory}/**/*.parquet'"
+    else:
+        hint = f"for files of another name type a glob, such as data.input='{directory}/*'"
+    return f"holds no *.parquet file; {hint}"
 
 
 def _near(path: Path) -> str:
-    if not path.parent.is_dir():
+    if "," in path.name:
+        return f" It is taken for one name; {SEVERAL}"
+    if not path.parent.is_dir() and not glob.has_magic(str(path)):
         return f" Neither does the directory {path.parent}"
     names = sorted(p.name for p in path.parent.glob("*.parquet"))
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return did_you_mean(path.name, names) or (f" Beside it: {listed}" if names else "")
 
 
-def open_parquet(path: Path) -> "pq.ParquetFile":
-    """Read the footer; the caller closes. Rows are read a little at a time."""
+@contextmanager
+def open_parquet(path: Path) -> "Iterator[pq.ParquetFile]":
+    """Read the footer, close on the way out. Rows are read a little at a time.
+
+    Raises UserError where columns are encrypted: to ask for one aborts the process.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
+    with pa.OSFile(os.fsencode(path)) as source:  # a Path it takes only if it is UTF-8
+        file = pq.ParquetFile(
+            source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
+        if _footer_bytes(path) - file.metadata.serialized_size == SIGNATURE_BYTES:
+            raise UserError(f"{path} has encrypted columns; {DECRYPT}")
+        yield file
+
+
+def row_group_sizes(file: "pq.ParquetFile") -> list[int]:
+    """Rows of each row group. Raises ArrowInvalid where they are not those of the file."""
+    import pyarrow as pa
+
+    metadata = file.metadata
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    if sum(sizes) != metadata.num_rows or min(sizes, default=0) < 0:
+        raise pa.ArrowInvalid(f"{metadata.num_rows} rows, but {sum(sizes)} in its row groups")
+    return sizes
 
 
 @contextmanager
@@ -101,9 +158,15 @@ def reading(path: Path, kind: type[RolloutError] = RolloutError) -> Iterator[Non
 
     try:
         yield
+    except UnicodeDecodeError as error:  # the one text that is read here
+        reason = f"a column's name is not UTF-8; rename it ({error.object!r:.40})"
+        raise kind(f"{path} cannot be read: {reason}") from error
     except (pa.ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None)  # the system's; Arrow's own have none
-        reason = reason or f"it is damaged ({str(error).partition(chr(10))[0]})"
+        first = str(error).partition("\n")[0]
+        if isinstance(error, pa.ArrowNotImplementedError):
+            reason = f"pyarrow {pa.__version__} has no reader for it ({first})"
+        reason = reason or f"it is damaged ({first}); copy it again, or write it anew"
         raise kind(f"{path} cannot be read: {reason}") from error
 
 
@@ -120,6 +183,12 @@ def seal(path: Path) -> bytes:
         return hashlib.blake2b(f"{size}:".encode() + file.read(), digest_size=16).digest()
 
 
+def _footer_bytes(path: Path) -> int:
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
+
+
 def stamp(path: Path) -> tuple[int, int]:
     """Changes whenever the file is written or replaced, even by as many bytes; for one process."""
     status = path.stat()
@@ -129,19 +198,25 @@ def stamp(path: Path) -> tuple[int, int]:
 def _looks_like(head: bytes, path: Path) -> str:
     """What a file that is no parquet seems to be, and what to do about it."""
 
+    target = path.with_suffix(".parquet").name
+    target = f"new_{target}" if target == path.name else target
+
     def convert(kind: str, reader: str, more: str = "") -> str:
-        target = path.with_suffix(".parquet").name
         code = f"pandas.read_{reader}({path.name!r}{more}).to_parquet({target!r})"
         return f"it looks like {kind}; convert it: {code}"
 
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     signs = {
-        b"PAR1": "it is cut off (no footer): its writer or its copy did not finish",
-        b"PARE": "it is encrypted",
+        b"PAR1": "it is cut off (no footer): its writer or its copy did not finish; copy it again",
+        b"PARE": f"it is encrypted; {DECRYPT}",
         b"version https://git-lfs": "it is a Git LFS pointer; type git lfs pull",
         b"{": convert("JSON lines", "json", ", lines=True"),
         b"[": convert("JSON", "json"),
         b"ARROW1": convert("Feather", "feather"),
+        b"\xff\xff\xff\xff": (
+            "it looks like an Arrow stream, as datasets saves; convert it: "
+            f"datasets.Dataset.from_file({path.name!r}).to_parquet({target!r})"
+        ),
         b"\x1f\x8b": "it is a gzip file; unpack it",
         b"PK\3\4": "it is a zip file; unpack it",
         b"<": "it looks like a web page; download it again",
@@ -151,4 +226,6 @@ def _looks_like(head: bytes, path: Path) -> str:
         return found[0]
     if b"\0" not in head and (b"," in line or b"\t" in line):
         return convert("CSV", "csv")
-    return f"it starts with {head[:12]!r}" if head else "it is empty"
+    if not head:
+        return "it is empty; its writer or its copy did not finish"
+    return f"it starts with {head[:12]!r}; convert it to parquet with the program that reads it"

@@ -47,6 +47,7 @@ def prepare(settings: Settings, console: Console, argv: list[str] | None = None)
     config.validate(settings)
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()
+    refuse_no_place(run_dir)
     if is_a_run(run_dir) and settings.resume is Resume.never and holds_rows(run_dir):
         raise UserError(
             f"run_dir={run_dir} holds a run already, and resume=never; leave that out to go on "
@@ -83,11 +84,27 @@ def chosen_columns(settings: Settings) -> list[Column]:
     return output_columns(settings.output.columns)
 
 
+def refuse_no_place(run_dir: Path) -> None:
+    """Raise UserError where the run directory neither is one nor can be made."""
+    nearest = next(p for p in (run_dir, *run_dir.parents) if os.path.lexists(p))
+    if nearest == run_dir and nearest.is_file():
+        return  # is_a_run says so
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"run_dir={run_dir}: can't write in {nearest}; type another run_dir=")
+
+
 def chosen_output(settings: Settings, run_dir: Path) -> Path:
     given = settings.output.path
     path = Path(given).expanduser().absolute() if given else run_dir / "output.parquet"
     if path.is_symlink():
-        path = path.resolve()  # the link stays, what it points to is written
+        path = Path(os.path.realpath(path))  # the link stays, what it points to is written
+        if path.is_symlink():
+            raise UserError(f"output.path={given} links in a circle; type another output.path=")
+    inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ("",)
+    if inside != ("output.parquet",) and (not inside or inside[0] in (*OWN_FILES, ".lock")):
+        raise UserError(
+            f"output.path={given} is where the run keeps its own record; type another output.path="
+        )
     if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow"):
         raise UserError(f"output.path={given}: rollout writes parquet; type a name in .parquet")
     if len(os.fsencode(path.name)) > 230:
@@ -124,11 +141,12 @@ def is_published(run_dir: Path, path: Path) -> bool:
 
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
     prefix = settings.output.prefix
+    other = "new_" if prefix != "new_" else "newer_"
     for column in columns:
         if prefix + column.name in prompts.schema.names:
             raise UserError(
                 f"the input has a column {prefix + column.name!r} already, which the output would "
-                "overwrite; type output.prefix=new_ to name the added columns new_responses, ..."
+                f"overwrite; type output.prefix={other} to name what is added {other}responses, ..."
             )
 
 

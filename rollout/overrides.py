@@ -91,6 +91,18 @@ def unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
+def closing(value: str) -> str:
+    """The brackets that a list or mapping lacks at its end; nothing where that is not plain."""
+    missing = ""
+    for sign in value if value[:1] in ("[", "{") else "":
+        if sign in "()'\"\\":
+            return ""
+        if sign in "[{":
+            missing = ("]" if sign == "[" else "}") + missing
+        missing = missing.removeprefix(sign) if sign in "]}" else missing
+    return missing
+
+
 def at_home(path: str) -> str:
     """`path` with a leading ~ written out. Raises UserError where there is no such home."""
     try:
@@ -154,7 +166,9 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
         if is_text or (setting.is_bag and value[:1] not in "[{"):
             return quoted(value)
         kind = "a value" if setting.is_bag else type_name(setting.type)
-        raise UserError(f"{key}={value} is not {kind} ({setting.help})")
+        missing = closing(value)
+        hint = f"; a bracket is open: type {key}={value}{missing}" if missing else ""
+        raise UserError(f"{key}={value} is not {kind}{hint} ({setting.help})")
     if parsed.is_sweep_override():
         if not multirun and not is_text:
             raise UserError(_several_values(f"{key}={value}"))

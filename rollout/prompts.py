@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from rollout.chats import content_of
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError
-from rollout.input_columns import check_columns, conform, unify, values_of
-from rollout.input_files import find_files, open_parquet, reading, seal, stamp
+from rollout.input_columns import check_columns, check_names, conform, unify, values_of
+from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
 from rollout.records import Prompt
 
 if TYPE_CHECKING:
@@ -98,10 +98,12 @@ class Prompts:
                         yield from self._read_group(file, group, schema, num_rows)
 
     def _read_group(self, file, group: RowGroup, schema, num_rows: int) -> Iterator[tuple]:
+        import pyarrow as pa
+
         # One row group at a time: a batch across two fails where a dictionary is nested.
         row_bytes = file.metadata.row_group(group.number).total_byte_size / group.num_rows
         num_rows = max(1, min(num_rows, int(BATCH_BYTES / max(row_bytes, 1))))
-        start, last = group.start, self.rows[-1]
+        start, end, last = group.start, group.start + group.num_rows, self.rows[-1]
         for batch in file.iter_batches(num_rows, [group.number], schema.names, use_threads=False):
             if picked := self._picked(start, batch.num_rows):
                 chosen = _take(batch, [int(row) - start for row in self.rows[picked]])
@@ -109,6 +111,8 @@ class Prompts:
             start += batch.num_rows
             if start > last:
                 return
+        if start != end:  # Arrow ends early, and says nothing, where a page is short
+            raise pa.ArrowInvalid(f"row group {group.number} ends {end - start} rows early")
 
     def _picked(self, start: int, num_rows: int) -> slice | None:
         """Which of the selected rows lie in this stretch of the input."""
@@ -130,16 +134,15 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
         with reading(path, UserError):
             seals[path] = seal(path)
             with open_parquet(path) as file:
-                found, metadata = file.schema_arrow, file.metadata
-        if len(set(found.names)) < len(found.names):
-            twice = next(name for name in found.names if found.names.count(name) > 1)
-            raise UserError(f"{path} has two columns {twice!r}; rename one")
-        schema = found if schema is None else unify(schema, found, files[0], path)
-        for number in range(metadata.num_row_groups):
-            if size := metadata.row_group(number).num_rows:
+                found, sizes = file.schema_arrow, row_group_sizes(file)
+            check_names(found, path)
+            schema = found if schema is None else unify(schema, found, files[0], path)
+        for number, size in enumerate(sizes):
+            if size:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
-    check_columns(schema, files[0], data)
+    with reading(files[0], UserError):
+        check_columns(schema, files[0], data)
     rows = _select(num_rows, data)
     return Prompts(files, schema, num_rows, data, groups, rows, seals, stamps)
 

@@ -5,6 +5,7 @@ settings. Memory is bounded by a shard and a row group.
 """
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def write_output(
     fields = [pa.field(prefix + c.name, arrow_type(c)) for c in columns]
     full = pa.schema([*schema, *fields], metadata=schema.metadata)
     totals = Totals()
-    with pq.ParquetWriter(path, full) as writer:
+    # By bytes, since Arrow takes no text that is not UTF-8.
+    with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, full) as writer:
         joined = _joined(batches, parts, columns, full, totals)
         for group in _row_groups(joined, skip_failed):
             writer.write_table(group, row_group_size=max(1, group.num_rows))

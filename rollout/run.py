@@ -13,6 +13,7 @@ from rollout.disk import write_json, written_whole
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan
 from rollout.errors import EngineError, Interrupted, RolloutError, UserError
+from rollout.guard import guard
 from rollout.job import Job, describe, environment, fingerprint_of, is_published, prepare
 from rollout.metrics import Totals
 from rollout.opening import open_run, peek
@@ -239,7 +240,7 @@ def loaded_engines(
         return engine
 
     engines = Engines(load)
-    with console.libraries_write_to(log):
+    with guard(console.note), console.libraries_write_to(log):
         try:
             engines.start()
             yield engines

@@ -6,9 +6,10 @@
 A row may stand in both, or several times in a log (samples added to it, tried again): the last
 one written counts, a log's before a part's. So sealing twice, or a kill between the part's
 rename and the log's removal, changes nothing. A torn tail of a log is cut; a damaged part is
-a RolloutError that says how to have its rows generated again. Knows no settings and no input.
+a UserError that says how to have its rows generated again. Knows no settings and no input.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,15 @@ class Shards:
 
     def seal(self, shard: int) -> None:
         """Make one part of all the shard's rows, and remove its log."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with disk.written_whole(self.part(shard)) as temporary:
-            pq.write_table(
-                self.read(shard), temporary, compression="zstd", write_page_checksum=True
-            )
+        rows = self.read(shard)
+        with (
+            disk.written_whole(self.part(shard)) as temporary,
+            pa.OSFile(os.fsencode(temporary), "wb") as file,  # a name may not be UTF-8
+        ):
+            pq.write_table(rows, file, compression="zstd", write_page_checksum=True)
         disk.remove(self.log(shard))
 
     def read(self, shard: int, names: Iterable[str] | None = None) -> "pa.Table":
@@ -121,7 +125,10 @@ class Shards:
 
         path = self.part(shard)
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with (
+                pa.OSFile(os.fsencode(path)) as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 return file.read(names, use_threads=False)
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError | PermissionError):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +120,12 @@ def guarded(tmp_path):
 
 
 def open_files(pid):
-    return {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    """What a process holds open, but for what it reads of /proc at this moment."""
+    files = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            files.add(str(file.readlink()))
+    return {file for file in files if not file.startswith("/proc")}
 
 
 def is_alive(pid):

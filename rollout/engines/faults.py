@@ -115,6 +115,7 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         "{model}: the tokenizer could not be loaded: {message}",
     ),
 )
+LOG_TAIL_BYTES = 256 * 1024
 ROOT_CAUSE = re.compile(r"\b([A-Za-z_][\w.]*(?:Error|Exception|NotFound)): (.+)")
 
 
@@ -134,3 +135,18 @@ def explain_load(
             words = advice.format(*match.groups(), model=model, dtype=dtype, message=message)
             return UserError(f"{words} (traceback: {log_file})")
     return EngineError(f"{model} could not be loaded: {message} (traceback: {log_file})")
+
+
+def cause_of_death(message: str, log_file: Path, start: int) -> str:
+    """What killed an engine: its message, or where that only points at the log, what stands there.
+
+    `start` is where in the log this engine's words begin.
+    """
+    if ("root cause" not in message and "EngineCore" not in message) or not log_file.exists():
+        return message
+    with log_file.open("rb") as log:
+        log.seek(max(start, log_file.stat().st_size - LOG_TAIL_BYTES))
+        said = log.read().decode(errors="replace")
+    causes = [f"{kind}: {text}" for kind, text in ROOT_CAUSE.findall(said)]
+    causes = [c for c in causes if "root cause" not in c and "EngineDeadError" not in c]
+    return causes[-1][:500] if causes else f"its process ended; see {log_file}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from rollout.config import Device
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats
-from rollout.engines.faults import explain_load
+from rollout.engines.faults import cause_of_death, explain_load
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
 from rollout.records import Completion, Message, Request, Sample
 
@@ -30,6 +30,7 @@ class VllmEngine:
     def __init__(self, plan: EnginePlan):
         _set_environment(plan)
         self._plan = plan
+        self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
         self._books = _Books()
         self._groups: dict[str, Request] = {}
         self._engine: Any = None
@@ -56,6 +57,7 @@ class VllmEngine:
             # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
             # of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
+            _watch_core(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
             self._params, notes = self._sampling(resolved.model_config)
@@ -109,7 +111,7 @@ class VllmEngine:
         except self._refusals as refusal:
             raise RequestRefused(_first_line(refusal)) from refusal
         except Exception as error:
-            raise EngineError(f"the engine died: {_first_line(error)}") from error
+            raise self._death(error) from error
         self._groups[request_id] = request
 
     def _chat_template(self) -> str | None:
@@ -142,7 +144,7 @@ class VllmEngine:
         try:
             outputs = self._engine.step()
         except Exception as error:
-            raise EngineError(f"the engine died: {_first_line(error)}") from error
+            raise self._death(error) from error
         return [self._completion(output) for output in outputs if output.finished]
 
     def _completion(self, output: Any) -> Completion:
@@ -175,6 +177,11 @@ class VllmEngine:
                 return prefix.extended(more, text)
         return whole
 
+    def _death(self, error: Exception) -> EngineError:
+        """The engine's death with its cause, which a core of its own tells the log alone."""
+        message = cause_of_death(_first_line(error), self._plan.log_file, self._log_start)
+        return EngineError(f"the engine died: {message}")
+
     @property
     def num_unfinished(self) -> int:
         return self._engine.get_num_unfinished_requests()
@@ -203,6 +210,29 @@ class VllmEngine:
             from vllm.distributed import cleanup_dist_env_and_memory
 
             cleanup_dist_env_and_memory()
+
+
+def _watch_core(client: Any) -> None:
+    """Wake `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
+
+    Its own monitor marks the client dead, and ends the thread that fills the queue that `step`
+    waits on.
+    """
+    from multiprocessing.connection import wait
+    from threading import Thread
+
+    outputs = getattr(client, "outputs_queue", None)
+    manager = getattr(getattr(client, "resources", None), "engine_manager", None)
+    processes = list(getattr(manager, "processes", ()))
+    if outputs is None or not processes:  # the core lives in this process
+        return
+
+    def watch() -> None:
+        wait([process.sentinel for process in processes])
+        code = next((p.exitcode for p in processes if p.exitcode is not None), None)
+        outputs.put(RuntimeError(f"its core's process ended (exit code {code})"))
+
+    Thread(target=watch, daemon=True, name="rollout-core-watch").start()
 
 
 # Loading.
