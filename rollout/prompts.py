@@ -23,6 +23,7 @@ from rollout.input_files import find_files, open_parquet, reading, row_group_siz
 from rollout.records import Prompt
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 BATCH_ROWS = 1024
@@ -59,8 +60,19 @@ class Prompts:
 
     def __iter__(self) -> Iterator[Prompt]:
         """Stream the selected prompts in input order, reading the prompt column alone."""
+        return self.where(None)
+
+    def where(self, wanted: "np.ndarray | None") -> Iterator[Prompt]:
+        """The same for the rows of a mask over the selected rows; batches with none are skipped."""
         for first, batch in self._read([self.data.prompt_key], BATCH_ROWS):
-            for index, value in enumerate(values_of(batch.column(0)), first):
+            indexes: Sequence[int] = range(first, first + batch.num_rows)
+            if wanted is not None:
+                indexes = (first + wanted[first : first + batch.num_rows].nonzero()[0]).tolist()
+                if not indexes:
+                    continue
+                if len(indexes) < batch.num_rows:
+                    batch = _take(batch, [index - first for index in indexes])
+            for index, value in zip(indexes, values_of(batch.column(0)), strict=True):
                 try:
                     content, error = content_of(value, self.data), None
                 except ValueError as fault:

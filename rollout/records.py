@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Message = dict[str, Any]
+ENCODER = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class Prompt:
     @property
     def digest(self) -> bytes:
         """16 bytes that change whenever the prompt does."""
-        text = json.dumps(self.content, ensure_ascii=True, sort_keys=True, default=str)
+        text = ENCODER.encode(self.content)
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

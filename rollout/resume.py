@@ -269,9 +269,7 @@ def refuse_fewer_rows(job: Job, state: State, record: dict[str, Any]) -> None:
 
 def refuse_changed_rows(job: Job, state: State) -> None:
     """Raise UserError naming the first finished row whose prompt is not what it was."""
-    for prompt in job.prompts:
-        if not state.present[prompt.index]:
-            continue
+    for prompt in job.prompts.where(state.present):
         row, digest = state.identity(prompt.index)
         if prompt.row != row or prompt.digest != digest:
             what = "stands at another place" if prompt.row != row else "has another prompt now"

@@ -19,7 +19,7 @@ from rollout.metrics import Totals
 from rollout.opening import open_run, peek
 from rollout.owed import OwedRow
 from rollout.publish import write_output
-from rollout.records import Result
+from rollout.records import Prompt, Result
 from rollout.report import (
     Clock,
     Report,
@@ -97,7 +97,8 @@ def generate(
 ) -> None:
     """Drive the engine, and others after it if it dies, until every owed row is on disk."""
     wanted = wanted_of(job.settings, standing.kept)
-    rows: Iterator[OwedRow] = store.owed_rows(job.prompts, standing.owed, standing.state, wanted)
+    owed: Iterator[Prompt] = job.prompts.where(standing.owed)
+    rows: Iterator[OwedRow] = store.owed_rows(owed, standing.state, wanted)
 
     def on_death(death: EngineError, what: str) -> None:
         stop.raise_if_requested()  # Ctrl-C reaches the engine's own processes too

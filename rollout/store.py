@@ -125,14 +125,12 @@ class Store:
                 self.shards.seal(shard)
 
     def owed_rows(
-        self, prompts: Iterable[Prompt], owed: "np.ndarray", state: State, wanted: Wanted
+        self, prompts: Iterable[Prompt], state: State, wanted: Wanted
     ) -> Iterator[OwedRow]:
-        """The rows of a mask with what they have, in input order; reads a shard at a time."""
+        """The owed prompts with what their rows have, in input order; reads a shard at a time."""
         number, results = -1, {}
         for prompt in prompts:
             index = prompt.index
-            if not owed[index]:
-                continue
             before = None
             if state.present[index]:
                 if index // self.rows_per_shard != number:

@@ -182,3 +182,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 def test_importing_the_room_imports_no_pyarrow():
     code = "import rollout.prompts, sys; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("wanted", [[], [0], [5], [1, 2, 3], [0, 2047, 2048, 2999], range(3000)])
+def test_the_prompts_of_a_mask_are_those_rows_and_no_others(tmp_path, wanted):
+    import numpy as np
+
+    pq.write_table(
+        pa.table({"prompt": [f"p{i}" for i in range(3000)]}), tmp_path / "in.parquet",
+        row_group_size=700,
+    )  # fmt: skip
+    prompts = open_prompts(Data(input=str(tmp_path / "in.parquet")))
+    mask = np.zeros(3000, bool)
+    mask[list(wanted)] = True
+    found = [(p.index, p.row, p.content) for p in prompts.where(mask)]
+    assert found == [(i, i, f"p{i}") for i in wanted]

@@ -169,7 +169,7 @@ def test_a_row_comes_back_with_all_it_had(tmp_path):
     first.num_prompt_tokens = 7
     flushed(store, first, result(2, error="bad"))
     prompts = [Prompt(i, i, "p") for i in range(8)]
-    rows = store.owed_rows(prompts, np.ones(8, bool), store.state(), Wanted(4, 1, 9))
+    rows = store.owed_rows(prompts, store.state(), Wanted(4, 1, 9))
     by_index = {row.prompt.index: row.before for row in rows}
     assert by_index[1] == first
     assert by_index[2].error == "bad"
