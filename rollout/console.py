@@ -53,7 +53,8 @@ class Console:
     def record(self, text: str) -> None:
         """Write to the log alone."""
         if self._log:
-            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            with suppress(OSError):  # a full disk shows where rows are written
+                self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
     def _write(self, stream: Any, text: str) -> None:
         self.record(text)
@@ -63,7 +64,8 @@ class Console:
     def close(self) -> None:
         log, self._log = self._log, None
         if log:
-            log.close()
+            with suppress(OSError):
+                log.close()
 
     @contextmanager
     def libraries_write_to(self, log_file: Path) -> Iterator[None]:

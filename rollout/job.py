@@ -21,6 +21,7 @@ from rollout.config import Backend, Device, Resume, Settings
 from rollout.console import Console
 from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
+from rollout.input_files import seal
 from rollout.models import ResolvedModel, resolve_model
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
@@ -134,9 +135,17 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
 def is_published(run_dir: Path, path: Path) -> bool:
     """Whether the file at `path` is the one that the run in `run_dir` put there, untouched."""
     found = read_json(run_dir / "published.json") or {}
-    status = path.stat()
-    known = found.get("path"), found.get("num_bytes"), found.get("mtime_ns")
-    return known == (str(path), status.st_size, status.st_mtime_ns)
+    if found.get("path") != path_in(run_dir, path):
+        return False
+    try:
+        return found.get("seal") == seal(path).hex()
+    except UserError:  # it is no parquet file any more
+        return False
+
+
+def path_in(run_dir: Path, path: Path) -> str:
+    """The path as a run keeps it: relative within its directory, which may be moved."""
+    return str(path.relative_to(run_dir) if path.is_relative_to(run_dir) else path)
 
 
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:

@@ -54,6 +54,11 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
     store.repair(console.note)
     store.expect(standing.owed)
     console.note(f"resuming: {standing}")
+    if standing.num_left_cut:
+        console.note(
+            f"note: {standing.num_left_cut:,} rows keep samples cut off below the present "
+            "sampling.max_tokens; continue_truncated=true goes on with them"
+        )
     _reopen(job)
     return store, standing
 

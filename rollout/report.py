@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,9 +166,23 @@ class Report:
         return parting(self._job, self._standing, self._tally.num_rows)
 
     @contextlib.contextmanager
-    def publishing(self) -> Iterator[None]:
-        began = self._clock.now()
-        yield
+    def publishing(self) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+        """Show how far publishing is; gives what is to be put around the parts read for it."""
+        began, num_rows = self._clock.now(), self._standing.num_rows
+
+        def counted(parts: Iterable[Any]) -> Iterator[Any]:
+            num_read = 0
+            for part in parts:
+                yield part
+                num_read += part.num_rows
+                elapsed_s = self._clock.now() - began
+                left_s = elapsed_s * (num_rows - num_read) / num_read
+                bar.update(
+                    num_read / num_rows, left_s, f"publishing {num_read:,}/{num_rows:,} rows"
+                )
+
+        with self._console.progress() as bar:
+            yield counted
         self._timeline.publish_s = self._clock.now() - began
 
     def finish(self, totals: metrics.Totals, first_results: list[Result]) -> Summary:

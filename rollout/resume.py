@@ -15,7 +15,7 @@ from rollout import config, disk
 from rollout.config import OnError, Settings
 from rollout.console import Console
 from rollout.errors import UserError
-from rollout.job import Job, fingerprint_of
+from rollout.job import Job, fingerprint_of, path_in
 from rollout.metrics import Totals
 from rollout.owed import Wanted
 from rollout.store import FORMAT, State, Store, fingerprint_in_force
@@ -40,6 +40,7 @@ class Standing:
     num_topped_up: int = 0
     num_continued: int = 0
     num_retried: int = 0
+    num_left_cut: int = 0  # rows with samples cut off below max_tokens that stay so
     kept: list[str] = field(default_factory=list)  # of KEPT_IF_CHOSEN
     finished: Totals | None = None  # published, and nothing is owed
 
@@ -104,6 +105,7 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
     with slow if num_found >= MANY_ROWS else contextlib.nullcontext():
         refuse_changed_rows(job, state)
     standing = standing_of(state, settings, kept)
+    refuse_failed_rows(job, standing)
     published = published_as(job)
     summary = disk.read_json(job.run_dir / "summary.json")
     if summary and published and standing.num_owed == 0:
@@ -122,6 +124,7 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
         )
     lacking = answered & (state.num_samples < n)
     cut = answered & (state.shortest_cut >= 0) & (state.shortest_cut < max_tokens)
+    num_cut = int(cut.sum())
     cut &= settings.continue_truncated
     failed = state.present & state.failed & (state.num_attempts < settings.data.max_attempts)
     failed &= settings.retry_failed
@@ -133,6 +136,7 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
         num_topped_up=int(lacking.sum()),
         num_continued=int(cut.sum()),
         num_retried=int(failed.sum()),
+        num_left_cut=num_cut - int(cut.sum()),
         kept=kept,
     )
 
@@ -173,7 +177,7 @@ def publication(job: Job) -> dict[str, Any]:
     """What goes into the published file, beside the rows."""
     output = job.settings.output
     return {
-        "path": str(job.output_path),
+        "path": path_in(job.run_dir, job.output_path),
         "columns": [c.name for c in job.columns],
         "prefix": output.prefix,
         "skips_failed": job.settings.data.on_error is OnError.skip,
@@ -278,6 +282,17 @@ def refuse_changed_rows(job: Job, state: State) -> None:
                 "answered; rows may be added at the end, not changed, moved or taken away: give "
                 f"the input as it was, or {start_over()}"
             )
+
+
+def refuse_failed_rows(job: Job, standing: Standing) -> None:
+    """data.on_error=fail holds for rows that failed in an earlier launch, too."""
+    failed = (standing.state.failed & ~standing.owed).nonzero()[0]
+    if len(failed) and job.settings.data.on_error is OnError.fail:
+        raise UserError(
+            f"row {int(standing.state.row[failed[0]])} failed in an earlier launch, and "
+            "data.on_error=fail; type retry_failed=true to try it again, or data.on_error=record "
+            "or skip"
+        )
 
 
 def resume_command(argv: list[str] | None, job: Job) -> str:

@@ -14,6 +14,7 @@ from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan
 from rollout.errors import EngineError, Interrupted, RolloutError, UserError
 from rollout.guard import guard
+from rollout.input_files import seal
 from rollout.job import Job, describe, environment, fingerprint_of, is_published, prepare
 from rollout.metrics import Totals
 from rollout.opening import open_run, peek
@@ -76,8 +77,7 @@ def launch(
             if standing.num_owed:
                 with loaded_engines(job, standing, report, console, stop, attempt_dir) as engines:
                     generate(job, engines, store, standing, report, stop)
-            with report.publishing():
-                totals = publish(job, store)
+            totals = publish(job, store, report)
             summary = report.finish(totals, store.first_results(num_preview_rows(job.settings)))
             tracker.finish(summary.figures, summary.exit_code)
         except BaseException as error:
@@ -132,7 +132,7 @@ def fail_on_error(finished: list[Result]) -> None:
             )
 
 
-def publish(job: Job, store: Store) -> Totals:
+def publish(job: Job, store: Store, report: Report) -> Totals:
     """Write the output under a temporary name, note which file it is, and rename it."""
     path = job.output_path
     what = publication(job)
@@ -141,18 +141,20 @@ def publish(job: Job, store: Store) -> Totals:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with written_whole(path, tag_of(job.run_dir), may_replace) as temporary:
+        with (
+            report.publishing() as counted,
+            written_whole(path, tag_of(job.run_dir), may_replace) as temporary,
+        ):
             totals = write_output(
                 temporary,
                 job.prompts.batches(),
                 job.prompts.schema,
-                store.parts(),
+                counted(store.parts()),
                 job.columns,
                 what["prefix"],
                 what["skips_failed"],
             )
-            status = temporary.stat()
-            what |= {"num_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            what["seal"] = seal(temporary).hex()
             what["input_digest"] = job.prompts.digest()
             write_json(job.run_dir / "published.json", what)
     except FileExistsError:

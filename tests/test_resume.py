@@ -285,3 +285,33 @@ def test_two_kinds_of_work_are_done_at_once(typed, run):
     assert frame["responses"].map(len).eq(3).all()
     assert frame["error"].isna().all()
     assert len(frame) == 45
+
+
+def test_a_run_that_was_moved_or_copied_is_the_same_run(typed, run):
+    import shutil
+
+    run("sampling.n_samples=2")
+    shutil.copytree(typed.here / "x", typed.here / "deep" / "y")
+    assert "finished already" in run("sampling.n_samples=2", "run_dir=deep/y").out
+    assert run("sampling.n_samples=3", "run_dir=deep/y").code == 0
+    assert len(responses(typed.here, "deep/y")[0]) == 3
+
+
+def test_on_error_fail_holds_for_rows_that_failed_before(typed, run):
+    bad = "engine.scripted.refuse='question 7'"
+    run(bad)
+    done = run(bad, "data.on_error=fail")
+    assert done.code == 2
+    assert "row 7 failed in an earlier launch" in done.errors[0]
+    assert run("data.on_error=fail", "retry_failed=true").code == 0
+
+
+def test_samples_left_cut_off_are_told(typed, run):
+    """Dropping continue_truncated half way left them short without a word."""
+    words = "sampling.n_samples=2", "engine.max_num_seqs=4"
+    run(*words, "sampling.max_tokens=10")
+    run(*words, "sampling.max_tokens=20", "continue_truncated=true", "engine.max_restarts=0",
+        "engine.scripted.die_after_steps=40")  # fmt: skip
+    done = run(*words, "sampling.max_tokens=20")
+    assert done.code == 0
+    assert any("rows keep samples cut off" in note for note in done.notes)
