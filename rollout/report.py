@@ -1,48 +1,37 @@
-"""Everything said about a run while it goes and at its end: bar, metrics.jsonl, tracker, summary.
+"""Everything said about a run while it goes: bar, metrics.jsonl, tracker, and summary.json last.
 
 Owns the clock of a run. Knows no engine beyond its facts and counters.
 """
 
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rollout import config, metrics, tracking
-from rollout.config import Device, OnError, Settings, Template
+from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
-from rollout.disk import read_json, write_json
+from rollout.disk import write_json
 from rollout.engines.base import Engine, EngineFacts, EngineStats
 from rollout.errors import EngineError
 from rollout.job import Job
-from rollout.prompts import Prompts
 from rollout.records import Result
-from rollout.resume import Standing, resume_command
+from rollout.resume import Standing
+from rollout.summary import (
+    NUM_PREVIEW_ROWS,
+    Summary,
+    closing_lines,
+    parting,
+    preview_prompts,
+    preview_text,
+    summary_of,
+    table_of,
+)
 from rollout.survival import Engines
 
-NUM_PREVIEW_ROWS = 8
 LOOK_S = 0.1  # between two looks at the engine's counters
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run came to. `figures` holds the throughput (see metrics.summarize)."""
-
-    run_dir: Path
-    output_path: Path
-    num_rows: int = 0
-    num_failed: int = 0
-    num_samples: int = 0
-    figures: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def exit_code(self) -> int:
-        """1 where not a single row could be answered."""
-        return int(self.num_rows > 0 and self.num_failed == self.num_rows)
 
 
 class Clock:
@@ -211,43 +200,6 @@ class Report:
         return summary_of(job, totals, figures)
 
 
-def num_preview_rows(settings: Settings) -> int:
-    return max(NUM_PREVIEW_ROWS, settings.tracking.num_table_rows)
-
-
-def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
-    """What is on disk and the command that goes on, for the message of a run that ends early."""
-    num_done = standing.num_rows - standing.num_owed + num_more
-    return (
-        f"{num_done:,} of {standing.num_rows:,} rows are finished and on disk in {job.run_dir}; "
-        f"to go on: {resume_command(job.argv, job)}"
-    )
-
-
-def summary_of(job: Job, totals: metrics.Totals, figures: dict[str, Any]) -> Summary:
-    return Summary(
-        job.run_dir,
-        job.output_path,
-        totals.num_rows,
-        totals.num_failed,
-        totals.num_samples,
-        figures,
-    )
-
-
-def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summary:
-    """Tell of a run that owes nothing and stands published."""
-    failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
-    console.result(
-        f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
-        "nothing is owed, no engine was started\n"
-        f"output  {job.output_path}\nrun     {job.run_dir}"
-    )
-    if totals.num_failed and not job.settings.retry_failed:
-        console.note("note: retry_failed=true tries the failed rows again")
-    return summary_of(job, totals, read_json(job.run_dir / "summary.json") or {})
-
-
 def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
     """What a user may not have meant, or not know, before it costs a night."""
     data = job.settings.data
@@ -264,78 +216,6 @@ def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
             f"the machine is busy (load {job.machine.load_average:.1f} on {job.machine.num_cpus} "
             "cores); the CPU engine may run several times slower"
         )
-
-
-def preview_prompts(prompts: Prompts, count: int) -> list[str]:
-    """The first prompts as text, for people."""
-    texts = []
-    for prompt, _ in zip(prompts, range(count), strict=False):
-        content = prompt.content
-        if isinstance(content, list):
-            content = " / ".join(f"{m['role']}: {m['content']}" for m in content)
-        texts.append(content if content is not None else "")
-    return texts
-
-
-def table_of(
-    results: list[Result], texts: list[str], settings: Settings
-) -> tuple[list[str], list[list[Any]]]:
-    rows = [
-        [r.row, texts[r.index], i, s.text, s.finish_reason, s.num_tokens]
-        for r in results[: settings.tracking.num_table_rows]
-        for i, s in enumerate(r.samples)
-    ]
-    names = ["row", "prompt", "sample_index", "response", "finish_reason", "num_response_tokens"]
-    return names, rows
-
-
-def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
-    """Some prompts with their first responses, a line each, safe to print."""
-    width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)
-    lines = []
-    for result in results:
-        lines.append(one_line(texts[result.index], width))
-        if result.error:
-            lines.append(f"   ! row {result.row}: {one_line(result.error, width)}")
-        for sample in result.samples[:responses]:
-            lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
-    return "\n".join(lines) + "\n"
-
-
-def one_line(text: str, width: int) -> str:
-    """Untrusted text on one line: no control characters, cut at `width`."""
-    cut = text[: 4 * width]
-    flat = "".join(c if c.isprintable() else " " for c in " ".join(cut.split()))
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
-
-
-def closing_lines(figures: dict[str, Any], job: Job) -> str:
-    def number(key: str) -> str:
-        return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
-
-    failed = figures["num_failed"]
-    counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
-    if figures["num_generated_samples"] != figures["num_samples"]:
-        counts += f" ({figures['num_generated_samples']:,} of them in this attempt)"
-    parts = [
-        f"{counts} in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
-        f"{number('output_tokens_per_s')} output tokens/s, "
-        f"{number('total_tokens_per_s')} total tokens/s"
-    ]
-    if figures["truncated_fraction"]:
-        parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
-    if figures["empty_fraction"]:
-        parts.append(f"{figures['empty_fraction']:.0%} empty")
-    if failed:
-        kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
-        parts.append(f"{failed:,} rows failed ({kept})")
-    return "\n".join(
-        (
-            "; ".join(parts),
-            f"output  {job.output_path}",
-            f"run     {job.run_dir}",
-        )
-    )
 
 
 def open_tracker(job: Job, console: Console) -> tracking.Tracker:

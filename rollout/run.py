@@ -21,18 +21,11 @@ from rollout.opening import open_run, peek
 from rollout.owed import OwedRow
 from rollout.publish import write_output
 from rollout.records import Prompt, Result
-from rollout.report import (
-    Clock,
-    Report,
-    Summary,
-    finished_before,
-    num_preview_rows,
-    open_tracker,
-    parting,
-)  # fmt: skip
+from rollout.report import Clock, Report, open_tracker
 from rollout.resume import Standing, publication, resume_command, wanted_of
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store, next_attempt
+from rollout.summary import Summary, finished_before, num_preview_rows, parting
 from rollout.survival import Engines, drive_on
 
 EXAMPLES = "pkg://rollout/examples/"

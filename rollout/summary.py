@@ -1,0 +1,147 @@
+"""What a run came to, in words: summary, preview, table, the line that says how to go on.
+
+Model output is untrusted: it is printed on one line, without control characters. Knows no
+engine and no clock.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout import metrics
+from rollout.config import OnError, Settings
+from rollout.console import Console, duration
+from rollout.disk import read_json
+from rollout.job import Job
+from rollout.prompts import Prompts
+from rollout.records import Result
+from rollout.resume import Standing, resume_command
+
+NUM_PREVIEW_ROWS = 8
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to. `figures` holds the throughput (see metrics.summarize)."""
+
+    run_dir: Path
+    output_path: Path
+    num_rows: int = 0
+    num_failed: int = 0
+    num_samples: int = 0
+    figures: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where not a single row could be answered."""
+        return int(self.num_rows > 0 and self.num_failed == self.num_rows)
+
+
+def num_preview_rows(settings: Settings) -> int:
+    return max(NUM_PREVIEW_ROWS, settings.tracking.num_table_rows)
+
+
+def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
+    """What is on disk and the command that goes on, for the message of a run that ends early."""
+    num_done = standing.num_rows - standing.num_owed + num_more
+    return (
+        f"{num_done:,} of {standing.num_rows:,} rows are finished and on disk in {job.run_dir}; "
+        f"to go on: {resume_command(job.argv, job)}"
+    )
+
+
+def summary_of(job: Job, totals: metrics.Totals, figures: dict[str, Any]) -> Summary:
+    return Summary(
+        job.run_dir,
+        job.output_path,
+        totals.num_rows,
+        totals.num_failed,
+        totals.num_samples,
+        figures,
+    )
+
+
+def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summary:
+    """Tell of a run that owes nothing and stands published."""
+    failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
+    console.result(
+        f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
+        "nothing is owed, no engine was started\n"
+        f"output  {job.output_path}\nrun     {job.run_dir}"
+    )
+    if totals.num_failed and not job.settings.retry_failed:
+        console.note("note: retry_failed=true tries the failed rows again")
+    return summary_of(job, totals, read_json(job.run_dir / "summary.json") or {})
+
+
+def preview_prompts(prompts: Prompts, count: int) -> list[str]:
+    """The first prompts as text, for people."""
+    texts = []
+    for prompt, _ in zip(prompts, range(count), strict=False):
+        content = prompt.content
+        if isinstance(content, list):
+            content = " / ".join(f"{m['role']}: {m['content']}" for m in content)
+        texts.append(content if content is not None else "")
+    return texts
+
+
+def table_of(
+    results: list[Result], texts: list[str], settings: Settings
+) -> tuple[list[str], list[list[Any]]]:
+    rows = [
+        [r.row, texts[r.index], i, s.text, s.finish_reason, s.num_tokens]
+        for r in results[: settings.tracking.num_table_rows]
+        for i, s in enumerate(r.samples)
+    ]
+    names = ["row", "prompt", "sample_index", "response", "finish_reason", "num_response_tokens"]
+    return names, rows
+
+
+def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
+    """Some prompts with their first responses, a line each, safe to print."""
+    width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)
+    lines = []
+    for result in results:
+        lines.append(one_line(texts[result.index], width))
+        if result.error:
+            lines.append(f"   ! row {result.row}: {one_line(result.error, width)}")
+        for sample in result.samples[:responses]:
+            lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
+    return "\n".join(lines) + "\n"
+
+
+def one_line(text: str, width: int) -> str:
+    """Untrusted text on one line: no control characters, cut at `width`."""
+    cut = text[: 4 * width]
+    flat = "".join(c if c.isprintable() else " " for c in " ".join(cut.split()))
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def closing_lines(figures: dict[str, Any], job: Job) -> str:
+    def number(key: str) -> str:
+        return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
+
+    failed = figures["num_failed"]
+    counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
+    if figures["num_generated_samples"] != figures["num_samples"]:
+        counts += f" ({figures['num_generated_samples']:,} of them in this attempt)"
+    parts = [
+        f"{counts} in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
+        f"{number('output_tokens_per_s')} output tokens/s, "
+        f"{number('total_tokens_per_s')} total tokens/s"
+    ]
+    if figures["truncated_fraction"]:
+        parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
+    if figures["empty_fraction"]:
+        parts.append(f"{figures['empty_fraction']:.0%} empty")
+    if failed:
+        kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
+        parts.append(f"{failed:,} rows failed ({kept})")
+    return "\n".join(
+        (
+            "; ".join(parts),
+            f"output  {job.output_path}",
+            f"run     {job.run_dir}",
+        )
+    )
