@@ -70,7 +70,7 @@ def _run(argv: list[str]) -> int:
     given = gather(argv, os.environ, Path.cwd())
     for note in given.notes:
         say(note, sys.stderr)
-    return _run_hydra(given, argv)
+    return _run_hydra(given, [*argv, *given.from_environment])
 
 
 def _run_hydra(given: Given, argv: list[str]) -> int:

@@ -25,6 +25,7 @@ def written_whole(path: Path, tag: str = "", replace: bool = True) -> Iterator[P
     raises FileExistsError where `path` has appeared meanwhile.
     """
     temporary = path.with_name(f".{path.name[:64]}.{tag or os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # left by a kill after os.link, it is `path` itself
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -61,6 +62,7 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
     """Rename, but never over a file: a hard link fails where one is."""
     try:
         os.link(temporary, path)
+        sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links

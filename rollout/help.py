@@ -17,6 +17,8 @@ Presets (group=name):
 Often set (key=value):
 {settings}
 
+Killed, or wanting more? The same command with its run_dir= goes on (resume, retry_failed,
+continue_truncated, a larger sampling.n_samples).
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
 Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version
 """

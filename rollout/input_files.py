@@ -152,8 +152,10 @@ def row_group_sizes(file: "pq.ParquetFile") -> list[int]:
 
 
 @contextmanager
-def reading(path: Path, kind: type[RolloutError] = RolloutError) -> Iterator[None]:
-    """Name the file in whatever reading it raises."""
+def reading(
+    path: Path, kind: type[RolloutError] = RolloutError, advice: str = ""
+) -> Iterator[None]:
+    """Name the file in whatever reading it raises, and say what to do."""
     import pyarrow as pa
 
     try:
@@ -167,7 +169,8 @@ def reading(path: Path, kind: type[RolloutError] = RolloutError) -> Iterator[Non
         if isinstance(error, pa.ArrowNotImplementedError):
             reason = f"pyarrow {pa.__version__} has no reader for it ({first})"
         reason = reason or f"it is damaged ({first}); copy it again, or write it anew"
-        raise kind(f"{path} cannot be read: {reason}") from error
+        advice = advice and f"; {advice}"
+        raise kind(f"{path} cannot be read: {reason}{advice}") from error
 
 
 def seal(path: Path) -> bytes:

@@ -121,7 +121,9 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
         )
     moves_aside = settings.resume is Resume.fresh and path.is_relative_to(run_dir)
     may_replace = settings.output.overwrite or moves_aside
-    if path.exists() and not (may_replace or is_published(run_dir, path)):
+    if settings.resume is not Resume.fresh:  # that begins another run
+        may_replace = may_replace or is_published(run_dir, path)
+    if path.exists() and not may_replace:
         raise UserError(
             f"output.path={path} exists already; type another output.path=, "
             "or output.overwrite=true to replace it"
@@ -134,17 +136,16 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
 
 def is_published(run_dir: Path, path: Path) -> bool:
     """Whether the file at `path` is the one that the run in `run_dir` put there, untouched."""
-    found = read_json(run_dir / "published.json") or {}
-    if found.get("path") != path_in(run_dir, path):
-        return False
+    seals = (read_json(run_dir / "published.json") or {}).get("seals", {})
     try:
-        return found.get("seal") == seal(path).hex()
-    except UserError:  # it is no parquet file any more
+        return seal(path).hex() in seals.get(path_in(run_dir, path), ())
+    except (UserError, OSError):  # it is no parquet file any more, or not there
         return False
 
 
 def path_in(run_dir: Path, path: Path) -> str:
     """The path as a run keeps it: relative within its directory, which may be moved."""
+    run_dir, path = Path(os.path.realpath(run_dir)), Path(os.path.realpath(path))
     return str(path.relative_to(run_dir) if path.is_relative_to(run_dir) else path)
 
 
@@ -221,6 +222,14 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     return found
 
 
+def fingerprint_record(job: Job) -> dict[str, Any]:
+    """What rows are made with, and the words that said so."""
+    return {
+        "fingerprint": fingerprint_of(job),
+        "argv": None if job.argv is None else config.redacted(job.argv),
+    }
+
+
 def _template_text(given: str | None) -> str | None:
     """A template file counts by what is in it."""
     if given is None or "{" in given:
@@ -237,8 +246,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
     return {
         "rollout": rollout.__version__,
         "format": FORMAT,
-        "argv": None if job.argv is None else config.redacted(job.argv),
-        "fingerprint": fingerprint_of(job),
+        **fingerprint_record(job),
         "config": config.to_plain(job.settings),
         "input": {
             "files": [str(f) for f in job.prompts.files],

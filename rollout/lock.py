@@ -39,7 +39,8 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
             end = time.monotonic() + PATIENCE_S
             while not _lock(file):
                 holder = _holder(file)
-                if _is_alive(holder) or time.monotonic() > end:
+                # With no holder named, it is just about to write its name, or to go.
+                if (holder and _is_alive(holder)) or time.monotonic() > end:
                     raise UserError(_refusal(run_dir, holder))
                 time.sleep(0.2)
         file.seek(0)

@@ -12,7 +12,7 @@ from rollout.engines.base import EngineStats
 from rollout.records import Result
 
 PHASES = ("fill", "steady", "tail")
-PRIOR_SAMPLES = 8  # weight of max_tokens in the expected length, until samples have finished
+PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length, until samples have finished
 
 
 @dataclass(slots=True)

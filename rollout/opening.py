@@ -9,7 +9,7 @@ from rollout.console import Console
 from rollout.errors import UserError
 from rollout.job import Job, record_of
 from rollout.resume import Standing, begin, go_on
-from rollout.shards import shard_rows
+from rollout.shards import Shards, shard_rows
 from rollout.store import Store, attempts, holds_rows, is_a_run, move_aside
 
 
@@ -28,8 +28,8 @@ def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
             opened = _opened(job, console)
         except OSError as error:
             raise UserError(
-                f"run_dir={run_dir}: can't write there ({error.strerror or error}); type another "
-                "run_dir="
+                f"run_dir={run_dir}: can't write there ({error.strerror or error}); make room, or "
+                "type another run_dir="
             ) from error
         yield opened
 
@@ -38,6 +38,11 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
     run_dir, settings = job.run_dir, job.settings
     if settings.resume is Resume.fresh and (moved_to := move_aside(run_dir)):
         console.note(f"resume=fresh: the old run now stands at {moved_to}")
+    if not is_a_run(run_dir) and Shards(run_dir / "shards").found():
+        raise UserError(
+            f"run_dir={run_dir} has finished rows in shards/ and no run.json that says what they "
+            "are; put it back, or type another run_dir="
+        )
     if not (is_a_run(run_dir) and holds_rows(run_dir)):
         n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
         store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
@@ -49,6 +54,12 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
     record = disk.read_json(run_dir / "run.json") or {}
     store = Store(run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
     standing = go_on(job, store, record, console)
+    if standing.num_given_up:
+        tried = settings.data.max_attempts
+        console.note(
+            f"note: {standing.num_given_up:,} failed rows were tried {tried} times already; type "
+            f"data.max_attempts={tried + 1} or more to try them again"
+        )
     if standing.finished:
         return store, standing
     store.repair(console.note)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 1024
 BATCH_BYTES = 16 << 20  # rows of a megabyte each must not come a thousand at a time
+GO_ON = "finished rows are on disk: give the input as it was and type the same command once more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,9 @@ class Prompts:
             wanted = [g for g in groups if self._picked(g.start, g.num_rows)]
             if not wanted:
                 continue
-            with reading(path):
-                if seal(path) != self.seals[path] or stamp(path) != self.stamps[path]:
-                    raise RolloutError(f"{path} was changed during the run; start a new run on it")
+            with reading(path, advice=GO_ON):
+                if stamp(path) != self.stamps[path] or seal(path) != self.seals[path]:
+                    raise RolloutError(f"{path} was changed during the run; {GO_ON}")
                 with open_parquet(path) as file:
                     for group in wanted:
                         yield from self._read_group(file, group, schema, num_rows)

@@ -64,12 +64,14 @@ class Report:
         self._tokens_per_s = 0.0
         self._looked_at = 0.0
         self._num_restarts = 0
+        self._reload_s = 0.0
 
     def engine_is_up(self, engine: Engine, load_s: float) -> None:
         """The first engine of the attempt, or one in place of a dead one."""
         facts = engine.facts
         is_first, self._facts = self._facts is None, facts
         self._timeline.load_s += load_s
+        self._reload_s += 0.0 if is_first else load_s
         self._console.note(
             f"{facts.name} {facts.version} is up after {duration(load_s)}: "
             f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
@@ -118,7 +120,7 @@ class Report:
     def _show(self, now: float, stats: EngineStats) -> None:
         """Move the bar."""
         standing, num_owed = self._standing, self._standing.num_owed
-        elapsed_s = now - self._timeline.begin.at_s
+        elapsed_s = now - self._timeline.begin.at_s - self._reload_s
         n, max_tokens = standing.samples_per_owed_row, self._job.settings.sampling.max_tokens
         fraction, left_s = metrics.outlook(self._tally, stats, elapsed_s, num_owed, n, max_tokens)
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)

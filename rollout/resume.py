@@ -8,17 +8,20 @@ gone on with; a row finished is never asked again, except for what was asked for
 
 import contextlib
 import shlex
+import shutil
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout import config, disk
 from rollout.config import OnError, Settings
 from rollout.console import Console
 from rollout.errors import UserError
-from rollout.job import Job, fingerprint_of, path_in
+from rollout.job import Job, fingerprint_of, is_published, path_in
 from rollout.metrics import Totals
 from rollout.owed import Wanted
-from rollout.store import FORMAT, State, Store, fingerprint_in_force
+from rollout.store import FORMAT, State, Store, made_with
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +43,7 @@ class Standing:
     num_topped_up: int = 0
     num_continued: int = 0
     num_retried: int = 0
+    num_given_up: int = 0  # failed rows that were tried data.max_attempts times
     num_left_cut: int = 0  # rows with samples cut off below max_tokens that stay so
     kept: list[str] = field(default_factory=list)  # of KEPT_IF_CHOSEN
     finished: Totals | None = None  # published, and nothing is owed
@@ -67,6 +71,8 @@ class Standing:
             if count
         ]
         done = self.num_rows - self.num_owed
+        if not self.num_owed:
+            also.append("to be published")
         return f"{done:,} of {self.num_rows:,} rows done, {self.num_owed:,} owed" + "".join(
             f", {text}" for text in also
         )
@@ -96,8 +102,8 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
                 f"output.columns={column.name}: the first launch of this run did not ask for it, "
                 f"so it was not kept; leave it out, or {start_over()}"
             )
-    if not store.shards.found():
-        return _without_shards(job, kept)
+    if not store.shards.found() and (standing := _without_shards(job, kept)):
+        return standing
     state = store.state()
     refuse_fewer_rows(job, state, record)
     num_found = int(state.present.sum())
@@ -126,8 +132,9 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
     cut = answered & (state.shortest_cut >= 0) & (state.shortest_cut < max_tokens)
     num_cut = int(cut.sum())
     cut &= settings.continue_truncated
-    failed = state.present & state.failed & (state.num_attempts < settings.data.max_attempts)
-    failed &= settings.retry_failed
+    failed = state.present & state.failed & settings.retry_failed
+    num_failed = int(failed.sum())
+    failed &= state.num_attempts < settings.data.max_attempts
     owed = ~state.present | lacking | cut | failed
     return Standing(
         state,
@@ -136,6 +143,7 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
         num_topped_up=int(lacking.sum()),
         num_continued=int(cut.sum()),
         num_retried=int(failed.sum()),
+        num_given_up=num_failed - int(failed.sum()),
         num_left_cut=num_cut - int(cut.sum()),
         kept=kept,
     )
@@ -152,18 +160,23 @@ def wanted_of(settings: Settings, kept: list[str]) -> Wanted:
     )
 
 
-def _without_shards(job: Job, kept: list[str]) -> Standing:
-    """A finished run whose shards were deleted: it can be told, and nothing can be added."""
+def _without_shards(job: Job, kept: list[str]) -> Standing | None:
+    """A finished run whose shards were deleted: it can be told, and nothing can be added.
+
+    None where the directory is there and empty: its only shard was damaged and is made again.
+    """
     published, summary = published_as(job), disk.read_json(job.run_dir / "summary.json")
-    was = fingerprint_in_force(job.run_dir) or {}
+    was = made_with(job.run_dir).get("fingerprint", {})
     is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
-    if summary and published and is_same and published["input_digest"] == job.prompts.digest():
+    if summary and published and is_same:
         if not (job.settings.retry_failed and summary["num_failed"]):
             standing = begin(job)
             standing.owed[:] = False
             standing.finished = Totals.known(summary)
             return standing
+    if (job.run_dir / "shards").is_dir():
+        return None
     raise UserError(
         f"run_dir={job.run_dir} is finished and its shards/ are gone, so nothing can be added or "
         f"published anew; {start_over()}"
@@ -190,7 +203,9 @@ def published_as(job: Job) -> dict[str, Any] | None:
     wants = publication(job)
     if not found or any(found.get(key) != value for key, value in wants.items()):
         return None
-    return found if job.output_path.exists() else None
+    if found.get("input_digest") != job.prompts.digest():  # other columns may have changed
+        return None
+    return found if is_published(job.run_dir, job.output_path) else None
 
 
 # Refusals.
@@ -207,7 +222,8 @@ def refuse_other_settings(job: Job, record: dict[str, Any]) -> None:
             f"run_dir={job.run_dir} was written by another version of rollout "
             f"({record.get('rollout')}), whose files this one does not read; {start_over()}"
         )
-    was, now = fingerprint_in_force(job.run_dir) or {}, fingerprint_of(job)
+    made = made_with(job.run_dir)
+    was, now = made.get("fingerprint", {}), fingerprint_of(job)
     rows = differences(was, now, job.settings.continue_truncated)
     if not rows:
         return
@@ -215,7 +231,7 @@ def refuse_other_settings(job: Job, record: dict[str, Any]) -> None:
         f"run_dir={job.run_dir} holds a run with other settings, so going on would mix two kinds "
         "of samples"
     )
-    again = resume_command(record.get("argv"), job)
+    again = resume_command(made.get("argv"), job)
     error.details = table([("setting", "was", "now"), *rows])
     if not differences(was, now, continues=True):
         error.details.append(
@@ -267,7 +283,8 @@ def refuse_fewer_rows(job: Job, state: State, record: dict[str, Any]) -> None:
         raise UserError(
             f"data.input={job.settings.data.input} now gives {job.prompts.num_rows:,} rows (the "
             f"run began with {record['input']['num_rows']:,}), and {state.num_beyond:,} finished "
-            f"rows are not among them; give the whole input again, or {start_over()}"
+            f"rows are not among them; give the whole input again (and data.limit= as it was), or "
+            f"{start_over()}"
         )
 
 
@@ -304,4 +321,11 @@ def resume_command(argv: list[str] | None, job: Job) -> str:
         is_sweep = any(word in ("-m", "--multirun") for word in words)
         words = [*words, f"run_dir={job.run_dir.parent if is_sweep else job.run_dir}"]
     dropped = ("resume=fresh", "resume=never", "dry_run=true")
-    return shlex.join(["python", "-m", "rollout", *(w for w in words if w not in dropped)])
+    return shlex.join([python(), "-m", "rollout", *(w for w in words if w not in dropped)])
+
+
+def python() -> str:
+    """What to type for this interpreter."""
+    found = shutil.which("python")
+    is_it = found and Path(found).absolute().parent == Path(sys.executable).absolute().parent
+    return "python" if is_it else sys.executable or "python"

@@ -9,13 +9,13 @@ from pathlib import Path
 from rollout import config
 from rollout.config import OnError, Settings
 from rollout.console import Console
-from rollout.disk import write_json, written_whole
+from rollout.disk import read_json, write_json, written_whole
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan
 from rollout.errors import EngineError, Interrupted, RolloutError, UserError
 from rollout.guard import guard
 from rollout.input_files import seal
-from rollout.job import Job, describe, environment, fingerprint_of, is_published, prepare
+from rollout.job import Job, describe, environment, fingerprint_record, is_published, prepare
 from rollout.metrics import Totals
 from rollout.opening import open_run, peek
 from rollout.owed import OwedRow
@@ -38,7 +38,7 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
     what is in the directory can't serve; RolloutError or Interrupted later, with every finished
     row on disk.
     """
-    with stop_on_signals() as stop:
+    with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
         job = prepare(settings, console, argv)
         if (settings.data.input or "").startswith(EXAMPLES):
@@ -61,6 +61,7 @@ def launch(
 ) -> Summary:
     """One attempt at an opened run: load, generate, publish, report."""
     with attempt(job, store, console) as attempt_dir:
+        console.record(f"owed: {standing}")
         clock = Clock()
         tracker = open_tracker(job, console)
         report = Report(job, console, tracker, clock, standing, attempt_dir)
@@ -89,7 +90,8 @@ def generate(
     stop: StopRequest,
 ) -> None:
     """Drive the engine, and others after it if it dies, until every owed row is on disk."""
-    wanted = wanted_of(job.settings, standing.kept)
+    wanted, max_restarts = wanted_of(job.settings, standing.kept), job.settings.engine.max_restarts
+    is_proven = bool((standing.state.present & ~standing.state.failed).any())
     owed: Iterator[Prompt] = job.prompts.where(standing.owed)
     rows: Iterator[OwedRow] = store.owed_rows(owed, standing.state, wanted)
 
@@ -100,7 +102,7 @@ def generate(
 
     with stop.deferred(), report.progress(engines):
         try:
-            for tick in drive_on(engines, rows, job.settings.engine.max_restarts, on_death):
+            for tick in drive_on(engines, rows, max_restarts, on_death, is_proven):
                 store.append(tick.finished)
                 report.turn(tick.finished, tick.source_dry)
                 if job.settings.data.on_error is OnError.fail:
@@ -147,7 +149,10 @@ def publish(job: Job, store: Store, report: Report) -> Totals:
                 what["prefix"],
                 what["skips_failed"],
             )
-            what["seal"] = seal(temporary).hex()
+            seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
+            # Until the new file has its name, the one it replaces is ours as well.
+            new = [*seals.get(what["path"], [])[-1:], seal(temporary).hex()]
+            what["seals"] = seals | {what["path"]: new}
             what["input_digest"] = job.prompts.digest()
             write_json(job.run_dir / "published.json", what)
     except FileExistsError:
@@ -180,10 +185,13 @@ def attempt(job: Job, store: Store, console: Console) -> Iterator[Path]:
         (attempt_dir / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
         console.log_to(attempt_dir / "run.log")
     except OSError as error:
-        raise UserError(f"run_dir={run_dir}: can't write there ({error.strerror})") from error
+        raise UserError(
+            f"run_dir={run_dir}: can't write there ({error.strerror}); make room, or type another "
+            "run_dir="
+        ) from error
     # Rows written from here on are made with these settings; until then nothing is bound.
     store.before_first_write = lambda: write_json(
-        attempt_dir / "fingerprint.json", fingerprint_of(job)
+        attempt_dir / "fingerprint.json", fingerprint_record(job)
     )
     try:
         try:
@@ -200,7 +208,7 @@ def attempt(job: Job, store: Store, console: Console) -> Iterator[Path]:
 def could_not_write(job: Job, error: OSError) -> str:
     return (
         f"could not write: {error}; what was flushed before is safe in {job.run_dir}; make room "
-        f"or mend the path, then go on: {resume_command(job.argv, job)}"
+        f"or mend the path; to go on: {resume_command(job.argv, job)}"
     )
 
 

@@ -25,6 +25,7 @@ class StopRequest:
         self.farewell: Callable[[], str] = lambda: "interrupted"  # the last line, whoever says it
         self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self.tell: Callable[[], None] = lambda: None  # what SIGUSR1 asks for
+        self.is_over = False
         self._deferring = False
         self._deadline: threading.Timer | None = None
 
@@ -52,6 +53,8 @@ class StopRequest:
         if self.signal_number is not None:
             self._end_at_once(signal_number)
         self.signal_number = signal_number
+        with suppress(Exception):
+            self.say("stopping; a second signal ends at once")
         self._deadline = threading.Timer(DEADLINE_S, self._end_at_once, [signal_number])
         self._deadline.daemon = True
         self._deadline.start()
@@ -66,20 +69,25 @@ class StopRequest:
         import psutil
 
         with suppress(Exception):  # whatever state the run is in
-            self.say(f"rollout: {self.farewell()}")
+            if not self.is_over:
+                self.say(f"rollout: {self.farewell()}")
         for child in psutil.Process().children(recursive=True):
             child.kill()
         os._exit(128 + signal_number)
 
-    def over(self) -> None:
-        """The run has ended in time."""
-        if self._deadline:
+    def over(self, ends_process: bool) -> None:
+        """The run has ended in time; a process that ends with it still has to."""
+        self.is_over = True
+        if self._deadline and not ends_process:
             self._deadline.cancel()
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Install the handlers, and put the old ones back; elsewhere than in the main thread, none."""
+def stop_on_signals(ends_process: bool = False) -> Iterator[StopRequest]:
+    """Install the handlers, and put the old ones back; elsewhere than in the main thread, none.
+
+    With `ends_process`, a process that was asked to stop has to end by the deadline, too.
+    """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -93,4 +101,4 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        stop.over()
+        stop.over(ends_process)

@@ -6,6 +6,7 @@ also beats what the file or the environment say of the keys it sets. Promises a 
 user of all that was not typed. Must not know how Hydra composes, or what is done with it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Given:
     words: list[str]  # flags, then overrides, lowest precedence first
     config_dir: Path | None  # the user's own presets
     notes: list[str]  # what was not typed, for the user
+    from_environment: list[str]  # overrides that say what the environment did
 
 
 def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> Given:
@@ -66,7 +68,13 @@ def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> 
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]
-    return Given(words, line.config_dir, notes)
+    there = {ENVIRONMENT[name]: text for name, text in named.items()}
+    from_environment = [
+        f"{key}={there[key]}" if re.fullmatch(r"[\w./-]+", there[key]) else override(key, value)
+        for key, value in lower.items()
+        if key in there and key not in typed
+    ]
+    return Given(words, line.config_dir, notes, from_environment)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

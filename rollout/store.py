@@ -103,6 +103,7 @@ class Store:
         """Cut torn tails off, and remove what a killed write left."""
         self.shards.directory.mkdir(exist_ok=True)
         disk.remove_leftovers(self.run_dir)
+        disk.remove_leftovers(self.run_dir, "attempts/*/.*.tmp")
         disk.remove_leftovers(self.shards.directory)
         for shard in self.shards.found():
             if damaged := self.shards.repair(shard):
@@ -228,12 +229,12 @@ def next_attempt(run_dir: Path) -> Path:
     return attempt
 
 
-def fingerprint_in_force(run_dir: Path) -> dict[str, Any] | None:
-    """What the rows on disk were made with: that of the last attempt that wrote any."""
+def made_with(run_dir: Path) -> dict[str, Any]:
+    """The `fingerprint` and `argv` of the rows on disk: of the last attempt that wrote any."""
     for attempt in reversed(attempts(run_dir)):
         if found := disk.read_json(attempt / "fingerprint.json"):
             return found
-    return (disk.read_json(run_dir / "run.json") or {}).get("fingerprint")
+    return disk.read_json(run_dir / "run.json") or {}
 
 
 def move_aside(run_dir: Path) -> Path | None:

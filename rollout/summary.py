@@ -124,13 +124,14 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
 
     failed = figures["num_failed"]
     counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
-    if figures["num_generated_samples"] != figures["num_samples"]:
+    if 0 < figures["num_generated_samples"] != figures["num_samples"]:
         counts += f" ({figures['num_generated_samples']:,} of them in this attempt)"
-    parts = [
-        f"{counts} in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
+    speed = (
+        f" in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
         f"{number('output_tokens_per_s')} output tokens/s, "
         f"{number('total_tokens_per_s')} total tokens/s"
-    ]
+    )
+    parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published anew"]
     if figures["truncated_fraction"]:
         parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
     if figures["empty_fraction"]:

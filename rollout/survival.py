@@ -20,9 +20,7 @@ from rollout.owed import OwedRow
 from rollout.records import Prompt, Request, Result
 
 SPLIT = 8
-# Convictions in a row, with no other row finished in between, that are believed: where none has
-# finished at all, and where the engine has shown that it can answer these prompts.
-MAX_CONVICTED, MAX_CONVICTED_LATER = 8, 64
+MAX_CONVICTED = 64  # in a row, by an engine that has shown that it can answer these prompts
 LOAD_PAUSE_S = 2.0  # after a failed load: what the dead engine held may take a moment to be free
 HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
 
@@ -105,9 +103,12 @@ def drive_on(
     rows: Iterable[OwedRow],
     max_restarts: int,
     on_death: Callable[[EngineError, str], None],
+    is_proven: bool = False,
 ) -> Iterator[Tick]:
     """Drive all `rows` through as many engines as it takes; ticks as of `driver.drive`.
 
+    `is_proven` says that rows of this run were finished before: then more of them may be blamed
+    in a row than `max_restarts`, the limit until a first one is finished.
     `on_death` hears of each death before the next engine is loaded: the error, and what will
     happen. Raises EngineError after more than `max_restarts` deaths with no row finished in
     between, or where rows die one by one and none finishes.
@@ -116,7 +117,7 @@ def drive_on(
     suspects: list[list[OwedRow]] = []  # groups that run apart, the next one last
     convicted: list[Result] = []  # held back until another row shows that the engine works
     num_in_vain = 0  # deaths since a row finished
-    max_convicted = MAX_CONVICTED
+    max_convicted = MAX_CONVICTED if is_proven else max_restarts
     while True:
         group = suspects.pop() if suspects else None
         left = {row.prompt.index: row for row in group or ()}
@@ -133,7 +134,7 @@ def drive_on(
                     strikes.pop(result.index, None)
                 if tick.finished and flight.num_completions:
                     engines.has_answered, num_in_vain = True, 0
-                    max_convicted = MAX_CONVICTED_LATER
+                    max_convicted = MAX_CONVICTED
                     tick.finished += convicted
                     convicted = []
                 yield Tick(tick.finished, tick.source_dry and group is None)
@@ -167,7 +168,7 @@ def drive_on(
                     f"{death}; that was death {num_in_vain} with no row finished since the last "
                     f"(engine.max_restarts={max_restarts})"
                 ) from death
-            if len(convicted) >= max_convicted:
+            if len(convicted) > max_convicted:
                 named = ", ".join(str(result.row) for result in convicted)
                 raise EngineError(
                     f"{death}; it died at each of the rows {named}, alone, and no other row "

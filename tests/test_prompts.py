@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_read_again_ends_the_run_with_the_reason(tmp_path)
     prompts = open_prompts(Data(input=str(path)))
     path.unlink()
     path.mkdir()
-    with pytest.raises(RolloutError, match="cannot be read: Is a directory"):
+    with pytest.raises(RolloutError, match="was changed during the run"):
         list(prompts)
 
 

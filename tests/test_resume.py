@@ -38,7 +38,7 @@ def begun(run):
 
 
 def test_the_same_command_goes_on_and_says_how_far_it_is(typed, begun):
-    assert "to go on: python -m rollout" in typed.errors[0]
+    assert "data.input=in.parquet run_dir=x" in typed.errors[0].split("to go on:")[1]
     assert "of 40 rows are finished and on disk" in typed.errors[0]
     done = begun("sampling.n_samples=2")
     assert done.code == 0
@@ -315,3 +315,69 @@ def test_samples_left_cut_off_are_told(typed, run):
     done = run(*words, "sampling.max_tokens=20")
     assert done.code == 0
     assert any("rows keep samples cut off" in note for note in done.notes)
+
+
+def test_starting_over_does_not_replace_an_output_elsewhere(typed, run):
+    """It did all the work first, and said that someone else had written the file."""
+    run("sampling.n_samples=2", "output.path=there.parquet")
+    done = run("sampling.n_samples=2", "output.path=there.parquet", "resume=fresh")
+    assert done.code == 2
+    assert "there.parquet exists already" in done.errors[0]
+    assert not (typed.here / "x.old-1").exists()
+
+
+def test_the_command_that_goes_on_holds_what_the_environment_said(typed, run, monkeypatch):
+    monkeypatch.setenv("N_SAMPLES", "3")
+    done = run("engine.scripted.die_after_steps=0")
+    assert done.code == 1
+    assert "sampling.n_samples=3" in done.errors[0].split("to go on:")[1]
+
+
+def test_the_old_values_that_are_told_are_those_of_the_last_attempt(typed, run):
+    run("sampling.n_samples=2")
+    run("sampling.n_samples=3")
+    done = run("sampling.n_samples=3", "sampling.temperature=0.5")
+    assert "sampling.n_samples=3" in done.notes[-1]
+
+
+def test_the_advice_for_a_damaged_shard_works_where_it_is_the_only_one(typed, run):
+    run("sampling.n_samples=2")
+    wanted = responses(typed.here)
+    part = typed.here / "x" / "shards" / "00000000.parquet"
+    part.write_bytes(part.read_bytes()[:-20])
+    done = run("sampling.n_samples=2", "output.path=o.parquet")
+    assert f"rm '{part}'" in done.errors[0]
+    part.unlink()
+    assert run("sampling.n_samples=2", "output.path=o.parquet").code == 0
+    assert [list(r) for r in pd.read_parquet(typed.here / "o.parquet")["responses"]] == wanted
+
+
+def test_a_run_is_the_same_by_whatever_path_it_is_called(typed, run):
+    run("sampling.n_samples=2")
+    (typed.here / "link").symlink_to(typed.here / "x")
+    for path in ("link", "./x", "x/../x"):
+        assert "finished already" in run("sampling.n_samples=2", f"run_dir={path}").out
+
+
+def test_other_columns_that_changed_are_published_anew(typed, run):
+    run("sampling.n_samples=2")
+    frame = pd.read_parquet(typed.here / "in.parquet")
+    frame["id"] += 1000
+    frame.to_parquet(typed.here / "in.parquet")
+    done = run("sampling.n_samples=2", "engine.scripted.load_s=60")
+    assert done.code == 0
+    assert "published anew" in done.out
+    assert pd.read_parquet(typed.here / "x" / "output.parquet")["id"][0] == 1000
+
+
+def test_rows_that_were_given_up_are_told(typed, run):
+    bad = "engine.scripted.refuse='question 7'"
+    run(bad, "data.max_attempts=1")
+    done = run("retry_failed=true", "data.max_attempts=1")
+    assert any("tried 1 times already; type data.max_attempts=2" in note for note in done.notes)
+
+
+def test_the_output_may_move_there_and_back(typed, run):
+    run("sampling.n_samples=2")
+    assert run("sampling.n_samples=2", "output.path=o.parquet").code == 0
+    assert run("sampling.n_samples=2").code == 0

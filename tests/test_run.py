@@ -288,8 +288,8 @@ def test_a_signal_ends_the_run_within_seconds_with_the_command_to_go_on(many, nu
     assert process.returncode == code
     last = errors.splitlines()[-1]
     assert "rows are finished and on disk" in last
-    again = "python -m rollout data.input=in.parquet engine=scripted tracking=none run_dir=run"
-    assert f"to go on: {again}" in last
+    again = "-m rollout data.input=in.parquet engine=scripted tracking=none run_dir=run"
+    assert "to go on: " in last and again in last
     assert "Traceback" not in errors
 
 
@@ -301,7 +301,7 @@ def test_a_run_that_hangs_ends_within_five_seconds_too(many, where):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=5)
     assert process.returncode == 143
-    assert "to go on: python -m rollout" in errors.splitlines()[-1]
+    assert "-m rollout data.input=in.parquet" in errors.splitlines()[-1]
 
 
 def test_a_second_signal_ends_at_once(many):

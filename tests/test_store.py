@@ -14,9 +14,9 @@ from rollout.records import Prompt, Result, Sample, output_columns
 from rollout.shards import shard_rows
 from rollout.store import (
     Store,
-    fingerprint_in_force,
     holds_rows,
     is_a_run,
+    made_with,
     move_aside,
     next_attempt,
 )
@@ -246,7 +246,7 @@ def test_attempts_are_numbered_and_the_last_that_wrote_rows_is_in_force(tmp_path
     assert [next_attempt(tmp_path).name for _ in range(11)][-2:] == ["10", "11"]
     (tmp_path / "attempts" / "10" / "fingerprint.json").write_text('{"a": 2}')
     (tmp_path / "attempts" / "9" / "fingerprint.json").write_text('{"a": 1}')
-    assert fingerprint_in_force(tmp_path) == {"a": 2}
+    assert made_with(tmp_path) == {"a": 2}
 
 
 def test_starting_over_moves_the_old_run_aside_and_nothing_of_the_users(tmp_path):

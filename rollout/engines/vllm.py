@@ -229,8 +229,9 @@ def _watch_core(client: Any) -> None:
 
     def watch() -> None:
         wait([process.sentinel for process in processes])
-        code = next((p.exitcode for p in processes if p.exitcode is not None), None)
-        outputs.put(RuntimeError(f"its core's process ended (exit code {code})"))
+        codes = [process.exitcode for process in processes if process.exitcode is not None]
+        how = f"was killed by signal {-codes[0]}" if codes and codes[0] < 0 else "ended"
+        outputs.put(RuntimeError(f"its core's process {how}"))
 
     Thread(target=watch, daemon=True, name="rollout-core-watch").start()
 

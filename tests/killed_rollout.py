@@ -1,0 +1,129 @@
+"""`python -m rollout` that ends itself with SIGKILL at its K-th write, and keeps a journal.
+
+    DRILL_DIR      what is written under this directory counts, and nothing else
+    DRILL_AT       K, from 1; unset: it is left to live
+    DRILL_JOURNAL  file of lines: `write K WHAT` before each write, `rows I J ...` after each step
+                   of the engine that finished rows; a killed process leaves all it wrote
+
+Every change of a name (open for writing, rename, link, mkdir, remove) is a boundary, seen by an
+audit hook before it happens; so are the pieces of a frame and of a file written whole, which the
+hook can't see. The code under test is the real one: only rollout.disk and the driver are wrapped,
+from here, and they do what they did.
+"""
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+NAMES = {"os.rename": 2, "os.link": 2, "os.mkdir": 1, "os.rmdir": 1, "os.remove": 1,
+         "os.truncate": 1}  # fmt: skip
+
+
+class Journal:
+    """Unbuffered: what was written before a SIGKILL is there after it."""
+
+    def __init__(self, path: str):
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, line: str) -> None:
+        os.write(self._file, f"{line}\n".encode())
+
+
+class Boundaries:
+    """Counts writes, and ends the process at one of them."""
+
+    def __init__(self, directory: str, kill_at: int, journal: Journal):
+        self._directory, self._kill_at, self._journal = directory, kill_at, journal
+        self._count = 0
+
+    def reached(self, what: str, spoil: Callable[[], object] = lambda: None) -> None:
+        """One more; if it is the one, `spoil` what was written last and die."""
+        self._count += 1
+        self._journal.write(f"write {self._count} {what}")
+        if self._count == self._kill_at:
+            spoil()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def audit(self, event: str, args: tuple) -> None:
+        """The hook of sys.addaudithook: called before the event happens."""
+        if event == "open":
+            if isinstance(args[2], int) and args[2] & WRITING and self._is_ours(args[0]):
+                self.reached(f"open {self._short(args[0])}")
+        elif event in NAMES and self._is_ours(args[NAMES[event] - 1]):
+            self.reached(f"{event.removeprefix('os.')} {self._short(args[NAMES[event] - 1])}")
+
+    def _is_ours(self, path: object) -> bool:
+        is_path = isinstance(path, str | bytes | os.PathLike)
+        # Not Path.resolve, which looks at the disk and would be audited in turn.
+        full = is_path and os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+        return bool(full) and full.startswith(self._directory)
+
+    def _short(self, path: str | bytes | os.PathLike) -> str:
+        return os.path.relpath(os.fsdecode(path), self._directory)
+
+
+def wrap_disk(boundaries: Boundaries) -> None:
+    """Make the inside of a frame, and of a file written whole, places to die."""
+    from rollout import disk
+
+    append_frame, written_whole = disk.append_frame, disk.written_whole
+
+    @functools.wraps(append_frame)
+    def append_torn(path: Path, payload: memoryview) -> None:
+        before = path.stat().st_size if path.exists() else 0
+        append_frame(path, payload)
+        size = path.stat().st_size - before
+        for part in sorted({0, 1, disk.FRAME.size, size // 2, size - 1}):
+            cut = functools.partial(os.truncate, path, before + part)
+            boundaries.reached(f"frame torn at {part} of {size} bytes in {path.name}", cut)
+        boundaries.reached(f"frame whole in {path.name}")
+
+    @contextmanager
+    @functools.wraps(written_whole)
+    def written_half(path: Path, *rest, **more):
+        with written_whole(path, *rest, **more) as temporary:
+            yield temporary
+            half = functools.partial(os.truncate, temporary, temporary.stat().st_size // 2)
+            boundaries.reached(f"half of {path.name}", half)
+
+    disk.append_frame, disk.written_whole = append_torn, written_half
+
+
+def wrap_driver(journal: Journal) -> None:
+    """Note the rows that each step of the engine finished."""
+    from rollout.driver import Flight
+
+    step = Flight.step
+
+    def noted_step(self):
+        finished = step(self)
+        if finished:
+            journal.write("rows " + " ".join(str(result.index) for result in finished))
+        return finished
+
+    Flight.step = noted_step
+
+
+def main() -> None:
+    journal = Journal(os.environ["DRILL_JOURNAL"])
+    directory = os.path.realpath(os.environ["DRILL_DIR"])
+    boundaries = Boundaries(directory, int(os.environ.get("DRILL_AT", "0")), journal)
+    assert "rollout.run" not in sys.modules, "it would keep the functions that are not wrapped"
+    wrap_disk(boundaries)
+    wrap_driver(journal)
+    sys.addaudithook(boundaries.audit)
+    from rollout.cli import main as rollout_main
+
+    try:
+        rollout_main()
+    finally:
+        boundaries.reached("the end")
+
+
+if __name__ == "__main__":
+    main()
