@@ -6,9 +6,11 @@ kind differs from its section's says so; rows are of kind ROWS. This module impo
 `--help` and the README's tables are made from it.
 """
 
+import hashlib
 import re
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -399,19 +401,25 @@ VLLM_NAMES: dict[str, dict[str, str | None]] = {
         "disable_log_stats": None,
     },
 }
-# Of engine.extra, what changes the samples.
-WHAT_EXTRAS = (
-    "hf_config_path", "hf_overrides", "kv_cache_dtype", "load_format", "logits_processors",
-    "model_impl", "override_generation_config", "rope_scaling", "rope_theta", "tokenizer",
-    "tokenizer_mode", "tokenizer_revision",
+# Of engine.extra, what is known to leave the samples as they are.
+HOW_EXTRAS = (
+    "additional_config", "async_scheduling", "block_size", "compilation_config", "cpu_offload_gb",
+    "cuda_graph_sizes", "cudagraph_capture_sizes", "data_parallel_size",
+    "disable_custom_all_reduce", "distributed_executor_backend", "download_dir",
+    "enable_chunked_prefill", "enable_expert_parallel", "hf_token", "kv_cache_memory_bytes",
+    "long_prefill_token_threshold", "max_logprobs", "max_long_partial_prefills",
+    "max_num_partial_prefills", "max_parallel_loading_workers", "num_gpu_blocks_override",
+    "pipeline_parallel_size", "prefix_caching_hash_algo", "safetensors_load_strategy",
+    "scheduling_policy", "stream_interval", "swap_space", "use_tqdm_on_load",
 )  # fmt: skip
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
     """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
-    found = {name: _plain(get(settings, name)) for name, key in keys().items() if key.kind == WHAT}
-    extra = _plain(settings.engine.extra)
-    found |= {f"engine.extra.{name}": extra[name] for name in WHAT_EXTRAS if name in extra}
+    what = {name: get(settings, name) for name, key in keys().items() if key.kind == WHAT}
+    found = {name: _plain(value, secret=_digest) for name, value in what.items()}
+    extra = _plain(settings.engine.extra, secret=_digest)
+    found |= {f"engine.extra.{name}": v for name, v in extra.items() if name not in HOW_EXTRAS}
     if settings.data.shuffle_seed is not None:  # another limit then picks other rows
         found["data.limit"] = settings.data.limit
     return found
@@ -446,16 +454,31 @@ def redacted(words: list[str]) -> list[str]:
         holds = (name.startswith(free) and SECRET.search(name.rsplit(".", 1)[-1])) or (
             (name.startswith(free) or name in parents) and SECRET_TEXT.search(value)
         )
-        found.append(f"{key}=***" if equals and holds else word)
+        is_plain = re.fullmatch(r"[-+]?[0-9.]+|true|false|null", value, re.I)  # no secret
+        found.append(f"{key}=***" if equals and holds and not is_plain else word)
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, secret: Callable[[str], str] = lambda value: "***") -> Any:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, dict):  # a free bag: here a user may have put a token
         return {
-            str(k): "***" if v is not None and SECRET.search(str(k)) else _plain(v)
+            str(k): secret(str(v))
+            if SECRET.search(str(k)) and _holds_text(v)
+            else _plain(v, secret)
             for k, v in value.items()
         }
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+    return [_plain(v, secret) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _digest(value: str) -> str:
+    """Tells two secrets apart and neither."""
+    return f"*** {hashlib.blake2b(value.encode(errors='replace'), digest_size=4).hexdigest()}"
+
+
+def _holds_text(value: Any) -> bool:
+    """Numbers are no secrets: min_tokens, skip_special_tokens."""
+    if isinstance(value, dict):
+        return any(map(_holds_text, value.values()))
+    return any(map(_holds_text, value)) if isinstance(value, list) else isinstance(value, str)

@@ -6,6 +6,7 @@ temporary name and renamed. Nothing here knows what the files mean.
 
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -90,10 +91,11 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def remove_leftovers(directory: Path, pattern: str = ".*.tmp") -> None:
-    """Remove temporary files that a kill left; only who holds the run's lock may."""
-    for path in directory.glob(pattern):
-        path.unlink(missing_ok=True)
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporary files that a killed `written_whole` left; only who holds the lock may."""
+    for path in directory.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.([0-9]+|[0-9a-f]{8})\.tmp", path.name):
+            path.unlink(missing_ok=True)
 
 
 def append_frame(path: Path, payload: memoryview) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rollout.engines.base import Engine
-from rollout.errors import RequestRefused
+from rollout.errors import EngineError, RequestRefused
 from rollout.owed import OwedRow
 from rollout.records import Completion, Request, Result
 
@@ -41,7 +41,7 @@ class Flight:
         self._engine = engine
         self._window = window_of(engine.facts.max_num_seqs)
         self._open: dict[int, _Open] = {}
-        self.num_completions = 0
+        self.num_completions = self.num_steps = 0
 
     @property
     def has_room(self) -> bool:
@@ -72,6 +72,7 @@ class Flight:
     def step(self) -> list[Result]:
         """One step of the engine; the rows whose last request came back."""
         finished = []
+        self.num_steps += 1
         for completion in self._engine.step():
             flying = self._open[completion.request.prompt.index]
             flying.completions.append(completion)
@@ -110,8 +111,14 @@ def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
             row = next(source, None)
             if row is None:
                 dry = True
-            elif result := flight.submit(row):
-                settled.append(result)
+            else:
+                try:
+                    result = flight.submit(row)
+                except EngineError:
+                    if settled:
+                        yield Tick(settled, dry)
+                    raise
+                settled += [result] if result else []
         if settled:
             yield Tick(settled, dry)
         if not flight.is_empty:
@@ -120,11 +127,16 @@ def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
             return
 
 
-def probe(engine: Engine, request: Request) -> None:
-    """See the engine answer one harmless request. Raises EngineError where it dies of that."""
-    try:
-        engine.submit(request)
-    except RequestRefused:
-        return  # it is alive
-    while engine.num_unfinished:
-        engine.step()
+def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
+    """See the engine live through `num_steps` of a harmless request, again and again.
+
+    Raises EngineError where it dies of that.
+    """
+    while num_steps > 0:
+        try:
+            engine.submit(request)
+        except RequestRefused:
+            return  # it is alive
+        while engine.num_unfinished:
+            engine.step()
+            num_steps -= 1

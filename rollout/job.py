@@ -7,6 +7,7 @@ is written and no engine is imported. What can't be known before loading is the 
 import contextlib
 import glob
 import hashlib
+import json
 import os
 import platform
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
         if path.is_symlink():
             raise UserError(f"output.path={given} links in a circle; type another output.path=")
     inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ("",)
-    if inside != ("output.parquet",) and (not inside or inside[0] in (*OWN_FILES, ".lock")):
+    if inside != ("output.parquet",) and (not inside or inside[0] in (*OWN_FILES, ".rollout.lock")):
         raise UserError(
             f"output.path={given} is where the run keeps its own record; type another output.path="
         )
@@ -119,7 +120,7 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
             f"output.path={given} is a directory; type a file in it, such as "
             f"output.path={given.rstrip('/')}/output.parquet"
         )
-    moves_aside = settings.resume is Resume.fresh and path.is_relative_to(run_dir)
+    moves_aside = settings.resume is Resume.fresh and path == run_dir / "output.parquet"
     may_replace = settings.output.overwrite or moves_aside
     if settings.resume is not Resume.fresh:  # that begins another run
         may_replace = may_replace or is_published(run_dir, path)
@@ -164,6 +165,12 @@ def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) ->
     """Neither may the output replace the input, nor lie where the next run would read it."""
     path = output_path.resolve()
     files = [file.resolve() for file in prompts.files]
+    run_dir = Path(settings.run_dir).expanduser().resolve()
+    for file in files:
+        if any(file.is_relative_to(run_dir / name) for name in ("shards", "attempts", "wandb")):
+            raise UserError(
+                f"{file}, the input, lies where the run keeps its own files; type another run_dir="
+            )
     if path in files:
         raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
     given = Path(settings.data.input or "").expanduser()
@@ -216,6 +223,10 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     found["model.config_digest"] = model.config_digest
     found["model.weights_digest"] = model.weights_digest
     found["model.tokenizer_digest"] = model.tokenizer_digest
+    text = json.dumps(model.generation_config, sort_keys=True, default=str)
+    found["model.generation_config_digest"] = hashlib.blake2b(
+        text.encode(errors="replace"), digest_size=8
+    ).hexdigest()
     for key, value in model.generation_config.items():
         if found.get(f"sampling.{key}", "") is None:  # null: the model's own value counts
             found[f"sampling.{key}"] = f"{value} (of the model)"

@@ -1,9 +1,9 @@
 """One run, one process: the lock on a run directory.
 
-`flock` on `.lock`, which the kernel lets go of when its holder dies, however it dies; the file
-says who holds it. On network file systems it works as far as they carry `flock` (NFS does, some
-cluster file systems refuse it): there the file's words alone are gone by, for processes of this
-machine.
+`flock` on `.rollout.lock`, which the kernel lets go of when its holder dies, however it dies; the
+file says who holds it. On network file systems it works as far as they carry `flock` (NFS does,
+some cluster file systems refuse it): there the file's words alone are gone by, for processes of
+this machine.
 """
 
 import errno
@@ -18,7 +18,7 @@ from typing import Any
 
 from rollout.errors import UserError
 
-NAME = ".lock"
+NAME = ".rollout.lock"
 PATIENCE_S = 10.0  # for the dying engine processes of a killed launch, which share its lock
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 

@@ -42,7 +42,7 @@ _TRAINING_STATE = {
     "scheduler.pt",
     "scaler.pt",
 }
-SAMPLED_BYTES = 64 * 1024
+SAMPLED_BLOCKS, SAMPLED_BYTES = 64, 4096
 _TOKENIZERS = ("tokenizer*", "vocab.*", "tekken.json", "*.tiktoken", "spiece.model")
 
 
@@ -252,7 +252,7 @@ def _check_safetensors(file: Path) -> None:
 
 
 def _weights_digest(path: Path) -> str:
-    """Tell a checkpoint that was overwritten in place: sizes, and three blocks of each file."""
+    """Tell a checkpoint that was overwritten in place: sizes, and blocks all over each file."""
     found = hashlib.blake2b(digest_size=8)
     for suffix in (".safetensors", ".bin", ".pt"):
         for file in sorted(path.glob(f"*{suffix}")):
@@ -261,8 +261,8 @@ def _weights_digest(path: Path) -> str:
             size = file.stat().st_size
             found.update(f"{file.name} {size}\n".encode("utf-8", "surrogateescape"))
             with file.open("rb") as stream:
-                for start in (0, size // 2, max(0, size - SAMPLED_BYTES)):
-                    stream.seek(start)
+                for i in range(SAMPLED_BLOCKS):
+                    stream.seek(max(0, size - SAMPLED_BYTES) * i // (SAMPLED_BLOCKS - 1))
                     found.update(stream.read(SAMPLED_BYTES))
     return found.hexdigest()
 
@@ -270,7 +270,8 @@ def _weights_digest(path: Path) -> str:
 def _files_digest(path: Path) -> str:
     """Of what turns prompts into tokens: tokenizer files and chat template."""
     found = hashlib.blake2b(digest_size=8)
-    names = {file for pattern in (*_TOKENIZERS, "chat_template*") for file in path.glob(pattern)}
+    others = ("chat_template*", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+    names = {file for pattern in (*_TOKENIZERS, *others) for file in path.glob(pattern)}
     for file in sorted(names):
         if file.is_file():
             found.update(file.name.encode("utf-8", "surrogateescape") + b"\0" + file.read_bytes())

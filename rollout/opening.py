@@ -9,8 +9,8 @@ from rollout.console import Console
 from rollout.errors import UserError
 from rollout.job import Job, record_of
 from rollout.resume import Standing, begin, go_on
-from rollout.shards import Shards, shard_rows
-from rollout.store import Store, attempts, holds_rows, is_a_run, move_aside
+from rollout.shards import shard_rows
+from rollout.store import Store, attempts, finish_moving, holds_rows, is_a_run, move_aside
 
 
 @contextlib.contextmanager
@@ -36,18 +36,23 @@ def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
 
 def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
     run_dir, settings = job.run_dir, job.settings
+    if moved_to := finish_moving(run_dir):
+        console.note(f"resume=fresh was interrupted: the old run now stands at {moved_to}")
     if settings.resume is Resume.fresh and (moved_to := move_aside(run_dir)):
         console.note(f"resume=fresh: the old run now stands at {moved_to}")
-    if not is_a_run(run_dir) and Shards(run_dir / "shards").found():
+    shards = run_dir / "shards"
+    if not is_a_run(run_dir) and shards.is_dir() and any(shards.iterdir()):
         raise UserError(
-            f"run_dir={run_dir} has finished rows in shards/ and no run.json that says what they "
-            "are; put it back, or type another run_dir="
+            f"run_dir={run_dir} has files in shards/ and no run.json that says what they are; put "
+            "it back, or type another run_dir="
         )
     if not (is_a_run(run_dir) and holds_rows(run_dir)):
         n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
         store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
         standing = begin(job)
-        store.repair(console.note)
+        if is_a_run(run_dir):
+            store.repair(console.note)
+        shards.mkdir(exist_ok=True)
         disk.write_json(run_dir / "run.json", record_of(job, store.rows_per_shard, standing.kept))
         store.expect(standing.owed)
         return store, standing

@@ -321,7 +321,9 @@ def resume_command(argv: list[str] | None, job: Job) -> str:
         is_sweep = any(word in ("-m", "--multirun") for word in words)
         words = [*words, f"run_dir={job.run_dir.parent if is_sweep else job.run_dir}"]
     dropped = ("resume=fresh", "resume=never", "dry_run=true")
-    return shlex.join([python(), "-m", "rollout", *(w for w in words if w not in dropped)])
+    return shlex.join(
+        [python(), "-m", "rollout", *(w for w in words if w.lstrip("+") not in dropped)]
+    )
 
 
 def python() -> str:

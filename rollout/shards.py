@@ -114,10 +114,21 @@ class Shards:
     def _read_log(self, shard: int) -> "pa.Table":
         import pyarrow as pa
 
-        payloads, _, _ = disk.read_frames(self.log(shard))
-        schema = _schema()
-        batches = [pa.ipc.read_record_batch(pa.py_buffer(p), schema) for p in payloads]
-        return pa.Table.from_batches(batches, schema)
+        log, schema = self.log(shard), _schema()
+        payloads, _, _ = disk.read_frames(log)
+        try:
+            batches = [pa.ipc.read_record_batch(pa.py_buffer(p), schema) for p in payloads]
+            table = pa.Table.from_batches(batches, schema)
+            table.validate()
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(log, error) from error
+        return table
+
+    def _damaged(self, path: Path, error: Exception) -> UserError:
+        return UserError(
+            f"{path} is damaged ({_first_line(error)}); to have its rows generated again, "
+            f"type: rm '{path}' and the same command once more"
+        )
 
     def _read_part(self, shard: int, names: list[str]) -> "pa.Table":
         import pyarrow as pa
@@ -133,10 +144,7 @@ class Shards:
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise
-            raise UserError(
-                f"{path} is damaged ({_first_line(error)}); to have its rows generated again, "
-                f"type: rm '{path}' and the same command once more"
-            ) from error
+            raise self._damaged(path, error) from error
 
 
 def _first_line(error: BaseException) -> str:

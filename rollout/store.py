@@ -6,7 +6,7 @@
     output.parquet         the published file (or output.path)
     published.json         which file that is, and what went into it
     summary.json           last of all: its presence means complete
-    .lock                  held by the launch that has the directory open
+    .rollout.lock          held by the launch that has the directory open
 
 Every file is written under a temporary name and renamed, or appended to. Nothing here knows an
 engine or decides what a run may go on with (see resume.py).
@@ -14,6 +14,7 @@ engine or decides what a run may go on with (see resume.py).
 
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ OWN_FILES = (
     "run.json", "attempts", "shards", "output.parquet", "published.json", "summary.json", "wandb",
     "wandb.json", "error.log",
 )  # fmt: skip
+MOVING = ".moving.json"  # where to, while an old run is moved aside
 
 
 class State:
@@ -96,14 +98,26 @@ class Store:
         """Read what every row has. Raises UserError where a part is damaged."""
         state = State(self.num_rows)
         for shard in self.shards.found():
-            state.add(self.shards.read(shard, STATE_NAMES))
+            rows = self.shards.read(shard, STATE_NAMES)
+            index = rows.column("index").to_numpy()
+            if len(index) and (index // self.rows_per_shard != shard).any():
+                raise self._foreign(shard)
+            state.add(rows)
         return state
+
+    def _foreign(self, shard: int) -> UserError:
+        return UserError(
+            f"{self.shards.part(shard)} (or the .log beside it) holds other rows than its own; it "
+            "was copied from elsewhere, or rows_per_shard in run.json was changed: put back what "
+            "was there, or type resume=fresh"
+        )
 
     def repair(self, say: Callable[[str], None]) -> None:
         """Cut torn tails off, and remove what a killed write left."""
         self.shards.directory.mkdir(exist_ok=True)
         disk.remove_leftovers(self.run_dir)
-        disk.remove_leftovers(self.run_dir, "attempts/*/.*.tmp")
+        for attempt in attempts(self.run_dir):
+            disk.remove_leftovers(attempt)
         disk.remove_leftovers(self.shards.directory)
         for shard in self.shards.found():
             if damaged := self.shards.repair(shard):
@@ -178,9 +192,21 @@ class Store:
             self._unsynced.clear()
 
     def parts(self) -> "Iterator[pa.Table]":
-        """All rows in input order, a shard at a time; every shard is sealed."""
-        for shard in range(-(-self.num_rows // self.rows_per_shard)):
-            yield self.shards.read(shard)
+        """All rows in input order, a shard at a time; every shard is sealed.
+
+        Raises UserError where a shard does not hold exactly its own rows.
+        """
+        import numpy as np
+
+        for start in range(0, self.num_rows, self.rows_per_shard):
+            shard, end = (
+                start // self.rows_per_shard,
+                min(start + self.rows_per_shard, self.num_rows),
+            )
+            rows = self.shards.read(shard)
+            if not np.array_equal(rows.column("index").to_numpy(), np.arange(start, end)):
+                raise self._foreign(shard)
+            yield rows
 
     def first_results(self, count: int) -> list[Result]:
         """The first rows, for people to look at."""
@@ -203,8 +229,13 @@ def is_a_run(run_dir: Path) -> bool:
     if not os.path.lexists(path):
         return False
     found = disk.read_json(path) or {}
-    if not {"rollout", "fingerprint"} <= set(found):
-        raise UserError(f"{path} was not written by rollout; type another run_dir=")
+    size = found.get("rows_per_shard")
+    is_ours = {"rollout", "fingerprint", "input"} <= set(found) and isinstance(size, int)
+    if not is_ours or size < 1:
+        raise UserError(
+            f"{path} was not written by rollout, or is damaged; put it back as it was, or type "
+            "another run_dir="
+        )
     return True
 
 
@@ -217,7 +248,7 @@ def holds_rows(run_dir: Path) -> bool:
 
 def attempts(run_dir: Path) -> list[Path]:
     """The directories of the launches so far, the last one last."""
-    found = [d for d in (run_dir / "attempts").glob("*") if d.name.isdigit()]
+    found = [d for d in (run_dir / "attempts").glob("*") if re.fullmatch("[0-9]{1,9}", d.name)]
     return sorted(found, key=lambda d: int(d.name))
 
 
@@ -244,12 +275,22 @@ def move_aside(run_dir: Path) -> Path | None:
     """
     if not is_a_run(run_dir):
         return None
-    taken = {path.name for path in run_dir.parent.glob(f"{run_dir.name}.old-*")}
-    number = next(n for n in itertools.count(1) if f"{run_dir.name}.old-{n}" not in taken)
-    old = run_dir.with_name(f"{run_dir.name}.old-{number}")
-    old.mkdir()
-    # run.json last: killed before, the directory is still a run, and moving goes on where it was.
-    for name in sorted(OWN_FILES, key=lambda name: name == "run.json"):
+    run_dir = run_dir.resolve()
+    places = (run_dir.with_name(f"{run_dir.name}.old-{n}") for n in itertools.count(1))
+    old = next(place for place in places if not os.path.lexists(place))
+    disk.write_json(run_dir / MOVING, {"to": str(old)})
+    return finish_moving(run_dir)
+
+
+def finish_moving(run_dir: Path) -> Path | None:
+    """Go on with a move that was killed; return where to, or None where there was none."""
+    to = (disk.read_json(run_dir / MOVING) or {}).get("to")
+    if to is None:
+        return None
+    old = Path(to)
+    old.mkdir(exist_ok=True)
+    for name in OWN_FILES:
         if os.path.lexists(run_dir / name):
             disk.rename(run_dir / name, old / name)
+    disk.remove(run_dir / MOVING)
     return old

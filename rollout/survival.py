@@ -4,8 +4,9 @@ An engine that dies takes every row in flight with it, and one of them may be wh
 of them a few times would blame innocents, which die again beside the guilty one. So: after one
 death the rows go back to the queue; those in flight at a second death are suspects, and run
 apart, in groups; a group that kills the engine is split; a row that kills it alone, on an engine
-seen to answer a harmless request, is guilty. With up to eight suspects that takes three deaths;
-with S, 2 + log8(S) about.
+seen to answer a harmless request, is guilty if the next engine lives through as many steps of
+harmless requests: else engines just do not live that long. With up to eight suspects that takes
+three deaths; with S, 2 + log8(S) about.
 """
 
 import time
@@ -22,7 +23,12 @@ from rollout.records import Prompt, Request, Result
 SPLIT = 8
 MAX_CONVICTED = 64  # in a row, by an engine that has shown that it can answer these prompts
 LOAD_PAUSE_S = 2.0  # after a failed load: what the dead engine held may take a moment to be free
+MAX_CONTROL_STEPS = 1024
 HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
+
+
+class _NotTheRows(EngineError):
+    """Rows die alone one after the other: more of that proves nothing."""
 
 
 class Engines:
@@ -32,7 +38,7 @@ class Engines:
         self._load = load
         self._past = EngineStats()  # counters of the dead ones
         self.num_starts = 0
-        self.has_answered = False  # the one that runs now
+        self.has_answered, self.num_steps = False, 0  # of the one that runs now
         self.current: Engine | None = None
 
     def start(self) -> Engine:
@@ -42,7 +48,7 @@ class Engines:
         """
         self.shutdown()
         self.num_starts += 1
-        self.has_answered = False
+        self.has_answered, self.num_steps = False, 0
         try:
             self.current = self._load()
         except Interrupted:
@@ -116,14 +122,29 @@ def drive_on(
     queue, strikes = _Queue(rows), Counter()
     suspects: list[list[OwedRow]] = []  # groups that run apart, the next one last
     convicted: list[Result] = []  # held back until another row shows that the engine works
+    accused: tuple[OwedRow, EngineError, int] | None = None  # and the steps its engine lived
     num_in_vain = 0  # deaths since a row finished
     max_convicted = MAX_CONVICTED if is_proven else max_restarts
     while True:
-        group = suspects.pop() if suspects else None
+        group = None
+        if accused is None and suspects:
+            group = suspects.pop()
         left = {row.prompt.index: row for row in group or ()}
         flight = None
         try:
             engine = engines.current or engines.start()
+            if accused:
+                row, cause, num_steps = accused
+                probe(engine, HARMLESS, min(num_steps, MAX_CONTROL_STEPS))
+                engines.has_answered, accused = True, None
+                convicted.append(_guilty(row, cause))
+                if len(convicted) > max_convicted:
+                    named = ", ".join(str(result.row) for result in convicted)
+                    raise _NotTheRows(
+                        f"{cause}; it died at each of the rows {named}, alone, and no other row "
+                        "finished in between, so it is rather the settings or the machine"
+                    )
+                continue
             if group is not None and len(group) == 1 and not engines.has_answered:
                 probe(engine, HARMLESS)
                 engines.has_answered = True
@@ -138,13 +159,21 @@ def drive_on(
                     tick.finished += convicted
                     convicted = []
                 yield Tick(tick.finished, tick.source_dry and group is None)
+            engines.num_steps += flight.num_steps
             if group is None:
                 if convicted:
                     yield Tick(convicted, True)
                 return
+        except _NotTheRows:
+            raise
         except EngineError as death:
             dead = flight.unfinished if flight else []
-            if group is None:
+            if accused:
+                num_in_vain += 1
+                suspects.append([accused[0]])
+                accused = None
+                what = "it dies of a harmless request too, so nobody is blamed"
+            elif group is None:
                 num_in_vain += 1
                 strikes.update(row.prompt.index for row in dead)
                 twice = [row for row in dead if strikes[row.prompt.index] > 1]
@@ -157,9 +186,9 @@ def drive_on(
                 num_in_vain += 1
                 suspects.append(group)
                 what = "trying again"
-            elif len(left) == 1:
-                convicted.append(_guilty(group[0], death))
-                what = f"row {group[0].prompt.row} kills it, alone; the others go on"
+            elif len(group) == 1:
+                accused = group[0], death, engines.num_steps + flight.num_steps + 2
+                what = f"row {group[0].prompt.row} was alone in it, and to blame if the next lives"
             else:
                 suspects += _split(list(left.values()))
                 what = f"one of {len(left)} rows may be why; they run apart"
@@ -167,12 +196,6 @@ def drive_on(
                 raise EngineError(
                     f"{death}; that was death {num_in_vain} with no row finished since the last "
                     f"(engine.max_restarts={max_restarts})"
-                ) from death
-            if len(convicted) > max_convicted:
-                named = ", ".join(str(result.row) for result in convicted)
-                raise EngineError(
-                    f"{death}; it died at each of the rows {named}, alone, and no other row "
-                    "finished in between, so it is rather the settings or the machine"
                 ) from death
             on_death(death, what)
             engines.shutdown()

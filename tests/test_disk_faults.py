@@ -235,7 +235,7 @@ def test_a_run_directory_moved_away_during_the_run_ends_it(here, finishes):
 
 def test_a_lock_file_removed_during_the_run_harms_nothing(here, finishes):
     process = running(here)
-    (here / "run" / ".lock").unlink()
+    (here / "run" / ".rollout.lock").unlink()
     assert finished(process).returncode == 0
     assert "finished already" in finishes().stdout
 
@@ -419,5 +419,5 @@ def test_of_two_launches_at_once_one_goes_on_and_the_other_names_it(here, finish
 
 
 def test_a_lock_left_by_a_killed_process_is_taken_over(begun, finishes):
-    assert "pid" in json.loads((begun / "run" / ".lock").read_text())
+    assert "pid" in json.loads((begun / "run" / ".rollout.lock").read_text())
     finishes()

@@ -25,14 +25,14 @@ def test_what_a_dead_process_left_is_taken_over(tmp_path):
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     left = {"pid": int(dead.stdout), "host": platform.node(), "started": "then"}
-    (tmp_path / ".lock").write_text(json.dumps(left))
+    (tmp_path / ".rollout.lock").write_text(json.dumps(left))
     with lock.held(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0\0"])
 def test_an_unreadable_lock_file_is_no_obstacle(tmp_path, text):
-    (tmp_path / ".lock").write_text(text)
+    (tmp_path / ".rollout.lock").write_text(text)
     with lock.held(tmp_path):
         pass
 
@@ -50,7 +50,7 @@ def test_without_flock_the_words_in_the_file_count(tmp_path, monkeypatch, host, 
         "host": platform.node() if host == "here" else "another-node",
         "started": "then",
     }
-    (tmp_path / ".lock").write_text(json.dumps(holder))
+    (tmp_path / ".rollout.lock").write_text(json.dumps(holder))
     if free:
         with lock.held(tmp_path):
             return

@@ -381,3 +381,64 @@ def test_the_output_may_move_there_and_back(typed, run):
     run("sampling.n_samples=2")
     assert run("sampling.n_samples=2", "output.path=o.parquet").code == 0
     assert run("sampling.n_samples=2").code == 0
+
+
+def test_a_shard_with_another_shards_rows_is_never_published(typed, run):
+    """It was published beside other prompts, with exit 0."""
+    import shutil
+
+    words = "sampling.n_samples=2", "sampling.max_tokens=1000000"  # 8 rows a shard
+    run(*words)
+    shards = typed.here / "x" / "shards"
+    shutil.copy(shards / "00000000.parquet", shards / "00000001.parquet")
+    done = run(*words, "output.path=o.parquet")
+    assert done.code == 2
+    assert "00000001.parquet" in done.errors[0] and "other rows than its own" in done.errors[0]
+    assert not (typed.here / "o.parquet").exists()
+
+
+def test_rows_without_a_run_json_are_not_taken_for_ones_own(typed, run):
+    run("sampling.n_samples=2")
+    (typed.here / "x" / "run.json").unlink()
+    done = run("sampling.n_samples=2", "sampling.seed=1", "output.overwrite=true")
+    assert done.code == 2
+    assert "no run.json" in done.errors[0]
+
+
+def test_a_directory_of_the_users_loses_nothing(typed):
+    write(typed.here)
+    (typed.here / ".notes.tmp").write_text("mine")
+    (typed.here / ".lock").write_text("mine")
+    assert typed(*SCRIPTED, "run_dir=.").code == 0
+    for name in (".notes.tmp", ".lock"):
+        assert (typed.here / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("where", ["shards", "attempts/1"])
+def test_an_input_among_the_runs_own_files_is_refused(typed, where):
+    (typed.here / where).mkdir(parents=True)
+    pd.DataFrame({"prompt": ["p"]}).to_parquet(typed.here / where / "in.parquet")
+    words = "engine=scripted", "tracking=none", f"data.input={where}", "run_dir=."
+    assert "the run keeps its own files" in typed.refused(*words)
+
+
+def test_numbers_are_no_secrets_and_count(typed, run):
+    """sampling.extra.min_tokens was starred, so a change of it passed unseen."""
+    run("sampling.n_samples=2", "+sampling.extra.min_tokens=1")
+    done = run("sampling.n_samples=2", "+sampling.extra.min_tokens=5")
+    assert done.code == 2
+    assert "min_tokens" in "".join(done.notes)
+    assert "***" not in "".join(done.notes)
+
+
+def test_starting_over_that_was_killed_half_way_goes_on(typed, run):
+    run("sampling.n_samples=2")
+    old = typed.here / "x.old-1"
+    old.mkdir()
+    (typed.here / "x" / "attempts").rename(old / "attempts")
+    (typed.here / "x" / ".moving.json").write_text(json.dumps({"to": str(old)}))
+    done = run("sampling.n_samples=3")
+    assert done.code == 0
+    assert any("resume=fresh was interrupted" in note for note in done.notes)
+    assert {p.name for p in old.iterdir()} >= {"attempts", "run.json", "shards", "summary.json"}
+    assert len(responses(typed.here)[0]) == 3

@@ -252,7 +252,9 @@ def test_attempts_are_numbered_and_the_last_that_wrote_rows_is_in_force(tmp_path
 def test_starting_over_moves_the_old_run_aside_and_nothing_of_the_users(tmp_path):
     run_dir = tmp_path / "run"
     open_store(run_dir, 8)
-    (run_dir / "run.json").write_text('{"rollout": "0", "fingerprint": {}}')
+    (run_dir / "run.json").write_text(
+        '{"rollout": "0", "fingerprint": {}, "input": {}, "rows_per_shard": 4}'
+    )
     (run_dir / "notes.txt").write_text("mine")
     assert move_aside(run_dir).name == "run.old-1"
     assert (tmp_path / "run.old-1" / "run.json").exists()

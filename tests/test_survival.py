@@ -100,3 +100,38 @@ def test_counters_go_on_over_engines():
     sampled = sum(s.num_tokens for r in run.results for s in r.samples)
     assert run.engines.stats().num_output_tokens >= sampled
     assert run.engines.stats().num_running == 0
+
+
+@pytest.mark.parametrize("steps", range(8, 40, 2))
+def test_engines_that_do_not_live_long_get_nobody_blamed(steps):
+    """Alone too, a row died of the engine's age: 140 of 200 good ones were blamed."""
+    try:
+        run = Run(120, max_num_seqs=32, die_after_steps=steps)
+    except EngineError as error:
+        assert "max_restarts" in str(error)
+    else:
+        assert run.all_once(120)
+        assert run.failed == []
+
+
+def test_rows_refused_just_before_a_death_are_not_lost():
+    """They were neither in the engine nor handed out yet."""
+
+    class DiesAtSubmit(ScriptedEngine):
+        num_submitted = 0
+
+        def submit(self, request):
+            DiesAtSubmit.num_submitted += 1
+            if DiesAtSubmit.num_submitted == 5:
+                raise EngineError("gone")
+            super().submit(request)
+
+    engine = config.Engine(max_num_seqs=8, scripted=config.Scripted())
+    engines = Engines(lambda: DiesAtSubmit(config.Sampling(), engine))
+    engines.start()
+    rows = (
+        OwedRow(Prompt(i, i, None if i % 2 else "p", "null" if i % 2 else None), Wanted(2, 1, 9))
+        for i in range(20)
+    )
+    ticks = drive_on(engines, rows, 3, lambda *_: None)
+    assert sorted(r.index for t in ticks for r in t.finished) == list(range(20))
