@@ -91,9 +91,12 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove temporary files that a killed `written_whole` left; only who holds the lock may."""
-    for path in directory.glob(".*.tmp"):
+def remove_leftovers(directory: Path, name: str = "*") -> None:
+    """Remove temporary files that a killed `written_whole` left, of all files or those of `name`.
+
+    Only who holds the run's lock may.
+    """
+    for path in directory.glob(f".{name}.*.tmp"):
         if re.fullmatch(r"\..+\.([0-9]+|[0-9a-f]{8})\.tmp", path.name):
             path.unlink(missing_ok=True)
 

@@ -50,6 +50,7 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
         n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
         store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
         standing = begin(job)
+        disk.remove_leftovers(run_dir, "run.json")
         if is_a_run(run_dir):
             store.repair(console.note)
         shards.mkdir(exist_ok=True)

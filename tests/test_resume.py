@@ -409,9 +409,11 @@ def test_a_directory_of_the_users_loses_nothing(typed):
     write(typed.here)
     (typed.here / ".notes.tmp").write_text("mine")
     (typed.here / ".lock").write_text("mine")
+    (typed.here / ".run.json.77.tmp").write_text("half, of a first launch that was killed")
     assert typed(*SCRIPTED, "run_dir=.").code == 0
     for name in (".notes.tmp", ".lock"):
         assert (typed.here / name).read_text() == "mine"
+    assert not (typed.here / ".run.json.77.tmp").exists()
 
 
 @pytest.mark.parametrize("where", ["shards", "attempts/1"])
