@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -59,6 +59,14 @@ VLLM = {
 # As fast for a tiny model; two threads spin for each other wherever a core is busy otherwise, and
 # a side then takes 1.5 to 25 s.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+
+class Silent:
+    """A report that says nothing of publishing."""
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[Callable]:
+        yield lambda parts: parts
 
 
 @dataclass
@@ -252,7 +260,7 @@ def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None
 
     wanted = wanted_of(job.settings, standing.kept)
     finished = []
-    for row in store.owed_rows(job.prompts, standing.owed & done, standing.state, wanted):
+    for row in store.owed_rows(job.prompts.where(standing.owed & done), standing.state, wanted):
         texts = [f"answer {i} to {row.prompt.row}: many words" for i in range(wanted.n_samples)]
         samples = [Sample(text, "stop", NUM_TOKENS) for text in texts]
         finished.append(row.result([Completion(row.requests()[0], samples, 12, 0)]))
@@ -292,14 +300,14 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
         figures["open_run_s"] = time.perf_counter() - began - figures["prepare_s"]
         figures["num_owed"] = standing.num_owed
         wanted = wanted_of(job.settings, standing.kept)
-        rows = store.owed_rows(job.prompts, standing.owed, standing.state, wanted)
+        rows = store.owed_rows(job.prompts.where(standing.owed), standing.state, wanted)
         first = next(rows, None)
         assert (first is None) == publishes
         figures["until_first_row_s"] = time.perf_counter() - began
         figures["peak_rss_mib"] = peak_rss_mib()
         if publishes:
             began = time.perf_counter()
-            totals = publish(job, store)
+            totals = publish(job, store, Silent())
             figures["publish_s"] = time.perf_counter() - began
             figures["publish_peak_rss_mib"] = peak_rss_mib()
             assert totals.num_rows == job.prompts.num_rows
