@@ -91,7 +91,7 @@ class Counts:
     lost: int = 0
     doubled: int = 0
     regenerated: int = 0
-    most_per_kill: float = 0
+    most_per_kill: float = 0  # the mean over a point's kills, of the worst point
     faults: list[str] = field(default_factory=list)
 
     def add(self, other: "Counts") -> None:
@@ -104,7 +104,8 @@ class Counts:
         return (
             f"{self.points} points, {self.kills} kills, {self.resumes} resumes: "
             f"{self.lost} rows lost, {self.doubled} rows doubled, {self.regenerated} rows "
-            f"regenerated (at most {self.most_per_kill:g} per kill), {len(self.faults)} points "
+            f"regenerated (at most {self.most_per_kill:g} per kill, the mean of a point's), "
+            f"{len(self.faults)} points "
             "with a fault"
         )
 
