@@ -61,7 +61,6 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
         settings.model,
         model,
         None,
-        settings.sampling,
         settings.engine,
         Device.cpu,
         16.0,

@@ -26,10 +26,10 @@ class Tick:
 
 @dataclass(slots=True)
 class _Open:
-    """A row in the engine: how many of its requests are not back, and those that are."""
+    """A row in the engine: those of its requests that are not back, and those that are."""
 
     row: OwedRow
-    num_left: int = 0
+    left: list[Request] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
     error: str | None = None
 
@@ -40,7 +40,8 @@ class Flight:
     def __init__(self, engine: Engine):
         self._engine = engine
         self._window = window_of(engine.facts.max_num_seqs)
-        self._open: dict[int, _Open] = {}
+        self._open: dict[OwedRow, _Open] = {}
+        self._row_of: dict[Request, OwedRow] = {}
         self.num_completions = self.num_steps = 0
 
     @property
@@ -59,31 +60,32 @@ class Flight:
         """
         if row.prompt.error:
             return row.result([], row.prompt.error)
-        flying = self._open[row.prompt.index] = _Open(row)
+        flying = self._open[row] = _Open(row)
         for request in row.requests():
             try:
                 self._engine.submit(request)
-                flying.num_left += 1
+                flying.left.append(request)
+                self._row_of[request] = row
             except RequestRefused as refusal:
                 if request.prefix is None:
                     flying.error = str(refusal)
-        return self._close(flying) if flying.num_left == 0 else None
+        return None if flying.left else self._close(flying)
 
     def step(self) -> list[Result]:
         """One step of the engine; the rows whose last request came back."""
         finished = []
         self.num_steps += 1
         for completion in self._engine.step():
-            flying = self._open[completion.request.prompt.index]
+            flying = self._open[self._row_of.pop(completion.request)]
             flying.completions.append(completion)
             self.num_completions += 1
-            flying.num_left -= 1
-            if flying.num_left == 0:
+            flying.left.remove(completion.request)
+            if not flying.left:
                 finished.append(self._close(flying))
         return finished
 
     def _close(self, flying: _Open) -> Result:
-        del self._open[flying.row.prompt.index]
+        del self._open[flying.row]
         return flying.row.result(flying.completions, flying.error)
 
     @property

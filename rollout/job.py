@@ -21,6 +21,7 @@ from rollout import config, machine
 from rollout.config import Backend, Device, Resume, Settings
 from rollout.console import Console
 from rollout.disk import read_json
+from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.input_files import seal
 from rollout.models import ResolvedModel, resolve_model
@@ -209,6 +210,20 @@ def describe(job: Job) -> str:
             f"  output  {job.output_path}",
             f"  run     {job.run_dir}",
         )
+    )
+
+
+def plan_of(job: Job, log_file: Path) -> EnginePlan:
+    """What its engine is loaded with."""
+    settings, model = job.settings, job.model
+    return EnginePlan(
+        model=settings.model,
+        model_path=model.path if model else "",
+        revision=model.revision if model else None,
+        engine=settings.engine,
+        device=job.device,
+        available_gib=job.machine.available_gib,
+        log_file=log_file,
     )
 
 

@@ -4,19 +4,26 @@ Pure: no file, no engine, no clock. What earlier attempts finished is never aske
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from rollout.records import Completion, Prompt, Request, Result, Sample, continued_seed, seed_of
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What this launch wants of every row."""
+    """What this launch wants of every row.
+
+    `sampler` is how its samples are drawn (see records.Request); `run` is the run's number among
+    those that share an engine.
+    """
 
     n_samples: int
     run_seed: int | None
     max_tokens: int
     continues: bool = False  # samples cut off below max_tokens go on
     keeps_token_ids: bool = False  # of all samples; those of samples cut off are always kept
+    sampler: Any = None
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,15 +43,20 @@ class OwedRow:
         wanted, have = self.wanted, self.num_before
         seed = self._seed
         asked = []
+
+        def ask(n_samples: int, first_seed: int | None, max_tokens: int, *which: Any) -> None:
+            request = Request(self.prompt, n_samples, first_seed, max_tokens, *which)
+            request.sampler = wanted.sampler
+            asked.append(request)
+
         if have < wanted.n_samples:
             first = None if seed is None else seed + have
-            asked.append(Request(self.prompt, wanted.n_samples - have, first, have))
+            ask(wanted.n_samples - have, first, wanted.max_tokens, have)
         if wanted.continues and self.before:
             for i, sample in enumerate(self.before.samples):
                 if is_cut(sample) and sample.num_tokens < wanted.max_tokens:
                     seed_i = None if seed is None else continued_seed(seed + i, sample.num_tokens)
-                    left = wanted.max_tokens - sample.num_tokens
-                    asked.append(Request(self.prompt, 1, seed_i, i, sample, left))
+                    ask(1, seed_i, wanted.max_tokens - sample.num_tokens, i, sample)
         return asked
 
     def result(self, completions: list[Completion], error: str | None = None) -> Result:
@@ -61,6 +73,7 @@ class OwedRow:
             before.num_cached_tokens if before else None,
             error,
             num_attempts=before.num_attempts + 1 if before and before.error else 1,
+            run=self.wanted.run,
         )
         for completion in sorted(completions, key=lambda c: c.request.sample_index):
             at = completion.request.sample_index

@@ -85,15 +85,17 @@ class Request:
 
     `seed` is that of the first of them, the row's sample `sample_index`. With `prefix`, a sample
     cut off earlier, n_samples is 1 and the answer is that sample whole. `max_tokens` bounds what
-    is newly generated; None: the run's setting.
+    is newly generated. `sampler` is how it is drawn, as the engine made it (engines/base.py);
+    None: plainly.
     """
 
     prompt: Prompt
     n_samples: int
     seed: int | None
+    max_tokens: int
     sample_index: int = 0
     prefix: Sample | None = None
-    max_tokens: int | None = None
+    sampler: Any = None
 
 
 @dataclass(slots=True)
@@ -108,7 +110,10 @@ class Completion:
 
 @dataclass(slots=True)
 class Result:
-    """One finished row: n samples in sample order; or an error, and what samples there are."""
+    """One finished row: n samples in sample order; or an error, and what samples there are.
+
+    `run` says whose row it is where several runs share an engine.
+    """
 
     index: int
     row: int
@@ -121,6 +126,7 @@ class Result:
     num_attempts: int = 1
     num_new_samples: int = 0  # of this attempt, those gone on with included
     num_new_tokens: int = 0
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)

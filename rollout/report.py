@@ -14,7 +14,7 @@ from rollout import config, metrics, tracking
 from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
 from rollout.disk import write_json
-from rollout.engines.base import Engine, EngineFacts, EngineStats
+from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.job import Job
 from rollout.records import Result
@@ -29,7 +29,6 @@ from rollout.summary import (
     summary_of,
     table_of,
 )
-from rollout.survival import Engines
 
 LOOK_S = 0.1  # between two looks at the engine's counters
 
@@ -66,22 +65,25 @@ class Report:
         self._num_restarts = 0
         self._reload_s = 0.0
 
-    def engine_is_up(self, engine: Engine, load_s: float) -> None:
-        """The first engine of the attempt, or one in place of a dead one."""
-        facts = engine.facts
-        is_first, self._facts = self._facts is None, facts
+    def engine_is_up(self, facts: EngineFacts, sampler: Sampler, load_s: float) -> None:
+        """The first engine of the attempt, or one in place of a dead one.
+
+        `load_s` is 0 where it was up already.
+        """
+        is_first, self._facts, self._sampler = self._facts is None, facts, sampler
         self._timeline.load_s += load_s
         self._reload_s += 0.0 if is_first else load_s
+        since = f"after {duration(load_s)}" if load_s else "already"
         self._console.note(
-            f"{facts.name} {facts.version} is up after {duration(load_s)}: "
+            f"{facts.name} {facts.version} is up {since}: "
             f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
         )
         if not is_first:
             return
         self._timeline.max_num_seqs = facts.max_num_seqs
         self._timeline.num_gpus = facts.num_gpus
-        values = " ".join(f"{k}={v}" for k, v in facts.sampling.items())
-        notes = f" ({'; '.join(facts.sampling_notes)})" if facts.sampling_notes else ""
+        values = " ".join(f"{k}={v}" for k, v in sampler.sampling.items())
+        notes = f" ({'; '.join(sampler.notes)})" if sampler.notes else ""
         self._console.note(f"sampling: {values}{notes}")
         for hint in hints(self._job, facts):
             self._console.note(f"note: {hint}")
@@ -91,27 +93,35 @@ class Report:
         self._console.note(f"{death}; loading it again: {what}")
 
     @contextlib.contextmanager
-    def progress(self, engines: Engines) -> Iterator[None]:
-        self._engines = engines
-        stats = engines.stats()
-        self._last = self._timeline.begin = metrics.mark(self._clock.now(), stats, self._tally)
+    def progress(self, stats: Callable[[], EngineStats]) -> Iterator[None]:
+        """Tell how far it is during the block; `stats` are the engine's counters as they stand."""
+        self._stats = stats
+        self._last = self._timeline.begin = metrics.mark(self._clock.now(), stats(), self._tally)
         with (
             (self._attempt_dir / "metrics.jsonl").open("a", buffering=1) as self._metrics_file,
             self._console.progress() as self._bar,
         ):
             yield
-            self._write_metrics(self._clock.now())
-            self._show(self._clock.now(), engines.stats())
-        end = metrics.mark(self._clock.now(), engines.stats(), self._tally)
-        self._timeline.end = end
+            self._end()
+
+    def _end(self) -> None:
+        """The last row is in, or none will come any more."""
+        if self._timeline.end is None:
+            now, stats = self._clock.now(), self._stats()
+            self._timeline.end = metrics.mark(now, stats, self._tally)
+            self._write_metrics(now)
+            self._show(now, stats)
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
         for result in finished:
             self._tally.add(result)
+        if self._tally.num_rows == self._standing.num_owed:
+            self._end()
+            return
         now = self._clock.now()
         if now - self._looked_at < LOOK_S:
             return
-        self._looked_at, stats = now, self._engines.stats()
+        self._looked_at, stats = now, self._stats()
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
@@ -131,9 +141,7 @@ class Report:
         self._bar.update(*self._now)
 
     def _rows_done(self) -> str:
-        standing = self._standing
-        num_done = standing.num_rows - standing.num_owed + self._tally.num_rows
-        return f"{num_done:,}/{standing.num_rows:,}"
+        return f"{self.num_rows_done:,}/{self._standing.num_rows:,}"
 
     def tell(self) -> None:
         """Say how far it is, for SIGUSR1."""
@@ -145,12 +153,27 @@ class Report:
         self._console.note(f"after {now}: {fraction:.0%}  {text}  {eta(left_s)}")
 
     def _write_metrics(self, now: float) -> None:
-        stats, tally = self._engines.stats(), self._tally
+        stats, tally = self._stats(), self._tally
         line = metrics.live(now, tally, stats, self._last)
         self._metrics_file.write(json.dumps(line) + "\n")
         self._tracker.log(line, now)
         self._last = metrics.mark(now, stats, tally)
         self._tokens_per_s = line["output_tokens_per_s"]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an engine was up and asked."""
+        return self._timeline.begin is not None
+
+    @property
+    def num_output_tokens(self) -> int:
+        """Of the rows that this attempt finished."""
+        return self._tally.num_output_tokens
+
+    @property
+    def num_rows_done(self) -> int:
+        """Rows that have all they want, those of earlier attempts included."""
+        return self._standing.num_rows - self._standing.num_owed + self._tally.num_rows
 
     def parting(self) -> str:
         """What is safe and what to type, for the message of a run that ends early."""
@@ -188,8 +211,8 @@ class Report:
                 "version": facts.version,
                 "max_num_seqs": facts.max_num_seqs,
                 "max_model_len": facts.max_model_len,
-                "sampling": facts.sampling,
-                "sampling_notes": facts.sampling_notes,
+                "sampling": self._sampler.sampling,
+                "sampling_notes": self._sampler.notes,
                 **facts.details,
             }
         figures["output_path"] = str(job.output_path)
@@ -220,7 +243,7 @@ def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
         )
 
 
-def open_tracker(job: Job, console: Console) -> tracking.Tracker:
+def open_tracker(job: Job, console: Console, patience_s: float | None = None) -> tracking.Tracker:
     settings = job.settings
     tracker = tracking.open_tracker(
         settings.tracking,
@@ -228,6 +251,7 @@ def open_tracker(job: Job, console: Console) -> tracking.Tracker:
         config.to_plain(settings),
         group=settings.tracking.group,
         say=console.note,
+        patience_s=patience_s,
     )
     if tracker.line:
         console.note(tracker.line)

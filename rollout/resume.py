@@ -149,7 +149,7 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
     )
 
 
-def wanted_of(settings: Settings, kept: list[str]) -> Wanted:
+def wanted_of(settings: Settings, kept: list[str], sampler: Any, run: int) -> Wanted:
     sampling = settings.sampling
     return Wanted(
         sampling.n_samples,
@@ -157,6 +157,8 @@ def wanted_of(settings: Settings, kept: list[str]) -> Wanted:
         sampling.max_tokens,
         settings.continue_truncated,
         "token_ids" in kept,
+        sampler,
+        run,
     )
 
 
@@ -316,10 +318,16 @@ def resume_command(argv: list[str] | None, job: Job) -> str:
     """The command that goes on with this run, secrets starred; for the Python API, in words."""
     if argv is None:
         return f"call it again with run_dir={str(job.run_dir)!r}"
+    is_sweep = any(word in ("-m", "--multirun", "hydra.mode=MULTIRUN") for word in argv)
+    return command_in(argv, job.run_dir.parent if is_sweep else job.run_dir)
+
+
+def command_in(argv: list[str], directory: Path) -> str:
+    """The command typed, going on in `directory`; secrets starred."""
     words = config.redacted(argv)
-    if not any(word.startswith(("run_dir=", "hydra.run.dir=")) for word in words):
-        is_sweep = any(word in ("-m", "--multirun") for word in words)
-        words = [*words, f"run_dir={job.run_dir.parent if is_sweep else job.run_dir}"]
+    places = ("run_dir=", "hydra.run.dir=", "hydra.sweep.dir=")
+    if not any(word.startswith(places) for word in words):
+        words = [*words, f"run_dir={directory}"]
     dropped = ("resume=fresh", "resume=never", "dry_run=true")
     return shlex.join(
         [python(), "-m", "rollout", *(w for w in words if w.lstrip("+") not in dropped)]

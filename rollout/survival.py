@@ -36,6 +36,7 @@ class Engines:
 
     def __init__(self, load: Callable[[], Engine]):
         self._load = load
+        self.on_load: Callable[[Engine, float], None] = lambda engine, load_s: None
         self._past = EngineStats()  # counters of the dead ones
         self.num_starts = 0
         self.has_answered, self.num_steps = False, 0  # of the one that runs now
@@ -49,6 +50,7 @@ class Engines:
         self.shutdown()
         self.num_starts += 1
         self.has_answered, self.num_steps = False, 0
+        began = time.monotonic()
         try:
             self.current = self._load()
         except Interrupted:
@@ -58,6 +60,7 @@ class Engines:
                 raise
             time.sleep(LOAD_PAUSE_S)
             raise EngineError(f"it could not be loaded again: {error}") from error
+        self.on_load(self.current, time.monotonic() - began)
         return self.current
 
     def shutdown(self) -> None:
@@ -129,7 +132,7 @@ def drive_on(
         group = None
         if accused is None and suspects:
             group = suspects.pop()
-        left = {row.prompt.index: row for row in group or ()}
+        left = {_key(row): row for row in group or ()}
         flight = None
         try:
             engine = engines.current or engines.start()
@@ -151,8 +154,8 @@ def drive_on(
             flight = Flight(engine)
             for tick in drive(flight, queue if group is None else group):
                 for result in tick.finished:
-                    left.pop(result.index, None)
-                    strikes.pop(result.index, None)
+                    left.pop((result.run, result.index), None)
+                    strikes.pop((result.run, result.index), None)
                 if tick.finished and flight.num_completions:
                     engines.has_answered, num_in_vain = True, 0
                     max_convicted = MAX_CONVICTED
@@ -175,9 +178,9 @@ def drive_on(
                 what = "it dies of a harmless request too, so nobody is blamed"
             elif group is None:
                 num_in_vain += 1
-                strikes.update(row.prompt.index for row in dead)
-                twice = [row for row in dead if strikes[row.prompt.index] > 1]
-                queue.put_back([row for row in dead if strikes[row.prompt.index] == 1])
+                strikes.update(map(_key, dead))
+                twice = [row for row in dead if strikes[_key(row)] > 1]
+                queue.put_back([row for row in dead if strikes[_key(row)] == 1])
                 suspects += _split(twice)
                 what = f"the {len(dead)} rows in flight are asked again"
                 if twice:
@@ -199,6 +202,10 @@ def drive_on(
                 ) from death
             on_death(death, what)
             engines.shutdown()
+
+
+def _key(row: OwedRow) -> tuple[int, int]:
+    return row.wanted.run, row.prompt.index
 
 
 def _split(rows: list[OwedRow]) -> list[list[OwedRow]]:

@@ -34,7 +34,7 @@ _why_offline: str | None = None  # decided once a process; "" means online
 
 
 class Tracker(Protocol):
-    """Who is told about a run. Nothing here raises, and only `finish` may wait."""
+    """Who is told about a run. Nothing here raises, and only `wait` may take long."""
 
     line: str  # where it goes, for the user; empty where there is nothing to say
 
@@ -47,6 +47,9 @@ class Tracker(Protocol):
     def finish(self, summary: dict, exit_code: int) -> None:
         """Send the final figures, nested plain values, and close; only the first call counts."""
 
+    def wait(self) -> None:
+        """Wait until all that was sent is away, a bounded time."""
+
 
 class NoTracker:
     """Tells nobody."""
@@ -57,6 +60,7 @@ class NoTracker:
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None: ...
     def table(self, columns: list[str], rows: list[list]) -> None: ...
     def finish(self, summary: dict, exit_code: int) -> None: ...
+    def wait(self) -> None: ...
 
 
 def open_tracker(
@@ -65,11 +69,12 @@ def open_tracker(
     config: dict,
     group: str | None = None,
     say: Callable[[str], None] = print,
+    patience_s: float | None = None,
 ) -> Tracker:
     """Open the tracker that `tracking` asks for; `run_dir` exists.
 
     A second attempt in the same `run_dir` continues the same wandb run. What becomes known after
-    OPEN_WAIT_S goes to `say`, called from another thread in the caller's context.
+    `patience_s` (None: OPEN_WAIT_S) goes to `say`, called from another thread in the caller's context.
     """
     if tracking.tracker is settings.Tracker.none:
         return NoTracker()
@@ -80,7 +85,7 @@ def open_tracker(
         import wandb  # noqa: F401  here: two threads that import big packages may trip each other
     except Exception as error:
         return NoTracker(f"wandb: off ({_brief(error)})")
-    return WandbTracker(tracking, run_dir, config, tracking.group or group, say)
+    return WandbTracker(tracking, run_dir, config, tracking.group or group, say, patience_s)
 
 
 class WandbTracker:
@@ -93,6 +98,7 @@ class WandbTracker:
         config: dict,
         group: str | None,
         say: Callable[[str], None],
+        patience_s: float | None,
     ):
         self.line = "wandb: still connecting"
         self._tracking, self._run_dir, self._say = tracking, run_dir, say
@@ -103,7 +109,7 @@ class WandbTracker:
         work = contextvars.copy_context().run  # `say` may pick a log file by context variable
         self._thread = threading.Thread(target=work, args=(self._work,), daemon=True)
         self._thread.start()
-        self._late = not self._opened.wait(OPEN_WAIT_S)
+        self._late = not self._opened.wait(OPEN_WAIT_S if patience_s is None else patience_s)
 
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None:
         values = {**metrics, "elapsed_s": elapsed_s}
@@ -126,6 +132,10 @@ class WandbTracker:
         self._put(lambda run: run.summary.update(_clean(summary)))
         self._put(lambda run: run.finish(exit_code=exit_code))
         self._put(None)
+
+    def wait(self) -> None:
+        if not self._finished:
+            return
         self._thread.join(FINISH_TIMEOUT_S + 5)
         if self._thread.is_alive():
             self._warn(f"wandb: no answer at the end; what it has is in {self._run_dir}/wandb")

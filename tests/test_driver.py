@@ -9,7 +9,7 @@ from rollout.records import Prompt
 
 def engine_of(max_num_seqs=4, **script):
     engine = config.Engine(max_num_seqs=max_num_seqs, scripted=config.Scripted(**script))
-    return ScriptedEngine(config.Sampling(), engine)
+    return ScriptedEngine(engine)
 
 
 def rows(count, n=2, **prompt):

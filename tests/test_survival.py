@@ -17,7 +17,7 @@ class Run:
         engine = config.Engine(
             max_num_seqs=max_num_seqs, scripted=config.Scripted(poison="POISON", **script)
         )
-        self.engines = Engines(lambda: ScriptedEngine(config.Sampling(), engine))
+        self.engines = Engines(lambda: ScriptedEngine(engine))
         self.engines.start()
         self.said = []
         rows = (
@@ -85,7 +85,7 @@ def test_an_engine_that_can_not_be_loaded_again_is_tried_and_given_up(monkeypatc
         loads.append(1)
         if len(loads) > 1:
             raise EngineError("no memory")
-        return ScriptedEngine(config.Sampling(), engine)
+        return ScriptedEngine(engine)
 
     engines = Engines(load)
     engines.start()
@@ -127,7 +127,7 @@ def test_rows_refused_just_before_a_death_are_not_lost():
             super().submit(request)
 
     engine = config.Engine(max_num_seqs=8, scripted=config.Scripted())
-    engines = Engines(lambda: DiesAtSubmit(config.Sampling(), engine))
+    engines = Engines(lambda: DiesAtSubmit(engine))
     engines.start()
     rows = (
         OwedRow(Prompt(i, i, None if i % 2 else "p", "null" if i % 2 else None), Wanted(2, 1, 9))

@@ -136,7 +136,7 @@ def server(monkeypatch):
 def test_tracker_none_imports_no_wandb():
     code = """
 t = open_tracker(Tracking(tracker=Tracker.none), Path("nowhere"), {})
-t.log({"x": 1}, 0.5); t.table(["a"], [["b"]]); t.finish({}, 0)
+t.log({"x": 1}, 0.5); t.table(["a"], [["b"]]); t.finish({}, 0); t.wait()
 import sys; assert t.line == "" and "wandb" not in sys.modules"""
     subprocess.run(python(code), check=True)
 
@@ -152,7 +152,9 @@ def test_an_offline_run_holds_config_throughput_and_summary(tmp_path):
     for i in range(3):
         tracker.log({"output_tokens_per_s": 100.0 * i, "num_samples": 8 * i}, elapsed_s=2.0 * i)
     tracker.finish({"steady": {"output_tokens_per_s": 321.5}, "rows": 3}, exit_code=1)
+    tracker.wait()
     tracker.finish({"rows": 0}, exit_code=0)
+    tracker.wait()
     (run,) = runs_under(tmp_path / "it")
     read = summary_of(run)
     assert read["config"] == CONFIG
@@ -172,6 +174,7 @@ def test_a_table_shows_untrusted_text_as_text_and_cuts_it(tmp_path):
     ]
     tracker.table(["prompt", "response", "score"], rows)
     tracker.finish({"text": "\ud83d"}, 0)
+    tracker.wait()
     (run,) = runs_under(tmp_path)
     table = table_of(run)
     assert table["columns"] == ["prompt", "response", "score"]
@@ -186,6 +189,7 @@ def test_a_table_that_fails_is_left_out_and_the_rest_is_kept(tmp_path):
     tracker.table(["prompt"], [["too", "many", "cells"]])
     tracker.log({"x": 1}, 1.0)
     tracker.finish({"y": 2}, 0)
+    tracker.wait()
     (run,) = runs_under(tmp_path)
     assert len(said) == 1 and "not all is there" in said[0]
     assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
@@ -199,6 +203,7 @@ def test_runs_beside_each_other_in_one_process_stay_apart(tmp_path):
         tracker.log({"x": i}, 1.0)
     for i, tracker in enumerate(trackers):
         tracker.finish({"point": i}, 0)
+        tracker.wait()
     for i, name in enumerate(names):
         (run,) = runs_under(tmp_path / name)
         read = summary_of(run)
@@ -211,6 +216,7 @@ def test_a_second_attempt_continues_the_same_wandb_run(tmp_path):
         tracker = open_in(tmp_path)
         tracker.log({"x": attempt}, 1.0)
         tracker.finish({}, 0)
+        tracker.wait()
     first, second = (summary_of(run)["run_id"] for run in runs_under(tmp_path))
     assert first == second == saved_id(tmp_path)
     assert tracker.line.endswith(f"wandb sync {tmp_path}/wandb/offline-run-*")
@@ -218,7 +224,9 @@ def test_a_second_attempt_continues_the_same_wandb_run(tmp_path):
 
 def test_a_torn_wandb_json_starts_a_new_run(tmp_path):
     (tmp_path / "wandb.json").write_text('{"id')
-    open_in(tmp_path).finish({}, 0)
+    closed = open_in(tmp_path)
+    closed.finish({}, 0)
+    closed.wait()
     (run,) = runs_under(tmp_path)
     assert saved_id(tmp_path) == summary_of(run)["run_id"]
 
@@ -229,6 +237,7 @@ def test_without_a_login_runs_are_offline_and_nothing_is_sent(tmp_path, server, 
     tracker = open_in(tmp_path, said, mode=mode)
     tracker.log({"x": 1}, 1.0)
     tracker.finish({}, 0)
+    tracker.wait()
     why = "tracking.mode=offline" if mode is WandbMode.offline else "not logged in"
     assert tracker.line.startswith("wandb: offline (") and why in tracker.line
     tracking._forget_service()  # what wandb sends at its end
@@ -240,6 +249,7 @@ def test_an_offline_mode_in_the_environment_beats_auto(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     tracker = open_in(tmp_path)
     tracker.finish({}, 0)
+    tracker.wait()
     assert "offline (WANDB_MODE=offline)" in tracker.line
 
 
@@ -248,7 +258,7 @@ def test_a_key_without_a_network_ends_offline_in_silence(tmp_path):
 import time, wandb; began = time.time()
 t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{"a": 1}})
 opened = time.time() - began
-t.log({{"x": 1}}, 1.0); t.table(["a"], [["b"]]); t.finish({{"y": 2}}, 0)
+t.log({{"x": 1}}, 1.0); t.table(["a"], [["b"]]); t.finish({{"y": 2}}, 0); t.wait()
 print("OPENED", opened < 5 + 3, "ENDED", time.time() - began < 30)"""
     env = os.environ | {"WANDB_API_KEY": KEY}
     done = subprocess.run(python(code), env=env, capture_output=True, text=True, timeout=60)
@@ -265,6 +275,7 @@ def test_a_server_that_refuses_the_run_leaves_it_offline(tmp_path, server, monke
     trackers = [open_in(tmp_path / name, entity="typo") for name in ("a", "b")]
     for tracker, name in zip(trackers, ("a", "b"), strict=True):
         tracker.finish({"name": name}, 0)
+        tracker.wait()
         assert "wandb: offline (" in tracker.line and "not here" in tracker.line
         assert summary_of(runs_under(tmp_path / name)[-1])["summary"]["name"] == name
 
@@ -276,6 +287,7 @@ def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
     tracker.table(["prompt"], [["x"]])
     assert tracker.line == f"wandb: {os.environ['WANDB_BASE_URL']}/me/rollout/runs/{run_id}"
     tracker.finish({"y": 2}, 0)
+    tracker.wait()
     assert capfd.readouterr() == ("", "")
     assert f"/files/me/rollout/{run_id}/file_stream" in server.seen
 
@@ -290,6 +302,7 @@ def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, serve
     tracker.log({"x": 1}, 1.0)
     began = time.monotonic()
     tracker.finish({"y": 2}, 0)
+    tracker.wait()
     assert time.monotonic() - began < 3 + 5 + 2
     (run,) = runs_under(tmp_path)
     (warning,) = said
@@ -308,9 +321,12 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
         tracker.table(["a"], [["b"]])
     began = time.monotonic()
     tracker.finish({"y": 2}, 0)
+    tracker.wait()
     assert time.monotonic() - began < 10
     assert len(said) == 1 and said[0].startswith("wandb: ") and "\n" not in said[0]
-    open_in(tmp_path / "next").finish({"y": 3}, 0)
+    closed = open_in(tmp_path / "next")
+    closed.finish({"y": 3}, 0)
+    closed.wait()
     assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["y"] == 3
 
 
@@ -318,6 +334,7 @@ def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "wandb", None)
     tracker = open_in(tmp_path)
     tracker.finish({}, 0)
+    tracker.wait()
     assert tracker.line.startswith("wandb: off (ModuleNotFoundError")
 
 
@@ -326,6 +343,7 @@ def test_a_project_name_that_wandb_refuses_is_said_and_harmless(tmp_path):
     tracker = open_in(tmp_path, said, project="a/b#c")
     tracker.log({"x": 1}, 1.0)
     tracker.finish({}, 0)
+    tracker.wait()
     assert tracker.line.startswith("wandb: off (") and said == []
 
 
@@ -341,6 +359,7 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
     for i in range(tracking.MAX_QUEUED_CALLS + 10):
         tracker.log({"x": i}, float(i))
     tracker.finish({}, 0)
+    tracker.wait()
     assert time.monotonic() - began < 5
     assert len(said) == 1 and "no answer at the end" in said[0]
     hang.set()
@@ -349,7 +368,8 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
 def test_a_terminal_without_a_login_is_asked_nothing(tmp_path):
     code = f"""
 import sys; assert sys.stdin.isatty()
-t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line); t.finish({{}}, 0)"""
+t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line)
+t.finish({{}}, 0); t.wait()"""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(python(code), stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -367,7 +387,9 @@ t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line); t.fi
 
 def test_no_key_reaches_the_files_of_a_run(tmp_path, server, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    open_in(tmp_path / "run").finish({}, 0)
+    closed = open_in(tmp_path / "run")
+    closed.finish({}, 0)
+    closed.wait()
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(files) > 3 and not [path for path in files if KEY.encode() in path.read_bytes()]
 

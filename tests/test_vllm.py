@@ -15,6 +15,7 @@ from rollout.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 N = 4
+SAMPLING = config.Sampling(n_samples=N, max_tokens=24, temperature=None)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,6 @@ def engine(tiny_model, tmp_path_factory):
         model=config.Model(model_path=str(tiny_model)),
         model_path=str(tiny_model),
         revision=None,
-        sampling=config.Sampling(n_samples=N, max_tokens=24, temperature=None),
         engine=config.Engine(max_num_seqs=16, kv_cache_gib=0.25),
         device=config.Device.cpu,
         available_gib=8.0,
@@ -36,7 +36,9 @@ def engine(tiny_model, tmp_path_factory):
 
 
 def answer(engine, prompts, run_seed=42):
-    rows = (OwedRow(p, Wanted(N, run_seed, 24, keeps_token_ids=True)) for p in prompts)
+    sampler = engine.sampler(SAMPLING, wants_logprobs=False)
+    wanted = Wanted(N, run_seed, 24, keeps_token_ids=True, sampler=sampler)
+    rows = (OwedRow(p, wanted) for p in prompts)
     results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
     return {result.index: result for result in results}
 
@@ -103,7 +105,7 @@ def test_a_chat_that_ends_with_the_assistant_is_continued(engine):
 
 def test_what_an_engine_refuses_is_not_left_in_it(engine):
     with pytest.raises(RequestRefused):
-        engine.submit(Request(Prompt(0, 0, "x" * 2000), N, 1))
+        engine.submit(Request(Prompt(0, 0, "x" * 2000), N, 1, 24))
     assert engine.num_unfinished == 0
 
 
@@ -123,10 +125,10 @@ def test_long_prompts_share_their_prefix_among_their_samples(engine):
 
 
 def test_null_takes_the_models_value_and_typed_values_win(engine):
-    facts = engine.facts
-    assert facts.sampling["temperature"] == 0.6  # the model's generation_config
-    assert facts.sampling["top_k"] == -1
-    assert facts.sampling_notes == ["the model's generation_config suggests top_k=20"]
+    facts, sampler = engine.facts, engine.sampler(SAMPLING, wants_logprobs=False)
+    assert sampler.sampling["temperature"] == 0.6  # the model's generation_config
+    assert sampler.sampling["top_k"] == -1
+    assert sampler.notes == ["the model's generation_config suggests top_k=20"]
     assert (facts.max_num_seqs, facts.max_model_len, facts.num_gpus) == (16, 512, 0)
 
 

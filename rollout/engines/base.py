@@ -19,12 +19,24 @@ class EnginePlan:
     model: config.Model
     model_path: str  # resolved: a local directory or a hub id
     revision: str | None
-    sampling: config.Sampling
     engine: config.Engine
     device: config.Device  # resolved: cpu or cuda
     available_gib: float  # host memory free now
     log_file: Path  # the engine's own words, tracebacks included
-    wants_logprobs: bool = False
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Two plans with the same identity can be served by one engine."""
+        return repr(self.model), self.model_path, self.revision, repr(self.engine), self.device
+
+
+@dataclass(slots=True)
+class Sampler:
+    """How the samples of a run are drawn: its sampling settings as the engine takes them."""
+
+    sampling: dict[str, Any]  # effective values; printed and recorded
+    notes: list[str] = field(default_factory=list)  # where they differ from the model's
+    ready: Any = None  # the engine room's own
 
 
 @dataclass(slots=True)
@@ -52,8 +64,6 @@ class EngineFacts:
     max_model_len: int
     num_gpus: int = 0
     has_chat_template: bool = False
-    sampling: dict[str, Any] = field(default_factory=dict)  # effective values
-    sampling_notes: list[str] = field(default_factory=list)  # where they differ from the model's
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,6 +71,12 @@ class Engine(Protocol):
     """One loaded engine. Not thread safe: one driver owns it."""
 
     facts: EngineFacts
+
+    def sampler(self, sampling: config.Sampling, wants_logprobs: bool) -> Sampler:
+        """What requests of a run with these settings carry; good for every engine of one plan.
+
+        Raises UserError where the engine does not take them.
+        """
 
     def submit(self, request: Request) -> None:
         """Queue all samples of a request.

@@ -5,12 +5,13 @@ text in any order. It decodes one token a step for each running sample, like a r
 windows, tails and flushes behave as they do on vLLM; faults come on demand.
 """
 
+import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from rollout import config
-from rollout.engines.base import EngineFacts, EngineStats
+from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError, RequestRefused
 from rollout.records import Completion, Request, Sample
 
@@ -18,6 +19,7 @@ WORDS = (
     "a stone river of light moves under old bridges while seven quiet birds count every "
     "wave and nobody asks why the answer is forty two or where it went"
 ).split()
+SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 TEXT = " ".join(WORDS * 40)  # any stretch of it is a response
 TOKEN_IDS = [(7919 * i) % 50_000 for i in range(1000)] * 5
 
@@ -35,9 +37,8 @@ class _Group:
 
 
 class ScriptedEngine:
-    def __init__(self, sampling: config.Sampling, engine: config.Engine):
+    def __init__(self, engine: config.Engine):
         self._script = engine.scripted
-        self._max_tokens = sampling.max_tokens
         self._waiting: deque[tuple[_Group, int]] = deque()
         self._ends: dict[int, list[_Group]] = {}  # step at which a sample ends -> its group
         self._num_running = 0
@@ -49,8 +50,15 @@ class ScriptedEngine:
             version="1",
             max_num_seqs=engine.max_num_seqs,
             max_model_len=self._script.max_model_len,
-            sampling={"max_tokens": sampling.max_tokens, "seed": sampling.seed},
         )
+
+    def sampler(self, sampling: config.Sampling, wants_logprobs: bool) -> Sampler:
+        """Other settings draw other words: `ready` is a number that tells them apart."""
+        drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
+        text = repr((drawn, sorted(sampling.extra.items())))
+        number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
+        shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
+        return Sampler({**shown, "seed": sampling.seed}, ready=number)
 
     def submit(self, request: Request) -> None:
         text = _text_of(request)
@@ -63,7 +71,7 @@ class ScriptedEngine:
                 f"the prompt has {num_prompt_tokens + num_before} tokens; max_model_len is "
                 f"{self.facts.max_model_len}"
             )
-        n, limit = request.n_samples, request.max_tokens or self._max_tokens
+        n, limit = request.n_samples, request.max_tokens
         group = _Group(request, num_prompt_tokens, self._seed(request), limit, num_unfinished=n)
         group.lengths = [min(self._length(group.seed + i), limit) for i in range(n)]
         self._waiting.extend((group, length) for length in group.lengths)
@@ -115,7 +123,7 @@ class ScriptedEngine:
 
     def _seed(self, request: Request) -> int:
         if request.seed is not None:
-            return request.seed
+            return request.seed + (request.sampler.ready if request.sampler else 0)
         self._fresh_seed += request.n_samples
         return time.time_ns() + self._fresh_seed
 

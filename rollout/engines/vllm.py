@@ -15,8 +15,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rollout.config import Device
-from rollout.engines.base import EngineFacts, EnginePlan, EngineStats
+from rollout.config import Device, Sampling
+from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
 from rollout.engines.faults import cause_of_death, explain_load
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
 from rollout.records import Completion, Message, Request, Sample
@@ -45,8 +45,6 @@ class VllmEngine:
         self._final_only = RequestOutputKind.FINAL_ONLY
         self._refusals = _refusals()
         with _explained(plan):
-            # What can be refused without a model is refused before one is loaded.
-            _checked(SamplingParams, "sampling.extra", _as_vllm_wants(self._typed_sampling()))
             arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
@@ -60,32 +58,19 @@ class VllmEngine:
             _watch_core(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
-            self._params, notes = self._sampling(resolved.model_config)
-        self._ready_params = _as_vllm_wants(self._params)
+        self._suggested = resolved.model_config.get_diff_sampling_param()
         self._template = _template(plan.model.chat_template)
-        self.facts = _facts(plan, resolved, self._params, notes)
+        self.facts = _facts(plan, resolved)
         self.facts.has_chat_template = bool(self._chat_template())
 
-    def _typed_sampling(self) -> dict[str, Any]:
-        """SamplingParams' arguments as the user set them."""
-        sampling = self._plan.sampling
-        typed = {key: getattr(sampling, key) for key in SAMPLING_KEYS}
-        params = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
-        params |= {key: value for key, value in typed.items() if value is not None}
-        params |= sampling.extra
-        if self._plan.wants_logprobs:
-            params.setdefault("logprobs", 0)
-        return params
-
-    def _sampling(self, model_config: Any) -> tuple[dict[str, Any], list[str]]:
-        """The effective arguments, and a note where the model's generation_config differs."""
-        suggested = model_config.get_diff_sampling_param()
-        suggested = {k: v for k, v in suggested.items() if k in SAMPLING_KEYS}
-        params = self._typed_sampling()
+    def sampler(self, sampling: Sampling, wants_logprobs: bool) -> Sampler:
+        """The effective SamplingParams' arguments, noting where generation_config differs."""
+        params = _typed_sampling(sampling, wants_logprobs)
+        suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
         params |= {k: v for k, v in suggested.items() if k not in params}
         ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
-        return params, notes
+        return Sampler({**params, "seed": sampling.seed}, notes, _as_vllm_wants(params))
 
     def submit(self, request: Request) -> None:
         prompt = request.prompt
@@ -98,15 +83,19 @@ class VllmEngine:
                 f"the prompt has {len(token_ids)} tokens, which leaves no room for a response "
                 f"in the context of {limit} (max_model_len)"
             )
-        own = {"n": request.n_samples, "seed": request.seed, "output_kind": self._final_only}
-        if request.max_tokens:
-            own["max_tokens"] = request.max_tokens
-        if request.max_tokens and (least := self._ready_params.get("min_tokens")):
-            own["min_tokens"] = max(0, least - request.prefix.num_tokens) if request.prefix else 0
+        given = request.sampler.ready if request.sampler else {}
+        own = {
+            "n": request.n_samples,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed,
+            "output_kind": self._final_only,
+        }
+        if request.prefix and (least := given.get("min_tokens")):
+            own["min_tokens"] = max(0, least - request.prefix.num_tokens)
         request_id = str(self._next_id)
         self._next_id += 1
         try:
-            params = self._new_params(**self._ready_params | own)
+            params = self._new_params(**given | own)
             self._engine.add_request(request_id, {"prompt_token_ids": token_ids}, params)
         except self._refusals as refusal:
             raise RequestRefused(_first_line(refusal)) from refusal
@@ -276,6 +265,8 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
 def _set_environment(plan: EnginePlan) -> None:
     """Set what vLLM reads from the environment; the user's own values win, but for the log."""
     import json
+    import logging.config
+    import sys
 
     own: dict[str, str] = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
     if plan.device is Device.cpu:
@@ -298,6 +289,8 @@ def _set_environment(plan: EnginePlan) -> None:
     config_file = plan.log_file.with_name("vllm_logging.json")
     config_file.write_text(json.dumps(logging_config, indent=2))
     os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config_file)
+    if "vllm" in sys.modules:  # which reads it when it is imported: this is another engine's log
+        logging.config.dictConfig(logging_config)
 
 
 def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
@@ -323,6 +316,27 @@ def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
         return params
     made = _checked(StructuredOutputsParams, "sampling.extra.structured_outputs", constraint)
     return params | {"structured_outputs": made}
+
+
+def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
+    """SamplingParams' arguments as the user set them."""
+    typed = {key: getattr(sampling, key) for key in SAMPLING_KEYS}
+    params = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
+    params |= {key: value for key, value in typed.items() if value is not None}
+    params |= sampling.extra
+    if wants_logprobs:
+        params.setdefault("logprobs", 0)
+    return params
+
+
+def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
+    """Refuse what can be refused before a model is loaded. Raises UserError."""
+    _set_environment(plan)
+    from vllm import SamplingParams
+
+    with _explained(plan):
+        typed = _typed_sampling(sampling, wants_logprobs=False)
+        _checked(SamplingParams, "sampling.extra", _as_vllm_wants(typed))
 
 
 def _parameters(kind: Any) -> list[str]:
@@ -352,9 +366,7 @@ def _template(given: str | None) -> str | None:
     return path.read_text()
 
 
-def _facts(
-    plan: EnginePlan, resolved: Any, params: dict[str, Any], notes: list[str]
-) -> EngineFacts:
+def _facts(plan: EnginePlan, resolved: Any) -> EngineFacts:
     import vllm
 
     cache = resolved.cache_config
@@ -365,8 +377,6 @@ def _facts(
         max_num_seqs=scheduler.max_num_seqs,
         max_model_len=resolved.model_config.max_model_len,
         num_gpus=0 if plan.device is Device.cpu else resolved.parallel_config.world_size,
-        sampling={**params, "seed": plan.sampling.seed},
-        sampling_notes=notes,
         details={
             "device": plan.device.name,
             "dtype": str(resolved.model_config.dtype).removeprefix("torch."),

@@ -1,0 +1,210 @@
+"""One launch of one run: its directory and logs, its rows on their way in and out, how it ends.
+
+Several attempts may share an engine (generate.py): each keeps its own error, and its own record.
+Knows no engine but for the facts it is told.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rollout import config
+from rollout.config import OnError
+from rollout.console import Console
+from rollout.disk import read_json, write_json, written_whole
+from rollout.engines.base import Engine
+from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.input_files import seal
+from rollout.job import Job, environment, fingerprint_record, is_published
+from rollout.metrics import Totals
+from rollout.owed import OwedRow, Wanted
+from rollout.publish import write_output
+from rollout.records import Result
+from rollout.report import Clock, Report, open_tracker
+from rollout.resume import Standing, publication, resume_command, wanted_of
+from rollout.store import Store, next_attempt
+from rollout.summary import Summary, num_preview_rows
+
+
+class Attempt:
+    """An opened run that is gone on with. Whoever makes one calls `close`."""
+
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        standing: Standing,
+        console: Console,
+        patience_s: float | None = None,
+    ):
+        """Make the attempt's directory and logs, and tell the tracker; raises UserError.
+
+        `patience_s` is how long to wait for the tracker at most.
+        """
+        self.job, self.standing, self.console = job, standing, console
+        self.error: RolloutError | None = None
+        self._store = store
+        self._wanted: Wanted | None = None
+        self.directory = _directory(job, store, console)
+        console.record(f"owed: {standing}")
+        clock = Clock()
+        self._tracker = open_tracker(job, console, patience_s)
+        self.report = Report(job, console, self._tracker, clock, standing, self.directory)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether rows of this run were answered before."""
+        state = self.standing.state
+        return bool((state.present & ~state.failed).any())
+
+    def begin(self, engine: Engine, run: int, load_s: float) -> None:
+        """Take the engine that is up; `run` is this run's number among those that share it."""
+        with self.failing_alone():
+            sampling = self.job.settings.sampling
+            sampler = engine.sampler(sampling, "cumulative_logprob" in self.standing.kept)
+            self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
+            self.report.engine_is_up(engine.facts, sampler, load_s)
+
+    def rows(self) -> Iterator[OwedRow]:
+        """The rows that are owed something, in input order; none any more once it failed."""
+        with self.failing_alone():
+            if self.error:
+                return
+            state = self.standing.state
+            owed = self.job.prompts.where(self.standing.owed)
+            for row in self._store.owed_rows(owed, state, self._wanted):
+                if self.error:
+                    return
+                yield row
+
+    def take(self, finished: list[Result], source_dry: bool) -> None:
+        """Put finished rows on their way to the disk, and tell about them."""
+        if self.error:
+            return
+        with self.failing_alone():
+            self._store.append(finished)
+            self.report.turn(finished, source_dry)
+            if self.job.settings.data.on_error is OnError.fail:
+                fail_on_error(finished)
+
+    def flush(self) -> None:
+        with self.failing_alone():
+            self._store.flush()
+
+    def publish(self) -> Summary:
+        """Write the output and the summary, and say so. Raises RolloutError."""
+        with self.own_errors():
+            totals = self._write_output()
+            count = num_preview_rows(self.job.settings)
+            summary = self.report.finish(totals, self._store.first_results(count))
+            self._tracker.finish(summary.figures, summary.exit_code)
+        return summary
+
+    def _write_output(self) -> Totals:
+        """Write the output under a temporary name, note which file it is, and rename it."""
+        job = self.job
+        path, what = job.output_path, publication(job)
+        may_replace = job.settings.output.overwrite or (
+            path.exists() and is_published(job.run_dir, path)
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with (
+                self.report.publishing() as counted,
+                written_whole(path, tag_of(job.run_dir), may_replace) as temporary,
+            ):
+                totals = write_output(
+                    temporary,
+                    job.prompts.batches(),
+                    job.prompts.schema,
+                    counted(self._store.parts()),
+                    job.columns,
+                    what["prefix"],
+                    what["skips_failed"],
+                )
+                seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
+                # Until the new file has its name, the one it replaces is ours as well.
+                new = [*seals.get(what["path"], [])[-1:], seal(temporary).hex()]
+                what["seals"] = seals | {what["path"]: new}
+                what["input_digest"] = job.prompts.digest()
+                write_json(job.run_dir / "published.json", what)
+        except FileExistsError:
+            raise RolloutError(
+                f"output.path={path} was written by someone else during the run and is left as it "
+                "is; all rows are on disk, so with another output.path= this publishes them at "
+                f"once: {resume_command(job.argv, job)}"
+            ) from None
+        return totals
+
+    @contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """What the disk refuses ends the run with the command that goes on."""
+        try:
+            yield
+        except OSError as error:
+            raise RolloutError(could_not_write(self.job, error)) from error
+
+    @contextmanager
+    def failing_alone(self) -> Iterator[None]:
+        """An error in the block is this run's own: it is kept, and others go on."""
+        try:
+            with self.own_errors():
+                yield
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            self.error = self.error or error
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Close logs and tracker; `error` is why the attempt ended early."""
+        if error is not None:
+            code = error.exit_code if isinstance(error, RolloutError) else 1
+            self.console.record(f"{type(error).__name__}: {error}")
+            self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
+        self._tracker.wait()
+        self.console.close()
+
+
+def fail_on_error(finished: list[Result]) -> None:
+    for result in finished:
+        if result.error:
+            raise RolloutError(
+                f"row {result.row} failed: {result.error}; type data.on_error=record to keep "
+                "such rows with their error, or skip to leave them out"
+            )
+
+
+def _directory(job: Job, store: Store, console: Console) -> Path:
+    """Make attempts/N; a failed start leaves a readable record."""
+    try:
+        directory = next_attempt(job.run_dir)
+        write_json(directory / "environment.json", environment(job))
+        from omegaconf import OmegaConf
+
+        plain = OmegaConf.to_yaml(config.to_plain(job.settings))
+        (directory / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
+        console.log_to(directory / "run.log")
+    except OSError as error:
+        raise UserError(
+            f"run_dir={job.run_dir}: can't write there ({error.strerror}); make room, or type "
+            "another run_dir="
+        ) from error
+    # Rows written from here on are made with these settings; until then nothing is bound.
+    record: dict[str, Any] = fingerprint_record(job)
+    store.before_first_write = lambda: write_json(directory / "fingerprint.json", record)
+    return directory
+
+
+def tag_of(run_dir: Path) -> str:
+    """For the name of the half-written output, which the run's next launch then overwrites."""
+    return hashlib.blake2b(os.fsencode(run_dir), digest_size=4).hexdigest()
+
+
+def could_not_write(job: Job, error: OSError) -> str:
+    return (
+        f"could not write: {error}; what was flushed before is safe in {job.run_dir}; make room "
+        f"or mend the path; to go on: {resume_command(job.argv, job)}"
+    )

@@ -1,0 +1,96 @@
+"""Runs that share one engine and one continuous batch; a run of its own is the plain case.
+
+Rows go in prompt-major: all runs' samples of a prompt side by side, so that its prefill is
+shared. A run that fails fails alone; when the engine fails for good, it fails for all.
+"""
+
+import heapq
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from rollout.attempt import Attempt
+from rollout.engines.base import Engine, EngineStats
+from rollout.errors import EngineError
+from rollout.records import Result
+from rollout.report import LOOK_S, Clock
+from rollout.signals import StopRequest
+from rollout.survival import Engines, drive_on
+
+
+def generate(
+    engines: Engines,
+    attempts: list[Attempt],
+    stop: StopRequest,
+    on_turn: Callable[[], None] = lambda: None,
+) -> None:
+    """Drive the engine, and others after it if it dies, until every owed row is on disk.
+
+    What fails one run alone is left in its `error`. Raises EngineError where the engine fails all
+    of them, Interrupted where the user asked to stop; what was finished is flushed then.
+    """
+
+    def on_load(engine: Engine, load_s: float) -> None:
+        for run, attempt in enumerate(attempts):
+            attempt.begin(engine, run, load_s)
+
+    engines.on_load = on_load
+    if engines.current:  # kept from the runs before
+        on_load(engines.current, 0.0)
+    else:
+        engines.start()
+
+    if all(attempt.error for attempt in attempts):
+        return
+
+    def on_death(death: EngineError, what: str) -> None:
+        stop.raise_if_requested()  # Ctrl-C reaches the engine's own processes too
+        for attempt in attempts:
+            attempt.flush()
+            attempt.report.engine_died(death, what)
+
+    rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
+    max_restarts = attempts[0].job.settings.engine.max_restarts
+    is_proven = any(attempt.is_proven for attempt in attempts)
+    stats = _Stats(engines)
+    with stop.deferred(), ExitStack() as progress:
+        for attempt in attempts:
+            progress.enter_context(attempt.report.progress(stats.of(attempt, len(attempts))))
+        try:
+            for tick in drive_on(engines, rows, max_restarts, on_death, is_proven):
+                finished: list[list[Result]] = [[] for _ in attempts]
+                for result in tick.finished:
+                    finished[result.run].append(result)
+                for attempt, results in zip(attempts, finished, strict=True):
+                    attempt.take(results, tick.source_dry)
+                on_turn()
+                if all(attempt.error for attempt in attempts):
+                    engines.shutdown()  # with what is in flight
+                    break
+                stop.raise_if_requested()
+        except EngineError:
+            stop.raise_if_requested()
+            raise
+        finally:
+            for attempt in attempts:
+                attempt.flush()
+
+
+class _Stats:
+    """The engine's counters, looked at a few times a second for all who ask."""
+
+    def __init__(self, engines: Engines):
+        self._engines, self._clock = engines, Clock()
+        self._looked_at, self._last = -1.0, EngineStats()
+
+    def of(self, attempt: Attempt, num_sharing: int) -> Callable[[], EngineStats]:
+        """For one attempt: of those that share an engine, each has its own output tokens."""
+        if num_sharing == 1:
+            return self._engines.stats
+        return lambda: replace(self._look(), num_output_tokens=attempt.report.num_output_tokens)
+
+    def _look(self) -> EngineStats:
+        now = self._clock.now()
+        if now - self._looked_at >= LOOK_S / 2:
+            self._looked_at, self._last = now, self._engines.stats()
+        return self._last

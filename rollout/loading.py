@@ -1,0 +1,111 @@
+"""Loading engines, and keeping one: what comes next and needs the same need not load it again.
+
+Promises at most one engine at a time, its memory given back before the next is loaded, and no
+process left on any way out. Knows nothing of runs.
+"""
+
+import gc
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from rollout.config import Sampling
+from rollout.console import Console
+from rollout.engines import check_sampling, load_engine
+from rollout.engines.base import Engine, EnginePlan
+from rollout.guard import guard
+from rollout.signals import StopRequest
+from rollout.survival import Engines
+
+
+class EngineShelf:
+    """Holds at most one engine. Whoever makes one calls `close`."""
+
+    def __init__(self, console: Console, stop: StopRequest):
+        self._console, self._stop = console, stop
+        self._plan: EnginePlan | None = None
+        self._environment: dict[str, str] = {}
+        self._engines: Engines | None = None
+        self._guard = ExitStack()
+        self.num_engines = 0  # asked for so far; the number of the one that stands there
+
+    def has(self, plan: EnginePlan, environment: Mapping[str, str]) -> bool:
+        """Whether the engine that stands here serves `plan`."""
+        same = self._plan is not None and self._plan.identity == plan.identity
+        return same and self._environment == environment
+
+    @contextmanager
+    def engines(
+        self, plan: EnginePlan, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Engines]:
+        """The engine for `plan`: the one that stands here, or one that is loaded at its start.
+
+        `environment` is set while it is loaded and used. Meanwhile what libraries write to the
+        terminal goes to the engine's log. An engine that is left in the middle of its work, by an
+        exception, is shut down.
+        """
+        environment = dict(environment or {})
+        if not self.has(plan, environment):
+            self.give_back()
+            self._plan, self._environment = plan, environment
+            self._engines = Engines(lambda: self._load(plan))
+            self.num_engines += 1
+            if self.num_engines == 1:
+                self._guard.enter_context(guard(self._console.note))
+        log = self._plan.log_file
+        with environment_set(environment), self._console.libraries_write_to(log):
+            try:
+                yield self._engines
+            except BaseException:
+                self._give_back()
+                raise
+
+    def check(self, plan: EnginePlan, sampling: Sampling) -> None:
+        """Refuse sampling settings before anything is loaded for them. Raises UserError."""
+        if self._engines is None or self._engines.current is None:
+            check_sampling(plan, sampling)
+
+    def _load(self, plan: EnginePlan) -> Engine:
+        name = plan.model.model_path if plan.model_path else "the scripted engine"
+        loading = self._console.waiting(f"loading {name} on {plan.device.name}")
+        with self._stop.deferred(False), loading:
+            return load_engine(plan)
+
+    def give_back(self) -> None:
+        """Shut the engine down and free what it held."""
+        if self._engines is None:
+            return
+        with environment_set(self._environment):
+            if self._engines.current is None:
+                self._give_back()
+                return
+            with self._console.libraries_write_to(self._plan.log_file):
+                self._give_back()
+
+    def _give_back(self) -> None:
+        engines, self._engines, self._plan = self._engines, None, None
+        if engines:
+            engines.shutdown()
+        gc.collect()  # an engine in this process frees its memory by that alone
+
+    def close(self) -> None:
+        try:
+            self.give_back()
+        finally:
+            self._guard.close()
+
+
+@contextmanager
+def environment_set(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the block."""
+    before: dict[str, Any] = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
