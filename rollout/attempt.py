@@ -158,12 +158,14 @@ class Attempt:
         except RolloutError as error:
             self.error = self.error or error
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Close logs and tracker; `error` is why the attempt ended early."""
-        if error is not None:
-            code = error.exit_code if isinstance(error, RolloutError) else 1
-            self.console.record(f"{type(error).__name__}: {error}")
-            self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
+    def fail(self, error: BaseException) -> None:
+        """Tell log and tracker why the attempt ends early."""
+        code = error.exit_code if isinstance(error, RolloutError) else 1
+        self.console.record(f"{type(error).__name__}: {error}")
+        self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
+
+    def close(self) -> None:
+        """Wait until the tracker has all, a bounded time, and close the log."""
         self._tracker.wait()
         self.console.close()
 

@@ -6,17 +6,13 @@ Hydra is imported only once the words typed are known to make sense.
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import rollout
-from rollout.compose import register, to_settings
-from rollout.config import redacted
 from rollout.console import flush_streams, say
-from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.errors import RolloutError, UserError
 from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
 from rollout.sources import Given, gather
@@ -74,47 +70,24 @@ def _run(argv: list[str]) -> int:
 
 
 def _run_hydra(given: Given, argv: list[str]) -> int:
-    """Let Hydra compose, and run the task for every job."""
+    """Let Hydra compose, and run the task for every job, or hand a sweep over to it."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
 
-    register(given.config_dir)
-    failures: list[tuple[Path, RolloutError]] = []
-    codes: list[int] = []
+    from rollout.launcher import sweep_words
+    from rollout.task import Task
 
-    @hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
-    def hydra_main(composed: Any) -> float | None:
-        # Errors are kept, not raised: Hydra would print its own lines, and end a sweep.
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        sys.argv = [sys.argv[0], *redacted(argv)]  # wandb records it
-        try:
-            summary = _task(composed, run_dir, argv)
-        except Interrupted as error:
-            failures.append((run_dir, error))
-            raise KeyboardInterrupt from error  # ends a sweep too
-        except RolloutError as error:
-            failures.append((run_dir, error))
-            return None
-        if summary.exit_code:
-            message = f"no row could be answered; see column error of {summary.output_path}"
-            failures.append((run_dir, RolloutError(message)))
-            return None
-        codes.append(summary.exit_code)
-        return summary.figures.get("output_tokens_per_s")
-
-    with _hydra_environment(given.words):
-        try:
-            hydra_main()
-        except KeyboardInterrupt:
-            if not failures:
-                raise
-        except Exception as error:
+    task = Task(argv, given.config_dir)
+    main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
+    try:
+        with _hydra_environment([*given.words, *sweep_words(given.words)]):
+            main(task)()
+    except Exception as error:
+        if isinstance(error, RolloutError) or not task.sweep.errors:
             raise _composition_error(error) from error
-    if len(failures) + len(codes) > 1:
-        return _report_sweep(failures, codes)
-    if failures:
-        raise failures[0][1]
-    return max(codes, default=0)
+        # All points of a study failed, and the optimiser has no best one.
+    finally:
+        task.close()
+    return task.tell()
 
 
 def _composition_error(error: Exception) -> Exception:
@@ -125,15 +98,8 @@ def _composition_error(error: Exception) -> Exception:
         return UserError(explain(error))
     if isinstance(error, OSError):  # Hydra makes a sweep's directories
         return UserError(f"can't make the run directory: {error}; type another run_dir=")
-    # The task keeps its errors to itself, so this is Hydra's, as for a preset that is not UTF-8.
+    # The task raises none but ours, so this is Hydra's, as for a preset that is not UTF-8.
     return UserError(f"the settings can't be composed: {error}")
-
-
-def _report_sweep(failures: list[tuple[Path, RolloutError]], codes: list[int]) -> int:
-    for run_dir, error in failures:
-        say(f"rollout: {run_dir} failed: {error}", sys.stderr)
-    interrupted = [e.exit_code for _, e in failures if isinstance(e, Interrupted)]
-    return max(interrupted or [*codes, *(1 for _ in failures)])
 
 
 @contextmanager
@@ -150,48 +116,3 @@ def _hydra_environment(words: list[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = saved[1]
-
-
-def _task(composed: Any, job_dir: Path, argv: list[str]) -> Any:
-    """One job: typed settings, then the main path. Leaves no directory behind a config error.
-
-    A sweep's jobs run in the directories Hydra made for them; a single run in its `run_dir`.
-    """
-    from hydra.core.hydra_config import HydraConfig
-
-    from rollout.console import Console
-    from rollout.run import run
-
-    hydra_config = HydraConfig.get()
-    is_sweep = str(hydra_config.mode).endswith("MULTIRUN")
-    run_dir = job_dir
-    try:
-        settings = to_settings(composed, dict(hydra_config.runtime.choices))
-        if is_sweep:
-            settings.run_dir = str(job_dir)
-            settings.tracking.group = settings.tracking.group or Path(hydra_config.sweep.dir).name
-        run_dir = Path(settings.run_dir)
-        return run(settings, Console(), argv)
-    except RolloutError:
-        raise
-    except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise RolloutError(
-            f"unexpected {type(error).__name__}: {first} "
-            f"(a fault of rollout; traceback: {_write_traceback(run_dir)})"
-        ) from error
-    finally:
-        if is_sweep:
-            with suppress(OSError):
-                job_dir.rmdir()  # only where nothing was written
-
-
-def _write_traceback(run_dir: Path) -> str:
-    """Keep the traceback of the exception at hand; say where, or give it where that fails."""
-    log = run_dir / "error.log"
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
-    except OSError:
-        return traceback.format_exc()
-    return str(log)

@@ -18,6 +18,7 @@ from rollout.overrides import at_home, checked_preset, override, parts, without_
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets
 
 SCHEMA = "rollout_schema"
+LAUNCHER = "rollout"  # see launcher.py
 
 
 def compose(given: dict[str, Any]) -> Settings:
@@ -56,6 +57,8 @@ def register(config_dir: Path | None) -> None:
         if key.is_bag:
             OmegaConf.set_struct(OmegaConf.select(schema, key.name), False)
     ConfigStore.instance().store(name=SCHEMA, node=schema)
+    launcher = {"_target_": f"hydra_plugins.{LAUNCHER}.SweepLauncher"}
+    ConfigStore.instance().store(group="hydra/launcher", name=LAUNCHER, node=launcher)
     _user_presets().directory = config_dir
 
 

@@ -20,6 +20,7 @@ from rollout.errors import UserError, did_you_mean
 WHAT, HOW, ABOUT = "what", "how", "about"
 ROWS = "rows"  # which rows there are: compared row by row on resume
 MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
+OBJECTIVE = "output_tokens_per_s"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -257,6 +258,10 @@ class Settings:
     resume: Resume = setting(
         Resume.auto,
         "run_dir holds a run: auto goes on with it, never refuses, fresh moves it aside",
+    )
+    objective: str = setting(
+        OBJECTIVE,
+        "figure of summary.json that marks a sweep's best point, and that an optimiser is told",
     )
     retry_failed: bool = setting(False, "on resume, try rows that ended in an error again")
     continue_truncated: bool = setting(

@@ -5,9 +5,10 @@ to the terminal on their own (C++ warnings, download bars) write to the log file
 """
 
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ class Console:
     @property
     def is_terminal(self) -> bool:
         return not self._quiet and self._stderr is not None and self._stderr.isatty()
+
+    @property
+    def width(self) -> int:
+        """Characters a line may have."""
+        return max(80, shutil.get_terminal_size((100, 24)).columns)
 
     def log_to(self, path: Path) -> None:
         self._log = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
@@ -171,7 +177,7 @@ class PlainProgress:
         self._console = console
         self._last = time.monotonic()
 
-    def update(self, fraction: float, left_s: float | None, text: str) -> None:
+    def update(self, fraction: float, left_s: float | None, text: str, table: Any = None) -> None:
         """Say where the run is: `fraction` of the work, `left_s` seconds to go, in words."""
         now = time.monotonic()
         if now - self._last >= PLAIN_INTERVAL_S:
@@ -183,8 +189,17 @@ class BarProgress:
     def __init__(self, console: Any):
         from rich.progress import BarColumn, Progress, TextColumn
 
+        bar = self
+
+        class WithTable(Progress):
+            def get_renderables(self) -> Iterator[Any]:
+                yield from super().get_renderables()
+                if bar._below is not None:
+                    yield bar._below
+
+        self._below: Any = None
         columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
-        self._progress = Progress(*columns, console=console, **ALONE)
+        self._progress = WithTable(*columns, console=console, **ALONE)
         self._task = self._progress.add_task("", total=1.0)
         self._last = 0.0
 
@@ -198,10 +213,17 @@ class BarProgress:
     def say(self, line: str) -> None:
         self._progress.console.print(printable(line), markup=False, highlight=False)
 
-    def update(self, fraction: float, left_s: float | None, text: str) -> None:
-        """As PlainProgress.update, several times a second."""
+    def update(
+        self,
+        fraction: float,
+        left_s: float | None,
+        text: str,
+        table: Callable[[], Any] | None = None,
+    ) -> None:
+        """As PlainProgress.update, several times a second; `table` makes what stands below."""
         now = time.monotonic()
         if now - self._last >= 0.2 or fraction == 1.0:
             self._last = now
             words = f"{fraction:4.0%}  {eta(left_s)}  {text}"
             self._progress.update(self._task, completed=fraction, description=words)
+            self._below = table() if table else None

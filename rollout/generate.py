@@ -10,28 +10,34 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from rollout.attempt import Attempt
-from rollout.engines.base import Engine, EngineStats
+from rollout.engines.base import COUNTERS, Engine, EngineStats
 from rollout.errors import EngineError
+from rollout.job import Job
+from rollout.machine import memory_in_use_gib
 from rollout.records import Result
 from rollout.report import LOOK_S, Clock
 from rollout.signals import StopRequest
 from rollout.survival import Engines, drive_on
+
+WEIGH_S = 2.0  # between two looks at the memory, which cost some milliseconds
 
 
 def generate(
     engines: Engines,
     attempts: list[Attempt],
     stop: StopRequest,
-    on_turn: Callable[[], None] = lambda: None,
+    on_turn: Callable[[Callable[[], EngineStats]], None] = lambda stats: None,
 ) -> None:
     """Drive the engine, and others after it if it dies, until every owed row is on disk.
 
+    `on_turn` hears of every turn, and how to look at the counters since the first submission.
     What fails one run alone is left in its `error`. Raises EngineError where the engine fails all
     of them, Interrupted where the user asked to stop; what was finished is flushed then.
     """
 
     def on_load(engine: Engine, load_s: float) -> None:
         for run, attempt in enumerate(attempts):
+            attempt.report.num_sharing = len(attempts)
             attempt.begin(engine, run, load_s)
 
     engines.on_load = on_load
@@ -52,7 +58,7 @@ def generate(
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     max_restarts = attempts[0].job.settings.engine.max_restarts
     is_proven = any(attempt.is_proven for attempt in attempts)
-    stats = _Stats(engines)
+    stats = _Stats(engines, attempts[0].job, len(attempts))
     with stop.deferred(), ExitStack() as progress:
         for attempt in attempts:
             progress.enter_context(attempt.report.progress(stats.of(attempt, len(attempts))))
@@ -63,7 +69,7 @@ def generate(
                     finished[result.run].append(result)
                 for attempt, results in zip(attempts, finished, strict=True):
                     attempt.take(results, tick.source_dry)
-                on_turn()
+                on_turn(stats.look)
                 if all(attempt.error for attempt in attempts):
                     engines.shutdown()  # with what is in flight
                     break
@@ -79,18 +85,29 @@ def generate(
 class _Stats:
     """The engine's counters, looked at a few times a second for all who ask."""
 
-    def __init__(self, engines: Engines):
-        self._engines, self._clock = engines, Clock()
+    def __init__(self, engines: Engines, job: Job, num_sharing: int):
+        self._engines, self._clock, self._job = engines, Clock(), job
+        self._num_sharing = num_sharing
+        self._num_gpus = engines.current.facts.num_gpus
+        self._base = replace(engines.stats())  # an engine may have served others before
         self._looked_at, self._last = -1.0, EngineStats()
+        self._weighed_at, self._memory_gib = -WEIGH_S, None
 
     def of(self, attempt: Attempt, num_sharing: int) -> Callable[[], EngineStats]:
         """For one attempt: of those that share an engine, each has its own output tokens."""
         if num_sharing == 1:
-            return self._engines.stats
-        return lambda: replace(self._look(), num_output_tokens=attempt.report.num_output_tokens)
+            return self.look
+        return lambda: replace(self.look(), num_output_tokens=attempt.report.num_output_tokens)
 
-    def _look(self) -> EngineStats:
+    def look(self) -> EngineStats:
+        """What was counted since the first submission, and what the gauges say."""
         now = self._clock.now()
-        if now - self._looked_at >= LOOK_S / 2:
-            self._looked_at, self._last = now, self._engines.stats()
+        if now - self._weighed_at >= WEIGH_S:
+            self._weighed_at = now
+            self._memory_gib = memory_in_use_gib(self._job.device, self._num_gpus)
+        if self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
+            self._looked_at = now
+            now_stats, base = self._engines.stats(), self._base
+            since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}
+            self._last = replace(now_stats, memory_gib=self._memory_gib, **since)
         return self._last

@@ -24,6 +24,7 @@ from rollout.disk import read_json
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.input_files import seal
+from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
@@ -45,9 +46,19 @@ class Job:
     argv: list[str] | None  # the words typed; None: called from Python
 
 
-def prepare(settings: Settings, console: Console, argv: list[str] | None = None) -> Job:
-    """Check all that can be checked in about a second, and find the model."""
+def prepare(
+    settings: Settings,
+    console: Console,
+    argv: list[str] | None = None,
+    found_before: dict[str, Any] | None = None,
+) -> Job:
+    """Check all that can be checked in about a second, and find the model.
+
+    `found_before` keeps inputs and models for the next call: a sweep asks for the same ones again.
+    """
     config.validate(settings)
+    refuse_objective(settings.objective)
+    cache = {} if found_before is None else found_before
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()
     refuse_no_place(run_dir)
@@ -57,7 +68,8 @@ def prepare(settings: Settings, console: Console, argv: list[str] | None = None)
             "with it, or type resume=fresh to move it aside and start over, or another run_dir="
         )
     output_path = chosen_output(settings, run_dir)
-    prompts = open_prompts(settings.data)
+    key = f"prompts {settings.data}"
+    prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
     refuse_own_input(prompts, output_path, settings)
     if settings.resume is Resume.fresh:
@@ -68,12 +80,12 @@ def prepare(settings: Settings, console: Console, argv: list[str] | None = None)
     model = None
     if settings.engine.backend is Backend.vllm:
         extra = settings.engine.extra
-        model = resolve_model(
-            settings.model,
-            console.note,
-            needs_weights=extra.get("load_format") != "dummy",
-            needs_tokenizer=not (extra.get("tokenizer") or extra.get("skip_tokenizer_init")),
-        )
+        needs = {
+            "needs_weights": extra.get("load_format") != "dummy",
+            "needs_tokenizer": not (extra.get("tokenizer") or extra.get("skip_tokenizer_init")),
+        }
+        key = f"model {settings.model} {needs}"
+        model = cache[key] = cache.get(key) or resolve_model(settings.model, console.note, **needs)
     return Job(settings, prompts, columns, device, found, model, run_dir, output_path, argv)
 
 
@@ -85,6 +97,16 @@ def chosen_columns(settings: Settings) -> list[Column]:
                 f"There are: {', '.join(COLUMNS)}"
             )
     return output_columns(settings.output.columns)
+
+
+def refuse_objective(objective: str) -> None:
+    """Raise UserError where summary.json has no such figure."""
+    known = [*summarize(Totals(), Tally(), Timeline()), "wall_s", "num_engine_restarts"]
+    if objective not in known and not objective.startswith("engine."):
+        raise UserError(
+            f"objective={objective}: summary.json has no such figure."
+            f"{did_you_mean(objective, known)} There are: {', '.join(known)}"
+        )
 
 
 def refuse_no_place(run_dir: Path) -> None:

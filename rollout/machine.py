@@ -1,5 +1,6 @@
 """What this machine has, and whether an engine preset can run on it. Imports no CUDA, no vLLM."""
 
+import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -65,21 +66,72 @@ def _gpus() -> list[Gpu]:
 
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves; CUDA stops reading it at the first bad entry."""
+    """The GPUs that this process may use; one listed by its UUID is taken to be like the first."""
+    named = _visible_devices(len(gpus))
+    return tuple(gpus[device if isinstance(device, int) else 0] for device in named)
+
+
+def _visible_devices(num_gpus: int) -> list[int | str]:
+    """What CUDA_VISIBLE_DEVICES leaves of the GPUs there are, in CUDA's order: indexes or UUIDs.
+
+    CUDA stops reading it at the first bad entry.
+    """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
-        return tuple(gpus)
-    visible: list[Gpu] = []
+        return list(range(num_gpus))
+    visible: list[int | str] = []
     for entry in filter(None, (part.strip() for part in listed.split(","))):
         if entry.isdecimal():
-            if int(entry) >= len(gpus):
+            if int(entry) >= num_gpus:
                 break
-            visible.append(gpus[int(entry)])
-        elif entry.startswith(("GPU-", "MIG-")) and gpus:
-            visible.append(gpus[0])
+            visible.append(int(entry))
+        elif entry.startswith(("GPU-", "MIG-")) and num_gpus:
+            visible.append(entry)
         else:
             break
-    return tuple(visible)
+    return visible
+
+
+def memory_in_use_gib(device: Device, num_gpus: int) -> float | None:
+    """What a run holds now, in GiB.
+
+    On GPUs: what is used of that one of the engine's `num_gpus` that is fullest, whoever uses
+    it, as NVML has it; None where NVML can't say. On a CPU: the resident memory of this process
+    and its descendants, in which pages that they share count once for each.
+    """
+    return _fullest_gpu_gib(num_gpus) if device is Device.cuda else _resident_gib()
+
+
+def _fullest_gpu_gib(num_gpus: int) -> float | None:
+    import pynvml
+
+    try:
+        try:
+            num_found = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError_Uninitialized:
+            pynvml.nvmlInit()  # stays open: to start NVML for every reading would be slow
+            num_found = pynvml.nvmlDeviceGetCount()
+        handles = [
+            pynvml.nvmlDeviceGetHandleByIndex(device)
+            if isinstance(device, int)
+            else pynvml.nvmlDeviceGetHandleByUUID(device)
+            for device in _visible_devices(num_found)[:num_gpus]
+        ]
+        used = [pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles]
+    except pynvml.NVMLError:  # no driver, no permission, or memory that is not the GPU's own
+        return None
+    return max(used) / 2**30 if used else None
+
+
+def _resident_gib() -> float:
+    import psutil
+
+    this = psutil.Process()
+    num_bytes = 0
+    for process in (this, *this.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            num_bytes += process.memory_info().rss
+    return num_bytes / 2**30
 
 
 def vllm_build() -> tuple[str, str] | None:

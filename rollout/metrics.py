@@ -7,9 +7,13 @@ generation (fill + steady + tail) are the run's.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from rollout.engines.base import EngineStats
 from rollout.records import Result
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PHASES = ("fill", "steady", "tail")
 PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length, until samples have finished
@@ -32,10 +36,17 @@ class Tally:
         self.num_output_tokens += result.num_new_tokens
         self.num_prompt_tokens += result.num_prompt_tokens or 0
 
+    def join(self, other: "Tally") -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+
 
 @dataclass(slots=True)
 class Totals:
-    """What the rows of a run come to, over all attempts."""
+    """What the rows of a run come to, over all attempts.
+
+    A figure that an older launch did not count is None.
+    """
 
     num_rows: int = 0  # those left out by data.on_error=skip included
     num_failed: int = 0
@@ -45,11 +56,14 @@ class Totals:
     num_truncated: int = 0  # finish_reason length
     num_empty: int = 0
     max_response_tokens: int = 0
+    num_distinct: int | None = None  # different responses of a row, summed over the rows
+    p95_response_tokens: int | None = None  # percentile(..., 95); None too where no samples are
 
     @classmethod
     def known(cls, figures: dict) -> "Totals":
-        """As a summary.json has them."""
-        return cls(**{f.name: figures[f.name] for f in fields(cls)})
+        """As a summary.json has them, be it of a launch that did not count all of them."""
+        counted = [f.name for f in fields(cls) if f.default is not None or f.name in figures]
+        return cls(**{name: figures[name] for name in counted})
 
 
 @dataclass(slots=True)
@@ -72,6 +86,7 @@ class Timeline:
     drain: Mark | None = None
     end: Mark | None = None
     publish_s: float = 0.0
+    peak_memory_gib: float | None = None  # machine.memory_in_use_gib at its highest
     max_num_seqs: int = 1
     num_gpus: int = 0
     _last_running: int = 0
@@ -109,6 +124,20 @@ def rate(count: float, seconds: float) -> float | None:
 
 def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
+    """The shortest length that at least `percent` % of the samples do not exceed.
+
+    `num_of_length[i]` samples are i tokens long; None where there are none. Nearest rank, so
+    a length that occurs: the ceil(percent/100 * N)-th shortest of N; definition 1 in Hyndman and
+    Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996), 361-365.
+    """
+    up_to = num_of_length.cumsum()
+    if not len(up_to) or not up_to[-1]:
+        return None
+    rank = -(-percent * int(up_to[-1]) // 100)  # in integers: 0.07 * 100 > 7
+    return int(up_to.searchsorted(rank))
 
 
 def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
@@ -199,6 +228,7 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         **asdict(totals),
         "truncated_fraction": share(totals.num_truncated, totals.num_samples),
         "empty_fraction": share(totals.num_empty, totals.num_samples),
+        "distinct_fraction": _per(totals.num_distinct, totals.num_samples),
         "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
         "num_generated_rows": tally.num_rows,
         "num_generated_samples": tally.num_samples,
@@ -218,6 +248,7 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         "num_preemptions": stats.num_preemptions,
         "num_steps": stats.num_steps,
         "num_gpus": gpus,
+        "peak_memory_gib": timeline.peak_memory_gib,
     }
 
 

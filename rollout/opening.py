@@ -88,12 +88,11 @@ def _reopen(job: Job) -> None:
         disk.rename(summary, past[-1] / "summary.json")
 
 
-def peek(job: Job, console: Console) -> list[str]:
+def standing_now(job: Job, console: Console) -> Standing:
     """For a dry run: how far the run in the directory is; nothing is changed."""
-    if job.settings.resume is Resume.fresh or not is_a_run(job.run_dir):
-        return []
-    if not holds_rows(job.run_dir):
-        return []
+    is_new = job.settings.resume is Resume.fresh or not is_a_run(job.run_dir)
+    if is_new or not holds_rows(job.run_dir):
+        return begin(job)
     record = disk.read_json(job.run_dir / "run.json") or {}
     store = Store(job.run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
-    return [f"  resume  {go_on(job, store, record, console)}"]
+    return go_on(job, store, record, console)

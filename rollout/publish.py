@@ -1,42 +1,81 @@
 """Publishing: the input's rows beside their results, streamed into one file at once.
 
-Owns the join of input and shards and the shape of the published file. Knows no engine and no
-settings. Memory is bounded by a shard and a row group.
+Owns the join of input and shards, the shape of the published file, and the counts of its rows.
+Knows no engine and no settings. Memory is bounded by a shard and a row group.
 """
 
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.metrics import Totals
+from rollout.metrics import Totals, percentile
 from rollout.records import Column
 from rollout.shards import arrow_type
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
 
 
-def count(totals: Totals, results: "pa.Table") -> None:
-    """Add some rows of a shard to `totals`."""
+class RowCounter:
+    """Counts the rows of a run, some at a time. Keeps one number a length, and no row."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._totals = Totals(num_distinct=0)
+        self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
+
+    def add(self, results: "pa.Table") -> None:
+        """Count some rows of a shard."""
+        import pyarrow.compute as pc
+
+        totals, responses = self._totals, results.column("responses")
+        texts = pc.list_flatten(responses)
+        reasons = pc.list_flatten(results.column("finish_reason"))
+        lengths = pc.list_flatten(results.column("num_response_tokens"))
+        totals.num_rows += results.num_rows
+        totals.num_failed += results.num_rows - results.column("error").null_count
+        totals.num_samples += len(lengths)
+        totals.num_output_tokens += pc.sum(lengths).as_py() or 0
+        totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
+        totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
+        totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
+        totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
+        totals.num_distinct += _num_distinct(responses, texts)
+        self._add_lengths(pc.drop_null(lengths).to_numpy())
+
+    def _add_lengths(self, lengths: "np.ndarray") -> None:
+        import numpy as np
+
+        known, more = self._num_of_length, np.bincount(lengths)
+        longer, shorter = (more, known) if len(more) > len(known) else (known, more)
+        longer[: len(shorter)] += shorter
+        self._num_of_length = longer
+
+    def totals(self) -> Totals:
+        """What has been counted so far."""
+        return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
+
+
+def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int:
+    """Different texts of each row, summed over the rows; `texts` are the flattened responses."""
+    import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    def flat(name: str) -> "pa.ChunkedArray":
-        return pc.list_flatten(results.column(name))
-
-    lengths = flat("num_response_tokens")
-    totals.num_rows += results.num_rows
-    totals.num_failed += results.num_rows - results.column("error").null_count
-    totals.num_samples += len(lengths)
-    totals.num_output_tokens += pc.sum(lengths).as_py() or 0
-    totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
-    totals.num_truncated += pc.sum(pc.equal(flat("finish_reason"), "length")).as_py() or 0
-    totals.num_empty += pc.sum(pc.equal(flat("responses"), "")).as_py() or 0
-    totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
+    codes = pc.dictionary_encode(texts, null_encoding="encode")  # one dictionary for all chunks
+    codes = pa.chunked_array([chunk.indices for chunk in codes.chunks], pa.int32()).to_numpy()
+    # Not list_parent_indices, which counts what a null row hides.
+    sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
 
 
 def write_output(
@@ -57,13 +96,13 @@ def write_output(
 
     fields = [pa.field(prefix + c.name, arrow_type(c)) for c in columns]
     full = pa.schema([*schema, *fields], metadata=schema.metadata)
-    totals = Totals()
+    counter = RowCounter()
     # By bytes, since Arrow takes no text that is not UTF-8.
     with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, full) as writer:
-        joined = _joined(batches, parts, columns, full, totals)
+        joined = _joined(batches, parts, columns, full, counter)
         for group in _row_groups(joined, skip_failed):
             writer.write_table(group, row_group_size=max(1, group.num_rows))
-    return totals
+    return counter.totals()
 
 
 def _joined(
@@ -71,7 +110,7 @@ def _joined(
     parts: "Iterable[pa.Table]",
     columns: list[Column],
     schema: "pa.Schema",
-    totals: Totals,
+    counter: RowCounter,
 ) -> "Iterator[tuple[pa.Table, pa.Array]]":
     """Input rows beside their results, with a mask of the rows that succeeded."""
     import pyarrow as pa
@@ -84,7 +123,7 @@ def _joined(
         while table.num_rows:
             while results is None or results.num_rows == 0:
                 results = next(remaining)
-                count(totals, results)
+                counter.add(results)
             n = min(table.num_rows, results.num_rows)
             here = results.slice(0, n)
             added = [here.column(c.name) for c in columns]

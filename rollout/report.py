@@ -64,6 +64,7 @@ class Report:
         self._looked_at = 0.0
         self._num_restarts = 0
         self._reload_s = 0.0
+        self.num_sharing = 1  # runs that the engine served side by side, this one included
 
     def engine_is_up(self, facts: EngineFacts, sampler: Sampler, load_s: float) -> None:
         """The first engine of the attempt, or one in place of a dead one.
@@ -104,10 +105,16 @@ class Report:
             yield
             self._end()
 
+    def _weigh(self, stats: EngineStats) -> None:
+        peak = self._timeline.peak_memory_gib
+        if stats.memory_gib is not None:
+            self._timeline.peak_memory_gib = max(peak or 0.0, stats.memory_gib)
+
     def _end(self) -> None:
         """The last row is in, or none will come any more."""
         if self._timeline.end is None:
             now, stats = self._clock.now(), self._stats()
+            self._weigh(stats)
             self._timeline.end = metrics.mark(now, stats, self._tally)
             self._write_metrics(now)
             self._show(now, stats)
@@ -122,6 +129,7 @@ class Report:
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at, stats = now, self._stats()
+        self._weigh(stats)
         self._timeline.observe(now, stats, self._tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
@@ -166,8 +174,12 @@ class Report:
         return self._timeline.begin is not None
 
     @property
+    def tally(self) -> metrics.Tally:
+        """What this attempt finished."""
+        return self._tally
+
+    @property
     def num_output_tokens(self) -> int:
-        """Of the rows that this attempt finished."""
         return self._tally.num_output_tokens
 
     @property
@@ -204,6 +216,8 @@ class Report:
         job, facts = self._job, self._facts
         figures = metrics.summarize(totals, self._tally, self._timeline)
         figures["num_engine_restarts"] = self._num_restarts
+        figures["num_sharing"] = self.num_sharing
+        figures["wall_s"] = self._clock.now()
         figures["attempt"] = int(self._attempt_dir.name)
         if facts:
             figures["engine"] = {

@@ -7,7 +7,7 @@ from rollout.errors import Interrupted, RolloutError
 from rollout.generate import generate
 from rollout.job import Job, describe, plan_of, prepare
 from rollout.loading import EngineShelf
-from rollout.opening import open_run, peek
+from rollout.opening import open_run, standing_now
 from rollout.resume import Standing
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store
@@ -32,7 +32,7 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
                 "data.input=FILE.parquet"
             )
         if settings.dry_run:
-            console.result("\n".join([describe(job), *peek(job, console)]))
+            console.result(f"{describe(job)}\n  owed    {standing_now(job, console)}")
             return Summary(job.run_dir, job.output_path, num_rows=job.prompts.num_rows)
         with open_run(job, console) as (store, standing):
             if standing.finished:
@@ -53,9 +53,10 @@ def launch(
             answer(attempt, console, stop)
         summary = attempt.publish()
     except BaseException as error:
-        attempt.close(error)
+        attempt.fail(error)
         raise
-    attempt.close()
+    finally:
+        attempt.close()
     return summary
 
 

@@ -12,10 +12,10 @@ three deaths; with S, 2 + log8(S) about.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import replace
 
 from rollout.driver import Flight, Tick, drive, probe
-from rollout.engines.base import Engine, EngineStats
+from rollout.engines.base import COUNTERS, Engine, EngineStats
 from rollout.errors import EngineError, Interrupted, RolloutError
 from rollout.owed import OwedRow
 from rollout.records import Prompt, Request, Result
@@ -78,15 +78,8 @@ class Engines:
 
 
 def _added(past: EngineStats, now: EngineStats) -> EngineStats:
-    gauges = ("num_running", "num_waiting", "kv_cache_usage")
-    total = EngineStats()
-    for name in (f.name for f in fields(EngineStats)):
-        before, value = getattr(past, name), getattr(now, name)
-        if name == "kv_cache_usage_peak":
-            value = max(before, value)
-        elif name not in gauges:
-            value = before + value
-        setattr(total, name, value)
+    total = replace(now, **{name: getattr(past, name) + getattr(now, name) for name in COUNTERS})
+    total.kv_cache_usage_peak = max(past.kv_cache_usage_peak, now.kv_cache_usage_peak)
     return total
 
 

@@ -74,7 +74,8 @@ def open_tracker(
     """Open the tracker that `tracking` asks for; `run_dir` exists.
 
     A second attempt in the same `run_dir` continues the same wandb run. What becomes known after
-    `patience_s` (None: OPEN_WAIT_S) goes to `say`, called from another thread in the caller's context.
+    `patience_s` (None: OPEN_WAIT_S) goes to `say`, called from another thread in the caller's
+    context.
     """
     if tracking.tracker is settings.Tracker.none:
         return NoTracker()

@@ -9,10 +9,11 @@ HEAVY = {
     "vllm", "torch", "ray", "wandb", "transformers", "pandas", "numpy", "pyarrow", "hydra",
     "omegaconf", "huggingface_hub", "rich", "pynvml",
 }  # fmt: skip
+ON_HYDRA = ("launcher", "task")  # classes of Hydra's; imported when Hydra starts
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts)
     for file in (ROOT / "rollout").rglob("*.py")
-    if file.stem != "__main__" and "examples" not in file.parts
+    if file.stem not in ("__main__", *ON_HYDRA) and "examples" not in file.parts
 )
 
 

@@ -1,9 +1,22 @@
 """Throughput arithmetic on hand-made marks."""
 
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 
 from rollout.engines.base import EngineStats
-from rollout.metrics import Mark, Tally, Timeline, Totals, live, outlook, phases, summarize
+from rollout.metrics import (
+    Mark,
+    Tally,
+    Timeline,
+    Totals,
+    live,
+    outlook,
+    percentile,
+    phases,
+    summarize,
+)
 from rollout.records import Result
 
 
@@ -64,6 +77,50 @@ def test_no_time_and_no_samples_give_no_rate_instead_of_an_error():
         figures = summarize(Totals(), Tally(), line)
         assert figures["output_tokens_per_s"] is None
         assert figures["truncated_fraction"] is None
+
+
+def test_a_share_of_the_samples_is_distinct():
+    totals = Totals(num_samples=8, num_distinct=6, p95_response_tokens=40)
+    figures = summarize(totals, Tally(), Timeline(peak_memory_gib=71.5))
+    assert (figures["num_distinct"], figures["distinct_fraction"]) == (6, 0.75)
+    assert (figures["p95_response_tokens"], figures["peak_memory_gib"]) == (40, 71.5)
+
+
+@pytest.mark.parametrize("totals", [Totals(num_samples=8), Totals(num_distinct=0)])
+def test_what_was_not_counted_or_has_no_samples_is_said_to_be_unknown(totals):
+    figures = summarize(totals, Tally(), Timeline())
+    names = ("distinct_fraction", "p95_response_tokens", "peak_memory_gib")
+    assert [figures[name] for name in names] == [None, None, None]
+
+
+def test_totals_are_read_back_from_a_summary_as_they_were():
+    totals = Totals(num_rows=2, num_samples=4, num_distinct=3, p95_response_tokens=9)
+    assert Totals.known(summarize(totals, Tally(), Timeline())) == totals
+
+
+def test_totals_of_an_older_launch_leave_open_what_it_did_not_count():
+    totals = Totals(num_rows=2, num_samples=4, max_response_tokens=9)
+    older = {name: value for name, value in asdict(totals).items() if value is not None}
+    assert Totals.known(older) == totals
+    assert (totals.num_distinct, totals.p95_response_tokens) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("num_of_length", "percent", "length"),
+    [
+        ([], 95, None),
+        ([0, 0], 95, None),
+        ([0, 0, 1], 95, 2),
+        ([10, 10], 50, 0),  # rank 10 of 20
+        ([9, 11], 50, 1),
+        ([7, 93], 7, 0),  # rank 7 of 100; 0.07 * 100 is a little more in floats
+        ([0, 4, 0, 1], 100, 3),
+    ],
+)
+def test_a_percentile_is_the_shortest_length_that_so_many_do_not_exceed(
+    num_of_length, percent, length
+):
+    assert percentile(np.array(num_of_length, np.int64), percent) == length
 
 
 def test_a_failed_row_counts_as_a_row_but_not_as_a_request():

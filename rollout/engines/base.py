@@ -52,6 +52,12 @@ class EngineStats:
     num_waiting: int = 0
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
+    memory_gib: float | None = None  # held now; put in by who asks, not by the engine
+
+
+COUNTERS = (
+    "num_output_tokens", "num_cached_tokens", "num_queried_tokens", "num_preemptions", "num_steps",
+)  # fmt: skip
 
 
 @dataclass(slots=True)

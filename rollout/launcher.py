@@ -1,0 +1,266 @@
+"""Hydra's side of a sweep: a launcher that takes all points at once, and names for their places.
+
+The one room that touches Hydra's inner parts (tested against the version at hand in
+tests/test_launcher.py): a launcher has to lie in the package `hydra_plugins`, so ours says that
+it does; and it puts together what `run_job` does for one job alone. Other launchers (basic,
+joblib, submitit) call the task for every point instead, see task.py.
+"""
+
+import copy
+import hashlib
+import importlib
+import re
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from rollout.compose import LAUNCHER, to_settings
+from rollout.config import OBJECTIVE
+from rollout.errors import UserError
+from rollout.names import GROUPS
+from rollout.overrides import parse, parts, unquoted
+from rollout.sweep import Asked
+from rollout.sweep_points import Point, is_maximized, objective_of
+from rollout.unforeseen import faults_told
+
+RESOLVER = "rollout_point"
+MAX_NAME = 120  # characters of a directory's name
+
+
+class SweepLauncher(Launcher):
+    """Hands all points of a launch to the task's sweep, and their objectives back to Hydra."""
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        self._context, self._task, self._config = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> list[JobReturn]:
+        """Compose all points, then run them. Raises UserError before anything is started."""
+        setup_globals()
+        hydra, outer = self._config.hydra, HydraConfig.instance().cfg
+        if hydra.job.chdir:
+            raise UserError(
+                "hydra.job.chdir=true: all points of a sweep run side by side in one process, "
+                "which has one working directory; leave it out (paths are relative to where the "
+                "command is typed), or type hydra/launcher=basic"
+            )
+        directory = Path(str(hydra.sweep.dir)).absolute()
+        forget_multirun_yaml(directory)
+        jobs = [
+            self._composed(list(overrides), initial_job_idx + i)
+            for i, overrides in enumerate(job_overrides)
+        ]
+        try:
+            asked = [self._asked(job) for job in jobs]
+            self._refuse_shared_names(asked, job_overrides)
+            callbacks = [_copied(self._context.callbacks) for _ in jobs]
+            for job, mine in zip(jobs, callbacks, strict=True):
+                HydraConfig.instance().set_config(job)
+                mine.on_job_start(config=job, task_function=self._task)
+            settings = next((a.settings for a in asked if a.settings), None)
+            objective = settings.objective if settings else OBJECTIVE
+            with faults_told(directory):
+                points = self._task.sweep.launch(asked, directory, objective)
+            returns = []
+            for job, mine, point in zip(jobs, callbacks, points, strict=True):
+                HydraConfig.instance().set_config(job)
+                returned = self._returned(job, point, objective)
+                mine.on_job_end(config=job, job_return=returned)
+                returns.append(returned)
+        finally:
+            HydraConfig.instance().cfg = outer
+        return [self._for_sweeper(returned) for returned in returns]
+
+    def _composed(self, overrides: list[str], number: int) -> DictConfig:
+        composed = self._context.config_loader.load_sweep_config(self._config, overrides)
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+        HydraConfig.instance().set_config(composed)
+        place = Path(str(composed.hydra.sweep.dir), str(composed.hydra.sweep.subdir)).absolute()
+        with read_write(composed.hydra.runtime), open_dict(composed.hydra.runtime):
+            composed.hydra.runtime.output_dir = str(place)
+        return composed
+
+    def _asked(self, job: DictConfig) -> Asked:
+        """The point that Hydra composed; a setting that can't be is its error."""
+        HydraConfig.instance().set_config(job)
+        asked = asked_of(job)
+        try:
+            asked.settings = to_settings(job, dict(job.hydra.runtime.choices))
+        except UserError as error:
+            asked.error = error
+        return asked
+
+    def _refuse_shared_names(self, asked: list[Asked], overrides: Sequence[Sequence[str]]) -> None:
+        seen: dict[Path, Any] = {}
+        for point, words in zip(asked, overrides, strict=True):
+            if seen.setdefault(point.run_dir, list(words)) != list(words):
+                raise UserError(
+                    f"hydra.sweep.subdir gives two points the directory {point.run_dir}; leave it "
+                    "out, or name it after all that is swept"
+                )
+
+    def _returned(self, job: DictConfig, point: Point, objective: str) -> JobReturn:
+        """What a callback hears of a job."""
+        plain = copy.deepcopy(job)
+        with open_dict(plain):
+            del plain["hydra"]
+        returned = JobReturn(
+            overrides=list(job.hydra.overrides.task),
+            cfg=plain,
+            hydra_cfg=copy.deepcopy(HydraConfig.instance().cfg),
+            working_dir=str(Path.cwd()),
+            task_name=str(job.hydra.job.name),
+        )
+        if point.status == "failed":
+            error = self._task.sweep.errors[point.run_dir]
+            returned.status, returned.return_value = JobStatus.FAILED, error
+        else:
+            returned.status = JobStatus.COMPLETED
+            returned.return_value = objective_of(point.figures, objective)
+        return returned
+
+    def _for_sweeper(self, returned: JobReturn) -> JobReturn:
+        """What the sweeper hears: to the basic one a failed point is no reason to stop."""
+        if returned.status is JobStatus.FAILED:
+            if is_basic_sweeper(self._config.hydra):
+                return JobReturn(status=JobStatus.COMPLETED)
+            return _Failed(status=JobStatus.FAILED, _return_value=returned._return_value)
+        return returned
+
+
+def is_basic_sweeper(hydra: Any) -> bool:
+    return str(hydra.sweeper._target_).endswith(".BasicSweeper")
+
+
+class _Failed(JobReturn):
+    """A failed job whose return value raises without a word on stderr."""
+
+    @property
+    def return_value(self) -> Any:
+        raise self._return_value
+
+
+# See Plugins.is_in_toplevel_plugins_module; compose.py names it to Hydra.
+PACKAGE, MODULE = "hydra_plugins", f"hydra_plugins.{LAUNCHER}"
+SweepLauncher.__module__ = MODULE
+
+
+def register() -> None:
+    """Let Hydra know the launcher, and the resolver that names the points' directories."""
+    try:
+        package = importlib.import_module(PACKAGE)
+    except ModuleNotFoundError:  # no plugin is installed
+        package = sys.modules[PACKAGE] = types.ModuleType(PACKAGE)
+    if MODULE not in sys.modules:
+        module = sys.modules[MODULE] = types.ModuleType(MODULE)
+        module.SweepLauncher = SweepLauncher
+        setattr(package, LAUNCHER, module)
+    Plugins.instance().register(SweepLauncher)
+    OmegaConf.register_new_resolver(RESOLVER, _resolve, replace=True)
+
+
+def _resolve(*typed: str, _root_: DictConfig) -> str:
+    """${rollout_point:KEY,...}: the name of the point that is composed; KEYs are those swept."""
+    name = point_name(swept_values(_root_.hydra, typed))
+    return name or str(_root_.hydra.job.num)
+
+
+def swept_values(hydra: DictConfig, typed: Sequence[str]) -> dict[str, str]:
+    """Swept key -> this point's value: of those typed, and those of the sweeper's own."""
+    sweeper = hydra.sweeper
+    keys = {
+        *filter(None, typed),
+        *(sweeper.get("params") or ()),
+        *(sweeper.get("search_space") or ()),
+    }
+    given = map(parts, hydra.overrides.task)
+    return {key: unquoted(value) for key, value in given if key in {parts(k)[0] for k in keys}}
+
+
+def point_name(values: dict[str, str]) -> str:
+    """`temperature=0.7,top_p=0.9`: fit for a directory, and different for different points."""
+    leaves = [key.rsplit(".", 1)[-1] for key in values]
+    named = []
+    for leaf, (key, value) in zip(leaves, values.items(), strict=True):
+        named.append(f"{leaf if leaves.count(leaf) == 1 else key}={_fit(value)}")
+    name = ",".join(named)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 8]}-{_digest(name)}"
+
+
+def _fit(value: str) -> str:
+    """The value where it is plain; of a path its last part, and a digest that tells it apart."""
+    if re.fullmatch(r"[A-Za-z0-9_+.-]{1,40}", value) and not value.startswith("."):
+        return value
+    last = [part for part in re.split(r"[^A-Za-z0-9_+.-]+", value) if part.strip(".")]
+    return f"{last[-1][-30:] if last else ''}-{_digest(value)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=3).hexdigest()
+
+
+def asked_of(job: DictConfig) -> Asked:
+    """A composed job's name, place, swept values and environment; no settings yet."""
+    hydra = job.hydra
+    raw = OmegaConf.to_container(hydra.sweep, resolve=False).get("subdir", "")
+    match = re.search(r"\$\{" + RESOLVER + r":([^}]*)\}", str(raw))
+    typed = [key.strip() for key in match[1].split(",")] if match and match[1] else []
+    place = Path(hydra.runtime.output_dir)
+    return Asked(
+        str(hydra.sweep.subdir),
+        place,
+        swept_values(hydra, typed),
+        environment={k: str(v) for k, v in dict(hydra.job.env_set).items()},
+    )
+
+
+def sweep_words(words: Sequence[str]) -> list[str]:
+    """What goes without saying for the sweep that `words` ask for, where they don't say it."""
+    given = dict(map(parts, words))
+    found = {}
+    if swept := swept_keys(words):
+        found["hydra.sweep.subdir"] = f"'${{{RESOLVER}:{','.join(swept)}}}'"
+    if given.get("hydra/sweeper") == "optuna":
+        objective = given.get("objective", OBJECTIVE)
+        found |= {
+            "hydra.sweeper.direction": "maximize" if is_maximized(objective) else "minimize",
+            "hydra.sweeper.max_failure_rate": "1.0",  # a point that fails ends no study
+            "hydra.sweeper.n_jobs": "1",  # points side by side share the engine's throughput
+        }
+    return [f"{key}={value}" for key, value in found.items() if key not in given]
+
+
+def swept_keys(words: Sequence[str]) -> list[str]:
+    """The keys of the overrides typed that have several values."""
+    found = []
+    for word in words:
+        key, _ = parts(word)
+        if key.startswith("hydra") or not (key in GROUPS or "." in key or "=" in word):
+            continue
+        parsed = parse(word)
+        if parsed is not None and parsed.is_sweep_override():
+            found.append(key)
+    return found
+
+
+def forget_multirun_yaml(directory: Path) -> None:
+    """Hydra's record of a sweep holds every word typed, secrets too; each run keeps its own."""
+    (directory / "multirun.yaml").unlink(missing_ok=True)
+
+
+def _copied(callbacks: Any) -> Any:
+    """Callbacks for one job: those of its neighbours run at the same time."""
+    try:
+        return copy.deepcopy(callbacks)
+    except Exception:  # one that can't be copied has to cope
+        return callbacks

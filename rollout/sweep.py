@@ -1,0 +1,410 @@
+"""A sweep: many points, few engines, one table.
+
+Points whose engine is the same share it; of those, points that draw in the same manner share one
+continuous batch. Each point is a run of its own: directory, record, resume, tracking, status.
+One that fails fails alone. Knows nothing of Hydra.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout import lock
+from rollout.attempt import Attempt
+from rollout.config import Backend, Sampling, Settings
+from rollout.console import Console
+from rollout.disk import read_json
+from rollout.engines.base import EnginePlan
+from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.generate import generate
+from rollout.job import Job, plan_of, prepare
+from rollout.loading import EngineShelf
+from rollout.opening import open_run, standing_now
+from rollout.resume import command_in
+from rollout.signals import StopRequest, stop_on_signals
+from rollout.store import Store
+from rollout.summary import Summary, finished_before
+from rollout.sweep_points import Point
+from rollout.sweep_report import SweepReport
+
+MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
+# Of sampling.extra, what costs the other samples of a batch nothing.
+LIGHT_EXTRAS = ("stop", "stop_token_ids", "ignore_eos", "include_stop_str_in_output")
+
+
+@dataclass(slots=True)
+class Asked:
+    """A point as it was asked for; `settings` or the `error` that kept it from having any."""
+
+    name: str
+    run_dir: Path
+    values: dict[str, str]  # swept key -> value as typed
+    settings: Settings | None = None
+    error: RolloutError | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A point that was checked."""
+
+    point: Point
+    job: Job
+    environment: dict[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Points that run side by side."""
+
+    plan: EnginePlan
+    environment: dict[str, str]
+    entries: list[_Entry]
+    error: RolloutError | None = None
+
+
+class Sweep:
+    """All points of one command. Whoever makes one calls `close`."""
+
+    def __init__(self, argv: list[str], console: Console):
+        self.points: dict[Path, Point] = {}  # by directory, in the order they were asked for
+        self.errors: dict[Path, RolloutError] = {}
+        self.directory: Path | None = None
+        self.dry_run = False
+        self._argv, self._console = argv, console
+        self._report = SweepReport(console, self.points)
+        self._open = ExitStack()
+        self._shelf: EngineShelf | None = None
+        self._stop: StopRequest | None = None
+        self._prepared: dict[str, Any] = {}  # models and inputs found so far
+
+    def launch(self, asked: list[Asked], directory: Path, objective: str) -> list[Point]:
+        """Run these points, those of earlier launches that are the same excepted.
+
+        Returns their records, in the order asked. Raises UserError where two of them would write
+        one file, Interrupted where the user asked to stop.
+        """
+        self._begin(directory)
+        self._report.objective = objective
+        entries = [entry for a in asked if (entry := self._entry(a))]
+        refuse_one_place(entries)
+        self.dry_run = any(entry.job.settings.dry_run for entry in entries)
+        batches = batches_of(entries, self._log)
+        if self.dry_run:
+            self._describe(batches)
+        elif batches:
+            self._lock()
+            for batch in self._first_what_stands(batches):
+                self._run(batch)
+        return [self.points[a.run_dir] for a in asked]
+
+    def _begin(self, directory: Path) -> None:
+        if self._stop is None:
+            self.directory = directory
+            self._stop = self._open.enter_context(stop_on_signals(ends_process=True))
+            self._stop.say = self._console.say_now
+            self._stop.farewell = self._farewell
+            self._stop.tell = self._report.tell
+            self._shelf = EngineShelf(self._console, self._stop)
+            self._open.callback(self._shelf.close)
+
+    def _lock(self) -> None:
+        if self._report.is_open:
+            return
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._open.enter_context(lock.held(self.directory, self._console.note))
+        except OSError as error:
+            raise UserError(
+                f"run_dir={self.directory}: can't write there ({error}); type another run_dir="
+            ) from error
+        self._report.is_open = True
+
+    def _log(self) -> Path:
+        """Where the engine that is loaded next writes."""
+        return self.directory / "engine.log"
+
+    # Before anything starts.
+
+    def _entry(self, asked: Asked) -> _Entry | None:
+        """The point, checked; None where it can't run, or did already in this sweep."""
+        if asked.run_dir in self.points:
+            return None
+        point = self.points[asked.run_dir] = Point(asked.name, asked.values, asked.run_dir)
+        try:
+            if asked.error:
+                raise asked.error
+            settings = asked.settings
+            settings.run_dir = str(asked.run_dir)
+            settings.tracking.group = settings.tracking.group or self.directory.name
+            point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
+            job = prepare(settings, self._console, self._argv, self._prepared)
+        except UserError as error:
+            self._fail(point, error)
+            self._console.note(f"{point.name} can't run: {error}")
+            return None
+        return _Entry(point, job, asked.environment)
+
+    def _describe(self, batches: list["Batch"]) -> None:
+        lines, engines = [], []
+        num_requests = num_samples = 0
+        for batch in batches:
+            same = batch.plan.identity, sorted(batch.environment.items())
+            if same not in engines:
+                engines.append(same)
+                lines.append(f"engine {len(engines)}: {_told(batch)}")
+            lines.append(f"  {len(batch.entries)} points side by side")
+            for entry in batch.entries:
+                try:
+                    standing = standing_now(entry.job, self._console)
+                except RolloutError as error:
+                    self._fail(entry.point, error)
+                    lines.append(f"    {entry.point.name}: can't go on: {error}")
+                    continue
+                num_requests += standing.num_owed
+                num_samples += standing.num_owed_samples
+                what = "finished, skipped" if standing.finished else str(standing)
+                lines.append(f"    {entry.point.name}: {what}")
+        self._console.result(
+            "\n".join(
+                (
+                    f"dry run: {len(self.points)} points on {len(engines)} engines, "
+                    f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
+                    *lines,
+                    f"sweep  {self.directory}",
+                )
+            )
+        )
+
+    def _first_what_stands(self, batches: list["Batch"]) -> list["Batch"]:
+        """The batches, first those that the engine kept from the last launch serves."""
+        return sorted(batches, key=lambda b: not self._shelf.has(b.plan, b.environment))
+
+    # One batch.
+
+    def _run(self, batch: Batch) -> None:
+        """Every point of the batch to its end."""
+        attempts: list[tuple[Point, Attempt]] = []
+        with ExitStack() as opened:
+            try:
+                for entry in batch.entries:
+                    self._stop.raise_if_requested()
+                    if attempt := self._opened(entry, opened):
+                        attempts.append((entry.point, attempt))
+                self._generate(batch, [(p, a) for p, a in attempts if a.standing.num_owed])
+                for point, attempt in attempts:
+                    self._finish(point, attempt)
+                self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
+            except BaseException as error:
+                for point, attempt in attempts:
+                    if point.status in ("waiting", "running"):
+                        point.status = "interrupted"
+                        attempt.fail(error)
+                raise
+            finally:
+                for _, attempt in attempts:
+                    attempt.close()
+        self._report.write(self.directory)
+
+    def _opened(self, entry: _Entry, opened: ExitStack) -> Attempt | None:
+        """The point's run, held open; None where there is nothing to do or it can't go on."""
+        console, job, point = Console(quiet=True), entry.job, entry.point
+        store: Store
+        try:
+            store, standing = opened.enter_context(open_run(job, console))
+            if standing.finished:
+                self._done(point, finished_before(job, standing.finished, console))
+                return None
+            patience_s = 0.0 if len(self.points) > 1 else None
+            point.status = "running"
+            return Attempt(job, store, standing, console, patience_s)
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            self._fail(point, error)
+            return None
+
+    def _generate(self, batch: Batch, owing: list[tuple[Point, Attempt]]) -> None:
+        """Have every owed row of the batch on disk; what fails, fails its points."""
+        if not owing:
+            return
+        attempts = [attempt for _, attempt in owing]
+        try:
+            with self._shelf.engines(batch.plan, batch.environment) as engines:
+                number = self._shelf.num_engines
+                for point, attempt in owing:
+                    point.engine = number
+                    attempt.console.record(
+                        f"engine {number} of the sweep; its log: {batch.plan.log_file}"
+                    )
+                    with attempt.failing_alone():
+                        self._shelf.check(batch.plan, attempt.job.settings.sampling)
+                runnable = [a for a in attempts if not a.error]
+                if runnable:
+                    with self._report.progress(owing) as on_turn:
+                        generate(engines, runnable, self._stop, on_turn)
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            self._stop.raise_if_requested()
+            for attempt in attempts:
+                attempt.error = attempt.error or error
+
+    def _finish(self, point: Point, attempt: Attempt) -> None:
+        """Publish what is complete; record what is not."""
+        try:
+            if attempt.error:
+                raise attempt.error
+            summary = attempt.publish()
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            attempt.fail(error)
+            self._fail(point, error)
+            return
+        self._done(point, summary)
+
+    def _done(self, point: Point, summary: Summary) -> None:
+        point.figures = read_json(summary.run_dir / "summary.json") or {}
+        point.status = "done"
+        if summary.exit_code:
+            self._fail(point, RolloutError(nothing_answered(summary)))
+        self._report.ended(point)
+
+    def _fail(self, point: Point, error: RolloutError) -> None:
+        point.status, point.error = "failed", str(error).splitlines()[0]
+        self.errors[point.run_dir] = error
+        if not isinstance(error, UserError):
+            self._report.ended(point)
+
+    # The end.
+
+    @property
+    def is_begun(self) -> bool:
+        return self._stop is not None
+
+    def take(
+        self, point: Point, directory: Path, objective: str | None, error: type | None
+    ) -> None:
+        """Take in a point that another launcher ran, for the table; `error` is what ended it."""
+        self.directory, self._report.is_open = directory, True
+        self._report.objective = objective or self._report.objective
+        self.points[point.run_dir] = point
+        if error:
+            self.errors[point.run_dir] = error(point.error)
+
+    def _farewell(self) -> str:
+        num_done = sum(point.status == "done" for point in self.points.values())
+        again = command_in(self._argv, self.directory)
+        return (
+            f"interrupted; {num_done} of {len(self.points)} points are done, and every finished "
+            f"row of the others is on disk in {self.directory}; to go on: {again}"
+        )
+
+    def close(self) -> None:
+        """Free the engine, write the tables, let go of the directory."""
+        with self._open:
+            if self._shelf:
+                self._shelf.close()
+            if self._report.is_open:
+                self._report.write(self.directory)
+
+    def tell(self) -> int:
+        """Say what the sweep came to; return the exit code."""
+        if not self.dry_run:
+            self._report.tell_end(self.directory)
+        again = command_in(self._argv, self.directory)
+        return tell_failures(self.points, self.errors, again)
+
+
+def tell_failures(
+    points: Mapping[Path, Point], errors: Mapping[Path, RolloutError], again: str
+) -> int:
+    """List on stderr what failed; return the exit code: 2 where nothing could start."""
+    import sys
+
+    from rollout.console import say
+
+    for run_dir, error in errors.items():
+        say(f"rollout: {points[run_dir].name} failed: {error}", sys.stderr)
+    if not errors:
+        return 0
+    if len(errors) == len(points) and all(isinstance(e, UserError) for e in errors.values()):
+        return 2
+    num_done = len(points) - len(errors)
+    say(f"{num_done} of {len(points)} points are done; the others again: {again}", sys.stderr)
+    return 1
+
+
+def nothing_answered(summary: Summary) -> str:
+    return (
+        f"no row could be answered; see column error of {summary.output_path} "
+        "(retry_failed=true tries them again)"
+    )
+
+
+def refuse_one_place(entries: list[_Entry]) -> None:
+    """Raise UserError where two points would write the same file."""
+    taken: dict[Path, str] = {}
+    for entry in entries:
+        path = entry.job.output_path
+        if path in taken:
+            raise UserError(
+                f"output.path={path} is the same for the points {taken[path]} and "
+                f"{entry.point.name}; leave it out (each point writes output.parquet in its own "
+                "directory), or name it after what is swept: "
+                "output.path='answers/${sampling.temperature}.parquet'"
+            )
+        taken[path] = entry.point.name
+
+
+def batches_of(entries: Iterable[_Entry], log: Callable[[], Path]) -> list[Batch]:
+    """Points that can run side by side: the same engine, the same class of sampler."""
+    groups: dict[Any, dict[Any, Batch]] = {}
+    for entry in entries:
+        plan, sampling = plan_of(entry.job, log()), entry.job.settings.sampling
+        engine = plan.identity, tuple(sorted(entry.environment.items()))
+        drawn = sampler_class(sampling, entry.job)
+        groups.setdefault(engine, {}).setdefault(
+            drawn, Batch(plan, entry.environment, [])
+        ).entries.append(entry)
+    return [
+        Batch(batch.plan, batch.environment, batch.entries[i : i + MAX_POINTS])
+        for by_class in groups.values()
+        for batch in by_class.values()
+        for i in range(0, len(batch.entries), MAX_POINTS)
+    ]
+
+
+def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
+    """What makes an engine's sampler do more, for a whole batch where one request of it asks.
+
+    Measured on vLLM's CPU backend: one request with top_p below 1 costs the batch 1.7 times;
+    temperature, top_k, seeds and lengths cost nothing. On GPUs (read, not measured) a seed for
+    each request keeps vLLM from its fastest sampler. Greedy sampling ignores top_p.
+    """
+    model = job.model.generation_config if job.model else {}
+    top_p = model.get("top_p", 1.0) if sampling.top_p is None else sampling.top_p
+    penalty = sampling.repetition_penalty
+    if penalty is None:
+        penalty = model.get("repetition_penalty", 1.0)
+    found = [name for name in sampling.extra if name not in LIGHT_EXTRAS]
+    if top_p < 1 and sampling.temperature != 0:
+        found.append("top_p")
+    if penalty != 1:
+        found.append("repetition_penalty")
+    if sampling.seed is None:
+        found.append("unseeded")
+    if "cumulative_logprob" in job.settings.output.columns:
+        found.append("logprobs")
+    return tuple(sorted(found))
+
+
+def _told(batch: Batch) -> str:
+    job = batch.entries[0].job
+    model = job.settings.model.model_path
+    is_scripted = job.settings.engine.backend is Backend.scripted
+    preset = job.settings.presets.get("engine")
+    return f"{preset} on {job.device.name}" + ("" if is_scripted else f", {model}")

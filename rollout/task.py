@@ -1,0 +1,157 @@
+"""What Hydra calls for every job: one configuration composed, one run.
+
+A sweep under our launcher is handed over whole instead (launcher.py). Under another one (basic,
+joblib, submitit) each point is called here, maybe in another process or on another machine; what
+became of it is left in its directory for the process that waits, which makes the table.
+"""
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+from rollout import launcher
+from rollout.compose import register, to_settings
+from rollout.config import Settings, redacted
+from rollout.console import Console
+from rollout.disk import read_json, write_json
+from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.sweep import Sweep, nothing_answered
+from rollout.sweep_points import Point, objective_of
+from rollout.unforeseen import faults_told
+
+RECORD = "point.json"
+
+
+class Task:
+    """One command, as Hydra's task function. Can be pickled: then it is the words alone."""
+
+    current: "Task | None" = None  # for Hydra's callback, which Hydra makes itself
+
+    def __init__(self, argv: list[str], config_dir: Path | None):
+        self._argv, self._config_dir = argv, config_dir
+        self._began = time.time()
+        self.sweep = Sweep(argv, Console())
+        self._sweep_dir: Path | None = None  # where a sweep was begun
+        self._error: RolloutError | None = None
+        Task.current = self
+        register(config_dir)
+        launcher.register()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"argv": self._argv, "config_dir": self._config_dir}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def __call__(self, composed: Any) -> float | None:
+        """Run the job that is composed; return its objective. Raises RolloutError."""
+        from hydra.core.hydra_config import HydraConfig
+
+        sys.argv = [sys.argv[0], *redacted(self._argv)]  # wandb records it
+        hydra = HydraConfig.get()
+        if str(hydra.mode).endswith("MULTIRUN"):
+            return self._point(composed, hydra)
+        settings = to_settings(composed, dict(hydra.runtime.choices))
+        try:
+            return self._run(settings)
+        except RolloutError as error:  # kept: Hydra would print lines of its own
+            self._error = error
+            return None
+
+    def _run(self, settings: Settings) -> float | None:
+        from rollout.run import run
+
+        with faults_told(Path(settings.run_dir)):
+            summary = run(settings, Console(), self._argv)
+        if summary.exit_code:
+            raise RolloutError(nothing_answered(summary))
+        return objective_of(summary.figures, settings.objective)
+
+    def _point(self, composed: Any, hydra: Any) -> float | None:
+        """A point of a sweep under another launcher; leaves its status beside the run."""
+        from hydra.core.hydra_config import HydraConfig
+
+        place = Path(hydra.runtime.output_dir)
+        asked = launcher.asked_of(HydraConfig.instance().cfg)
+        record = {"name": asked.name, "values": asked.values, "at_s": time.time()}
+        try:
+            try:
+                settings = to_settings(composed, dict(hydra.runtime.choices))
+                settings.run_dir = str(place)
+                group = settings.tracking.group or Path(hydra.sweep.dir).name
+                settings.tracking.group = group
+                record |= {
+                    "prompt_key": settings.data.prompt_key,
+                    "prefix": settings.output.prefix,
+                    "objective": settings.objective,
+                }
+                value = self._run(settings)
+                record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
+                return value
+            except Interrupted as error:
+                record |= {"status": "interrupted", "error": str(error.args[0])}
+                self._error = error
+                raise KeyboardInterrupt from error  # ends a sweep in this process
+            except RolloutError as error:
+                kind = isinstance(error, UserError)
+                record |= {"status": "failed", "error": str(error), "is_user_error": kind}
+                if launcher.is_basic_sweeper(hydra):
+                    return None
+                raise
+        finally:
+            if record.get("is_dry") or not place.is_dir():
+                with suppress(OSError):
+                    place.rmdir()
+            else:
+                write_json(place / RECORD, record)
+
+    # In the process that was started by hand.
+
+    def sweep_begins(self, config: Any) -> None:
+        self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+
+    def close(self) -> None:
+        """Free what is held, on every way out."""
+        if self._sweep_dir is None:
+            return
+        if not self.sweep.is_begun:
+            self._read_points(self._sweep_dir)
+        self.sweep.close()
+        launcher.forget_multirun_yaml(self._sweep_dir)
+        with suppress(OSError):
+            self._sweep_dir.rmdir()  # only where nothing was written
+
+    def tell(self) -> int:
+        """Say what came of it; return the exit code. Raises what a run of its own ended with."""
+        if self._error:
+            raise self._error
+        return self.sweep.tell() if self._sweep_dir else 0
+
+    def _read_points(self, directory: Path) -> None:
+        """Take in what the points of this command left, where another launcher ran them."""
+        found = [*directory.glob(f"*/{RECORD}"), *directory.glob(f"*/*/{RECORD}")]
+        records = [(read_json(path) or {}, path.parent) for path in found]
+        for record, run_dir in sorted(records, key=lambda pair: pair[0].get("at_s", 0)):
+            if record.get("at_s", 0) < self._began - 1:
+                continue
+            point = Point(record["name"], record["values"], run_dir, record["status"])
+            point.error = record["error"]
+            point.figures = read_json(run_dir / "summary.json") or {}
+            point.prompt_key = record.get("prompt_key", "prompt")
+            point.prefix = record.get("prefix", "")
+            error = None
+            if point.status == "failed":
+                error = UserError if record["is_user_error"] else RolloutError
+            self.sweep.take(point, directory, record.get("objective"), error)
+
+
+class SweepBegins(Callback):
+    """Tells the task where Hydra begins a sweep; named in conf/rollout.yaml."""
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        if Task.current:
+            Task.current.sweep_begins(config)

@@ -1,0 +1,176 @@
+"""Hydra's side of a sweep: our launcher, its place among Hydra's plugins, and other launchers."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from rollout.launcher import point_name, swept_keys
+
+SCRIPTED = ["engine=scripted", "tracking=none", "run_dir=s", "-m"]
+
+
+def table(typed):
+    return pd.read_parquet(typed.here / "s" / "sweep.parquet").set_index("point")
+
+
+def num_loads(typed):
+    return sum(note.startswith("loading ") for note in typed.notes)
+
+
+def test_hydra_takes_our_launcher_for_one_of_its_plugins(typed):
+    """A Hydra that looks for plugins in another way fails here."""
+    from hydra.core.plugins import Plugins
+
+    from rollout import launcher
+
+    launcher.register()
+    name = f"{launcher.MODULE}.SweepLauncher"
+    assert Plugins.is_in_toplevel_plugins_module(name)
+    assert Plugins.instance().class_name_to_class[name] is launcher.SweepLauncher
+    typed("--cfg", "hydra", "engine=scripted")
+    assert yaml.safe_load(typed.out)["hydra"]["launcher"] == {"_target_": name}
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"sampling.temperature": "0.7", "sampling.top_p": "0.9"}, "temperature=0.7,top_p=0.9"),
+        ({"engine.max_model_len": "8", "engine.scripted.max_model_len": "9"}, None),
+        ({"model": "qwen3_4b"}, "model=qwen3_4b"),
+        ({}, ""),
+    ],
+)
+def test_a_point_is_named_after_what_is_swept(values, name):
+    both = "engine.max_model_len=8,engine.scripted.max_model_len=9"
+    assert point_name(values) == (both if name is None else name)
+
+
+def test_values_that_no_directory_can_have_are_told_apart():
+    values = ["/a/b", "/a_b", "a b", "..", ".", "", "x" * 300, "x" * 301, "é", "[1,2]", "[12]"]
+    names = [point_name({"data.input": value}) for value in values]
+    assert len(set(names)) == len(values)
+    assert all("/" not in name and len(name) < 150 for name in names)
+
+
+def test_what_is_swept_is_read_from_the_words():
+    words = ["-m", "sampling.temperature=0.5,1", "model=a,b", "data.input='a,b'", "run_dir=x"]
+    words += ["sampling.top_p=range(0.1,0.9)", "sampling.top_k=interval(1,9)", "engine=glob(*)"]
+    found = ["sampling.temperature", "model", "sampling.top_p", "sampling.top_k", "engine"]
+    assert swept_keys(words) == found
+
+
+def test_one_working_directory_for_all_points_is_refused_to_change(typed):
+    typed(*SCRIPTED, "sampling.seed=1,2", "hydra.job.chdir=true")
+    assert typed.code == 2 and "hydra.job.chdir=true: all points" in typed.errors[0]
+
+
+def test_the_environment_of_a_job_is_part_of_what_an_engine_is(typed):
+    presets = typed.here / "conf/experiment"
+    presets.mkdir(parents=True)
+    for value in ("a", "b"):
+        text = "defaults: [override /data: example]\nhydra: {job: {env_set: {LETTER: %s}}}\n"
+        (presets / f"{value}.yaml").write_text("# @package _global_\n" + text % value)
+    typed(*SCRIPTED, "--config-dir", "conf", "experiment=a,b", "sampling.seed=1,2")
+    assert typed.code == 0, typed.errors
+    assert num_loads(typed) == 2 and list(table(typed)["engine"]) == [1, 1, 2, 2]
+
+
+CALLBACK = """
+from hydra.experimental.callback import Callback
+
+class Heard(Callback):
+    def __init__(self): self.number = None
+    def on_job_start(self, config, **kwargs): self.number = config.hydra.job.num
+    def on_job_end(self, config, job_return, **kwargs):
+        with open("heard", "a") as file:
+            words = self.number, config.hydra.job.num, job_return.status.name
+            print(*words, file=file)
+"""
+
+
+def test_each_job_has_a_callback_of_its_own(typed, monkeypatch):
+    (typed.here / "heard_of.py").write_text(CALLBACK)
+    monkeypatch.syspath_prepend(str(typed.here))
+    target = "+hydra.callbacks.heard._target_=heard_of.Heard"
+    typed(*SCRIPTED, "sampling.max_tokens=8,0", target)
+    assert typed.code == 1
+    heard = (typed.here / "heard").read_text().splitlines()
+    assert heard == ["0 0 COMPLETED", "1 1 FAILED"]
+
+
+def test_batches_of_the_basic_sweeper_go_on_after_a_failure_and_keep_the_engine(typed):
+    typed(*SCRIPTED, "sampling.max_tokens=0,8,16", "hydra.sweeper.max_batch_size=1")
+    assert typed.code == 1 and num_loads(typed) == 1
+    assert list(table(typed)["status"]) == ["failed", "done", "done"]
+
+
+# Other launchers and sweepers: the real plugins.
+
+
+ELSEWHERE = {
+    "basic": ["hydra/launcher=basic"],
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+}
+
+
+@pytest.fixture(params=ELSEWHERE)
+def elsewhere(typed, request):
+    """The words for another launcher; joblib's workers live on in the directory of before."""
+    return [*SCRIPTED, f"run_dir={typed.here}/s", *ELSEWHERE[request.param]]
+
+
+def test_other_launchers_run_the_points_and_the_table_is_made(typed, elsewhere):
+    typed(*elsewhere, "sampling.seed=1,2")
+    assert typed.code == 0, (typed.errors, typed.notes)
+    assert sorted(table(typed).index) == ["seed=1", "seed=2"]
+    assert set(table(typed)["status"]) == {"done"}
+
+
+def test_under_other_launchers_a_point_fails_alone_too(typed, elsewhere):
+    typed(*elsewhere, "sampling.max_tokens=8,0")
+    assert typed.code == 1, (typed.errors, typed.notes)
+    assert any("max_tokens=0 failed: sampling.max_tokens=0" in e for e in typed.errors)
+    assert (typed.here / "s/max_tokens=8/output.parquet").exists()
+
+
+OPTUNA = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=1"]
+SPACE = ["sampling.temperature=interval(0.3,1.5)", "sampling.top_p=interval(0.5,1.0)"]
+
+
+def test_a_study_over_sampling_loads_one_engine(typed):
+    typed(*SCRIPTED, *OPTUNA, *SPACE)
+    assert typed.code == 0, typed.errors
+    assert num_loads(typed) == 1 and len(table(typed)) == 6
+    found = yaml.safe_load((typed.here / "s/optimization_results.yaml").read_text())
+    assert found["best_value"] == table(typed)["output_tokens_per_s"].max()
+
+
+def test_a_study_goes_on_where_a_trial_fails(typed):
+    choice = "engine.scripted.die_after_steps=choice(0,100000)"
+    typed(*SCRIPTED, *OPTUNA, choice, "engine.max_restarts=0", "objective=mean_response_tokens")
+    assert typed.code == 1
+    assert set(table(typed)["status"]) == {"done", "failed"}
+    found = yaml.safe_load((typed.here / "s/optimization_results.yaml").read_text())
+    assert found["best_params"] == {"engine.scripted.die_after_steps": 100000}
+
+
+def test_a_study_in_which_all_trials_fail_says_why(typed):
+    typed(
+        *SCRIPTED, *OPTUNA, "engine.scripted.die_after_steps=choice(0,1)", "engine.max_restarts=0"
+    )
+    assert typed.code == 1 and all("died at step" in error for error in typed.errors)
+
+
+def test_slurm_composes(typed):
+    typed("--cfg", "hydra", "engine=scripted", "hydra/launcher=submitit_slurm")
+    launcher = yaml.safe_load(typed.out)["hydra"]["launcher"]
+    assert typed.code == 0 and launcher["_target_"].endswith("SlurmLauncher")
+
+
+def test_the_record_of_a_point_holds_no_more_than_its_fate(typed):
+    typed(*SCRIPTED, "hydra/launcher=basic", "sampling.seed=1,2")
+    record = json.loads((typed.here / "s/seed=1/point.json").read_text())
+    assert record["status"] == "done" and record["values"] == {"sampling.seed": "1"}

@@ -1,0 +1,205 @@
+"""Sweeps on the scripted engine: one engine, one batch, each point a run of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+SCRIPTED = ["engine=scripted", "tracking=none"]
+TEMPERATURES = "sampling.temperature=0.5,0.7,1.0"
+
+
+@pytest.fixture
+def prompts(typed):
+    table = pd.DataFrame({"prompt": [f"prompt {i}" for i in range(40)], "id": range(40)})
+    table.to_parquet(typed.here / "p.parquet")
+    return typed.here / "p.parquet"
+
+
+@pytest.fixture
+def sweep(typed, prompts):
+    """`sweep("sampling.seed=1,2")` runs that sweep in the directory s."""
+    return lambda *words: typed(
+        *SCRIPTED, f"data.input={prompts}", "run_dir=s", "sampling.n_samples=2", "-m", *words
+    )
+
+
+def responses(run_dir):
+    return pd.read_parquet(run_dir / "output.parquet")["responses"].map(list).tolist()
+
+
+def table(typed):
+    return pd.read_parquet(typed.here / "s" / "sweep.parquet").set_index("point")
+
+
+def num_loads(done):
+    return sum(note.startswith("loading ") for note in done.notes)
+
+
+def test_points_that_share_an_engine_load_it_once(sweep, typed):
+    done = sweep(TEMPERATURES, "sampling.n_samples=2,3")
+    assert done.code == 0 and num_loads(done) == 1
+    found = table(typed)
+    assert len(found) == 6 and set(found["status"]) == {"done"} and set(found["engine"]) == {1}
+    assert found["is_best"].sum() == 1
+
+
+def test_a_point_in_a_sweep_answers_as_it_does_alone(sweep, typed, prompts):
+    sweep(TEMPERATURES)
+    alone = [*SCRIPTED, f"data.input={prompts}", "sampling.n_samples=2", "run_dir=alone"]
+    typed(*alone, "sampling.temperature=0.7")
+    assert responses(typed.here / "s/temperature=0.7") == responses(typed.here / "alone")
+    assert responses(typed.here / "s/temperature=0.5") != responses(typed.here / "alone")
+
+
+def test_each_point_is_a_run_of_its_own(sweep, typed):
+    sweep(TEMPERATURES)
+    for value in (0.5, 0.7, 1.0):
+        run_dir = typed.here / f"s/temperature={value}"
+        record = json.loads((run_dir / "run.json").read_text())
+        assert record["config"]["sampling"]["temperature"] == value
+        assert record["config"]["tracking"]["group"] == "s"
+        assert json.loads((run_dir / "summary.json").read_text())["num_rows"] == 40
+        assert f"temperature={value}" in (run_dir / "attempts/1/run.log").read_text()
+
+
+def test_a_point_that_cannot_run_fails_alone(sweep, typed):
+    done = sweep("sampling.max_tokens=64,0,32")
+    assert done.code == 1
+    assert len(done.errors) == 1 and "max_tokens=0 failed: sampling.max_tokens=0" in done.errors[0]
+    assert list(table(typed)["status"]) == ["done", "failed", "done"]
+    assert not (typed.here / "s/max_tokens=0").exists()
+
+
+def test_a_sweep_in_which_nothing_can_run_starts_nothing(sweep, typed):
+    done = sweep("sampling.max_tokens=-1,0")
+    assert done.code == 2 and num_loads(done) == 0
+    assert not (typed.here / "s").exists()
+
+
+def test_an_engine_that_dies_fails_its_own_points_alone(sweep, typed):
+    done = sweep("engine.scripted.die_after_steps=null,1", "engine.max_restarts=0")
+    assert done.code == 1 and num_loads(done) == 2
+    assert list(table(typed)["status"]) == ["done", "failed"]
+    assert "died at step 2" in done.errors[0]
+
+
+def test_the_same_command_runs_only_what_failed(sweep, typed):
+    words = "data.on_error=record,fail", "engine.scripted.refuse='prompt 7'"
+    assert sweep(*words).code == 1
+    assert list(table(typed)["status"]) == ["done", "failed"]
+    before = (typed.here / "s/on_error=record/output.parquet").stat()
+    done = sweep("data.on_error=record,fail", "engine.scripted.refuse=null", "retry_failed=true")
+    assert done.code == 0, done.errors
+    assert len(responses(typed.here / "s/on_error=fail")) == 40
+    assert before.st_ino != (typed.here / "s/on_error=record/output.parquet").stat().st_ino
+
+
+def test_a_sweep_goes_on_point_by_point_and_takes_new_points(sweep, typed):
+    sweep("sampling.temperature=0.5,1.0")
+    done = sweep("sampling.temperature=0.5,0.7,1.0")
+    assert done.code == 0 and num_loads(done) == 1
+    assert sorted(table(typed).index) == [f"temperature={t}" for t in ("0.5", "0.7", "1.0")]
+    assert not (typed.here / "s/temperature=0.5/attempts/2").exists()
+    done = sweep("sampling.temperature=0.5,0.7,1.0")
+    assert done.code == 0 and num_loads(done) == 0
+
+
+def test_a_sweep_goes_on_where_hydra_sweep_dir_says(typed, prompts):
+    words = [*SCRIPTED, f"data.input={prompts}", "-m", "sampling.seed=1,2"]
+    typed(*words, "hydra.sweep.dir=s")
+    assert typed.code == 0 and set(table(typed)["status"]) == {"done"}
+    typed(*words, "hydra.sweep.dir=s")
+    assert typed.code == 0 and num_loads(typed) == 0
+
+
+def test_engines_that_differ_are_loaded_one_after_the_other(sweep, typed):
+    done = sweep("engine.max_num_seqs=8,16", "sampling.temperature=0.5,0.7")
+    assert done.code == 0 and num_loads(done) == 2
+    assert list(table(typed)["engine"]) == [1, 1, 2, 2]
+
+
+def test_a_dry_run_tells_the_points_and_leaves_nothing(sweep, typed):
+    done = sweep(TEMPERATURES, "engine.max_num_seqs=8,16", "dry_run=true")
+    assert done.code == 0
+    assert "6 points on 2 engines, 240 requests for 480 samples" in done.out
+    assert done.left == []
+
+
+def test_a_dry_run_tells_what_would_be_skipped(sweep):
+    sweep("sampling.seed=1,2")
+    done = sweep("sampling.seed=1,2,3", "dry_run=true")
+    assert "40 requests for 80 samples" in done.out and done.out.count("finished, skipped") == 2
+
+
+def test_points_that_would_write_one_file_are_refused_at_once(sweep, typed):
+    done = sweep("sampling.seed=1,2", "output.path=o.parquet")
+    assert done.code == 2 and "is the same for the points seed=1 and seed=2" in done.errors[0]
+    assert done.left == []
+    done = sweep("sampling.seed=1,2", "output.path='o-${sampling.seed}.parquet'")
+    assert done.code == 0 and (typed.here / "o-2.parquet").exists()
+
+
+def test_points_of_one_directory_are_refused(sweep):
+    done = sweep("sampling.seed=1,2", "hydra.sweep.subdir=x")
+    assert done.code == 2 and "gives two points the directory" in done.errors[0]
+
+
+def test_nothing_of_hydras_own_record_stays(sweep, typed):
+    sweep("sampling.seed=1,2", "engine.extra.hf_token=verysecret")
+    texts = [p.read_bytes() for p in (typed.here / "s").rglob("*") if p.is_file()]
+    assert texts and not any(b"verysecret" in text for text in texts)
+    assert not (typed.here / "s/multirun.yaml").exists()
+
+
+def test_more_points_than_a_batch_holds_run_in_waves(sweep, typed):
+    seeds = ",".join(map(str, range(70)))
+    done = sweep(f"sampling.seed={seeds}", "data.limit=3")
+    assert done.code == 0 and num_loads(done) == 1
+    found = table(typed)
+    assert len(found) == 70 and found["num_samples"].sum() == 70 * 6
+
+
+def test_the_objective_names_the_best_point(sweep, typed):
+    done = sweep("engine.scripted.response_tokens=4,32", "objective=mean_response_tokens")
+    assert "best   response_tokens=" in done.out
+    done = sweep("sampling.seed=1,2", "objective=nonsense")
+    assert done.code == 2 and "objective=nonsense" in done.errors[0]
+
+
+def test_ctrl_c_ends_all_points_and_the_same_command_goes_on(prompts, typed):
+    slow = ["engine.scripted.step_s=0.02", "engine.max_num_seqs=8"]
+    words = [*SCRIPTED, f"data.input={prompts}", "run_dir=s", "-m", "sampling.seed=1,2", *slow]
+    command = [sys.executable, "-m", "rollout", *words]
+    process = subprocess.Popen(command, cwd=typed.here, stderr=subprocess.PIPE, text=True)
+    logs = [typed.here / f"s/seed={i}/shards" for i in (1, 2)]
+    end = time.monotonic() + 30
+    while not all(d.is_dir() and any(d.iterdir()) for d in logs) and time.monotonic() < end:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert "to go on: " in errors and "run_dir=s" in errors
+    typed(*words, "engine.scripted.step_s=0")
+    assert typed.code == 0, typed.errors
+    assert set(table(typed)["status"]) == {"done"}
+    fresh = [w if w != "run_dir=s" else "run_dir=fresh" for w in words]
+    typed(*fresh, "engine.scripted.step_s=0")
+    for seed in (1, 2):
+        assert responses(typed.here / f"s/seed={seed}") == responses(
+            typed.here / f"fresh/seed={seed}"
+        )
+
+
+def test_a_sweep_in_use_is_refused(sweep, typed):
+    from rollout import lock
+
+    (typed.here / "s").mkdir()
+    with lock.held(typed.here / "s"):
+        done = sweep("sampling.seed=1,2")
+    assert done.code == 2 and "in use" in done.errors[0]
