@@ -57,13 +57,17 @@ def generate(
 
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     max_restarts = attempts[0].job.settings.engine.max_restarts
-    is_proven = any(attempt.is_proven for attempt in attempts)
+    proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
+
+    def give_up(run: int, error: EngineError) -> None:
+        attempts[run].error = attempts[run].error or error
+
     stats = _Stats(engines, attempts[0].job, len(attempts))
     with stop.deferred(), ExitStack() as progress:
         for attempt in attempts:
             progress.enter_context(attempt.report.progress(stats.of(attempt, len(attempts))))
         try:
-            for tick in drive_on(engines, rows, max_restarts, on_death, is_proven):
+            for tick in drive_on(engines, rows, max_restarts, on_death, proven, give_up):
                 finished: list[list[Result]] = [[] for _ in attempts]
                 for result in tick.finished:
                     finished[result.run].append(result)

@@ -198,11 +198,11 @@ def point_name(values: dict[str, str]) -> str:
 
 
 def _fit(value: str) -> str:
-    """The value where it is plain; of a path its last part, and a digest that tells it apart."""
+    """The value where it is plain; else what is plain of it (of a path, its end) and a digest."""
     if re.fullmatch(r"[A-Za-z0-9_+.-]{1,40}", value) and not value.startswith("."):
         return value
-    last = [part for part in re.split(r"[^A-Za-z0-9_+.-]+", value) if part.strip(".")]
-    return f"{last[-1][-30:] if last else ''}-{_digest(value)}"
+    plain = re.findall(r"[A-Za-z0-9_+.-]+", value.rstrip("/").rpartition("/")[2])
+    return f"{'_'.join(part for part in plain if part.strip('.'))[:40]}-{_digest(value)}"
 
 
 def _digest(text: str) -> str:

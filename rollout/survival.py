@@ -9,8 +9,9 @@ harmless requests: else engines just do not live that long. With up to eight sus
 three deaths; with S, 2 + log8(S) about.
 """
 
+import itertools
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -89,15 +90,31 @@ class _Queue:
     def __init__(self, rows: Iterable[OwedRow]):
         self._rows = iter(rows)
         self._returned: deque[OwedRow] = deque()
+        self._left_out: set[int] = set()
 
     def __iter__(self) -> "_Queue":
         return self
 
     def __next__(self) -> OwedRow:
-        return self._returned.popleft() if self._returned else next(self._rows)
+        while True:
+            row = self._returned.popleft() if self._returned else next(self._rows)
+            if row.wanted.run not in self._left_out:
+                return row
 
     def put_back(self, rows: list[OwedRow]) -> None:
         self._returned.extendleft(reversed(rows))
+
+    def leave_out(self, run: int) -> None:
+        """Ask no more rows of this run."""
+        self._left_out.add(run)
+
+
+def _without(rows: list[OwedRow], run: int) -> list[OwedRow]:
+    return [row for row in rows if row.wanted.run != run]
+
+
+def _raise(run: int, error: EngineError) -> None:
+    raise error
 
 
 def drive_on(
@@ -105,22 +122,25 @@ def drive_on(
     rows: Iterable[OwedRow],
     max_restarts: int,
     on_death: Callable[[EngineError, str], None],
-    is_proven: bool = False,
+    proven: Iterable[int] = (),
+    give_up: Callable[[int, EngineError], None] = _raise,
 ) -> Iterator[Tick]:
     """Drive all `rows` through as many engines as it takes; ticks as of `driver.drive`.
 
-    `is_proven` says that rows of this run were finished before: then more of them may be blamed
-    in a row than `max_restarts`, the limit until a first one is finished.
+    `proven` are the runs of which rows were finished before: then more of them may be blamed in a
+    row than `max_restarts`, the limit until a first one is finished.
     `on_death` hears of each death before the next engine is loaded: the error, and what will
-    happen. Raises EngineError after more than `max_restarts` deaths with no row finished in
-    between, or where rows die one by one and none finishes.
+    happen. `give_up` hears of a run whose rows die one by one and none finishes: the others go
+    on without it. Raises EngineError after more than `max_restarts` deaths with no row finished
+    in between.
     """
     queue, strikes = _Queue(rows), Counter()
+    proven = set(proven)
     suspects: list[list[OwedRow]] = []  # groups that run apart, the next one last
-    convicted: list[Result] = []  # held back until another row shows that the engine works
+    # By run, held back until another row of it shows that the engine can answer it.
+    convicted: dict[int, list[Result]] = defaultdict(list)
     accused: tuple[OwedRow, EngineError, int] | None = None  # and the steps its engine lived
     num_in_vain = 0  # deaths since a row finished
-    max_convicted = MAX_CONVICTED if is_proven else max_restarts
     while True:
         group = None
         if accused is None and suspects:
@@ -133,13 +153,18 @@ def drive_on(
                 row, cause, num_steps = accused
                 probe(engine, HARMLESS, min(num_steps, MAX_CONTROL_STEPS))
                 engines.has_answered, accused = True, None
-                convicted.append(_guilty(row, cause))
-                if len(convicted) > max_convicted:
-                    named = ", ".join(str(result.row) for result in convicted)
-                    raise _NotTheRows(
+                run = row.wanted.run
+                blamed = convicted[run]
+                blamed.append(_guilty(row, cause))
+                if len(blamed) > (MAX_CONVICTED if run in proven else max_restarts):
+                    queue.leave_out(run)
+                    suspects = [kept for g in suspects if (kept := _without(g, run))]
+                    named = ", ".join(str(result.row) for result in convicted.pop(run))
+                    error = _NotTheRows(
                         f"{cause}; it died at each of the rows {named}, alone, and no other row "
                         "finished in between, so it is rather the settings or the machine"
                     )
+                    give_up(run, error)
                 continue
             if group is not None and len(group) == 1 and not engines.has_answered:
                 probe(engine, HARMLESS)
@@ -151,14 +176,15 @@ def drive_on(
                     strikes.pop((result.run, result.index), None)
                 if tick.finished and flight.num_completions:
                     engines.has_answered, num_in_vain = True, 0
-                    max_convicted = MAX_CONVICTED
-                    tick.finished += convicted
-                    convicted = []
+                    answered = {result.run for result in tick.finished if not result.error}
+                    proven |= answered
+                    for run in answered & convicted.keys():
+                        tick.finished += convicted.pop(run)
                 yield Tick(tick.finished, tick.source_dry and group is None)
             engines.num_steps += flight.num_steps
             if group is None:
                 if convicted:
-                    yield Tick(convicted, True)
+                    yield Tick(list(itertools.chain(*convicted.values())), True)
                 return
         except _NotTheRows:
             raise

@@ -135,3 +135,24 @@ def test_rows_refused_just_before_a_death_are_not_lost():
     )
     ticks = drive_on(engines, rows, 3, lambda *_: None)
     assert sorted(r.index for t in ticks for r in t.finished) == list(range(20))
+
+
+def test_a_run_whose_rows_all_kill_the_engine_is_given_up_and_its_neighbour_is_not():
+    """Each of its rows was blamed alone while the neighbour's rows finished in between."""
+    engine = config.Engine(max_num_seqs=8, scripted=config.Scripted(poison="POISON"))
+    engines = Engines(lambda: ScriptedEngine(engine))
+    texts = ["fine", "POISON"]
+    rows = [
+        OwedRow(Prompt(i, i, text), Wanted(2, 1, 64, run=run))
+        for i in range(60)
+        for run, text in enumerate(texts)
+    ]
+    given_up = []
+    ticks = drive_on(
+        engines, rows, 3, lambda *_: None, give_up=lambda run, error: given_up.append(run)
+    )
+    results = [result for tick in ticks for result in tick.finished]
+    assert given_up == [1]
+    assert sorted(r.index for r in results if r.run == 0) == list(range(60))
+    assert not [r for r in results if r.run == 1 or r.error]
+    assert engines.num_starts < 40

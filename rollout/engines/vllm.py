@@ -70,7 +70,9 @@ class VllmEngine:
         params |= {k: v for k, v in suggested.items() if k not in params}
         ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
-        return Sampler({**params, "seed": sampling.seed}, notes, _as_vllm_wants(params))
+        ready = _as_vllm_wants(params)
+        _checked(self._new_params, "sampling.extra", ready)
+        return Sampler({**params, "seed": sampling.seed}, notes, ready)
 
     def submit(self, request: Request) -> None:
         prompt = request.prompt
