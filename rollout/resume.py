@@ -53,6 +53,11 @@ class Standing:
         return len(self.owed)
 
     @property
+    def num_present(self) -> int:
+        """Rows of which something is on disk, or that stand published."""
+        return self.num_rows if self.finished else int(self.state.present.sum())
+
+    @property
     def num_owed(self) -> int:
         return int(self.owed.sum())
 

@@ -32,7 +32,9 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
                 "data.input=FILE.parquet"
             )
         if settings.dry_run:
-            console.result(f"{describe(job)}\n  owed    {standing_now(job, console)}")
+            standing = standing_now(job, console)
+            resumes = f"\n  resume  {standing}" if standing.num_present else ""
+            console.result(describe(job) + resumes)
             return Summary(job.run_dir, job.output_path, num_rows=job.prompts.num_rows)
         with open_run(job, console) as (store, standing):
             if standing.finished:

@@ -5,7 +5,7 @@ continuous batch. Each point is a run of its own: directory, record, resume, tra
 One that fails fails alone. Knows nothing of Hydra.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,7 @@ class Sweep:
         self._report = SweepReport(console, self.points)
         self._open = ExitStack()
         self._shelf: EngineShelf | None = None
+        self._has_tracker = False
         self._stop: StopRequest | None = None
         self._prepared: dict[str, Any] = {}  # models and inputs found so far
 
@@ -155,7 +156,7 @@ class Sweep:
             if same not in engines:
                 engines.append(same)
                 lines.append(f"engine {len(engines)}: {_told(batch)}")
-            lines.append(f"  {len(batch.entries)} points side by side")
+            lines.append(f"  {counted(batch.entries, 'point')} side by side")
             for entry in batch.entries:
                 try:
                     standing = standing_now(entry.job, self._console)
@@ -165,12 +166,13 @@ class Sweep:
                     continue
                 num_requests += standing.num_owed
                 num_samples += standing.num_owed_samples
+                rows, n = standing.num_rows, entry.job.settings.sampling.n_samples
                 what = "finished, skipped" if standing.finished else str(standing)
-                lines.append(f"    {entry.point.name}: {what}")
+                lines.append(f"    {entry.point.name}: {rows:,} rows x {n} samples; {what}")
         self._console.result(
             "\n".join(
                 (
-                    f"dry run: {len(self.points)} points on {len(engines)} engines, "
+                    f"dry run: {counted(self.points, 'point')} on {counted(engines, 'engine')}, "
                     f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
                     *lines,
                     f"sweep  {self.directory}",
@@ -217,9 +219,13 @@ class Sweep:
             if standing.finished:
                 self._done(point, finished_before(job, standing.finished, console))
                 return None
-            patience_s = 0.0 if len(self.points) > 1 else None
             point.status = "running"
-            return Attempt(job, store, standing, console, patience_s)
+            # What keeps the first point's tracker waiting is decided then for all.
+            attempt = Attempt(job, store, standing, console, 0.0 if self._has_tracker else None)
+            if attempt.tracker_line and not self._has_tracker:
+                self._console.note(f"{point.name}: {attempt.tracker_line}")
+            self._has_tracker = True
+            return attempt
         except Interrupted:
             raise
         except RolloutError as error:
@@ -313,10 +319,10 @@ class Sweep:
 
     def tell(self) -> int:
         """Say what the sweep came to; return the exit code."""
-        if not self.dry_run:
+        if not self.dry_run and self._report.is_open:
             self._report.tell_end(self.directory)
         again = command_in(self._argv, self.directory)
-        return tell_failures(self.points, self.errors, again)
+        return tell_failures(self.points, self.errors, "" if self.dry_run else again)
 
 
 def tell_failures(
@@ -333,8 +339,9 @@ def tell_failures(
         return 0
     if len(errors) == len(points) and all(isinstance(e, UserError) for e in errors.values()):
         return 2
-    num_done = len(points) - len(errors)
-    say(f"{num_done} of {len(points)} points are done; the others again: {again}", sys.stderr)
+    if again:
+        num_done = len(points) - len(errors)
+        say(f"{num_done} of {len(points)} points are done; the others again: {again}", sys.stderr)
     return 1
 
 
@@ -400,6 +407,10 @@ def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
     if "cumulative_logprob" in job.settings.output.columns:
         found.append("logprobs")
     return tuple(sorted(found))
+
+
+def counted(things: Sized, noun: str) -> str:
+    return f"{len(things):,} {noun}" + ("" if len(things) == 1 else "s")
 
 
 def _told(batch: Batch) -> str:

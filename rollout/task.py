@@ -55,9 +55,8 @@ class Task:
         hydra = HydraConfig.get()
         if str(hydra.mode).endswith("MULTIRUN"):
             return self._point(composed, hydra)
-        settings = to_settings(composed, dict(hydra.runtime.choices))
         try:
-            return self._run(settings)
+            return self._run(to_settings(composed, dict(hydra.runtime.choices)))
         except RolloutError as error:  # kept: Hydra would print lines of its own
             self._error = error
             return None
