@@ -5,7 +5,7 @@ continuous batch. Each point is a run of its own: directory, record, resume, tra
 One that fails fails alone. Knows nothing of Hydra.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,25 +13,21 @@ from typing import Any
 
 from rollout import lock
 from rollout.attempt import Attempt
-from rollout.config import Backend, Sampling, Settings
+from rollout.config import Backend, Settings
 from rollout.console import Console
 from rollout.disk import read_json
-from rollout.engines.base import EnginePlan
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.generate import generate
-from rollout.job import Job, plan_of, prepare
+from rollout.job import prepare
 from rollout.loading import EngineShelf
 from rollout.opening import open_run, standing_now
 from rollout.resume import command_in
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store
 from rollout.summary import Summary, finished_before
+from rollout.sweep_batches import Batch, Entry, batches_of, refuse_one_place
 from rollout.sweep_points import Point
 from rollout.sweep_report import SweepReport
-
-MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
-# Of sampling.extra, what costs the other samples of a batch nothing.
-LIGHT_EXTRAS = ("stop", "stop_token_ids", "ignore_eos", "include_stop_str_in_output")
 
 
 @dataclass(slots=True)
@@ -44,25 +40,6 @@ class Asked:
     settings: Settings | None = None
     error: RolloutError | None = None
     environment: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """A point that was checked."""
-
-    point: Point
-    job: Job
-    environment: dict[str, str]
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Points that run side by side."""
-
-    plan: EnginePlan
-    environment: dict[str, str]
-    entries: list[_Entry]
-    error: RolloutError | None = None
 
 
 class Sweep:
@@ -92,7 +69,7 @@ class Sweep:
         entries = [entry for a in asked if (entry := self._entry(a))]
         refuse_one_place(entries)
         self.dry_run = any(entry.job.settings.dry_run for entry in entries)
-        batches = batches_of(entries, self._log)
+        batches = batches_of(entries, self.directory / "engine.log")
         if self.dry_run:
             self._describe(batches)
         elif batches:
@@ -123,13 +100,9 @@ class Sweep:
             ) from error
         self._report.is_open = True
 
-    def _log(self) -> Path:
-        """Where the engine that is loaded next writes."""
-        return self.directory / "engine.log"
-
     # Before anything starts.
 
-    def _entry(self, asked: Asked) -> _Entry | None:
+    def _entry(self, asked: Asked) -> Entry | None:
         """The point, checked; None where it can't run, or did already in this sweep."""
         if asked.run_dir in self.points:
             return None
@@ -146,7 +119,7 @@ class Sweep:
             self._fail(point, error)
             self._console.note(f"{point.name} can't run: {error}")
             return None
-        return _Entry(point, job, asked.environment)
+        return Entry(point, job, asked.environment)
 
     def _describe(self, batches: list["Batch"]) -> None:
         lines, engines = [], []
@@ -210,7 +183,7 @@ class Sweep:
                     attempt.close()
         self._report.write(self.directory)
 
-    def _opened(self, entry: _Entry, opened: ExitStack) -> Attempt | None:
+    def _opened(self, entry: Entry, opened: ExitStack) -> Attempt | None:
         """The point's run, held open; None where there is nothing to do or it can't go on."""
         console, job, point = Console(quiet=True), entry.job, entry.point
         store: Store
@@ -350,63 +323,6 @@ def nothing_answered(summary: Summary) -> str:
         f"no row could be answered; see column error of {summary.output_path} "
         "(retry_failed=true tries them again)"
     )
-
-
-def refuse_one_place(entries: list[_Entry]) -> None:
-    """Raise UserError where two points would write the same file."""
-    taken: dict[Path, str] = {}
-    for entry in entries:
-        path = entry.job.output_path
-        if path in taken:
-            raise UserError(
-                f"output.path={path} is the same for the points {taken[path]} and "
-                f"{entry.point.name}; leave it out (each point writes output.parquet in its own "
-                "directory), or name it after what is swept: "
-                "output.path='answers/${sampling.temperature}.parquet'"
-            )
-        taken[path] = entry.point.name
-
-
-def batches_of(entries: Iterable[_Entry], log: Callable[[], Path]) -> list[Batch]:
-    """Points that can run side by side: the same engine, the same class of sampler."""
-    groups: dict[Any, dict[Any, Batch]] = {}
-    for entry in entries:
-        plan, sampling = plan_of(entry.job, log()), entry.job.settings.sampling
-        engine = plan.identity, tuple(sorted(entry.environment.items()))
-        drawn = sampler_class(sampling, entry.job)
-        groups.setdefault(engine, {}).setdefault(
-            drawn, Batch(plan, entry.environment, [])
-        ).entries.append(entry)
-    return [
-        Batch(batch.plan, batch.environment, batch.entries[i : i + MAX_POINTS])
-        for by_class in groups.values()
-        for batch in by_class.values()
-        for i in range(0, len(batch.entries), MAX_POINTS)
-    ]
-
-
-def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
-    """What makes an engine's sampler do more, for a whole batch where one request of it asks.
-
-    Measured on vLLM's CPU backend: one request with top_p below 1 costs the batch 1.7 times;
-    temperature, top_k, seeds and lengths cost nothing. On GPUs (read, not measured) a seed for
-    each request keeps vLLM from its fastest sampler. Greedy sampling ignores top_p.
-    """
-    model = job.model.generation_config if job.model else {}
-    top_p = model.get("top_p", 1.0) if sampling.top_p is None else sampling.top_p
-    penalty = sampling.repetition_penalty
-    if penalty is None:
-        penalty = model.get("repetition_penalty", 1.0)
-    found = [name for name in sampling.extra if name not in LIGHT_EXTRAS]
-    if top_p < 1 and sampling.temperature != 0:
-        found.append("top_p")
-    if penalty != 1:
-        found.append("repetition_penalty")
-    if sampling.seed is None:
-        found.append("unseeded")
-    if "cumulative_logprob" in job.settings.output.columns:
-        found.append("logprobs")
-    return tuple(sorted(found))
 
 
 def counted(things: Sized, noun: str) -> str:
