@@ -6,7 +6,7 @@ Knows no engine but for the facts it is told.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rollout import config
 from rollout.config import OnError
 from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
-from rollout.engines.base import Engine
+from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.input_files import seal
 from rollout.job import Job, environment, fingerprint_record, is_published
@@ -84,6 +84,20 @@ class Attempt:
                 if self.error:
                     return
                 yield row
+
+    def watch(self, stats: Callable[[], EngineStats]) -> None:
+        """Tell how far it is, until `unwatch`; `stats` are the engine's counters as they stand."""
+        with self.failing_alone():
+            self.report.begin(stats)
+
+    def unwatch(self) -> None:
+        with self.failing_alone():
+            self.report.end()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row that was owed is finished."""
+        return self.report.tally.num_rows >= self.standing.num_owed
 
     def take(self, finished: list[Result], source_dry: bool) -> None:
         """Put finished rows on their way to the disk, and tell about them."""

@@ -73,18 +73,25 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     """Let Hydra compose, and run the task for every job, or hand a sweep over to it."""
     import hydra
 
-    from rollout.launcher import sweep_words
+    from rollout.launcher import DryRunOver, sweep_words, swept_keys
     from rollout.task import Task
 
-    task = Task(argv, given.config_dir)
+    swept = swept_keys(given.words)
+    task = Task(argv, given.config_dir, swept)
     main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
     try:
-        with _hydra_environment([*given.words, *sweep_words(given.words)]):
+        with _hydra_environment([*given.words, *sweep_words(given.words, swept)]):
             main(task)()
+    except DryRunOver:
+        say("the optimiser chooses the other points as it goes", sys.stdout)
+    except KeyboardInterrupt as error:
+        raise task.interrupted() from error
     except Exception as error:
-        if isinstance(error, RolloutError) or not task.sweep.errors:
-            raise _composition_error(error) from error
-        # All points of a study failed, and the optimiser has no best one.
+        failure = _composition_error(error)
+        if isinstance(error, RolloutError) or not task.sweep.points:
+            raise failure from error
+        if not task.sweep.errors:  # else all points of a study failed, and there is no best one
+            task.sweep.fault = f"the sweep ended early: {failure}"
     finally:
         task.close()
     return task.tell()

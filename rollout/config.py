@@ -450,8 +450,8 @@ def redacted(words: list[str]) -> list[str]:
     Only free-form settings can hold one; `max_tokens` and its like are no secret.
     """
     bags = [name for name, key in keys().items() if key.is_bag]
-    free = tuple(f"{bag}." for bag in bags)
-    parents = {bag.rpartition(".")[0] for bag in bags} | set(bags)
+    free = ("hydra.", *(f"{bag}." for bag in bags))
+    parents = {bag.rpartition(".")[0] for bag in bags} | {*bags, "hydra.job"}
     found = []
     for word in words:
         key, equals, value = word.partition("=")

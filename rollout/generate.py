@@ -6,7 +6,6 @@ shared. A run that fails fails alone; when the engine fails for good, it fails f
 
 import heapq
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 
 from rollout.attempt import Attempt
@@ -63,9 +62,10 @@ def generate(
         attempts[run].error = attempts[run].error or error
 
     stats = _Stats(engines, attempts[0].job, len(attempts))
-    with stop.deferred(), ExitStack() as progress:
+    stats.look()  # takes a moment the first time, which is no attempt's
+    with stop.deferred():
         for attempt in attempts:
-            progress.enter_context(attempt.report.progress(stats.of(attempt, len(attempts))))
+            attempt.watch(stats.of(attempt, len(attempts)))
         try:
             for tick in drive_on(engines, rows, max_restarts, on_death, proven, give_up):
                 finished: list[list[Result]] = [[] for _ in attempts]
@@ -84,6 +84,7 @@ def generate(
         finally:
             for attempt in attempts:
                 attempt.flush()
+                attempt.unwatch()
 
 
 class _Stats:

@@ -102,7 +102,8 @@ def chosen_columns(settings: Settings) -> list[Column]:
 def refuse_objective(objective: str) -> None:
     """Raise UserError where summary.json has no such figure."""
     known = [*summarize(Totals(), Tally(), Timeline()), "wall_s", "num_engine_restarts"]
-    if objective not in known and not objective.startswith("engine."):
+    known += [f"engine.{name}" for name in ("max_num_seqs", "max_model_len", "kv_cache_tokens")]
+    if objective not in known:
         raise UserError(
             f"objective={objective}: summary.json has no such figure."
             f"{did_you_mean(objective, known)} There are: {', '.join(known)}"
@@ -198,7 +199,10 @@ def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) ->
         raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
     given = Path(settings.data.input or "").expanduser()
     several = len(files) > 1 or given.is_dir()
-    is_matched = glob.has_magic(str(given)) and fnmatch(str(path), str(given.absolute()))
+    pattern = str(given.absolute())
+    is_matched = glob.has_magic(pattern) and (
+        fnmatch(str(path), pattern) if "**" in pattern else path.match(pattern)
+    )
     if is_matched or (several and path.parent in {file.parent for file in files}):
         raise UserError(
             f"output.path={output_path} lies among the input files, where the next run would read "

@@ -14,6 +14,7 @@ import sys
 import time
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rollout.compose import LAUNCHER, to_settings
-from rollout.config import OBJECTIVE
+from rollout.config import OBJECTIVE, redacted
 from rollout.console import say
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 from rollout.names import GROUPS
 from rollout.overrides import parse, parts, unquoted
 from rollout.sweep import Asked
@@ -59,13 +60,13 @@ class SweepLauncher(Launcher):
             )
         directory = Path(str(hydra.sweep.dir)).absolute()
         forget_multirun_yaml(directory)
-        jobs = [
-            self._composed(list(overrides), initial_job_idx + i)
-            for i, overrides in enumerate(job_overrides)
-        ]
         try:
-            asked = [self._asked(job) for job in jobs]
-            self._refuse_shared_names(asked, job_overrides)
+            with self._task.sweep.deferred():
+                jobs = [
+                    self._composed(list(overrides), initial_job_idx + i)
+                    for i, overrides in enumerate(job_overrides)
+                ]
+                asked = [self._asked(job) for job in jobs]
             callbacks = [_copied(self._context.callbacks) for _ in jobs]
             for job, mine in zip(jobs, callbacks, strict=True):
                 HydraConfig.instance().set_config(job)
@@ -74,6 +75,8 @@ class SweepLauncher(Launcher):
             objective = settings.objective if settings else OBJECTIVE
             with faults_told(directory):
                 points = self._task.sweep.launch(asked, directory, objective)
+            if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
+                raise DryRunOver
             returns = []
             for job, mine, point in zip(jobs, callbacks, points, strict=True):
                 HydraConfig.instance().set_config(job)
@@ -97,21 +100,12 @@ class SweepLauncher(Launcher):
     def _asked(self, job: DictConfig) -> Asked:
         """The point that Hydra composed; a setting that can't be is its error."""
         HydraConfig.instance().set_config(job)
-        asked = asked_of(job)
+        asked = asked_of(job, self._task.swept)
         try:
             asked.settings = to_settings(job, dict(job.hydra.runtime.choices))
         except UserError as error:
             asked.error = error
         return asked
-
-    def _refuse_shared_names(self, asked: list[Asked], overrides: Sequence[Sequence[str]]) -> None:
-        seen: dict[Path, Any] = {}
-        for point, words in zip(asked, overrides, strict=True):
-            if seen.setdefault(point.run_dir, list(words)) != list(words):
-                raise UserError(
-                    f"hydra.sweep.subdir gives two points the directory {point.run_dir}; leave it "
-                    "out, or name it after all that is swept"
-                )
 
     def _returned(self, job: DictConfig, point: Point, objective: str) -> JobReturn:
         """What a callback hears of a job."""
@@ -129,8 +123,12 @@ class SweepLauncher(Launcher):
             error = self._task.sweep.errors[point.run_dir]
             returned.status, returned.return_value = JobStatus.FAILED, error
         else:
+            value = objective_of(point.figures, objective)
             returned.status = JobStatus.COMPLETED
-            returned.return_value = objective_of(point.figures, objective)
+            returned.return_value = value
+            if value is None and not is_basic_sweeper(self._config.hydra):
+                returned.status = JobStatus.FAILED
+                returned.return_value = RolloutError(f"{objective} is null for {point.name}")
         return returned
 
     def _for_sweeper(self, returned: JobReturn) -> JobReturn:
@@ -142,8 +140,16 @@ class SweepLauncher(Launcher):
         return returned
 
 
+def is_ours(hydra: Any) -> bool:
+    return str(hydra.launcher._target_).startswith(MODULE)
+
+
 def is_basic_sweeper(hydra: Any) -> bool:
     return str(hydra.sweeper._target_).endswith(".BasicSweeper")
+
+
+class DryRunOver(Exception):
+    """An optimiser chooses its points as it goes: a dry run tells the first and ends."""
 
 
 class _ComposesOnce:
@@ -243,26 +249,22 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=3).hexdigest()
 
 
-def asked_of(job: DictConfig) -> Asked:
-    """A composed job's name, place, swept values and environment; no settings yet."""
+def asked_of(job: DictConfig, typed: Sequence[str]) -> Asked:
+    """A composed job's name, place, values of the keys swept, and environment; no settings yet."""
     hydra = job.hydra
-    raw = OmegaConf.to_container(hydra.sweep, resolve=False).get("subdir", "")
-    match = re.search(r"\$\{" + RESOLVER + r":([^}]*)\}", str(raw))
-    typed = [key.strip() for key in match[1].split(",")] if match and match[1] else []
-    place = Path(hydra.runtime.output_dir)
     return Asked(
         str(hydra.sweep.subdir),
-        place,
+        Path(hydra.runtime.output_dir),
         swept_values(hydra, typed),
         environment={k: str(v) for k, v in dict(hydra.job.env_set).items()},
     )
 
 
-def sweep_words(words: Sequence[str]) -> list[str]:
+def sweep_words(words: Sequence[str], swept: Sequence[str]) -> list[str]:
     """What goes without saying for the sweep that `words` ask for, where they don't say it."""
     given = dict(map(parts, words))
     found = {}
-    if swept := swept_keys(words):
+    if swept:
         found["hydra.sweep.subdir"] = f"'${{{RESOLVER}:{','.join(swept)}}}'"
     if given.get("hydra/sweeper") == "optuna":
         objective = given.get("objective", OBJECTIVE)
@@ -271,6 +273,8 @@ def sweep_words(words: Sequence[str]) -> list[str]:
             "hydra.sweeper.max_failure_rate": "1.0",  # a point that fails ends no study
             "hydra.sweeper.n_jobs": "1",  # points side by side share the engine's throughput
         }
+        if "hydra/sweeper/sampler" not in given:
+            found["hydra.sweeper.sampler.seed"] = "42"  # so that the same command goes on
     return [f"{key}={value}" for key, value in found.items() if key not in given]
 
 
@@ -283,13 +287,31 @@ def swept_keys(words: Sequence[str]) -> list[str]:
             continue
         parsed = parse(word)
         if parsed is not None and parsed.is_sweep_override():
+            refuse_swept(key, parts(word)[1])
             found.append(key)
     return found
 
 
+def refuse_swept(key: str, value: str) -> None:
+    """Raise UserError for a key whose values can't name directories."""
+    if key == "run_dir":
+        raise UserError(
+            f"run_dir={value}: a sweep has one directory, in which each point has its own; give "
+            "one, and sweep something else"
+        )
+    if redacted([f"{key}={value}"]) != [f"{key}={value}"] and not re.fullmatch(
+        r"[-+0-9., ]+", value
+    ):
+        raise UserError(
+            f"{key} may hold a secret, which a sweep would write into the names of directories; "
+            "sweep presets of your own that hold it (--config-dir)"
+        )
+
+
 def forget_multirun_yaml(directory: Path) -> None:
     """Hydra's record of a sweep holds every word typed, secrets too; each run keeps its own."""
-    (directory / "multirun.yaml").unlink(missing_ok=True)
+    with suppress(OSError):
+        (directory / "multirun.yaml").unlink()
 
 
 def _copied(callbacks: Any) -> Any:

@@ -163,6 +163,11 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
         value = at_home(value)
     parsed = parse(f"x={value}")
     if parsed is None:
+        if is_text and multirun and "," in value:
+            raise UserError(
+                f"{key}={value} can't be read as several values: one that holds a sign such as = "
+                f"needs quotes; type \"{key}='...','...'\" (or \"{key}='...'\" for one text)"
+            )
         if is_text or (setting.is_bag and value[:1] not in "[{"):
             return quoted(value)
         kind = "a value" if setting.is_bag else type_name(setting.type)

@@ -64,6 +64,7 @@ class Report:
         self._looked_at = 0.0
         self._num_restarts = 0
         self._reload_s = 0.0
+        self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
         self.num_sharing = 1  # runs that the engine served side by side, this one included
 
     def engine_is_up(self, facts: EngineFacts, sampler: Sampler, load_s: float) -> None:
@@ -93,16 +94,18 @@ class Report:
         self._num_restarts += 1
         self._console.note(f"{death}; loading it again: {what}")
 
-    @contextlib.contextmanager
-    def progress(self, stats: Callable[[], EngineStats]) -> Iterator[None]:
-        """Tell how far it is during the block; `stats` are the engine's counters as they stand."""
+    def begin(self, stats: Callable[[], EngineStats]) -> None:
+        """Tell how far it is from now on; `stats` are the engine's counters as they stand."""
         self._stats = stats
-        self._last = self._timeline.begin = metrics.mark(self._clock.now(), stats(), self._tally)
-        with (
-            (self._attempt_dir / "metrics.jsonl").open("a", buffering=1) as self._metrics_file,
-            self._console.progress() as self._bar,
-        ):
-            yield
+        counted = stats()
+        self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self._tally)
+        path = self._attempt_dir / "metrics.jsonl"
+        self._metrics_file = self._shown.enter_context(path.open("a", buffering=1))
+        self._bar = self._shown.enter_context(self._console.progress())
+
+    def end(self) -> None:
+        """No row will come any more."""
+        with self._shown:
             self._end()
 
     def _weigh(self, stats: EngineStats) -> None:
@@ -112,7 +115,7 @@ class Report:
 
     def _end(self) -> None:
         """The last row is in, or none will come any more."""
-        if self._timeline.end is None:
+        if self.has_begun and self._timeline.end is None:
             now, stats = self._clock.now(), self._stats()
             self._weigh(stats)
             self._timeline.end = metrics.mark(now, stats, self._tally)

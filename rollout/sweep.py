@@ -5,8 +5,9 @@ continuous batch. Each point is a run of its own: directory, record, resume, tra
 One that fails fails alone. Knows nothing of Hydra.
 """
 
-from collections.abc import Mapping, Sized
-from contextlib import ExitStack
+import sys
+from collections.abc import Sized
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,26 @@ from typing import Any
 from rollout import lock
 from rollout.attempt import Attempt
 from rollout.config import Backend, Settings
-from rollout.console import Console
-from rollout.disk import read_json
+from rollout.console import Console, say
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.generate import generate
-from rollout.job import prepare
+from rollout.job import prepare, refuse_objective
 from rollout.loading import EngineShelf
 from rollout.opening import open_run, standing_now
 from rollout.resume import command_in
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store
 from rollout.summary import Summary, finished_before
-from rollout.sweep_batches import Batch, Entry, batches_of, refuse_one_place
-from rollout.sweep_points import Point
-from rollout.sweep_report import SweepReport
+from rollout.sweep_batches import (
+    Batch,
+    Entry,
+    batches_of,
+    refuse_one_place,
+    refuse_own_tables,
+)
+from rollout.sweep_points import Point, figures_of
+from rollout.sweep_report import PointConsole, SweepReport
+from rollout.unforeseen import faults_told
 
 
 @dataclass(slots=True)
@@ -57,6 +64,8 @@ class Sweep:
         self._has_tracker = False
         self._stop: StopRequest | None = None
         self._prepared: dict[str, Any] = {}  # models and inputs found so far
+        self._taken: dict[Path, str] = {}  # output file -> the point that writes it
+        self.fault = ""
 
     def launch(self, asked: list[Asked], directory: Path, objective: str) -> list[Point]:
         """Run these points, those of earlier launches that are the same excepted.
@@ -64,18 +73,21 @@ class Sweep:
         Returns their records, in the order asked. Raises UserError where two of them would write
         one file, Interrupted where the user asked to stop.
         """
+        refuse_objective(objective)
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]
-        refuse_one_place(entries)
+        refuse_one_place(entries, self._taken)
         self.dry_run = any(entry.job.settings.dry_run for entry in entries)
         batches = batches_of(entries, self.directory / "engine.log")
         if self.dry_run:
             self._describe(batches)
         elif batches:
             self._lock()
-            for batch in self._first_what_stands(batches):
-                self._run(batch)
+            ordered = self._first_what_stands(batches)
+            for number, batch in enumerate(ordered, 1):
+                which = f"batch {number} of {len(ordered)}  " if len(ordered) > 1 else ""
+                self._run(batch, which)
         return [self.points[a.run_dir] for a in asked]
 
     def _begin(self, directory: Path) -> None:
@@ -104,7 +116,12 @@ class Sweep:
 
     def _entry(self, asked: Asked) -> Entry | None:
         """The point, checked; None where it can't run, or did already in this sweep."""
-        if asked.run_dir in self.points:
+        if known := self.points.get(asked.run_dir):
+            if known.values != asked.values:
+                raise UserError(
+                    f"hydra.sweep.subdir gives two points the directory {asked.run_dir}; leave it "
+                    "out, or name it after all that is swept"
+                )
             return None
         point = self.points[asked.run_dir] = Point(asked.name, asked.values, asked.run_dir)
         try:
@@ -114,12 +131,21 @@ class Sweep:
             settings.run_dir = str(asked.run_dir)
             settings.tracking.group = settings.tracking.group or self.directory.name
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
-            job = prepare(settings, self._console, self._argv, self._prepared)
-        except UserError as error:
+            with faults_told(asked.run_dir):
+                job = prepare(settings, self._console, self._argv, self._prepared)
+                refuse_own_tables(job, self.directory)
+        except Interrupted:
+            raise
+        except RolloutError as error:
+            self._tell_refusal(point, error)
             self._fail(point, error)
-            self._console.note(f"{point.name} can't run: {error}")
             return None
         return Entry(point, job, asked.environment)
+
+    def _tell_refusal(self, point: Point, error: RolloutError) -> None:
+        """Say at once, and with all details, why a point can't run."""
+        for line in (f"{point.name} can't run: {error.args[0]}", *error.details):
+            self._console.note(line)
 
     def _describe(self, batches: list["Batch"]) -> None:
         lines, engines = [], []
@@ -159,16 +185,17 @@ class Sweep:
 
     # One batch.
 
-    def _run(self, batch: Batch) -> None:
-        """Every point of the batch to its end."""
+    def _run(self, batch: Batch, which: str) -> None:
+        """Every point of the batch to its end; `which` says which batch it is."""
         attempts: list[tuple[Point, Attempt]] = []
         with ExitStack() as opened:
             try:
                 for entry in batch.entries:
                     self._stop.raise_if_requested()
-                    if attempt := self._opened(entry, opened):
+                    if attempt := self._opened(entry, opened, speaks=not attempts):
                         attempts.append((entry.point, attempt))
-                self._generate(batch, [(p, a) for p, a in attempts if a.standing.num_owed])
+                owing = [(p, a) for p, a in attempts if a.standing.num_owed]
+                self._generate(batch, owing, which)
                 for point, attempt in attempts:
                     self._finish(point, attempt)
                 self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
@@ -181,37 +208,43 @@ class Sweep:
             finally:
                 for _, attempt in attempts:
                     attempt.close()
-        self._report.write(self.directory)
+        self._write()
 
-    def _opened(self, entry: Entry, opened: ExitStack) -> Attempt | None:
+    def _opened(self, entry: Entry, opened: ExitStack, speaks: bool) -> Attempt | None:
         """The point's run, held open; None where there is nothing to do or it can't go on."""
-        console, job, point = Console(quiet=True), entry.job, entry.point
+        job, point = entry.job, entry.point
+        console = PointConsole(self._console, point.name, speaks)
         store: Store
         try:
-            store, standing = opened.enter_context(open_run(job, console))
-            if standing.finished:
-                self._done(point, finished_before(job, standing.finished, console))
-                return None
+            with faults_told(point.run_dir):
+                store, standing = opened.enter_context(open_run(job, console))
+                if standing.finished:
+                    self._done(point, finished_before(job, standing.finished, console))
+                    return None
             point.status = "running"
             # What keeps the first point's tracker waiting is decided then for all.
-            attempt = Attempt(job, store, standing, console, 0.0 if self._has_tracker else None)
-            if attempt.tracker_line and not self._has_tracker:
-                self._console.note(f"{point.name}: {attempt.tracker_line}")
+            patience_s = 0.0 if self._has_tracker else None
             self._has_tracker = True
-            return attempt
+            with faults_told(point.run_dir):
+                return Attempt(job, store, standing, console, patience_s)
         except Interrupted:
             raise
         except RolloutError as error:
+            if isinstance(error, UserError):
+                self._tell_refusal(point, error)
             self._fail(point, error)
             return None
 
-    def _generate(self, batch: Batch, owing: list[tuple[Point, Attempt]]) -> None:
+    def _generate(self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str) -> None:
         """Have every owed row of the batch on disk; what fails, fails its points."""
         if not owing:
             return
         attempts = [attempt for _, attempt in owing]
         try:
-            with self._shelf.engines(batch.plan, batch.environment) as engines:
+            with (
+                faults_told(self.directory),
+                self._shelf.engines(batch.plan, batch.environment) as engines,
+            ):
                 number = self._shelf.num_engines
                 for point, attempt in owing:
                     point.engine = number
@@ -222,21 +255,23 @@ class Sweep:
                         self._shelf.check(batch.plan, attempt.job.settings.sampling)
                 runnable = [a for a in attempts if not a.error]
                 if runnable:
-                    with self._report.progress(owing) as on_turn:
+                    with self._report.progress(owing, which) as on_turn:
                         generate(engines, runnable, self._stop, on_turn)
         except Interrupted:
             raise
         except RolloutError as error:
             self._stop.raise_if_requested()
             for attempt in attempts:
-                attempt.error = attempt.error or error
+                if not attempt.is_complete:
+                    attempt.error = attempt.error or error
 
     def _finish(self, point: Point, attempt: Attempt) -> None:
         """Publish what is complete; record what is not."""
         try:
             if attempt.error:
                 raise attempt.error
-            summary = attempt.publish()
+            with faults_told(point.run_dir):
+                summary = attempt.publish()
         except Interrupted:
             raise
         except RolloutError as error:
@@ -246,19 +281,29 @@ class Sweep:
         self._done(point, summary)
 
     def _done(self, point: Point, summary: Summary) -> None:
-        point.figures = read_json(summary.run_dir / "summary.json") or {}
+        point.figures = figures_of(point.run_dir)
         point.status = "done"
         if summary.exit_code:
             self._fail(point, RolloutError(nothing_answered(summary)))
-        self._report.ended(point)
+        else:
+            self._report.ended(point)
 
     def _fail(self, point: Point, error: RolloutError) -> None:
-        point.status, point.error = "failed", str(error).splitlines()[0]
         self.errors[point.run_dir] = error
+        if isinstance(error, UserError) and (point.run_dir / "summary.json").exists():
+            # What is refused is this command; the point stands as it did.
+            point.status = "done"
+            point.figures = figures_of(point.run_dir)
+            return
+        point.status, point.error = "failed", str(error.args[0])
         if not isinstance(error, UserError):
             self._report.ended(point)
 
     # The end.
+
+    def deferred(self) -> AbstractContextManager[None]:
+        """No signal interrupts the block; it is heard at its end."""
+        return self._stop.deferred() if self._stop else nullcontext()
 
     @property
     def is_begun(self) -> bool:
@@ -271,6 +316,8 @@ class Sweep:
         self.directory, self._report.is_open = directory, True
         self._report.objective = objective or self._report.objective
         self.points[point.run_dir] = point
+        if point.status == "done":
+            self._report.batch_ended([point])
         if error:
             self.errors[point.run_dir] = error(point.error)
 
@@ -287,35 +334,40 @@ class Sweep:
         with self._open:
             if self._shelf:
                 self._shelf.close()
-            if self._report.is_open:
+            self._write()
+
+    def _write(self) -> None:
+        """The tables; a command that was refused as a whole leaves them as they were."""
+        if self._report.is_open and not self._all_refused:
+            try:
                 self._report.write(self.directory)
+            except OSError as error:
+                self.fault = f"the table could not be written: {error}"
+
+    @property
+    def _all_refused(self) -> bool:
+        refused = [e for e in self.errors.values() if isinstance(e, UserError)]
+        return len(refused) == len(self.points)
 
     def tell(self) -> int:
-        """Say what the sweep came to; return the exit code."""
-        if not self.dry_run and self._report.is_open:
+        """Say what the sweep came to; return the exit code: 2 where nothing could start."""
+        if self._report.is_open and not self._all_refused:
             self._report.tell_end(self.directory)
-        again = command_in(self._argv, self.directory)
-        return tell_failures(self.points, self.errors, "" if self.dry_run else again)
-
-
-def tell_failures(
-    points: Mapping[Path, Point], errors: Mapping[Path, RolloutError], again: str
-) -> int:
-    """List on stderr what failed; return the exit code: 2 where nothing could start."""
-    import sys
-
-    from rollout.console import say
-
-    for run_dir, error in errors.items():
-        say(f"rollout: {points[run_dir].name} failed: {error}", sys.stderr)
-    if not errors:
-        return 0
-    if len(errors) == len(points) and all(isinstance(e, UserError) for e in errors.values()):
-        return 2
-    if again:
-        num_done = len(points) - len(errors)
-        say(f"{num_done} of {len(points)} points are done; the others again: {again}", sys.stderr)
-    return 1
+        for run_dir, error in self.errors.items():
+            say(f"rollout: {self.points[run_dir].name} failed: {error.args[0]}", sys.stderr)
+        if self.fault:
+            say(f"rollout: {self.fault}", sys.stderr)
+        if not self.errors:
+            return int(bool(self.fault))
+        if self._all_refused:
+            return 2
+        if not self.dry_run:
+            counts = f"{len(self.points) - len(self.errors)} of {len(self.points)} points are done"
+            again = f"the others again: {command_in(self._argv, self.directory)}"
+            if all(isinstance(error, UserError) for error in self.errors.values()):
+                again = "correct what the others say, or leave them out"
+            say(f"{counts}; {again}", sys.stderr)
+        return 1
 
 
 def nothing_answered(summary: Summary) -> str:

@@ -37,17 +37,35 @@ class Batch:
     entries: list[Entry]
 
 
-def refuse_one_place(entries: list[Entry]) -> None:
-    """Raise UserError where two points would write the same file."""
-    taken: dict[Path, str] = {}
+TABLES = ("sweep.parquet", "sweep.csv", "sweep.html", "sweep.json", "engine.log")
+
+
+def refuse_own_tables(job: Job, directory: Path) -> None:
+    """Raise UserError where a point would write over the sweep's files, or read them as input."""
+    if job.output_path in [directory / name for name in TABLES]:
+        raise UserError(
+            f"output.path={job.output_path} is where the sweep keeps its own files; type another "
+            "output.path="
+        )
+    if any(file.parent == directory for file in job.prompts.files):
+        raise UserError(
+            f"data.input={job.settings.data.input} lies in the sweep's own directory, where "
+            "sweep.parquet would become input; type another run_dir="
+        )
+
+
+def refuse_one_place(entries: list[Entry], taken: dict[Path, str]) -> None:
+    """Raise UserError where two points would write the same file; `taken` keeps who writes what."""
     for entry in entries:
         path = entry.job.output_path
         if path in taken:
+            keys = [key for key in entry.point.values if "." in key] or ["run_dir"]
+            names = "-".join(f"${{{key}}}" for key in keys)
             raise UserError(
                 f"output.path={path} is the same for the points {taken[path]} and "
                 f"{entry.point.name}; leave it out (each point writes output.parquet in its own "
-                "directory), or name it after what is swept: "
-                "output.path='answers/${sampling.temperature}.parquet'"
+                f"directory), or name it after all that is swept: output.path='answers/{names}"
+                ".parquet'"
             )
         taken[path] = entry.point.name
 

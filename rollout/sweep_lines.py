@@ -1,5 +1,6 @@
 """A sweep's table on a terminal: lines at the end, and a live one while it goes."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,6 +144,8 @@ def _short(keys: list[str]) -> list[str]:
 def _cell(text: str) -> str:
     """Text that can't steer a terminal, cut in the middle: values often differ at their ends."""
     text = printable(text)
+    if len(text) > 8 and re.fullmatch(r"-?\d+\.\d+", text):
+        return f"{float(text):.5g}"
     return text if len(text) <= MAX_CELL else f"{text[:10]}…{text[11 - MAX_CELL :]}"
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rollout.console import duration
+from rollout.disk import read_json
 from rollout.sweep_page import utf8
 
-COUNTS = ("num_rows", "num_failed", "num_samples")
+COUNTS = ("num_rows", "num_failed", "num_samples", "num_sharing")
 MEASURES = (
     "output_tokens_per_s", "mean_response_tokens", "p95_response_tokens", "truncated_fraction",
     "distinct_fraction", "generate_s", "load_s", "wall_s", "peak_memory_gib",
@@ -30,6 +31,7 @@ LABELS = {  # what a person reads above a column
     "num_rows": "rows",
     "num_failed": "failed",
     "num_samples": "samples",
+    "num_sharing": "side by side",
     "output_tokens_per_s": "tokens/s",
     "mean_response_tokens": "mean len",
     "p95_response_tokens": "p95 len",
@@ -69,6 +71,15 @@ class Column:
     @property
     def is_number(self) -> bool:
         return self.kind in ("int64", "float64")
+
+
+def figures_of(run_dir: Path) -> dict[str, Any]:
+    """A run's summary.json; of a directory that was moved, with the file as it lies now."""
+    figures = read_json(run_dir / "summary.json") or {}
+    published = (read_json(run_dir / "published.json") or {}).get("path")
+    if published and figures:
+        figures["output_path"] = str(run_dir / published)
+    return figures
 
 
 def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
@@ -176,7 +187,7 @@ def shown(name: str, value: float | None) -> str:
     if name.endswith(("_fraction", "_rate")):
         return f"{value:.1%}"
     if name in ("generate_s", "wall_s"):
-        return duration(value)
+        return duration(value) if value >= 60 else f"{value:.1f}s"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

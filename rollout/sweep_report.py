@@ -4,17 +4,46 @@ Owns the clock of a sweep. Knows points and their attempts, no engine.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rollout import metrics
 from rollout.attempt import Attempt
-from rollout.console import Console, duration, eta
+from rollout.console import Console, PlainProgress, duration, eta
+from rollout.disk import read_json, write_json
 from rollout.engines.base import EngineStats
 from rollout.report import LOOK_S, Clock
 from rollout.sweep_lines import live_table, table_lines
-from rollout.sweep_points import Point, best_of, is_maximized, objective_of
+from rollout.sweep_points import Point, best_of, figures_of, is_maximized, objective_of
 from rollout.sweep_table import write_tables
+
+RECORD = "sweep.json"
+SETTLED_S = 3.0
+SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
+
+
+class PointConsole(Console):
+    """What a point says goes to its own log; the first of a batch speaks for all on screen."""
+
+    def __init__(self, screen: Console, name: str, speaks: bool):
+        super().__init__(quiet=True)
+        self._screen, self._name, self._speaks = screen, name, speaks
+
+    def note(self, line: str) -> None:
+        self.record(line)
+        if line.startswith("resum"):
+            self._screen.note(f"{self._name}: {line}")
+        elif self._speaks and line.startswith("sampling: "):  # the points' values differ
+            _, bracket, note = line.partition("(")
+            if bracket:
+                self._screen.note(f"note: {note.rstrip(')')}")
+        elif self._speaks:
+            self._screen.note(line)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[PlainProgress]:
+        yield PlainProgress(Console(quiet=True))
 
 
 class SweepReport:
@@ -31,7 +60,7 @@ class SweepReport:
 
     @contextlib.contextmanager
     def progress(
-        self, running: list[tuple[Point, Attempt]]
+        self, running: list[tuple[Point, Attempt]], which: str = ""
     ) -> Iterator[Callable[[Callable[[], EngineStats]], None]]:
         """Show how far a batch is; gives what is to be called at every turn."""
         began = looked_at = 0.0
@@ -41,9 +70,10 @@ class SweepReport:
         longest = max(a.job.settings.sampling.max_tokens for _, a in running)
 
         def on_turn(stats: Callable[[], EngineStats]) -> None:
-            nonlocal began, looked_at
+            nonlocal began, looked_at, bar
             now = self._clock.now()
-            began = began or now
+            if bar is None:  # the engine is up by now
+                began, bar = now, shown.enter_context(self._console.progress())
             if now - looked_at < LOOK_S:
                 return
             looked_at, elapsed_s = now, max(now - began, 0.1)
@@ -55,12 +85,12 @@ class SweepReport:
                 tally, counted, elapsed_s, num_owed, num_samples / max(num_owed, 1), longest
             )
             num_done = sum(r.num_rows_done for r in reports)
-            num_ended = sum(p.status in ("done", "failed") for p in self._points.values())
-            text = (
-                f"{len(running)} points side by side ({num_ended} of {len(self._points)} ended)  "
-                f"{num_done:,}/{num_rows:,} rows  "
-                f"{counted.num_output_tokens / elapsed_s:,.0f} tokens/s"
-            )
+            beside = f"{len(running)} points side by side  " if len(running) > 1 else ""
+            text = f"{which}{beside}{num_done:,}/{num_rows:,} rows"
+            if elapsed_s < SETTLED_S:  # the first steps say little
+                left_s = None
+            else:
+                text += f"  {counted.num_output_tokens / elapsed_s:,.0f} tokens/s"
             self._now = f"{fraction:.0%}  {text}  {eta(left_s)}"
             rows = {
                 point.name: (
@@ -73,7 +103,8 @@ class SweepReport:
             points = list(self._points.values())
             bar.update(fraction, left_s, text, lambda: live_table(points, rows))
 
-        with self._console.progress() as bar:
+        bar = None
+        with contextlib.ExitStack() as shown:
             yield on_turn
 
     def tell(self) -> None:
@@ -87,8 +118,9 @@ class SweepReport:
             return
         figures = point.figures
         tokens = figures.get("mean_response_tokens")
+        before = "" if point.engine else "finished before: "
         self._console.note(
-            f"{point.name}: {figures.get('num_rows', 0):,} rows, "
+            f"{point.name}: {before}{figures.get('num_rows', 0):,} rows, "
             f"{figures.get('num_samples', 0):,} samples"
             + (f", {tokens:,.0f} tokens on average" if tokens else "")
         )
@@ -100,29 +132,63 @@ class SweepReport:
         self._num_tokens += sum(p.figures.get("num_generated_tokens") or 0 for p in points)
 
     def write(self, directory: Path) -> None:
-        """Write sweep.parquet, sweep.csv and sweep.html as things stand."""
-        points = list(self._points.values())
+        """Write sweep.parquet, .csv and .html as things stand, and sweep.json to go on from."""
+        points = self._all(directory)
         write_tables(directory, points, self.objective, self._maximizes())
+        kept = ("name", "values", "status", "error", "engine", "prompt_key", "prefix")
+        records = [
+            {key: getattr(point, key) for key in kept}
+            | {"run_dir": os.path.relpath(point.run_dir, directory)}
+            for point in points
+        ]
+        write_json(directory / RECORD, {"points": records})
+
+    def _all(self, directory: Path) -> list[Point]:
+        """This command's points, and those that earlier ones left in the directory."""
+        found = dict(self._points)
+        for record in (read_json(directory / RECORD) or {}).get("points", ()):
+            run_dir = Path(os.path.normpath(directory / record.pop("run_dir")))
+            if run_dir.is_dir() and run_dir not in found:
+                found[run_dir] = Point(**record, run_dir=run_dir, figures=figures_of(run_dir))
+        return list(found.values())
 
     def tell_end(self, directory: Path) -> None:
         """The table on screen, the best point, and where all is."""
-        points = list(self._points.values())
+        points = self._all(directory)
         maximize = self._maximizes()
         lines = table_lines(points, self.objective, maximize, self._console.width)
-        if best := best_of(points, self.objective, maximize):
-            value = objective_of(best.figures, self.objective)
-            lines.append(f"best   {best.name}: {self.objective} {value:,.6g}")
+        lines += self._best(points, maximize)
+        ended = [p for p in self._points.values() if p.engine]
         if self._num_tokens and self._generate_s:
-            num_engines = len({p.engine for p in points if p.engine})
+            engines = {p.engine for p in ended}
+            rate = f"{self._num_tokens / self._generate_s:,.0f} output tokens/s over all points"
             lines.append(
-                f"{len(points)} points on {num_engines} engine load"
-                f"{'s' if num_engines > 1 else ''} in {duration(self._clock.now())}: "
-                f"{self._num_tokens / self._generate_s:,.0f} output tokens/s over all points"
+                f"{len(ended)} point{'s' if len(ended) > 1 else ''} on {len(engines)} engine load"
+                f"{'s' if len(engines) > 1 else ''} in {duration(self._clock.now())}"
+                + (f": {rate}" if len(engines) == 1 else "")
             )
-        if self.is_open:
-            lines.append(f"table  {directory / 'sweep.html'} (also .csv and .parquet)")
-            lines.append(f"sweep  {directory}")
+        lines.append(f"table  {directory / 'sweep.html'} (also .csv and .parquet)")
+        lines.append(f"sweep  {directory}")
         self._console.result("\n".join(lines))
+
+    def _best(self, points: list[Point], maximize: bool) -> list[str]:
+        """The best point, and what to think of it where it is best by speed."""
+        best = best_of(points, self.objective, maximize)
+        if best is None:
+            return []
+        value = objective_of(best.figures, self.objective)
+        lines = [f"best   {best.name}: {self.objective} {value:,.6g}"]
+        done = [p.figures for p in points if p.status == "done"]
+        if self.objective.endswith("_s") and len(done) > 1:
+            if any((figures.get("num_sharing") or 1) > 1 for figures in done):
+                lines.append(
+                    "       (points side by side share the engine, so their tokens/s tell who "
+                    "answers longest, not who is fastest; objective=distinct_fraction, say, "
+                    "compares the answers)"
+                )
+            elif min(figures.get("generate_s") or 0 for figures in done) < SHORT_S:
+                lines.append(f"       (under {SHORT_S:.0f} s is too short to compare speeds)")
+        return lines
 
     def _maximizes(self) -> bool:
         return is_maximized(self.objective) if self.maximizes is None else self.maximizes

@@ -5,9 +5,11 @@ joblib, submitit) each point is called here, maybe in another process or on anot
 became of it is left in its directory for the process that waits, which makes the table.
 """
 
+import signal
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from rollout.config import Settings, redacted
 from rollout.console import Console
 from rollout.disk import read_json, write_json
 from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.guard import guard
+from rollout.resume import command_in
 from rollout.sweep import Sweep, nothing_answered
-from rollout.sweep_points import Point, objective_of
+from rollout.sweep_points import Point, figures_of, objective_of
 from rollout.unforeseen import faults_told
 
 RECORD = "point.json"
@@ -31,18 +35,20 @@ class Task:
 
     current: "Task | None" = None  # for Hydra's callback, which Hydra makes itself
 
-    def __init__(self, argv: list[str], config_dir: Path | None):
-        self._argv, self._config_dir = argv, config_dir
+    def __init__(self, argv: list[str], config_dir: Path | None, swept: list[str]):
+        self._argv, self._config_dir, self.swept = argv, config_dir, swept
         self._began = time.time()
-        self.sweep = Sweep(argv, Console())
+        self._console = Console()
+        self.sweep = Sweep(argv, self._console)
         self._sweep_dir: Path | None = None  # where a sweep was begun
         self._error: RolloutError | None = None
+        self._open = ExitStack()
         Task.current = self
         register(config_dir)
         launcher.register()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"argv": self._argv, "config_dir": self._config_dir}
+        return {"argv": self._argv, "config_dir": self._config_dir, "swept": self.swept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
@@ -75,8 +81,10 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
 
         place = Path(hydra.runtime.output_dir)
-        asked = launcher.asked_of(HydraConfig.instance().cfg)
+        asked = launcher.asked_of(HydraConfig.instance().cfg, self.swept)
         record = {"name": asked.name, "values": asked.values, "at_s": time.time()}
+        record["number"] = hydra.job.num
+        self._console.note(f"point {asked.name}")
         try:
             try:
                 settings = to_settings(composed, dict(hydra.runtime.choices))
@@ -112,9 +120,28 @@ class Task:
 
     def sweep_begins(self, config: Any) -> None:
         self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+        if not launcher.is_ours(config.hydra):  # whose processes would outlive this one
+            self._open.enter_context(guard())
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGTERM, signal.SIGHUP):
+                    before = signal.signal(number, self._stop)
+                    self._open.callback(signal.signal, number, before)
+
+    def _stop(self, signal_number: int, frame: Any) -> None:
+        self._error = Interrupted(signal_number)
+        raise KeyboardInterrupt  # launchers end their workers at that
+
+    def interrupted(self) -> Interrupted:
+        """What to say where a signal ended it."""
+        number = self._error.exit_code - 128 if self._error else signal.SIGINT
+        if self._sweep_dir is None or self.sweep.is_begun:
+            return self._error or Interrupted(number)
+        again = command_in(self._argv, self._sweep_dir)
+        return Interrupted(number, f"interrupted; finished rows are on disk; to go on: {again}")
 
     def close(self) -> None:
         """Free what is held, on every way out."""
+        self._open.close()
         if self._sweep_dir is None:
             return
         if not self.sweep.is_begun:
@@ -134,12 +161,12 @@ class Task:
         """Take in what the points of this command left, where another launcher ran them."""
         found = [*directory.glob(f"*/{RECORD}"), *directory.glob(f"*/*/{RECORD}")]
         records = [(read_json(path) or {}, path.parent) for path in found]
-        for record, run_dir in sorted(records, key=lambda pair: pair[0].get("at_s", 0)):
+        for record, run_dir in sorted(records, key=lambda pair: pair[0].get("number", 0)):
             if record.get("at_s", 0) < self._began - 1:
                 continue
             point = Point(record["name"], record["values"], run_dir, record["status"])
             point.error = record["error"]
-            point.figures = read_json(run_dir / "summary.json") or {}
+            point.figures = figures_of(run_dir)
             point.prompt_key = record.get("prompt_key", "prompt")
             point.prefix = record.get("prefix", "")
             error = None

@@ -1,6 +1,10 @@
 """Hydra's side of a sweep: our launcher, its place among Hydra's plugins, and other launchers."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
@@ -174,3 +178,39 @@ def test_the_record_of_a_point_holds_no_more_than_its_fate(typed):
     typed(*SCRIPTED, "hydra/launcher=basic", "sampling.seed=1,2")
     record = json.loads((typed.here / "s/seed=1/point.json").read_text())
     assert record["status"] == "done" and record["values"] == {"sampling.seed": "1"}
+
+
+def test_a_study_goes_on_and_the_same_trials_answer_at_once(typed):
+    typed(*SCRIPTED, *OPTUNA[:2], *SPACE, "objective=mean_response_tokens")
+    first = table(typed).index.tolist()
+    typed(*SCRIPTED, *OPTUNA[:2], *SPACE, "objective=mean_response_tokens")
+    assert typed.code == 0 and num_loads(typed) == 0
+    assert table(typed).index.tolist() == first
+
+
+def test_a_dry_run_of_a_study_tells_its_first_trial(typed):
+    typed(*SCRIPTED, *OPTUNA, *SPACE, "dry_run=true")
+    assert typed.code == 0 and typed.left == []
+    assert "1 point on 1 engine" in typed.out and "chooses the other points" in typed.out
+
+
+def test_an_objective_that_no_summary_has_is_refused_for_all(typed):
+    typed(*SCRIPTED, *OPTUNA, *SPACE, "objective=engine.nonsense")
+    assert typed.code == 2 and len(typed.errors) == 1
+    assert not (typed.here / "s").exists()
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_sigterm_under_another_launcher_says_how_to_go_on(typed, launcher):
+    slow = ["engine.scripted.step_s=0.1", "engine.max_num_seqs=2"]
+    words = [*SCRIPTED, f"hydra/launcher={launcher}", "sampling.seed=1,2", *slow]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rollout", *words], cwd=typed.here, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 30
+    while not list(typed.here.glob("s/*/attempts/1/run.log")) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143 and "to go on: " in errors and "run_dir=s" in errors
+    assert not (typed.here / "s/multirun.yaml").exists()

@@ -146,8 +146,9 @@ def test_points_that_would_write_one_file_are_refused_at_once(sweep, typed):
 
 
 def test_points_of_one_directory_are_refused(sweep):
-    done = sweep("sampling.seed=1,2", "hydra.sweep.subdir=x")
-    assert done.code == 2 and "gives two points the directory" in done.errors[0]
+    for also in ([], ["hydra.sweeper.max_batch_size=1"]):
+        done = sweep("sampling.seed=1,2", "hydra.sweep.subdir=x", *also)
+        assert done.code != 0 and "gives two points the directory" in done.errors[-1]
 
 
 def test_nothing_of_hydras_own_record_stays(sweep, typed):
@@ -203,3 +204,90 @@ def test_a_sweep_in_use_is_refused(sweep, typed):
     with lock.held(typed.here / "s"):
         done = sweep("sampling.seed=1,2")
     assert done.code == 2 and "in use" in done.errors[0]
+
+
+def test_a_refused_command_leaves_the_table_as_it_was(sweep, typed):
+    """A refusal wrote two failed rows over a complete table of four."""
+    sweep(TEMPERATURES)
+    before = (typed.here / "s/sweep.parquet").read_bytes()
+    done = sweep("sampling.temperature=0.5,0.7", "sampling.max_tokens=8")
+    assert done.code == 2 and "other settings" in done.errors[0]
+    assert (typed.here / "s/sweep.parquet").read_bytes() == before
+
+
+def test_the_table_holds_the_points_of_earlier_commands_too(sweep, typed):
+    sweep("sampling.temperature=0.5,0.7")
+    sweep("sampling.temperature=1.0")
+    found = table(typed)
+    assert len(found) == 3 and set(found["status"]) == {"done"}
+    assert found["responses"].notna().all()
+
+
+def test_a_full_disk_under_one_point_is_its_own(sweep, typed, monkeypatch):
+    """metrics.jsonl, written at the end, took the whole sweep down."""
+    from rollout.report import Report
+
+    write = Report._write_metrics
+
+    def full(self, now):
+        if self._job.settings.sampling.temperature == 0.5:
+            raise OSError(28, "No space left on device")
+        write(self, now)
+
+    monkeypatch.setattr(Report, "_write_metrics", full)
+    done = sweep(TEMPERATURES)
+    assert done.code == 1 and len(done.errors) == 1 and "No space left" in done.errors[0]
+    assert list(table(typed)["status"]) == ["failed", "done", "done"]
+
+
+@pytest.mark.parametrize("name", ["output.parquet", "published.json", "run.json"])
+def test_a_directory_of_a_point_that_is_not_as_it_should_be_is_its_own(sweep, typed, name):
+    (typed.here / "s/temperature=0.5" / name).mkdir(parents=True)
+    done = sweep(TEMPERATURES)
+    assert done.code == 1 and len(done.errors) == 1
+    assert list(table(typed)["status"]) == ["failed", "done", "done"]
+
+
+def test_a_point_with_all_its_rows_is_published_though_its_engine_died(sweep, typed):
+    """A neighbour's engine deaths failed it, and the next launch had nothing to ask."""
+    script = ["engine.scripted.vary=false", "engine.scripted.response_tokens=500"]
+    dies = "engine.scripted.die_after_steps=60"
+    done = sweep(*script, dies, "sampling.max_tokens=20,2000", "data.limit=20")
+    assert done.code == 1 and len(done.errors) == 1 and "death 4" in done.errors[0]
+    assert list(table(typed)["status"]) == ["done", "failed"]
+
+
+def test_no_secret_is_written_or_said(sweep, typed):
+    done = sweep("+hydra.job.env_set.HF_TOKEN=hf_verysecret", "sampling.temperature=0.5,-1")
+    texts = [p.read_bytes() for p in (typed.here / "s").rglob("*") if p.is_file()]
+    assert done.code == 1 and not any(b"hf_verysecret" in text for text in texts)
+    assert not any("hf_verysecret" in line for line in [*done.notes, *done.errors])
+    done = sweep("engine.extra.hf_token=hf_a,hf_b")
+    assert done.code == 2 and "may hold a secret" in done.errors[0]
+
+
+def test_where_the_sweep_keeps_its_tables_no_point_may_write_or_read(sweep, typed, prompts):
+    done = sweep("sampling.seed=1", "output.path=s/sweep.parquet")
+    assert done.code == 2 and "keeps its own files" in done.errors[0]
+    done = sweep("sampling.seed=1,2", "run_dir=.")
+    assert done.code == 2 and "the sweep's own directory" in done.errors[0]
+
+
+def test_a_moved_sweep_keeps_its_responses(sweep, typed):
+    sweep("sampling.seed=1,2")
+    (typed.here / "s").rename(typed.here / "moved")
+    typed(*SCRIPTED, "data.input=p.parquet", "sampling.n_samples=2", "run_dir=moved", "-m",
+          "sampling.seed=1,2")  # fmt: skip
+    found = pd.read_parquet(typed.here / "moved/sweep.parquet")
+    assert typed.code == 0 and found["responses"].notna().all()
+
+
+def test_a_table_that_cannot_be_written_is_one_line(sweep, typed):
+    (typed.here / "s/sweep.html").mkdir(parents=True)
+    done = sweep("sampling.seed=1,2")
+    assert done.code == 1 and "the table could not be written" in done.errors[-1]
+
+
+def test_run_dir_cannot_be_swept(sweep):
+    done = sweep("run_dir=a,b")
+    assert done.code == 2 and "a sweep has one directory" in done.errors[0]

@@ -20,6 +20,7 @@ SPEED = "output_tokens_per_s"
 EVIL = "<script>alert(1)</script>"
 COLUMNS = [
     "status", "error", "is_best", "objective", "engine", "num_rows", "num_failed", "num_samples",
+    "num_sharing",
     "output_tokens_per_s", "mean_response_tokens", "p95_response_tokens", "truncated_fraction",
     "distinct_fraction", "generate_s", "load_s", "wall_s", "peak_memory_gib", "run_dir",
     "responses",
