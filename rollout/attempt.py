@@ -68,8 +68,8 @@ class Attempt:
     def begin(self, engine: Engine, run: int, load_s: float) -> None:
         """Take the engine that is up; `run` is this run's number among those that share it."""
         with self.failing_alone():
-            sampling = self.job.settings.sampling
-            sampler = engine.sampler(sampling, "cumulative_logprob" in self.standing.kept)
+            settings, wants_logprobs = self.job.settings, "cumulative_logprob" in self.standing.kept
+            sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs)
             self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
             self.report.engine_is_up(engine.facts, sampler, load_s)
 

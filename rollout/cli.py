@@ -17,6 +17,8 @@ from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
 from rollout.sources import Given, gather
 
+LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
+
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
@@ -80,7 +82,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     task = Task(argv, given.config_dir, swept)
     main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
     try:
-        with _hydra_environment([*given.words, *sweep_words(given.words, swept)]):
+        with _hydra_environment([*given.words, *sweep_words(given.words, swept, given.config_dir)]):
             main(task)()
     except DryRunOver:
         say("the optimiser chooses the other points as it goes", sys.stdout)
@@ -88,6 +90,9 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
         raise task.interrupted() from error
     except Exception as error:
         failure = _composition_error(error)
+        is_foreign = type(error).__module__.split(".")[0] not in (*LIBRARIES, "rollout")
+        if task.has_begun_sweep and is_foreign:
+            failure = RolloutError(f"the sweep could not be run: {error}")
         if isinstance(error, RolloutError) or not task.sweep.points:
             raise failure from error
         if not task.sweep.errors:  # else all points of a study failed, and there is no best one
@@ -101,7 +106,7 @@ def _composition_error(error: Exception) -> Exception:
     """Hydra's, omegaconf's or the file system's complaint as ours."""
     if isinstance(error, RolloutError):
         return error
-    if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):
+    if type(error).__module__.split(".")[0] in LIBRARIES:
         return UserError(explain(error))
     if isinstance(error, OSError):  # Hydra makes a sweep's directories
         return UserError(f"can't make the run directory: {error}; type another run_dir=")

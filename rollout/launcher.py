@@ -30,6 +30,7 @@ from rollout.console import say
 from rollout.errors import RolloutError, UserError
 from rollout.names import GROUPS
 from rollout.overrides import parse, parts, unquoted
+from rollout.presets import overridden_groups
 from rollout.sweep import Asked
 from rollout.sweep_points import Point, is_maximized, objective_of
 from rollout.unforeseen import faults_told
@@ -44,6 +45,8 @@ class SweepLauncher(Launcher):
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         self._context, self._task, self._config = hydra_context, task_function, config
+        if optuna := sys.modules.get("optuna"):
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study's name helps nobody
         hydra_context.config_loader = _ComposesOnce(hydra_context.config_loader)
 
     def launch(
@@ -178,6 +181,7 @@ class _ComposesOnce:
 
     def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The point, tried before or not."""
+        self._said_at = time.monotonic()
         tried = self._composed.pop(tuple(sweep_overrides), None)
         return tried or self._loader.load_sweep_config(master_config, sweep_overrides)
 
@@ -260,10 +264,13 @@ def asked_of(job: DictConfig, typed: Sequence[str]) -> Asked:
     )
 
 
-def sweep_words(words: Sequence[str], swept: Sequence[str]) -> list[str]:
+def sweep_words(words: Sequence[str], swept: Sequence[str], config_dir: Path | None) -> list[str]:
     """What goes without saying for the sweep that `words` ask for, where they don't say it."""
     given = dict(map(parts, words))
     found = {}
+    experiment = unquoted(given.get("experiment", ""))
+    if "hydra/launcher" not in overridden_groups("experiment", experiment, config_dir):
+        found["hydra/launcher"] = LAUNCHER
     if swept:
         found["hydra.sweep.subdir"] = f"'${{{RESOLVER}:{','.join(swept)}}}'"
     if given.get("hydra/sweeper") == "optuna":

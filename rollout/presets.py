@@ -46,6 +46,22 @@ def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
     return found
 
 
+def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str]:
+    """The groups of which a preset chooses another member: `override /hydra/launcher: basic`."""
+    import yaml
+
+    files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
+    file = next((f for f in files if f.is_file()), None)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return set()
+    bases = content.get("defaults") if isinstance(content, dict) else None
+    keys = [key for base in bases or () if isinstance(base, dict) for key in base]
+    chosen = [key.removeprefix("override ") for key in keys if key.startswith("override ")]
+    return {key.strip().removeprefix("/") for key in chosen}
+
+
 def implied_presets(given: Iterable[str]) -> dict[str, str]:
     """The presets that go without saying: a model path of one's own is no shipped model's."""
     given = set(given)

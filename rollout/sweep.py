@@ -64,6 +64,7 @@ class Sweep:
         self._has_tracker = False
         self._stop: StopRequest | None = None
         self._prepared: dict[str, Any] = {}  # models and inputs found so far
+        self._planned: list[Batch] = []  # by a dry run
         self._taken: dict[Path, str] = {}  # output file -> the point that writes it
         self.fault = ""
 
@@ -81,7 +82,7 @@ class Sweep:
         self.dry_run = any(entry.job.settings.dry_run for entry in entries)
         batches = batches_of(entries, self.directory / "engine.log")
         if self.dry_run:
-            self._describe(batches)
+            self._planned += batches
         elif batches:
             self._lock()
             ordered = self._first_what_stands(batches)
@@ -351,6 +352,8 @@ class Sweep:
 
     def tell(self) -> int:
         """Say what the sweep came to; return the exit code: 2 where nothing could start."""
+        if self.dry_run:
+            self._describe(self._planned)
         if self._report.is_open and not self._all_refused:
             self._report.tell_end(self.directory)
         for run_dir, error in self.errors.items():

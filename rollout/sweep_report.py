@@ -159,7 +159,7 @@ class SweepReport:
         lines = table_lines(points, self.objective, maximize, self._console.width)
         lines += self._best(points, maximize)
         ended = [p for p in self._points.values() if p.engine]
-        if self._num_tokens and self._generate_s:
+        if ended and self._num_tokens and self._generate_s:
             engines = {p.engine for p in ended}
             rate = f"{self._num_tokens / self._generate_s:,.0f} output tokens/s over all points"
             lines.append(

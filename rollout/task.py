@@ -127,6 +127,10 @@ class Task:
                     before = signal.signal(number, self._stop)
                     self._open.callback(signal.signal, number, before)
 
+    @property
+    def has_begun_sweep(self) -> bool:
+        return self._sweep_dir is not None
+
     def _stop(self, signal_number: int, frame: Any) -> None:
         self._error = Interrupted(signal_number)
         raise KeyboardInterrupt  # launchers end their workers at that

@@ -214,3 +214,21 @@ def test_sigterm_under_another_launcher_says_how_to_go_on(typed, launcher):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 143 and "to go on: " in errors and "run_dir=s" in errors
     assert not (typed.here / "s/multirun.yaml").exists()
+
+
+def test_an_experiment_may_choose_the_launcher(typed):
+    """The root's own choice won, without a word."""
+    (typed.here / "conf/experiment").mkdir(parents=True)
+    text = (
+        "# @package _global_\ndefaults: [override /data: example, override /hydra/launcher: basic]"
+    )
+    (typed.here / "conf/experiment/plain.yaml").write_text(text)
+    typed("--cfg", "hydra", "--config-dir", "conf", "experiment=plain")
+    launcher = yaml.safe_load(typed.out)["hydra"]["launcher"]
+    assert launcher["_target_"].endswith("BasicLauncher")
+
+
+def test_a_dry_run_in_batches_tells_all_points_at_once(typed):
+    typed(*SCRIPTED, "sampling.seed=1,2,3", "hydra.sweeper.max_batch_size=1", "dry_run=true")
+    assert typed.out.count("dry run:") == 1
+    assert "3 points on 1 engine, 24 requests" in typed.out

@@ -36,7 +36,7 @@ def engine(tiny_model, tmp_path_factory):
 
 
 def answer(engine, prompts, run_seed=42):
-    sampler = engine.sampler(SAMPLING, wants_logprobs=False)
+    sampler = engine.sampler(SAMPLING, config.Model(), wants_logprobs=False)
     wanted = Wanted(N, run_seed, 24, keeps_token_ids=True, sampler=sampler)
     rows = (OwedRow(p, wanted) for p in prompts)
     results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
@@ -125,7 +125,7 @@ def test_long_prompts_share_their_prefix_among_their_samples(engine):
 
 
 def test_null_takes_the_models_value_and_typed_values_win(engine):
-    facts, sampler = engine.facts, engine.sampler(SAMPLING, wants_logprobs=False)
+    facts, sampler = engine.facts, engine.sampler(SAMPLING, config.Model(), wants_logprobs=False)
     assert sampler.sampling["temperature"] == 0.6  # the model's generation_config
     assert sampler.sampling["top_k"] == -1
     assert sampler.notes == ["the model's generation_config suggests top_k=20"]

@@ -27,16 +27,18 @@ class EnginePlan:
     @property
     def identity(self) -> tuple[Any, ...]:
         """Two plans with the same identity can be served by one engine."""
-        return repr(self.model), self.model_path, self.revision, repr(self.engine), self.device
+        model = self.model_path, self.revision, self.model.trust_remote_code
+        return *model, repr(self.engine), self.device
 
 
 @dataclass(slots=True)
 class Sampler:
-    """How the samples of a run are drawn: its sampling settings as the engine takes them."""
+    """How a run's chats are rendered and its samples drawn: settings as the engine takes them."""
 
     sampling: dict[str, Any]  # effective values; printed and recorded
     notes: list[str] = field(default_factory=list)  # where they differ from the model's
     ready: Any = None  # the engine room's own
+    chat: Any = None  # how it renders chats, the engine room's own
 
 
 @dataclass(slots=True)
@@ -78,8 +80,12 @@ class Engine(Protocol):
 
     facts: EngineFacts
 
-    def sampler(self, sampling: config.Sampling, wants_logprobs: bool) -> Sampler:
+    def sampler(
+        self, sampling: config.Sampling, model: config.Model, wants_logprobs: bool
+    ) -> Sampler:
         """What requests of a run with these settings carry; good for every engine of one plan.
+
+        Of `model` the chat template counts, and its variables.
 
         Raises UserError where the engine does not take them.
         """

@@ -52,7 +52,9 @@ class ScriptedEngine:
             max_model_len=self._script.max_model_len,
         )
 
-    def sampler(self, sampling: config.Sampling, wants_logprobs: bool) -> Sampler:
+    def sampler(
+        self, sampling: config.Sampling, model: config.Model, wants_logprobs: bool
+    ) -> Sampler:
         """Other settings draw other words: `ready` is a number that tells them apart."""
         drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
         text = repr((drawn, sorted(sampling.extra.items())))

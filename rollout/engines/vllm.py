@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rollout.config import Device, Sampling
+from rollout.config import Device, Model, Sampling
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
 from rollout.engines.faults import cause_of_death, explain_load
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
@@ -59,11 +59,10 @@ class VllmEngine:
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
         self._suggested = resolved.model_config.get_diff_sampling_param()
-        self._template = _template(plan.model.chat_template)
         self.facts = _facts(plan, resolved)
-        self.facts.has_chat_template = bool(self._chat_template())
+        self.facts.has_chat_template = bool(self._chat_template(plan.model.chat_template))
 
-    def sampler(self, sampling: Sampling, wants_logprobs: bool) -> Sampler:
+    def sampler(self, sampling: Sampling, model: Model, wants_logprobs: bool) -> Sampler:
         """The effective SamplingParams' arguments, noting where generation_config differs."""
         params = _typed_sampling(sampling, wants_logprobs)
         suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
@@ -72,11 +71,13 @@ class VllmEngine:
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
         ready = _as_vllm_wants(params)
         _checked(self._new_params, "sampling.extra", ready)
-        return Sampler({**params, "seed": sampling.seed}, notes, ready)
+        chat = _template(model.chat_template), dict(model.chat_template_kwargs)
+        return Sampler({**params, "seed": sampling.seed}, notes, ready, chat)
 
     def submit(self, request: Request) -> None:
         prompt = request.prompt
-        token_ids = self._encode(prompt.content)
+        template, variables = request.sampler.chat if request.sampler else (None, {})
+        token_ids = self._encode(prompt.content, template, variables)
         if request.prefix:
             token_ids = [*token_ids, *request.prefix.token_ids]
         limit = self.facts.max_model_len
@@ -105,14 +106,16 @@ class VllmEngine:
             raise self._death(error) from error
         self._groups[request_id] = request
 
-    def _chat_template(self) -> str | None:
-        return self._template or getattr(self._tokenizer, "chat_template", None)
+    def _chat_template(self, given: str | None) -> str | None:
+        return given or getattr(self._tokenizer, "chat_template", None)
 
-    def _encode(self, content: str | list[Message]) -> list[int]:
+    def _encode(
+        self, content: str | list[Message], template: str | None, variables: dict[str, Any]
+    ) -> list[int]:
         """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
         if isinstance(content, str):
             return self._tokenizer.encode(content)
-        if not self._chat_template():
+        if not self._chat_template(template):
             raise UserError(
                 f"{self._plan.model_path} has no chat template, so chats can't be asked; "
                 "type model.chat_template=FILE.jinja, or take an instruct model"
@@ -124,8 +127,8 @@ class VllmEngine:
                 tokenize=False,
                 add_generation_prompt=not continued,
                 continue_final_message=continued,
-                **({"chat_template": self._template} if self._template else {}),
-                **self._plan.model.chat_template_kwargs,
+                **({"chat_template": template} if template else {}),
+                **variables,
             )
         except Exception as error:  # the template is the model's own code: anything may come
             raise RequestRefused(f"the chat template refused it: {_first_line(error)}") from error
