@@ -121,8 +121,13 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as workdir:
         figures = measures[arguments.what](Path(workdir))
+    tell("driver_overhead", arguments.what, figures, arguments.save)
+
+
+def tell(benchmark: str, what: str, figures: dict, save: bool) -> None:
+    """Print what was measured, on which machine and when; save it under that name as well."""
     record = {
-        "what": arguments.what,
+        "what": what,
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "cpu": cpu_name(),
@@ -131,8 +136,8 @@ def main() -> None:
         **figures,
     }
     print(json.dumps(record, indent=2))
-    if arguments.save:
-        name = f"{record['date']}-driver_overhead-{arguments.what}.json"
+    if save:
+        name = f"{record['date']}-{benchmark}-{what}.json"
         (ROOT / "benchmarks" / "results" / name).write_text(json.dumps(record, indent=2) + "\n")
 
 

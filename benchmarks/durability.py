@@ -8,23 +8,21 @@ read from /proc. The files of `open` were written a moment ago, so the system ha
 """
 
 import argparse
-import contextlib
-import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from driver_overhead import ROOT, cpu_name, write_prompts
+from driver_overhead import tell, write_prompts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,46 +57,11 @@ VLLM = {
 # As fast for a tiny model; two threads spin for each other wherever a core is busy otherwise, and
 # a side then takes 1.5 to 25 s.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-
-
-class Silent:
-    """A report that says nothing of publishing."""
-
-    @contextlib.contextmanager
-    def publishing(self) -> Iterator[Callable]:
-        yield lambda parts: parts
-
-
-@dataclass
-class Counted:
-    """In the report's place: counts what came, says nothing."""
-
-    num_rows: int = 0
-    num_samples: int = 0
-    num_output_tokens: int = 0
-
-    def engine_is_up(self, engine: Any, load_s: float) -> None:
-        pass
-
-    def engine_died(self, death: Exception, what: str) -> None:
-        raise death  # half a side is no measurement
-
-    @contextlib.contextmanager
-    def progress(self, engines: "Engines") -> Iterator[None]:
-        yield
-
-    def turn(self, finished: "list[Result]", source_dry: bool) -> None:
-        for result in finished:
-            self.num_rows += 1
-            self.num_samples += result.num_new_samples
-            self.num_output_tokens += result.num_new_tokens
-
-    def parting(self) -> str:
-        return "the measurement ends"
+COUNTS = ("num_rows", "num_samples", "num_output_tokens")
 
 
 class Timed:
-    """The store as `run.generate` uses it, with the seconds spent in it."""
+    """The store as `generate` uses it, with the seconds spent in it."""
 
     def __init__(self, store: "Store"):
         self._store, self.owed_rows = store, store.owed_rows
@@ -130,22 +93,30 @@ def one_side(job: "Job", engines: "Engines", kind: type[Timed]) -> dict:
 
     With the store, that is every append, flush and seal, as in a run; publishing is not in it.
     """
+    from rollout.attempt import Attempt
     from rollout.console import Console
+    from rollout.generate import generate
     from rollout.opening import open_run
-    from rollout.run import attempt, generate
     from rollout.signals import StopRequest
 
     job = replace(job, run_dir=Path(tempfile.mkdtemp(dir=job.run_dir)))
-    console, counted, before = Console(quiet=True), Counted(), engines.stats().num_steps
-    with open_run(job, console) as (store, standing), attempt(job, store, console):
-        used = kind(store)
+    console, before = Console(quiet=True), engines.stats().num_steps
+    with (
+        open_run(job, console) as (store, standing),
+        closing(Attempt(job, store, standing, console)) as attempt,
+    ):
+        used = attempt._store = kind(store)
         began, cpu = time.perf_counter(), time.process_time()
-        generate(job, engines, used, standing, counted, StopRequest())
+        generate(engines, [attempt], StopRequest())
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         num_on_disk = int(store.state().present.sum())
+    if attempt.error:
+        raise attempt.error
+    assert engines.num_starts == 1, "half a side is no measurement"
     assert num_on_disk == (0 if kind is Spared else job.prompts.num_rows)
-    steps = engines.stats().num_steps - before
-    return {"s": seconds, "cpu_s": cpu, "store_s": used.s, "num_steps": steps, **vars(counted)}
+    steps, tally = engines.stats().num_steps - before, attempt.report.tally
+    counts = {name: getattr(tally, name) for name in COUNTS}
+    return {"s": seconds, "cpu_s": cpu, "store_s": used.s, "num_steps": steps, **counts}
 
 
 def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict:
@@ -155,24 +126,23 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
     from tiny_model import make_tiny_model
 
     from rollout.console import Console
-    from rollout.resume import begin
-    from rollout.run import loaded_engines
+    from rollout.job import plan_of
+    from rollout.loading import EngineShelf
     from rollout.signals import StopRequest
 
     write_prompts(workdir / "prompts.parquet", num_rows)
     job = prepared(workdir, "runs", model_path=make_tiny_model(workdir / "tiny"), **VLLM)
     job.run_dir.mkdir()
     pairs = []
-    with loaded_engines(
-        job, begin(job), Counted(), Console(quiet=True), StopRequest(), workdir
-    ) as engines:
+    shelf = EngineShelf(Console(quiet=True), StopRequest())
+    with closing(shelf), shelf.engines(plan_of(job, workdir / "engine.log")) as engines:
         one_side(job, engines, Timed)
         one_side(job, engines, Spared)
         for number in range(num_pairs):
             kinds = {"with": Timed, "without": Spared}
             order = sorted(kinds, reverse=bool(number % 2))
             pair = {side: one_side(job, engines, kinds[side]) for side in order}
-            for what in ("num_rows", "num_samples", "num_output_tokens", "num_steps"):
+            for what in (*COUNTS, "num_steps"):
                 assert pair["with"][what] == pair["without"][what], what
             pair["throughput_ratio"] = pair["without"]["s"] / pair["with"]["s"]
             pair["cpu_ratio"] = pair["without"]["cpu_s"] / pair["with"]["cpu_s"]
@@ -223,12 +193,15 @@ KINDS = {"killed": killed, "scattered": scattered}
 
 def build(workdir: Path, name: str) -> dict:
     """Begin a run and write the rows of its kind, with a torn frame behind them."""
+    from rollout.attempt import Attempt
     from rollout.console import Console
     from rollout.opening import open_run
-    from rollout.run import attempt
 
     job, console = prepared(workdir, name, **LARGE), Console(quiet=True)
-    with open_run(job, console) as (store, standing), attempt(job, store, console):
+    with (
+        open_run(job, console) as (store, standing),
+        closing(Attempt(job, store, standing, console)),
+    ):
         done = KINDS[name](job.prompts.num_rows, store.rows_per_shard)
         write(job, store, standing, done)
         shards = store.shards
@@ -243,12 +216,15 @@ def complete(workdir: Path, name: str) -> dict:
     """Write all rows that the run still owes; publish nothing."""
     import numpy as np
 
+    from rollout.attempt import Attempt
     from rollout.console import Console
     from rollout.opening import open_run
-    from rollout.run import attempt
 
     job, console = prepared(workdir, name, **LARGE), Console(quiet=True)
-    with open_run(job, console) as (store, standing), attempt(job, store, console):
+    with (
+        open_run(job, console) as (store, standing),
+        closing(Attempt(job, store, standing, console)),
+    ):
         write(job, store, standing, np.ones(job.prompts.num_rows, bool))
     return {}
 
@@ -258,7 +234,7 @@ def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None
     from rollout.records import Completion, Sample
     from rollout.resume import wanted_of
 
-    wanted = wanted_of(job.settings, standing.kept)
+    wanted = wanted_of(job.settings, standing.kept, sampler=None, run=0)
     finished = []
     for row in store.owed_rows(job.prompts.where(standing.owed & done), standing.state, wanted):
         texts = [f"answer {i} to {row.prompt.row}: many words" for i in range(wanted.n_samples)]
@@ -284,11 +260,11 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
+    from rollout.attempt import Attempt
     from rollout.compose import compose
     from rollout.console import Console
     from rollout.opening import open_run
     from rollout.resume import wanted_of
-    from rollout.run import publish
 
     compose({"run_dir": workdir})  # Hydra's own imports
     figures = {"imports_s": time.perf_counter() - began, "imports_peak_rss_mib": peak_rss_mib()}
@@ -296,22 +272,24 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
     began = time.perf_counter()
     job = prepared(workdir, name, **LARGE)
     figures["prepare_s"] = time.perf_counter() - began
-    with open_run(job, Console(quiet=True)) as (store, standing):
+    console = Console(quiet=True)
+    with open_run(job, console) as (store, standing):
         figures["open_run_s"] = time.perf_counter() - began - figures["prepare_s"]
         figures["num_owed"] = standing.num_owed
-        wanted = wanted_of(job.settings, standing.kept)
+        wanted = wanted_of(job.settings, standing.kept, sampler=None, run=0)
         rows = store.owed_rows(job.prompts.where(standing.owed), standing.state, wanted)
         first = next(rows, None)
         assert (first is None) == publishes
         figures["until_first_row_s"] = time.perf_counter() - began
         figures["peak_rss_mib"] = peak_rss_mib()
         if publishes:
-            began = time.perf_counter()
-            totals = publish(job, store, Silent())
-            figures["publish_s"] = time.perf_counter() - began
+            with closing(Attempt(job, store, standing, console)) as attempt:
+                began = time.perf_counter()
+                summary = attempt.publish()
+                figures["publish_s"] = time.perf_counter() - began
             figures["publish_peak_rss_mib"] = peak_rss_mib()
-            assert totals.num_rows == job.prompts.num_rows
-            assert totals.num_samples == job.prompts.num_rows * wanted.n_samples
+            assert summary.num_rows == job.prompts.num_rows
+            assert summary.num_samples == job.prompts.num_rows * wanted.n_samples
             figures["published_mib"] = job.output_path.stat().st_size / 2**20
     return figures
 
@@ -379,25 +357,11 @@ def main() -> None:
     sizes = [
         default if value is None else value for value, default in zip(given, defaults, strict=True)
     ]
-    load_average = os.getloadavg()[0]
+    machine = {"load_average_before": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as workdir:
-        speed = sync_ms(Path(workdir))
+        machine["fdatasync_ms"] = sync_ms(Path(workdir))
         figures = measures[arguments.what](Path(workdir), *sizes)
-    record = {
-        "what": arguments.what,
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        "cpu": cpu_name(),
-        "num_cpus": os.cpu_count(),
-        "load_average_before": load_average,
-        "fdatasync_ms": speed,
-        "pyarrow": metadata.version("pyarrow"),
-        **figures,
-    }
-    print(json.dumps(record, indent=2))
-    if arguments.save:
-        name = f"{record['date']}-durability-{arguments.what}.json"
-        (ROOT / "benchmarks" / "results" / name).write_text(json.dumps(record, indent=2) + "\n")
+    tell("durability", arguments.what, machine | figures, arguments.save)
 
 
 if __name__ == "__main__":

