@@ -91,7 +91,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     except Exception as error:
         failure = _composition_error(error)
         is_foreign = type(error).__module__.split(".")[0] not in (*LIBRARIES, "rollout")
-        if task.has_begun_sweep and is_foreign:
+        if task.has_begun_sweep and is_foreign and not isinstance(error, OSError):
             failure = RolloutError(f"the sweep could not be run: {error}")
         if isinstance(error, RolloutError) or not task.sweep.points:
             raise failure from error

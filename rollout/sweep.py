@@ -150,6 +150,7 @@ class Sweep:
 
     def _describe(self, batches: list["Batch"]) -> None:
         lines, engines = [], []
+        planned = [entry for batch in batches for entry in batch.entries]
         num_requests = num_samples = 0
         for batch in batches:
             same = batch.plan.identity, sorted(batch.environment.items())
@@ -172,7 +173,7 @@ class Sweep:
         self._console.result(
             "\n".join(
                 (
-                    f"dry run: {counted(self.points, 'point')} on {counted(engines, 'engine')}, "
+                    f"dry run: {counted(planned, 'point')} on {counted(engines, 'engine')}, "
                     f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
                     *lines,
                     f"sweep  {self.directory}",

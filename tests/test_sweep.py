@@ -288,6 +288,12 @@ def test_a_table_that_cannot_be_written_is_one_line(sweep, typed):
     assert done.code == 1 and "the table could not be written" in done.errors[-1]
 
 
+def test_a_file_in_the_place_of_the_sweep_is_one_line(sweep, typed):
+    (typed.here / "f").touch()
+    done = sweep("sampling.seed=1,2", "run_dir=f")
+    assert done.code == 2 and len(done.errors) == 1 and "type another run_dir=" in done.errors[0]
+
+
 def test_run_dir_cannot_be_swept(sweep):
     done = sweep("run_dir=a,b")
     assert done.code == 2 and "a sweep has one directory" in done.errors[0]
