@@ -42,6 +42,7 @@ LABELS = {  # what a person reads above a column
     "wall_s": "wall",
     "peak_memory_gib": "GiB",
 }
+SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
 
@@ -119,6 +120,21 @@ def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
     finite = [(value, p) for value, p in valued if value is not None and math.isfinite(value)]
     finite.sort(key=lambda pair: -pair[0] if maximize else pair[0])
     return [point for _, point in finite]
+
+
+def caveat(points: Iterable[Point], objective: str) -> str:
+    """What to think of a best point by speed; nothing where there is nothing to say."""
+    done = [point.figures for point in points if point.status == "done"]
+    if not objective.endswith("_s") or len(done) < 2:
+        return ""
+    if any((figures.get("num_sharing") or 1) > 1 for figures in done):
+        return (
+            "points side by side share the engine, so their tokens/s tell who answers longest, not "
+            "who is fastest; objective=distinct_fraction, say, compares the answers"
+        )
+    if min(figures.get("generate_s") or 0 for figures in done) < SHORT_S:
+        return f"under {SHORT_S:.0f} s is too short to compare speeds"
+    return ""
 
 
 def columns_of(points: Sequence[Point], objective: str, maximize: bool) -> list[Column]:

@@ -15,12 +15,11 @@ from rollout.disk import read_json, write_json
 from rollout.engines.base import EngineStats
 from rollout.report import LOOK_S, Clock
 from rollout.sweep_lines import live_table, table_lines
-from rollout.sweep_points import Point, best_of, figures_of, is_maximized, objective_of
+from rollout.sweep_points import Point, best_of, caveat, figures_of, is_maximized, objective_of
 from rollout.sweep_table import write_tables
 
 RECORD = "sweep.json"
 SETTLED_S = 3.0
-SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
 
 
 class PointConsole(Console):
@@ -178,16 +177,8 @@ class SweepReport:
             return []
         value = objective_of(best.figures, self.objective)
         lines = [f"best   {best.name}: {self.objective} {value:,.6g}"]
-        done = [p.figures for p in points if p.status == "done"]
-        if self.objective.endswith("_s") and len(done) > 1:
-            if any((figures.get("num_sharing") or 1) > 1 for figures in done):
-                lines.append(
-                    "       (points side by side share the engine, so their tokens/s tell who "
-                    "answers longest, not who is fastest; objective=distinct_fraction, say, "
-                    "compares the answers)"
-                )
-            elif min(figures.get("generate_s") or 0 for figures in done) < SHORT_S:
-                lines.append(f"       (under {SHORT_S:.0f} s is too short to compare speeds)")
+        if note := caveat(points, self.objective):
+            lines.append(f"       ({note})")
         return lines
 
     def _maximizes(self) -> bool:

@@ -19,6 +19,7 @@ from rollout.sweep_points import (
     Column,
     Point,
     best_of,
+    caveat,
     columns_of,
     counted,
     objective_of,
@@ -129,6 +130,7 @@ def _page_lines(points: Sequence[Point], objective: str, maximize: bool) -> list
         value = shown(objective, objective_of(best.figures, objective))
         which = "highest" if maximize else "lowest"
         lines.append(f"★ the best, by the {which} {objective} ({value}): {best.name}")
+        lines += filter(None, [caveat(points, objective)])
     return lines
 
 
