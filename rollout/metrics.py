@@ -197,18 +197,18 @@ def outlook(
     """How much of `num_rows` rows of `n` samples is done, 0 to 1, and the seconds left.
 
     The seconds are None where no rate is known. Work is tokens: all rows may run side by side
-    and end together, so rows tell little. A sample not finished is expected to be as long as
-    those that are, at first as long as it may be.
+    and end together, so rows tell little. A sample is taken to end at each token with the chance
+    seen so far (ends / tokens of all samples, the maximum-likelihood rate where some are still
+    running: the mean of the finished ones alone would be that of the short ones), at first
+    as late as it may.
     """
     num_left = (num_rows - tally.num_rows) * n
     if num_left <= 0:
         return 1.0, 0.0
-    length = (tally.num_output_tokens + PRIOR_SAMPLES * max_tokens) / (
-        tally.num_samples + PRIOR_SAMPLES
-    )
     done = stats.num_output_tokens
-    in_flight = done - tally.num_output_tokens
-    left = max(num_left * length - in_flight, num_left)
+    more = (done + PRIOR_SAMPLES * max_tokens) / (tally.num_samples + PRIOR_SAMPLES)
+    progress = (done - tally.num_output_tokens) / num_left
+    left = num_left * max(min(more, max_tokens - progress), 1)
     return done / (done + left), (left * elapsed_s / done if done else None)
 
 

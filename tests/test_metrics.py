@@ -169,5 +169,13 @@ def test_the_time_left_follows_the_length_of_what_is_finished():
     assert left_s == pytest.approx(10.0, abs=0.2)
 
 
+def test_the_first_that_end_are_short_and_tell_little_of_the_others():
+    """With 3 of 32 rows done it said 96 % and ETA 0:00, for half a minute."""
+    tally = Tally(num_rows=3, num_samples=12, num_output_tokens=120)
+    stats = EngineStats(num_output_tokens=2500)
+    fraction, left_s = outlook(tally, stats, 10.0, num_rows=32, n=4, max_tokens=64)
+    assert 0.25 < fraction < 0.4 and 15 < left_s < 25
+
+
 def test_a_finished_run_has_nothing_left():
     assert outlook(Tally(num_rows=3), EngineStats(), 1.0, num_rows=3, n=2, max_tokens=9) == (1.0, 0)
