@@ -37,7 +37,7 @@ class PointConsole(Console):
             _, bracket, note = line.partition("(")
             if bracket:
                 self._screen.note(f"note: {note.rstrip(')')}")
-        elif self._speaks:
+        elif self._speaks and " is up already: " not in line:
             self._screen.note(line)
 
     @contextlib.contextmanager

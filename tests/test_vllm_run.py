@@ -65,11 +65,12 @@ def test_a_file_from_pandas_keeps_its_rows_and_bad_ones_say_why(tmp_path, tiny_m
 
 def test_one_process_can_run_twice_and_repeats_itself(tmp_path, tiny_model):
     string_rows().head(20).to_parquet(tmp_path / "in.parquet")
-    again = "++sampling.extra.min_p=0,0.0"  # two points that are equal
+    again = "engine.max_num_batched_tokens=1024,2048"  # two engines, one after the other
     sweep = "-m", "data.input=in.parquet", "run_dir=runs", again
     done = rollout(*sweep, *words(tiny_model), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    one, two = (pd.read_parquet(tmp_path / "runs" / n / "output.parquet") for n in "01")
+    points = (tmp_path / f"runs/max_num_batched_tokens={n}" for n in (1024, 2048))
+    one, two = (pd.read_parquet(point / "output.parquet") for point in points)
     assert one["responses"].map(list).equals(two["responses"].map(list))
 
 
