@@ -6,6 +6,7 @@ plain YAML; what is wrong with one is Hydra's to say. Must not know the command 
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rollout.errors import did_you_mean
 from rollout.names import flatten
@@ -27,16 +28,7 @@ def preset_names(group: str, config_dir: Path | None = None) -> list[str]:
 
 def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
     """The keys that a preset sets, those of the presets it builds on included."""
-    import yaml
-
-    files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
-    file = next((f for f in files if f.is_file()), None)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict):
-        return set()
+    content = _content(group, name, config_dir)
     bases = content.pop("defaults", [])
     root = content if group == "experiment" else {group: content}
     found = {key for key, value in flatten(root).items() if value != "???"}
@@ -48,6 +40,14 @@ def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
 
 def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str]:
     """The groups of which a preset chooses another member: `override /hydra/launcher: basic`."""
+    bases = _content(group, name, config_dir).get("defaults")
+    keys = [key for base in bases or () if isinstance(base, dict) for key in base]
+    chosen = [key.removeprefix("override ") for key in keys if key.startswith("override ")]
+    return {key.strip().removeprefix("/") for key in chosen}
+
+
+def _content(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
+    """What a preset's file says; nothing where it is not there, or not YAML."""
     import yaml
 
     files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
@@ -55,11 +55,8 @@ def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
     except (yaml.YAMLError, UnicodeDecodeError):
-        return set()
-    bases = content.get("defaults") if isinstance(content, dict) else None
-    keys = [key for base in bases or () if isinstance(base, dict) for key in base]
-    chosen = [key.removeprefix("override ") for key in keys if key.startswith("override ")]
-    return {key.strip().removeprefix("/") for key in chosen}
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def implied_presets(given: Iterable[str]) -> dict[str, str]:
