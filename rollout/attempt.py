@@ -55,11 +55,6 @@ class Attempt:
         self.report = Report(job, console, self._tracker, clock, standing, self.directory)
 
     @property
-    def tracker_line(self) -> str:
-        """Where the tracker puts it, for the user."""
-        return self._tracker.line
-
-    @property
     def is_proven(self) -> bool:
         """Whether rows of this run were answered before."""
         state = self.standing.state

@@ -50,7 +50,6 @@ class SweepReport:
 
     def __init__(self, console: Console, points: dict[Path, Point]):
         self.objective = "output_tokens_per_s"
-        self.maximizes: bool | None = None  # None: by the objective's name
         self.is_open = False  # whether anything may be written
         self._console, self._points = console, points
         self._clock = Clock()
@@ -133,7 +132,7 @@ class SweepReport:
     def write(self, directory: Path) -> None:
         """Write sweep.parquet, .csv and .html as things stand, and sweep.json to go on from."""
         points = self._all(directory)
-        write_tables(directory, points, self.objective, self._maximizes())
+        write_tables(directory, points, self.objective, is_maximized(self.objective))
         kept = ("name", "values", "status", "error", "engine", "prompt_key", "prefix")
         records = [
             {key: getattr(point, key) for key in kept}
@@ -154,7 +153,7 @@ class SweepReport:
     def tell_end(self, directory: Path) -> None:
         """The table on screen, the best point, and where all is."""
         points = self._all(directory)
-        maximize = self._maximizes()
+        maximize = is_maximized(self.objective)
         lines = table_lines(points, self.objective, maximize, self._console.width)
         lines += self._best(points, maximize)
         ended = [p for p in self._points.values() if p.engine]
@@ -180,6 +179,3 @@ class SweepReport:
         if note := caveat(points, self.objective):
             lines.append(f"       ({note})")
         return lines
-
-    def _maximizes(self) -> bool:
-        return is_maximized(self.objective) if self.maximizes is None else self.maximizes
