@@ -44,7 +44,21 @@ def compose(given: dict[str, Any]) -> Settings:
             composed = hydra_compose(ROOT_CONFIG, overrides, return_hydra_config=True)
         except Exception as error:
             raise UserError(explain(error)) from error
-        return to_settings(composed, dict(composed.hydra.runtime.choices))
+        return to_settings(composed, composed.hydra)
+
+
+def compose_words(words: list[str], config_dir: Path | None) -> Settings:
+    """Settings for the words of a command line, as `sources.gather` leaves them; no sweep."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    register(config_dir)
+    with _hydra_of_our_own(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            composed = hydra_compose(ROOT_CONFIG, words, return_hydra_config=True)
+        except Exception as error:
+            raise UserError(explain(error)) from error
+        return to_settings(composed, composed.hydra)
 
 
 def register(config_dir: Path | None) -> None:
@@ -80,8 +94,8 @@ def _user_presets() -> Any:
     return UserPresets
 
 
-def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
-    """The composed DictConfig as Settings; `presets` are the groups' choices.
+def to_settings(composed: Any, hydra: Any) -> Settings:
+    """The composed DictConfig as Settings; `hydra` knows the presets chosen and the keys given.
 
     Merging the plain values into a fresh schema catches keys that came in by `+`.
     """
@@ -95,7 +109,9 @@ def to_settings(composed: Any, presets: dict[str, Any]) -> Settings:
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
             raise UserError(f"{key} is not set; type {key}=... ({known_keys()[key].help})")
-        merged.presets = {k: v for k, v in presets.items() if k in GROUPS}
+        merged.presets = {k: v for k, v in hydra.runtime.choices.items() if k in GROUPS}
+        given = [str(word).partition("=")[0].lstrip("+~") for word in hydra.overrides.task]
+        merged.given = sorted(key for key in set(given) if key not in GROUPS)
         settings = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error

@@ -22,6 +22,7 @@ ROWS = "rows"  # which rows there are: compared row by row on resume
 MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
 OBJECTIVE = "output_tokens_per_s"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 
 
 def setting(default: Any, help: str, **checks: Any) -> Any:
@@ -64,6 +65,11 @@ class OnError(Enum):
     fail = "fail"
 
 
+class OnOom(Enum):
+    fail = "fail"
+    step_down = "step_down"
+
+
 class Scale(Enum):
     local = "local"
 
@@ -98,6 +104,9 @@ class Model:
     )
     chat_template_kwargs: dict[str, Any] = setting(
         {}, "variables for the chat template, such as enable_thinking"
+    )
+    shape: dict[str, Any] = setting(
+        {}, "config.json's fields, for planning where the model is not at hand", kind=ABOUT
     )
 
 
@@ -165,6 +174,16 @@ class Engine:
     )
     kv_cache_gib: float | None = setting(
         None, "KV cache size in GiB; null: from gpu_memory_utilization, or 4 on a CPU", above=0
+    )
+    kv_cache_dtype: str = setting(
+        "auto", "auto (as dtype), fp8, fp8_e4m3 or fp8_e5m2: half the memory a token", kind=WHAT
+    )
+    preflight: bool = setting(True, "refuse before loading what can't fit; false: try anyway")
+    on_oom: OnOom = setting(
+        OnOom.fail, "out of memory: fail, or step_down to smaller settings and go on"
+    )
+    on_oom_kv_cache_dtype: str | None = setting(
+        None, "KV cache dtype that step_down may turn to, such as fp8; it changes the samples"
     )
     max_restarts: int = setting(
         3, "deaths of the engine with no row finished in between, before the run ends", minimum=0
@@ -269,6 +288,7 @@ class Settings:
     )
     dry_run: bool = setting(False, "check everything, say what would be done, start no engine")
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
+    given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
 
 
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
@@ -342,6 +362,13 @@ def validate(settings: Settings) -> None:
             f"engine.dtype={settings.engine.dtype} is unknown."
             f"{did_you_mean(settings.engine.dtype, DTYPES)} There are: {', '.join(DTYPES)}"
         )
+    for name in ("kv_cache_dtype", "on_oom_kv_cache_dtype"):
+        value = getattr(settings.engine, name)
+        if value is not None and value not in KV_CACHE_DTYPES:
+            raise UserError(
+                f"engine.{name}={value} is unknown.{did_you_mean(value, KV_CACHE_DTYPES)} "
+                f"There are: {', '.join(KV_CACHE_DTYPES)}"
+            )
     data, output = settings.data, settings.output
     if data.shuffle_seed is not None and data.limit is None and data.offset == 0:
         raise UserError(

@@ -39,6 +39,13 @@ def written_whole(path: Path, tag: str = "", replace: bool = True) -> Iterator[P
         temporary.unlink(missing_ok=True)
 
 
+def cache_dir() -> Path:
+    """Where this user's things lie that can be made again."""
+    if base := os.environ.get("ROLLOUT_CACHE"):
+        return Path(base).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rollout"
+
+
 def rename(old: Path, new: Path) -> None:
     """Rename, replacing what is there; on disk when this returns."""
     os.replace(old, new)  # noqa: PTH105  one name for all renames

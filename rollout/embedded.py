@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollout.disk import cache_dir
 from rollout.errors import UserError
 
 
@@ -51,14 +52,7 @@ def unpack_embedded(
     from a missing or a partial one. Raises UserError, one line, where the model is unknown, its
     package or a converter is not installed, or the cache cannot be written.
     """
-    if name not in EMBEDDED:
-        known = ", ".join(f"embedded:{known}" for known in EMBEDDED)
-        raise UserError(f"there is no embedded model {name!r}; known: {known}")
-    embedded = EMBEDDED[name]
-    gguf, version = _find_gguf(embedded)
-    identity = [gguf.name, gguf.stat().st_size, version, _version("transformers"), _RECIPE]
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
-    directory = _cache() / "models" / f"{name}-{digest}"
+    embedded, gguf, directory = _place(name)
     if is_whole(directory):
         return directory
     try:
@@ -72,6 +66,23 @@ def unpack_embedded(
             "put ROLLOUT_CACHE=/some/dir before the command"
         ) from None
     return directory
+
+
+def is_unpacked(name: str) -> bool:
+    """Whether the embedded model lies ready; raises UserError as `unpack_embedded` does."""
+    return (_place(name)[2] / "config.json").is_file()
+
+
+def _place(name: str) -> tuple[Embedded, Path, Path]:
+    """What `name` is, its GGUF file, and the directory it is unpacked into."""
+    if name not in EMBEDDED:
+        known = ", ".join(f"embedded:{known}" for known in EMBEDDED)
+        raise UserError(f"there is no embedded model {name!r}; known: {known}")
+    embedded = EMBEDDED[name]
+    gguf, version = _find_gguf(embedded)
+    identity = [gguf.name, gguf.stat().st_size, version, _version("transformers"), _RECIPE]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+    return embedded, gguf, cache_dir() / "models" / f"{name}-{digest}"
 
 
 def _version(package: str) -> str | None:
@@ -94,12 +105,6 @@ def _find_gguf(embedded: Embedded) -> tuple[Path, str]:
         f"{embedded.requirement}, or take another model: model=qwen3_0_6b, or model=custom "
         "model.model_path=/local/dir"
     )
-
-
-def _cache() -> Path:
-    if base := os.environ.get("ROLLOUT_CACHE"):
-        return Path(base).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rollout"
 
 
 @contextmanager

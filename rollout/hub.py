@@ -8,11 +8,15 @@ Must not know: what a checkpoint directory must hold, or what reads it.
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rollout.errors import UserError, did_you_mean
 
+TOKENIZER_S = 20.0
+_TOKENIZER_FILES = ["tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json"]
 _WAY_OUT = "type model.model_path=/local/dir, or without network model=smollm2_135m"
 
 
@@ -46,6 +50,40 @@ def fetch_snapshot(repo_id: str, revision: str | None) -> Path:
             f"hold all of {repo_id}; unset it, or {_WAY_OUT}"
         )
     return _ask_hub(repo_id, revision).parent
+
+
+def fetch_tokenizer(repo_id: str, revision: str | None) -> None:
+    """Have the tokenizer's files in the hub's cache, where they can be had within some seconds.
+
+    For counting tokens before the engine downloads the whole; what is missing then is its
+    affair.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE:
+        return
+    thread = threading.Thread(
+        target=lambda: _quietly(
+            snapshot_download, repo_id, revision=revision, allow_patterns=_TOKENIZER_FILES
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(TOKENIZER_S)
+
+
+def _quietly(fetch: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Without bars, and without a word where it fails."""
+    from huggingface_hub import utils
+
+    were_off = utils.are_progress_bars_disabled()
+    utils.disable_progress_bars()
+    try:
+        with suppress(Exception):
+            fetch(*arguments, **options)
+    finally:
+        if not were_off:
+            utils.enable_progress_bars()
 
 
 def _ask_hub(repo_id: str, revision: str | None) -> Path:

@@ -105,7 +105,7 @@ class SweepLauncher(Launcher):
         HydraConfig.instance().set_config(job)
         asked = asked_of(job, self._task.swept)
         try:
-            asked.settings = to_settings(job, dict(job.hydra.runtime.choices))
+            asked.settings = to_settings(job, job.hydra)
         except UserError as error:
             asked.error = error
         return asked

@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 from rollout.config import Backend, Device, Engine
 from rollout.errors import UserError
@@ -13,7 +16,13 @@ from rollout.errors import UserError
 @dataclass(frozen=True, slots=True)
 class Gpu:
     name: str
-    memory_gib: float
+    memory_gib: float  # as CUDA reports it, less what the driver keeps
+    free: float | None = None  # GiB that nobody uses now; None: not known
+    has_bfloat16: bool = True  # compute capability 8.0 and later
+
+    @property
+    def free_gib(self) -> float:
+        return self.memory_gib if self.free is None else self.free
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +45,12 @@ def look() -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()
+    limit, left = _memory_limits()
     return Machine(
         gpus=_visible(_gpus()),
         num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
-        memory_gib=memory.total / 2**30,
-        available_gib=memory.available / 2**30,
+        memory_gib=min(memory.total, limit) / 2**30,
+        available_gib=min(memory.available, left) / 2**30,
         load_average=psutil.getloadavg()[0],
     )
 
@@ -54,15 +64,26 @@ def _gpus() -> list[Gpu]:
         return []
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            Gpu(
-                pynvml.nvmlDeviceGetName(handle),
-                pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30,
-            )
-            for handle in handles
-        ]
+        return [_gpu(handle) for handle in handles]
     finally:
         pynvml.nvmlShutdown()
+
+
+def _gpu(handle: Any) -> Gpu:
+    """A GPU by its NVML handle: its memory without what the driver reserves for itself."""
+    import pynvml
+
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
+        reserved = memory.reserved
+    except (pynvml.NVMLError, AttributeError, TypeError):  # an older driver
+        memory, reserved = pynvml.nvmlDeviceGetMemoryInfo(handle), 0
+    try:
+        major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except pynvml.NVMLError:
+        major = 8
+    total = (memory.total - reserved) / 2**30
+    return Gpu(pynvml.nvmlDeviceGetName(handle), total, memory.free / 2**30, major >= 8)
 
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
@@ -90,6 +111,48 @@ def _visible_devices(num_gpus: int) -> list[int | str]:
         else:
             break
     return visible
+
+
+def _memory_limits() -> tuple[float, float]:
+    """What a container or `ulimit -v` allows: bytes in all, and bytes left; inf where no limit."""
+    limit = left = float("inf")
+    for folder, most, used in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        allowed, taken = _number(Path(folder, most)), _number(Path(folder, used))
+        if allowed and taken is not None and allowed < 1 << 60:
+            # Cached files count as used, and go where memory is needed.
+            cached = _number(Path(folder, "memory.stat"), "inactive_file") or 0
+            limit, left = min(limit, allowed), min(left, allowed - taken + cached)
+    if sys.platform == "linux":
+        import resource
+
+        import psutil
+
+        allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if allowed != resource.RLIM_INFINITY:
+            limit = min(limit, allowed)
+            left = min(left, allowed - psutil.Process().memory_info().vms)
+    return limit, max(0.0, left)
+
+
+def _number(file: Path, name: str | None = None) -> int | None:
+    """The number in a file, or in its line `name`; None where there is none."""
+    try:
+        words = file.read_text().split()
+        return int(words[words.index(name) + 1] if name else words[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+CPU_KV_CACHE_GIB = 4.0
+CPU_BLOCK_SIZE = 32  # tokens; vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
+
+
+def cpu_kv_cache_gib(available_gib: float) -> float:
+    """The KV cache on a CPU where nothing is said: 4 GiB, or a quarter of the memory free."""
+    return min(CPU_KV_CACHE_GIB, available_gib / 4)
 
 
 def memory_in_use_gib(device: Device, num_gpus: int) -> float | None:

@@ -12,6 +12,7 @@ from rollout.config import SECTIONS, Key, keys
 from rollout.errors import UserError, did_you_mean
 
 GROUPS = (*SECTIONS, "experiment")
+FILLED_IN = ("presets", "given")  # by us, not typed
 # Flags of the script this tool replaces whose names are no key's last part.
 OLD_NAMES = {
     "input_parquet": "data.input",
@@ -25,7 +26,7 @@ OLD_NAMES = {
 @cache
 def known_keys() -> dict[str, Key]:
     """Every key that users may set; not to be changed."""
-    return {name: key for name, key in keys().items() if name != "presets"}
+    return {name: key for name, key in keys().items() if name not in FILLED_IN}
 
 
 def bag_of(key: str) -> Key | None:

@@ -28,7 +28,7 @@ def preset_names(group: str, config_dir: Path | None = None) -> list[str]:
 
 def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
     """The keys that a preset sets, those of the presets it builds on included."""
-    content = _content(group, name, config_dir)
+    content = preset_content(group, name, config_dir)
     bases = content.pop("defaults", [])
     root = content if group == "experiment" else {group: content}
     found = {key for key, value in flatten(root).items() if value != "???"}
@@ -40,13 +40,13 @@ def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
 
 def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str]:
     """The groups of which a preset chooses another member: `override /hydra/launcher: basic`."""
-    bases = _content(group, name, config_dir).get("defaults")
+    bases = preset_content(group, name, config_dir).get("defaults")
     keys = [key for base in bases or () if isinstance(base, dict) for key in base]
     chosen = [key.removeprefix("override ") for key in keys if key.startswith("override ")]
     return {key.strip().removeprefix("/") for key in chosen}
 
 
-def _content(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
+def preset_content(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
     """What a preset's file says; nothing where it is not there, or not YAML."""
     import yaml
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout import config, disk
-from rollout.config import OnError, Settings
+from rollout.config import OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.job import Job, fingerprint_of, is_published, path_in
@@ -259,8 +259,11 @@ def differences(
     digests = ("model.config_digest", "model.weights_digest", "model.tokenizer_digest")
     same_model = was.get(digests[1]) and all(was.get(d) == now.get(d) for d in digests)
     found = []
+    declared = keys()
     for key in sorted(set(was) | set(now)):
         old, new = was.get(key), now.get(key)
+        if key not in was and key in declared and new == declared[key].default:
+            continue  # a setting that an older version did not have
         if old == new or key == "sampling.n_samples":  # samples are added, never taken away
             continue
         if key == "model.model_path" and same_model:  # a directory that was moved

@@ -16,7 +16,7 @@ from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
 from rollout.explain import yaml_problem
-from rollout.names import GROUPS, declared, flatten, known_keys
+from rollout.names import FILLED_IN, GROUPS, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
 from rollout.presets import implied_presets, preset_keys, preset_names
 
@@ -44,10 +44,13 @@ class Given:
     from_environment: list[str]  # overrides that say what the environment did
 
 
-def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> Given:
+def gather(
+    argv: list[str], environment: Mapping[str, str], start_dir: Path, demo: bool = True
+) -> Given:
     """Take the command line, the environment and `config_file=` together.
 
-    Raises UserError for a key, preset or flag that does not exist.
+    Without input it is the demo, unless `demo` is false. Raises UserError for a key, preset or
+    flag that does not exist.
     """
     line = read_command_line(argv, start_dir)
     typed = dict(map(parts, line.overrides))
@@ -64,7 +67,7 @@ def gather(argv: list[str], environment: Mapping[str, str], start_dir: Path) -> 
     lower = _without_preset_keys(lower, typed, line.config_dir)
     lower = implied_presets({*lower, *typed}) | lower
     given = {*lower, *typed}
-    if not given & {"data.input", "experiment", "data"}:
+    if demo and not given & {"data.input", "experiment", "data"}:
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]
@@ -95,7 +98,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise UserError(f"config_file={path} is not YAML{yaml_problem(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
-    content.pop("presets", None)
+    for name in FILLED_IN:
+        content.pop(name, None)
     flat = flatten(content)
     for key, value in flat.items():
         try:

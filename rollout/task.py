@@ -62,7 +62,7 @@ class Task:
         if str(hydra.mode).endswith("MULTIRUN"):
             return self._point(composed, hydra)
         try:
-            return self._run(to_settings(composed, dict(hydra.runtime.choices)))
+            return self._run(to_settings(composed, hydra))
         except RolloutError as error:  # kept: Hydra would print lines of its own
             self._error = error
             return None
@@ -87,7 +87,7 @@ class Task:
         self._console.note(f"point {asked.name}")
         try:
             try:
-                settings = to_settings(composed, dict(hydra.runtime.choices))
+                settings = to_settings(composed, hydra)
                 settings.run_dir = str(place)
                 group = settings.tracking.group or Path(hydra.sweep.dir).name
                 settings.tracking.group = group

@@ -19,10 +19,9 @@ from rollout.config import Device, Model, Sampling
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
 from rollout.engines.faults import cause_of_death, explain_load
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
+from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.records import Completion, Message, Request, Sample
 
-CPU_KV_CACHE_GIB = 4.0
-CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
@@ -249,12 +248,13 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
         "enable_prefix_caching": engine.enable_prefix_caching,
         "max_num_seqs": engine.max_num_seqs,
         "max_num_batched_tokens": engine.max_num_batched_tokens,
+        "kv_cache_dtype": engine.kv_cache_dtype,
         "disable_log_stats": False,
         "seed": 0,
     }
     kv_cache_gib = engine.kv_cache_gib
     if plan.device is Device.cpu:
-        kv_cache_gib = kv_cache_gib or min(CPU_KV_CACHE_GIB, plan.available_gib / 4)
+        kv_cache_gib = kv_cache_gib or cpu_kv_cache_gib(plan.available_gib)
         # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
         arguments |= {
             "enforce_eager": True,
@@ -388,11 +388,17 @@ def _facts(plan: EnginePlan, resolved: Any) -> EngineFacts:
             "max_num_batched_tokens": scheduler.max_num_batched_tokens,
             "block_size": cache.block_size,
             "num_kv_cache_blocks": cache.num_gpu_blocks,
-            "kv_cache_tokens": (cache.num_gpu_blocks or 0) * (cache.block_size or 0),
+            "kv_cache_tokens": _kv_cache_tokens(cache),
             "enable_prefix_caching": cache.enable_prefix_caching,
             "quantization": resolved.model_config.quantization,
         },
     )
+
+
+def _kv_cache_tokens(cache: Any) -> int:
+    """Tokens of full-length requests that the KV cache holds, as vLLM logs it."""
+    told = getattr(cache, "kv_cache_size_tokens", None)  # not in 0.24
+    return told or (cache.num_gpu_blocks or 0) * (cache.block_size or 0)
 
 
 class _Books:

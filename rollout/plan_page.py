@@ -1,0 +1,300 @@
+"""What `python -m rollout.plan` prints: tables for people, plain values for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rollout.config import Device
+from rollout.console import duration, printable, say
+from rollout.plan import DataFigures, Plan, Row
+from rollout.planner.at_hand import ASSUMED_PROMPT
+from rollout.planner.fit import Limit
+from rollout.planner.told import LIMITS, chosen_words, gib, samples, values_of
+from rollout.presets import preset_keys
+
+SAMPLING = (
+    "n_samples", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
+)  # fmt: skip
+BAR = 30  # characters of the histogram's longest bar
+WIDTH = 118
+
+
+def page(plan: Plan) -> None:
+    """Print the plan."""
+    import sys
+
+    from rich.console import Console
+
+    screen = Console(width=max(WIDTH, Console().width), highlight=False, soft_wrap=True)
+    for line in _head(plan):
+        say(line, sys.stdout)
+    screen.print(_table(plan))
+    for line in (*_legend(plan), *_verdict(plan)):
+        say(line, sys.stdout)
+    for line in (*_data(plan), *_sampling(plan), *_work(plan)):
+        say(line, sys.stdout)
+
+
+def _head(plan: Plan) -> Iterator[str]:
+    shape, weights = plan.model.size.shape, plan.model.size.weights(plan.settings.engine)
+    billions = weights.num_parameters / 1e9
+    size = f"{billions:.2f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
+    packed = f", {weights.quantization}" if weights.quantization else ""
+    yield (
+        f"model   {plan.model.size.name}: {size} parameters{packed}, context "
+        f"{shape.max_position:,} tokens ({plan.model.source})"
+    )
+    cache = plan.own.fit.cache
+    if cache:
+        yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache a device"
+    for remark in shape.estimates:
+        yield f"        estimate: {remark}"
+    yield f"device  {plan.hardware}" + (
+        f", {gib(plan.hardware.free_gib)} free"
+        if plan.hardware.free_gib < 0.98 * plan.hardware.memory_gib
+        else ""
+    )
+    yield ""
+
+
+def _table(plan: Plan) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("engine", no_wrap=True)
+    columns = ["fits", "TP", "weights", "other*", "KV cache", "KV tokens", "full length", "data's"]
+    for name in [*columns, "max_num_seqs"]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("limited by", no_wrap=True)
+    for row in plan.rows:
+        table.add_row(*_cells(row, plan))
+    return table
+
+
+def _legend(plan: Plan) -> Iterator[str]:
+    on_cpu = plan.hardware.device is Device.cpu
+    other = "the process itself" if on_cpu else "activations, CUDA graphs, libraries"
+    yield f"GiB per device; *estimate: {other}. full length, data's: requests side by side, of the"
+    mean = "a mean prompt of the data"
+    if plan.needs.is_estimate:
+        mean = f"~a prompt of {ASSUMED_PROMPT} tokens, since {plan.data.why_not.split(';')[0]},"
+    yield f"whole context, and of {mean} with half of max_tokens, as a running sample has on average."
+
+
+def _cells(row: Row, plan: Plan) -> list[str]:
+    from rich.markup import escape
+
+    found = row.fit
+    mark = "->" if plan.recommended is row else ""
+    name = row.preset
+    if not found.fits and found.limit in (Limit.device, Limit.devices, Limit.heads):
+        return [mark, escape(name), "no", *[""] * 8, escape(found.why.removeprefix("it "))]
+    limit = LIMITS[found.limit]
+    return [
+        mark,
+        escape(name),
+        "yes" if found.fits else "no",
+        str(found.engine.tensor_parallel_size),
+        f"{found.weights_gib:.2f}",
+        f"{found.allowance.total_gib:.1f}",
+        f"{max(0.0, found.kv_cache_gib):.1f}",
+        f"{found.kv_tokens:,}",
+        samples(found.full_length),
+        f"{'~' if plan.needs.is_estimate else ''}{samples(found.typical)}",
+        str(found.engine.max_num_seqs),
+        escape(limit),
+    ]
+
+
+def _verdict(plan: Plan) -> Iterator[str]:
+    yield ""
+    own = plan.own
+    auto = next((row for row in plan.rows if row.choice), None)
+    if auto and auto.fit.fits and auto.choice.changed:
+        yield f"auto takes {chosen_words(auto.choice)}"
+    if plan.recommended is None:
+        yield f"nothing fits: {own.fit.why}"
+    else:
+        yield f"recommended: engine={plan.recommended.preset}"
+    if plan.change:
+        costs = f"  ({plan.change.costs})" if plan.change.costs else ""
+        which = "" if plan.recommended is None else f"engine={own.preset} with "
+        yield f"smallest change that fits: {which}{plan.change}{costs}"
+    elif not own.fit.fits:
+        yield (
+            f"no setting makes engine={own.preset} fit here; take more or larger devices, a "
+            "smaller model, or a quantised checkpoint of it"
+        )
+    yield ""
+
+
+def _data(plan: Plan) -> Iterator[str]:
+    data, settings = plan.data, plan.settings
+    if data.prompts is None:
+        yield "data    none: type data.input=FILE.parquet to have prompts counted and shown"
+        return
+    rows = data.prompts.num_rows
+    yield f"data    {settings.data.input}: {rows:,} rows, column {settings.data.prompt_key!r}"
+    lengths = data.lengths
+    if lengths is None:
+        yield f"        lengths not counted: {data.why_not}"
+        return
+    longest = f"{lengths.longest:,}"
+    if not lengths.is_longest_exact:
+        longest += f" or more, at most {lengths.longest_bound:,}"
+    which = f" (of {lengths.num_counted:,} rows)" if lengths.is_sample else ""
+    yield (
+        f"        prompt tokens: mean {lengths.mean:,.0f}, median {lengths.p50:,}, 95 % below "
+        f"{lengths.p95:,}, longest {longest}{which}"
+    )
+    most = max((part.num_rows for part in lengths.histogram), default=0)
+    for part in lengths.histogram:
+        bar = "#" * max(int(part.num_rows > 0), round(BAR * part.num_rows / max(1, most)))
+        yield f"        {part.low:>9,} to {part.high - 1:>9,}  {part.num_rows:>9,}  {bar}".rstrip()
+    context = plan.own.fit.max_model_len
+    over = lengths.num_longer_than(context - 1)
+    about = "" if over.is_exact else "about "
+    yield f"        {about}{over.num_rows:,} rows leave no room for a response in {context:,} tokens"
+    cut = lengths.num_longer_than(context - settings.sampling.max_tokens)
+    if cut.num_rows > over.num_rows:
+        about = "" if cut.is_exact else "about "
+        yield (
+            f"        {about}{cut.num_rows - over.num_rows:,} more have room for less than "
+            f"max_tokens={settings.sampling.max_tokens}"
+        )
+    if lengths.num_bad or lengths.num_refused:
+        first = printable(lengths.first_bad or lengths.first_refusal or "")
+        bad = lengths.num_bad + lengths.num_refused
+        yield f"        {bad:,} rows can't be asked: {first}"
+    for check in data.checks:
+        yield f"        note: {printable(check)}"
+    for shown in data.shown:
+        yield (
+            f"row {shown.row}   {shown.num_tokens:,} tokens"
+            if not shown.error
+            else (f"row {shown.row}   can't be asked: {shown.error}")
+        )
+        for line in shown.text.splitlines():
+            yield f"   | {line}"
+
+
+def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
+    """Each effective sampling value with where it comes from."""
+    settings, suggested = plan.settings, plan.model.generation_config
+    chosen = {g: str(settings.presets.get(g)) for g in ("sampling", "experiment")}
+    found: dict[str, tuple[Any, str]] = {}
+    for name in SAMPLING:
+        key, value = f"sampling.{name}", getattr(settings.sampling, name)
+        where = "default"
+        for group, preset in chosen.items():
+            if preset != "None" and key in preset_keys(group, preset, None):
+                where = f"{group}={preset}" if preset != "default" else "default"
+        if key in settings.given:
+            where = "given"
+        if value is None:
+            value, where = suggested.get(name, "vLLM's own"), "the model's generation_config"
+        found[name] = value, where
+    return found
+
+
+def _sampling(plan: Plan) -> Iterator[str]:
+    by_origin: dict[str, list[str]] = {}
+    for name, (value, where) in sampling_values(plan).items():
+        by_origin.setdefault(where, []).append(f"{name}={value}")
+    for i, (where, values) in enumerate(by_origin.items()):
+        yield f"{'sample' if i == 0 else '':<7} {' '.join(values)}  ({where})"
+
+
+def work(plan: Plan) -> dict[str, Any]:
+    """Requests, tokens at most, and what earlier runs here make likely; nothing without data."""
+    settings, data = plan.settings, plan.data
+    if data.prompts is None:
+        return {}
+    askable = data.prompts.num_rows
+    if data.lengths is not None:
+        askable -= data.lengths.num_bad
+    num_samples = askable * settings.sampling.n_samples
+    found: dict[str, Any] = {
+        "num_requests": askable,
+        "num_samples": num_samples,
+        "most_output_tokens": num_samples * settings.sampling.max_tokens,
+        "likely_output_tokens": None,
+        "likely_s": None,
+    }
+    if plan.history and plan.history.output_tokens_per_s > 0:
+        mean = min(plan.history.mean_response_tokens, settings.sampling.max_tokens)
+        found["likely_output_tokens"] = round(num_samples * mean)
+        found["likely_s"] = num_samples * mean / plan.history.output_tokens_per_s
+    return found
+
+
+def _work(plan: Plan) -> Iterator[str]:
+    todo = work(plan)
+    if not todo:
+        return
+    yield (
+        f"work    {todo['num_requests']:,} requests, {todo['num_samples']:,} samples, at most "
+        f"{todo['most_output_tokens']:,} output tokens"
+    )
+    if todo["likely_s"] is None:
+        yield "        no estimate of time: no finished run of this model on this machine is known"
+        return
+    rate = plan.history.output_tokens_per_s
+    yield (
+        f"        about {todo['likely_output_tokens']:,} tokens in {duration(todo['likely_s'])}, "
+        f"at this machine's last {rate:,.0f} tokens/s and {plan.history.mean_response_tokens:,.0f} "
+        "tokens a response"
+    )
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values; GiB per device, tokens, seconds."""
+    shape, lengths = plan.model.size.shape, plan.data.lengths
+    weights = plan.model.size.weights(plan.settings.engine)
+    return {
+        "model": {
+            "name": plan.model.size.name,
+            "source": plan.model.source,
+            "num_parameters": weights.num_parameters,
+            "quantization": weights.quantization,
+            "max_position": shape.max_position,
+            "estimates": list(shape.estimates),
+        },
+        "device": {
+            "name": plan.hardware.label,
+            "kind": plan.hardware.device.name,
+            "num_devices": plan.hardware.num_devices,
+            "memory_gib": plan.hardware.memory_gib,
+            "free_gib": plan.hardware.free_gib,
+        },
+        "engine": plan.own.preset,
+        "presets": {row.preset: values_of(row.fit) for row in plan.rows},
+        "recommended": plan.recommended.preset if plan.recommended else None,
+        "smallest_change": list(plan.change.overrides) if plan.change else None,
+        "data": _data_values(plan.data, lengths, plan.own.fit.max_model_len),
+        "sampling": {
+            name: {"value": value, "from": where}
+            for name, (value, where) in sampling_values(plan).items()
+        },
+        "work": work(plan),
+    }
+
+
+def _data_values(data: DataFigures, lengths: Any, context: int) -> dict[str, Any]:
+    num_rows = data.prompts.num_rows if data.prompts else 0
+    found: dict[str, Any] = {"num_rows": num_rows, "not_counted": data.why_not or None}
+    if lengths is None:
+        return found
+    return found | {
+        "mean": lengths.mean,
+        "p50": lengths.p50,
+        "p95": lengths.p95,
+        "p99": lengths.p99,
+        "longest": lengths.longest,
+        "longest_bound": lengths.longest_bound,
+        "num_counted": lengths.num_counted,
+        "num_bad": lengths.num_bad,
+        "num_too_long": lengths.num_longer_than(context - 1).num_rows,
+        "histogram": [[part.low, part.high, part.num_rows] for part in lengths.histogram],
+        "checks": data.checks,
+    }

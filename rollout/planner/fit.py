@@ -1,0 +1,320 @@
+"""Does a model fit an engine preset on given devices: weights, allowances, KV cache, limits.
+
+Owns the sum. A GPU's share is `gpu_memory_utilization` of its memory (vllm/v1/worker/utils.py,
+request_memory); of it weights, activations and CUDA graphs are taken, and the rest is KV cache
+(gpu_worker.py, determine_available_memory). Weights and KV bytes are counted; what activations,
+graphs and CUDA itself take is an allowance, an estimate. Must not know presets' names or runs.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from rollout.config import Device, Engine
+from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
+from rollout.planner.hardware import Hardware
+from rollout.planner.kv_cache import KVCache, kv_cache_of
+from rollout.planner.shape import Shape, read_shape
+from rollout.planner.weights import Weights, count_weights, dtype_bytes, num_experts
+
+GIB = 2**30
+GPU_BLOCK_SIZE = 16
+STEPS_IN_FLIGHT = 2  # vLLM schedules the next step while one runs, on GPUs
+CPU_OVERHEAD_GIB = 1.5  # vLLM, torch and the process itself, resident
+
+
+class Limit(Enum):
+    """What keeps an engine from more samples side by side, or from starting at all."""
+
+    none = "max_num_seqs"  # memory would allow more
+    kv_cache = "KV cache"
+    context = "KV cache for one full-length request"
+    weights = "weights"
+    free = "free memory"
+    devices = "number of devices"
+    heads = "tensor_parallel_size"
+    dtype = "dtype"
+    device = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model that can be planned for."""
+
+    name: str
+    shape: Shape
+    checkpoint: Path | None  # its directory, where the files are here
+
+    def weights(self, engine: Engine) -> Weights:
+        return count_weights(self.shape, engine.dtype, engine.quantization, self.checkpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the data ask of an engine, in tokens; None where they were not counted."""
+
+    longest: int | None = None  # the longest prompt with its response
+    typical: int | None = None  # a mean prompt with half of its longest response
+    is_estimate: bool = False  # whether they are assumed
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Estimates, in GiB per device."""
+
+    activation_gib: float
+    graphs_gib: float
+    other_gib: float  # CUDA context, NCCL, workspaces; on a CPU the process itself
+
+    @property
+    def total_gib(self) -> float:
+        return self.activation_gib + self.graphs_gib + self.other_gib
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What an engine would hold; GiB per device."""
+
+    engine: Engine
+    hardware: Hardware
+    fits: bool
+    limit: Limit
+    why: str  # one clause with the numbers; "" where it fits
+    weights_gib: float
+    allowance: Allowance
+    budget_gib: float  # what the engine may take of a device
+    kv_cache_gib: float
+    max_model_len: int
+    kv_tokens: int  # as vLLM logs it
+    full_length: float  # requests of max_model_len side by side
+    typical: float | None  # requests of the data's typical length side by side
+    longest_context: int  # the longest single request that fits
+    cache: KVCache | None
+
+    @property
+    def num_side_by_side(self) -> float:
+        """Samples decoded at once: what memory allows, at most max_num_seqs."""
+        allowed = self.full_length if self.typical is None else self.typical
+        return min(self.engine.max_num_seqs, allowed)
+
+
+def model_size(name: str, config: dict[str, Any], checkpoint: Path | None = None) -> ModelSize:
+    """A model by its config.json. Raises UserError where that does not say enough."""
+    return ModelSize(name, read_shape(config), checkpoint)
+
+
+def fit(
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs = Needs(), scale: float = 1.0
+) -> Fit:
+    """Count what `engine` would hold of `model` on each of `hardware`'s devices.
+
+    `scale` weighs the allowances: below 1 for a verdict that must not refuse what may work.
+    """
+    shape, tp, pp = model.shape, engine.tensor_parallel_size, pipeline_parallel_size(engine)
+    weights = model.weights(engine)
+    max_len = int(engine.max_model_len or shape.max_position)
+    weights_gib = weights.device_bytes(tp, pp) / GIB
+    weights_gib -= min(weights_gib, float(engine.extra.get("cpu_offload_gb") or 0))
+    tokens = batched_tokens(engine, hardware, max_len)
+    allowance = allowances(shape, engine, hardware, tokens, scale)
+    in_flight = tokens * (STEPS_IN_FLIGHT if hardware.device is Device.cuda else 1)
+    cache = kv_cache_of(
+        shape,
+        element_bytes=kv_element_bytes(engine, shape),
+        block_size=block_size(engine, hardware),
+        in_flight_tokens=in_flight,
+        tensor_parallel_size=tp,
+        pipeline_parallel_size=pp,
+    )
+    budget, kv_gib = _budget(engine, hardware, weights_gib, allowance)
+    kv_bytes = max(0.0, kv_gib) * GIB
+    longest = cache.longest(kv_bytes, shape.max_position) if cache else shape.max_position
+    typical = None
+    if needs.typical is not None:
+        length = min(needs.typical, max_len)
+        typical = cache.concurrency(kv_bytes, length) if cache else inf
+    full = cache.concurrency(kv_bytes, max_len) if cache else inf
+    limit, why = _verdict(model, engine, hardware, budget, weights_gib, allowance, kv_gib, cache)
+    fits = not why
+    if fits:
+        allowed = full if typical is None else typical
+        limit = Limit.kv_cache if allowed < engine.max_num_seqs else Limit.none
+    return Fit(
+        engine=engine,
+        hardware=hardware,
+        fits=fits,
+        limit=limit,
+        why=why,
+        weights_gib=weights_gib,
+        allowance=allowance,
+        budget_gib=budget,
+        kv_cache_gib=kv_gib,
+        max_model_len=max_len,
+        kv_tokens=cache.num_tokens(kv_bytes, max_len) if cache else 0,
+        full_length=full,
+        typical=typical,
+        longest_context=longest,
+        cache=cache,
+    )
+
+
+def _budget(
+    engine: Engine, hardware: Hardware, weights_gib: float, allowance: Allowance
+) -> tuple[float, float]:
+    """GiB that the engine may take of a device, and those of them left for the KV cache."""
+    asked = kv_cache_gib(engine)
+    if hardware.device is Device.cpu:
+        kv_gib = asked or cpu_kv_cache_gib(hardware.free_gib)
+        return hardware.free_gib, kv_gib
+    budget = engine.gpu_memory_utilization * hardware.memory_gib
+    if asked is not None:  # vLLM then does not look at the utilisation
+        return hardware.free_gib, asked
+    return budget, budget - weights_gib - allowance.total_gib
+
+
+def _verdict(
+    model: ModelSize,
+    engine: Engine,
+    hardware: Hardware,
+    budget: float,
+    weights_gib: float,
+    allowance: Allowance,
+    kv_gib: float,
+    cache: KVCache | None,
+) -> tuple[Limit, str]:
+    """Why it does not fit, or nothing."""
+    shape, tp = model.shape, engine.tensor_parallel_size
+    needed = tp * pipeline_parallel_size(engine)
+    if engine.device is not Device.auto and engine.device is not hardware.device:
+        return Limit.device, f"it needs {'a CUDA GPU' if engine.device is Device.cuda else 'a CPU'}"
+    if needed > hardware.num_devices:
+        return Limit.devices, f"it needs {needed} GPUs, there is {hardware.num_devices}"
+    if shape.num_heads % tp:
+        return Limit.heads, f"{shape.num_heads} attention heads can't be divided by {tp}"
+    kv_heads = shape.num_kv_heads
+    if kv_heads > 1 and kv_heads % tp and tp % kv_heads:
+        return Limit.heads, f"{kv_heads} KV heads and tensor_parallel_size={tp} do not divide"
+    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
+        return Limit.dtype, f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
+    taken = weights_gib + allowance.total_gib
+    where = "memory" if hardware.device is Device.cpu else "a device"
+    sizes = f"weights {weights_gib:.1f} + activations and more {allowance.total_gib:.1f}"
+    if hardware.device is Device.cuda and budget > hardware.free_gib + 0.01:
+        share = engine.gpu_memory_utilization
+        return Limit.free, (
+            f"gpu_memory_utilization={share} asks for {budget:.1f} GiB, "
+            f"{hardware.free_gib:.1f} of {hardware.memory_gib:.1f} are free"
+        )
+    if taken >= budget:
+        return Limit.weights, f"{sizes} GiB leave nothing of {budget:.1f} GiB of {where}"
+    if kv_gib + taken > budget + 0.001:
+        return (
+            Limit.free,
+            f"{sizes} + KV cache {kv_gib:.1f} GiB are more than {budget:.1f} GiB free",
+        )
+    max_len = int(engine.max_model_len or shape.max_position)
+    if cache and kv_gib * GIB < cache.bytes_of(max_len):
+        need = cache.bytes_of(max_len) / GIB
+        return Limit.context, (
+            f"one request of {max_len:,} tokens needs {_gib(need)} of KV cache, "
+            f"{_gib(kv_gib)} are left"
+        )
+    return Limit.none, ""
+
+
+def _gib(value: float) -> str:
+    return f"{value:.1f} GiB" if value >= 0.1 else f"{value * 1024:.1f} MiB"
+
+
+# What the engine's settings resolve to.
+
+
+def kv_cache_gib(engine: Engine) -> float | None:
+    """The KV cache's size where it is said, in GiB."""
+    if said := engine.extra.get("kv_cache_memory_bytes"):
+        return float(said) / GIB
+    return engine.kv_cache_gib
+
+
+def pipeline_parallel_size(engine: Engine) -> int:
+    return int(engine.extra.get("pipeline_parallel_size") or 1)
+
+
+def block_size(engine: Engine, hardware: Hardware) -> int:
+    default = CPU_BLOCK_SIZE if hardware.device is Device.cpu else GPU_BLOCK_SIZE
+    return int(engine.extra.get("block_size") or default)
+
+
+def kv_element_bytes(engine: Engine, shape: Shape) -> float:
+    """Bytes of one number in the KV cache; auto is the engine's dtype, or what the checkpoint
+    says (`kv_cache_scheme`)."""
+    said = engine.kv_cache_dtype
+    quantized = shape.config.get("quantization_config")
+    if said == "auto" and isinstance(quantized, dict) and quantized.get("kv_cache_scheme"):
+        said = "fp8"
+    return 1.0 if said.startswith("fp8") else float(dtype_bytes(engine.dtype, shape))
+
+
+def batched_tokens(engine: Engine, hardware: Hardware, max_model_len: int) -> int:
+    """Tokens of one step, as vLLM resolves it (arg_utils.py); a CPU never cuts a prompt here."""
+    if engine.max_num_batched_tokens:
+        return engine.max_num_batched_tokens
+    tokens = hardware.batched_tokens
+    if hardware.device is Device.cpu:
+        tokens = max(tokens, max_model_len)
+    return min(tokens, engine.max_num_seqs * max_model_len)
+
+
+# Allowances.
+
+
+def allowances(
+    shape: Shape, engine: Engine, hardware: Hardware, num_tokens: int, scale: float = 1.0
+) -> Allowance:
+    """Estimate what a step and CUDA take beside weights and KV cache, in GiB per device.
+
+    A step's peak is either the forward pass of `num_tokens` tokens (the feed-forward's inner
+    activations, hidden states and their copies), or the sampler's work on the logits of
+    `max_num_seqs` samples in float32. The coefficients are fitted to figures that users posted
+    of vLLM 0.8 to 0.24 (see tests/test_planner_fit.py).
+    """
+    config, tp = shape.config, engine.tensor_parallel_size
+    if hardware.device is Device.cpu:
+        tokens = min(num_tokens, 4096)  # prompts come one by one, the warm-up is left out
+        forward = _forward_elements(shape, 1) * tokens * 4
+        logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
+        return Allowance(max(forward, logits) * scale / GIB, 0.0, CPU_OVERHEAD_GIB * scale)
+    size = dtype_bytes(engine.dtype, shape)
+    forward = _forward_elements(shape, tp) * num_tokens * size
+    logits = engine.max_num_seqs * shape.vocab_size * SAMPLER_BYTES
+    activation = max(forward, logits) / GIB
+    graphs = 0.0
+    if not engine.enforce_eager:
+        share = min(engine.max_num_seqs, MOST_CAPTURED) / MOST_CAPTURED
+        graphs = GRAPHS_GIB + GRAPHS_GIB_PER_LAYER * shape.num_layers * share
+        graphs *= 2 if num_experts(config) else 1
+    other = OTHER_GIB + (OTHER_GIB_TP if tp > 1 else 0.0)
+    return Allowance(activation * scale, graphs * scale, other * scale)
+
+
+# Fitted to what users posted (vLLM 0.8 to 0.31): activations of 1.2 GiB for Llama-3.1-8B at 256
+# samples, 5.6 at 1,024, 2.0 for Mistral-7B at 16,384 tokens; graphs 0.2 to 0.7 for dense models
+# up to 8B, 2 and more for experts; 0.07 to 0.3 outside torch on one GPU, 0.6 to 1.4 on several.
+SAMPLER_BYTES = 36  # of each logit: float32, its sorted copy, indexes, probabilities, their sum
+GRAPHS_GIB, GRAPHS_GIB_PER_LAYER, MOST_CAPTURED = 0.1, 0.016, 512
+OTHER_GIB, OTHER_GIB_TP = 0.3, 0.7
+
+
+def _forward_elements(shape: Shape, tp: int) -> float:
+    """Numbers alive at the widest point of one layer, for each token."""
+    config, hidden = shape.config, shape.hidden_size
+    inner = config.get("intermediate_size") or 4 * hidden
+    if num_experts(config):
+        width = config.get("moe_intermediate_size") or inner
+        chosen = config.get("num_experts_per_tok") or 2
+        inner = max(width, 1)
+        wide = chosen * (max(2 * inner / tp, hidden) + inner / tp + hidden)
+        return 5 * hidden + wide
+    return 5 * hidden + 3 * inner / tp

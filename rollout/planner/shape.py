@@ -1,0 +1,212 @@
+"""The shape of a model, read from its config.json: layers, heads, context, and what is cached.
+
+Owns what a config's fields mean, under the names that different families give them. Promises
+that what it could not read is named in `estimates`, never guessed in silence. Must not know
+devices, presets, or where a config came from.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rollout.errors import UserError
+
+# Families whose tensors are counted one by one in weights.py.
+DENSE = (
+    "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3", "granite",
+)  # fmt: skip
+EXPERTS = ("qwen2_moe", "qwen3_moe", "mixtral", "gpt_oss", "deepseek_v2", "deepseek_v3")
+LATENT = (
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "glm_moe_dsa",
+    "longcat_flash", "pangu_ultra_moe",
+)  # fmt: skip
+# RoPE scalings that leave max_position_embeddings as it is (vllm/config/model.py).
+ALREADY_SCALED = (
+    "default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling",
+    "dynamic",
+)  # fmt: skip
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
+
+
+class Attention(Enum):
+    full = "full"  # every token stays in the KV cache
+    sliding = "sliding"  # the last `window` tokens stay
+    latent = "latent"  # MLA: one compressed vector a token, for all heads together
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLayers:
+    """Layers that keep the same KV cache."""
+
+    kind: Attention
+    num_layers: int
+    num_kv_heads: int  # of the whole model; 1 for MLA
+    key_dim: int
+    value_dim: int  # 0 for MLA
+    window: int | None = None
+
+    def token_elements(self, tensor_parallel_size: int) -> int:
+        """Numbers that one token costs in one layer on one device.
+
+        KV heads are divided among the devices; where there are fewer heads than devices each
+        device keeps a copy of one (vllm/config/model.py, get_num_kv_heads). MLA's latent vector
+        is the same on every device.
+        """
+        heads = max(1, self.num_kv_heads // tensor_parallel_size)
+        return heads * (self.key_dim + self.value_dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model as the planner sees it; `config` keeps what weights.py counts tensors from."""
+
+    config: dict[str, Any]  # of the text model
+    model_type: str
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    vocab_size: int
+    max_position: int  # the context that the model was made for, in tokens
+    saved_dtype: str
+    layers: tuple[CachedLayers, ...]
+    estimates: tuple[str, ...]  # what could not be counted exactly
+
+    @property
+    def num_kv_heads(self) -> int:
+        return max((group.num_kv_heads for group in self.layers), default=self.num_heads)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its tensors are known one by one."""
+        return self.model_type in (*DENSE, *EXPERTS)
+
+
+def read_shape(config: dict[str, Any]) -> Shape:
+    """The shape of the model that `config` (config.json, parsed) describes.
+
+    Raises UserError where it lacks what no model can do without.
+    """
+    estimates = []
+    text = config
+    if isinstance(inner := config.get("text_config"), dict):
+        text = {k: v for k, v in config.items() if k in ("quantization_config", "dtype")} | inner
+        estimates.append("its encoders for images or sound are not counted")
+    heads = _first(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    hidden = _first(text, "hidden_size", "n_embd", "d_model")
+    num_layers = _first(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    if not (heads and hidden and num_layers):
+        raise UserError(
+            "its config.json does not say hidden_size, num_hidden_layers and num_attention_heads, "
+            "so its memory can't be counted"
+        )
+    model_type = str(text.get("model_type") or config.get("model_type") or "")
+    layers, remarks = _cached_layers(text, model_type, num_layers, heads, hidden)
+    estimates += remarks
+    if model_type not in (*DENSE, *EXPERTS):
+        estimates.append(
+            f"tensors of the family {model_type or 'unnamed'!r} are counted as Llama's"
+        )
+    return Shape(
+        config=text,
+        model_type=model_type,
+        hidden_size=hidden,
+        num_layers=num_layers,
+        num_heads=heads,
+        vocab_size=_first(text, "vocab_size") or 0,
+        max_position=_context(text, model_type),
+        saved_dtype=str(text.get("dtype") or text.get("torch_dtype") or "float32"),
+        layers=layers,
+        estimates=tuple(estimates),
+    )
+
+
+def head_dim(config: dict[str, Any]) -> int:
+    """Of one attention head: said, or hidden_size / num_attention_heads."""
+    said = config.get("head_dim")
+    heads = _first(config, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    return said or _first(config, "hidden_size", "n_embd", "d_model") // heads
+
+
+def kv_heads(config: dict[str, Any]) -> int:
+    """KV heads of the whole model; as many as heads where it does not say (MHA)."""
+    if config.get("multi_query") and "num_kv_heads" not in config:
+        return 1
+    names = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num")
+    return _first(config, *names, "num_attention_heads", "n_head", "n_heads", "num_heads")
+
+
+def is_latent(config: dict[str, Any], model_type: str) -> bool:
+    """Whether it caches MLA's latent vectors (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
+    return model_type in LATENT and config.get("kv_lora_rank") is not None
+
+
+def _first(config: dict[str, Any], *names: str) -> int:
+    return next((int(config[n]) for n in names if isinstance(config.get(n), int | float)), 0)
+
+
+def _cached_layers(
+    config: dict[str, Any], model_type: str, num_layers: int, heads: int, hidden: int
+) -> tuple[tuple[CachedLayers, ...], list[str]]:
+    if is_latent(config, model_type):
+        dim = config["kv_lora_rank"] + config.get("qk_rope_head_dim", 0)
+        return (CachedLayers(Attention.latent, num_layers, 1, dim, 0),), []
+    dim, num_kv_heads = head_dim(config), kv_heads(config)
+    kinds = _layer_kinds(config, model_type, num_layers)
+    remarks = []
+    if num_other := sum(kind not in ("full", "sliding") for kind in kinds):
+        remarks.append(f"the state of {num_other} layers without attention is not counted")
+    if config.get("global_head_dim") or config.get("num_global_key_value_heads"):
+        remarks.append("full-attention layers are counted with the other layers' heads")
+    if config.get("num_kv_shared_layers"):
+        remarks.append("layers that share another's KV cache are counted as having their own")
+    found = []
+    for kind in (Attention.full, Attention.sliding):
+        if number := kinds.count(kind.value):
+            window = config.get("sliding_window") if kind is Attention.sliding else None
+            found.append(CachedLayers(kind, number, num_kv_heads, dim, dim, window))
+    return tuple(found), remarks
+
+
+def _layer_kinds(config: dict[str, Any], model_type: str, num_layers: int) -> list[str]:
+    """full, sliding or another for each layer; chunked attention is cached in full by default."""
+    window = config.get("sliding_window")
+    if config.get("use_sliding_window") is False:
+        window = None
+    said = config.get("layer_types")
+    if isinstance(said, list) and len(said) == num_layers:
+        names = {"full_attention": "full", "attention": "full", "chunked_attention": "full"}
+        names["sliding_attention"] = "sliding" if window else "full"
+        return [names.get(str(kind), "other") for kind in said]
+    every = config.get("full_attention_interval") or config.get("attn_layer_period")
+    if every and model_type not in (*DENSE, *EXPERTS):  # hybrids with a state instead of a cache
+        offset = config.get("attn_layer_offset", every - 1)
+        return ["full" if i % every == offset % every else "other" for i in range(num_layers)]
+    if not window or model_type in ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe"):
+        return ["full"] * num_layers
+    pattern = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern")
+    if model_type == "gemma3_text":
+        pattern = pattern or 6
+    if model_type in ("gemma2", "gpt_oss"):
+        pattern = 2
+    if not isinstance(pattern, int) or pattern < 2:
+        return ["sliding"] * num_layers
+    return ["sliding" if (i + 1) % pattern else "full" for i in range(num_layers)]
+
+
+def _context(config: dict[str, Any], model_type: str) -> int:
+    """Tokens of the longest sequence, as vLLM derives it (vllm/config/model.py)."""
+    names = (
+        "max_position_embeddings", "n_positions", "max_seq_len", "seq_length",
+        "model_max_length", "max_sequence_length", "max_seq_length", "seq_len",
+    )  # fmt: skip
+    said = [int(config[n]) for n in names if isinstance(config.get(n), int | float)]
+    longest = min(said, default=2048)
+    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(rope, dict):
+        return longest
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind == "longrope":
+        return int(config.get("original_max_position_embeddings") or longest)
+    if kind in ALREADY_SCALED or "gemma3" in model_type:
+        return longest
+    return int(longest * float(rope.get("factor") or 1.0))

@@ -1,0 +1,70 @@
+"""A fit in words and numbers: one line before loading, and plain values for programs."""
+
+from typing import Any
+
+from rollout.config import Device
+from rollout.planner.choose import Choice
+from rollout.planner.fit import Fit, Limit
+
+LIMITS = {
+    Limit.none: "max_num_seqs",
+    Limit.kv_cache: "KV cache",
+    Limit.context: "context",
+    Limit.weights: "weights",
+    Limit.free: "free memory",
+    Limit.devices: "GPUs",
+    Limit.heads: "heads",
+    Limit.dtype: "dtype",
+    Limit.device: "device",
+}
+
+
+def gib(value: float) -> str:
+    """1.5 GiB, or 12 MiB."""
+    return f"{value:,.1f} GiB" if value >= 0.1 else f"{value * 1024:,.1f} MiB"
+
+
+def one_line(fit: Fit) -> str:
+    """What an engine will hold: `weights 7.5 + activations 2.0 + KV cache 65.8 GiB ...`."""
+    parts = f"weights {gib(fit.weights_gib)}, KV cache {gib(fit.kv_cache_gib)}"
+    if fit.hardware.device is Device.cuda:
+        parts += f", activations and CUDA graphs about {gib(fit.allowance.total_gib)}"
+    held = f"{fit.kv_tokens:,} tokens: {samples(fit.full_length)} at {fit.max_model_len:,} tokens"
+    if fit.typical is not None:
+        held += f", {samples(fit.typical)} at the data's lengths"
+    return f"{parts}; {held}; limited by {LIMITS[fit.limit]}"
+
+
+def samples(number: float) -> str:
+    """How many samples side by side: 1.8, 12, 1,024."""
+    return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"
+
+
+def chosen_words(choice: Choice) -> str:
+    """`tensor_parallel_size=2 max_num_seqs=512`, of what differs from what was asked."""
+    return " ".join(f"{name}={value}" for name, value in choice.changed.items())
+
+
+def values_of(fit: Fit) -> dict[str, Any]:
+    """The figures for JSON; GiB per device."""
+    allowed = fit.full_length if fit.typical is None else fit.typical
+    return {
+        "fits": fit.fits,
+        "limit": LIMITS[fit.limit],
+        "why": fit.why or None,
+        "tensor_parallel_size": fit.engine.tensor_parallel_size,
+        "gpu_memory_utilization": fit.engine.gpu_memory_utilization,
+        "max_num_seqs": fit.engine.max_num_seqs,
+        "max_model_len": fit.max_model_len,
+        "weights_gib": round(fit.weights_gib, 3),
+        "activation_gib": round(fit.allowance.activation_gib, 3),
+        "cuda_graphs_gib": round(fit.allowance.graphs_gib, 3),
+        "other_gib": round(fit.allowance.other_gib, 3),
+        "budget_gib": round(fit.budget_gib, 3),
+        "kv_cache_gib": round(fit.kv_cache_gib, 3),
+        "kv_cache_tokens": fit.kv_tokens,
+        "full_length_requests": round(fit.full_length, 3),
+        "typical_requests": None if fit.typical is None else round(fit.typical, 1),
+        "samples_side_by_side": round(min(allowed, fit.engine.max_num_seqs), 1),
+        "longest_context": fit.longest_context,
+    }
