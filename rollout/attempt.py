@@ -6,8 +6,9 @@ Knows no engine but for the facts it is told.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.fitting import ENDED, remember
 from rollout.input_files import seal
 from rollout.job import Job, environment, fingerprint_record, is_published
 from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
+from rollout.planner.ladder import Rung
 from rollout.publish import write_output
 from rollout.records import Result
 from rollout.report import Clock, Report, open_tracker
@@ -60,13 +63,17 @@ class Attempt:
         state = self.standing.state
         return bool((state.present & ~state.failed).any())
 
-    def begin(self, engine: Engine, run: int, load_s: float) -> None:
-        """Take the engine that is up; `run` is this run's number among those that share it."""
+    def begin(self, engine: Engine, run: int, load_s: float, steps: Sequence[Rung] = ()) -> None:
+        """Take the engine that is up; `run` is this run's number among those that share it.
+
+        `steps` are what it gave up for memory before it came up.
+        """
         with self.failing_alone():
             settings, wants_logprobs = self.job.settings, "cumulative_logprob" in self.standing.kept
             sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs)
             self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
-            self.report.engine_is_up(engine.facts, sampler, load_s)
+            remember(self.job, list(steps))
+            self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])
 
     def rows(self) -> Iterator[OwedRow]:
         """The rows that are owed something, in input order; none any more once it failed."""
@@ -182,6 +189,8 @@ class Attempt:
         """Wait until the tracker has all, a bounded time, and close the log."""
         self._tracker.wait()
         self.console.close()
+        with suppress(OSError):  # a full disk
+            write_json(self.directory / ENDED, {"at_s": time.time()})
 
 
 def fail_on_error(finished: list[Result]) -> None:

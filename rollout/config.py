@@ -144,6 +144,10 @@ class Scripted:
     refuse: str | None = setting(None, "refuse prompts that contain this text")
     poison: str | None = setting(None, "prompts that contain this text kill the engine")
     die_after_steps: int | None = setting(None, "each engine dies after so many steps", minimum=0)
+    oom_above: int | None = setting(
+        None, "out of memory where max_num_seqs is above this", minimum=1
+    )
+    oom_after_steps: int = setting(0, "when: after so many steps; 0: while loading", minimum=0)
 
 
 @dataclass(kw_only=True, slots=True)

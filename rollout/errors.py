@@ -4,6 +4,8 @@ A message says what is wrong with which value, why it matters where that is not 
 to type next; one line where it can be.
 """
 
+from typing import Any
+
 
 class RolloutError(Exception):
     """A run ended early; everything finished is on disk."""
@@ -13,6 +15,7 @@ class RolloutError(Exception):
     def __init__(self, *args: str):
         super().__init__(*args)
         self.details: list[str] = []  # further lines, such as a table
+        self.fault: Any = None  # a MemoryFault, where memory ran out
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *self.details])

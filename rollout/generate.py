@@ -13,6 +13,7 @@ from rollout.engines.base import COUNTERS, Engine, EngineStats
 from rollout.errors import EngineError
 from rollout.job import Job
 from rollout.machine import memory_in_use_gib
+from rollout.planner.ladder import Rung
 from rollout.records import Result
 from rollout.report import LOOK_S, Clock
 from rollout.signals import StopRequest
@@ -26,10 +27,12 @@ def generate(
     attempts: list[Attempt],
     stop: StopRequest,
     on_turn: Callable[[Callable[[], EngineStats]], None] = lambda stats: None,
+    steps: Callable[[], list[Rung]] = list,
 ) -> None:
     """Drive the engine, and others after it if it dies, until every owed row is on disk.
 
-    `on_turn` hears of every turn, and how to look at the counters since the first submission.
+    `on_turn` hears of every turn, and how to look at the counters since the first submission;
+    `steps` says what the engine gave up for memory, which each run records.
     What fails one run alone is left in its `error`. Raises EngineError where the engine fails all
     of them, Interrupted where the user asked to stop; what was finished is flushed then.
     """
@@ -37,7 +40,7 @@ def generate(
     def on_load(engine: Engine, load_s: float) -> None:
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
-            attempt.begin(engine, run, load_s)
+            attempt.begin(engine, run, load_s, steps())
 
     engines.on_load = on_load
     if engines.current:  # kept from the runs before

@@ -18,7 +18,7 @@ from typing import Any
 
 import rollout
 from rollout import config, machine
-from rollout.config import Backend, Device, Resume, Settings
+from rollout.config import Backend, Device, Engine, Resume, Settings
 from rollout.console import Console
 from rollout.disk import read_json
 from rollout.engines.base import EnginePlan
@@ -44,6 +44,8 @@ class Job:
     run_dir: Path
     output_path: Path
     argv: list[str] | None  # the words typed; None: called from Python
+    engine: Engine  # the settings that are loaded: as asked, until fitting.py settles them
+    ladder: Any = None  # what to give up when memory runs out, see planner/ladder.py
 
 
 def prepare(
@@ -86,7 +88,10 @@ def prepare(
         }
         key = f"model {settings.model} {needs}"
         model = cache[key] = cache.get(key) or resolve_model(settings.model, console.note, **needs)
-    return Job(settings, prompts, columns, device, found, model, run_dir, output_path, argv)
+    return Job(
+        settings, prompts, columns, device, found, model, run_dir, output_path, argv,
+        settings.engine,
+    )  # fmt: skip
 
 
 def chosen_columns(settings: Settings) -> list[Column]:
@@ -246,7 +251,7 @@ def plan_of(job: Job, log_file: Path) -> EnginePlan:
         model=settings.model,
         model_path=model.path if model else "",
         revision=model.revision if model else None,
-        engine=settings.engine,
+        engine=job.engine,
         device=job.device,
         available_gib=job.machine.available_gib,
         log_file=log_file,
@@ -322,6 +327,9 @@ def environment(job: Job) -> dict[str, Any]:
         "versions": versions,
         "machine": str(job.machine),
         "device": job.device.name,
+        "engine": config.to_plain(job.engine),
         "pid": os.getpid(),
+        "oom_kills": machine.num_oom_kills(),
+        "boot_id": machine.boot_id(),
         "host": platform.node(),
     }

@@ -8,15 +8,22 @@ import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
-from rollout.config import Sampling
+from rollout.config import OnOom, Sampling
 from rollout.console import Console
 from rollout.engines import check_sampling, load_engine
 from rollout.engines.base import Engine, EnginePlan
+from rollout.engines.memory_faults import OomKind, explain
+from rollout.errors import RolloutError
 from rollout.guard import guard
+from rollout.planner.ladder import Ladder, Rung
 from rollout.signals import StopRequest
 from rollout.survival import Engines
+
+MOST_RACES = 3
+STEPPING_DOWN = "-"  # stands for the advice, which is taken already
 
 
 class EngineShelf:
@@ -37,19 +44,24 @@ class EngineShelf:
 
     @contextmanager
     def engines(
-        self, plan: EnginePlan, environment: Mapping[str, str] | None = None
+        self,
+        plan: EnginePlan,
+        environment: Mapping[str, str] | None = None,
+        ladder: Ladder | None = None,
     ) -> Iterator[Engines]:
         """The engine for `plan`: the one that stands here, or one that is loaded at its start.
 
         `environment` is set while it is loaded and used. Meanwhile what libraries write to the
         terminal goes to the engine's log. An engine that is left in the middle of its work, by an
-        exception, is shut down.
+        exception, is shut down. Where memory runs out, `engine.on_oom` says whether to go down
+        `ladder`.
         """
         environment = dict(environment or {})
         if not self.has(plan, environment):
             self.give_back()
             self._plan, self._environment = plan, environment
-            self._engines = Engines(lambda: self._load(plan))
+            self._descent = _Descent(plan, ladder, self._console)
+            self._engines = Engines(self._load, self._descent.ease)
             self.num_engines += 1
             if self.num_engines == 1:
                 self._guard.enter_context(guard(self._console.note))
@@ -66,11 +78,24 @@ class EngineShelf:
         if self._engines is None or self._engines.current is None:
             check_sampling(plan, sampling)
 
-    def _load(self, plan: EnginePlan) -> Engine:
-        name = plan.model.model_path if plan.model_path else "the scripted engine"
-        loading = self._console.waiting(f"loading {name} on {plan.device.name}")
-        with self._stop.deferred(False), loading:
-            return load_engine(plan)
+    @property
+    def steps(self) -> list[Rung]:
+        """What was given up so far for the engine that stands here."""
+        return self._descent.steps
+
+    def _load(self) -> Engine:
+        while True:
+            plan = self._descent.plan
+            name = plan.model.model_path if plan.model_path else "the scripted engine"
+            loading = self._console.waiting(f"loading {name} on {plan.device.name}")
+            try:
+                with self._stop.deferred(False), loading:
+                    return load_engine(plan)
+            except RolloutError as error:
+                gc.collect()  # what the engine held that did not come up
+                if (eased := self._descent.ease(error)) is None:
+                    raise
+                self._console.note(f"{error}; {eased}")
 
     def give_back(self) -> None:
         """Shut the engine down and free what it held."""
@@ -94,6 +119,48 @@ class EngineShelf:
             self.give_back()
         finally:
             self._guard.close()
+
+
+class _Descent:
+    """One engine's way down the ladder."""
+
+    def __init__(self, plan: EnginePlan, ladder: Ladder | None, console: Console):
+        self.plan, self._ladder, self._console = plan, ladder, console
+        self.steps: list[Rung] = []
+        self._num_races = 0
+
+    def ease(self, error: RolloutError) -> str | None:
+        """Take the next rung where memory ran out; say what it was, None where there is none.
+
+        Raises the error again, with the command to type, where `engine.on_oom` is strict.
+        """
+        fault, engine = error.fault, self.plan.engine
+        if fault is None or self._ladder is None:
+            return None
+        if fault.kind is OomKind.profiling_race and self._num_races < MOST_RACES:
+            self._num_races += 1
+            return "measuring again"
+        rung = self._ladder.next(engine, fault)
+        if engine.on_oom is not OnOom.step_down:
+            advice = None
+            if rung:
+                advice = f"{rung}, or engine.on_oom=step_down to have that done"
+            told = explain(fault, model=self.plan.model.model_path, advice=advice)
+            error.args = (f"{told} (log: {self.plan.log_file})",)
+            if fault.kind is not OomKind.killed:
+                raise error
+            return None
+        if rung is None:
+            told = explain(fault, model=self.plan.model.model_path)
+            tried = {name: value for step in self.steps for name, value in step.changed.items()}
+            words = " ".join(f"{name}={value}" for name, value in tried.items()) or "nothing to do"
+            error.args = (f"{told}; engine.on_oom=step_down is at its floor ({words})",)
+            return None
+        told = explain(fault, model=self.plan.model.model_path, advice=STEPPING_DOWN)
+        error.args = (told.removesuffix(f"; type {STEPPING_DOWN}"),)
+        self.steps.append(rung)
+        self.plan = replace(self.plan, engine=rung.engine)
+        return f"stepping down to {rung}"
 
 
 @contextmanager

@@ -137,6 +137,19 @@ def _memory_limits() -> tuple[float, float]:
     return limit, max(0.0, left)
 
 
+def num_oom_kills() -> int:
+    """Processes that the kernel has killed for want of memory since it started; 0 if not told."""
+    return _number(Path("/proc/vmstat"), "oom_kill") or 0
+
+
+def boot_id() -> str:
+    """Tells one start of the machine from another; nothing where it can't be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _number(file: Path, name: str | None = None) -> int | None:
     """The number in a file, or in its line `name`; None where there is none."""
     try:

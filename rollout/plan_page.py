@@ -78,7 +78,7 @@ def _legend(plan: Plan) -> Iterator[str]:
     mean = "a mean prompt of the data"
     if plan.needs.is_estimate:
         mean = f"~a prompt of {ASSUMED_PROMPT} tokens, since {plan.data.why_not.split(';')[0]},"
-    yield f"whole context, and of {mean} with half of max_tokens, as a running sample has on average."
+    yield f"whole context, and of {mean} with half of max_tokens, a running sample's mean."
 
 
 def _cells(row: Row, plan: Plan) -> list[str]:
@@ -154,7 +154,7 @@ def _data(plan: Plan) -> Iterator[str]:
     context = plan.own.fit.max_model_len
     over = lengths.num_longer_than(context - 1)
     about = "" if over.is_exact else "about "
-    yield f"        {about}{over.num_rows:,} rows leave no room for a response in {context:,} tokens"
+    yield f"        {about}{over.num_rows:,} rows leave no room for a response in {context:,}"
     cut = lengths.num_longer_than(context - settings.sampling.max_tokens)
     if cut.num_rows > over.num_rows:
         about = "" if cut.is_exact else "about "

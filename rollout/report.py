@@ -6,7 +6,7 @@ Owns the clock of a run. Knows no engine beyond its facts and counters.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,14 @@ class Report:
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
         self.num_sharing = 1  # runs that the engine served side by side, this one included
 
-    def engine_is_up(self, facts: EngineFacts, sampler: Sampler, load_s: float) -> None:
+    def engine_is_up(
+        self, facts: EngineFacts, sampler: Sampler, load_s: float, steps: Sequence[str] = ()
+    ) -> None:
         """The first engine of the attempt, or one in place of a dead one.
 
-        `load_s` is 0 where it was up already.
+        `load_s` is 0 where it was up already; `steps` were given up for memory.
         """
+        self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
         self._timeline.load_s += load_s
         self._reload_s += 0.0 if is_first else load_s
@@ -230,6 +233,7 @@ class Report:
                 "max_model_len": facts.max_model_len,
                 "sampling": self._sampler.sampling,
                 "sampling_notes": self._sampler.notes,
+                "stepped_down": self._steps,
                 **facts.details,
             }
         figures["output_path"] = str(job.output_path)

@@ -4,6 +4,7 @@ from rollout.attempt import Attempt
 from rollout.config import Settings
 from rollout.console import Console
 from rollout.errors import Interrupted, RolloutError
+from rollout.fitting import refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import Job, describe, plan_of, prepare
 from rollout.loading import EngineShelf
@@ -26,12 +27,14 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
         job = prepare(settings, console, argv)
+        refuse_impossible(job)
         if (settings.data.input or "").startswith(EXAMPLES):
             console.note(
                 "answering the example prompts (experiment=demo); for your own, type "
                 "data.input=FILE.parquet"
             )
         if settings.dry_run:
+            settle(job, console)
             standing = standing_now(job, console)
             resumes = f"\n  resume  {standing}" if standing.num_present else ""
             console.result(describe(job) + resumes)
@@ -39,6 +42,8 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
         with open_run(job, console) as (store, standing):
             if standing.finished:
                 return finished_before(job, standing.finished, console)
+            if standing.num_owed:
+                settle(job, console)
             stop.farewell = lambda: f"interrupted; {parting(job, standing)}"
             return launch(job, store, standing, console, stop)
 
@@ -68,9 +73,9 @@ def answer(attempt: Attempt, console: Console, stop: StopRequest) -> None:
     try:
         with attempt.own_errors():
             plan = plan_of(attempt.job, attempt.directory / "engine.log")
-            with shelf.engines(plan) as engines:
+            with shelf.engines(plan, ladder=attempt.job.ladder) as engines:
                 shelf.check(plan, attempt.job.settings.sampling)
-                generate(engines, [attempt], stop)
+                generate(engines, [attempt], stop, steps=lambda: shelf.steps)
         if attempt.error:
             raise attempt.error
     except Interrupted:

@@ -36,7 +36,7 @@ FLUSH_S = 1.0
 FLUSH_BYTES = 16 * 2**20
 OWN_FILES = (
     "run.json", "attempts", "shards", "output.parquet", "published.json", "summary.json", "wandb",
-    "wandb.json", "error.log",
+    "wandb.json", "error.log", "memory.json",
 )  # fmt: skip
 MOVING = ".moving.json"  # where to, while an old run is moved aside
 
@@ -258,6 +258,11 @@ def next_attempt(run_dir: Path) -> Path:
     attempt = run_dir / "attempts" / str(int(taken[-1].name) + 1 if taken else 1)
     attempt.mkdir(parents=True)
     return attempt
+
+
+def last_attempt(run_dir: Path) -> Path | None:
+    """The directory of the newest launch; None before the first."""
+    return next(reversed(attempts(run_dir)), None)
 
 
 def made_with(run_dir: Path) -> dict[str, Any]:

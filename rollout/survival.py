@@ -35,8 +35,14 @@ class _NotTheRows(EngineError):
 class Engines:
     """One engine at a time; a dead one is replaced by the next."""
 
-    def __init__(self, load: Callable[[], Engine]):
-        self._load = load
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        ease: Callable[[EngineError], str | None] = lambda death: None,
+    ):
+        """`ease` hears of a death, and says what the next engine will do with less memory for;
+        None where that is not why, or nothing is left to give up."""
+        self._load, self.ease = load, ease
         self.on_load: Callable[[Engine, float], None] = lambda engine, load_s: None
         self._past = EngineStats()  # counters of the dead ones
         self.num_starts = 0
@@ -190,7 +196,15 @@ def drive_on(
             raise
         except EngineError as death:
             dead = flight.unfinished if flight else []
-            if accused:
+            if what := engines.ease(death):  # nobody's fault: all is asked again
+                if accused:
+                    suspects.append([accused[0]])
+                    accused = None
+                elif group is None:
+                    queue.put_back(dead)
+                else:
+                    suspects.append(list(left.values()))
+            elif accused:
                 num_in_vain += 1
                 suspects.append([accused[0]])
                 accused = None

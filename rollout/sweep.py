@@ -17,6 +17,7 @@ from rollout.attempt import Attempt
 from rollout.config import Backend, Settings
 from rollout.console import Console, say
 from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import prepare, refuse_objective
 from rollout.loading import EngineShelf
@@ -81,6 +82,9 @@ class Sweep:
         refuse_one_place(entries, self._taken)
         self.dry_run = any(entry.job.settings.dry_run for entry in entries)
         batches = batches_of(entries, self.directory / "engine.log")
+        for batch in batches:
+            alike = [b for b in batches if b.plan.identity == batch.plan.identity]
+            batch.ladder = ladder_of(entry.job for b in alike for entry in b.entries)
         if self.dry_run:
             self._planned += batches
         elif batches:
@@ -134,6 +138,8 @@ class Sweep:
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
             with faults_told(asked.run_dir):
                 job = prepare(settings, self._console, self._argv, self._prepared)
+                refuse_impossible(job)
+                settle(job, self._console, self._prepared)
                 refuse_own_tables(job, self.directory)
         except Interrupted:
             raise
@@ -245,7 +251,7 @@ class Sweep:
         try:
             with (
                 faults_told(self.directory),
-                self._shelf.engines(batch.plan, batch.environment) as engines,
+                self._shelf.engines(batch.plan, batch.environment, batch.ladder) as engines,
             ):
                 number = self._shelf.num_engines
                 for point, attempt in owing:
@@ -258,7 +264,7 @@ class Sweep:
                 runnable = [a for a in attempts if not a.error]
                 if runnable:
                     with self._report.progress(owing, which) as on_turn:
-                        generate(engines, runnable, self._stop, on_turn)
+                        generate(engines, runnable, self._stop, on_turn, lambda: self._shelf.steps)
         except Interrupted:
             raise
         except RolloutError as error:

@@ -35,6 +35,7 @@ class Batch:
     plan: EnginePlan
     environment: dict[str, str]
     entries: list[Entry]
+    ladder: Any = None  # what to give up when memory runs out
 
 
 TABLES = ("sweep.parquet", "sweep.csv", "sweep.html", "sweep.json", "engine.log")

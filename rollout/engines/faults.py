@@ -4,8 +4,10 @@ Only texts are known here, no engine. The full traceback is always in the log.
 """
 
 import re
+import traceback
 from pathlib import Path
 
+from rollout.engines.memory_faults import explain, memory_fault
 from rollout.errors import EngineError, RolloutError, UserError
 
 # (pattern over the engine's message, what to say; {0}, {1}... are the pattern's groups)
@@ -35,21 +37,6 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         "bfloat16 or float32",
     ),
     (
-        r"estimated maximum model length is (\d+)",
-        "the KV cache can't hold one response at the full context; type "
-        "engine.max_model_len={0}, or a larger engine.kv_cache_gib or "
-        "engine.gpu_memory_utilization",
-    ),
-    (
-        r"max seq len \((\d+)\)[^\n]*larger than the available KV cache",
-        "the KV cache can't hold one response at the full context of {0}; type a smaller "
-        "engine.max_model_len, or a larger engine.kv_cache_gib or engine.gpu_memory_utilization",
-    ),
-    (
-        r"larger than the maximum number of tokens that can be stored in KV cache \((\d+)\)",
-        "the KV cache can't hold one response at the full context; type engine.max_model_len={0}",
-    ),
-    (
         r"User-specified max_model_len \((\d+)\) is greater than the derived max_model_len "
         r"\([^\d\n]*(\d+)",
         "engine.max_model_len={0} is more than the model's own context; type "
@@ -59,27 +46,6 @@ LOAD_FAULTS: tuple[tuple[str, str], ...] = (
         r"max_num_batched_tokens \((\d+)\) is smaller than max_model_len \((\d+)\)",
         "engine.max_num_batched_tokens={0} is less than the context of {1}; type "
         "engine.max_num_batched_tokens={1} or a smaller engine.max_model_len",
-    ),
-    (
-        r"Free memory on device[^(]*\(([\d.]+)/([\d.]+) GiB\)",
-        "only {0} of {1} GiB of GPU memory are free, less than engine.gpu_memory_utilization "
-        "asks for; end what holds the GPU, or lower engine.gpu_memory_utilization",
-    ),
-    (
-        r"Available memory on node[^(]*\(([\d.]+)/[\d.]+ GiB\)[^(]*\(([\d.]+) GiB\)",
-        "only {0} GiB of memory are free, less than the KV cache of {1} GiB; type a smaller "
-        "engine.kv_cache_gib",
-    ),
-    (
-        r"No available memory for the cache blocks",
-        "no GPU memory is left for the KV cache after loading the weights; raise "
-        "engine.gpu_memory_utilization, or take engine=low_mem, a smaller model or more GPUs",
-    ),
-    (
-        r"out of memory|OutOfMemoryError|[Cc]annot allocate memory|"
-        r"can't allocate memory|std::bad_alloc",
-        "out of memory while loading {model}; type a smaller engine.max_num_seqs, "
-        "engine.max_model_len or engine.kv_cache_gib, or take engine=low_mem or a smaller model",
     ),
     (
         r"number of attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
@@ -120,12 +86,25 @@ ROOT_CAUSE = re.compile(r"\b([A-Za-z_][\w.]*(?:Error|Exception|NotFound)): (.+)"
 
 
 def explain_load(
-    error: BaseException, message: str, model: str, dtype: str, log_file: Path
+    error: BaseException, message: str, model: str, dtype: str, log_file: Path, start: int = 0
 ) -> RolloutError:
-    """The one-line error for a failed load; what the user can mend is a UserError."""
+    """The one-line error for a failed load; what the user can mend is a UserError.
+
+    `start` is where in the log this engine's words begin. Where memory ran out, the error's
+    `fault` says how.
+    """
     text = f"{type(error).__name__}: {error}"
-    if "root cause above" in text and log_file.exists():  # the core is a child: its words are there
-        causes = ROOT_CAUSE.findall(log_file.read_text(errors="replace"))
+    is_told_elsewhere = "root cause above" in text  # the core is a child: its words are in the log
+    trace = "".join(traceback.format_exception(error))
+    if is_told_elsewhere:
+        trace = f"{tail_of(log_file, start)}\n{trace}"
+    if fault := memory_fault(trace):
+        explained = UserError(f"{explain(fault, model=model)} (traceback: {log_file})")
+        if not isinstance(error, ImportError):  # half a library can't be tried again
+            explained.fault = fault
+        return explained
+    if is_told_elsewhere and log_file.exists():
+        causes = ROOT_CAUSE.findall(tail_of(log_file, start))
         causes = [f"{kind}: {said}" for kind, said in causes if "root cause above" not in said]
         if causes:
             message = causes[0]
@@ -137,6 +116,15 @@ def explain_load(
     return EngineError(f"{model} could not be loaded: {message} (traceback: {log_file})")
 
 
+def tail_of(log_file: Path, start: int) -> str:
+    """The end of a log, from `start` on at most."""
+    if not log_file.exists():
+        return ""
+    with log_file.open("rb") as log:
+        log.seek(max(start, log_file.stat().st_size - LOG_TAIL_BYTES))
+        return log.read().decode(errors="replace")
+
+
 def cause_of_death(message: str, log_file: Path, start: int) -> str:
     """What killed an engine: its message, or where that only points at the log, what stands there.
 
@@ -144,9 +132,7 @@ def cause_of_death(message: str, log_file: Path, start: int) -> str:
     """
     if ("root cause" not in message and "EngineCore" not in message) or not log_file.exists():
         return message
-    with log_file.open("rb") as log:
-        log.seek(max(start, log_file.stat().st_size - LOG_TAIL_BYTES))
-        said = log.read().decode(errors="replace")
+    said = tail_of(log_file, start)
     causes = [f"{kind}: {text}" for kind, text in ROOT_CAUSE.findall(said)]
     causes = [c for c in causes if "root cause" not in c and "EngineDeadError" not in c]
     return causes[-1][:500] if causes else f"its process ended; see {log_file}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from rollout import config
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
+from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.records import Completion, Request, Sample
 
@@ -45,6 +46,10 @@ class ScriptedEngine:
         self._stats = EngineStats()
         self._fresh_seed = 0
         time.sleep(self._script.load_s)
+        above = self._script.oom_above
+        self._is_too_large = above is not None and engine.max_num_seqs > above
+        if self._is_too_large and not self._script.oom_after_steps:
+            raise _out_of_memory("the scripted engine could not be loaded", Stage.load)
         self.facts = EngineFacts(
             name="scripted",
             version="1",
@@ -85,6 +90,8 @@ class ScriptedEngine:
         stats.num_steps += 1
         if script.die_after_steps is not None and stats.num_steps > script.die_after_steps:
             raise EngineError(f"the scripted engine died at step {stats.num_steps}, as told")
+        if self._is_too_large and stats.num_steps > script.oom_after_steps:
+            raise _out_of_memory(f"the engine died at step {stats.num_steps}", Stage.run)
         self._admit()
         ending = self._ends.pop(stats.num_steps, [])
         if script.instant:
@@ -144,6 +151,14 @@ class ScriptedEngine:
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
         return Completion(group.request, samples, group.num_prompt_tokens, num_cached_tokens=0)
+
+
+def _out_of_memory(what: str, stage: Stage) -> EngineError:
+    """As torch says it on a CPU."""
+    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes."
+    error = EngineError(f"{what}: {said}")
+    error.fault = memory_fault(said, stage)
+    return error
 
 
 def _text_of(request: Request) -> str:

@@ -8,6 +8,7 @@ Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 
 import difflib
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +18,13 @@ from typing import Any
 
 from rollout.config import Device, Model, Sampling
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
-from rollout.engines.faults import cause_of_death, explain_load
+from rollout.engines.faults import cause_of_death, explain_load, tail_of
+from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
-from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
+from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib, num_oom_kills
 from rollout.records import Completion, Message, Request, Sample
 
+EXIT_S = 2.0  # for a dying core's exit status
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
@@ -35,15 +38,17 @@ class VllmEngine:
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
-        from vllm import EngineArgs, SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-        from vllm.usage.usage_lib import UsageContext
-        from vllm.v1.engine.llm_engine import LLMEngine
+        self._core: list[Any] = []  # processes, where the core is not in this one
+        self._oom_kills = num_oom_kills()
+        with _explained(plan, self._log_start):
+            from vllm import EngineArgs, SamplingParams
+            from vllm.sampling_params import RequestOutputKind
+            from vllm.usage.usage_lib import UsageContext
+            from vllm.v1.engine.llm_engine import LLMEngine
 
-        self._new_params = SamplingParams
-        self._final_only = RequestOutputKind.FINAL_ONLY
-        self._refusals = _refusals()
-        with _explained(plan):
+            self._new_params = SamplingParams
+            self._final_only = RequestOutputKind.FINAL_ONLY
+            self._refusals = _refusals()
             arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
@@ -54,7 +59,7 @@ class VllmEngine:
             # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
             # of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
-            _watch_core(self._engine.engine_core)
+            self._core = _watch_core(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
         self._suggested = resolved.model_config.get_diff_sampling_param()
@@ -172,8 +177,26 @@ class VllmEngine:
 
     def _death(self, error: Exception) -> EngineError:
         """The engine's death with its cause, which a core of its own tells the log alone."""
-        message = cause_of_death(_first_line(error), self._plan.log_file, self._log_start)
-        return EngineError(f"the engine died: {message}")
+        log_file, start = self._plan.log_file, self._log_start
+        message = cause_of_death(_first_line(error), log_file, start)
+        death = EngineError(f"the engine died: {message}")
+        trace = "".join(traceback.format_exception(error))
+        if self._plan.device is not Device.cpu or "EngineCore" in trace:
+            trace = f"{tail_of(log_file, start)}\n{trace}"
+        death.fault = memory_fault(trace, Stage.run, self._exit_status())
+        return death
+
+    def _exit_status(self) -> int | None:
+        """How the core's process ended; -9 also where the kernel killed one for memory meanwhile,
+        which a worker's own parent does not tell."""
+        from multiprocessing.connection import wait
+
+        if not self._core:
+            return None
+        if num_oom_kills() > self._oom_kills:
+            return -signal.SIGKILL
+        wait([process.sentinel for process in self._core], timeout=EXIT_S)
+        return next((p.exitcode for p in self._core if p.exitcode is not None), None)
 
     @property
     def num_unfinished(self) -> int:
@@ -205,11 +228,11 @@ class VllmEngine:
             cleanup_dist_env_and_memory()
 
 
-def _watch_core(client: Any) -> None:
+def _watch_core(client: Any) -> list[Any]:
     """Wake `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
 
     Its own monitor marks the client dead, and ends the thread that fills the queue that `step`
-    waits on.
+    waits on. Returns the core's processes: none where it lives in this one.
     """
     from multiprocessing.connection import wait
     from threading import Thread
@@ -218,7 +241,7 @@ def _watch_core(client: Any) -> None:
     manager = getattr(getattr(client, "resources", None), "engine_manager", None)
     processes = list(getattr(manager, "processes", ()))
     if outputs is None or not processes:  # the core lives in this process
-        return
+        return []
 
     def watch() -> None:
         wait([process.sentinel for process in processes])
@@ -227,6 +250,7 @@ def _watch_core(client: Any) -> None:
         outputs.put(RuntimeError(f"its core's process {how}"))
 
     Thread(target=watch, daemon=True, name="rollout-core-watch").start()
+    return processes
 
 
 # Loading.
@@ -337,9 +361,9 @@ def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
     """Refuse what can be refused before a model is loaded. Raises UserError."""
     _set_environment(plan)
-    from vllm import SamplingParams
-
     with _explained(plan):
+        from vllm import SamplingParams
+
         typed = _typed_sampling(sampling, wants_logprobs=False)
         _checked(SamplingParams, "sampling.extra", _as_vllm_wants(typed))
 
@@ -452,7 +476,7 @@ class _Books:
 
 
 @contextmanager
-def _explained(plan: EnginePlan) -> Iterator[None]:
+def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
     """Turn whatever loading raises into one line; the traceback goes to the log."""
     try:
         yield
@@ -462,7 +486,12 @@ def _explained(plan: EnginePlan) -> Iterator[None]:
         with plan.log_file.open("a") as log:
             log.write(traceback.format_exc())
         raise explain_load(
-            error, _first_line(error), plan.model_path, plan.engine.dtype, plan.log_file
+            error,
+            _first_line(error),
+            plan.model_path,
+            plan.engine.dtype,
+            plan.log_file,
+            log_start,
         ) from error
 
 

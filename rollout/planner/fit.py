@@ -16,11 +16,11 @@ from rollout.config import Device, Engine
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.planner.hardware import Hardware
 from rollout.planner.kv_cache import KVCache, kv_cache_of
-from rollout.planner.shape import Shape, read_shape
+from rollout.planner.shape import Attention, Shape, read_shape
 from rollout.planner.weights import Weights, count_weights, dtype_bytes, num_experts
 
 GIB = 2**30
-GPU_BLOCK_SIZE = 16
+GPU_BLOCK_SIZE, MLA_BLOCK_SIZE_GPU, MLA_BLOCK_SIZE_CPU = 16, 64, 16
 STEPS_IN_FLIGHT = 2  # vLLM schedules the next step while one runs, on GPUs
 CPU_OVERHEAD_GIB = 1.5  # vLLM, torch and the process itself, resident
 
@@ -123,7 +123,7 @@ def fit(
     cache = kv_cache_of(
         shape,
         element_bytes=kv_element_bytes(engine, shape),
-        block_size=block_size(engine, hardware),
+        block_size=block_size(engine, hardware, shape),
         in_flight_tokens=in_flight,
         tensor_parallel_size=tp,
         pipeline_parallel_size=pp,
@@ -242,8 +242,15 @@ def pipeline_parallel_size(engine: Engine) -> int:
     return int(engine.extra.get("pipeline_parallel_size") or 1)
 
 
-def block_size(engine: Engine, hardware: Hardware) -> int:
-    default = CPU_BLOCK_SIZE if hardware.device is Device.cpu else GPU_BLOCK_SIZE
+def block_size(engine: Engine, hardware: Hardware, shape: Shape) -> int:
+    """Tokens in a block of the KV cache; MLA's kernels have sizes of their own."""
+    is_latent = any(layers.kind is Attention.latent for layers in shape.layers)
+    if hardware.device is Device.cpu:
+        return MLA_BLOCK_SIZE_CPU if is_latent else _said_block_size(engine, CPU_BLOCK_SIZE)
+    return _said_block_size(engine, MLA_BLOCK_SIZE_GPU if is_latent else GPU_BLOCK_SIZE)
+
+
+def _said_block_size(engine: Engine, default: int) -> int:
     return int(engine.extra.get("block_size") or default)
 
 

@@ -25,14 +25,18 @@ def gib(value: float) -> str:
 
 
 def one_line(fit: Fit) -> str:
-    """What an engine will hold: `weights 7.5 + activations 2.0 + KV cache 65.8 GiB ...`."""
-    parts = f"weights {gib(fit.weights_gib)}, KV cache {gib(fit.kv_cache_gib)}"
+    """What an engine will hold: weights, KV cache in tokens, requests side by side, the limit."""
+    line = f"weights {gib(fit.weights_gib)}, "
     if fit.hardware.device is Device.cuda:
-        parts += f", activations and CUDA graphs about {gib(fit.allowance.total_gib)}"
-    held = f"{fit.kv_tokens:,} tokens: {samples(fit.full_length)} at {fit.max_model_len:,} tokens"
+        line += f"activations and CUDA graphs about {gib(fit.allowance.total_gib)}, "
+    line += f"KV cache {gib(fit.kv_cache_gib)} = {fit.kv_tokens:,} tokens: "
+    line += f"{samples(fit.full_length)} requests of {fit.max_model_len:,} tokens side by side"
     if fit.typical is not None:
-        held += f", {samples(fit.typical)} at the data's lengths"
-    return f"{parts}; {held}; limited by {LIMITS[fit.limit]}"
+        line += f", {samples(fit.typical)} of the data's length"
+    limit = LIMITS[fit.limit]
+    if fit.limit is Limit.none:
+        limit = f"max_num_seqs={fit.engine.max_num_seqs}"
+    return f"{line}; limited by {limit}"
 
 
 def samples(number: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rollout.planner.shape import DTYPE_BYTES, Shape, head_dim, is_latent, kv_heads
 
+VOCABULARY_TENSORS = ("embed_tokens.weight", "lm_head.weight", "wte.weight")
 VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py
 SAFETENSORS_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -135,7 +136,7 @@ def dtype_bytes(dtype: str, shape: Shape) -> int:
 
 def _parts(shape: Shape) -> Iterator[Part]:
     config, layers, hidden = shape.config, shape.num_layers, shape.hidden_size
-    vocabulary = ceil(shape.vocab_size / VOCABULARY_PADDING) * VOCABULARY_PADDING
+    vocabulary = _padded(shape.vocab_size)
     yield Part("embedding", vocabulary * hidden, Division.vocabulary, False, False)
     if not is_tied(shape):
         yield Part("output head", vocabulary * hidden, Division.vocabulary, False, False)
@@ -147,6 +148,10 @@ def _parts(shape: Shape) -> Iterator[Part]:
     num_norms = 4 if shape.model_type in ("gemma2", "gemma3_text") else 2
     yield Part("norms", layers * num_norms * hidden, Division.copied, True, False)
     yield from _feed_forward(shape)
+
+
+def _padded(vocab_size: int) -> int:
+    return ceil(vocab_size / VOCABULARY_PADDING) * VOCABULARY_PADDING
 
 
 def is_tied(shape: Shape) -> bool:
@@ -339,5 +344,7 @@ def _loaded_bytes(headers: dict[str, tuple[str, int]], shape: Shape, plain: floa
             continue
         if dtype in FLOATS and not packs:
             num_bytes = num_bytes // SAFETENSORS_BYTES[dtype] * plain
+        if name.endswith(VOCABULARY_TENSORS) and shape.vocab_size:
+            num_bytes *= _padded(shape.vocab_size) / shape.vocab_size
         total += num_bytes
     return total

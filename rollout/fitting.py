@@ -1,0 +1,241 @@
+"""A job against the planner: refused where it can't fit, settled before it is loaded.
+
+Owns when the planner is asked, what `engine=auto` makes of its answer, and the record of what
+worked after memory ran out. Promises that the settings stay as they were asked: what is taken
+instead is `job.engine`, a matter of how, recorded for each attempt.
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from typing import Any
+
+from rollout import machine
+from rollout.config import Backend, Engine, OnOom, to_plain
+from rollout.console import Console
+from rollout.disk import read_json, write_json
+from rollout.engines.memory_faults import MemoryFault, OomKind
+from rollout.errors import UserError
+from rollout.job import Job
+from rollout.planner.at_hand import found_model, lengths_of, needs_of, tokenizer_of
+from rollout.planner.choose import choose, smallest_change
+from rollout.planner.fit import ModelSize, Needs, fit
+from rollout.planner.hardware import Hardware, found
+from rollout.planner.ladder import Ladder, Rung
+from rollout.planner.lengths import Lengths, check_prompts
+from rollout.planner.tokens import NoTokenizer
+from rollout.planner.told import one_line
+from rollout.store import last_attempt
+
+RECORD = "memory.json"  # in the run directory: what worked after memory ran out
+ENDED = "ended.json"  # in an attempt's directory, unless its process was killed
+CAUTION = 0.5  # of the allowances, which are estimates: a refusal must not stop what may work
+SLOW_ROWS = 200_000  # counting more takes a second or longer
+
+
+def refuse_impossible(job: Job) -> None:
+    """Raise UserError, with numbers and what to type, where the model can't fit the engine.
+
+    Counts what is certain and half of what is estimated. A model whose shape can't be read is
+    let through: the engine knows.
+    """
+    engine = job.settings.engine
+    size = size_of(job)
+    if size is None or not engine.preflight:
+        return
+    hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.max_tokens)
+    tried = fit(size, engine, hardware, needs, CAUTION)
+    if tried.fits:
+        return
+    if is_auto(job):
+        chosen = choose(size, engine, hardware, needs, given(job)).engine
+        if fit(size, chosen, hardware, needs, CAUTION).fits:
+            return
+    change = smallest_change(size, engine, hardware, needs)
+    preset = job.settings.presets.get("engine", "custom")
+    advice = f"type {change}" if change else "take a smaller model, or more memory"
+    costs = f" ({change.costs})" if change and change.costs else ""
+    raise UserError(
+        f"engine={preset} can't hold {size.name} on {hardware}: {tried.why}; {advice}{costs}; "
+        f"python -m rollout.plan shows more (engine.preflight=false tries all the same)"
+    )
+
+
+def settle(job: Job, console: Console, known: dict[str, Any] | None = None) -> None:
+    """Say what the engine will hold, and set `job.engine` and `job.ladder`.
+
+    `engine=auto` takes what the planner chooses; a run whose memory ran out before begins with
+    what worked then. `known` keeps what was counted and chosen for the next call: points of a
+    sweep that can share an engine get the same.
+    """
+    known = {} if known is None else known
+    size, hardware = size_of(job), hardware_of(job)
+    needs = Needs()
+    engine = job.settings.engine
+    if size is not None:
+        lengths = _lengths(job, size, console, known)
+        needs = needs_of(lengths, job.settings.sampling.max_tokens)
+        if is_auto(job):
+            engine = _chosen(job, size, hardware, needs, known)
+    job.ladder = Ladder(size, hardware, needs)
+    remembered = _remembered(job, hardware, needs)
+    job.engine = replace(engine, **remembered)
+    _ease_after_kill(job, console)
+    if size is None:
+        return
+    changed = {f.name: getattr(job.engine, f.name) for f in fields(Engine)}
+    asked = job.settings.engine
+    words = " ".join(f"{k}={v}" for k, v in changed.items() if v != getattr(asked, k))
+    preset = job.settings.presets.get("engine", "custom")
+    line = f"engine {preset}{f' takes {words}' if words else ''} on {hardware}: "
+    line += one_line(fit(size, job.engine, hardware, needs))
+    if remembered:
+        line += f"; begins with what worked when memory ran out ({RECORD})"
+    _say_once(line, console, known)
+
+
+def ladder_of(jobs: Iterable[Job]) -> Ladder | None:
+    """The ladder for runs that share an engine: the needs of all of them."""
+    ladders = [job.ladder for job in jobs if job.ladder is not None]
+    if not ladders:
+        return None
+    longest = [ladder.needs.longest for ladder in ladders]
+    needs = replace(
+        ladders[0].needs,
+        longest=None if None in longest else max(longest),
+        is_estimate=any(ladder.needs.is_estimate for ladder in ladders),
+    )
+    return replace(ladders[0], needs=needs)
+
+
+def remember(job: Job, steps: list[Rung]) -> None:
+    """Record what was given up before the engine came up, for the next launch."""
+    if not steps:
+        return
+    before = read_json(job.run_dir / RECORD) or {}
+    same = before.get("hardware") == hardware_of(job).label
+    changed: dict[str, Any] = dict(before["changed"]) if same else {}
+    for step in steps:
+        changed |= step.changed
+    write_json(
+        job.run_dir / RECORD,
+        {
+            "hardware": hardware_of(job).label,
+            "changed": changed,
+            "steps": [str(step) for step in steps],
+            "engine": to_plain(replace(job.engine, **changed)),
+        },
+    )
+
+
+def _ease_after_kill(job: Job, console: Console) -> None:
+    """Begin smaller where the last attempt was killed, and the kernel killed for memory meanwhile.
+
+    Only so can an engine in this process be told of: nothing was left to say it.
+    """
+    last = last_attempt(job.run_dir)
+    if last is None or (last / ENDED).exists():
+        return
+    then = read_json(last / "environment.json") or {}
+    kills = machine.num_oom_kills() - then.get("oom_kills", machine.num_oom_kills())
+    if kills <= 0 or then.get("boot_id") != machine.boot_id():
+        return
+    what = "the last attempt was killed, and the kernel has killed for want of memory since"
+    fault = MemoryFault(OomKind.killed, {}, what)
+    rung = job.ladder.next(job.engine, fault)
+    if job.settings.engine.on_oom is not OnOom.step_down or rung is None:
+        advice = f"; type {rung}, or engine.on_oom=step_down" if rung else ""
+        console.note(f"note: {what}{advice}")
+        return
+    job.engine = rung.engine
+    remember(job, [rung])
+    (last / ENDED).touch()  # told once
+    console.note(f"{what}; stepping down to {rung}")
+
+
+def _remembered(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
+    """What worked in this run's last attempt; nothing on other hardware, or where not wanted."""
+    if job.settings.engine.on_oom is not OnOom.step_down:
+        return {}
+    record = read_json(job.run_dir / RECORD) or {}
+    changed = record.get("changed")
+    if record.get("hardware") != hardware.label or not isinstance(changed, dict):
+        return {}
+    names = {f.name for f in fields(Engine)}
+    kept = {k: v for k, v in changed.items() if k in names}
+    length = kept.get("max_model_len")
+    if length and needs.longest and length < needs.longest:  # longer prompts were added since
+        del kept["max_model_len"]
+    return kept
+
+
+def size_of(job: Job) -> ModelSize | None:
+    """The job's model as the planner sees it; None without one, or where its shape is unknown."""
+    if job.model is None or job.settings.engine.backend is not Backend.vllm:
+        return None
+    try:
+        return found_model(job.model, str(job.settings.model.model_path)).size
+    except UserError:
+        return None
+
+
+def hardware_of(job: Job) -> Hardware:
+    return found(job.machine, job.device)
+
+
+def is_auto(job: Job) -> bool:
+    return job.settings.presets.get("engine") == "auto"
+
+
+def given(job: Job) -> frozenset[str]:
+    """The engine settings that are the user's own."""
+    names = (key.removeprefix("engine.") for key in job.settings.given if key.startswith("engine."))
+    return frozenset(names)
+
+
+def _chosen(
+    job: Job, size: ModelSize, hardware: Hardware, needs: Needs, known: dict[str, Any]
+) -> Engine:
+    """What the planner takes; for a run that an engine chosen before can serve, that one."""
+    key = f"chosen {job.settings.engine} {size.name} {hardware}"
+    if (before := known.get(key)) is not None:
+        tried = fit(size, before, hardware, needs)
+        if tried.fits and tried.max_model_len >= min(needs.longest, size.shape.max_position):
+            return before
+    choice = choose(size, job.settings.engine, hardware, needs, given(job))
+    known[key] = choice.engine
+    return choice.engine
+
+
+def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any]) -> Lengths | None:
+    """Token lengths of the input; None where they can't be counted here."""
+    key = f"lengths {job.settings.data} {job.settings.model}"
+    if key in known:
+        return known[key]
+    known[key] = None
+    try:
+        tokenizer = tokenizer_of(size.checkpoint, job.settings, job.model)
+    except NoTokenizer as error:
+        _say_once(f"prompts: not counted, {error}", console, known)
+        return None
+    context = job.settings.engine.max_model_len or size.shape.max_position
+    if job.prompts.num_rows > SLOW_ROWS:
+        console.note(f"counting the tokens of {job.prompts.num_rows:,} prompts ...")
+    lengths = known[key] = lengths_of(job.prompts, tokenizer, context)
+    over = lengths.num_longer_than(context - 1)
+    line = f"prompts: {lengths.mean:,.0f} tokens on average, longest {lengths.longest:,}"
+    if over.num_rows:
+        line += (
+            f"; {'' if over.is_exact else 'about '}{over.num_rows:,} of {lengths.num_rows:,} rows "
+            f"leave no room for a response in {context:,} tokens"
+        )
+    _say_once(line, console, known)
+    for check in check_prompts(job.prompts, tokenizer):
+        if not check.startswith("strings go"):  # the engine's own hint says it
+            _say_once(f"note: {check}", console, known)
+    return lengths
+
+
+def _say_once(line: str, console: Console, known: dict[str, Any]) -> None:
+    if line not in known.setdefault("said", set()):
+        known["said"].add(line)
+        console.note(line)

@@ -1,0 +1,111 @@
+"""The planner's commands that docs/memory.md shows, and what they print.
+
+`python tests/doc_commands.py --write` puts the current output in again: a block keeps the lines it
+showed, each known by its first word (a row of the table by its preset), and all of the verdict
+where it showed some of it. A bare first word, or `verdict`, is enough for a new block.
+"""
+
+import io
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from rollout.machine import Machine
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "memory.md"
+PROMPT = "$ python -m rollout.plan"
+SKIP = "..."
+VERDICT = ("auto takes", "recommended:", "nothing fits", "smallest change", "no setting", "verdict")
+# Where CPU figures come from; the page says so. Without a hub's cache, presets speak.
+MACHINE = Machine(gpus=(), num_cpus=16, memory_gib=32.0, available_gib=28.0)
+BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One command, as typed, and the lines shown below it."""
+
+    typed: str
+    shown: list[str]
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.typed.removeprefix(PROMPT).replace("\\\n", " "))
+
+
+def blocks(text: str) -> Iterator[Block]:
+    for found in BLOCK.finditer(text):
+        yield _block(found[1])
+
+
+def _block(content: str) -> Block:
+    lines = content.splitlines()
+    end = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
+    return Block("\n".join(lines[:end]), lines[end:])
+
+
+def answer(words: list[str]) -> list[str]:
+    """What the planner prints on MACHINE, without blank lines. Raises SystemExit at a refusal."""
+    from rollout import plan
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.object(plan.machine, "look", lambda: MACHINE),
+        patch("rollout.planner.at_hand.find_cached_snapshot", lambda *_: None),
+        patch.dict(os.environ, {"COLUMNS": "118"}),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            plan.main(words)
+        except SystemExit as ended:
+            if ended.code not in (0, 1):
+                raise SystemExit(err.getvalue()) from ended
+    return [line.rstrip() for line in out.getvalue().splitlines() if line.strip()]
+
+
+def label(line: str) -> str:
+    """What a line is known by when its figures change."""
+    line = line.strip().removeprefix("->").strip()
+    return "verdict" if line.startswith(VERDICT) else line.split()[0]
+
+
+def shown_again(block: Block) -> list[str]:
+    """The block's lines with current figures. Raises SystemExit where one is no longer printed."""
+    wanted = [label(line) for line in block.shown if line not in ("", SKIP)]
+    lines, last = [], None
+    current = answer(block.words)
+    for i, line in enumerate(current):
+        if label(line) in wanted:
+            if last is not None and i > last + 1:
+                lines.append(SKIP)
+            lines.append(line)
+            last = i
+    if gone := set(wanted) - {label(line) for line in lines}:
+        raise SystemExit(f"{block.typed}\nno longer prints: {', '.join(sorted(gone))}")
+    return lines
+
+
+def rewritten(text: str) -> str:
+    def again(found: re.Match[str]) -> str:
+        block = _block(found[1])
+        return "\n".join(["```", block.typed, *shown_again(block), "```"])
+
+    return BLOCK.sub(again, text)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        raise SystemExit("type: python tests/doc_commands.py --write")
+    for variable in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPERATURE"):
+        os.environ.pop(variable, None)
+    for variable in ("TOP_P", "TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):
+        os.environ.pop(variable, None)
+    PAGE.write_text(rewritten(PAGE.read_text()))
