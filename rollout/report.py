@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout import config, metrics, tracking
+from rollout import config, history, metrics, tracking
 from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
 from rollout.disk import write_json
@@ -217,6 +217,26 @@ class Report:
             yield counted
         self._timeline.publish_s = self._clock.now() - began
 
+    def _remember_rate(self, figures: dict[str, Any]) -> None:
+        """Keep this run's rate for estimates of time; what shared its engine says nothing."""
+        job, rate = self._job, figures["output_tokens_per_s"]
+        if job.model is None or self.num_sharing > 1 or not rate:
+            return
+        history.record(
+            history.new_record(
+                machine=str(job.machine),
+                model=str(job.settings.model.model_path),
+                dtype=job.settings.engine.dtype,
+                num_gpus=figures["num_gpus"],
+                max_num_seqs=self._timeline.max_num_seqs,
+                preset=str(job.settings.presets.get("engine", "custom")),
+                output_tokens_per_s=rate,
+                mean_response_tokens=figures["mean_response_tokens"] or 0.0,
+                num_samples=figures["num_generated_samples"],
+                max_tokens=job.settings.sampling.max_tokens,
+            )
+        )
+
     def finish(self, totals: metrics.Totals, first_results: list[Result]) -> Summary:
         """Write summary.json, the sample table, and the last lines on screen."""
         job, facts = self._job, self._facts
@@ -237,6 +257,7 @@ class Report:
                 **facts.details,
             }
         figures["output_path"] = str(job.output_path)
+        self._remember_rate(figures)
         texts = preview_prompts(job.prompts, len(first_results))
         write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -36,8 +37,8 @@ class Block:
     shown: list[str]
 
     @property
-    def words(self) -> list[str]:
-        return shlex.split(self.typed.removeprefix(PROMPT).replace("\\\n", " "))
+    def words(self) -> tuple[str, ...]:
+        return tuple(shlex.split(self.typed.removeprefix(PROMPT).replace("\\\n", " ")))
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -47,11 +48,21 @@ def blocks(text: str) -> Iterator[Block]:
 
 def _block(content: str) -> Block:
     lines = content.splitlines()
-    end = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
+    end = next(i for i in range(1, len(lines) + 1) if _is_whole("\n".join(lines[:i])))
     return Block("\n".join(lines[:end]), lines[end:])
 
 
-def answer(words: list[str]) -> list[str]:
+def _is_whole(typed: str) -> bool:
+    """Whether a shell would take the command as it stands: no open quote, no line to come."""
+    try:
+        shlex.split(typed)
+    except ValueError:
+        return False
+    return not typed.endswith("\\")
+
+
+@cache
+def answer(words: tuple[str, ...]) -> list[str]:
     """What the planner prints on MACHINE, without blank lines. Raises SystemExit at a refusal."""
     from rollout import plan
 
@@ -64,7 +75,7 @@ def answer(words: list[str]) -> list[str]:
         redirect_stderr(err),
     ):
         try:
-            plan.main(words)
+            plan.main(list(words))
         except SystemExit as ended:
             if ended.code not in (0, 1):
                 raise SystemExit(err.getvalue()) from ended

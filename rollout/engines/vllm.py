@@ -9,6 +9,7 @@ Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 import difflib
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,8 +39,7 @@ class VllmEngine:
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
-        self._core: list[Any] = []  # processes, where the core is not in this one
-        self._oom_kills = num_oom_kills()
+        self._core: _CoreWatch | None = None
         with _explained(plan, self._log_start):
             from vllm import EngineArgs, SamplingParams
             from vllm.sampling_params import RequestOutputKind
@@ -59,7 +59,7 @@ class VllmEngine:
             # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
             # of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
-            self._core = _watch_core(self._engine.engine_core)
+            self._core = _CoreWatch(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
         self._suggested = resolved.model_config.get_diff_sampling_param()
@@ -183,20 +183,10 @@ class VllmEngine:
         trace = "".join(traceback.format_exception(error))
         if self._plan.device is not Device.cpu or "EngineCore" in trace:
             trace = f"{tail_of(log_file, start)}\n{trace}"
-        death.fault = memory_fault(trace, Stage.run, self._exit_status())
+        death.fault = memory_fault(
+            trace, Stage.run, self._core.exit_status() if self._core else None
+        )
         return death
-
-    def _exit_status(self) -> int | None:
-        """How the core's process ended; -9 also where the kernel killed one for memory meanwhile,
-        which a worker's own parent does not tell."""
-        from multiprocessing.connection import wait
-
-        if not self._core:
-            return None
-        if num_oom_kills() > self._oom_kills:
-            return -signal.SIGKILL
-        wait([process.sentinel for process in self._core], timeout=EXIT_S)
-        return next((p.exitcode for p in self._core if p.exitcode is not None), None)
 
     @property
     def num_unfinished(self) -> int:
@@ -228,29 +218,48 @@ class VllmEngine:
             cleanup_dist_env_and_memory()
 
 
-def _watch_core(client: Any) -> list[Any]:
-    """Wake `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
+class _CoreWatch:
+    """Wakes `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
 
     Its own monitor marks the client dead, and ends the thread that fills the queue that `step`
-    waits on. Returns the core's processes: none where it lives in this one.
+    waits on. Watches nothing where the core lives in this process.
     """
-    from multiprocessing.connection import wait
-    from threading import Thread
 
-    outputs = getattr(client, "outputs_queue", None)
-    manager = getattr(getattr(client, "resources", None), "engine_manager", None)
-    processes = list(getattr(manager, "processes", ()))
-    if outputs is None or not processes:  # the core lives in this process
-        return []
+    def __init__(self, client: Any):
+        self._outputs = getattr(client, "outputs_queue", None)
+        manager = getattr(getattr(client, "resources", None), "engine_manager", None)
+        self._processes = list(getattr(manager, "processes", ()))
+        self._num_oom_kills = num_oom_kills()
+        self._ended = threading.Event()
+        self._exit_status: int | None = None
+        if self._outputs is not None:
+            for process in self._processes:
+                threading.Thread(
+                    target=self._watch, args=(process,), daemon=True, name="rollout-core-watch"
+                ).start()
 
-    def watch() -> None:
-        wait([process.sentinel for process in processes])
-        codes = [process.exitcode for process in processes if process.exitcode is not None]
-        how = f"was killed by signal {-codes[0]}" if codes and codes[0] < 0 else "ended"
-        outputs.put(RuntimeError(f"its core's process {how}"))
+    def _watch(self, process: Any) -> None:
+        try:  # leaves the status for those whose child it is
+            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            was_killed = ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+            self._exit_status = -ended.si_status if was_killed else ended.si_status
+        except ChildProcessError:  # they were faster
+            process.join()
+            self._exit_status = process.exitcode
+        self._ended.set()
+        status = self._exit_status
+        how = f"was killed by signal {-status}" if status is not None and status < 0 else "ended"
+        self._outputs.put(RuntimeError(f"its core's process {how}"))
 
-    Thread(target=watch, daemon=True, name="rollout-core-watch").start()
-    return processes
+    def exit_status(self) -> int | None:
+        """How a dead core ended, None where it is not known; -9 also where the kernel killed some
+        process for memory meanwhile, which a core does not tell of its workers."""
+        if not self._processes:
+            return None
+        if num_oom_kills() > self._num_oom_kills:
+            return -signal.SIGKILL
+        self._ended.wait(EXIT_S)
+        return self._exit_status
 
 
 # Loading.

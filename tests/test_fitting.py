@@ -1,0 +1,158 @@
+"""A run against the planner: refused in a second, settled before loading, eased when memory runs
+out. With the scripted engine where the engine does not matter; real vLLM in test_vllm_memory.py."""
+
+import json
+
+import pytest
+
+from rollout import machine
+from rollout.fitting import ENDED, RECORD
+from rollout.machine import Gpu, Machine
+
+OOM = ("engine=scripted", "engine.scripted.oom_above=40", "sampling.n_samples=2")
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Make this machine another one."""
+
+    def set_machine(*gpus, available_gib=12.0, build="cuda"):
+        monkeypatch.setattr(machine, "look", lambda: Machine(gpus, 4, 16.0, available_gib))
+        monkeypatch.setattr(machine, "vllm_build", lambda: (build, "0.32.0"))
+
+    return set_machine
+
+
+@pytest.fixture
+def qwen3_4b(tmp_path):
+    """A directory that has the 4B model's config and no weights."""
+    import yaml
+
+    from rollout.presets import conf_dir
+
+    shape = yaml.safe_load((conf_dir() / "model" / "qwen3_4b.yaml").read_text())["shape"]
+    directory = tmp_path / "m4b"
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(shape))
+    return f"model.model_path={directory}", "engine.extra.load_format=dummy"
+
+
+RTX_4090 = Gpu("RTX 4090", 23.5, 23.0)
+A100 = Gpu("A100", 79.2, 78.7)
+
+
+def test_an_impossible_preset_is_refused_with_numbers_and_what_to_type(typed, on, qwen3_4b):
+    on(RTX_4090)
+    line = typed.refused(*qwen3_4b, "engine=rtx_4090")
+    assert "one request of 262,144 tokens needs 36.0 GiB" in line
+    assert "type engine.max_model_len=" in line
+    assert "engine.preflight=false" in line
+
+
+def test_preflight_false_lets_it_pass(typed, on, qwen3_4b):
+    on(RTX_4090)
+    typed(*qwen3_4b, "engine=rtx_4090", "engine.preflight=false", "dry_run=true")
+    assert typed.code == 0, typed.errors
+
+
+def test_auto_says_what_it_takes_and_why(typed, on, qwen3_4b):
+    on(A100, A100)
+    typed(*qwen3_4b, "dry_run=true")
+    line = next(note for note in typed.notes if note.startswith("engine auto"))
+    assert "takes tensor_parallel_size=2" in line
+    assert "2 x A100" in line and "tokens:" in line and "limited by" in line
+
+
+def test_what_auto_takes_leaves_the_fingerprint_alone(typed, on, qwen3_4b):
+    """Its context is as long as the data need: the samples are the same."""
+    on(RTX_4090)
+    typed(*qwen3_4b, "dry_run=true")
+    line = next(note for note in typed.notes if note.startswith("engine auto"))
+    assert "max_model_len=" in line
+    assert typed.code == 0
+
+
+def test_memory_that_others_hold_is_seen(typed, on, qwen3_4b):
+    on(Gpu("A100", 79.2, 20.0))
+    line = typed.refused(*qwen3_4b, "engine=single_a100")
+    assert "20.0 of 79.2 are free" in line
+
+
+def test_out_of_memory_with_fail_ends_with_the_command(typed):
+    typed(*OOM)
+    assert typed.code == 1
+    assert "out of memory" in typed.errors[0]
+    assert "engine.max_num_seqs=128, or engine.on_oom=step_down" in typed.errors[0]
+
+
+@pytest.mark.parametrize("after_steps", [0, 5])
+def test_step_down_answers_every_row_and_records_what_worked(typed, after_steps):
+    """While loading, and in the middle of a run."""
+    typed(
+        *OOM, f"engine.scripted.oom_after_steps={after_steps}", "engine.on_oom=step_down",
+        "run_dir=r",
+    )  # fmt: skip
+    assert typed.code == 0, typed.errors
+    record = json.loads((typed.here / "r" / RECORD).read_text())
+    assert record["changed"] == {"max_num_seqs": 32}
+    summary = json.loads((typed.here / "r" / "summary.json").read_text())
+    assert summary["num_failed"] == 0
+    assert summary["engine"]["stepped_down"][-1] == "engine.max_num_seqs=32"
+
+
+def test_the_next_launch_begins_with_what_worked(typed):
+    words = (*OOM, "engine.on_oom=step_down", "run_dir=r")
+    typed(*words)
+    typed(*words, "sampling.n_samples=3")
+    assert typed.code == 0
+    assert not any("stepping down" in note for note in typed.notes)
+    assert any("max_num_seqs=32" in note for note in typed.notes)
+
+
+def test_rows_finished_before_memory_ran_out_are_kept(typed):
+    """It runs out at step 40: shorter rows are done by then, and are not asked again."""
+    typed(
+        *OOM, "engine.scripted.oom_after_steps=40", "engine.scripted.response_tokens=30",
+        "engine.on_oom=step_down", "run_dir=r",
+    )  # fmt: skip
+    assert typed.code == 0, typed.errors
+    summary = json.loads((typed.here / "r" / "summary.json").read_text())
+    assert summary["num_rows"] == summary["num_generated_rows"]
+
+
+def test_at_the_floor_the_run_ends_and_says_so(typed):
+    typed("engine=scripted", "engine.scripted.oom_above=4", "engine.on_oom=step_down")
+    assert typed.code == 1
+    assert "is at its floor (max_num_seqs=8)" in typed.errors[0]
+
+
+def test_a_sweep_over_engines_has_rows_for_what_does_not_fit(typed, on, qwen3_4b):
+    on(RTX_4090)
+    typed("-m", "engine=scripted,single_a100,dual_a100", *qwen3_4b, "run_dir=s")
+    assert typed.code == 1
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(typed.here / "s" / "sweep.parquet").to_pylist()
+    errors = {row["point"].removeprefix("engine="): row["error"] for row in table}
+    assert errors["scripted"] is None
+    assert "needs 36.0 GiB" in errors["single_a100"]
+    assert "2 CUDA GPUs" in errors["dual_a100"]
+
+
+def test_points_of_a_sweep_share_the_engine_that_auto_took(typed, on, qwen3_4b):
+    on(A100)
+    typed("-m", "sampling.max_tokens=64,128", *qwen3_4b, "run_dir=s", "dry_run=true")
+    assert "2 points on 1 engine," in typed.out, typed.out
+
+
+def test_a_run_that_the_kernel_killed_begins_smaller(typed, monkeypatch):
+    """An engine in this process takes the run with it: the next launch reads the kernel's count."""
+    words = ("engine=scripted", "engine.on_oom=step_down", "run_dir=r")
+    typed(*words)
+    (typed.here / "r/attempts/1" / ENDED).unlink()
+    kills = machine.num_oom_kills()
+    monkeypatch.setattr(machine, "num_oom_kills", lambda: kills + 1)
+    typed(*words, "sampling.n_samples=9")
+    assert any("stepping down to engine.max_num_seqs=128" in note for note in typed.notes)
+    typed(*words, "sampling.n_samples=10")
+    assert not any("stepping down" in note for note in typed.notes)

@@ -1,0 +1,179 @@
+"""python -m rollout.plan: what a user types and sees."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from processes import ROOT, environment
+
+from rollout.plan import main, split
+
+A100 = ("device=a100_80gb",)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch, capsys):
+    """Run a plan in an empty directory; returns exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROLLOUT_CACHE", str(tmp_path / "cache"))
+
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    import pandas as pd
+
+    file = tmp_path / "prompts.parquet"
+    pd.DataFrame({"prompt": ["one two three"] * 9 + ["word " * 600]}).to_parquet(file)
+    return file
+
+
+def test_a_plan_for_another_machine_needs_nothing_of_this_one(plan):
+    code, out, err = plan("model=qwen3_4b", *A100)
+    assert (code, err) == (0, "")
+    assert "4.02 billion parameters" in out
+    assert "478,816" in out  # KV tokens of single_a100, as in test_planner_fit.py
+    assert "recommended: engine=single_a100" in out
+
+
+def test_a_plan_takes_about_two_seconds_and_imports_no_engine():
+    """Generous, for a busy machine; what it imports is what would make it slow."""
+    code = (
+        "import sys; from rollout.plan import main\n"
+        "try: main(['model=qwen3_4b', 'device=a100_80gb'])\n"
+        "except SystemExit: print(sorted(m.split('.')[0] for m in sys.modules), file=sys.stderr)"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, cwd=ROOT
+    )
+    assert time.monotonic() - began < 30
+    assert not {"'vllm'", "'torch'", "'transformers'", "'wandb'"} & set(
+        done.stderr.replace("[", "").replace("]", "").split(", ")
+    )
+    assert "recommended" in done.stdout
+
+
+def test_json_has_every_preset_with_its_figures(plan):
+    code, out, _ = plan("model=qwen3_4b", *A100, "num_devices=2", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["recommended"] == "dual_a100"
+    assert found["presets"]["single_a100"]["kv_cache_tokens"] == 478_816
+    assert found["presets"]["single_a100"]["weights_gib"] == 7.492
+    assert found["presets"]["cpu"]["why"] == "it needs a CPU"
+    assert found["presets"]["auto"]["tensor_parallel_size"] == 2
+
+
+def test_where_nothing_fits_the_smallest_change_is_said_and_the_code_is_1(plan):
+    code, out, _ = plan("model=qwen3_32b", "device=rtx_4090", "num_devices=2", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["recommended"] is None
+    again, out, _ = plan(
+        "model=qwen3_32b", "device=rtx_4090", "num_devices=2", "--json",
+        "engine.tensor_parallel_size=2", *found["smallest_change"],
+    )  # fmt: skip
+    assert again == 0, out
+
+
+def test_overrides_and_engine_presets_are_those_of_a_run(plan):
+    _, out, _ = plan("model=qwen3_4b", *A100, "engine=low_mem", "engine.max_num_seqs=7", "--json")
+    found = json.loads(out)
+    assert found["engine"] == "low_mem"
+    assert {p["max_num_seqs"] for p in found["presets"].values()} == {7}
+
+
+def test_the_data_are_counted_with_the_models_own_tokenizer(plan, tiny_model, prompts):
+    code, out, _ = plan(
+        "model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}", "--json"
+    )
+    data = json.loads(out)["data"]
+    assert code == 0
+    assert data["num_rows"] == 10
+    assert data["p50"] == 1 + len("one two three")  # BOS, and a tokenizer of bytes
+    assert data["longest"] == 3001
+    assert data["num_too_long"] == 1  # its context is 512
+
+
+def test_the_page_shows_prompts_histogram_and_where_sampling_comes_from(plan, tiny_model, prompts):
+    _, out, _ = plan(
+        "model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}",
+        "sampling=greedy", "sampling.max_tokens=77", "sampling.top_p=null",
+    )  # fmt: skip
+    assert "1 rows leave no room for a response in 512" in out
+    assert "⟧one two three\n" in out
+    assert "max_tokens=77 " in out and "(given)" in out
+    assert "(sampling=greedy)" in out
+    assert "(the model's generation_config)" in out
+    assert "no estimate of time" in out
+
+
+def test_time_is_estimated_from_runs_of_this_machine_alone(plan, tiny_model, prompts):
+    from rollout import history, machine
+
+    words = ("model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}", "--json")
+    assert json.loads(plan(*words)[1])["work"]["likely_s"] is None
+    record = history.new_record(
+        machine=str(machine.look()), model=str(tiny_model), dtype="bfloat16", num_gpus=0,
+        max_num_seqs=64, preset="auto", output_tokens_per_s=100.0, mean_response_tokens=50.0,
+        num_samples=1000, max_tokens=2048,
+    )  # fmt: skip
+    history.record(record)
+    work = json.loads(plan(*words)[1])["work"]
+    assert work["likely_output_tokens"] == 10 * 8 * 50
+    assert work["likely_s"] == 40.0
+
+
+def test_a_model_that_is_not_here_is_planned_from_its_preset(plan):
+    _, out, _ = plan("model=llama3_1_8b", *A100)
+    assert "(the preset's own figures)" in out
+
+
+def test_a_path_of_ones_own_is_not_planned_with_anothers_shape(plan, tiny_model):
+    _, out, _ = plan("model=qwen3_32b", f"model.model_path={tiny_model}", *A100, "--json")
+    assert json.loads(out)["model"]["num_parameters"] < 1e6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("device=a100",), "device=a100 is unknown. Did you mean 'a10"),
+        (("device",), "device has no value"),
+        (("num_devices=0",), "num_devices=0 is no number"),
+        (("num_devices=99",), "num_devices=99: this machine has"),
+        (("-m", "model=qwen3_4b"), "a plan looks at one command"),
+        (("modle=qwen3_4b",), "model"),
+        (("model=custom", "model.model_path=/nowhere"), "there is no model at /nowhere"),
+        (("data.input=/nowhere.parquet",), "/nowhere.parquet"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_line(plan, words, message):
+    code, out, err = plan(*words)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("rollout.plan: ") and message in err
+
+
+def test_help_fits_a_screen(plan):
+    code, out, _ = plan("--help")
+    assert code == 0
+    assert len(out.splitlines()) <= 25
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_the_planners_own_keys_are_taken_out_of_the_words():
+    assert split(["device=t4", "model=qwen3_4b", "--json"]) == (
+        ["model=qwen3_4b"],
+        {"device": "t4"},
+    )

@@ -1,0 +1,94 @@
+"""Memory that really runs out, on real vLLM: the class, the words, and a completed run."""
+
+import json
+import resource
+import signal
+import subprocess
+
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from processes import command, environment, rollout, start
+from test_run import wait_for
+
+pytestmark = pytest.mark.vllm
+GIB = 2**30
+STEP_DOWN = "engine.on_oom=step_down"
+
+
+@pytest.fixture
+def words(tmp_path, tiny_model):
+    """60 prompts for the tiny model; the planner's own refusal is out of the way."""
+    frame = pd.DataFrame({"prompt": [f"Frage {i}" for i in range(60)]})
+    frame.to_parquet(tmp_path / "in.parquet")
+    return (
+        f"model.model_path={tiny_model}", "data.input=in.parquet", "tracking=none", "run_dir=x",
+        "engine=cpu", "engine.max_num_seqs=16", "engine.preflight=false", "sampling.n_samples=2",
+        "sampling.max_tokens=20",
+    )  # fmt: skip
+
+
+def record(here):
+    return json.loads((here / "x" / "memory.json").read_text())
+
+
+def assert_complete(here):
+    table = pq.read_table(here / "x" / "output.parquet").to_pylist()
+    assert len(table) == 60
+    assert all(len(row["responses"]) == 2 and row["error"] is None for row in table)
+
+
+def test_a_kv_cache_too_small_for_the_context_is_explained(tmp_path, words):
+    """64 KiB: two blocks of 32 tokens, of 16 KiB each."""
+    done = rollout(*words, "engine.kv_cache_gib=0.0001", cwd=tmp_path)
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("rollout: out of memory")
+    assert "512 tokens" in line and "engine.kv_cache_gib=" in line
+
+
+def test_a_kv_cache_too_small_for_the_context_is_stepped_around(tmp_path, words):
+    done = rollout(*words, "engine.kv_cache_gib=0.0001", STEP_DOWN, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path)["changed"]["kv_cache_gib"] > 0.0001
+    assert_complete(tmp_path)
+
+
+@pytest.mark.parametrize("policy", ["fail", "step_down"])
+def test_an_address_space_that_is_too_small_at_load(tmp_path, words, policy):
+    """The KV cache of 4 GiB can't be had within 5: 1 GiB can, beside 3 of libraries."""
+    done = subprocess.run(
+        command(*words, "engine.kv_cache_gib=4", f"engine.on_oom={policy}"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (5 * GIB, 5 * GIB)),
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert "out of memory on the host: 4.0 GiB" in done.stderr
+    if policy == "fail":
+        assert done.returncode == 2
+        assert "engine.kv_cache_gib=2.0, or engine.on_oom=step_down" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path)["changed"]["kv_cache_gib"] <= 2.0
+    assert_complete(tmp_path)
+    again = rollout(
+        *words, "engine.kv_cache_gib=4", STEP_DOWN, "sampling.n_samples=3", cwd=tmp_path
+    )
+    assert "kv_cache_gib=" in next(x for x in again.stderr.splitlines() if x.startswith("engine "))
+    assert "stepping down" not in again.stderr
+
+
+def test_an_engine_killed_as_the_kernel_kills_is_stepped_down(tmp_path, words):
+    """SIGKILL for the core, which has a process of its own here, as on GPUs."""
+    many = ("sampling.max_tokens=400", "sampling.extra.ignore_eos=true", "engine.kv_cache_gib=1")
+    process = start(*words, *many, STEP_DOWN, cwd=tmp_path, VLLM_ENABLE_V1_MULTIPROCESSING="1")
+    wait_for(lambda: list((tmp_path / "x" / "shards").glob("*")), timeout_s=240)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "EngineCore" in " ".join([child.name(), *child.cmdline()]):
+            child.send_signal(signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    open("/tmp/errors.txt","w").write(errors)
+    assert "killed by signal 9" in errors
+    assert record(tmp_path)["steps"] == ["engine.kv_cache_gib=0.5"]
+    assert_complete(tmp_path)
