@@ -53,7 +53,7 @@ def refuse_impossible(job: Job) -> None:
     change = smallest_change(size, engine, hardware, needs)
     preset = job.settings.presets.get("engine", "custom")
     advice = f"type {change}" if change else "take a smaller model, or more memory"
-    costs = f" ({change.costs})" if change and change.costs else ""
+    costs = f" ({', '.join(change.costs)})" if change and change.costs else ""
     raise UserError(
         f"engine={preset} can't hold {size.name} on {hardware}: {tried.why}; {advice}{costs}; "
         f"python -m rollout.plan shows more (engine.preflight=false tries all the same)"

@@ -18,7 +18,7 @@ class Gpu:
     name: str
     memory_gib: float  # as CUDA reports it, less what the driver keeps
     free: float | None = None  # GiB that nobody uses now; None: not known
-    has_bfloat16: bool = True  # compute capability 8.0 and later
+    capability: float = 8.0  # CUDA's compute capability
 
     @property
     def free_gib(self) -> float:
@@ -79,11 +79,11 @@ def _gpu(handle: Any) -> Gpu:
     except (pynvml.NVMLError, AttributeError, TypeError):  # an older driver
         memory, reserved = pynvml.nvmlDeviceGetMemoryInfo(handle), 0
     try:
-        major, _ = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     except pynvml.NVMLError:
-        major = 8
+        major, minor = 8, 0
     total = (memory.total - reserved) / 2**30
-    return Gpu(pynvml.nvmlDeviceGetName(handle), total, memory.free / 2**30, major >= 8)
+    return Gpu(pynvml.nvmlDeviceGetName(handle), total, memory.free / 2**30, major + minor / 10)
 
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:

@@ -10,8 +10,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from rollout import config, machine
 from rollout.config import Backend, Device, Engine, Settings
@@ -19,7 +21,7 @@ from rollout.console import flush_streams, say
 from rollout.errors import RolloutError, UserError
 from rollout.history import Record, last_like
 from rollout.planner.at_hand import Found, find_model, lengths_of, needs_of, tokenizer_of
-from rollout.planner.choose import Change, Choice, choose, smallest_change
+from rollout.planner.choose import Change, Choice, choose, devices_that_do, smallest_change
 from rollout.planner.fit import Fit, Needs, fit
 from rollout.planner.hardware import Hardware, found, named
 from rollout.planner.lengths import Lengths, Shown, check_prompts, first_prompts
@@ -78,8 +80,15 @@ class Plan:
     needs: Needs
     rows: list[Row]
     change: Change | None  # that makes the command's own preset fit
+    num_enough: int | None  # of these devices, where it fits on none of them
     recommended: Row | None
     history: Record | None
+
+    @property
+    def fits_alone(self) -> bool:
+        """Whether one device holds the model with the context that is recommended."""
+        single = replace(self.recommended.fit.engine, tensor_parallel_size=1)
+        return fit(self.model.size, single, self.hardware, self.needs).fits
 
     @property
     def own(self) -> Row:
@@ -163,6 +172,10 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
 
     settings = compose_words(given.words, given.config_dir)
     config.validate(settings)
+    if settings.engine.backend is not Backend.vllm:
+        raise UserError(
+            f"engine={settings.presets['engine']} holds no model, so there is nothing to plan"
+        )
     model = find_model(settings, given.config_dir)
     hardware = hardware_of(settings, own)
     data = look_at_data(settings, model)
@@ -175,9 +188,10 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
             Row(preset, choice.fit if choice else fit(model.size, engine, hardware, needs), choice)
         )
     chosen = next(row for row in rows if row.preset == settings.presets["engine"])
-    change = None
+    change, enough = None, None
     if not chosen.fit.fits:
         change = smallest_change(model.size, chosen.fit.engine, hardware, needs)
+        enough = devices_that_do(model.size, chosen.fit.engine, hardware, needs)
     return Plan(
         settings,
         model,
@@ -186,6 +200,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
         needs,
         rows,
         change,
+        enough,
         recommended(rows),
         _history(settings, model),
     )
@@ -203,8 +218,6 @@ def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
             f"num_devices={number}: this machine has {here}; for another one type "
             f"device=a100_80gb num_devices={number}"
         )
-    from dataclasses import replace
-
     return replace(hardware, num_devices=number or hardware.num_devices)
 
 
@@ -225,57 +238,75 @@ def look_at_data(settings: Settings, model: Found) -> DataFigures:
 
 
 def _engines(given: Given, settings: Settings) -> Iterator[tuple[str, Engine]]:
-    """Every engine preset with the engine settings that were typed; the one chosen among them."""
-    from rollout.compose import compose_words
-    from rollout.presets import preset_names
+    """Every engine preset with the engine settings that were given; the chosen one among them."""
+    from rollout.presets import preset_content, preset_keys, preset_names
 
     chosen = settings.presets["engine"]
-    words = [word for word in given.words if not word.startswith("engine=")]
+    experiment = str(settings.presets.get("experiment"))
+    kept = {*settings.given, *preset_keys("experiment", experiment, given.config_dir)}
     for preset in preset_names("engine", given.config_dir):
         if preset == chosen:
             yield preset, settings.engine
             continue
-        other = compose_words([*words, f"engine={preset}"], given.config_dir)
-        if other.engine.backend is Backend.vllm:
-            yield preset, other.engine
+        content = preset_content("engine", preset, given.config_dir)
+        if "defaults" in content:  # built on others: Hydra knows how
+            from rollout.compose import compose_words
+
+            words = [word for word in given.words if not word.startswith("engine=")]
+            engine = compose_words([*words, f"engine={preset}"], given.config_dir).engine
+        else:
+            engine = engine_of(content, settings.engine, kept)
+        if engine.backend is Backend.vllm:
+            yield preset, engine
+
+
+def engine_of(content: dict[str, Any], given: Engine, kept: set[str]) -> Engine:
+    """A preset's settings, with those of `given` that are named in `kept`, dotted."""
+    engine = Engine()
+    for field in fields(Engine):
+        name, default = field.name, getattr(engine, field.name)
+        if any(key.split(".")[:2] == ["engine", name] for key in kept):
+            setattr(engine, name, getattr(given, name))
+        elif name in content and not is_dataclass(default):
+            value = content[name]
+            setattr(engine, name, type(default)[value] if isinstance(default, Enum) else value)
+    return engine
 
 
 def recommended(rows: list[Row]) -> Row | None:
-    """The preset that holds most samples side by side; of nearly equals the one that asks least.
-
-    `auto` is left out: it is what to type where no other suits better.
-    """
-    fitting = [row for row in rows if row.fit.fits and row.preset != "auto"]
+    """`auto`, or a preset that is named after these devices and holds about as many samples."""
     auto = next((row for row in rows if row.preset == "auto" and row.fit.fits), None)
-    if auto:
-        degree = auto.fit.engine.tensor_parallel_size
-        same = [row for row in fitting if row.fit.engine.tensor_parallel_size == degree]
-        fitting = same or fitting
-    if not fitting:
-        return auto
-    most = max(row.fit.num_side_by_side for row in fitting)
-    best = min(
-        (row for row in fitting if row.fit.num_side_by_side >= 0.8 * most),
-        key=lambda row: (
-            row.fit.engine.tensor_parallel_size,
-            row.fit.engine.max_num_seqs,
-            -row.fit.kv_cache_gib,
-            row.preset,
-        ),
+    for row in sorted(rows, key=lambda row: -row.fit.num_side_by_side):
+        if row.preset == "auto" or not row.fit.fits or not _is_named_after(row):
+            continue
+        if auto is None:
+            return row
+        same = row.fit.engine.tensor_parallel_size == auto.fit.engine.tensor_parallel_size
+        if same and row.fit.num_side_by_side >= 0.8 * auto.fit.num_side_by_side:
+            return row
+    if auto is None:
+        fitting = [row for row in rows if row.fit.fits]
+        return max(fitting, key=lambda row: row.fit.num_side_by_side, default=None)
+    return auto
+
+
+def _is_named_after(row: Row) -> bool:
+    """Whether the preset's name has the device's: single_a100 for an A100 of 80 GB."""
+    hardware = row.fit.hardware
+    if hardware.device is Device.cpu:
+        return row.preset == "cpu"
+    label = hardware.label.lower().replace(" ", "_").replace("-", "_")
+    named_devices = {"a100": 70.0, "h100": 70.0, "h200": 130.0, "rtx_4090": 20.0}
+    return any(
+        device in row.preset and device in label and hardware.memory_gib >= least_gib
+        for device, least_gib in named_devices.items()
     )
-    if auto and auto.fit.num_side_by_side > 1.2 * best.fit.num_side_by_side:
-        return auto
-    return best
 
 
 def _history(settings: Settings, model: Found) -> Record | None:
     """This machine's last finished run of the model, on its own devices."""
     here = machine.look()
     return last_like(model.size.name, settings.engine.dtype, str(here))
-
-
-def is_cpu(hardware: Hardware) -> bool:
-    return hardware.device is Device.cpu
 
 
 if __name__ == "__main__":

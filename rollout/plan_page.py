@@ -28,7 +28,7 @@ def page(plan: Plan) -> None:
     for line in _head(plan):
         say(line, sys.stdout)
     screen.print(_table(plan))
-    for line in (*_legend(plan), *_verdict(plan)):
+    for line in (*_left_out(plan), *_legend(plan), *_verdict(plan)):
         say(line, sys.stdout)
     for line in (*_data(plan), *_sampling(plan), *_work(plan)):
         say(line, sys.stdout)
@@ -67,7 +67,8 @@ def _table(plan: Plan) -> Any:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("limited by", no_wrap=True)
     for row in plan.rows:
-        table.add_row(*_cells(row, plan))
+        if row.fit.limit not in ELSEWHERE:
+            table.add_row(*_cells(row, plan))
     return table
 
 
@@ -85,14 +86,9 @@ def _cells(row: Row, plan: Plan) -> list[str]:
     from rich.markup import escape
 
     found = row.fit
-    mark = "->" if plan.recommended is row else ""
-    name = row.preset
-    if not found.fits and found.limit in (Limit.device, Limit.devices, Limit.heads):
-        return [mark, escape(name), "no", *[""] * 8, escape(found.why.removeprefix("it "))]
-    limit = LIMITS[found.limit]
     return [
-        mark,
-        escape(name),
+        "->" if plan.recommended is row else "",
+        escape(row.preset),
         "yes" if found.fits else "no",
         str(found.engine.tensor_parallel_size),
         f"{found.weights_gib:.2f}",
@@ -102,8 +98,21 @@ def _cells(row: Row, plan: Plan) -> list[str]:
         samples(found.full_length),
         f"{'~' if plan.needs.is_estimate else ''}{samples(found.typical)}",
         str(found.engine.max_num_seqs),
-        escape(limit),
+        LIMITS[found.limit],
     ]
+
+
+ELSEWHERE = (Limit.device, Limit.devices, Limit.heads)  # no matter of memory
+
+
+def _left_out(plan: Plan) -> Iterator[str]:
+    """Presets that these devices can't serve, by why."""
+    by_reason: dict[str, list[str]] = {}
+    for row in plan.rows:
+        if row.fit.limit in ELSEWHERE:
+            by_reason.setdefault(row.fit.why, []).append(row.preset)
+    for why, presets in by_reason.items():
+        yield f"not here: {', '.join(presets)}: {why}"
 
 
 def _verdict(plan: Plan) -> Iterator[str]:
@@ -116,8 +125,9 @@ def _verdict(plan: Plan) -> Iterator[str]:
         yield f"nothing fits: {own.fit.why}"
     else:
         yield f"recommended: engine={plan.recommended.preset}"
+        yield from _devices_left(plan)
     if plan.change:
-        costs = f"  ({plan.change.costs})" if plan.change.costs else ""
+        costs = f"  (costs: {', '.join(plan.change.costs)})" if plan.change.costs else ""
         which = "" if plan.recommended is None else f"engine={own.preset} with "
         yield f"smallest change that fits: {which}{plan.change}{costs}"
     elif not own.fit.fits:
@@ -125,7 +135,29 @@ def _verdict(plan: Plan) -> Iterator[str]:
             f"no setting makes engine={own.preset} fit here; take more or larger devices, a "
             "smaller model, or a quantised checkpoint of it"
         )
+    if plan.num_enough:
+        yield (
+            f"{plan.num_enough} such devices would hold it: engine.tensor_parallel_size="
+            f"{plan.num_enough}"
+        )
     yield ""
+
+
+def _devices_left(plan: Plan) -> Iterator[str]:
+    """What a second run could use: one engine is one run's."""
+    row, number = plan.recommended, plan.hardware.num_devices
+    used = row.fit.engine.tensor_parallel_size
+    if used < number:
+        yield (
+            f"{number - used} of {number} devices are left: for another run, with "
+            "CUDA_VISIBLE_DEVICES and its share of the rows (data.offset, data.limit)"
+        )
+    alone = next((r for r in plan.rows if r.preset == "auto" and r.choice), None)
+    if used > 1 and alone and plan.fits_alone:
+        yield (
+            "it fits one device too: without fast links between them, one run a device "
+            "(engine.tensor_parallel_size=1, CUDA_VISIBLE_DEVICES) may do more in sum"
+        )
 
 
 def _data(plan: Plan) -> Iterator[str]:

@@ -272,6 +272,8 @@ def test_engine_presets_hold_the_promised_numbers(preset, parallel, utilization,
     assert (engine.gpu_memory_utilization, engine.max_num_seqs) == (utilization, seqs)
 
 
-def test_free_settings_are_the_three_that_pass_things_on():
-    bags = ["model.chat_template_kwargs", "sampling.extra", "engine.extra", "presets"]
+def test_free_settings_are_those_that_pass_things_on():
+    bags = [
+        "model.chat_template_kwargs", "model.shape", "sampling.extra", "engine.extra", "presets",
+    ]  # fmt: skip
     assert [name for name, key in KEYS.items() if key.is_bag] == bags

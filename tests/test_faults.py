@@ -25,12 +25,12 @@ SEEN = [
         "To serve at least one request with the model's max seq len (40960), (5.62 GiB KV cache "
         "is needed, which is larger than the available KV cache memory (2.0 GiB). Based on the "
         "available memory, the estimated maximum model length is 14563. Try increasing ...",
-        "engine.max_model_len=14563",
+        "engine.max_model_len=14560",
     ),
     (
         "To serve at least one request with the model's max seq len (512), (0.1 GiB KV cache is "
         "needed, which is larger than the available KV cache memory (0.0 GiB). Try increasing",
-        "full context of 512",
+        "one request of 512 tokens",
     ),
     (
         "User-specified max_model_len (5000) is greater than the derived max_model_len "
@@ -50,9 +50,9 @@ SEEN = [
     (
         "Available memory on node 0 (9.9/15.84 GiB) on kv cache allocation is less than requested "
         "memory for kv (60.0 GiB). Decrease --kv-cache-memory-bytes",
-        "only 9.9 GiB",
+        "9.9 are free",
     ),
-    ("No available memory for the cache blocks. Try increasing", "engine=low_mem"),
+    ("No available memory for the cache blocks. Try", "engine.gpu_memory_utilization=0.95"),
     ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has", "out of memory"),
     (
         "Total number of attention heads (14) must be divisible by tensor parallel size (4).",

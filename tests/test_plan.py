@@ -148,7 +148,7 @@ def test_a_path_of_ones_own_is_not_planned_with_anothers_shape(plan, tiny_model)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("device=a100",), "device=a100 is unknown. Did you mean 'a10"),
+        (("device=a100",), "Did you mean a100_40gb or a100_80gb?"),
         (("device",), "device has no value"),
         (("num_devices=0",), "num_devices=0 is no number"),
         (("num_devices=99",), "num_devices=99: this machine has"),
@@ -163,6 +163,22 @@ def test_a_wrong_word_is_refused_in_one_line(plan, words, message):
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert err.startswith("rollout.plan: ") and message in err
+
+
+def test_a_shape_can_be_typed_key_by_key(plan):
+    code, out, _ = plan(
+        "model=custom", "model.model_path=ORG/NAME", "model.shape.model_type=llama",
+        "model.shape.hidden_size=4096", "model.shape.num_hidden_layers=32",
+        "model.shape.num_attention_heads=32", "model.shape.vocab_size=32000", *A100,
+    )  # fmt: skip
+    assert code == 0
+    assert "(model.shape)" in out
+
+
+def test_the_scripted_engine_is_not_planned_for(plan):
+    code, _, err = plan("engine=scripted", *A100)
+    assert code == 2
+    assert "holds no model" in err
 
 
 def test_help_fits_a_screen(plan):

@@ -136,7 +136,6 @@ QUANTIZED = [
     ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 1 + 4 / 16384),
     ({"quant_method": "awq", "bits": 4, "group_size": 128}, (4 + 20 / 128) / 8),
     ({"quant_method": "gptq", "bits": 8, "group_size": 32}, (8 + 24 / 32) / 8),
-    ({"quant_method": "mxfp4"}, 4.25 / 8),
     (
         {
             "quant_method": "compressed-tensors",
@@ -154,6 +153,50 @@ def test_a_quantised_checkpoint_packs_its_linear_layers(said, bytes_each):
     linear = 36 * (4096 * 128 * (32 + 16 + 32) + 3 * 4096 * 12288)
     rest = weights.num_parameters - linear
     assert weights.device_bytes() == pytest.approx(linear * bytes_each + rest * 2, rel=1e-6)
+
+
+def test_gpt_oss_packs_its_experts_alone_and_pads_them():
+    """gpt-oss-120b: users' logs say 64.4 and 66.0 GiB (vllm#33155, vllm#23278).
+
+    Experts: 36 layers x 128 x 3 x 2,880 x 3,072 (padded from 2,880) x 4.25 bits = 60.5 GiB;
+    attention, embedding and head 4.0 in bf16.
+    """
+    shape = read_shape(
+        {
+            "model_type": "gpt_oss", "hidden_size": 2880, "intermediate_size": 2880,
+            "num_hidden_layers": 36, "num_attention_heads": 64, "num_key_value_heads": 8,
+            "head_dim": 64, "num_local_experts": 128, "num_experts_per_tok": 4,
+            "vocab_size": 201_088, "attention_bias": True, "sliding_window": 128,
+            "max_position_embeddings": 131_072, "quantization_config": {"quant_method": "mxfp4"},
+        }
+    )  # fmt: skip
+    assert count_weights(shape, "bfloat16", None, None).device_bytes() / GIB == pytest.approx(
+        64.5, abs=0.2
+    )
+    assert sum(layers.num_layers for layers in shape.layers) == 36
+
+
+NONSENSE = [
+    {"num_hidden_layers": -3},
+    {"num_key_value_heads": 0},
+    {"quantization_config": "awq"},
+    {"quantization_config": {"quant_method": "awq", "bits": "x"}},
+]
+
+
+@pytest.mark.parametrize("said", NONSENSE)
+def test_what_no_config_says_is_refused(said):
+    with pytest.raises(UserError, match="says"):
+        read_shape(preset("qwen3_4b") | said)
+
+
+@pytest.mark.parametrize(
+    "extra", [{"pipeline_parallel_size": "abc"}, {"kv_cache_memory_bytes": "4GB"}]
+)
+def test_an_extra_that_is_no_number_is_refused(extra):
+    size = model_size("m", preset("qwen3_4b"))
+    with pytest.raises(UserError, match="must be a number"):
+        fit(size, Engine(extra=extra), named("a100_80gb", 1, NOWHERE))
 
 
 def test_quantising_while_loading_counts_too():
@@ -241,11 +284,12 @@ def test_a_request_needs_one_block_more_than_its_tokens():
 @pytest.mark.parametrize(
     ("device", "engine", "limit", "words"),
     [
-        ("a100_80gb", {"tensor_parallel_size": 2}, Limit.devices, "needs 2 GPUs, there is 1"),
+        ("a100_80gb", {"tensor_parallel_size": 2}, Limit.devices, "needs 2 GPUs, and there is 1"),
         ("a100_80gb", {"device": Device.cpu}, Limit.device, "needs a CPU"),
         ("rtx_4090", {}, Limit.context, "262,144 tokens needs 36.0 GiB"),
-        ("t4", {}, Limit.dtype, "engine.dtype=float16"),
-        ("a100_80gb", {"gpu_memory_utilization": 0.999}, Limit.free, "78.7 of 79.2 are free"),
+        ("t4", {"max_model_len": 8192}, Limit.dtype, "engine.dtype=float16"),
+        ("h200_141gb", {"max_model_len": 262_145}, Limit.model, "own context of 262,144"),
+        ("a100_80gb", {"gpu_memory_utilization": 0.999}, Limit.free, "78.70 of 79.20 are free"),
         ("a100_80gb", {"kv_cache_gib": 100.0}, Limit.free, "KV cache 100.0 GiB are more"),
     ],
 )
@@ -307,7 +351,9 @@ def test_a_config_without_the_essentials_is_refused():
 
 def test_devices_have_names_or_sizes():
     assert named("48gib", 2, NOWHERE).memory_gib == 48
-    with pytest.raises(UserError, match="Did you mean 'a100_80gb'"):
+    assert named("24gb", 1, NOWHERE).memory_gib == pytest.approx(22.35, abs=0.01)
+    assert named("RTX-4090", 1, NOWHERE).label == "RTX 4090 24 GB"
+    with pytest.raises(UserError, match="Did you mean a100_80gb"):
         named("a100_80", 1, NOWHERE)
     assert all(kind.memory_gib < 200 for kind in KINDS.values())
 

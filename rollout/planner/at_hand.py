@@ -48,7 +48,9 @@ def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
     elif not is_here and name.count("/") == 1 and not name.startswith((".", "~", "/")):
         is_here = find_cached_snapshot(name, model.revision) is not None
     if shape and not is_here:
-        return Found(model_size(name, shape), "the preset's own figures", {}, None)
+        is_own = any(key.startswith("model.shape") for key in settings.given)
+        source = "model.shape" if is_own else "the preset's own figures"
+        return Found(model_size(name, shape), source, {}, None)
     resolved = resolve_model(model, lambda line: None, needs_weights=False, needs_tokenizer=False)
     return found_model(resolved, name)
 
@@ -69,7 +71,7 @@ def preset_shape(settings: Settings, config_dir: Path | None = None) -> dict[str
     """The shape that the model preset states; nothing where the path is another model's."""
     preset = str(settings.presets.get("model", "custom"))
     said = preset_content("model", preset, config_dir).get("model_path")
-    is_typed = "model.shape" in settings.given
+    is_typed = any(key.split(".")[:2] == ["model", "shape"] for key in settings.given)
     return settings.model.shape if is_typed or said == settings.model.model_path else {}
 
 

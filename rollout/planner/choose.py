@@ -6,6 +6,7 @@ first that holds. Promises that a setting the user gave is never changed.
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from rollout.config import Device, Engine
 from rollout.planner.fit import (
@@ -26,7 +27,6 @@ SPARE = 0.02  # of a GPU's memory, left free beside what others hold
 # fewer weights saves: 2 GiB at 2 TB/s take 1 ms, 2 x 36 all-reduces of some 15 us as much.
 LEAST_WEIGHTS_GIB = 2.0
 CONTEXT_STEP = 256  # contexts are rounded down to multiples
-UTILIZATIONS = (0.9, 0.92, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,98 +142,142 @@ class Change:
 
     overrides: tuple[str, ...]
     fit: Fit
-    costs: str  # what the user gives up; "" where nothing
+    costs: tuple[str, ...]  # what the user gives up
 
     def __str__(self) -> str:
         return " ".join(self.overrides)
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One setting changed."""
+
+    name: str
+    value: object
+    cost: str = ""
+
+    def __str__(self) -> str:
+        return f"engine.{self.name}={str(self.value).lower()}"
+
+
+DIFFERENT = "slightly different samples"
+
+
 def smallest_change(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
 ) -> Change | None:
-    """The first of these that fits: more of the memory, a shorter context that the data can do
-    with, no CUDA graphs and smaller steps, more devices, an fp8 KV cache, a context shorter than
-    the data, fp8 weights; then two of them together."""
-    steps = list(_steps(model, engine, hardware))
-    for tried, words, costs in steps:
-        if change := _try(model, tried, hardware, needs, words, costs):
-            return change
-    for first, words, costs in steps:
-        for second, more_words, more_costs in _steps(model, first, hardware):
-            both = " and ".join(filter(None, (costs, more_costs)))
-            if change := _try(model, second, hardware, needs, (*words, *more_words), both):
+    """The least harmful change that fits, and of one harm the smallest; None where none does.
+
+    In this order: more of the memory, a context as long as the data need, fewer samples side by
+    side, smaller steps, other numbers of devices, an fp8 KV cache, fp8 weights; then two of them.
+    """
+    steps = _steps(model, engine, hardware)
+    for number in (1, 2):
+        for chosen in combinations(steps, number):
+            if len({step.name for step in chosen}) == number:
+                if change := _try(model, engine, hardware, needs, chosen):
+                    return change
+        if number == 1:
+            found = fit(model, engine, hardware, needs)
+            if change := _with_context(model, engine, found, needs, ()):
                 return change
+            for step in steps:
+                changed = replace(engine, **{step.name: step.value})
+                found = fit(model, changed, hardware, needs)
+                if change := _with_context(model, changed, found, needs, (step,)):
+                    return change
+    for chosen in combinations(steps, 2):
+        changed = replace(engine, **{step.name: step.value for step in chosen})
+        found = fit(model, changed, hardware, needs)
+        if change := _with_context(model, changed, found, needs, chosen):
+            return change
     return None
 
 
 def _try(
-    model: ModelSize,
-    engine: Engine,
-    hardware: Hardware,
-    needs: Needs,
-    words: tuple[str, ...],
-    costs: str,
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs, steps: tuple[_Step, ...]
 ) -> Change | None:
-    found = fit(model, engine, hardware, needs)
-    if found.fits:
-        return Change(words, found, costs)
-    if found.limit is Limit.context and (shorter := shortened(found, needs)):
-        again = fit(model, replace(engine, max_model_len=shorter), hardware, needs)
-        if again.fits:
-            return Change((*words, f"engine.max_model_len={shorter}"), again, costs)
-    return None
+    changed = replace(engine, **{step.name: step.value for step in steps})
+    found = fit(model, changed, hardware, needs)
+    return _change(found, steps) if found.fits else None
 
 
-def _steps(
-    model: ModelSize, engine: Engine, hardware: Hardware
-) -> Iterator[tuple[Engine, tuple[str, ...], str]]:
-    """Settings to try, the least harmful first: engine, overrides, what they cost."""
-    yield engine, (), ""
+def _with_context(
+    model: ModelSize, engine: Engine, found: Fit, needs: Needs, steps: tuple[_Step, ...]
+) -> Change | None:
+    """The same with the longest context that fits, where the data can do with it."""
+    longest = model.shape.max_position if found.limit is Limit.model else None
+    if found.limit is Limit.context:
+        longest = shortened(found, needs)
+    if longest is None:
+        return None
+    again = fit(model, replace(engine, max_model_len=longest), found.hardware, needs)
+    cost = f"rows longer than {longest:,} tokens" if needs.is_estimate else ""
+    return _change(again, (*steps, _Step("max_model_len", longest, cost))) if again.fits else None
+
+
+def _change(found: Fit, steps: tuple[_Step, ...]) -> Change:
+    costs = dict.fromkeys(step.cost for step in steps if step.cost)
+    return Change(tuple(map(str, steps)), found, tuple(costs))
+
+
+def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
+    """Settings to try, the least harmful first."""
     if hardware.device is Device.cpu:
-        yield from _cpu_steps(model, engine, hardware)
-        return
+        return _cpu_steps(model, engine, hardware)
+    found = []
     free = hardware.free_gib / hardware.memory_gib
-    for share in UTILIZATIONS:
-        if engine.gpu_memory_utilization < share <= free:
-            words = (f"engine.gpu_memory_utilization={share}",)
-            yield replace(engine, gpu_memory_utilization=share), words, ""
+    now = engine.gpu_memory_utilization
+    shares = [round(0.05 * i, 2) for i in range(2, 20)]
+    found += [_Step("gpu_memory_utilization", share) for share in shares if now < share <= free]
     lower = int((free - SPARE) * 100) / 100
-    if 0 < lower < engine.gpu_memory_utilization:
-        words = (f"engine.gpu_memory_utilization={lower}",)
-        yield replace(engine, gpu_memory_utilization=lower), words, ""
-    small = replace(engine, enforce_eager=True, max_num_batched_tokens=2048)
-    if not engine.enforce_eager:
-        words = ("engine.enforce_eager=true", "engine.max_num_batched_tokens=2048")
-        yield small, words, "slower decoding"
-    if engine.max_num_seqs > 64:
-        few = replace(engine, max_num_seqs=64)
-        yield few, ("engine.max_num_seqs=64",), "fewer samples side by side"
+    if 0 < lower < now:
+        found.append(_Step("gpu_memory_utilization", lower))
     if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
-        yield replace(engine, dtype="float16"), ("engine.dtype=float16",), ""
+        found.append(_Step("dtype", "float16", "float16 instead of bfloat16"))
+    for number in (512, 256, 128, 64, 32):
+        if number < engine.max_num_seqs:
+            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
+    if not engine.enforce_eager:
+        found.append(_Step("enforce_eager", True, "slower decoding"))
+    if (engine.max_num_batched_tokens or hardware.batched_tokens) > 2048:
+        found.append(_Step("max_num_batched_tokens", 2048, "slower prefill"))
     for count in (1, 2, 4, 8, 16):
         held = count * pipeline_parallel_size(engine)
         if count != engine.tensor_parallel_size and held <= hardware.num_devices:
-            words = (f"engine.tensor_parallel_size={count}",)
-            yield replace(engine, tensor_parallel_size=count), words, ""
-    if engine.kv_cache_dtype == "auto" and hardware.has_bfloat16:
-        words = ("engine.kv_cache_dtype=fp8",)
-        yield replace(engine, kv_cache_dtype="fp8"), words, "slightly different samples"
-    if engine.quantization is None and hardware.has_bfloat16:
+            found.append(_Step("tensor_parallel_size", count))
+    if engine.kv_cache_dtype == "auto" and hardware.has_fp8:
+        found.append(_Step("kv_cache_dtype", "fp8", DIFFERENT))
+    if engine.quantization is None and hardware.has_fp8:
         if model.weights(engine).quantization is None:
-            words = ("engine.quantization=fp8",)
-            yield replace(engine, quantization="fp8"), words, "slightly different samples"
+            found.append(_Step("quantization", "fp8", DIFFERENT))
+    return found
 
 
-def _cpu_steps(
-    model: ModelSize, engine: Engine, hardware: Hardware
-) -> Iterator[tuple[Engine, tuple[str, ...], str]]:
-    """On a CPU the KV cache is what can give way, or grow."""
+def _cpu_steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
+    """On a CPU the KV cache is what can grow, or give way."""
     held = fit(model, engine, hardware)
     room = hardware.free_gib - held.weights_gib - held.allowance.total_gib
     need = held.cache.bytes_of(held.max_model_len) / 2**30 if held.cache else 0
-    if need <= room * 0.9:
-        size = max(0.001, round(need * 1.05 + 0.001, 3))
-        yield replace(engine, kv_cache_gib=size), (f"engine.kv_cache_gib={size}",), ""
+    found = []
+    if held.kv_cache_gib < need <= 0.9 * room:
+        found.append(_Step("kv_cache_gib", max(0.001, round(need * 1.05, 3))))
     for size in (2.0, 1.0, 0.5, 0.25):
         if size < held.kv_cache_gib:
-            yield replace(engine, kv_cache_gib=size), (f"engine.kv_cache_gib={size}",), ""
+            found.append(_Step("kv_cache_gib", size))
+    return found
+
+
+def devices_that_do(
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
+) -> int | None:
+    """How many of these devices would hold the model, with as many as share it; None: no number."""
+    if hardware.device is Device.cpu:
+        return None
+    for number in (2, 4, 8, 16, 32):
+        tried = replace(engine, tensor_parallel_size=number)
+        if number > hardware.num_devices:
+            found = fit(model, tried, replace(hardware, num_devices=number), needs)
+            if found.fits or (found.limit is Limit.context and shortened(found, needs)):
+                return number
+    return None

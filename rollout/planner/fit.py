@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config import Device, Engine
+from rollout.errors import UserError
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.planner.hardware import Hardware
 from rollout.planner.kv_cache import KVCache, kv_cache_of
@@ -31,6 +32,7 @@ class Limit(Enum):
     none = "max_num_seqs"  # memory would allow more
     kv_cache = "KV cache"
     context = "KV cache for one full-length request"
+    model = "the model's context"
     weights = "weights"
     free = "free memory"
     devices = "number of devices"
@@ -116,7 +118,7 @@ def fit(
     weights = model.weights(engine)
     max_len = int(engine.max_model_len or shape.max_position)
     weights_gib = weights.device_bytes(tp, pp) / GIB
-    weights_gib -= min(weights_gib, float(engine.extra.get("cpu_offload_gb") or 0))
+    weights_gib -= min(weights_gib, _extra(engine, "cpu_offload_gb"))
     tokens = batched_tokens(engine, hardware, max_len)
     allowance = allowances(shape, engine, hardware, tokens, scale)
     in_flight = tokens * (STEPS_IN_FLIGHT if hardware.device is Device.cuda else 1)
@@ -190,22 +192,20 @@ def _verdict(
     if engine.device is not Device.auto and engine.device is not hardware.device:
         return Limit.device, f"it needs {'a CUDA GPU' if engine.device is Device.cuda else 'a CPU'}"
     if needed > hardware.num_devices:
-        return Limit.devices, f"it needs {needed} GPUs, there is {hardware.num_devices}"
+        return Limit.devices, f"it needs {needed} GPUs, and there {_are(hardware.num_devices)}"
     if shape.num_heads % tp:
         return Limit.heads, f"{shape.num_heads} attention heads can't be divided by {tp}"
     kv_heads = shape.num_kv_heads
     if kv_heads > 1 and kv_heads % tp and tp % kv_heads:
         return Limit.heads, f"{kv_heads} KV heads and tensor_parallel_size={tp} do not divide"
-    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
-        return Limit.dtype, f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
     taken = weights_gib + allowance.total_gib
     where = "memory" if hardware.device is Device.cpu else "a device"
     sizes = f"weights {weights_gib:.1f} + activations and more {allowance.total_gib:.1f}"
     if hardware.device is Device.cuda and budget > hardware.free_gib + 0.01:
         share = engine.gpu_memory_utilization
         return Limit.free, (
-            f"gpu_memory_utilization={share} asks for {budget:.1f} GiB, "
-            f"{hardware.free_gib:.1f} of {hardware.memory_gib:.1f} are free"
+            f"gpu_memory_utilization={share} asks for {budget:.2f} GiB, "
+            f"{hardware.free_gib:.2f} of {hardware.memory_gib:.2f} are free"
         )
     if taken >= budget:
         return Limit.weights, f"{sizes} GiB leave nothing of {budget:.1f} GiB of {where}"
@@ -215,13 +215,24 @@ def _verdict(
             f"{sizes} + KV cache {kv_gib:.1f} GiB are more than {budget:.1f} GiB free",
         )
     max_len = int(engine.max_model_len or shape.max_position)
+    if max_len > shape.max_position and shape.is_counted and not shape.is_rope_scaled:
+        return Limit.model, (
+            f"engine.max_model_len={max_len} is more than the model's own context of "
+            f"{shape.max_position:,} tokens"
+        )
     if cache and kv_gib * GIB < cache.bytes_of(max_len):
         need = cache.bytes_of(max_len) / GIB
         return Limit.context, (
             f"one request of {max_len:,} tokens needs {_gib(need)} of KV cache, "
             f"{_gib(kv_gib)} are left"
         )
+    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
+        return Limit.dtype, f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
     return Limit.none, ""
+
+
+def _are(number: int) -> str:
+    return "is 1" if number == 1 else f"are {number}"
 
 
 def _gib(value: float) -> str:
@@ -233,13 +244,21 @@ def _gib(value: float) -> str:
 
 def kv_cache_gib(engine: Engine) -> float | None:
     """The KV cache's size where it is said, in GiB."""
-    if said := engine.extra.get("kv_cache_memory_bytes"):
-        return float(said) / GIB
-    return engine.kv_cache_gib
+    return _extra(engine, "kv_cache_memory_bytes") / GIB or engine.kv_cache_gib
 
 
 def pipeline_parallel_size(engine: Engine) -> int:
-    return int(engine.extra.get("pipeline_parallel_size") or 1)
+    return int(_extra(engine, "pipeline_parallel_size", least=1)) or 1
+
+
+def _extra(engine: Engine, name: str, least: float = 0) -> float:
+    """A number of engine.extra, 0 where it is not given. Raises UserError for what is none."""
+    said = engine.extra.get(name)
+    if said is None:
+        return 0.0
+    if not isinstance(said, int | float) or isinstance(said, bool) or said < least:
+        raise UserError(f"engine.extra.{name}={said} must be a number, at least {least:g}")
+    return float(said)
 
 
 def block_size(engine: Engine, hardware: Hardware, shape: Shape) -> int:
@@ -251,7 +270,7 @@ def block_size(engine: Engine, hardware: Hardware, shape: Shape) -> int:
 
 
 def _said_block_size(engine: Engine, default: int) -> int:
-    return int(engine.extra.get("block_size") or default)
+    return int(_extra(engine, "block_size", least=1)) or default
 
 
 def kv_element_bytes(engine: Engine, shape: Shape) -> float:

@@ -76,6 +76,15 @@ class Shape:
         return max((group.num_kv_heads for group in self.layers), default=self.num_heads)
 
     @property
+    def is_rope_scaled(self) -> bool:
+        """Whether its context may be longer than max_position_embeddings says."""
+        scaling = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
+        if not isinstance(scaling, dict):
+            return True
+        kind = scaling.get("rope_type") or scaling.get("type") or "default"
+        return kind != "default"
+
+    @property
     def is_counted(self) -> bool:
         """Whether its tensors are known one by one."""
         return self.model_type in (*DENSE, *EXPERTS)
@@ -91,10 +100,11 @@ def read_shape(config: dict[str, Any]) -> Shape:
     if isinstance(inner := config.get("text_config"), dict):
         text = {k: v for k, v in config.items() if k in ("quantization_config", "dtype")} | inner
         estimates.append("its encoders for images or sound are not counted")
+    _check(text)
     heads = _first(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _first(text, "hidden_size", "n_embd", "d_model")
     num_layers = _first(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    if not (heads and hidden and num_layers):
+    if not (heads > 0 and hidden > 0 and num_layers > 0 and heads <= hidden):
         raise UserError(
             "its config.json does not say hidden_size, num_hidden_layers and num_attention_heads, "
             "so its memory can't be counted"
@@ -118,6 +128,27 @@ def read_shape(config: dict[str, Any]) -> Shape:
         layers=layers,
         estimates=tuple(estimates),
     )
+
+
+def _check(config: dict[str, Any]) -> None:
+    """Refuse what no config.json says, before it is counted with."""
+    for name, value in config.items():
+        is_count = name.startswith(("num_", "n_")) or name.endswith(("_size", "_dim", "_rank"))
+        if is_count and isinstance(value, int | float) and value < 0:
+            raise UserError(f"its config.json says {name}={value}, which is no number of anything")
+    for name in ("num_key_value_heads", "num_kv_heads", "vocab_size"):
+        if config.get(name) == 0:
+            raise UserError(f"its config.json says {name}=0, which no model has")
+    said = config.get("quantization_config")
+    if said is not None and not isinstance(said, dict):
+        raise UserError(
+            f"its config.json says quantization_config={said}, which should be a mapping, such as "
+            "{quant_method: awq, bits: 4, group_size: 128}"
+        )
+    for name in ("bits", "w_bit", "group_size", "q_group_size"):
+        value = (said or {}).get(name)
+        if value is not None and not isinstance(value, int | float):
+            raise UserError(f"its config.json says quantization_config.{name}={value}, no number")
 
 
 def head_dim(config: dict[str, Any]) -> int:

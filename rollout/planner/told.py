@@ -10,6 +10,7 @@ LIMITS = {
     Limit.none: "max_num_seqs",
     Limit.kv_cache: "KV cache",
     Limit.context: "context",
+    Limit.model: "model's context",
     Limit.weights: "weights",
     Limit.free: "free memory",
     Limit.devices: "GPUs",

@@ -8,7 +8,7 @@ linear layers, heads, experts and the vocabulary are divided, norms and routers 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import ceil
 from pathlib import Path
@@ -22,7 +22,11 @@ SAFETENSORS_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2
 FLOATS = ("F64", "F32", "F16", "BF16")
 # Bits a parameter of a quantised linear layer takes, scales and zero points included, where the
 # method says no group size: 4-bit with groups of 128 keeps 16 bits of scale and 4 of zero point.
-ONLINE_BITS = {"fp8": 8.0, "bitsandbytes": 4.5, "experts_int8": 8.0, "mxfp4": 4.25}
+ONLINE_BITS = {
+    "fp8": 8.0, "fp8_per_tensor": 8.0, "fp8_per_block": 8.0, "fp8_per_channel": 8.0, "mxfp8": 8.25,
+    "bitsandbytes": 4.5, "experts_int8": 8.0, "int8_per_channel_weight_only": 8.0, "mxfp4": 4.25,
+}  # fmt: skip
+MXFP4_PADDING = 256  # vLLM rounds the experts' inner side up to it
 
 
 class Division(Enum):
@@ -113,8 +117,11 @@ def count_weights(
         saved_bytes = _loaded_bytes(headers, shape, plain)
         if method is not None and shape.config.get("quantization_config") is None:
             saved_bytes = None  # quantised while loading: the files say nothing of that
+    parts = _parts(shape)
+    if is_mxfp4(shape.config):  # which packs experts alone
+        parts = (replace(p, is_packed=p.is_packed and p.name == "experts") for p in parts)
     return Weights(
-        parts=tuple(_parts(shape)),
+        parts=tuple(parts),
         packed_bytes=packed,
         plain_bytes=plain,
         num_kv_heads=max(1, kv_heads(shape.config)),
@@ -151,7 +158,11 @@ def _parts(shape: Shape) -> Iterator[Part]:
 
 
 def _padded(vocab_size: int) -> int:
-    return ceil(vocab_size / VOCABULARY_PADDING) * VOCABULARY_PADDING
+    return _rounded(vocab_size, VOCABULARY_PADDING)
+
+
+def _rounded(number: int, multiple: int) -> int:
+    return ceil(number / multiple) * multiple
 
 
 def is_tied(shape: Shape) -> bool:
@@ -214,7 +225,10 @@ def _feed_forward(shape: Shape) -> Iterator[Part]:
     if not sparse:
         return
     experts, width = num_experts(config), config.get("moe_intermediate_size") or inner
-    yield Part("experts", sparse * experts * 3 * hidden * width)
+    sides = hidden * width
+    if is_mxfp4(config):
+        sides = hidden * _rounded(width, MXFP4_PADDING)
+    yield Part("experts", sparse * experts * 3 * sides)
     yield Part("router", sparse * hidden * experts, Division.copied, True, False)
     if shape.model_type == "gpt_oss":
         biases = sparse * experts * (2 * width + hidden)
@@ -292,6 +306,11 @@ def _group(said: dict[str, Any]) -> int:
     """Parameters that share a scale; -1 (a whole row) is taken as a very long group."""
     size = said.get("group_size") or said.get("q_group_size") or 128
     return size if size > 0 else 1 << 20
+
+
+def is_mxfp4(config: dict[str, Any]) -> bool:
+    said = config.get("quantization_config")
+    return isinstance(said, dict) and str(said.get("quant_method")).lower() == "mxfp4"
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
