@@ -18,10 +18,11 @@ from rollout.errors import UserError
 from rollout.job import Job
 from rollout.planner.at_hand import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.planner.choose import choose, smallest_change
+from rollout.planner.first_rows import check_prompts
 from rollout.planner.fit import ModelSize, Needs, fit
 from rollout.planner.hardware import Hardware, found
 from rollout.planner.ladder import Ladder, Rung
-from rollout.planner.lengths import Lengths, check_prompts
+from rollout.planner.lengths import Lengths
 from rollout.planner.tokens import NoTokenizer
 from rollout.planner.told import one_line
 from rollout.store import last_attempt

@@ -22,9 +22,10 @@ from rollout.errors import RolloutError, UserError
 from rollout.history import Record, last_like
 from rollout.planner.at_hand import Found, find_model, lengths_of, needs_of, tokenizer_of
 from rollout.planner.choose import Change, Choice, choose, devices_that_do, smallest_change
+from rollout.planner.first_rows import Shown, check_prompts, first_prompts
 from rollout.planner.fit import Fit, Needs, fit
 from rollout.planner.hardware import Hardware, found, named
-from rollout.planner.lengths import Lengths, Shown, check_prompts, first_prompts
+from rollout.planner.lengths import Lengths
 from rollout.planner.tokens import NoTokenizer
 from rollout.prompts import Prompts, open_prompts
 from rollout.sources import Given, gather
@@ -132,7 +133,7 @@ def _main(argv: list[str]) -> int:
         say(note, sys.stderr)
     plan = make_plan(given, own)
     if "--json" in argv:
-        from rollout.plan_page import plan_values
+        from rollout.plan_values import plan_values
 
         print(json.dumps(plan_values(plan), indent=2))
     else:

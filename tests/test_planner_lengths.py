@@ -15,7 +15,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
 from rollout.config import Data, Model, Template
 from rollout.errors import RequestRefused, UserError
-from rollout.planner.lengths import NumRows, check_prompts, first_prompts, read_lengths
+from rollout.planner.first_rows import check_prompts, first_prompts
+from rollout.planner.lengths import NumRows, read_lengths
 from rollout.planner.tokens import NoTokenizer, open_tokenizer
 from rollout.prompts import open_prompts
 

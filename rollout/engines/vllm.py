@@ -8,8 +8,6 @@ Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 
 import difflib
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,13 +17,13 @@ from typing import Any
 
 from rollout.config import Device, Model, Sampling
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
+from rollout.engines.core_watch import CoreWatch
 from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
-from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib, num_oom_kills
+from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.records import Completion, Message, Request, Sample
 
-EXIT_S = 2.0  # for a dying core's exit status
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
@@ -39,7 +37,7 @@ class VllmEngine:
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
-        self._core: _CoreWatch | None = None
+        self._core: CoreWatch | None = None
         with _explained(plan, self._log_start):
             from vllm import EngineArgs, SamplingParams
             from vllm.sampling_params import RequestOutputKind
@@ -59,7 +57,7 @@ class VllmEngine:
             # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
             # of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
-            self._core = _CoreWatch(self._engine.engine_core)
+            self._core = CoreWatch(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
         self._suggested = resolved.model_config.get_diff_sampling_param()
@@ -216,50 +214,6 @@ class VllmEngine:
             from vllm.distributed import cleanup_dist_env_and_memory
 
             cleanup_dist_env_and_memory()
-
-
-class _CoreWatch:
-    """Wakes `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
-
-    Its own monitor marks the client dead, and ends the thread that fills the queue that `step`
-    waits on. Watches nothing where the core lives in this process.
-    """
-
-    def __init__(self, client: Any):
-        self._outputs = getattr(client, "outputs_queue", None)
-        manager = getattr(getattr(client, "resources", None), "engine_manager", None)
-        self._processes = list(getattr(manager, "processes", ()))
-        self._num_oom_kills = num_oom_kills()
-        self._ended = threading.Event()
-        self._exit_status: int | None = None
-        if self._outputs is not None:
-            for process in self._processes:
-                threading.Thread(
-                    target=self._watch, args=(process,), daemon=True, name="rollout-core-watch"
-                ).start()
-
-    def _watch(self, process: Any) -> None:
-        try:  # leaves the status for those whose child it is
-            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-            was_killed = ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
-            self._exit_status = -ended.si_status if was_killed else ended.si_status
-        except ChildProcessError:  # they were faster
-            process.join()
-            self._exit_status = process.exitcode
-        self._ended.set()
-        status = self._exit_status
-        how = f"was killed by signal {-status}" if status is not None and status < 0 else "ended"
-        self._outputs.put(RuntimeError(f"its core's process {how}"))
-
-    def exit_status(self) -> int | None:
-        """How a dead core ended, None where it is not known; -9 also where the kernel killed some
-        process for memory meanwhile, which a core does not tell of its workers."""
-        if not self._processes:
-            return None
-        if num_oom_kills() > self._num_oom_kills:
-            return -signal.SIGKILL
-        self._ended.wait(EXIT_S)
-        return self._exit_status
 
 
 # Loading.

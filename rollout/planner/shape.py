@@ -7,6 +7,7 @@ devices, presets, or where a config came from.
 
 from dataclasses import dataclass
 from enum import Enum
+from math import ceil
 from typing import Any
 
 from rollout.errors import UserError
@@ -26,6 +27,8 @@ ALREADY_SCALED = (
     "dynamic",
 )  # fmt: skip
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
+
+VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py
 
 
 class Attention(Enum):
@@ -241,3 +244,35 @@ def _context(config: dict[str, Any], model_type: str) -> int:
     if kind in ALREADY_SCALED or "gemma3" in model_type:
         return longest
     return int(longest * float(rope.get("factor") or 1.0))
+
+
+def is_tied(shape: Shape) -> bool:
+    """Whether the output head is the embedding once more; families differ in the default."""
+    by_default = shape.model_type.startswith("gemma")
+    return bool(shape.config.get("tie_word_embeddings", by_default))
+
+
+def padded(vocab_size: int) -> int:
+    return rounded(vocab_size, VOCABULARY_PADDING)
+
+
+def rounded(number: int, multiple: int) -> int:
+    return ceil(number / multiple) * multiple
+
+
+def is_quantized(config: dict[str, Any]) -> bool:
+    return isinstance(config.get("quantization_config") or config.get("compression_config"), dict)
+
+
+def dtype_bytes(dtype: str, shape: Shape) -> int:
+    """Bytes of one number in `dtype`; auto is the checkpoint's, float32 being taken as 16 bits."""
+    if dtype == "auto":
+        dtype = shape.saved_dtype.removeprefix("torch.")
+        dtype = "bfloat16" if dtype == "float32" else dtype
+    return DTYPE_BYTES.get(dtype, 2)
+
+
+def num_experts(config: dict[str, Any]) -> int:
+    """Experts of one layer; 0 for a dense model."""
+    names = ("num_experts", "num_local_experts", "n_routed_experts")
+    return next((int(config[n]) for n in names if config.get(n)), 0)

@@ -10,16 +10,15 @@ code: it runs in Jinja's sandbox. Must not know files of prompts, devices or whe
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Model
 from rollout.errors import RequestRefused, UserError
+from rollout.planner.chat_template import GO_ON, compiled, left_open
 from rollout.records import Message
 
 if TYPE_CHECKING:
-    import jinja2
     from tokenizers import Tokenizer
 
 Content = str | list[Message]
@@ -36,7 +35,6 @@ _SPLITTERS = {
     "GemmaTokenizer": ("Split",),
     "Qwen2Tokenizer": ("Sequence",),
 }
-_GO_ON = "THE_ANSWER_GOES_ON_HERE "  # the space at its end shows whether the template trims
 
 
 class NoTokenizer(Exception):
@@ -162,17 +160,17 @@ class PromptTokenizer:
                 raise ValueError(f"chat_template_kwargs must not set {name}")
         is_continued = messages[-1].get("role") == "assistant"
         if is_continued:
-            said, last = _left_open(messages[-1], source)
+            said, last = left_open(messages[-1], source)
             messages = [*messages[:-1], last]
         given = {"tools": None, "documents": None} | self.variables
         given |= {"messages": messages, "add_generation_prompt": not is_continued}
-        text = _compiled(source).render(given)
+        text = compiled(source).render(given)
         if not is_continued:
             return text
-        end = text.rfind(_GO_ON.strip())
+        end = text.rfind(GO_ON.strip())
         if end < 0 or said.strip() not in text:
             raise ValueError("it drops part of the assistant's message that is to be continued")
-        is_kept = text.startswith(_GO_ON, end)
+        is_kept = text.startswith(GO_ON, end)
         return text[:end] if is_kept else text[:end].rstrip()
 
     def _template_for(self, tools: Any) -> str:
@@ -322,58 +320,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
         raise NoTokenizer(f"{file} does not load: {fault}") from fault
-
-
-# Templates, as transformers runs them (utils/chat_template_utils.py).
-
-
-def _left_open(message: Message, source: str) -> tuple[str, Message]:
-    """The text to be continued, and the message with a mark after it."""
-    content = message.get("content")
-    if content is None or "content" not in source:
-        raise ValueError("the assistant's message has no content that could be continued")
-    if isinstance(content, str):
-        return content, message | {"content": content + _GO_ON}
-    last = max(i for i, part in enumerate(content) if "text" in part)
-    said = content[last]["text"]
-    marked = content[last] | {"text": said + _GO_ON}
-    return said, message | {"content": [*content[:last], marked, *content[last + 1 :]]}
-
-
-@cache
-def _compiled(source: str) -> "jinja2.Template":
-    return _environment().from_string(source)
-
-
-@cache
-def _environment() -> "jinja2.Environment":
-    from datetime import datetime
-
-    from jinja2 import TemplateError, nodes
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks what an assistant says; for prompts it is only a scope."""
-
-        tags = frozenset({"generation"})
-
-        def parse(self, parser):
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.Scope(body, lineno=line)
-
-    def refuse(message):
-        raise TemplateError(message)
-
-    def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        layout = {"indent": indent, "separators": separators, "sort_keys": sort_keys}
-        return json.dumps(value, ensure_ascii=ensure_ascii, **layout)  # <, > and & as they are
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
-    return environment

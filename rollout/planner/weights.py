@@ -5,21 +5,25 @@ headers can be read; how they divide among devices follows vLLM's layers: column
 linear layers, heads, experts and the vocabulary are divided, norms and routers are copied.
 """
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from math import ceil
 from pathlib import Path
 from typing import Any
 
-from rollout.planner.shape import DTYPE_BYTES, Shape, head_dim, is_latent, kv_heads
+from rollout.planner.checkpoint import loaded_bytes, read_headers
+from rollout.planner.shape import (
+    Shape,
+    dtype_bytes,
+    head_dim,
+    is_latent,
+    is_tied,
+    kv_heads,
+    num_experts,
+    padded,
+    rounded,
+)
 
-VOCABULARY_TENSORS = ("embed_tokens.weight", "lm_head.weight", "wte.weight")
-VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py
-SAFETENSORS_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-FLOATS = ("F64", "F32", "F16", "BF16")
 # Bits a parameter of a quantised linear layer takes, scales and zero points included, where the
 # method says no group size: 4-bit with groups of 128 keeps 16 bits of scale and 4 of zero point.
 ONLINE_BITS = {
@@ -114,7 +118,7 @@ def count_weights(
     headers = read_headers(saved) if saved else None
     saved_bytes = None
     if headers and quantization in (None, method):
-        saved_bytes = _loaded_bytes(headers, shape, plain)
+        saved_bytes = loaded_bytes(headers, shape, plain)
         if method is not None and shape.config.get("quantization_config") is None:
             saved_bytes = None  # quantised while loading: the files say nothing of that
     parts = _parts(shape)
@@ -130,20 +134,12 @@ def count_weights(
     )
 
 
-def dtype_bytes(dtype: str, shape: Shape) -> int:
-    """Bytes of one number in `dtype`; auto is the checkpoint's, float32 being taken as 16 bits."""
-    if dtype == "auto":
-        dtype = shape.saved_dtype.removeprefix("torch.")
-        dtype = "bfloat16" if dtype == "float32" else dtype
-    return DTYPE_BYTES.get(dtype, 2)
-
-
 # Tensors, counted.
 
 
 def _parts(shape: Shape) -> Iterator[Part]:
     config, layers, hidden = shape.config, shape.num_layers, shape.hidden_size
-    vocabulary = _padded(shape.vocab_size)
+    vocabulary = padded(shape.vocab_size)
     yield Part("embedding", vocabulary * hidden, Division.vocabulary, False, False)
     if not is_tied(shape):
         yield Part("output head", vocabulary * hidden, Division.vocabulary, False, False)
@@ -155,20 +151,6 @@ def _parts(shape: Shape) -> Iterator[Part]:
     num_norms = 4 if shape.model_type in ("gemma2", "gemma3_text") else 2
     yield Part("norms", layers * num_norms * hidden, Division.copied, True, False)
     yield from _feed_forward(shape)
-
-
-def _padded(vocab_size: int) -> int:
-    return _rounded(vocab_size, VOCABULARY_PADDING)
-
-
-def _rounded(number: int, multiple: int) -> int:
-    return ceil(number / multiple) * multiple
-
-
-def is_tied(shape: Shape) -> bool:
-    """Whether the output head is the embedding once more; families differ in the default."""
-    by_default = shape.model_type.startswith("gemma")
-    return bool(shape.config.get("tie_word_embeddings", by_default))
 
 
 def _attention(shape: Shape) -> Iterator[Part]:
@@ -227,7 +209,7 @@ def _feed_forward(shape: Shape) -> Iterator[Part]:
     experts, width = num_experts(config), config.get("moe_intermediate_size") or inner
     sides = hidden * width
     if is_mxfp4(config):
-        sides = hidden * _rounded(width, MXFP4_PADDING)
+        sides = hidden * rounded(width, MXFP4_PADDING)
     yield Part("experts", sparse * experts * 3 * sides)
     yield Part("router", sparse * hidden * experts, Division.copied, True, False)
     if shape.model_type == "gpt_oss":
@@ -242,12 +224,6 @@ def _feed_forward(shape: Shape) -> Iterator[Part]:
         yield Part("shared experts", sparse * 3 * hidden * shared)
     if shape.model_type == "qwen2_moe":
         yield Part("shared expert gates", sparse * hidden, Division.copied, True, False)
-
-
-def num_experts(config: dict[str, Any]) -> int:
-    """Experts of one layer; 0 for a dense model."""
-    names = ("num_experts", "num_local_experts", "n_routed_experts")
-    return next((int(config[n]) for n in names if config.get(n)), 0)
 
 
 def expert_layers(shape: Shape) -> tuple[int, int]:
@@ -311,59 +287,3 @@ def _group(said: dict[str, Any]) -> int:
 def is_mxfp4(config: dict[str, Any]) -> bool:
     said = config.get("quantization_config")
     return isinstance(said, dict) and str(said.get("quant_method")).lower() == "mxfp4"
-
-
-def is_quantized(config: dict[str, Any]) -> bool:
-    return isinstance(config.get("quantization_config") or config.get("compression_config"), dict)
-
-
-# The files.
-
-
-def read_headers(directory: Path) -> dict[str, tuple[str, int]] | None:
-    """Every tensor of a checkpoint by name: its dtype and number of bytes; None: no safetensors.
-
-    Layout: 8 bytes of header length, little endian, then the JSON header
-    (https://github.com/huggingface/safetensors#format).
-    """
-    files = sorted(directory.glob("*.safetensors"))
-    index = directory / "model.safetensors.index.json"
-    try:
-        if index.is_file():
-            named = set(json.loads(index.read_bytes()).get("weight_map", {}).values())
-            files = [directory / name for name in sorted(named)]
-        found: dict[str, tuple[str, int]] = {}
-        for file in files:
-            with file.open("rb") as stream:
-                header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-            header.pop("__metadata__", None)
-            for name, tensor in header.items():
-                start, end = tensor["data_offsets"]
-                found[name] = tensor["dtype"], end - start
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # what is wrong with it is models.py's to say
-    return found or None
-
-
-def _loaded_bytes(headers: dict[str, tuple[str, int]], shape: Shape, plain: float) -> float:
-    """Bytes of the checkpoint's tensors once loaded: floats in the engine's dtype, as vLLM does.
-
-    Left out: the head of a model whose embedding serves as one, layers beyond the last (the
-    drafts of multi-token prediction), buffers that are computed.
-    """
-    packs = is_quantized(shape.config)
-    total = 0.0
-    for name, (dtype, num_bytes) in headers.items():
-        if is_tied(shape) and name.endswith("lm_head.weight"):
-            continue
-        number = re.search(r"\.layers\.(\d+)\.", name)
-        if number and int(number[1]) >= shape.num_layers:
-            continue
-        if name.endswith("rotary_emb.inv_freq"):
-            continue
-        if dtype in FLOATS and not packs:
-            num_bytes = num_bytes // SAFETENSORS_BYTES[dtype] * plain
-        if name.endswith(VOCABULARY_TENSORS) and shape.vocab_size:
-            num_bytes *= _padded(shape.vocab_size) / shape.vocab_size
-        total += num_bytes
-    return total
