@@ -36,12 +36,12 @@ SLOW_ROWS = 200_000  # counting more takes a second or longer
 def refuse_impossible(job: Job) -> None:
     """Raise UserError, with numbers and what to type, where the model can't fit the engine.
 
-    Counts what is certain and half of what is estimated. A model whose shape can't be read is
-    let through: the engine knows.
+    Counts what is certain and half of what is estimated. A model whose shape can't be read, or
+    whose weights can only be guessed, is let through: the engine knows.
     """
     engine = job.settings.engine
     size = size_of(job)
-    if size is None or not engine.preflight:
+    if size is None or not engine.preflight or not size.is_certain(engine):
         return
     hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.max_tokens)
     tried = fit(size, engine, hardware, needs, CAUTION)

@@ -46,7 +46,10 @@ def _head(plan: Plan) -> Iterator[str]:
     cache = plan.own.fit.cache
     if cache:
         yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache a device"
-    for remark in shape.estimates:
+    remarks = list(shape.estimates)
+    if weights.quantization and not plan.model.size.is_certain(plan.settings.engine):
+        remarks.append(f"{weights.quantization} is counted as 4 bits a parameter")
+    for remark in remarks:
         yield f"        estimate: {remark}"
     yield f"device  {plan.hardware}" + (
         f", {gib(plan.hardware.free_gib)} free"

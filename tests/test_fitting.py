@@ -75,7 +75,7 @@ def test_what_auto_takes_leaves_the_fingerprint_alone(typed, on, qwen3_4b):
 def test_memory_that_others_hold_is_seen(typed, on, qwen3_4b):
     on(Gpu("A100", 79.2, 20.0))
     line = typed.refused(*qwen3_4b, "engine=single_a100")
-    assert "20.0 of 79.2 are free" in line
+    assert "20.00 of 79.20 are free" in line
 
 
 def test_out_of_memory_with_fail_ends_with_the_command(typed):
@@ -156,3 +156,17 @@ def test_a_run_that_the_kernel_killed_begins_smaller(typed, monkeypatch):
     assert any("stepping down to engine.max_num_seqs=128" in note for note in typed.notes)
     typed(*words, "sampling.n_samples=10")
     assert not any("stepping down" in note for note in typed.notes)
+
+
+def test_what_can_only_be_guessed_is_not_refused(typed, on, tmp_path):
+    """A family that is not known tensor by tensor may be smaller than Llama's count says."""
+    config = {
+        "model_type": "some_new_moe", "hidden_size": 8192, "num_hidden_layers": 200,
+        "num_attention_heads": 64, "intermediate_size": 65536, "vocab_size": 200_000,
+    }  # fmt: skip
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    on(A100)
+    words = (f"model.model_path={tmp_path / 'm'}", "engine.extra.load_format=dummy")
+    typed(*words, "engine=single_a100", "dry_run=true")
+    assert typed.code == 0, typed.errors

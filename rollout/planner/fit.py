@@ -19,7 +19,7 @@ from rollout.planner.allowances import Allowance, allowances
 from rollout.planner.hardware import Hardware
 from rollout.planner.kv_cache import KVCache, kv_cache_of
 from rollout.planner.shape import Attention, Shape, dtype_bytes, read_shape
-from rollout.planner.weights import Weights, count_weights
+from rollout.planner.weights import KNOWN_METHODS, ONLINE_BITS, Weights, count_weights
 
 GIB = 2**30
 GPU_BLOCK_SIZE, MLA_BLOCK_SIZE_GPU, MLA_BLOCK_SIZE_CPU = 16, 64, 16
@@ -51,6 +51,12 @@ class ModelSize:
 
     def weights(self, engine: Engine) -> Weights:
         return count_weights(self.shape, engine.dtype, engine.quantization, self.checkpoint)
+
+    def is_certain(self, engine: Engine) -> bool:
+        """Whether its weights are counted, not guessed: its family is known, or its files are."""
+        weights = self.weights(engine)
+        is_known = weights.quantization in (None, *KNOWN_METHODS, *ONLINE_BITS)
+        return weights.saved_bytes is not None or (self.shape.is_counted and is_known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,18 @@ def _packed_bytes(config: dict[str, Any], plain: float) -> tuple[str | None, flo
         return method, (bits + (16 / group if group > 0 else 0)) / 8
     if method == "bitsandbytes":
         return method, 1.0 if said.get("load_in_8bit") else ONLINE_BITS["bitsandbytes"] / 8
-    return method, plain
+    if method == "modelopt":
+        is_fp4 = "fp4" in str(said.get("quant_algo") or "nvfp4").lower()
+        return method, (4 + 8 / 16) / 8 if is_fp4 else 1.0
+    bits = said.get("bits") or UNKNOWN_BITS
+    return method, (bits if isinstance(bits, int | float) else UNKNOWN_BITS) / 8
+
+
+KNOWN_METHODS = (
+    "awq", "gptq", "gptq_marlin", "awq_marlin", "auto-round", "fp8", "mxfp4", "compressed-tensors",
+    "bitsandbytes", "modelopt",
+)  # fmt: skip
+UNKNOWN_BITS = 4  # the least that is common: what does not fit so fits in no other way
 
 
 def _group(said: dict[str, Any]) -> int:
