@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from rollout import machine
-from rollout.config import Backend, Engine, OnOom, to_plain
+from rollout.config import Backend, Engine, OnOom, keys, to_plain, validate
 from rollout.console import Console
 from rollout.disk import read_json, write_json
 from rollout.engines.memory_faults import MemoryFault, OomKind
@@ -77,6 +77,7 @@ def settle(job: Job, console: Console, known: dict[str, Any] | None = None) -> N
         needs = needs_of(lengths, job.settings.sampling.max_tokens)
         if is_auto(job):
             engine = _chosen(job, size, hardware, needs, known)
+        _say_what_is_cut(engine, size, lengths, job, console, known)
     job.ladder = Ladder(size, hardware, needs)
     remembered = _remembered(job, hardware, needs)
     job.engine = replace(engine, **remembered)
@@ -112,9 +113,7 @@ def remember(job: Job, steps: list[Rung]) -> None:
     """Record what was given up before the engine came up, for the next launch."""
     if not steps:
         return
-    before = read_json(job.run_dir / RECORD) or {}
-    same = before.get("hardware") == hardware_of(job).label
-    changed: dict[str, Any] = dict(before["changed"]) if same else {}
+    changed = dict(_recorded(job, hardware_of(job)))
     for step in steps:
         changed |= step.changed
     write_json(
@@ -126,6 +125,24 @@ def remember(job: Job, steps: list[Rung]) -> None:
             "engine": to_plain(replace(job.engine, **changed)),
         },
     )
+
+
+def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
+    """What RECORD says was changed, for this hardware; nothing where it can't be used."""
+    record = read_json(job.run_dir / RECORD)
+    if not isinstance(record, dict) or record.get("hardware") != hardware.label:
+        return {}
+    changed = record.get("changed")
+    try:
+        engine = replace(job.settings.engine, **changed)
+        for name, value in changed.items():
+            hint = keys()[f"engine.{name}"].type
+            if not isinstance(value, hint) and not (isinstance(value, int) and hint is float):
+                raise TypeError(f"{name}={value!r}")
+        validate(replace(job.settings, engine=engine))
+    except (TypeError, KeyError, UserError):  # edited by hand, or another version's
+        return {}
+    return changed
 
 
 def _ease_after_kill(job: Job, console: Console) -> None:
@@ -157,12 +174,7 @@ def _remembered(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
     """What worked in this run's last attempt; nothing on other hardware, or where not wanted."""
     if job.settings.engine.on_oom is not OnOom.step_down:
         return {}
-    record = read_json(job.run_dir / RECORD) or {}
-    changed = record.get("changed")
-    if record.get("hardware") != hardware.label or not isinstance(changed, dict):
-        return {}
-    names = {f.name for f in fields(Engine)}
-    kept = {k: v for k, v in changed.items() if k in names}
+    kept = _recorded(job, hardware)
     length = kept.get("max_model_len")
     if length and needs.longest and length < needs.longest:  # longer prompts were added since
         del kept["max_model_len"]
@@ -234,6 +246,33 @@ def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any])
         if not check.startswith("strings go"):  # the engine's own hint says it
             _say_once(f"note: {check}", console, known)
     return lengths
+
+
+def _say_what_is_cut(
+    engine: Engine,
+    size: ModelSize,
+    lengths: Lengths | None,
+    job: Job,
+    console: Console,
+    known: dict[str, Any],
+) -> None:
+    """Say where a shortened context costs rows or tokens that the whole one would not."""
+    context, max_tokens = engine.max_model_len, job.settings.sampling.max_tokens
+    if lengths is None or context in (None, job.settings.engine.max_model_len):
+        return
+    over = lengths.num_longer_than(context - 1)
+    cut = lengths.num_longer_than(context - max_tokens)
+    if cut.num_rows == 0:
+        return
+    about = "" if over.is_exact and cut.is_exact else "about "
+    _say_once(
+        f"note: the context of {size.shape.max_position:,} tokens can't be held here; in "
+        f"{context:,} {about}{over.num_rows:,} rows leave no room for a response and {about}"
+        f"{cut.num_rows - over.num_rows:,} room for less than max_tokens={max_tokens}; type "
+        f"engine.max_model_len={context} to have it so on any machine",
+        console,
+        known,
+    )
 
 
 def _say_once(line: str, console: Console, known: dict[str, Any]) -> None:

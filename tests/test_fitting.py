@@ -170,3 +170,17 @@ def test_what_can_only_be_guessed_is_not_refused(typed, on, tmp_path):
     words = (f"model.model_path={tmp_path / 'm'}", "engine.extra.load_format=dummy")
     typed(*words, "engine=single_a100", "dry_run=true")
     assert typed.code == 0, typed.errors
+
+
+@pytest.mark.parametrize(
+    "changed", ['{"max_num_seqs": "x"}', '{"nope": 1}', '{"max_num_seqs": -5}', "5", "[", "null"]
+)
+def test_a_record_that_was_edited_is_not_used(typed, changed):
+    words = (*OOM, "engine.on_oom=step_down", "run_dir=r")
+    typed(*words)
+    record = typed.here / "r" / RECORD
+    label = json.loads(record.read_text())["hardware"]
+    record.write_text(f'{{"hardware": "{label}", "changed": {changed}}}')
+    typed(*words, "sampling.n_samples=3")
+    assert typed.code == 0, typed.errors
+    assert json.loads(record.read_text())["changed"] == {"max_num_seqs": 32}

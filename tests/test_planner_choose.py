@@ -47,8 +47,14 @@ def test_a_context_that_cannot_be_held_is_shortened_and_no_further_than_the_data
     choice = chosen("qwen3_4b", "rtx_4090")
     assert choice.fit.fits
     assert 3000 <= choice.engine.max_model_len < 262_144
-    needs = Needs(200_000, 100_000)
-    assert chosen("qwen3_4b", "rtx_4090", needs=needs).fit.limit is Limit.context
+    impossible = chosen("qwen3_4b", "rtx_4090", needs=Needs(200_000, 100_000))
+    assert impossible.fit.limit is Limit.context
+
+
+def test_a_few_rows_that_are_too_long_do_not_keep_the_others_from_being_asked():
+    choice = chosen("qwen3_4b", "rtx_4090", needs=Needs(200_000, 1500))
+    assert choice.fit.fits
+    assert choice.engine.max_model_len > 80_000
 
 
 def test_samples_side_by_side_follow_the_lengths_of_the_data():

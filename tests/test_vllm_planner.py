@@ -14,9 +14,7 @@ from rollout.planner.hardware import Hardware
 
 pytestmark = pytest.mark.vllm
 CPU = Hardware("CPU", Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)
-KINDS = (
-    "gqa", "mha", "mqa", "mla_q_lora", "sliding", "hybrid_sliding", "gpt_oss", "moe", "head_dim",
-)  # fmt: skip
+KINDS = ("gqa", "mha", "mla_q_lora", "sliding", "hybrid_sliding")  # benchmarks/planner.py has 16
 KV_CACHES_MIB = (4, 17, 64)
 
 

@@ -45,8 +45,8 @@ def choose(
 
     First the number of devices: as many as leave each enough weights to be worth the exchange,
     and more where the model does not fit. Then the memory share, the context (shortened only
-    where the whole one can't be held, and never below what the data need), and as many samples
-    side by side as the KV cache holds at the data's lengths.
+    where the whole one can't be held), and as many samples side by side as the KV cache holds at
+    the data's lengths.
     """
     best = None
     for tensor_parallel_size in _device_counts(model, asked, hardware, given):
@@ -100,11 +100,15 @@ def _share(engine: Engine, hardware: Hardware, given: Set[str]) -> Engine:
 def _at_context(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs, given: Set[str]
 ) -> Fit:
-    """At the whole context, or where that can't be held at the longest that can."""
+    """At the whole context, or where that can't be held at the longest that can.
+
+    If need be below the longest rows, which are then refused one by one, but not below a typical
+    one.
+    """
     found = fit(model, engine, hardware, needs)
     if found.fits or found.limit is not Limit.context or "max_model_len" in given:
         return found
-    shorter = shortened(found, needs)
+    shorter = shortened(found, needs) or shortened(found, Needs(needs.typical))
     return fit(model, replace(engine, max_model_len=shorter), hardware, needs) if shorter else found
 
 

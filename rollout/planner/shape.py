@@ -26,6 +26,17 @@ ALREADY_SCALED = (
     "default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling",
     "dynamic",
 )  # fmt: skip
+# Fields that are counted with, besides those that begin with num_.
+NUMBERS = (
+    "hidden_size", "intermediate_size", "moe_intermediate_size", "vocab_size", "head_dim", "n_head",
+    "shared_expert_intermediate_size", "n_routed_experts", "n_shared_experts", "kv_lora_rank",
+    "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "first_k_dense_replace",
+    "decoder_sparse_step", "sliding_window", "max_position_embeddings", "n_layer", "n_embd",
+    "d_model", "ffn_dim", "n_head_kv", "multi_query_group_num", "sliding_window_pattern",
+    "full_attention_interval", "attn_layer_period", "attn_layer_offset", "n_positions",
+    "original_max_position_embeddings",
+)  # fmt: skip
+MOST = 10**12
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
 
 VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py
@@ -136,22 +147,37 @@ def read_shape(config: dict[str, Any]) -> Shape:
 def _check(config: dict[str, Any]) -> None:
     """Refuse what no config.json says, before it is counted with."""
     for name, value in config.items():
-        is_count = name.startswith(("num_", "n_")) or name.endswith(("_size", "_dim", "_rank"))
-        if is_count and isinstance(value, int | float) and value < 0:
-            raise UserError(f"its config.json says {name}={value}, which is no number of anything")
+        if (name in NUMBERS or name.startswith("num_")) and value is not None:
+            _check_number(name, value)
     for name in ("num_key_value_heads", "num_kv_heads", "vocab_size"):
         if config.get(name) == 0:
             raise UserError(f"its config.json says {name}=0, which no model has")
+    alone = config.get("mlp_only_layers")
+    if alone is not None and not isinstance(alone, list):
+        raise UserError(f"its config.json says mlp_only_layers={alone}, which should be a list")
     said = config.get("quantization_config")
-    if said is not None and not isinstance(said, dict):
+    if said is None:
+        return
+    if not isinstance(said, dict):
         raise UserError(
             f"its config.json says quantization_config={said}, which should be a mapping, such as "
             "{quant_method: awq, bits: 4, group_size: 128}"
         )
-    for name in ("bits", "w_bit", "group_size", "q_group_size"):
-        value = (said or {}).get(name)
-        if value is not None and not isinstance(value, int | float):
-            raise UserError(f"its config.json says quantization_config.{name}={value}, no number")
+    blocks = said.get("weight_block_size")
+    named = [(name, said.get(name)) for name in ("bits", "w_bit", "q_group_size")]
+    named += [("weight_block_size", size) for size in (blocks if isinstance(blocks, list) else ())]
+    for name, value in named:
+        if value is not None:
+            _check_number(f"quantization_config.{name}", value)
+    size = said.get("group_size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
+        raise UserError(f"its config.json says quantization_config.group_size={size}, no number")
+
+
+def _check_number(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= MOST or value != int(value):
+        raise UserError(f"its config.json says {name}={value!r}, which is no number of anything")
 
 
 def head_dim(config: dict[str, Any]) -> int:
@@ -243,7 +269,8 @@ def _context(config: dict[str, Any], model_type: str) -> int:
         return int(config.get("original_max_position_embeddings") or longest)
     if kind in ALREADY_SCALED or "gemma3" in model_type:
         return longest
-    return int(longest * float(rope.get("factor") or 1.0))
+    factor = rope.get("factor")
+    return int(longest * factor) if isinstance(factor, int | float) else longest
 
 
 def is_tied(shape: Shape) -> bool:

@@ -268,7 +268,8 @@ def _packed_bytes(config: dict[str, Any], plain: float) -> tuple[str | None, flo
     if method == "mxfp4":
         return method, (4 + 8 / 32) / 8
     if method == "compressed-tensors":
-        groups = said.get("config_groups") or {}
+        groups = said.get("config_groups")
+        groups = groups if isinstance(groups, dict) else {}
         schemes = [g.get("weights") or {} for g in groups.values() if isinstance(g, dict)]
         scheme = schemes[0] if schemes else {}
         bits, group = scheme.get("num_bits") or 8, scheme.get("group_size") or 0
