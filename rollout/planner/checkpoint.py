@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from rollout.planner.shape import Shape, is_quantized, is_tied, padded
@@ -17,7 +18,18 @@ def read_headers(directory: Path) -> dict[str, tuple[str, int]] | None:
     Layout: 8 bytes of header length, little endian, then the JSON header
     (https://github.com/huggingface/safetensors#format).
     """
-    files = sorted(directory.glob("*.safetensors"))
+    try:
+        files = tuple((f, f.stat().st_mtime_ns) for f in sorted(directory.glob("*.safetensors*")))
+    except OSError:
+        return None
+    return _read_headers(directory, files)
+
+
+@lru_cache(maxsize=4)  # the planner asks again for each setting it tries
+def _read_headers(
+    directory: Path, stamps: tuple[tuple[Path, int], ...]
+) -> dict[str, tuple[str, int]] | None:
+    files = [file for file, _ in stamps if file.suffix == ".safetensors"]
     index = directory / "model.safetensors.index.json"
     try:
         if index.is_file():
@@ -31,7 +43,7 @@ def read_headers(directory: Path) -> dict[str, tuple[str, int]] | None:
             for name, tensor in header.items():
                 start, end = tensor["data_offsets"]
                 found[name] = tensor["dtype"], end - start
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
         return None  # what is wrong with it is models.py's to say
     return found or None
 

@@ -6,7 +6,7 @@ request_memory); of it weights, activations and CUDA graphs are taken, and the r
 graphs and CUDA itself take is an allowance, an estimate. Must not know presets' names or runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from pathlib import Path
@@ -49,8 +49,14 @@ class ModelSize:
     shape: Shape
     checkpoint: Path | None  # its directory, where the files are here
 
+    _counted: dict[Any, Weights] = field(default_factory=dict, repr=False, compare=False)
+
     def weights(self, engine: Engine) -> Weights:
-        return count_weights(self.shape, engine.dtype, engine.quantization, self.checkpoint)
+        """Its weights with these settings; counted once for many tries."""
+        key = engine.dtype, engine.quantization
+        if key not in self._counted:
+            self._counted[key] = count_weights(self.shape, *key, self.checkpoint)
+        return self._counted[key]
 
     def is_certain(self, engine: Engine) -> bool:
         """Whether its weights are counted, not guessed: its family is known, or its files are."""
