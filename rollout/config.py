@@ -488,11 +488,16 @@ def redacted(words: list[str]) -> list[str]:
         key, equals, value = word.partition("=")
         name = key.lstrip("+")
         holds = (name.startswith(free) and SECRET.search(name.rsplit(".", 1)[-1])) or (
-            (name.startswith(free) or name in parents) and SECRET_TEXT.search(value)
+            (name.startswith(free) or name in parents)
+            and (SECRET_TEXT.search(value) or SECRET_VALUE.search(value))
         )
         is_plain = re.fullmatch(r"[-+]?[0-9.]+|true|false|null", value, re.I)  # no secret
         found.append(f"{key}=***" if equals and holds and not is_plain else word)
     return found
+
+
+# Tokens of Hugging Face, OpenAI, GitHub, Slack and AWS, by their form.
+SECRET_VALUE = re.compile(r"(hf_|sk-|ghp_|gho_|github_pat_|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}")
 
 
 def _plain(value: Any, secret: Callable[[str], str] = lambda value: "***") -> Any:
@@ -501,7 +506,8 @@ def _plain(value: Any, secret: Callable[[str], str] = lambda value: "***") -> An
     if isinstance(value, dict):  # a free bag: here a user may have put a token
         return {
             str(k): secret(str(v))
-            if SECRET.search(str(k)) and _holds_text(v)
+            if (SECRET.search(str(k)) and _holds_text(v))
+            or (isinstance(v, str) and SECRET_VALUE.search(v))
             else _plain(v, secret)
             for k, v in value.items()
         }

@@ -19,9 +19,9 @@ from rollout.job import Job
 from rollout.planner.at_hand import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.planner.choose import choose, smallest_change
 from rollout.planner.first_rows import check_prompts
-from rollout.planner.fit import ModelSize, Needs, fit
+from rollout.planner.fit import Limit, ModelSize, Needs, fit
 from rollout.planner.hardware import Hardware, found
-from rollout.planner.ladder import Ladder, Rung
+from rollout.planner.ladder import STEPPED, Ladder, Rung
 from rollout.planner.lengths import Lengths
 from rollout.planner.tokens import NoTokenizer
 from rollout.planner.told import one_line
@@ -47,6 +47,8 @@ def refuse_impossible(job: Job) -> None:
     tried = fit(size, engine, hardware, needs, CAUTION)
     if tried.fits:
         return
+    if tried.limit is Limit.context and engine.on_oom is OnOom.step_down:
+        return  # the ladder has a way
     if is_auto(job):
         chosen = choose(size, engine, hardware, needs, given(job)).engine
         if fit(size, chosen, hardware, needs, CAUTION).fits:
@@ -74,7 +76,8 @@ def settle(job: Job, console: Console, known: dict[str, Any] | None = None) -> N
     engine = job.settings.engine
     if size is not None:
         lengths = _lengths(job, size, console, known)
-        needs = needs_of(lengths, job.settings.sampling.max_tokens)
+        context = job.settings.engine.max_model_len or size.shape.max_position
+        needs = needs_of(lengths, job.settings.sampling.max_tokens, context)
         if is_auto(job):
             engine = _chosen(job, size, hardware, needs, known)
         _say_what_is_cut(engine, size, lengths, job, console, known)
@@ -121,6 +124,7 @@ def remember(job: Job, steps: list[Rung]) -> None:
         {
             "hardware": hardware_of(job).label,
             "changed": changed,
+            "asked": {name: to_plain(job.settings.engine)[name] for name in changed},
             "steps": [str(step) for step in steps],
             "engine": to_plain(replace(job.engine, **changed)),
         },
@@ -133,14 +137,18 @@ def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("hardware") != hardware.label:
         return {}
     changed = record.get("changed")
+    asked = record.get("asked")
     try:
+        # What the user types otherwise now is the user's.
+        now = to_plain(job.settings.engine)
+        changed = {k: v for k, v in changed.items() if k in STEPPED and asked.get(k) == now[k]}
         engine = replace(job.settings.engine, **changed)
         for name, value in changed.items():
             hint = keys()[f"engine.{name}"].type
             if not isinstance(value, hint) and not (isinstance(value, int) and hint is float):
                 raise TypeError(f"{name}={value!r}")
         validate(replace(job.settings, engine=engine))
-    except (TypeError, KeyError, UserError):  # edited by hand, or another version's
+    except (TypeError, KeyError, AttributeError, UserError):  # edited by hand, or another version's
         return {}
     return changed
 
@@ -154,7 +162,8 @@ def _ease_after_kill(job: Job, console: Console) -> None:
     if last is None or (last / ENDED).exists():
         return
     then = read_json(last / "environment.json") or {}
-    kills = machine.num_oom_kills() - then.get("oom_kills", machine.num_oom_kills())
+    before = then.get("oom_kills")
+    kills = machine.num_oom_kills() - before if isinstance(before, int) else 0
     if kills <= 0 or then.get("boot_id") != machine.boot_id():
         return
     what = "the last attempt was killed, and the kernel has killed for want of memory since"
@@ -186,7 +195,8 @@ def size_of(job: Job) -> ModelSize | None:
     if job.model is None or job.settings.engine.backend is not Backend.vllm:
         return None
     try:
-        return found_model(job.model, str(job.settings.model.model_path)).size
+        overrides = job.settings.engine.extra.get("hf_overrides")
+        return found_model(job.model, str(job.settings.model.model_path), overrides).size
     except UserError:
         return None
 

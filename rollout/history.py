@@ -67,8 +67,13 @@ def new_record(**values: Any) -> Record:
 def _read(line: str) -> Record | None:
     try:
         values = json.loads(line)
-        return Record(**{field.name: values[field.name] for field in fields(Record)})
-    except (ValueError, KeyError, TypeError):  # torn, or of another version
+        found = Record(**{field.name: values[field.name] for field in fields(Record)})
+        for field in fields(Record):
+            value, is_text = getattr(found, field.name), field.type in (str, "str")
+            if isinstance(value, str) is not is_text or isinstance(value, bool):
+                raise TypeError(field.name)
+        return found
+    except (ValueError, KeyError, TypeError, OverflowError):  # torn, or of another version
         return None
 
 

@@ -180,7 +180,8 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     model = find_model(settings, given.config_dir)
     hardware = hardware_of(settings, own)
     data = look_at_data(settings, model)
-    needs = needs_of(data.lengths, settings.sampling.max_tokens)
+    context = settings.engine.max_model_len or model.size.shape.max_position
+    needs = needs_of(data.lengths, settings.sampling.max_tokens, context)
     rows = []
     for preset, engine in _engines(given, settings):
         free = frozenset(k.removeprefix("engine.") for k in settings.given)
@@ -307,7 +308,10 @@ def _is_named_after(row: Row) -> bool:
 def _history(settings: Settings, model: Found) -> Record | None:
     """This machine's last finished run of the model, on its own devices."""
     here = machine.look()
-    return last_like(model.size.name, settings.engine.dtype, str(here))
+    newest = last_like(model.size.name, settings.engine.dtype, str(here))
+    # What was cut off at fewer tokens says nothing of longer responses.
+    is_alike = newest is not None and newest.max_tokens >= settings.sampling.max_tokens
+    return newest if is_alike else None
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ def _head(plan: Plan) -> Iterator[str]:
     if cache:
         yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache a device"
     remarks = list(shape.estimates)
+    asked = plan.settings.engine.quantization
+    if asked and weights.quantization != asked:
+        remarks.append(f"engine.quantization={asked} is not counted: the weights are as saved")
+    if cache and len(cache.groups) > 1:
+        remarks.append(
+            "layers cache differently: KV tokens are full-length requests x context, as vLLM logs"
+        )
     if weights.quantization and not plan.model.size.is_certain(plan.settings.engine):
         remarks.append(f"{weights.quantization} is counted as 4 bits a parameter")
     for remark in remarks:
@@ -133,16 +140,16 @@ def _verdict(plan: Plan) -> Iterator[str]:
         costs = f"  (costs: {', '.join(plan.change.costs)})" if plan.change.costs else ""
         which = "" if plan.recommended is None else f"engine={own.preset} with "
         yield f"smallest change that fits: {which}{plan.change}{costs}"
-    elif not own.fit.fits:
+    elif own.fit.limit is Limit.device:
+        instead = "engine=cpu" if plan.hardware.device is Device.cpu else "engine=auto"
+        yield f"type {instead}, or plan for another machine: device=a100_80gb, device=cpu, ..."
+    elif not own.fit.fits and own.fit.limit is not Limit.devices:
         yield (
             f"no setting makes engine={own.preset} fit here; take more or larger devices, a "
             "smaller model, or a quantised checkpoint of it"
         )
-    if plan.num_enough:
-        yield (
-            f"{plan.num_enough} such devices would hold it: engine.tensor_parallel_size="
-            f"{plan.num_enough}"
-        )
+    if plan.num_enough and not plan.change:
+        yield f"{plan.num_enough} such devices would hold it: num_devices={plan.num_enough}"
     yield ""
 
 
@@ -247,7 +254,8 @@ def work(plan: Plan) -> dict[str, Any]:
         return {}
     askable = data.prompts.num_rows
     if data.lengths is not None:
-        askable -= data.lengths.num_bad
+        over = data.lengths.num_longer_than(plan.own.fit.max_model_len - 1)
+        askable -= data.lengths.num_bad + over.num_rows
     num_samples = askable * settings.sampling.n_samples
     found: dict[str, Any] = {
         "num_requests": askable,
@@ -272,7 +280,10 @@ def _work(plan: Plan) -> Iterator[str]:
         f"{todo['most_output_tokens']:,} output tokens"
     )
     if todo["likely_s"] is None:
-        yield "        no estimate of time: no finished run of this model on this machine is known"
+        yield (
+            "        no estimate of time: no finished run of this model on this machine with as "
+            "large a max_tokens is known"
+        )
         return
     rate = plan.history.output_tokens_per_s
     yield (

@@ -272,6 +272,17 @@ def test_engine_presets_hold_the_promised_numbers(preset, parallel, utilization,
     assert (engine.gpu_memory_utilization, engine.max_num_seqs) == (utilization, seqs)
 
 
+def test_a_token_is_starred_by_its_form_under_any_name():
+    from rollout.config import _plain, redacted
+
+    token = "hf_" + "a1" * 12
+    assert _plain({"plain": token, "kept": "half_precision"}) == {
+        "plain": "***",
+        "kept": "half_precision",
+    }
+    assert redacted([f"+engine.extra.plain={token}"]) == ["+engine.extra.plain=***"]
+
+
 def test_free_settings_are_those_that_pass_things_on():
     bags = [
         "model.chat_template_kwargs", "model.shape", "sampling.extra", "engine.extra", "presets",

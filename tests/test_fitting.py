@@ -184,3 +184,28 @@ def test_a_record_that_was_edited_is_not_used(typed, changed):
     typed(*words, "sampling.n_samples=3")
     assert typed.code == 0, typed.errors
     assert json.loads(record.read_text())["changed"] == {"max_num_seqs": 32}
+
+
+def test_what_the_user_types_otherwise_beats_the_record(typed):
+    words = (*OOM, "engine.on_oom=step_down", "run_dir=r")
+    typed(*words)
+    typed(*words, "sampling.n_samples=3", "engine.max_num_seqs=20")
+    assert typed.code == 0
+    assert any("max_num_seqs=20" in note for note in typed.notes)
+
+
+def test_hf_overrides_are_not_refused_for_the_context_they_give(typed, on, qwen3_4b):
+    on(A100)
+    words = (*qwen3_4b, "engine=single_a100", "engine.max_model_len=300000", "dry_run=true")
+    assert "own context of 262,144" in typed.refused(*words)
+    typed(*words, "engine.extra.hf_overrides={max_position_embeddings:300000}")
+    assert typed.code == 0, typed.errors
+
+
+def test_a_cache_too_small_is_left_to_step_down(typed, on, qwen3_4b):
+    """The ladder has a way; without it the plan refuses."""
+    on(build="cpu")
+    words = (*qwen3_4b, "engine=cpu", "engine.kv_cache_gib=0.01", "dry_run=true")
+    assert "are left" in typed.refused(*words)
+    typed(*words, "engine.on_oom=step_down")
+    assert typed.code == 0, typed.errors

@@ -131,8 +131,22 @@ def test_time_is_estimated_from_runs_of_this_machine_alone(plan, tiny_model, pro
     )  # fmt: skip
     history.record(record)
     work = json.loads(plan(*words)[1])["work"]
-    assert work["likely_output_tokens"] == 10 * 8 * 50
-    assert work["likely_s"] == 40.0
+    assert work["likely_output_tokens"] == 9 * 8 * 50  # one row leaves no room
+    assert work["likely_s"] == 36.0
+    longer = json.loads(plan(*words, "sampling.max_tokens=4096")[1])["work"]
+    assert longer["likely_s"] is None  # what was cut at 2,048 says nothing of more
+
+
+def test_rows_that_can_not_be_asked_do_not_count_as_the_datas_length(plan, tiny_model, prompts):
+    import pandas as pd
+
+    words = ("model=custom", f"model.model_path={tiny_model}", "sampling.max_tokens=20", "--json")
+    with_long = json.loads(plan(*words, f"data.input={prompts}")[1])
+    pd.read_parquet(prompts).head(9).to_parquet(prompts)
+    without = json.loads(plan(*words, f"data.input={prompts}")[1])
+    for preset in ("auto", "cpu"):
+        both = (found["presets"][preset]["typical_requests"] for found in (with_long, without))
+        assert next(both) == next(both)
 
 
 def test_a_model_that_is_not_here_is_planned_from_its_preset(plan):

@@ -258,7 +258,7 @@ def test_mixed_layers_form_groups_of_equally_many_layers():
     """Gemma-3-like, 5 sliding and 1 full in each 6 of 48 layers: groups of 8 layers, 5 + 1."""
     gemma = preset("llama3_1_8b") | {
         "model_type": "gemma3_text", "num_hidden_layers": 48, "sliding_window": 1024,
-        "sliding_window_pattern": 6, "tie_word_embeddings": True,
+        "sliding_window_pattern": 6, "tie_word_embeddings": True, "head_dim": 128,
     }  # fmt: skip
     shape = read_shape(gemma)
     assert [(g.kind, g.num_layers) for g in shape.layers] == [
@@ -269,6 +269,24 @@ def test_mixed_layers_form_groups_of_equally_many_layers():
     assert len(cache.groups) == 6
     assert cache.block_bytes == 8 * 16 * 8 * 2 * 128 * 2
     assert cache.blocks_of(8192) == 8192 // 16 + 5 * 193
+
+
+def test_released_gemma3_configs_leave_much_to_their_class():
+    """12B: 48 layers of 224 million parameters, an embedding of 262,208 x 3,840: 11.77 billion."""
+    inner = {
+        "model_type": "gemma3_text", "hidden_size": 3840, "intermediate_size": 15360,
+        "num_attention_heads": 16, "num_hidden_layers": 48, "num_key_value_heads": 8,
+        "sliding_window": 1024,
+    }  # fmt: skip
+    shape = read_shape({"model_type": "gemma3", "text_config": inner})
+    weights = count_weights(shape, "bfloat16", None, None)
+    assert weights.num_parameters == pytest.approx(11.77e9, rel=0.001)
+    assert shape.max_position == 131_072
+
+
+def test_overrides_of_the_config_count():
+    size = model_size("m", preset("qwen3_8b"), None, {"max_position_embeddings": 65_536})
+    assert size.shape.max_position == 65_536
 
 
 def test_a_request_needs_one_block_more_than_its_tokens():

@@ -13,6 +13,7 @@ from rollout.planner.hardware import Hardware
 from rollout.planner.shape import Shape, dtype_bytes, num_experts
 
 GIB = 2**30
+MOST_ON_CPU = 256
 CPU_OVERHEAD_GIB = 1.5  # vLLM, torch and the process itself, resident
 
 
@@ -43,7 +44,8 @@ def allowances(
     if hardware.device is Device.cpu:
         tokens = min(num_tokens, 4096)  # prompts come one by one, the warm-up is left out
         forward = _forward_elements(shape, 1) * tokens * 4
-        logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
+        # Nothing is tried out on a CPU: as many logits as samples really run.
+        logits = min(engine.max_num_seqs, MOST_ON_CPU) * shape.vocab_size * 4 * 2
         return Allowance(max(forward, logits) * scale / GIB, 0.0, CPU_OVERHEAD_GIB * scale)
     size = dtype_bytes(engine.dtype, shape)
     forward = _forward_elements(shape, tp) * num_tokens * size

@@ -42,6 +42,7 @@ def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
     model = settings.model
     name = str(model.model_path)
     shape = preset_shape(settings, config_dir)
+    overrides = settings.engine.extra.get("hf_overrides")
     is_here = Path(name).expanduser().exists()
     if name.startswith(EMBEDDED):
         is_here = is_unpacked(name.removeprefix(EMBEDDED))
@@ -50,12 +51,12 @@ def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
     if shape and not is_here:
         is_own = any(key.startswith("model.shape") for key in settings.given)
         source = "model.shape" if is_own else "the preset's own figures"
-        return Found(model_size(name, shape), source, {}, None)
+        return Found(model_size(name, shape, None, overrides), source, {}, None)
     resolved = resolve_model(model, lambda line: None, needs_weights=False, needs_tokenizer=False)
-    return found_model(resolved, name)
+    return found_model(resolved, name, overrides)
 
 
-def found_model(resolved: ResolvedModel, name: str) -> Found:
+def found_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> Found:
     """The same for a model that was resolved already. Raises UserError as `model_size` does."""
     directory = directory_of(resolved)
     if not resolved.config:
@@ -63,7 +64,7 @@ def found_model(resolved: ResolvedModel, name: str) -> Found:
             f"{resolved.path} has params.json instead of config.json, which is not planned for"
         )
     source = {"hub": "config.json from the hub"}.get(resolved.source, "config.json")
-    size = model_size(name, resolved.config, directory)
+    size = model_size(name, resolved.config, directory, overrides)
     return Found(size, source, resolved.generation_config, directory, resolved.config_digest)
 
 
@@ -103,15 +104,24 @@ def lengths_of(prompts: Prompts, tokenizer: PromptTokenizer, context: int) -> Le
     return read_lengths(prompts, tokenizer, context - 1)
 
 
-def needs_of(lengths: Lengths | None, max_tokens: int) -> Needs:
+def needs_of(lengths: Lengths | None, max_tokens: int, context: int = 0) -> Needs:
     """What the engine must hold. A running sample has half of its response on average.
 
-    Where the prompts were not counted, ASSUMED_PROMPT tokens are taken for the mean.
+    Rows that leave no room in the `context` are not asked, and do not count. Where the prompts
+    were not counted, ASSUMED_PROMPT tokens are taken for the mean.
     """
     if lengths is None or not lengths.num_counted:
         longest = ASSUMED_PROMPT + max_tokens
         return Needs(longest, ASSUMED_PROMPT + max_tokens // 2, is_estimate=True)
+    asked = [n for n in (*lengths.sample, *lengths.long_rows) if n < context]
+    counted = [n for n in lengths.sample if n < context]
+    longest = max(asked, default=0)
+    if lengths.longest_bound < context:
+        longest = lengths.longest_bound
+    elif not lengths.num_longer_than(context - 1).is_exact:
+        longest = context
+    mean = sum(counted) / len(counted) if counted else ASSUMED_PROMPT
     return Needs(
-        longest=lengths.longest_bound + max_tokens,
-        typical=int(lengths.mean + max_tokens / 2),
+        longest=min(longest + max_tokens, context),
+        typical=min(int(mean + max_tokens / 2), context),
     )

@@ -26,6 +26,7 @@ SPARE = 0.02  # of a GPU's memory, left free beside what others hold
 # Below this much of weights on each device, the two all-reduces in every layer cost what reading
 # fewer weights saves: 2 GiB at 2 TB/s take 1 ms, 2 x 36 all-reduces of some 15 us as much.
 LEAST_WEIGHTS_GIB = 2.0
+MOST_SHARE = 0.95
 CONTEXT_STEP = 256  # contexts are rounded down to multiples
 
 
@@ -108,6 +109,13 @@ def _at_context(
     found = fit(model, engine, hardware, needs)
     if found.fits or found.limit is not Limit.context or "max_model_len" in given:
         return found
+    if "gpu_memory_utilization" not in given and hardware.device is Device.cuda:
+        most = min(MOST_SHARE, int((hardware.free_gib / hardware.memory_gib - SPARE) * 100) / 100)
+        if most > engine.gpu_memory_utilization:
+            engine = replace(engine, gpu_memory_utilization=most)
+            found = fit(model, engine, hardware, needs)
+            if found.fits:
+                return found
     shorter = shortened(found, needs) or shortened(found, Needs(needs.typical))
     return fit(model, replace(engine, max_model_len=shorter), hardware, needs) if shorter else found
 
@@ -161,7 +169,8 @@ class _Step:
     cost: str = ""
 
     def __str__(self) -> str:
-        return f"engine.{self.name}={str(self.value).lower()}"
+        value = "null" if self.value is None else str(self.value).lower()
+        return f"engine.{self.name}={value}"
 
 
 DIFFERENT = "slightly different samples"
@@ -232,6 +241,8 @@ def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
     found = []
     free = hardware.free_gib / hardware.memory_gib
     now = engine.gpu_memory_utilization
+    if engine.kv_cache_gib is not None:
+        found.append(_Step("kv_cache_gib", None))
     shares = [round(0.05 * i, 2) for i in range(2, 20)]
     found += [_Step("gpu_memory_utilization", share) for share in shares if now < share <= free]
     lower = int((free - SPARE) * 100) / 100
@@ -266,9 +277,13 @@ def _cpu_steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_St
     found = []
     if held.kv_cache_gib < need <= 0.9 * room:
         found.append(_Step("kv_cache_gib", max(0.001, round(need * 1.05, 3))))
-    for size in (2.0, 1.0, 0.5, 0.25):
-        if size < held.kv_cache_gib:
+    largest = int(9 * room) / 10
+    for size in (largest, 0.5, 0.25):
+        if 0 < size < held.kv_cache_gib:
             found.append(_Step("kv_cache_gib", size))
+    for number in (256, 64):
+        if number < engine.max_num_seqs:
+            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
     return found
 
 

@@ -101,8 +101,20 @@ class Fit:
         return min(self.engine.max_num_seqs, allowed)
 
 
-def model_size(name: str, config: dict[str, Any], checkpoint: Path | None = None) -> ModelSize:
-    """A model by its config.json. Raises UserError where that does not say enough."""
+def model_size(
+    name: str,
+    config: dict[str, Any],
+    checkpoint: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> ModelSize:
+    """A model by its config.json, with vLLM's `hf_overrides`.
+
+    Raises UserError where that does not say enough.
+    """
+    if isinstance(overrides, dict) and overrides:
+        config = config | overrides
+        if isinstance(inner := config.get("text_config"), dict):
+            config["text_config"] = inner | overrides
     return ModelSize(name, read_shape(config), checkpoint)
 
 
@@ -198,8 +210,10 @@ def _verdict(
     if kv_heads > 1 and kv_heads % tp and tp % kv_heads:
         return Limit.heads, f"{kv_heads} KV heads and tensor_parallel_size={tp} do not divide"
     taken = weights_gib + allowance.total_gib
+    lacks_dtype = _lacks_dtype(engine, hardware)
     where = "memory" if hardware.device is Device.cpu else "a device"
-    sizes = f"weights {weights_gib:.1f} + activations and more {allowance.total_gib:.1f}"
+    other = "the process itself" if hardware.device is Device.cpu else "activations and more"
+    sizes = f"weights {weights_gib:.1f} + {other} {allowance.total_gib:.1f}"
     if hardware.device is Device.cuda and budget > hardware.free_gib + 0.01:
         share = engine.gpu_memory_utilization
         return Limit.free, (
@@ -207,14 +221,16 @@ def _verdict(
             f"{hardware.free_gib:.2f} of {hardware.memory_gib:.2f} are free"
         )
     if taken >= budget:
-        return Limit.weights, f"{sizes} GiB leave nothing of {budget:.1f} GiB of {where}"
+        also = f"; and {lacks_dtype}" if lacks_dtype else ""
+        return Limit.weights, f"{sizes} GiB leave nothing of {budget:.1f} GiB of {where}{also}"
     if kv_gib + taken > budget + 0.001:
         return (
             Limit.free,
             f"{sizes} + KV cache {kv_gib:.1f} GiB are more than {budget:.1f} GiB free",
         )
     max_len = int(engine.max_model_len or shape.max_position)
-    if max_len > shape.max_position and shape.is_counted and not shape.is_rope_scaled:
+    is_known = shape.is_counted and shape.states_context and not shape.is_rope_scaled
+    if max_len > shape.max_position and is_known:
         return Limit.model, (
             f"engine.max_model_len={max_len} is more than the model's own context of "
             f"{shape.max_position:,} tokens"
@@ -225,9 +241,19 @@ def _verdict(
             f"one request of {max_len:,} tokens needs {_gib(need)} of KV cache, "
             f"{_gib(kv_gib)} are left"
         )
-    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
-        return Limit.dtype, f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
+    if lacks_dtype:
+        return Limit.dtype, lacks_dtype
     return Limit.none, ""
+
+
+def _lacks_dtype(engine: Engine, hardware: Hardware) -> str:
+    """What the device can't compute in; nothing where it can."""
+    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
+        return f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
+    is_fp8 = engine.kv_cache_dtype.startswith("fp8")
+    if is_fp8 and hardware.device is Device.cuda and hardware.capability < 8.0:
+        return f"{hardware.label} has no fp8 KV cache: engine.kv_cache_dtype=auto"
+    return ""
 
 
 def _are(number: int) -> str:

@@ -33,6 +33,10 @@ LEAST_SEQS = 8
 LEAST_SHARE, MOST_SHARE, SHARE_STEP = 0.5, 0.95, 0.05
 LEAST_KV_GIB = 2**-6
 FREE_SHARE = 0.8  # of the host's free memory that a larger KV cache may take
+STEPPED = (
+    "gpu_memory_utilization", "kv_cache_gib", "kv_cache_dtype", "max_model_len", "max_num_seqs",
+    "max_num_batched_tokens", "enforce_eager",
+)  # fmt: skip
 HOST = (OomKind.host, OomKind.killed)
 
 

@@ -36,7 +36,18 @@ NUMBERS = (
     "full_attention_interval", "attn_layer_period", "attn_layer_offset", "n_positions",
     "original_max_position_embeddings",
 )  # fmt: skip
-MOST = 10**12
+CONTEXTS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length",
+    "model_max_length", "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
+# What released configs leave to their class (transformers, Gemma3TextConfig).
+DEFAULTS = {
+    "gemma3_text": {
+        "vocab_size": 262_208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+        "max_position_embeddings": 131_072, "sliding_window": 4096,
+    },
+}  # fmt: skip
+MOST, MOST_LAYERS = 10**12, 10_000
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
 
 VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py
@@ -99,9 +110,14 @@ class Shape:
         return kind != "default"
 
     @property
+    def states_context(self) -> bool:
+        """Whether its config says how long a sequence may be."""
+        return bool(_stated_context(self.config))
+
+    @property
     def is_counted(self) -> bool:
         """Whether its tensors are known one by one."""
-        return self.model_type in (*DENSE, *EXPERTS)
+        return self.model_type in (*DENSE, *EXPERTS) and self.vocab_size > 0
 
 
 def read_shape(config: dict[str, Any]) -> Shape:
@@ -114,15 +130,24 @@ def read_shape(config: dict[str, Any]) -> Shape:
     if isinstance(inner := config.get("text_config"), dict):
         text = {k: v for k, v in config.items() if k in ("quantization_config", "dtype")} | inner
         estimates.append("its encoders for images or sound are not counted")
+    text = DEFAULTS.get(str(text.get("model_type")), {}) | text
     _check(text)
     heads = _first(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
     hidden = _first(text, "hidden_size", "n_embd", "d_model")
     num_layers = _first(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     if not (heads > 0 and hidden > 0 and num_layers > 0 and heads <= hidden):
+        sizes = {
+            "hidden_size": hidden, "num_hidden_layers": num_layers, "num_attention_heads": heads,
+        }  # fmt: skip
+        missing = [name for name, value in sizes.items() if not value] or list(sizes)
         raise UserError(
-            "its config.json does not say hidden_size, num_hidden_layers and num_attention_heads, "
-            "so its memory can't be counted"
+            f"its config.json does not say {' and '.join(missing)} as counts that fit together, so "
+            "its memory can't be counted"
         )
+    if not text.get("vocab_size"):
+        estimates.append("vocab_size is not stated: embedding and output head are not counted")
+    if not _stated_context(text):
+        estimates.append("the context is not stated: 2,048 tokens are taken")
     model_type = str(text.get("model_type") or config.get("model_type") or "")
     layers, remarks = _cached_layers(text, model_type, num_layers, heads, hidden)
     estimates += remarks
@@ -176,7 +201,8 @@ def _check(config: dict[str, Any]) -> None:
 
 def _check_number(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= MOST or value != int(value):
+    most = MOST_LAYERS if "layer" in name else MOST
+    if not is_number or not 0 <= value <= most or value != int(value):
         raise UserError(f"its config.json says {name}={value!r}, which is no number of anything")
 
 
@@ -197,7 +223,7 @@ def kv_heads(config: dict[str, Any]) -> int:
 
 def is_latent(config: dict[str, Any], model_type: str) -> bool:
     """Whether it caches MLA's latent vectors (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
-    return model_type in LATENT and config.get("kv_lora_rank") is not None
+    return model_type in LATENT and bool(config.get("kv_lora_rank"))
 
 
 def _first(config: dict[str, Any], *names: str) -> int:
@@ -253,14 +279,14 @@ def _layer_kinds(config: dict[str, Any], model_type: str, num_layers: int) -> li
     return ["sliding" if (i + 1) % pattern else "full" for i in range(num_layers)]
 
 
+def _stated_context(config: dict[str, Any]) -> int:
+    said = [config.get(name) for name in CONTEXTS]
+    return min((int(n) for n in said if isinstance(n, int | float) and 0 < n < MOST), default=0)
+
+
 def _context(config: dict[str, Any], model_type: str) -> int:
     """Tokens of the longest sequence, as vLLM derives it (vllm/config/model.py)."""
-    names = (
-        "max_position_embeddings", "n_positions", "max_seq_len", "seq_length",
-        "model_max_length", "max_sequence_length", "max_seq_length", "seq_len",
-    )  # fmt: skip
-    said = [int(config[n]) for n in names if isinstance(config.get(n), int | float)]
-    longest = min(said, default=2048)
+    longest = _stated_context(config) or 2048
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if not isinstance(rope, dict):
         return longest
@@ -270,7 +296,8 @@ def _context(config: dict[str, Any], model_type: str) -> int:
     if kind in ALREADY_SCALED or "gemma3" in model_type:
         return longest
     factor = rope.get("factor")
-    return int(longest * factor) if isinstance(factor, int | float) else longest
+    is_number = isinstance(factor, int | float) and 0 < factor < MOST
+    return int(longest * factor) if is_number else longest
 
 
 def is_tied(shape: Shape) -> bool:

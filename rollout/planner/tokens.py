@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Model
-from rollout.errors import RequestRefused, UserError
+from rollout.errors import Interrupted, RequestRefused, UserError
 from rollout.planner.chat_template import GO_ON, compiled, left_open
 from rollout.records import Message
 
@@ -92,6 +92,8 @@ class PromptTokenizer:
             raise RequestRefused("the model has no chat template, so chats can't be asked")
         try:
             return self._render(content)
+        except Interrupted:
+            raise
         except Exception as error:  # the template is the model's own code: anything may come
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error
@@ -193,7 +195,9 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
     try:
         backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
         named = _add_tokens(backend, config, directory)
-    except Exception as fault:  # the package raises nothing narrower
+    except (Interrupted, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as fault:  # the package raises nothing narrower, and panics
         raise NoTokenizer(f"{directory / 'tokenizer.json'} does not load: {fault}") from fault
     backend.no_truncation()  # prompts are neither cut nor padded, whatever the file says
     backend.no_padding()
