@@ -43,12 +43,15 @@ def refuse_impossible(job: Job) -> None:
     size = size_of(job)
     if size is None or not engine.preflight or not size.is_certain(engine):
         return
+    if (job.run_dir / "summary.json").exists():
+        return  # finished: it may need no engine
     hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.max_tokens)
     tried = fit(size, engine, hardware, needs, CAUTION)
     if tried.fits:
         return
-    if tried.limit is Limit.context and engine.on_oom is OnOom.step_down:
-        return  # the ladder has a way
+    if tried.limit is Limit.context:
+        if engine.on_oom is OnOom.step_down or not size.shape.is_counted:
+            return  # the ladder has a way; or what is cached is guessed
     if is_auto(job):
         chosen = choose(size, engine, hardware, needs, given(job)).engine
         if fit(size, chosen, hardware, needs, CAUTION).fits:
@@ -63,12 +66,15 @@ def refuse_impossible(job: Job) -> None:
     )
 
 
-def settle(job: Job, console: Console, known: dict[str, Any] | None = None) -> None:
+def settle(
+    job: Job, console: Console, known: dict[str, Any] | None = None, owns_run: bool = False
+) -> None:
     """Say what the engine will hold, and set `job.engine` and `job.ladder`.
 
     `engine=auto` takes what the planner chooses; a run whose memory ran out before begins with
     what worked then. `known` keeps what was counted and chosen for the next call: points of a
-    sweep that can share an engine get the same.
+    sweep that can share an engine get the same. `owns_run` says that the run directory is locked
+    and may be written to.
     """
     known = {} if known is None else known
     size, hardware = size_of(job), hardware_of(job)
@@ -84,7 +90,8 @@ def settle(job: Job, console: Console, known: dict[str, Any] | None = None) -> N
     job.ladder = Ladder(size, hardware, needs)
     remembered = _remembered(job, hardware, needs)
     job.engine = replace(engine, **remembered)
-    _ease_after_kill(job, console)
+    if owns_run:
+        _ease_after_kill(job, console)
     if size is None:
         return
     changed = {f.name: getattr(job.engine, f.name) for f in fields(Engine)}

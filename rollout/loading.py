@@ -42,6 +42,12 @@ class EngineShelf:
         same = self._plan is not None and self._plan.identity == plan.identity
         return same and self._environment == environment
 
+    def _is_enough(self, ladder: Ladder | None) -> bool:
+        """Whether what was given up for memory leaves the context that these runs need."""
+        given = {name: value for step in self.steps for name, value in step.changed.items()}
+        length, needed = given.get("max_model_len"), ladder.needs.longest if ladder else None
+        return length is None or needed is None or length >= needed
+
     @contextmanager
     def engines(
         self,
@@ -57,7 +63,7 @@ class EngineShelf:
         `ladder`.
         """
         environment = dict(environment or {})
-        if not self.has(plan, environment):
+        if not self.has(plan, environment) or not self._is_enough(ladder):
             self.give_back()
             self._plan, self._environment = plan, environment
             self._descent = _Descent(plan, ladder, self._console)
@@ -65,6 +71,8 @@ class EngineShelf:
             self.num_engines += 1
             if self.num_engines == 1:
                 self._guard.enter_context(guard(self._console.note))
+        else:
+            self._descent.serve(ladder)
         log = self._plan.log_file
         with environment_set(environment), self._console.libraries_write_to(log):
             try:
@@ -128,6 +136,10 @@ class _Descent:
         self.plan, self._ladder, self._console = plan, ladder, console
         self.steps: list[Rung] = []
         self._num_races = 0
+
+    def serve(self, ladder: Ladder | None) -> None:
+        """Go on for other runs, with their needs."""
+        self._ladder = ladder
 
     def ease(self, error: RolloutError) -> str | None:
         """Take the next rung where memory ran out; say what it was, None where there is none.

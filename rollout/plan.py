@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -109,12 +108,13 @@ def main(argv: list[str] | None = None) -> None:
         message, code = "interrupted", 130
     except BrokenPipeError:
         code = 1
+    except OSError as error:  # a full disk behind stdout
+        message, code = f"can't write: {error.strerror}", 1
     if message:
         say("rollout.plan: " + " ".join(message.splitlines()), sys.stderr)
     for line in details:
         say(line, sys.stderr)
-    with suppress(BrokenPipeError):
-        flush_streams()
+    flush_streams()
     sys.exit(code)
 
 

@@ -212,7 +212,7 @@ def _data(plan: Plan) -> Iterator[str]:
         yield f"        note: {printable(check)}"
     for shown in data.shown:
         yield (
-            f"row {shown.row}   {shown.num_tokens:,} tokens"
+            f"row {shown.row}   {f'{shown.num_tokens:,} tokens' if shown.num_tokens else ''}".rstrip()
             if not shown.error
             else (f"row {shown.row}   can't be asked: {shown.error}")
         )

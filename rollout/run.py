@@ -43,7 +43,7 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
             if standing.finished:
                 return finished_before(job, standing.finished, console)
             if standing.num_owed:
-                settle(job, console)
+                settle(job, console, owns_run=True)
             stop.farewell = lambda: f"interrupted; {parting(job, standing)}"
             return launch(job, store, standing, console, stop)
 

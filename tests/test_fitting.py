@@ -209,3 +209,25 @@ def test_a_cache_too_small_is_left_to_step_down(typed, on, qwen3_4b):
     assert "are left" in typed.refused(*words)
     typed(*words, "engine.on_oom=step_down")
     assert typed.code == 0, typed.errors
+
+
+def test_a_dry_run_writes_nothing_of_a_kill(typed, monkeypatch):
+    words = ("engine=scripted", "engine.on_oom=step_down", "run_dir=r")
+    typed(*words)
+    (typed.here / "r/attempts/1" / ENDED).unlink()
+    kills = machine.num_oom_kills()
+    monkeypatch.setattr(machine, "num_oom_kills", lambda: kills + 1)
+    typed(*words, "sampling.n_samples=9", "dry_run=true")
+    assert not (typed.here / "r" / RECORD).exists()
+    assert not (typed.here / "r/attempts/1" / ENDED).exists()
+
+
+def test_an_engine_whose_context_was_cut_does_not_serve_runs_that_need_more(tmp_path):
+    from rollout.loading import EngineShelf
+    from rollout.planner.fit import Needs
+    from rollout.planner.ladder import Ladder, Rung
+
+    shelf = EngineShelf(None, None)
+    shelf._descent = type("Descent", (), {"steps": [Rung(None, {"max_model_len": 1024})]})()
+    assert shelf._is_enough(Ladder(None, None, Needs(longest=1000)))
+    assert not shelf._is_enough(Ladder(None, None, Needs(longest=5000)))

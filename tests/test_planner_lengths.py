@@ -446,3 +446,19 @@ def test_blank_prompts_are_told(tmp_path, tiny_model):
     blank = [{"role": "user", "content": " \n"}]
     (message,) = checks(tmp_path, tiny_model, pa.array([[USER], blank]))
     assert message == "1 of the first 2 prompts are blank, row 1 first"
+
+
+def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model):
+    """Rows of 2 MB took plan and run minutes: each was tokenised several times."""
+    import time
+
+    frame = pd.DataFrame({"prompt": ["word " * 400_000] * 3 + ["short"]})
+    frame.to_parquet(tmp_path / "in.parquet")
+    prompts = open_prompts(Data(input=str(tmp_path / "in.parquet")))
+    tokenizer = open_tokenizer(tiny_model, Model(model_path=str(tiny_model)))
+    began = time.monotonic()
+    shown = first_prompts(prompts, tokenizer, 4)
+    check_prompts(prompts, tokenizer)
+    assert time.monotonic() - began < 5
+    assert "2,000,000 characters, not shown" in shown[0].text
+    assert "short" in shown[3].text

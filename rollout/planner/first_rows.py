@@ -18,6 +18,7 @@ from rollout.planner.tokens import Piece, PromptTokenizer
 from rollout.prompts import Prompts
 from rollout.records import Prompt
 
+MOST_CHARS = 50_000  # of a row; to look at longer ones would take seconds
 NUM_FIRST = 32  # rows looked at
 _THINKING = re.compile(r"(<think>|<thinking>|<reasoning>|\[THINK\])\s*$")
 
@@ -47,6 +48,10 @@ def first_prompts(
         try:
             if prompt.content is None:
                 raise RequestRefused(prompt.error)
+            if (number := _num_chars(prompt.content)) > MOST_CHARS:
+                note = Piece(f"{number:,} characters, not shown", is_special=True)
+                shown.append(Shown(prompt.row, (note,), 0, is_cut=True))
+                continue
             pieces = tokenizer.pieces(prompt.content)
             num_tokens = len(tokenizer.encode(prompt.content))
         except RequestRefused as refusal:
@@ -58,9 +63,17 @@ def first_prompts(
     return shown
 
 
+def _num_chars(content: Any) -> int:
+    if isinstance(content, dict):
+        return sum(map(_num_chars, content.values()))
+    if isinstance(content, list):
+        return sum(map(_num_chars, content))
+    return len(content) if isinstance(content, str) else 0
+
+
 def check_prompts(prompts: Prompts, tokenizer: PromptTokenizer, n: int = NUM_FIRST) -> list[str]:
     """What looks wrong with the first n rows: one line each, none where all is well."""
-    rows = [prompt for prompt in islice(prompts, n) if prompt.content]
+    rows = [p for p in islice(prompts, n) if p.content and _num_chars(p.content) <= MOST_CHARS]
     is_chosen = prompts.data.apply_chat_template is not Template.auto
     checks = (
         _chats_without_template(rows, tokenizer),

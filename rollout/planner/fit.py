@@ -6,6 +6,7 @@ request_memory); of it weights, activations and CUDA graphs are taken, and the r
 graphs and CUDA itself take is an allowance, an estimate. Must not know presets' names or runs.
 """
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
@@ -230,6 +231,7 @@ def _verdict(
         )
     max_len = int(engine.max_model_len or shape.max_position)
     is_known = shape.is_counted and shape.states_context and not shape.is_rope_scaled
+    is_known = is_known and os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") in ("", "0")
     if max_len > shape.max_position and is_known:
         return Limit.model, (
             f"engine.max_model_len={max_len} is more than the model's own context of "
@@ -281,7 +283,8 @@ def _extra(engine: Engine, name: str, least: float = 0) -> float:
     said = engine.extra.get(name)
     if said is None:
         return 0.0
-    if not isinstance(said, int | float) or isinstance(said, bool) or said < least:
+    is_number = isinstance(said, int | float) and not isinstance(said, bool)
+    if not is_number or not least <= said <= 2**60:
         raise UserError(f"engine.extra.{name}={said} must be a number, at least {least:g}")
     return float(said)
 

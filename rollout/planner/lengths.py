@@ -251,6 +251,7 @@ def _histogram(counts: list[int]) -> tuple[Bin, ...]:
     """Bins between powers of two; the shortest prompts share one where there would be too many."""
     if not counts:
         return ()
+    counts = [max(1, n) for n in counts]  # a template may leave nothing of a prompt
     last = counts[-1].bit_length()
     first = max(counts[0].bit_length(), last - NUM_BINS + 1)
     edges = [1 << power for power in range(first, last + 1)]

@@ -235,7 +235,7 @@ def _check(directory: Path, config: dict[str, Any], trust_remote_code: bool) -> 
     if mistral and any(directory.glob("consolidated*.safetensors")):
         raise NoTokenizer(f"vLLM reads {mistral[0]} with Mistral's own tokenizer")
     code = config.get("auto_map") or {}
-    if trust_remote_code and (isinstance(code, list) or "AutoTokenizer" in code):
+    if trust_remote_code and (not isinstance(code, dict) or "AutoTokenizer" in code):
         raise NoTokenizer(f"{directory} has a tokenizer that is Python code of its own")
     if not (directory / "tokenizer.json").is_file():
         raise NoTokenizer(f"{directory} has no tokenizer.json")
@@ -305,8 +305,11 @@ def _templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
         return found
     known = config.get("chat_template")
     if isinstance(known, list):
-        return {each["name"]: each["template"] for each in known}
-    return known if isinstance(known, dict) else {"default": known} if known else {}
+        named = [each for each in known if isinstance(each, dict)]
+        known = {str(each.get("name")): each.get("template") for each in named}
+    if not isinstance(known, dict):
+        known = {"default": known}
+    return {name: text for name, text in known.items() if isinstance(text, str)}
 
 
 def _template_text(given: str | None) -> str | None:
@@ -314,9 +317,13 @@ def _template_text(given: str | None) -> str | None:
     if given is None or "{" in given:
         return given
     path = Path(given).expanduser()
-    if not path.is_file():
-        raise UserError(f"model.chat_template={given}: no such file, and no template text either")
-    return path.read_text(encoding="utf-8")
+    try:
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        pass
+    shown = given if len(given) <= 80 else f"{given[:80]}..."
+    raise UserError(f"model.chat_template={shown}: no such file, and no template text either")
 
 
 def _text(file: Path) -> str:
