@@ -211,11 +211,10 @@ def _data(plan: Plan) -> Iterator[str]:
     for check in data.checks:
         yield f"        note: {printable(check)}"
     for shown in data.shown:
-        yield (
-            f"row {shown.row}   {f'{shown.num_tokens:,} tokens' if shown.num_tokens else ''}".rstrip()
-            if not shown.error
-            else (f"row {shown.row}   can't be asked: {shown.error}")
-        )
+        what = f"{shown.num_tokens:,} tokens" if shown.num_tokens else "long"
+        if shown.error:
+            what = f"can't be asked: {shown.error}"
+        yield f"row {shown.row}   {what}"
         for line in shown.text.splitlines():
             yield f"   | {line}"
 

@@ -452,6 +452,8 @@ def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model
     """Rows of 2 MB took plan and run minutes: each was tokenised several times."""
     import time
 
+    import pandas as pd
+
     frame = pd.DataFrame({"prompt": ["word " * 400_000] * 3 + ["short"]})
     frame.to_parquet(tmp_path / "in.parquet")
     prompts = open_prompts(Data(input=str(tmp_path / "in.parquet")))
