@@ -26,9 +26,6 @@ def compose(given: dict[str, Any]) -> Settings:
 
     A key may be dotted, or a last part that only one setting has.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
     named = flatten({full_key(name): value for name, value in given.items()})
     overrides = []
     for key, value in (implied_presets(named) | named).items():
@@ -38,13 +35,7 @@ def compose(given: dict[str, Any]) -> Settings:
         else:
             declared(key, value)
         overrides.append(text)
-    register(None)
-    with _hydra_of_our_own(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        try:
-            composed = hydra_compose(ROOT_CONFIG, overrides, return_hydra_config=True)
-        except Exception as error:
-            raise UserError(explain(error)) from error
-        return to_settings(composed, composed.hydra)
+    return compose_words(overrides, None)
 
 
 def compose_words(words: list[str], config_dir: Path | None) -> Settings:
