@@ -82,7 +82,7 @@ def settle(
     engine = job.settings.engine
     if size is not None:
         lengths = _lengths(job, size, console, known)
-        context = job.settings.engine.max_model_len or size.shape.max_position
+        context = size.context(job.settings.engine)
         needs = needs_of(lengths, job.settings.sampling.max_tokens, context)
         if is_auto(job):
             engine = _chosen(job, size, hardware, needs, known)
@@ -247,7 +247,7 @@ def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any])
     except NoTokenizer as error:
         _say_once(f"prompts: not counted, {error}", console, known)
         return None
-    context = job.settings.engine.max_model_len or size.shape.max_position
+    context = size.context(job.settings.engine)
     if job.prompts.num_rows > SLOW_ROWS:
         console.note(f"counting the tokens of {job.prompts.num_rows:,} prompts ...")
     lengths = known[key] = lengths_of(job.prompts, tokenizer, context)

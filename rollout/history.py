@@ -1,7 +1,7 @@
 """What this machine has answered before, for estimates of time: one line a finished run.
 
 Kept in the user's cache directory. Promises that writing never hurts a run, and that what is
-not comparable is not used: another model, device or number of GPUs. Must not know engines.
+not comparable is not used: another model, dtype or machine. Must not know engines.
 """
 
 import json
@@ -47,15 +47,15 @@ def record(found: Record) -> None:
             file.write(json.dumps(asdict(found)) + "\n")
 
 
-def last_like(model: str, dtype: str, machine: str, num_gpus: int | None = None) -> Record | None:
-    """The newest record of this model on this machine, on `num_gpus` where that is said."""
+def last_like(model: str, dtype: str, machine: str) -> Record | None:
+    """The newest record of this model on this machine."""
     newest = None
     for line in _lines():
         found = _read(line)
         if found is None or found.num_samples < LEAST_SAMPLES:
             continue
         same = (found.host, found.model, found.dtype) == (_host(), model, dtype)
-        if same and found.machine == machine and num_gpus in (None, found.num_gpus):
+        if same and found.machine == machine:
             newest = found
     return newest
 

@@ -66,7 +66,7 @@ class EngineShelf:
         if not self.has(plan, environment) or not self._is_enough(ladder):
             self.give_back()
             self._plan, self._environment = plan, environment
-            self._descent = _Descent(plan, ladder, self._console)
+            self._descent = _Descent(plan, ladder)
             self._engines = Engines(self._load, self._descent.ease)
             self.num_engines += 1
             if self.num_engines == 1:
@@ -132,8 +132,8 @@ class EngineShelf:
 class _Descent:
     """One engine's way down the ladder."""
 
-    def __init__(self, plan: EnginePlan, ladder: Ladder | None, console: Console):
-        self.plan, self._ladder, self._console = plan, ladder, console
+    def __init__(self, plan: EnginePlan, ladder: Ladder | None):
+        self.plan, self._ladder = plan, ladder
         self.steps: list[Rung] = []
         self._num_races = 0
 

@@ -180,7 +180,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     model = find_model(settings, given.config_dir)
     hardware = hardware_of(settings, own)
     data = look_at_data(settings, model)
-    context = settings.engine.max_model_len or model.size.shape.max_position
+    context = model.size.context(settings.engine)
     needs = needs_of(data.lengths, settings.sampling.max_tokens, context)
     rows = []
     for preset, engine in _engines(given, settings):
@@ -232,8 +232,7 @@ def look_at_data(settings: Settings, model: Found) -> DataFigures:
         tokenizer = tokenizer_of(model.directory, settings)
     except NoTokenizer as error:
         return DataFigures(prompts, None, str(error), [], [])
-    context = settings.engine.max_model_len or model.size.shape.max_position
-    lengths = lengths_of(prompts, tokenizer, context)
+    lengths = lengths_of(prompts, tokenizer, model.size.context(settings.engine))
     checks = check_prompts(prompts, tokenizer)
     checks += [tokenizer.doubt] if tokenizer.doubt else []
     return DataFigures(prompts, lengths, "", first_prompts(prompts, tokenizer), checks)

@@ -1,4 +1,4 @@
-"""What `python -m rollout.plan` prints: tables for people, plain values for programs."""
+"""What `python -m rollout.plan` prints for people; plan_values.py has the same for programs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +7,8 @@ from rollout.config import Device
 from rollout.console import duration, printable, say
 from rollout.plan import Plan, Row
 from rollout.planner.at_hand import ASSUMED_PROMPT
-from rollout.planner.fit import Limit
-from rollout.planner.told import LIMITS, chosen_words, gib, samples
+from rollout.planner.fit import Limit, gib
+from rollout.planner.told import LIMITS, chosen_words, samples
 from rollout.presets import preset_keys
 
 SAMPLING = (
@@ -162,8 +162,7 @@ def _devices_left(plan: Plan) -> Iterator[str]:
             f"{number - used} of {number} devices are left: for another run, with "
             "CUDA_VISIBLE_DEVICES and its share of the rows (data.offset, data.limit)"
         )
-    alone = next((r for r in plan.rows if r.preset == "auto" and r.choice), None)
-    if used > 1 and alone and plan.fits_alone:
+    if used > 1 and plan.fits_alone:
         yield (
             "it fits one device too: without fast links between them, one run a device "
             "(engine.tensor_parallel_size=1, CUDA_VISIBLE_DEVICES) may do more in sum"

@@ -181,42 +181,26 @@ def smallest_change(
 ) -> Change | None:
     """The least harmful change that fits, and of one harm the smallest; None where none does.
 
-    In this order: more of the memory, a context as long as the data need, fewer samples side by
-    side, smaller steps, other numbers of devices, an fp8 KV cache, fp8 weights; then two of them.
+    One setting, in the order of `_steps`; a shorter context that the data can do with, alone or
+    with one of them; then two of them, and two with a shorter context.
     """
     steps = _steps(model, engine, hardware)
-    for number in (1, 2):
-        for chosen in combinations(steps, number):
-            if len({step.name for step in chosen}) == number:
-                if change := _try(model, engine, hardware, needs, chosen):
-                    return change
-        if number == 1:
-            found = fit(model, engine, hardware, needs)
-            if change := _with_context(model, engine, found, needs, ()):
+    pairs = [(one, other) for one, other in combinations(steps, 2) if one.name != other.name]
+    for tries in ([(), *((step,) for step in steps)], pairs):
+        found: list[tuple[tuple[_Step, ...], Fit]] = []
+        for chosen in tries:
+            changed = replace(engine, **{step.name: step.value for step in chosen})
+            found.append((chosen, fit(model, changed, hardware, needs)))
+            if chosen and found[-1][1].fits:
+                return _change(found[-1][1], chosen)
+        for chosen, misfit in found:
+            if change := _with_context(model, misfit, needs, chosen):
                 return change
-            for step in steps:
-                changed = replace(engine, **{step.name: step.value})
-                found = fit(model, changed, hardware, needs)
-                if change := _with_context(model, changed, found, needs, (step,)):
-                    return change
-    for chosen in combinations(steps, 2):
-        changed = replace(engine, **{step.name: step.value for step in chosen})
-        found = fit(model, changed, hardware, needs)
-        if change := _with_context(model, changed, found, needs, chosen):
-            return change
     return None
 
 
-def _try(
-    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs, steps: tuple[_Step, ...]
-) -> Change | None:
-    changed = replace(engine, **{step.name: step.value for step in steps})
-    found = fit(model, changed, hardware, needs)
-    return _change(found, steps) if found.fits else None
-
-
 def _with_context(
-    model: ModelSize, engine: Engine, found: Fit, needs: Needs, steps: tuple[_Step, ...]
+    model: ModelSize, found: Fit, needs: Needs, steps: tuple[_Step, ...]
 ) -> Change | None:
     """The same with the longest context that fits, where the data can do with it."""
     longest = model.shape.max_position if found.limit is Limit.model else None
@@ -224,7 +208,8 @@ def _with_context(
         longest = shortened(found, needs)
     if longest is None:
         return None
-    again = fit(model, replace(engine, max_model_len=longest), found.hardware, needs)
+    shorter = replace(found.engine, max_model_len=longest)
+    again = fit(model, shorter, found.hardware, needs)
     cost = f"rows longer than {longest:,} tokens" if needs.is_estimate else ""
     return _change(again, (*steps, _Step("max_model_len", longest, cost))) if again.fits else None
 

@@ -59,6 +59,10 @@ class ModelSize:
             self._counted[key] = count_weights(self.shape, *key, self.checkpoint)
         return self._counted[key]
 
+    def context(self, engine: Engine) -> int:
+        """Tokens of the longest sequence that an engine takes: as set, or the model's own."""
+        return engine.max_model_len or self.shape.max_position
+
     def is_certain(self, engine: Engine) -> bool:
         """Whether its weights are counted, not guessed: its family is known, or its files are."""
         weights = self.weights(engine)
@@ -128,7 +132,7 @@ def fit(
     """
     shape, tp, pp = model.shape, engine.tensor_parallel_size, pipeline_parallel_size(engine)
     weights = model.weights(engine)
-    max_len = int(engine.max_model_len or shape.max_position)
+    max_len = model.context(engine)
     weights_gib = weights.device_bytes(tp, pp) / GIB
     weights_gib -= min(weights_gib, _extra(engine, "cpu_offload_gb"))
     tokens = batched_tokens(engine, hardware, max_len)
@@ -229,7 +233,7 @@ def _verdict(
             Limit.free,
             f"{sizes} + KV cache {kv_gib:.1f} GiB are more than {budget:.1f} GiB free",
         )
-    max_len = int(engine.max_model_len or shape.max_position)
+    max_len = model.context(engine)
     is_known = shape.is_counted and shape.states_context and not shape.is_rope_scaled
     is_known = is_known and os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") in ("", "0")
     if max_len > shape.max_position and is_known:
@@ -240,8 +244,8 @@ def _verdict(
     if cache and kv_gib * GIB < cache.bytes_of(max_len):
         need = cache.bytes_of(max_len) / GIB
         return Limit.context, (
-            f"one request of {max_len:,} tokens needs {_gib(need)} of KV cache, "
-            f"{_gib(kv_gib)} are left"
+            f"one request of {max_len:,} tokens needs {gib(need)} of KV cache, "
+            f"{gib(kv_gib)} are left"
         )
     if lacks_dtype:
         return Limit.dtype, lacks_dtype
@@ -262,8 +266,9 @@ def _are(number: int) -> str:
     return "is 1" if number == 1 else f"are {number}"
 
 
-def _gib(value: float) -> str:
-    return f"{value:.1f} GiB" if value >= 0.1 else f"{value * 1024:.1f} MiB"
+def gib(value: float) -> str:
+    """1.5 GiB, or 12.0 MiB."""
+    return f"{value:,.1f} GiB" if value >= 0.1 else f"{value * 1024:,.1f} MiB"
 
 
 # What the engine's settings resolve to.

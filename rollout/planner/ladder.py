@@ -24,13 +24,13 @@ from dataclasses import dataclass, replace
 
 from rollout.config import Device, Engine
 from rollout.engines.memory_faults import MemoryFault, OomKind
-from rollout.planner.choose import CONTEXT_STEP
+from rollout.planner.choose import CONTEXT_STEP, MOST_SHARE
 from rollout.planner.fit import ModelSize, Needs, fit, kv_cache_gib
 from rollout.planner.hardware import Hardware
 
 LEAST_BATCHED_TOKENS = 1024
 LEAST_SEQS = 8
-LEAST_SHARE, MOST_SHARE, SHARE_STEP = 0.5, 0.95, 0.05
+LEAST_SHARE, SHARE_STEP = 0.5, 0.05
 LEAST_KV_GIB = 2**-6
 FREE_SHARE = 0.8  # of the host's free memory that a larger KV cache may take
 STEPPED = (

@@ -4,7 +4,7 @@ from typing import Any
 
 from rollout.config import Device
 from rollout.planner.choose import Choice
-from rollout.planner.fit import Fit, Limit
+from rollout.planner.fit import Fit, Limit, gib
 
 LIMITS = {
     Limit.none: "max_num_seqs",
@@ -18,11 +18,6 @@ LIMITS = {
     Limit.dtype: "dtype",
     Limit.device: "device",
 }
-
-
-def gib(value: float) -> str:
-    """1.5 GiB, or 12 MiB."""
-    return f"{value:,.1f} GiB" if value >= 0.1 else f"{value * 1024:,.1f} MiB"
 
 
 def one_line(fit: Fit) -> str:
@@ -52,7 +47,6 @@ def chosen_words(choice: Choice) -> str:
 
 def values_of(fit: Fit) -> dict[str, Any]:
     """The figures for JSON; GiB per device."""
-    allowed = fit.full_length if fit.typical is None else fit.typical
     return {
         "fits": fit.fits,
         "limit": LIMITS[fit.limit],
@@ -70,6 +64,6 @@ def values_of(fit: Fit) -> dict[str, Any]:
         "kv_cache_tokens": fit.kv_tokens,
         "full_length_requests": round(fit.full_length, 3),
         "typical_requests": None if fit.typical is None else round(fit.typical, 1),
-        "samples_side_by_side": round(min(allowed, fit.engine.max_num_seqs), 1),
+        "samples_side_by_side": round(fit.num_side_by_side, 1),
         "longest_context": fit.longest_context,
     }
