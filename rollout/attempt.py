@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rollout import config
 from rollout.config import OnError
 from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.fingerprint import to_plain
 from rollout.fitting import ENDED, remember
 from rollout.input_files import seal
 from rollout.job import Job, environment, fingerprint_record, is_published
@@ -209,7 +209,7 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
         write_json(directory / "environment.json", environment(job))
         from omegaconf import OmegaConf
 
-        plain = OmegaConf.to_yaml(config.to_plain(job.settings))
+        plain = OmegaConf.to_yaml(to_plain(job.settings))
         (directory / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
         console.log_to(directory / "run.log")
     except OSError as error:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rollout
-from rollout.console import flush_streams, say
+from rollout.console import say
 from rollout.errors import RolloutError, UserError
+from rollout.exits import run_command
 from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
 from rollout.sources import Given, gather
@@ -22,38 +23,7 @@ LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    argv = sys.argv[1:] if argv is None else argv
-    _open_closed_streams()
-    message, details, code = "", [], 0
-    try:
-        code = _run(argv)
-    except RolloutError as error:
-        message, details, code = str(error.args[0]), error.details, error.exit_code
-    except KeyboardInterrupt:
-        message, code = "interrupted", 130
-    except BrokenPipeError:
-        code = 1
-    except FileNotFoundError as error:  # Path.cwd
-        message, code = f"the current directory is gone ({error}); cd to another", 2
-    if message:
-        say("rollout: " + r"\n".join(message.splitlines()), sys.stderr)
-    for line in details:
-        say(line, sys.stderr)
-    flush_streams()
-    if code == 1 and not message:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at exit
-    sys.exit(code)
-
-
-def _open_closed_streams() -> None:
-    """A shell may close our streams (`>&-`): what we open must not get their numbers."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    run_command("rollout", _run, argv)
 
 
 def _run(argv: list[str]) -> int:

@@ -6,35 +6,19 @@ kind differs from its section's says so; rows are of kind ROWS. This module impo
 `--help` and the README's tables are made from it.
 """
 
-import hashlib
-import re
-import types
 import typing
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
+from rollout.preparing.settings import Prepare
+from rollout.schema import ABOUT, HOW, MAX_INT, ROWS, WHAT, Key, check_range, get, keys_of, setting
+from rollout.scoring.settings import Postprocess
 
-WHAT, HOW, ABOUT = "what", "how", "about"
-ROWS = "rows"  # which rows there are: compared row by row on resume
-MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
 OBJECTIVE = "output_tokens_per_s"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
-
-
-def setting(default: Any, help: str, **checks: Any) -> Any:
-    """Declare a setting: its default, one sentence of meaning with unit, and its range.
-
-    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW, ABOUT, ROWS),
-    `shown` (how the default is told, where it is no plain value).
-    """
-    metadata = {"help": help, **checks}
-    if isinstance(default, dict | list):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 class Device(Enum):
@@ -277,6 +261,8 @@ class Settings:
     output: Output = field(default_factory=Output)
     scale: ScaleOut = field(default_factory=ScaleOut)
     tracking: Tracking = field(default_factory=Tracking)
+    prepare: Prepare = field(default_factory=Prepare)
+    postprocess: Postprocess = field(default_factory=Postprocess)
     run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
     resume: Resume = setting(
         Resume.auto,
@@ -298,57 +284,9 @@ class Settings:
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting as users see it."""
-
-    name: str  # dotted
-    type: Any
-    default: Any
-    help: str
-    kind: str
-    checks: dict[str, Any]
-
-    @property
-    def is_bag(self) -> bool:
-        """Whether any key may be put below this one."""
-        return typing.get_origin(self.type) is dict
-
-
-def keys(schema: type = Settings, prefix: str = "", kind: str = ABOUT) -> dict[str, Key]:
+def keys() -> dict[str, Key]:
     """Every setting by its dotted name, in the order of declaration."""
-    kind = getattr(schema, "kind", kind)
-    hints = typing.get_type_hints(schema)
-    found: dict[str, Key] = {}
-    for f in fields(schema):
-        name, hint = prefix + f.name, hints[f.name]
-        if is_dataclass(hint):
-            found |= keys(hint, name + ".", kind)
-            continue
-        default = f.default if f.default is not MISSING else f.default_factory()
-        checks = {k: v for k, v in f.metadata.items() if k not in ("help", "kind")}
-        found[name] = Key(
-            name, hint, default, f.metadata["help"], f.metadata.get("kind", kind), checks
-        )
-    return found
-
-
-def type_name(hint: Any) -> str:
-    """The type as a user would write it: `int or null`, `record|skip|fail`."""
-    if isinstance(hint, types.UnionType):
-        parts = [type_name(arg) for arg in hint.__args__ if arg is not type(None)]
-        return f"{' or '.join(parts)} or null"
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return "|".join(member.name for member in hint)
-    origin = typing.get_origin(hint) or hint
-    return {str: "text", dict: "mapping", list: "list"}.get(origin, origin.__name__)
-
-
-def get(settings: Any, name: str) -> Any:
-    """The value of a dotted key."""
-    for part in name.split("."):
-        settings = getattr(settings, part)
-    return settings
+    return keys_of(Settings)
 
 
 def validate(settings: Settings) -> None:
@@ -359,7 +297,7 @@ def validate(settings: Settings) -> None:
     for key in keys().values():
         value = get(settings, key.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            _check_range(key, value)
+            check_range(key, value)
     _check_extras(settings)
     if settings.engine.dtype not in DTYPES:
         raise UserError(
@@ -394,28 +332,6 @@ def validate(settings: Settings) -> None:
         )
 
 
-def _check_range(key: Key, value: float) -> None:
-    low, above, high = (key.checks.get(c) for c in ("minimum", "above", "maximum"))
-    if high is None and isinstance(value, int) and value > MAX_INT:
-        high = MAX_INT
-    good = (
-        value == value
-        and (low is None or value >= low)
-        and (above is None or value > above)
-        and (high is None or value <= high)
-        and value not in (float("inf"), float("-inf"))
-    )
-    if good:
-        return
-    bounds = [f"at least {low}"] if low is not None else []
-    bounds += [f"above {above}"] if above is not None else []
-    bounds += [f"at most {high}"] if high is not None else []
-    raise UserError(
-        f"{key.name}={value} is out of range: {' and '.join(bounds) or 'a finite number'} "
-        f"({key.help})"
-    )
-
-
 def _check_extras(settings: Settings) -> None:
     """A key that is both typed and in `extra` would have two values: refuse it."""
     for section in ("sampling", "engine"):
@@ -437,90 +353,3 @@ VLLM_NAMES: dict[str, dict[str, str | None]] = {
         "disable_log_stats": None,
     },
 }
-# Of engine.extra, what is known to leave the samples as they are.
-HOW_EXTRAS = (
-    "additional_config", "async_scheduling", "block_size", "compilation_config", "cpu_offload_gb",
-    "cuda_graph_sizes", "cudagraph_capture_sizes", "data_parallel_size",
-    "disable_custom_all_reduce", "distributed_executor_backend", "download_dir",
-    "enable_chunked_prefill", "enable_expert_parallel", "hf_token", "kv_cache_memory_bytes",
-    "long_prefill_token_threshold", "max_logprobs", "max_long_partial_prefills",
-    "max_num_partial_prefills", "max_parallel_loading_workers", "num_gpu_blocks_override",
-    "pipeline_parallel_size", "prefix_caching_hash_algo", "safetensors_load_strategy",
-    "scheduling_policy", "stream_interval", "swap_space", "use_tqdm_on_load",
-)  # fmt: skip
-
-
-def fingerprint(settings: Settings) -> dict[str, Any]:
-    """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
-    what = {name: get(settings, name) for name, key in keys().items() if key.kind == WHAT}
-    found = {name: _plain(value, secret=_digest) for name, value in what.items()}
-    extra = _plain(settings.engine.extra, secret=_digest)
-    found |= {f"engine.extra.{name}": v for name, v in extra.items() if name not in HOW_EXTRAS}
-    if settings.data.shuffle_seed is not None:  # another limit then picks other rows
-        found["data.limit"] = settings.data.limit
-    return found
-
-
-def to_plain(settings: Any) -> Any:
-    """The settings as nested plain values, fit for YAML or JSON."""
-    if is_dataclass(settings):
-        return {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings)}
-    return _plain(settings)
-
-
-SECRET = re.compile(
-    r"(^|[_-])(tokens?|secrets?|passw(or)?d|credentials?|authorization|(api[_-]?)?key)\d*$", re.I
-)
-# The same within text typed for a free-form setting.
-SECRET_TEXT = re.compile(r"(token|secret|passw(or)?d|credential|authorization|api[_-]?key)", re.I)
-
-
-def redacted(words: list[str]) -> list[str]:
-    """Overrides as they may be written down: a value that may hold a secret is starred.
-
-    Only free-form settings can hold one; `max_tokens` and its like are no secret.
-    """
-    bags = [name for name, key in keys().items() if key.is_bag]
-    free = ("hydra.", *(f"{bag}." for bag in bags))
-    parents = {bag.rpartition(".")[0] for bag in bags} | {*bags, "hydra.job"}
-    found = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        name = key.lstrip("+")
-        holds = (name.startswith(free) and SECRET.search(name.rsplit(".", 1)[-1])) or (
-            (name.startswith(free) or name in parents)
-            and (SECRET_TEXT.search(value) or SECRET_VALUE.search(value))
-        )
-        is_plain = re.fullmatch(r"[-+]?[0-9.]+|true|false|null", value, re.I)  # no secret
-        found.append(f"{key}=***" if equals and holds and not is_plain else word)
-    return found
-
-
-# Tokens of Hugging Face, OpenAI, GitHub, Slack and AWS, by their form.
-SECRET_VALUE = re.compile(r"(hf_|sk-|ghp_|gho_|github_pat_|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}")
-
-
-def _plain(value: Any, secret: Callable[[str], str] = lambda value: "***") -> Any:
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, dict):  # a free bag: here a user may have put a token
-        return {
-            str(k): secret(str(v))
-            if (SECRET.search(str(k)) and _holds_text(v))
-            or (isinstance(v, str) and SECRET_VALUE.search(v))
-            else _plain(v, secret)
-            for k, v in value.items()
-        }
-    return [_plain(v, secret) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _digest(value: str) -> str:
-    """Tells two secrets apart and neither."""
-    return f"*** {hashlib.blake2b(value.encode(errors='replace'), digest_size=4).hexdigest()}"
-
-
-def _holds_text(value: Any) -> bool:
-    """Numbers are no secrets: min_tokens, skip_special_tokens."""
-    if isinstance(value, dict):
-        return any(map(_holds_text, value.values()))
-    return any(map(_holds_text, value)) if isinstance(value, list) else isinstance(value, str)

@@ -6,9 +6,9 @@ since these libraries put little else into their errors. Must not know who compo
 
 import re
 
-from rollout.config import type_name
 from rollout.names import known_keys, unknown_key
 from rollout.presets import unknown_preset
+from rollout.schema import type_name
 
 
 def explain(error: BaseException) -> str:

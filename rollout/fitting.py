@@ -10,11 +10,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 from rollout import machine
-from rollout.config import Backend, Engine, OnOom, keys, to_plain, validate
+from rollout.config import Backend, Engine, OnOom, keys, validate
 from rollout.console import Console
 from rollout.disk import read_json, write_json
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError
+from rollout.fingerprint import to_plain
 from rollout.job import Job
 from rollout.planner.at_hand import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.planner.choose import choose, smallest_change

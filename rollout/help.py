@@ -1,8 +1,8 @@
 """--help: one screen, made from the declarations in config.py; `--help all` lists every setting."""
 
-from rollout.config import Key, type_name
 from rollout.names import GROUPS, known_keys
 from rollout.presets import preset_names
+from rollout.schema import Key, type_name
 
 PAGE = """\
 rollout: n responses for every prompt of a parquet file, by vLLM

@@ -23,6 +23,7 @@ from rollout.console import Console
 from rollout.disk import read_json
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
+from rollout.fingerprint import fingerprint, redacted, to_plain
 from rollout.input_files import seal
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
@@ -260,7 +261,7 @@ def plan_of(job: Job, log_file: Path) -> EnginePlan:
 
 def fingerprint_of(job: Job) -> dict[str, Any]:
     """All that the samples depend on: the WHAT settings, and what the model's files say."""
-    found, model = config.fingerprint(job.settings), job.model
+    found, model = fingerprint(job.settings), job.model
     found["model.chat_template"] = _template_text(job.settings.model.chat_template)
     if model is None:  # the scripted engine
         return {key: v for key, v in found.items() if not key.startswith("model.")}
@@ -283,7 +284,7 @@ def fingerprint_record(job: Job) -> dict[str, Any]:
     """What rows are made with, and the words that said so."""
     return {
         "fingerprint": fingerprint_of(job),
-        "argv": None if job.argv is None else config.redacted(job.argv),
+        "argv": None if job.argv is None else redacted(job.argv),
     }
 
 
@@ -304,7 +305,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
         "rollout": rollout.__version__,
         "format": FORMAT,
         **fingerprint_record(job),
-        "config": config.to_plain(job.settings),
+        "config": to_plain(job.settings),
         "input": {
             "files": [str(f) for f in job.prompts.files],
             "digest": job.prompts.digest(),
@@ -327,7 +328,7 @@ def environment(job: Job) -> dict[str, Any]:
         "versions": versions,
         "machine": str(job.machine),
         "device": job.device.name,
-        "engine": config.to_plain(job.engine),
+        "engine": to_plain(job.engine),
         "pid": os.getpid(),
         "oom_kills": machine.num_oom_kills(),
         "boot_id": machine.boot_id(),

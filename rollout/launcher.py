@@ -25,9 +25,10 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rollout.compose import LAUNCHER, to_settings
-from rollout.config import OBJECTIVE, redacted
+from rollout.config import OBJECTIVE
 from rollout.console import say
 from rollout.errors import RolloutError, UserError
+from rollout.fingerprint import redacted
 from rollout.names import GROUPS
 from rollout.overrides import parse, parts, unquoted
 from rollout.presets import overridden_groups

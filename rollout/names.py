@@ -8,10 +8,12 @@ import re
 from functools import cache
 from typing import Any
 
-from rollout.config import SECTIONS, Key, keys
+from rollout.config import SECTIONS, keys
 from rollout.errors import UserError, did_you_mean
+from rollout.schema import Key
 
 GROUPS = (*SECTIONS, "experiment")
+STAGES = ("prepare", "postprocess")  # around a rollout; each is a command of its own, too
 FILLED_IN = ("presets", "given")  # by us, not typed
 # Flags of the script this tool replaces whose names are no key's last part.
 OLD_NAMES = {
@@ -69,6 +71,7 @@ def meant_by(name: str) -> str | None:
 def _ending_in(name: str) -> list[str]:
     """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
     found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
+    found = [key for key in found if not key.startswith(STAGES)] or found
     depth = min((key.count(".") for key in found), default=0)
     return [key for key in found if key.count(".") == depth]
 

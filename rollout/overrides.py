@@ -11,10 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rollout.config import Key, type_name
 from rollout.errors import UserError
 from rollout.names import GROUPS, bag_of, declared
 from rollout.presets import preset_names, unknown_preset
+from rollout.schema import Key, type_name
 
 # Writing: exact values.
 

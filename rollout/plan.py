@@ -16,8 +16,9 @@ from typing import Any
 
 from rollout import config, machine
 from rollout.config import Backend, Device, Engine, Settings
-from rollout.console import flush_streams, say
-from rollout.errors import RolloutError, UserError
+from rollout.console import say
+from rollout.errors import UserError
+from rollout.exits import run_command
 from rollout.history import Record, last_like
 from rollout.planner.at_hand import Found, find_model, lengths_of, needs_of, tokenizer_of
 from rollout.planner.choose import Change, Choice, choose, devices_that_do, smallest_change
@@ -98,24 +99,7 @@ class Plan:
 
 def main(argv: list[str] | None = None) -> None:
     """Print the plan and exit with its code."""
-    argv = sys.argv[1:] if argv is None else argv
-    code, message, details = 0, "", []
-    try:
-        code = _main(argv)
-    except RolloutError as error:
-        message, details, code = str(error.args[0]), error.details, error.exit_code
-    except KeyboardInterrupt:
-        message, code = "interrupted", 130
-    except BrokenPipeError:
-        code = 1
-    except OSError as error:  # a full disk behind stdout
-        message, code = f"can't write: {error.strerror}", 1
-    if message:
-        say("rollout.plan: " + " ".join(message.splitlines()), sys.stderr)
-    for line in details:
-        say(line, sys.stderr)
-    flush_streams()
-    sys.exit(code)
+    run_command("rollout.plan", _main, argv)
 
 
 def _main(argv: list[str]) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout import config, history, metrics, tracking
+from rollout import history, metrics, tracking
 from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
 from rollout.disk import write_json
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
+from rollout.fingerprint import to_plain
 from rollout.job import Job
 from rollout.records import Result
 from rollout.resume import Standing
@@ -290,7 +291,7 @@ def open_tracker(job: Job, console: Console, patience_s: float | None = None) ->
     tracker = tracking.open_tracker(
         settings.tracking,
         job.run_dir,
-        config.to_plain(settings),
+        to_plain(settings),
         group=settings.tracking.group,
         say=console.note,
         patience_s=patience_s,

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout import config, disk
+from rollout import disk
 from rollout.config import OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
+from rollout.fingerprint import redacted
 from rollout.job import Job, fingerprint_of, is_published, path_in
 from rollout.metrics import Totals
 from rollout.owed import Wanted
@@ -332,7 +333,7 @@ def resume_command(argv: list[str] | None, job: Job) -> str:
 
 def command_in(argv: list[str], directory: Path) -> str:
     """The command typed, going on in `directory`; secrets starred."""
-    words = config.redacted(argv)
+    words = redacted(argv)
     places = ("run_dir=", "hydra.run.dir=", "hydra.sweep.dir=")
     if not any(word.startswith(places) for word in words):
         words = [*words, f"run_dir={directory}"]

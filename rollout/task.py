@@ -17,10 +17,11 @@ from hydra.experimental.callback import Callback
 
 from rollout import launcher
 from rollout.compose import register, to_settings
-from rollout.config import Settings, redacted
+from rollout.config import Settings
 from rollout.console import Console
 from rollout.disk import read_json, write_json
 from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.fingerprint import redacted
 from rollout.guard import guard
 from rollout.resume import command_in
 from rollout.sweep import Sweep, nothing_answered

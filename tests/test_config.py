@@ -17,14 +17,13 @@ from rollout.config import (
     WHAT,
     Key,
     Settings,
-    fingerprint,
     keys,
-    redacted,
-    to_plain,
 )
 from rollout.errors import UserError
+from rollout.fingerprint import fingerprint, redacted, to_plain
 from rollout.names import GROUPS
 from rollout.presets import conf_dir
+from rollout.schema import type_name
 
 KEYS = keys()
 RANGED = [k for k in KEYS.values() if {"minimum", "maximum", "above"} & set(k.checks)]
@@ -84,7 +83,7 @@ def test_every_number_has_a_range():
 
 
 def str_types(key: Key) -> list[str]:
-    return config.type_name(key.type).split(" or ")
+    return type_name(key.type).split(" or ")
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
@@ -107,7 +106,7 @@ def test_every_setting_says_in_one_line_what_it_means(key):
     ],
 )
 def test_a_type_is_shown_as_a_user_would_write_it(name, shown):
-    assert config.type_name(KEYS[name].type) == shown
+    assert type_name(KEYS[name].type) == shown
 
 
 @pytest.mark.parametrize(
@@ -273,7 +272,7 @@ def test_engine_presets_hold_the_promised_numbers(preset, parallel, utilization,
 
 
 def test_a_token_is_starred_by_its_form_under_any_name():
-    from rollout.config import _plain, redacted
+    from rollout.fingerprint import _plain, redacted
 
     token = "hf_" + "a1" * 12
     assert _plain({"plain": token, "kept": "half_precision"}) == {

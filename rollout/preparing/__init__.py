@@ -1,0 +1,1 @@
+"""Files of prompts, made from whatever holds problems."""

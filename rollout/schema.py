@@ -1,0 +1,103 @@
+"""How a setting is declared, and what can be read off its declaration.
+
+Imports nothing heavy and knows no section: those are in config.py.
+"""
+
+import types
+import typing
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from rollout.errors import UserError
+
+WHAT, HOW, ABOUT = "what", "how", "about"
+ROWS = "rows"  # which rows there are: compared row by row on resume
+MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold
+
+
+def setting(default: Any, help: str, **checks: Any) -> Any:
+    """Declare a setting: its default, one sentence of meaning with unit, and its range.
+
+    Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW, ABOUT, ROWS),
+    `shown` (how the default is told, where it is no plain value).
+    """
+    metadata = {"help": help, **checks}
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting as users see it."""
+
+    name: str  # dotted
+    type: Any
+    default: Any
+    help: str
+    kind: str
+    checks: dict[str, Any]
+
+    @property
+    def is_bag(self) -> bool:
+        """Whether any key may be put below this one."""
+        return typing.get_origin(self.type) is dict
+
+
+def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> dict[str, Key]:
+    """Every setting of a dataclass by its dotted name, in the order of declaration."""
+    kind = getattr(schema, "kind", kind)
+    hints = typing.get_type_hints(schema)
+    found: dict[str, Key] = {}
+    for f in fields(schema):
+        name, hint = prefix + f.name, hints[f.name]
+        if is_dataclass(hint):
+            found |= keys_of(hint, name + ".", kind)
+            continue
+        default = f.default if f.default is not MISSING else f.default_factory()
+        checks = {k: v for k, v in f.metadata.items() if k not in ("help", "kind")}
+        found[name] = Key(
+            name, hint, default, f.metadata["help"], f.metadata.get("kind", kind), checks
+        )
+    return found
+
+
+def type_name(hint: Any) -> str:
+    """The type as a user would write it: `int or null`, `record|skip|fail`."""
+    if isinstance(hint, types.UnionType):
+        parts = [type_name(arg) for arg in hint.__args__ if arg is not type(None)]
+        return f"{' or '.join(parts)} or null"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "|".join(member.name for member in hint)
+    origin = typing.get_origin(hint) or hint
+    return {str: "text", dict: "mapping", list: "list"}.get(origin, origin.__name__)
+
+
+def get(settings: Any, name: str) -> Any:
+    """The value of a dotted key."""
+    for part in name.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+def check_range(key: Key, value: float) -> None:
+    low, above, high = (key.checks.get(c) for c in ("minimum", "above", "maximum"))
+    if high is None and isinstance(value, int) and value > MAX_INT:
+        high = MAX_INT
+    good = (
+        value == value
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+        and value not in (float("inf"), float("-inf"))
+    )
+    if good:
+        return
+    bounds = [f"at least {low}"] if low is not None else []
+    bounds += [f"above {above}"] if above is not None else []
+    bounds += [f"at most {high}"] if high is not None else []
+    raise UserError(
+        f"{key.name}={value} is out of range: {' and '.join(bounds) or 'a finite number'} "
+        f"({key.help})"
+    )

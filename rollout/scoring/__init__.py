@@ -1,0 +1,1 @@
+"""Responses, marked: each scorer is a room."""

@@ -1,0 +1,1 @@
+"""Scored rows, chosen and written as trainers read them."""
