@@ -69,7 +69,8 @@ class Attempt:
         `steps` are what it gave up for memory before it came up.
         """
         with self.failing_alone():
-            settings, wants_logprobs = self.job.settings, "cumulative_logprob" in self.standing.kept
+            settings, kept = self.job.settings, self.standing.kept
+            wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
             sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs)
             self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
             remember(self.job, list(steps))

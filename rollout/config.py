@@ -7,7 +7,7 @@ kind differs from its section's says so; rows are of kind ROWS. This module impo
 """
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -16,6 +16,7 @@ from rollout.preparing.settings import Prepare
 from rollout.schema import ABOUT, HOW, MAX_INT, ROWS, WHAT, Key, check_range, get, keys_of, setting
 from rollout.scoring.settings import Postprocess
 
+UNSET_PARAM = ("skip_special_tokens", True)  # the one default of vLLM that is true
 OBJECTIVE = "output_tokens_per_s"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
@@ -100,7 +101,9 @@ class Sampling:
 
     kind: typing.ClassVar[str] = WHAT
     n_samples: int = setting(8, "responses for every prompt", minimum=1, maximum=16384)
-    max_tokens: int = setting(2048, "longest response, in tokens", minimum=1)
+    max_tokens: int | str = setting(
+        2048, "longest response, in tokens; auto: as long as the context allows", minimum=1
+    )
     temperature: float | None = setting(1.0, "0 is greedy", minimum=0)
     top_p: float | None = setting(0.95, "nucleus mass kept", above=0, maximum=1)
     top_k: int | None = setting(-1, "most likely tokens kept; -1 or 0 keeps all", minimum=-1)
@@ -108,7 +111,51 @@ class Sampling:
     seed: int | None = setting(
         42, "makes every sample repeatable; null draws fresh ones", minimum=0, maximum=MAX_INT
     )
+    min_p: float | None = setting(
+        None, "least probability kept, as a share of the likeliest token's", minimum=0, maximum=1
+    )
+    presence_penalty: float | None = setting(
+        None, "above 0 discourages tokens that are there already", minimum=-2, maximum=2
+    )
+    frequency_penalty: float | None = setting(
+        None, "the same, the more often they are there", minimum=-2, maximum=2
+    )
+    min_tokens: int | None = setting(None, "no end of the text before so many tokens", minimum=0)
+    stop: list[str] = setting([], "texts that end a response; they are left out of it")
+    stop_token_ids: list[int] = setting([], "token ids that end a response")
+    include_stop_str_in_output: bool = setting(False, "keep the stop text in the response")
+    ignore_eos: bool = setting(False, "go on past the end-of-text token, up to max_tokens")
+    bad_words: list[str] = setting([], "words never sampled")
+    allowed_token_ids: list[int] = setting([], "only these token ids are sampled")
+    logit_bias: dict[int, float] = setting({}, "token id: number added to its logit, -100 to 100")
+    structured_outputs: dict[str, Any] = setting(
+        {}, "json (a schema or its file), regex, choice, grammar or json_object: responses fit it"
+    )
+    thinking_token_budget: int | None = setting(
+        None, "tokens a model may think, where its reasoning parser knows", minimum=0
+    )
+    skip_special_tokens: bool = setting(True, "leave special tokens out of the text")
     extra: dict[str, Any] = setting({}, "further vLLM SamplingParams, verbatim")
+
+    @property
+    def token_limit(self) -> int | None:
+        """Tokens of a response at most; None: as many as the context allows."""
+        return None if isinstance(self.max_tokens, str) else self.max_tokens
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What is set of vLLM's SamplingParams, under its names; n, max_tokens and seed left out.
+
+        A value that stands for vLLM's own default (empty, null) is left out.
+        """
+        own = ("n_samples", "max_tokens", "seed", "extra")
+        found = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            is_unset = value is None or value == [] or value == {} or value is False
+            if f.name not in own and not is_unset and (f.name, value) != UNSET_PARAM:
+                found[f.name] = value
+        return found | self.extra
 
 
 @dataclass(kw_only=True, slots=True)
@@ -317,11 +364,12 @@ def validate(settings: Settings) -> None:
             "data.shuffle_seed picks which rows data.limit takes (the output keeps the input's "
             "order), so alone it does nothing; add data.limit=N or leave it out"
         )
-    if settings.continue_truncated and "structured_outputs" in settings.sampling.extra:
+    if settings.continue_truncated and settings.sampling.structured_outputs:
         raise UserError(
-            "continue_truncated=true can't go on within sampling.extra.structured_outputs: the "
-            "grammar would begin anew; leave one of them out"
+            "continue_truncated=true can't go on within sampling.structured_outputs: the grammar "
+            "would begin anew; leave one of them out"
         )
+    _check_sampling(settings.sampling)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
     n, temperature = settings.sampling.n_samples, settings.sampling.temperature
@@ -329,6 +377,26 @@ def validate(settings: Settings) -> None:
         raise UserError(
             f"sampling.temperature=0 is greedy, so all {n} samples of a prompt would be equal; "
             "type sampling.n_samples=1 (or sampling=greedy), or raise the temperature"
+        )
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    if isinstance(sampling.max_tokens, str) and sampling.max_tokens != "auto":
+        raise UserError(
+            f"sampling.max_tokens={sampling.max_tokens} is neither a number nor auto (as long as "
+            "the context allows)"
+        )
+    for stop in sampling.stop:
+        if not stop:
+            raise UserError("sampling.stop holds an empty text, which would end every response")
+        if stop.replace("\\n", "").replace("\\t", "") == "":
+            raise UserError(
+                f"sampling.stop={stop} is a backslash and a letter, not a line's end; type "
+                "$'sampling.stop=[\"\\n\"]' in the shell, or set it in a YAML file"
+            )
+    if (least := sampling.min_tokens) and least > (sampling.token_limit or MAX_INT):
+        raise UserError(
+            f"sampling.min_tokens={least} is more than sampling.max_tokens={sampling.max_tokens}"
         )
 
 

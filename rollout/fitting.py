@@ -46,7 +46,7 @@ def refuse_impossible(job: Job) -> None:
         return
     if (job.run_dir / "summary.json").exists():
         return  # finished: it may need no engine
-    hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.max_tokens)
+    hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.token_limit)
     tried = fit(size, engine, hardware, needs, CAUTION)
     if tried.fits:
         return
@@ -84,7 +84,7 @@ def settle(
     if size is not None:
         lengths = _lengths(job, size, console, known)
         context = size.context(job.settings.engine)
-        needs = needs_of(lengths, job.settings.sampling.max_tokens, context)
+        needs = needs_of(lengths, job.settings.sampling.token_limit, context)
         if is_auto(job):
             engine = _chosen(job, size, hardware, needs, known)
         _say_what_is_cut(engine, size, lengths, job, console, known)
@@ -275,7 +275,7 @@ def _say_what_is_cut(
     known: dict[str, Any],
 ) -> None:
     """Say where a shortened context costs rows or tokens that the whole one would not."""
-    context, max_tokens = engine.max_model_len, job.settings.sampling.max_tokens
+    context, max_tokens = engine.max_model_len, job.settings.sampling.token_limit or 1
     if lengths is None or context in (None, job.settings.engine.max_model_len):
         return
     over = lengths.num_longer_than(context - 1)

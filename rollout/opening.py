@@ -47,7 +47,7 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
             "it back, or type another run_dir="
         )
     if not (is_a_run(run_dir) and holds_rows(run_dir)):
-        n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
+        n, max_tokens = settings.sampling.n_samples, settings.sampling.token_limit
         store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
         standing = begin(job)
         disk.remove_leftovers(run_dir, "run.json")

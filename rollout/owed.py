@@ -8,6 +8,9 @@ from typing import Any
 
 from rollout.records import Completion, Prompt, Request, Result, Sample, continued_seed, seed_of
 
+# Columns that are not cheap: kept on disk only where the first launch asked for them.
+KEPT_IF_CHOSEN = ("token_ids", "logprobs", "cumulative_logprob", "prompt_token_ids")
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -19,9 +22,9 @@ class Wanted:
 
     n_samples: int
     run_seed: int | None
-    max_tokens: int
+    max_tokens: int | None  # None: as long as the context allows
     continues: bool = False  # samples cut off below max_tokens go on
-    keeps_token_ids: bool = False  # of all samples; those of samples cut off are always kept
+    keeps: frozenset[str] = frozenset()  # of KEPT_IF_CHOSEN; token ids of cut samples always are
     sampler: Any = None
     run: int = 0
 
@@ -40,23 +43,25 @@ class OwedRow:
 
     def requests(self) -> list[Request]:
         """All that is to be asked of an engine, the missing samples first; at times nothing."""
-        wanted, have = self.wanted, self.num_before
+        wanted, have, limit = self.wanted, self.num_before, self._token_limit
         seed = self._seed
         asked = []
 
-        def ask(n_samples: int, first_seed: int | None, max_tokens: int, *which: Any) -> None:
+        def ask(
+            n_samples: int, first_seed: int | None, max_tokens: int | None, *which: Any
+        ) -> None:
             request = Request(self.prompt, n_samples, first_seed, max_tokens, *which)
             request.sampler = wanted.sampler
             asked.append(request)
 
         if have < wanted.n_samples:
             first = None if seed is None else seed + have
-            ask(wanted.n_samples - have, first, wanted.max_tokens, have)
+            ask(wanted.n_samples - have, first, limit, have)
         if wanted.continues and self.before:
             for i, sample in enumerate(self.before.samples):
-                if is_cut(sample) and sample.num_tokens < wanted.max_tokens:
+                if is_cut(sample) and (limit is None or sample.num_tokens < limit):
                     seed_i = None if seed is None else continued_seed(seed + i, sample.num_tokens)
-                    ask(1, seed_i, wanted.max_tokens - sample.num_tokens, i, sample)
+                    ask(1, seed_i, limit and limit - sample.num_tokens, i, sample)
         return asked
 
     def result(self, completions: list[Completion], error: str | None = None) -> Result:
@@ -73,6 +78,8 @@ class OwedRow:
             before.num_cached_tokens if before else None,
             error,
             num_attempts=before.num_attempts + 1 if before and before.error else 1,
+            prompt_token_ids=before.prompt_token_ids if before else None,
+            latency_s=before.latency_s if before else None,
             run=self.wanted.run,
         )
         for completion in sorted(completions, key=lambda c: c.request.sample_index):
@@ -83,14 +90,25 @@ class OwedRow:
             whole.num_new_tokens += sum(s.num_tokens for s in completion.samples)
             whole.num_new_tokens -= prefix.num_tokens if prefix else 0
             if whole.num_prompt_tokens is None:
-                whole.num_prompt_tokens = completion.num_prompt_tokens
+                whole.num_prompt_tokens = len(completion.prompt_token_ids)
                 whole.num_cached_tokens = completion.num_cached_tokens
-        if not self.wanted.keeps_token_ids:
-            for sample in samples:
-                if not is_cut(sample):
-                    sample.token_ids = None
+            if "prompt_token_ids" in self.wanted.keeps:
+                whole.prompt_token_ids = completion.prompt_token_ids
+        whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)
+        for sample in samples:
+            if not is_cut(sample) and "token_ids" not in self.wanted.keeps:
+                sample.token_ids = None
+            if "logprobs" not in self.wanted.keeps:
+                sample.logprobs = None
+            if "cumulative_logprob" not in self.wanted.keeps:
+                sample.cumulative_logprob = None
         assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"
         return whole
+
+    @property
+    def _token_limit(self) -> int | None:
+        """Tokens of each sample at most: the row's own, where it says so."""
+        return (self.prompt.sampling or {}).get("max_tokens", self.wanted.max_tokens)
 
     @property
     def _seed(self) -> int | None:

@@ -165,7 +165,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     hardware = hardware_of(settings, own)
     data = look_at_data(settings, model)
     context = model.size.context(settings.engine)
-    needs = needs_of(data.lengths, settings.sampling.max_tokens, context)
+    needs = needs_of(data.lengths, settings.sampling.token_limit, context)
     rows = []
     for preset, engine in _engines(given, settings):
         free = frozenset(k.removeprefix("engine.") for k in settings.given)
@@ -293,7 +293,8 @@ def _history(settings: Settings, model: Found) -> Record | None:
     here = machine.look()
     newest = last_like(model.size.name, settings.engine.dtype, str(here))
     # What was cut off at fewer tokens says nothing of longer responses.
-    is_alike = newest is not None and newest.max_tokens >= settings.sampling.max_tokens
+    most = settings.sampling.token_limit or model.size.context(settings.engine)
+    is_alike = newest is not None and newest.max_tokens >= most
     return newest if is_alike else None
 
 

@@ -196,7 +196,7 @@ def _data(plan: Plan) -> Iterator[str]:
     over = lengths.num_longer_than(context - 1)
     about = "" if over.is_exact else "about "
     yield f"        {about}{over.num_rows:,} rows leave no room for a response in {context:,}"
-    cut = lengths.num_longer_than(context - settings.sampling.max_tokens)
+    cut = lengths.num_longer_than(context - (settings.sampling.token_limit or 1))
     if cut.num_rows > over.num_rows:
         about = "" if cut.is_exact else "about "
         yield (
@@ -254,16 +254,17 @@ def work(plan: Plan) -> dict[str, Any]:
     if data.lengths is not None:
         over = data.lengths.num_longer_than(plan.own.fit.max_model_len - 1)
         askable -= data.lengths.num_bad + over.num_rows
+    limit = settings.sampling.token_limit or plan.own.fit.max_model_len
     num_samples = askable * settings.sampling.n_samples
     found: dict[str, Any] = {
         "num_requests": askable,
         "num_samples": num_samples,
-        "most_output_tokens": num_samples * settings.sampling.max_tokens,
+        "most_output_tokens": num_samples * limit,
         "likely_output_tokens": None,
         "likely_s": None,
     }
     if plan.history and plan.history.output_tokens_per_s > 0:
-        mean = min(plan.history.mean_response_tokens, settings.sampling.max_tokens)
+        mean = min(plan.history.mean_response_tokens, limit)
         found["likely_output_tokens"] = round(num_samples * mean)
         found["likely_s"] = num_samples * mean / plan.history.output_tokens_per_s
     return found

@@ -26,6 +26,7 @@ class Prompt:
     row: int
     content: str | list[Message] | None
     error: str | None = None
+    sampling: dict[str, Any] | None = None  # its own SamplingParams, under vLLM's names
 
     @property
     def digest(self) -> bytes:
@@ -64,18 +65,23 @@ class Sample:
     token_ids: list[int] | None = None
     cumulative_logprob: float | None = None
     num_continued: int = 0  # times it went on after it had been cut off
+    logprobs: list[float] | None = None  # of the sampled tokens, aligned with token_ids
 
     def extended(self, more: "Sample", text: str | None = None) -> "Sample":
         """This sample with what came after it; `text` where the whole is not just both texts."""
-        logprobs = self.cumulative_logprob, more.cumulative_logprob
+        sums, each = (
+            (self.cumulative_logprob, more.cumulative_logprob),
+            (self.logprobs, more.logprobs),
+        )
         return Sample(
             self.text + more.text if text is None else text,
             more.finish_reason,
             self.num_tokens + more.num_tokens,
             more.stop_reason,
             [*(self.token_ids or ()), *(more.token_ids or ())],
-            None if None in logprobs else sum(logprobs),
+            None if None in sums else sum(sums),
             self.num_continued + 1,
+            None if None in each else [*each[0], *each[1]],
         )
 
 
@@ -85,14 +91,14 @@ class Request:
 
     `seed` is that of the first of them, the row's sample `sample_index`. With `prefix`, a sample
     cut off earlier, n_samples is 1 and the answer is that sample whole. `max_tokens` bounds what
-    is newly generated. `sampler` is how it is drawn, as the engine made it (engines/base.py);
-    None: plainly.
+    is newly generated; None: the context does. `sampler` is how it is drawn, as the engine made
+    it (engines/base.py); None: plainly.
     """
 
     prompt: Prompt
     n_samples: int
     seed: int | None
-    max_tokens: int
+    max_tokens: int | None
     sample_index: int = 0
     prefix: Sample | None = None
     sampler: Any = None
@@ -104,8 +110,9 @@ class Completion:
 
     request: Request
     samples: list[Sample]
-    num_prompt_tokens: int  # without a prefix
+    prompt_token_ids: list[int]  # without a prefix
     num_cached_tokens: int | None = None
+    latency_s: float = 0.0  # from submission until all its samples were there
 
 
 @dataclass(slots=True)
@@ -124,6 +131,8 @@ class Result:
     num_cached_tokens: int | None = None
     error: str | None = None
     num_attempts: int = 1
+    prompt_token_ids: list[int] | None = None
+    latency_s: float | None = None  # of the last attempt that asked for anything
     num_new_samples: int = 0  # of this attempt, those gone on with included
     num_new_tokens: int = 0
     run: int = 0
@@ -193,8 +202,26 @@ COLUMNS = {
         Column(
             "token_ids",
             "list<list<int32>>",
-            "the sampled token ids; makes the files about twice as large",
+            "the sampled token ids, exactly; makes the files about twice as large",
             lambda r: [s.token_ids for s in r.samples],
+        ),
+        Column(
+            "logprobs",
+            "list<list<float>>",
+            "log-probabilities of the sampled tokens, one for each of token_ids; slows sampling",
+            lambda r: [s.logprobs for s in r.samples],
+        ),
+        Column(
+            "prompt_token_ids",
+            "list<int32>",
+            "the prompt's token ids, exactly as the model saw them",
+            lambda r: r.prompt_token_ids,
+        ),
+        Column(
+            "latency_s",
+            "float64",
+            "seconds from the row's submission to the engine until its samples were there",
+            lambda r: r.latency_s,
         ),
         Column(
             "cumulative_logprob",
@@ -232,7 +259,7 @@ def result_of(record: dict[str, Any]) -> Result:
             record[name]
             for name in (
                 "responses", "finish_reason", "num_response_tokens", "stop_reason", "token_ids",
-                "cumulative_logprob", "num_continued",
+                "cumulative_logprob", "num_continued", "logprobs",
             )
         ),
         strict=True,
@@ -248,4 +275,6 @@ def result_of(record: dict[str, Any]) -> Result:
         record["num_cached_tokens"],
         record["error"],
         record["num_attempts"],
+        record["prompt_token_ids"],
+        record["latency_s"],
     )

@@ -146,14 +146,21 @@ class Report:
         """Move the bar."""
         standing, num_owed = self._standing, self._standing.num_owed
         elapsed_s = now - self._timeline.begin.at_s - self._reload_s
-        n, max_tokens = standing.samples_per_owed_row, self._job.settings.sampling.max_tokens
-        fraction, left_s = metrics.outlook(self._tally, stats, elapsed_s, num_owed, n, max_tokens)
+        fraction, left_s = metrics.outlook(
+            self._tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
+            self.longest_response,
+        )  # fmt: skip
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
         num_samples = self._job.settings.sampling.n_samples
         text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
         num_done = standing.num_rows - num_owed
         self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
         self._bar.update(*self._now)
+
+    @property
+    def longest_response(self) -> int:
+        """Tokens that a response may have, once the engine is up."""
+        return self._job.settings.sampling.token_limit or self._facts.max_model_len
 
     def _rows_done(self) -> str:
         return f"{self.num_rows_done:,}/{self._standing.num_rows:,}"
@@ -234,7 +241,7 @@ class Report:
                 output_tokens_per_s=rate,
                 mean_response_tokens=figures["mean_response_tokens"] or 0.0,
                 num_samples=figures["num_generated_samples"],
-                max_tokens=job.settings.sampling.max_tokens,
+                max_tokens=self.longest_response,
             )
         )
 

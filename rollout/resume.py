@@ -21,14 +21,13 @@ from rollout.errors import UserError
 from rollout.fingerprint import redacted
 from rollout.job import Job, fingerprint_of, is_published, path_in
 from rollout.metrics import Totals
-from rollout.owed import Wanted
+from rollout.owed import KEPT_IF_CHOSEN, Wanted
+from rollout.schema import MAX_INT
 from rollout.store import FORMAT, State, Store, made_with
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Columns that are not cheap: kept on disk only where the first launch asked for them.
-KEPT_IF_CHOSEN = ("token_ids", "cumulative_logprob")
 MANY_ROWS = 200_000  # to compare takes over a second
 # May grow where truncated samples go on: key -> what it is called.
 GROWING = ("sampling.max_tokens", "engine.max_model_len")
@@ -127,7 +126,7 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
 
 def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
     """Which rows are owed what."""
-    n, max_tokens = settings.sampling.n_samples, settings.sampling.max_tokens
+    n, max_tokens = settings.sampling.n_samples, settings.sampling.token_limit or MAX_INT
     answered = state.present & ~state.failed
     if (too_many := int(state.num_samples.max(initial=0))) > n:
         raise UserError(
@@ -160,9 +159,9 @@ def wanted_of(settings: Settings, kept: list[str], sampler: Any, run: int) -> Wa
     return Wanted(
         sampling.n_samples,
         sampling.seed,
-        sampling.max_tokens,
+        sampling.token_limit,
         settings.continue_truncated,
-        "token_ids" in kept,
+        frozenset(kept),
         sampler,
         run,
     )
@@ -269,10 +268,16 @@ def differences(
             continue
         if key == "model.model_path" and same_model:  # a directory that was moved
             continue
-        if continues and key in GROWING and None not in (old, new) and new > old:
+        if continues and key in GROWING and None not in (old, new) and _is_more(new, old):
             continue
         found.append((key, *(_shown(was, key), _shown(now, key))))
     return found
+
+
+def _is_more(new: int | str, old: int | str) -> bool:
+    """Whether a limit grew; auto is more than any number."""
+    new, old = (MAX_INT if value == "auto" else value for value in (new, old))
+    return new > old
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

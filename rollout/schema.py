@@ -67,7 +67,7 @@ def type_name(hint: Any) -> str:
     """The type as a user would write it: `int or null`, `record|skip|fail`."""
     if isinstance(hint, types.UnionType):
         parts = [type_name(arg) for arg in hint.__args__ if arg is not type(None)]
-        return f"{' or '.join(parts)} or null"
+        return " or ".join(parts + ["null"] * (type(None) in hint.__args__))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return "|".join(member.name for member in hint)
     origin = typing.get_origin(hint) or hint

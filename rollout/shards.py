@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 1024
 SHARD_BYTES = 64 * 2**20
+LONG_RESPONSE = 8192  # tokens, where the context is the only limit
 BYTES_PER_TOKEN = 4  # of text, about
 
 # What decides what a row is owed, beside its identity.
@@ -41,8 +42,9 @@ IDENTITY = ("index", "row", "digest")
 STATE_NAMES = (*IDENTITY, *(c.name for c in STATE), "num_attempts")
 
 
-def shard_rows(n_samples: int, max_tokens: int) -> int:
+def shard_rows(n_samples: int, max_tokens: int | None) -> int:
     """Rows of a shard: as many as hold SHARD_BYTES of text at full length, 1 to SHARD_ROWS."""
+    max_tokens = max_tokens or LONG_RESPONSE
     row_bytes = n_samples * max_tokens * BYTES_PER_TOKEN
     return max(1, min(SHARD_ROWS, SHARD_BYTES // row_bytes))
 

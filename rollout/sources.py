@@ -119,9 +119,12 @@ def _check(key: str, value: Any) -> None:
         )
 
 
-def _from_text(name: str, text: str) -> str | None:
+def _from_text(name: str, text: str) -> str | int | None:
     """An environment variable's value; omegaconf reads numbers from text, but not null."""
-    is_text = known_keys()[ENVIRONMENT[name]].type in (str, str | None)
+    kind = known_keys()[ENVIRONMENT[name]].type
+    if kind == int | str and text.strip().isdecimal():
+        return int(text)
+    is_text = kind in (str, str | None)
     return None if not is_text and text.strip().lower() in ("null", "none") else text
 
 

@@ -16,7 +16,10 @@ from rollout.sweep_points import Point
 
 MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
 # Of sampling.extra, what costs the other samples of a batch nothing.
-LIGHT_EXTRAS = ("stop", "stop_token_ids", "ignore_eos", "include_stop_str_in_output")
+LIGHT = (
+    "temperature", "top_p", "top_k", "repetition_penalty", "stop", "stop_token_ids", "ignore_eos",
+    "include_stop_str_in_output", "skip_special_tokens",
+)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -101,13 +104,13 @@ def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
     penalty = sampling.repetition_penalty
     if penalty is None:
         penalty = model.get("repetition_penalty", 1.0)
-    found = [name for name in sampling.extra if name not in LIGHT_EXTRAS]
+    found = [name for name in sampling.params if name not in LIGHT]
     if top_p < 1 and sampling.temperature != 0:
         found.append("top_p")
     if penalty != 1:
         found.append("repetition_penalty")
     if sampling.seed is None:
         found.append("unseeded")
-    if "cumulative_logprob" in job.settings.output.columns:
+    if {"logprobs", "cumulative_logprob"} & set(job.settings.output.columns):
         found.append("logprobs")
     return tuple(sorted(found))

@@ -65,7 +65,6 @@ class SweepReport:
         num_owed = sum(attempt.standing.num_owed for _, attempt in running)
         num_samples = sum(attempt.standing.num_owed_samples for _, attempt in running)
         num_rows = sum(attempt.standing.num_rows for _, attempt in running)
-        longest = max(a.job.settings.sampling.max_tokens for _, a in running)
 
         def on_turn(stats: Callable[[], EngineStats]) -> None:
             nonlocal began, looked_at, bar
@@ -80,7 +79,12 @@ class SweepReport:
             for report in reports:
                 tally.join(report.tally)
             fraction, left_s = metrics.outlook(
-                tally, counted, elapsed_s, num_owed, num_samples / max(num_owed, 1), longest
+                tally,
+                counted,
+                elapsed_s,
+                num_owed,
+                num_samples / max(num_owed, 1),
+                max(r.longest_response for r in reports),
             )
             num_done = sum(r.num_rows_done for r in reports)
             beside = f"{len(running)} points side by side  " if len(running) > 1 else ""

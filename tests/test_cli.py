@@ -45,7 +45,7 @@ def beyond_the_bounds():
             yield f"{key.name}={key.checks['above']}"
         if "maximum" in key.checks:
             yield f"{key.name}={key.checks['maximum'] + step}"
-        if "float" in str(key.type):
+        if "float" in str(key.type) and not key.is_bag:
             yield from (f"{key.name}={value}" for value in ("nan", "inf", "-inf", "1e400"))
 
 
@@ -138,7 +138,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_the_right_one(typed, word, ki
 
 @pytest.mark.parametrize("word", ["sampling.temperature=0.5,1.0", "model=qwen3_4b,qwen3_8b",
     "sampling.temperature=choice(0.5,1)", "sampling.seed=range(1,3)", "sampling=glob(*)",
-    "output.columns=seed,token_ids", "sampling.extra.min_p=0.1,0.2"])  # fmt: skip
+    "output.columns=seed,token_ids", "sampling.extra.top_a=0.1,0.2"])  # fmt: skip
 def test_several_values_without_m_are_refused(typed, word):
     assert typed.refused(*SCRIPTED, word) == (
         f"{word} has several values; for a sweep type -m before it, for a list [a,b]"

@@ -64,7 +64,7 @@ def test_plain_values_keep_their_type():
 
 
 def test_an_override_of_a_free_key_needs_no_plus():
-    assert override("sampling.extra.min_p", 0.1) == "++sampling.extra.min_p=0.1"
+    assert override("sampling.extra.top_a", 0.1) == "++sampling.extra.top_a=0.1"
     assert override("sampling.seed", None) == "sampling.seed=null"
 
 
@@ -116,12 +116,12 @@ def test_a_home_that_does_not_exist_is_refused(typed, key):
 @pytest.mark.parametrize(
     ("word", "key", "value"),
     [
-        ("sampling.extra.min_p=0.1", "sampling.extra", {"min_p": 0.1}),
-        ("+sampling.extra.min_p=0.1", "sampling.extra", {"min_p": 0.1}),
+        ("sampling.extra.top_a=0.1", "sampling.extra", {"top_a": 0.1}),
+        ("+sampling.extra.top_a=0.1", "sampling.extra", {"top_a": 0.1}),
         ("engine.extra.foo.bar=1", "engine.extra", {"foo": {"bar": 1}}),
         ("engine.extra.path=/a b(c)", "engine.extra", {"path": "/a b(c)"}),
         ("sampling.extra.stop=[a,'b c']", "sampling.extra", {"stop": ["a", "b c"]}),
-        ("sampling.extra={min_p:0.1}", "sampling.extra", {"min_p": 0.1}),
+        ("sampling.extra={top_a:0.1}", "sampling.extra", {"top_a": 0.1}),
         ("model.chat_template_kwargs.a=false", "model.chat_template_kwargs", {"a": False}),
     ],
 )  # fmt: skip

@@ -106,7 +106,7 @@ def test_how_it_is_run_and_told_may_change(typed, begun, words):
         "data.prompt_key=id",
         "engine.dtype=float32",
         "engine.max_model_len=9",
-        "+sampling.extra.min_p=0.1",
+        "+sampling.extra.top_a=0.1",
         "data.offset=1",
         "data.shuffle_seed=1",
         "engine.scripted.vary=false",
@@ -425,11 +425,11 @@ def test_an_input_among_the_runs_own_files_is_refused(typed, where):
 
 
 def test_numbers_are_no_secrets_and_count(typed, run):
-    """sampling.extra.min_tokens was starred, so a change of it passed unseen."""
-    run("sampling.n_samples=2", "+sampling.extra.min_tokens=1")
-    done = run("sampling.n_samples=2", "+sampling.extra.min_tokens=5")
+    """sampling.extra.max_think_tokens was starred, so a change of it passed unseen."""
+    run("sampling.n_samples=2", "+sampling.extra.max_think_tokens=1")
+    done = run("sampling.n_samples=2", "+sampling.extra.max_think_tokens=5")
     assert done.code == 2
-    assert "min_tokens" in "".join(done.notes)
+    assert "max_think_tokens" in "".join(done.notes)
     assert "***" not in "".join(done.notes)
 
 

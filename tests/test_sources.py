@@ -127,7 +127,7 @@ def test_what_was_in_force_is_recorded_and_can_be_read_back(typed, config_file, 
     odd = "${x} 'a' \\"
     typed(
         *SCRIPTED, f"data.input={prompts}", "run_dir=one", f"tracking.name={odd}",
-        "sampling.n_samples=3", "sampling.extra.min_p=0.1",
+        "sampling.n_samples=3", "sampling.extra.top_a=0.1",
     )  # fmt: skip
     written = typed.here / "one" / "attempts" / "1" / "config.yaml"
     first = yaml.safe_load(written.read_text())
@@ -137,7 +137,7 @@ def test_what_was_in_force_is_recorded_and_can_be_read_back(typed, config_file, 
     second = json.loads((typed.here / "two" / "run.json").read_text())["config"]
     ours = {name: first[name] for name in ("run_dir", "presets", "given")}
     assert second | ours == first
-    assert second["tracking"]["name"] == odd and second["sampling"]["extra"] == {"min_p": 0.1}
+    assert second["tracking"]["name"] == odd and second["sampling"]["extra"] == {"top_a": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -253,11 +253,11 @@ def test_a_bad_environment_variable_is_one_line(typed, monkeypatch, name, text, 
 
 
 def test_a_new_preset_is_found_and_runs(typed, config_dir):
-    mine = config_dir(sampling__mine="n_samples: 3\nextra: {min_p: 0.1}\n")
+    mine = config_dir(sampling__mine="n_samples: 3\nextra: {top_a: 0.1}\n")
     typed(mine, *SCRIPTED, "sampling=mine", "run_dir=r")
     record = json.loads((typed.here / "r" / "run.json").read_text())["config"]
     assert typed.code == 0 and record["presets"]["sampling"] == "mine"
-    assert record["sampling"]["n_samples"] == 3 and record["sampling"]["extra"] == {"min_p": 0.1}
+    assert record["sampling"]["n_samples"] == 3 and record["sampling"]["extra"] == {"top_a": 0.1}
 
 
 def test_a_preset_with_our_name_replaces_ours_for_one_command(typed, config_dir):

@@ -283,7 +283,7 @@ def answer(row: OwedRow, chance: random.Random, failing: float) -> Result:
             )
             for i in range(request.n_samples)
         ]
-        completions.append(Completion(request, samples, 3, chance.choice([None, 2])))
+        completions.append(Completion(request, samples, [1, 2, 3], chance.choice([None, 2])))
     return row.result(completions)
 
 

@@ -75,7 +75,7 @@ def test_an_address_space_that_is_too_small_at_load(tmp_path, words, policy):
 
 def test_an_engine_killed_as_the_kernel_kills_is_stepped_down(tmp_path, words):
     """SIGKILL for the core, which has a process of its own here, as on GPUs."""
-    many = ("sampling.max_tokens=400", "sampling.extra.ignore_eos=true", "engine.kv_cache_gib=1")
+    many = ("sampling.max_tokens=400", "sampling.ignore_eos=true", "engine.kv_cache_gib=1")
     process = start(*words, *many, STEP_DOWN, cwd=tmp_path, VLLM_ENABLE_V1_MULTIPROCESSING="1")
     wait_for(lambda: list((tmp_path / "x" / "shards").glob("*")), timeout_s=240)
     for child in psutil.Process(process.pid).children(recursive=True):

@@ -33,6 +33,7 @@ class _Group:
     num_prompt_tokens: int
     seed: int
     max_tokens: int
+    submitted_s: float
     lengths: list[int] = field(default_factory=list)
     num_unfinished: int = 0
 
@@ -61,8 +62,9 @@ class ScriptedEngine:
         self, sampling: config.Sampling, model: config.Model, wants_logprobs: bool
     ) -> Sampler:
         """Other settings draw other words: `ready` is a number that tells them apart."""
+        further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}
         drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
-        text = repr((drawn, sorted(sampling.extra.items())))
+        text = repr((drawn, sorted(further.items())))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
         shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         return Sampler({**shown, "seed": sampling.seed}, ready=number)
@@ -73,13 +75,15 @@ class ScriptedEngine:
         if self._script.refuse and self._script.refuse in text:
             raise RequestRefused(f"the script refuses prompts with {self._script.refuse!r}")
         num_before = request.prefix.num_tokens if request.prefix else 0
-        if num_prompt_tokens + num_before > self.facts.max_model_len:
+        if num_prompt_tokens + num_before >= self.facts.max_model_len:
             raise RequestRefused(
                 f"the prompt has {num_prompt_tokens + num_before} tokens; max_model_len is "
                 f"{self.facts.max_model_len}"
             )
-        n, limit = request.n_samples, request.max_tokens
-        group = _Group(request, num_prompt_tokens, self._seed(request), limit, num_unfinished=n)
+        n, room = request.n_samples, self.facts.max_model_len - num_prompt_tokens - num_before
+        limit = min(request.max_tokens or room, room)
+        group = _Group(request, num_prompt_tokens, self._seed(request), limit, time.monotonic())
+        group.num_unfinished = n
         group.lengths = [min(self._length(group.seed + i), limit) for i in range(n)]
         self._waiting.extend((group, length) for length in group.lengths)
 
@@ -147,10 +151,15 @@ class ScriptedEngine:
             reason = "length" if length == group.max_tokens else "stop"
             start = _scramble(seed + 1) % 1000
             ids = TOKEN_IDS[start : start + length]
-            samples.append(Sample(_words(seed, length), reason, length, token_ids=ids))
+            logprobs = [-(token_id % 97) / 16 for token_id in ids]
+            sample = Sample(_words(seed, length), reason, length, None, ids, sum(logprobs))
+            sample.logprobs = logprobs
+            samples.append(sample)
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
-        return Completion(group.request, samples, group.num_prompt_tokens, num_cached_tokens=0)
+        prompt_token_ids = list(range(group.num_prompt_tokens))
+        latency_s = time.monotonic() - group.submitted_s
+        return Completion(group.request, samples, prompt_token_ids, 0, latency_s)
 
 
 def _out_of_memory(what: str, stage: Stage) -> EngineError:

@@ -8,6 +8,7 @@ Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 
 import difflib
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.records import Completion, Message, Request, Sample
 
+# Of SamplingParams, what is the whole run's, or ours.
+NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
@@ -33,7 +36,7 @@ class VllmEngine:
         self._plan = plan
         self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
         self._books = _Books()
-        self._groups: dict[str, Request] = {}
+        self._groups: dict[str, tuple[Request, float]] = {}  # with when it was submitted
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
@@ -46,6 +49,7 @@ class VllmEngine:
 
             self._new_params = SamplingParams
             self._final_only = RequestOutputKind.FINAL_ONLY
+            self._row_params = [p for p in _parameters(SamplingParams) if p not in NOT_A_ROWS]
             self._refusals = _refusals()
             arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
@@ -72,7 +76,7 @@ class VllmEngine:
         ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
         ready = _as_vllm_wants(params)
-        _checked(self._new_params, "sampling.extra", ready)
+        _checked(self._new_params, "sampling", ready)
         chat = _template(model.chat_template), dict(model.chat_template_kwargs)
         return Sampler({**params, "seed": sampling.seed}, notes, ready, chat)
 
@@ -89,9 +93,11 @@ class VllmEngine:
                 f"in the context of {limit} (max_model_len)"
             )
         given = request.sampler.ready if request.sampler else {}
+        if prompt.sampling:
+            given = given | self._own_sampling(prompt.sampling)
         own = {
             "n": request.n_samples,
-            "max_tokens": request.max_tokens,
+            "max_tokens": request.max_tokens or limit - len(token_ids),
             "seed": request.seed,
             "output_kind": self._final_only,
         }
@@ -106,7 +112,19 @@ class VllmEngine:
             raise RequestRefused(_first_line(refusal)) from refusal
         except Exception as error:
             raise self._death(error) from error
-        self._groups[request_id] = request
+        self._groups[request_id] = request, time.monotonic()
+
+    def _own_sampling(self, own: dict[str, Any]) -> dict[str, Any]:
+        """A row's own SamplingParams, which beat the run's. Raises RequestRefused."""
+        for name in own:
+            if name not in self._row_params:
+                close = difflib.get_close_matches(name, self._row_params, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise RequestRefused(f"a row can't set the sampling parameter {name!r}{hint}")
+        try:
+            return _as_vllm_wants({k: v for k, v in own.items() if k != "max_tokens"})
+        except UserError as error:
+            raise RequestRefused(str(error)) from error
 
     def _chat_template(self, given: str | None) -> str | None:
         return given or getattr(self._tokenizer, "chat_template", None)
@@ -144,7 +162,7 @@ class VllmEngine:
         return [self._completion(output) for output in outputs if output.finished]
 
     def _completion(self, output: Any) -> Completion:
-        request = self._groups.pop(output.request_id)
+        request, submitted_s = self._groups.pop(output.request_id)
         samples = [
             Sample(
                 text=part.text,
@@ -153,16 +171,18 @@ class VllmEngine:
                 stop_reason=None if part.stop_reason is None else str(part.stop_reason),
                 token_ids=list(part.token_ids),
                 cumulative_logprob=part.cumulative_logprob,
+                logprobs=_logprobs(part),
             )
             for part in sorted(output.outputs, key=lambda part: part.index)
         ]
         assert len(samples) == request.n_samples, "the engine returned other than n samples"
         self._num_finished_tokens += sum(sample.num_tokens for sample in samples)
-        num_prompt_tokens = len(output.prompt_token_ids)
+        prompt_token_ids = list(output.prompt_token_ids)
         if prefix := request.prefix:
-            num_prompt_tokens -= prefix.num_tokens
+            del prompt_token_ids[-prefix.num_tokens :]
             samples = [self._joined(prefix, samples[0])]
-        return Completion(request, samples, num_prompt_tokens, output.num_cached_tokens)
+        latency_s = time.monotonic() - submitted_s
+        return Completion(request, samples, prompt_token_ids, output.num_cached_tokens, latency_s)
 
     def _joined(self, prefix: Sample, more: Sample) -> Sample:
         """A sample and what came after it; a character cut in two at the seam is made whole."""
@@ -306,16 +326,13 @@ def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
     constraint = params.get("structured_outputs")
     if not isinstance(constraint, dict):
         return params
-    made = _checked(StructuredOutputsParams, "sampling.extra.structured_outputs", constraint)
+    made = _checked(StructuredOutputsParams, "sampling.structured_outputs", constraint)
     return params | {"structured_outputs": made}
 
 
 def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
     """SamplingParams' arguments as the user set them."""
-    typed = {key: getattr(sampling, key) for key in SAMPLING_KEYS}
-    params = {"n": sampling.n_samples, "max_tokens": sampling.max_tokens}
-    params |= {key: value for key, value in typed.items() if value is not None}
-    params |= sampling.extra
+    params = {"n": sampling.n_samples, "max_tokens": sampling.token_limit} | sampling.params
     if wants_logprobs:
         params.setdefault("logprobs", 0)
     return params
@@ -328,7 +345,15 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
         from vllm import SamplingParams
 
         typed = _typed_sampling(sampling, wants_logprobs=False)
-        _checked(SamplingParams, "sampling.extra", _as_vllm_wants(typed))
+        _checked(SamplingParams, "sampling", _as_vllm_wants(typed))
+
+
+def _logprobs(part: Any) -> list[float] | None:
+    """The log-probability of each sampled token, where they were asked for."""
+    if part.logprobs is None:
+        return None
+    pairs = zip(part.token_ids, part.logprobs, strict=True)
+    return [known[token_id].logprob for token_id, known in pairs]
 
 
 def _parameters(kind: Any) -> list[str]:

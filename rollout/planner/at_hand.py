@@ -20,6 +20,7 @@ from rollout.presets import preset_content
 from rollout.prompts import Prompts
 
 EMBEDDED = "embedded:"
+ASSUMED_RESPONSE = 2048  # where neither max_tokens nor the context is known
 ASSUMED_PROMPT = 512  # tokens
 
 
@@ -104,12 +105,14 @@ def lengths_of(prompts: Prompts, tokenizer: PromptTokenizer, context: int) -> Le
     return read_lengths(prompts, tokenizer, context - 1)
 
 
-def needs_of(lengths: Lengths | None, max_tokens: int, context: int = 0) -> Needs:
+def needs_of(lengths: Lengths | None, max_tokens: int | None, context: int = 0) -> Needs:
     """What the engine must hold. A running sample has half of its response on average.
 
     Rows that leave no room in the `context` are not asked, and do not count. Where the prompts
-    were not counted, ASSUMED_PROMPT tokens are taken for the mean.
+    were not counted, ASSUMED_PROMPT tokens are taken for the mean. Without `max_tokens` responses
+    may fill the context.
     """
+    max_tokens = max_tokens or context or ASSUMED_RESPONSE
     if lengths is None or not lengths.num_counted:
         longest = ASSUMED_PROMPT + max_tokens
         return Needs(longest, ASSUMED_PROMPT + max_tokens // 2, is_estimate=True)
