@@ -4,6 +4,7 @@ Promises that past it there is no omegaconf, and that whatever does not fit is a
 Must not know the command line's words, or where an override came from.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -111,7 +112,32 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
     for key in ("run_dir", "output.path", "data.input", "model.model_path"):
         _check_path(key, get(settings, key) or "")
     settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
+    if schema := settings.sampling.structured_outputs.get("json"):
+        settings.sampling.structured_outputs["json"] = _schema(schema)
     return settings
+
+
+def _schema(given: Any) -> dict[str, Any]:
+    """A JSON schema: as given, from its text, or from the file of that name."""
+    key, said, text = "sampling.structured_outputs.json", "its text", given
+    if isinstance(given, dict):
+        return given
+    if isinstance(given, str) and not given.lstrip().startswith("{"):
+        said = "the file"
+        try:
+            text = Path(at_home(given)).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"{key}={given} is neither a JSON schema nor a file that holds one: {reason}"
+            ) from error
+    try:
+        schema = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{key}={given}: {said} is not JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise UserError(f"{key}={given}: a JSON schema is an object, such as {{type: object}}")
+    return schema
 
 
 def _check_path(key: str, path: str) -> None:
