@@ -71,7 +71,8 @@ class Attempt:
         with self.failing_alone():
             settings, kept = self.job.settings, self.standing.kept
             wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
-            sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs)
+            adapter = self.job.adapter.path if self.job.adapter else None
+            sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs, adapter)
             self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
             remember(self.job, list(steps))
             self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])

@@ -83,6 +83,7 @@ class Model:
     kind: typing.ClassVar[str] = WHAT
     model_path: str = setting("???", "local directory, hub id, or embedded:NAME", shown="by preset")
     revision: str | None = setting(None, "branch, tag or commit on the hub; null: the default one")
+    lora_path: str | None = setting(None, "LoRA adapter: local directory or hub id")
     trust_remote_code: bool = setting(False, "run Python code that comes with the checkpoint")
     chat_template: str | None = setting(
         None, "Jinja file, or template text, instead of the model's"

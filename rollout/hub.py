@@ -52,6 +52,16 @@ def fetch_snapshot(repo_id: str, revision: str | None) -> Path:
     return _ask_hub(repo_id, revision).parent
 
 
+def fetch_adapter(repo_id: str) -> Path:
+    """Have a LoRA adapter whole in the hub's cache; return its directory. Raises UserError."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo_id))
+    except Exception as fault:
+        raise UserError(f"model.lora_path={repo_id}: {_explain(fault, repo_id, None)}") from fault
+
+
 def fetch_tokenizer(repo_id: str, revision: str | None) -> None:
     """Have the tokenizer's files in the hub's cache, where they can be had within some seconds.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import rollout
 from rollout import config, machine
+from rollout.adapters import Adapter, resolve_adapter
 from rollout.config import Backend, Device, Engine, Resume, Settings
 from rollout.console import Console
 from rollout.disk import read_json
@@ -46,6 +47,7 @@ class Job:
     output_path: Path
     argv: list[str] | None  # the words typed; None: called from Python
     engine: Engine  # the settings that are loaded: as asked, until fitting.py settles them
+    adapter: Adapter | None = None
     ladder: Any = None  # what to give up when memory runs out, see planner/ladder.py
 
 
@@ -80,7 +82,7 @@ def prepare(
     found = machine.look()
     preset = str(settings.presets.get("engine", "custom"))
     device = machine.choose_device(settings.engine, preset, found)
-    model = None
+    model = adapter = None
     if settings.engine.backend is Backend.vllm:
         extra = settings.engine.extra
         needs = {
@@ -89,9 +91,14 @@ def prepare(
         }
         key = f"model {settings.model} {needs}"
         model = cache[key] = cache.get(key) or resolve_model(settings.model, console.note, **needs)
+        if lora := settings.model.lora_path:
+            key = f"adapter {lora} {model.path}"
+            adapter = cache[key] = cache.get(key) or resolve_adapter(
+                lora, model.config, console.note
+            )
     return Job(
         settings, prompts, columns, device, found, model, run_dir, output_path, argv,
-        settings.engine,
+        settings.engine, adapter,
     )  # fmt: skip
 
 
@@ -256,6 +263,8 @@ def plan_of(job: Job, log_file: Path) -> EnginePlan:
         device=job.device,
         available_gib=job.machine.available_gib,
         log_file=log_file,
+        lora_rank=job.adapter.rank if job.adapter else 0,
+        num_loras=int(job.adapter is not None),
     )
 
 
@@ -271,6 +280,7 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     found["model.weights_digest"] = model.weights_digest
     found["model.tokenizer_digest"] = model.tokenizer_digest
     text = json.dumps(model.generation_config, sort_keys=True, default=str)
+    found["model.lora_digest"] = job.adapter.digest if job.adapter else None
     found["model.generation_config_digest"] = hashlib.blake2b(
         text.encode(errors="replace"), digest_size=8
     ).hexdigest()

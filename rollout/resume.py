@@ -266,6 +266,8 @@ def differences(
             continue  # a setting that an older version did not have
         if old == new or key == "sampling.n_samples":  # samples are added, never taken away
             continue
+        if key == "model.lora_path" and was.get("model.lora_digest") == now["model.lora_digest"]:
+            continue
         if key == "model.model_path" and same_model:  # a directory that was moved
             continue
         if continues and key in GROWING and None not in (old, new) and _is_more(new, old):

@@ -4,11 +4,11 @@ Pure: knows checked jobs, starts nothing.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.config import Sampling
+from rollout.config import Device, Sampling
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError
 from rollout.job import Job, plan_of
@@ -16,6 +16,7 @@ from rollout.sweep_points import Point
 
 MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
 # Of sampling.extra, what costs the other samples of a batch nothing.
+MAX_LORAS = 8  # adapters in the device's memory at once; more take turns
 LIGHT = (
     "temperature", "top_p", "top_k", "repetition_penalty", "stop", "stop_token_ids", "ignore_eos",
     "include_stop_str_in_output", "skip_special_tokens",
@@ -77,8 +78,10 @@ def refuse_one_place(entries: list[Entry], taken: dict[Path, str]) -> None:
 def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:
     """Points that can run side by side: the same engine, the same class of sampler."""
     groups: dict[Any, dict[Any, Batch]] = {}
-    for entry in entries:
-        plan, sampling = plan_of(entry.job, log_file), entry.job.settings.sampling
+    entries = list(entries)
+    plans = _with_adapters([plan_of(entry.job, log_file) for entry in entries], entries)
+    for entry, plan in zip(entries, plans, strict=True):
+        sampling = entry.job.settings.sampling
         engine = plan.identity, tuple(sorted(entry.environment.items()))
         drawn = sampler_class(sampling, entry.job)
         groups.setdefault(engine, {}).setdefault(
@@ -90,6 +93,25 @@ def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:
         for batch in by_class.values()
         for i in range(0, len(batch.entries), MAX_POINTS)
     ]
+
+
+def _with_adapters(plans: list[EnginePlan], entries: list[Entry]) -> list[EnginePlan]:
+    """Plans of one model are made one, where they differ in the LoRA adapter alone.
+
+    But on a CPU points without an adapter stay apart: vLLM's kernels there (seen in 0.32) apply
+    the last adapter to those rows of a mixed batch that have none.
+    """
+    bare = [replace(plan, lora_rank=0, num_loras=0).identity for plan in plans]
+    found = []
+    for plan, entry, identity in zip(plans, entries, bare, strict=True):
+        if plan.device is Device.cpu and not entry.job.adapter:
+            found.append(plan)
+            continue
+        alike = [i for i, other in enumerate(bare) if other == identity]
+        used = {entries[i].job.adapter.path for i in alike if entries[i].job.adapter}
+        rank = max(plans[i].lora_rank for i in alike)
+        found.append(replace(plan, lora_rank=rank, num_loras=min(len(used), MAX_LORAS)))
+    return found
 
 
 def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:

@@ -23,12 +23,14 @@ class EnginePlan:
     device: config.Device  # resolved: cpu or cuda
     available_gib: float  # host memory free now
     log_file: Path  # the engine's own words, tracebacks included
+    lora_rank: int = 0  # the largest of the adapters it is to serve
+    num_loras: int = 0  # different ones side by side
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """Two plans with the same identity can be served by one engine."""
         model = self.model_path, self.revision, self.model.trust_remote_code
-        return *model, repr(self.engine), self.device
+        return *model, repr(self.engine), self.device, self.lora_rank, self.num_loras
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Sampler:
     notes: list[str] = field(default_factory=list)  # where they differ from the model's
     ready: Any = None  # the engine room's own
     chat: Any = None  # how it renders chats, the engine room's own
+    adapter: Any = None  # the LoRA adapter, the engine room's own
 
 
 @dataclass(slots=True)
@@ -81,11 +84,16 @@ class Engine(Protocol):
     facts: EngineFacts
 
     def sampler(
-        self, sampling: config.Sampling, model: config.Model, wants_logprobs: bool
+        self,
+        sampling: config.Sampling,
+        model: config.Model,
+        wants_logprobs: bool,
+        adapter: Path | None = None,
     ) -> Sampler:
         """What requests of a run with these settings carry; good for every engine of one plan.
 
-        Of `model` the chat template counts, and its variables.
+        Of `model` the chat template counts, and its variables. `adapter` is a LoRA adapter's
+        directory.
 
         Raises UserError where the engine does not take them.
         """

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rollout import config
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
@@ -59,7 +60,11 @@ class ScriptedEngine:
         )
 
     def sampler(
-        self, sampling: config.Sampling, model: config.Model, wants_logprobs: bool
+        self,
+        sampling: config.Sampling,
+        model: config.Model,
+        wants_logprobs: bool,
+        adapter: Path | None = None,
     ) -> Sampler:
         """Other settings draw other words: `ready` is a number that tells them apart."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}

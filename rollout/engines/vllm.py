@@ -27,6 +27,7 @@ from rollout.records import Completion, Message, Request, Sample
 
 # Of SamplingParams, what is the whole run's, or ours.
 NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those vLLM takes
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
@@ -37,6 +38,7 @@ class VllmEngine:
         self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
         self._books = _Books()
         self._groups: dict[str, tuple[Request, float]] = {}  # with when it was submitted
+        self._adapters: dict[Path, Any] = {}
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
@@ -68,7 +70,13 @@ class VllmEngine:
         self.facts = _facts(plan, resolved)
         self.facts.has_chat_template = bool(self._chat_template(plan.model.chat_template))
 
-    def sampler(self, sampling: Sampling, model: Model, wants_logprobs: bool) -> Sampler:
+    def sampler(
+        self,
+        sampling: Sampling,
+        model: Model,
+        wants_logprobs: bool,
+        adapter: Path | None = None,
+    ) -> Sampler:
         """The effective SamplingParams' arguments, noting where generation_config differs."""
         params = _typed_sampling(sampling, wants_logprobs)
         suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
@@ -78,7 +86,27 @@ class VllmEngine:
         ready = _as_vllm_wants(params)
         _checked(self._new_params, "sampling", ready)
         chat = _template(model.chat_template), dict(model.chat_template_kwargs)
-        return Sampler({**params, "seed": sampling.seed}, notes, ready, chat)
+        lora = self._lora(adapter) if adapter else None
+        return Sampler({**params, "seed": sampling.seed}, notes, ready, chat, lora)
+
+    def _lora(self, adapter: Path) -> Any:
+        """The adapter, loaded: one that does not fit the model is refused here, not in a step."""
+        from vllm.lora.request import LoRARequest
+
+        if adapter not in self._adapters:
+            number = len(self._adapters) + 1
+            lora = LoRARequest(f"{number}:{adapter.name}", number, str(adapter))
+            try:
+                self._engine.add_lora(lora)
+            except Exception as error:  # whatever vLLM finds in the files
+                with self._plan.log_file.open("a") as log:
+                    log.write(traceback.format_exc())
+                raise UserError(
+                    f"model.lora_path={adapter}: vLLM can't load this adapter for "
+                    f"{self._plan.model_path}: {_first_line(error)}"
+                ) from error
+            self._adapters[adapter] = lora
+        return self._adapters[adapter]
 
     def submit(self, request: Request) -> None:
         prompt = request.prompt
@@ -107,7 +135,10 @@ class VllmEngine:
         self._next_id += 1
         try:
             params = self._new_params(**given | own)
-            self._engine.add_request(request_id, {"prompt_token_ids": token_ids}, params)
+            lora = request.sampler.adapter if request.sampler else None
+            self._engine.add_request(
+                request_id, {"prompt_token_ids": token_ids}, params, lora_request=lora
+            )
         except self._refusals as refusal:
             raise RequestRefused(_first_line(refusal)) from refusal
         except Exception as error:
@@ -268,6 +299,9 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
             "enable_chunked_prefill": False,
             "block_size": CPU_BLOCK_SIZE,
         }
+    if plan.num_loras:
+        rank = next((r for r in LORA_RANKS if r >= plan.lora_rank), plan.lora_rank)
+        arguments |= {"enable_lora": True, "max_loras": plan.num_loras, "max_lora_rank": rank}
     if kv_cache_gib is not None:
         arguments["kv_cache_memory_bytes"] = int(kv_cache_gib * 2**30)
     arguments = {k: v for k, v in arguments.items() if v is not None}
