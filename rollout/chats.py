@@ -1,6 +1,7 @@
 """Chats: one row's value becomes the text or the messages that are asked, or a reason why not.
 
-Owns what makes a value a prompt, and how data.prompt_format and data.apply_chat_template read it.
+Owns what makes a value a prompt, how data.prompt_format and data.apply_chat_template read it, and
+which of them get data.system_prompt.
 Promises: a value that cannot be asked raises a ValueError of one line, for its row alone, that
 says which message is wrong; messages carry no null members. Must not know files, Arrow, or which
 roles a chat template takes.
@@ -9,42 +10,60 @@ roles a chat template takes.
 import json
 from typing import Any
 
-from rollout.config import Data, PromptFormat, Template
+from rollout.config import MAKES_CHATS, Data, PromptFormat, Template
 from rollout.records import Message
 
+SYSTEM_ROLES = ("system", "developer")
 
-def content_of(value: Any, data: Data) -> str | list[Message]:
-    """The text or messages that a row asks, as `data` reads it. Raises ValueError if it cannot."""
+
+def content_of(value: Any, data: Data, system: str | None = None) -> str | list[Message]:
+    """The text or messages that a row asks, as `data` reads it. Raises ValueError if it cannot.
+
+    `system` is the text of data.system_prompt: a chat with a system message keeps its own, and a
+    string becomes a chat, as it does for tools.
+    """
+    content = _read(value, data)
+    if isinstance(content, str):
+        makes_chats = any(getattr(data, key) is not None for key in MAKES_CHATS)
+        if not makes_chats and data.apply_chat_template is not Template.always:
+            return content
+        content = [{"role": "user", "content": content}]
+    if system is not None and not any(m["role"] in SYSTEM_ROLES for m in content):
+        return [{"role": "system", "content": system}, *content]
+    return content
+
+
+def _read(value: Any, data: Data) -> str | list[Message]:
     if value is None:
         raise ValueError("the prompt is null")
     if isinstance(value, bytes):
         raise ValueError("the prompt is not UTF-8 text")
     if not isinstance(value, str):
         # `datasets` keeps ragged messages as JSON, one text each.
-        return _checked([_parse(m) if isinstance(m, str) else m for m in value])
+        return _checked([parse(m) if isinstance(m, str) else m for m in value])
     if not value:
         raise ValueError("the prompt is empty text")
     if data.prompt_format is PromptFormat.json and value.lstrip()[:1] in ("[", "{"):
-        chat = _parse(value)
+        chat = parse(value)
         messages = _checked([chat] if isinstance(chat, dict) else chat)
         if data.apply_chat_template is Template.never:
             raise ValueError("the prompt is a chat, but data.apply_chat_template=never")
         return messages
-    if data.apply_chat_template is Template.always:
-        return [{"role": "user", "content": value}]
     return value
 
 
-def _parse(text: str) -> Any:
+def parse(
+    text: str, what: str = "the prompt", fault: str = "starts like JSON but does not parse"
+) -> Any:
     """The value of a JSON text. Raises ValueError."""
     try:
         value = json.loads(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("the prompt's JSON escapes half a surrogate pair") from None
+        raise ValueError(f"{what}'s JSON escapes half a surrogate pair") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the prompt starts like JSON but does not parse: {error}") from None
+        raise ValueError(f"{what} {fault}: {error}") from None
     return value
 
 

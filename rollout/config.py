@@ -42,6 +42,7 @@ class Template(Enum):
 class PromptFormat(Enum):
     auto = "auto"
     json = "json"
+    tokens = "tokens"
 
 
 class OnError(Enum):
@@ -236,12 +237,29 @@ class Data:
     input: str | None = setting(
         None, "parquet file, glob, or directory of parquet files", kind=ROWS
     )
-    prompt_key: str = setting("prompt", "column that holds a string or chat messages")
+    prompt_key: str = setting("prompt", "column that holds a string, chat messages or token ids")
     prompt_format: PromptFormat = setting(
-        PromptFormat.auto, "json: text that is a JSON list of messages is read as a chat"
+        PromptFormat.auto,
+        "json: text that is a JSON list of messages is read as a chat; tokens: lists of token ids",
     )
     apply_chat_template: Template = setting(
         Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
+    )
+    template: str | None = setting(
+        None, "Jinja file, or text, that makes each prompt from the row's columns, not prompt_key"
+    )
+    system_prompt: str | None = setting(
+        None, "text, or a file of it, put before chats without a system message; strings too"
+    )
+    tools: str | None = setting(
+        None,
+        "YAML or JSON file, or text: list of tools for the chat template; strings become chats",
+    )
+    tools_key: str | None = setting(
+        None, "column of a row's own tools (list, or JSON text); null there: data.tools"
+    )
+    sampling_key: str | None = setting(
+        None, "column of a row's own sampling settings (struct, or JSON text); null there: none"
     )
     offset: int = setting(0, "rows to leave out at the start", minimum=0)
     limit: int | None = setting(None, "rows to answer at most", minimum=1, kind=ROWS)
@@ -329,6 +347,7 @@ class Settings:
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
 
 
+MAKES_CHATS = ("system_prompt", "tools", "tools_key")  # of data: only a chat can carry them
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
 
 
@@ -365,6 +384,7 @@ def validate(settings: Settings) -> None:
             "data.shuffle_seed picks which rows data.limit takes (the output keeps the input's "
             "order), so alone it does nothing; add data.limit=N or leave it out"
         )
+    _check_prompt_side(data, settings.model)
     if settings.continue_truncated and settings.sampling.structured_outputs:
         raise UserError(
             "continue_truncated=true can't go on within sampling.structured_outputs: the grammar "
@@ -398,6 +418,28 @@ def _check_sampling(sampling: Sampling) -> None:
     if (least := sampling.min_tokens) and least > (sampling.token_limit or MAX_INT):
         raise UserError(
             f"sampling.min_tokens={least} is more than sampling.max_tokens={sampling.max_tokens}"
+        )
+
+
+def _check_prompt_side(data: Data, model: Model) -> None:
+    """Refuse settings that would be ignored for what other settings say."""
+    makes_chats = [key for key in MAKES_CHATS if getattr(data, key) is not None]
+    if data.prompt_format is PromptFormat.tokens:
+        odd = [*makes_chats, *(["template"] if data.template is not None else [])]
+        odd += ["apply_chat_template=always"] if data.apply_chat_template is Template.always else []
+        if odd:
+            raise UserError(
+                f"data.prompt_format=tokens sends token ids as they are, so data.{odd[0]} would do "
+                "nothing; leave one of them out"
+            )
+    if data.apply_chat_template is Template.never and makes_chats:
+        raise UserError(
+            f"data.{makes_chats[0]} reaches the model through its chat template alone, and "
+            "data.apply_chat_template=never; leave one of them out"
+        )
+    if "tools" in model.chat_template_kwargs and {"tools", "tools_key"} & set(makes_chats):
+        raise UserError(
+            "model.chat_template_kwargs.tools and data.tools are one thing; leave the first out"
         )
 
 

@@ -6,11 +6,11 @@ that is taken gives plain texts, lists and dicts. Must not know how files are op
 are wanted, or what makes a value a prompt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config import Data, Template
+from rollout.config import Data, PromptFormat, Template
 from rollout.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -85,17 +85,106 @@ def conform(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def check_columns(schema: "pa.Schema", path: Path, data: Data) -> None:
+def check_columns(
+    schema: "pa.Schema", path: Path, data: Data, in_template: Iterable[str] | None = None
+) -> None:
+    """Refuse an input that lacks a column of the prompts', or whose type can't hold what it must.
+
+    `in_template`: the names that data.template looks up, which then stand for the prompt column.
+    """
+    if data.sampling_key is not None:
+        _check_option(schema, path, "sampling_key", data.sampling_key, _holds_object, "a struct")
+    if data.tools_key is not None:
+        _check_option(schema, path, "tools_key", data.tools_key, _holds_tools, "a list of structs")
+    if in_template is not None:
+        _check_template(schema, path, in_template)
+    elif data.prompt_format is PromptFormat.tokens:
+        wanted = "a list of integers (token ids), which data.prompt_format=tokens asks for"
+        _check_option(schema, path, "prompt_key", data.prompt_key, _holds_ids, wanted, "")
+    else:
+        _check_prompts(schema, path, data)
+
+
+def _check_template(schema: "pa.Schema", path: Path, in_template: Iterable[str]) -> None:
+    for name in sorted(set(in_template) - set(schema.names)):
+        raise UserError(
+            f"data.template names {name}: {path} has columns {_listed(schema)}."
+            f"{did_you_mean(name, schema.names)}"
+        )
+
+
+def _check_option(
+    schema: "pa.Schema",
+    path: Path,
+    setting: str,
+    key: str,
+    is_fit: Callable[["pa.DataType"], bool],
+    wanted: str,
+    or_text: str = ", or JSON text",
+) -> None:
+    """Refuse a setting that names a column which is missing, or is not as `wanted`."""
+    fit = [name for name in schema.names if is_fit(schema.field(name).type)]
+    if key not in schema.names:
+        raise UserError(
+            f"data.{setting}={key}: {path} has columns {_listed(schema)}."
+            f"{did_you_mean(key, fit or schema.names)}"
+        )
+    kind = schema.field(key).type
+    if not is_fit(kind):
+        more = f"; fitting columns: {', '.join(fit)}" if fit else ""
+        raise UserError(
+            f"data.{setting}={key}: the column holds {_short(kind)} in {path}, not {wanted}"
+            f"{or_text}{more}"
+        )
+
+
+def _listed(schema: "pa.Schema") -> str:
+    return ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
+
+
+def _holds_object(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    kind = _stored(kind)
+    return any(
+        is_kind(kind) for is_kind in (types.is_struct, types.is_map, _is_text, types.is_null)
+    )
+
+
+def _holds_tools(kind: "pa.DataType") -> bool:
+    kind = _stored(kind)
+    return _is_text(kind) or _is_null(kind) or (_is_list(kind) and _holds_object(kind.value_type))
+
+
+def _holds_ids(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    kind = _stored(kind)
+    if not _is_list(kind):
+        return _is_null(kind)
+    return types.is_integer(_stored(kind.value_type)) or _is_null(kind.value_type)
+
+
+def _is_null(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    return types.is_null(kind)
+
+
+def _check_prompts(schema: "pa.Schema", path: Path, data: Data) -> None:
     """Refuse an input whose prompt column is missing or can hold no prompt."""
     names, key = schema.names, data.prompt_key
     fit = [name for name in names if _holds(schema.field(name).type) in ("text", "chat")]
     choose = f" Type data.prompt_key={fit[0] if len(fit) == 1 else 'NAME'}"
     if key not in names:
-        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         guess = did_you_mean(key, fit or names)
         choose = choose if fit else f" None of them holds prompts; {WANTED}"
-        raise UserError(f"data.prompt_key={key}: {path} has columns {listed}.{guess}{choose}")
+        raise UserError(
+            f"data.prompt_key={key}: {path} has columns {_listed(schema)}.{guess}{choose}"
+        )
     held = _holds(schema.field(key).type)
+    if _holds_ids(schema.field(key).type) and held not in ("chat", "nothing"):
+        held += ", or token ids with data.prompt_format=tokens"
     if held not in ("text", "chat", "nothing"):
         more = f"fitting columns: {', '.join(fit)}.{choose}" if fit else _convert(schema, key)
         raise UserError(f"column {key!r} of {path} holds {held}" + (f"; {more}" if more else ""))

@@ -272,6 +272,7 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     """All that the samples depend on: the WHAT settings, and what the model's files say."""
     found, model = fingerprint(job.settings), job.model
     found["model.chat_template"] = _template_text(job.settings.model.chat_template)
+    found |= job.prompts.wording.fingerprint()
     if model is None:  # the scripted engine
         return {key: v for key, v in found.items() if not key.startswith("model.")}
     found["model.model_path"] = model.path

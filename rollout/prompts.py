@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.chats import content_of
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError
 from rollout.input_columns import check_columns, check_names, conform, unify, values_of
 from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
 from rollout.records import Prompt
+from rollout.wording import Wording, read_wording
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +49,7 @@ class Prompts:
     schema: "pa.Schema"  # of all columns, those of the first file
     num_input_rows: int
     data: Data
+    wording: Wording
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]
@@ -60,12 +61,13 @@ class Prompts:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Prompt]:
-        """Stream the selected prompts in input order, reading the prompt column alone."""
+        """Stream the selected prompts in input order, reading only the columns they are made of."""
         return self.where(None)
 
     def where(self, wanted: "np.ndarray | None") -> Iterator[Prompt]:
         """The same for the rows of a mask over the selected rows; batches with none are skipped."""
-        for first, batch in self._read([self.data.prompt_key], BATCH_ROWS):
+        names = self.wording.columns
+        for first, batch in self._read(names, BATCH_ROWS):
             indexes: Sequence[int] = range(first, first + batch.num_rows)
             if wanted is not None:
                 indexes = (first + wanted[first : first + batch.num_rows].nonzero()[0]).tolist()
@@ -73,12 +75,10 @@ class Prompts:
                     continue
                 if len(indexes) < batch.num_rows:
                     batch = _take(batch, [index - first for index in indexes])
-            for index, value in zip(indexes, values_of(batch.column(0)), strict=True):
-                try:
-                    content, error = content_of(value, self.data), None
-                except ValueError as fault:
-                    content, error = None, str(fault)
-                yield Prompt(index, int(self.rows[index]), content, error)
+            columns = [values_of(column) for column in batch.columns]
+            for index, *values in zip(indexes, *columns, strict=True):
+                row = dict(zip(names, values, strict=True))
+                yield self.wording.prompt_of(index, int(self.rows[index]), row)
 
     def batches(self, num_rows: int = BATCH_ROWS) -> "Iterator[pa.RecordBatch]":
         """Stream all columns of the selected rows in input order, at most `num_rows` at a time.
@@ -138,9 +138,11 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     """Find the input, check its footers and select its rows; relative paths hang on `start_dir`.
 
     Raises UserError: no such input, not parquet, no such column, a type no prompt has, files
-    that disagree, no rows.
+    that disagree, no rows; a template, system prompt or tools that can't be read.
     """
-    files = find_files(data.input, start_dir or Path.cwd())
+    start_dir = start_dir or Path.cwd()
+    wording = read_wording(data, start_dir)
+    files = find_files(data.input, start_dir)
     schema, groups, seals, num_rows = None, [], {}, 0
     stamps = {path: stamp(path) for path in files}
     for path in files:
@@ -155,9 +157,9 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
     with reading(files[0], UserError):
-        check_columns(schema, files[0], data)
+        check_columns(schema, files[0], data, wording.template and wording.template.names)
     rows = _select(num_rows, data)
-    return Prompts(files, schema, num_rows, data, groups, rows, seals, stamps)
+    return Prompts(files, schema, num_rows, data, wording, groups, rows, seals, stamps)
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

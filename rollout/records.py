@@ -19,19 +19,25 @@ class Prompt:
 
     `index` counts the rows of this run (0, 1, ... in input order); `row` is the row's position
     in the whole input, which with `digest` makes its identity. `content` is text or a list of
-    chat messages; None where `error` says why the row cannot be asked.
+    chat messages; None where `token_ids` are asked just as they are, or where `error` says why
+    the row cannot be asked. `tools` are for the chat template; `sampling` is what this row sets
+    of how it is drawn, under vLLM's names.
     """
 
     index: int
     row: int
     content: str | list[Message] | None
     error: str | None = None
-    sampling: dict[str, Any] | None = None  # its own SamplingParams, under vLLM's names
+    token_ids: list[int] | None = None
+    tools: list[dict[str, Any]] | None = None
+    sampling: dict[str, Any] | None = None
 
     @property
     def digest(self) -> bytes:
-        """16 bytes that change whenever the prompt does."""
-        text = ENCODER.encode(self.content)
+        """16 bytes that change whenever what is asked does."""
+        more = {"tools": self.tools, "sampling": self.sampling, "token_ids": self.token_ids}
+        more = {name: value for name, value in more.items() if value is not None}
+        text = ENCODER.encode({"content": self.content, **more} if more else self.content)
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

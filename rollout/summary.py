@@ -82,6 +82,9 @@ def preview_prompts(prompts: Prompts, count: int) -> list[str]:
         content = prompt.content
         if isinstance(content, list):
             content = " / ".join(f"{m['role']}: {m['content']}" for m in content)
+        if prompt.token_ids is not None:
+            ids = prompt.token_ids
+            content = f"token ids {' '.join(map(str, ids[:1000]))}{' ...' * (len(ids) > 1000)}"
         texts.append(content if content is not None else "")
     return texts
 

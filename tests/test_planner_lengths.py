@@ -19,6 +19,7 @@ from rollout.planner.first_rows import check_prompts, first_prompts
 from rollout.planner.lengths import NumRows, read_lengths
 from rollout.planner.tokens import NoTokenizer, open_tokenizer
 from rollout.prompts import open_prompts
+from rollout.records import Prompt
 
 USER = {"role": "user", "content": "Grüße 🙂, <s> 日本語 \t12 345\n\n"}
 CONTENTS = [
@@ -48,6 +49,15 @@ QWEN_LIKE = (
 )
 
 
+def asked(content, tools=None):
+    """A row as the planner and the engine are asked; a list of numbers is token ids."""
+    if isinstance(content, Prompt):
+        return content
+    if isinstance(content, list) and isinstance(content[0], int):
+        return Prompt(0, 0, None, token_ids=content)
+    return Prompt(0, 0, content, tools=tools)
+
+
 def theirs(directory, contents, chat_template=None, **variables):
     """What the engine would send, encoded by its own code with transformers' tokenizer."""
     from types import SimpleNamespace
@@ -59,10 +69,11 @@ def theirs(directory, contents, chat_template=None, **variables):
     engine = VllmEngine.__new__(VllmEngine)
     engine._tokenizer = AutoTokenizer.from_pretrained(directory)
     engine._plan = SimpleNamespace(model_path=str(directory))
+    engine._vocab_size = len(engine._tokenizer)
     encoded = []
     for content in contents:
         try:
-            encoded.append(engine._encode(content, chat_template, variables))
+            encoded.append(engine._encode(asked(content), chat_template, variables))
         except (RequestRefused, UserError):
             encoded.append(None)
     return encoded
@@ -76,10 +87,10 @@ def ours(directory, contents, chat_template=None, **variables):
     encoded = []
     for content in contents:
         try:
-            encoded.append(tokenizer.encode(content))
+            encoded.append(tokenizer.encode(asked(content)))
         except RequestRefused:
             encoded.append(None)
-    counts = [getattr(c, "num_tokens", None) for c in tokenizer.count_many(contents)]
+    counts = [getattr(c, "num_tokens", None) for c in tokenizer.count_many(map(asked, contents))]
     assert counts == [ids and len(ids) for ids in encoded]
     return encoded
 
@@ -209,7 +220,7 @@ def test_the_template_is_the_one_the_engine_takes(model_dir, file, text, config)
 def test_a_template_may_be_given_as_a_file(model_dir):
     (model_dir / "mine.jinja").write_text(TEMPLATE)
     tokenizer = opened(model_dir, chat_template=str(model_dir / "mine.jinja"))
-    assert tokenizer.text_of([{"role": "user", "content": "Hi"}]) == "Hi!"
+    assert tokenizer.text_of(asked([{"role": "user", "content": "Hi"}])) == "Hi!"
     with pytest.raises(UserError, match=r"none\.jinja: no such file"):
         opened(model_dir, chat_template="none.jinja")
 
@@ -231,7 +242,7 @@ def test_a_sentencepiece_like_tokenizer_is_the_engines_too(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     assert ours(tmp_path, CONTENTS, QWEN_LIKE) == theirs(tmp_path, CONTENTS, QWEN_LIKE)
-    pieces = opened(tmp_path).pieces("a b")
+    pieces = opened(tmp_path).pieces(asked("a b"))
     assert [(p.text, p.is_special) for p in pieces] == [
         ("<s>", True),
         ("a b", False),
@@ -260,7 +271,7 @@ def test_a_tokenizer_that_the_engine_builds_otherwise_is_in_doubt(model_dir):
 )
 def test_a_template_that_fails_is_an_error_of_its_row(model_dir, template):
     tokenizer = opened(model_dir, chat_template=template)
-    (refusal,) = tokenizer.count_many([[USER]])
+    (refusal,) = tokenizer.count_many([asked([USER])])
     assert re.fullmatch("the chat template refused it: .+", refusal)
 
 
@@ -284,9 +295,10 @@ def test_a_model_without_a_readable_tokenizer_is_refused_with_the_reason(model_d
 def test_no_engine_is_imported_to_count_tokens(model_dir):
     code = (
         "import sys, pathlib; from rollout.config import Model\n"
-        "import rollout.planner.lengths; from rollout.planner.tokens import open_tokenizer\n"
+        "from rollout.records import Prompt; import rollout.planner.lengths\n"
+        "from rollout.planner.tokens import open_tokenizer\n"
         "t = open_tokenizer(pathlib.Path(sys.argv[1]), Model())\n"
-        "t.count_many(['a', [{'role': 'user', 'content': 'a'}]])\n"
+        "t.count_many([Prompt(0, 0, 'a'), Prompt(0, 0, [{'role': 'user', 'content': 'a'}])])\n"
         "print({'torch', 'transformers', 'vllm', 'pandas', 'wandb'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, model_dir], capture_output=True, text=True)
@@ -357,7 +369,7 @@ def test_what_a_template_adds_is_part_of_the_bound(tmp_path, tiny_model):
     rows = [chat] * 3000 + [[{"role": "user", "content": "x" * 300}, *chat]] * 3
     tokenizer = opened(tiny_model)
     lengths = sampled(tmp_path, tiny_model, pa.array(rows), context=200)
-    assert lengths.longest == len(tokenizer.encode(rows[-1]))
+    assert lengths.longest == len(tokenizer.encode(asked(rows[-1])))
     assert lengths.num_longer_than(200) == NumRows(3, True)
 
 

@@ -177,6 +177,8 @@ def _out_of_memory(what: str, stage: Stage) -> EngineError:
 
 def _text_of(request: Request) -> str:
     content = request.prompt.content
+    if request.prompt.token_ids is not None:
+        return " ".join(map(str, request.prompt.token_ids))
     return content if isinstance(content, str) else " ".join(str(m["content"]) for m in content)
 
 

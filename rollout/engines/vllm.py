@@ -23,7 +23,7 @@ from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
-from rollout.records import Completion, Message, Request, Sample
+from rollout.records import Completion, Prompt, Request, Sample
 
 # Of SamplingParams, what is the whole run's, or ours.
 NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
@@ -66,6 +66,7 @@ class VllmEngine:
             self._core = CoreWatch(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
             resolved = self._engine.vllm_config
+            self._vocab_size = resolved.model_config.get_vocab_size()
         self._suggested = resolved.model_config.get_diff_sampling_param()
         self.facts = _facts(plan, resolved)
         self.facts.has_chat_template = bool(self._chat_template(plan.model.chat_template))
@@ -111,7 +112,7 @@ class VllmEngine:
     def submit(self, request: Request) -> None:
         prompt = request.prompt
         template, variables = request.sampler.chat if request.sampler else (None, {})
-        token_ids = self._encode(prompt.content, template, variables)
+        token_ids = self._encode(prompt, template, variables)
         if request.prefix:
             token_ids = [*token_ids, *request.prefix.token_ids]
         limit = self.facts.max_model_len
@@ -160,17 +161,26 @@ class VllmEngine:
     def _chat_template(self, given: str | None) -> str | None:
         return given or getattr(self._tokenizer, "chat_template", None)
 
-    def _encode(
-        self, content: str | list[Message], template: str | None, variables: dict[str, Any]
-    ) -> list[int]:
+    def _encode(self, prompt: Prompt, template: str | None, variables: dict[str, Any]) -> list[int]:
         """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
+        content = prompt.content
+        if prompt.token_ids is not None:
+            if (highest := max(prompt.token_ids)) >= self._vocab_size:
+                raise RequestRefused(
+                    f"token id {highest} is out of vocabulary: the model has {self._vocab_size}"
+                )
+            return list(prompt.token_ids)
         if isinstance(content, str):
             return self._tokenizer.encode(content)
-        if not self._chat_template(template):
+        if not (taken := self._chat_template(template)):
             raise UserError(
                 f"{self._plan.model_path} has no chat template, so chats can't be asked; "
                 "type model.chat_template=FILE.jinja, or take an instruct model"
             )
+        if prompt.tools:
+            if "tools" not in str(taken):
+                raise RequestRefused("the chat template takes no tools")
+            variables = {**variables, "tools": prompt.tools}
         continued = content[-1].get("role") == "assistant"
         try:
             text = self._tokenizer.apply_chat_template(

@@ -46,14 +46,14 @@ def first_prompts(
     shown = []
     for prompt in islice(prompts, n):
         try:
-            if prompt.content is None:
+            if prompt.error is not None:
                 raise RequestRefused(prompt.error)
-            if (number := _num_chars(prompt.content)) > MOST_CHARS:
+            if (number := _size(prompt)) > MOST_CHARS:
                 note = Piece(f"{number:,} characters, not shown", is_special=True)
                 shown.append(Shown(prompt.row, (note,), 0, is_cut=True))
                 continue
-            pieces = tokenizer.pieces(prompt.content)
-            num_tokens = len(tokenizer.encode(prompt.content))
+            pieces = tokenizer.pieces(prompt)
+            num_tokens = len(tokenizer.encode(prompt))
         except RequestRefused as refusal:
             shown.append(Shown(prompt.row, (), 0, False, printable(str(refusal))))
             continue
@@ -61,6 +61,10 @@ def first_prompts(
         safe = tuple(Piece(_safe(piece.text), piece.is_special) for piece in kept)
         shown.append(Shown(prompt.row, safe, num_tokens, is_cut=kept != pieces))
     return shown
+
+
+def _size(prompt: Prompt) -> int:
+    return _num_chars(prompt.content) + _num_chars(prompt.tools) + len(prompt.token_ids or ())
 
 
 def _num_chars(content: Any) -> int:
@@ -73,10 +77,11 @@ def _num_chars(content: Any) -> int:
 
 def check_prompts(prompts: Prompts, tokenizer: PromptTokenizer, n: int = NUM_FIRST) -> list[str]:
     """What looks wrong with the first n rows: one line each, none where all is well."""
-    rows = [p for p in islice(prompts, n) if p.content and _num_chars(p.content) <= MOST_CHARS]
+    rows = [p for p in islice(prompts, n) if p.error is None and _size(p) <= MOST_CHARS]
     is_chosen = prompts.data.apply_chat_template is not Template.auto
     checks = (
         _chats_without_template(rows, tokenizer),
+        _tools_left_out(rows, tokenizer),
         None if is_chosen else _strings_for_an_assistant(rows, tokenizer),
         _doubled_bos(rows, tokenizer),
         _opened_thinking(rows, tokenizer),
@@ -86,12 +91,19 @@ def check_prompts(prompts: Prompts, tokenizer: PromptTokenizer, n: int = NUM_FIR
 
 
 def _chats_without_template(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
-    if tokenizer.has_chat_template or all(isinstance(row.content, str) for row in rows):
+    if tokenizer.has_chat_template or not any(isinstance(row.content, list) for row in rows):
         return None
     return (
         "the model has no chat template, so chats can't be asked; type "
         "model.chat_template=FILE.jinja, or take an instruct model"
     )
+
+
+def _tools_left_out(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
+    takes_tools = any("tools" in source for source in tokenizer.templates.values())
+    if takes_tools or not tokenizer.has_chat_template or not any(row.tools for row in rows):
+        return None
+    return "the chat template takes no tools: rows with tools will fail; take a model made for them"
 
 
 def _strings_for_an_assistant(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
@@ -110,6 +122,8 @@ def _doubled_bos(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
         return None
     bos = printable(tokenizer.bos_token)
     where = f"{len(found)} of the first {len(rows)} prompts begin with {bos} twice"
+    if found[0].token_ids is not None:
+        return f"{where}: data.prompt_format=tokens sends ids as they are; take one out"
     if isinstance(found[0].content, str):
         return f"{where}: the tokenizer puts one before a string that has one; take it out"
     return f"{where}: the chat template writes one before a message that has one; take it out"
@@ -117,10 +131,10 @@ def _doubled_bos(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
 
 def _opened_thinking(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
     for row in rows:
-        if isinstance(row.content, str):
+        if not isinstance(row.content, list):
             continue
         try:
-            opened = _THINKING.search(tokenizer.text_of(row.content)[-64:])
+            opened = _THINKING.search(tokenizer.text_of(row)[-64:])
         except RequestRefused:
             continue
         if opened:
@@ -132,7 +146,7 @@ def _opened_thinking(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | No
 
 
 def _blank(rows: list[Prompt]) -> str | None:
-    blank = [row.row for row in rows if not _has_text(row.content)]
+    blank = [row.row for row in rows if row.content is not None and not _has_text(row.content)]
     if not blank:
         return None
     return f"{len(blank)} of the first {len(rows)} prompts are blank, row {blank[0]} first"
@@ -151,7 +165,7 @@ def _has_text(content: Any) -> bool:
 def _encoded(rows: list[Prompt], tokenizer: PromptTokenizer) -> Iterator[tuple[Prompt, list[int]]]:
     for row in rows:
         with suppress(RequestRefused):
-            yield row, tokenizer.encode(row.content)
+            yield row, tokenizer.encode(row)
 
 
 def _cut(pieces: list[Piece], max_chars: int) -> Iterator[Piece]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
-from rollout.planner.tokens import Content, Count, PromptTokenizer, num_bytes
+from rollout.planner.tokens import Count, PromptTokenizer, num_bytes
 from rollout.prompts import Prompts
 from rollout.records import Prompt
 
@@ -51,6 +51,7 @@ class Lengths:
     first_refusal: str | None
     num_strings: int
     num_chats: int
+    num_given: int  # prompts that are token ids
     num_bytes: int  # of all prompts, without what a template adds
     num_counted: int  # rows whose tokens were counted, for mean, percentiles and histogram
     is_sample: bool  # False: that was every row that can be asked
@@ -112,27 +113,31 @@ class _Reading:
         self.budget, self.num_added, self.per_message = budget, num_added, per_message
         self.context = float("inf") if context is None else context
         self.num_bad, self.first_bad = 0, None
-        self.num_strings = self.num_chats = self.num_bytes = 0
-        self.sample: dict[int, tuple[int, float, Content]] = {}  # index: spread, cost, content
+        self.num_strings = self.num_chats = self.num_given = self.num_bytes = 0
+        self.sample: dict[int, tuple[int, float, Prompt]] = {}  # index: spread, cost, prompt
         self.sample_cost, self.below = 0.0, 1 << 64
-        self.longest: list[tuple[float, int, float, Content]] = []  # heap: most tokens, index, ..
+        self.longest: list[tuple[float, int, float, Prompt]] = []  # heap: most tokens, index, ..
         self.longest_cost = 0.0
         self.rest: float = 0  # most tokens any row may have that is not in `longest`
         self.most_messages = 0
 
     def take(self, prompt: Prompt) -> None:
         content = prompt.content
-        if content is None:
+        if prompt.error is not None:
             self.num_bad += 1
             self.first_bad = self.first_bad or f"row {prompt.row}: {prompt.error}"
             return
-        if isinstance(content, str):
+        if prompt.token_ids is not None:
+            size = len(prompt.token_ids)
+            most = cost = size
+            self.num_given += 1
+        elif isinstance(content, str):
             size = num_bytes(content)
             most: float = size + self.num_added
             cost = most + STRING_COST
             self.num_strings += 1
         else:
-            size = sum(_num_bytes(member) for m in content for member in m.values())
+            size = _chat_bytes(prompt)
             most = size + self.num_added + self.per_message * len(content)
             cost = most + CHAT_COST
             self.num_chats += 1
@@ -141,12 +146,12 @@ class _Reading:
         # Evenly spread, and in step with no period that the rows may have.
         spread = (prompt.index + 1) * _GOLDEN % (1 << 64)
         if spread < self.below:
-            self.sample[prompt.index] = spread, cost, content
+            self.sample[prompt.index] = spread, cost, prompt
             self.sample_cost += cost
             if self.sample_cost > self.budget:
                 self._thin()
         if len(self.longest) < NUM_LONGEST or most > min(self.context, self.longest[0][0]):
-            heapq.heappush(self.longest, (most, prompt.index, cost, content))
+            heapq.heappush(self.longest, (most, prompt.index, cost, prompt))
             self.longest_cost += cost
             while self._is_too_much():
                 most, _, cost, _ = heapq.heappop(self.longest)
@@ -173,13 +178,13 @@ class _Reading:
             self.sample_cost = sum(cost for _, cost, _ in kept.values())
 
     def lengths(self, num_rows: int, tokenizer: PromptTokenizer) -> Lengths:
-        num_askable = self.num_strings + self.num_chats
+        num_askable = self.num_strings + self.num_chats + self.num_given
         is_sample = len(self.sample) < num_askable
-        contents = {index: content for index, (_, _, content) in self.sample.items()}
+        looked_at = {index: prompt for index, (_, _, prompt) in self.sample.items()}
         if is_sample:
-            contents |= {index: content for _, index, _, content in self.longest}
+            looked_at |= {index: prompt for _, index, _, prompt in self.longest}
         counts = dict(
-            zip(contents, tokenizer.count_many(contents.values(), self.budget), strict=True)
+            zip(looked_at, tokenizer.count_many(looked_at.values(), self.budget), strict=True)
         )
         refusals = {i: count for i, count in counts.items() if isinstance(count, str)}
         counted = {i: count for i, count in counts.items() if isinstance(count, Count)}
@@ -189,7 +194,7 @@ class _Reading:
             (c.num_tokens, c.num_bytes + self.num_added) for c in counted.values() if not c.is_whole
         ]
         if is_sample and len(counts) < num_askable:
-            seen = max((_per_message(contents[i], c) for i, c in counted.items()), default=0.0)
+            seen = max((_per_message(looked_at[i], c) for i, c in counted.items()), default=0.0)
             unforeseen = max(0.0, seen - self.per_message) * self.most_messages
             doubts.append((0, int(self.rest + unforeseen)))
         longest = max((c.num_tokens for c in counted.values()), default=0)
@@ -201,6 +206,7 @@ class _Reading:
             first_refusal=refusals[min(refusals)] if refusals else None,
             num_strings=self.num_strings,
             num_chats=self.num_chats,
+            num_given=self.num_given,
             num_bytes=self.num_bytes,
             num_counted=len(sample),
             is_sample=is_sample,
@@ -228,16 +234,21 @@ def _num_bytes(value: Any) -> int:
     return len(str(value))
 
 
-def _per_message(content: Content, count: Count) -> float:
+def _chat_bytes(prompt: Prompt) -> int:
+    """Bytes of the text in a chat's messages and tools."""
+    size = sum(_num_bytes(member) for m in prompt.content for member in m.values())
+    return size + (_num_bytes(prompt.tools) if prompt.tools else 0)
+
+
+def _per_message(prompt: Prompt, count: Count) -> float:
     """Bytes that the template adds to a chat, for each message."""
-    if isinstance(content, str):
+    if not isinstance(prompt.content, list):
         return 0.0
-    size = sum(_num_bytes(member) for message in content for member in message.values())
-    return (count.num_bytes - size) / len(content)
+    return (count.num_bytes - _chat_bytes(prompt)) / len(prompt.content)
 
 
 def _overhead(head: list[Prompt], tokenizer: PromptTokenizer) -> float:
-    chats = [prompt.content for prompt in head if isinstance(prompt.content, list)]
+    chats = [prompt for prompt in head if isinstance(prompt.content, list)]
     counts = zip(chats, tokenizer.count_many(chats, max_chars=0), strict=True)
     return max((_per_message(chat, c) for chat, c in counts if isinstance(c, Count)), default=0.0)
 

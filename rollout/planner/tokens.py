@@ -1,4 +1,4 @@
-"""Tokens: a row's text or messages as the model sees them, in a process without vLLM or torch.
+"""Tokens: a row's text, messages or ids as the model sees them, in a process without vLLM or torch.
 
 Owns reading a checkpoint's tokenizer and chat template, and rendering. Promises the token ids
 that `VllmEngine._encode` has from transformers 5 (tests hold the two equal): so a tokenizer that
@@ -10,18 +10,18 @@ code: it runs in Jinja's sandbox. Must not know files of prompts, devices or whe
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Model
 from rollout.errors import Interrupted, RequestRefused, UserError
 from rollout.planner.chat_template import GO_ON, compiled, left_open
-from rollout.records import Message
+from rollout.records import Message, Prompt
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Content = str | list[Message]
 BATCH_CHARS = 1 << 18  # what is tokenised at once
 # What transformers' apply_chat_template takes for itself, and what the engine gives it already.
 _NOT_FOR_TEMPLATE = (
@@ -46,7 +46,7 @@ class Count:
     """One prompt, measured."""
 
     num_tokens: int  # where not is_whole: of its start alone
-    num_bytes: int  # of the rendered text, UTF-8
+    num_bytes: int  # of the rendered text, UTF-8; of token ids: their number
     is_whole: bool = True
 
 
@@ -81,30 +81,42 @@ class PromptTokenizer:
         """Tokens that are put around a text prompt, BOS for one."""
         return self.backend.num_special_tokens_to_add(False)
 
-    def text_of(self, content: Content) -> str:
+    def text_of(self, prompt: Prompt) -> str:
         """The text before it is encoded: a string as it is, a chat through the template.
 
-        Raises RequestRefused, with the reason to record on the row.
+        For token ids, the text they stand for. Raises RequestRefused, with the reason to record
+        on the row.
         """
+        content = prompt.content
+        if prompt.token_ids is not None:
+            return self.backend.decode(self._known(prompt.token_ids), skip_special_tokens=False)
         if isinstance(content, str):
             return content
         if not self.has_chat_template:
             raise RequestRefused("the model has no chat template, so chats can't be asked")
         try:
-            return self._render(content)
-        except Interrupted:
+            return self._render(content, prompt.tools)
+        except (Interrupted, RequestRefused):
             raise
         except Exception as error:  # the template is the model's own code: anything may come
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error
 
-    def encode(self, content: Content) -> list[int]:
+    def encode(self, prompt: Prompt) -> list[int]:
         """Token ids: a chat gets no second BOS, a string the usual one. Raises RequestRefused."""
-        text = self.text_of(content)
-        return self.backend.encode(text, add_special_tokens=isinstance(content, str)).ids
+        if prompt.token_ids is not None:
+            return self._known(prompt.token_ids)
+        text = self.text_of(prompt)
+        return self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str)).ids
+
+    def _known(self, token_ids: list[int]) -> list[int]:
+        """The ids; those that only the model's own vocabulary has are left to the engine."""
+        if max(token_ids) >= 1 << 31:
+            raise RequestRefused(f"token id {max(token_ids)} is out of vocabulary")
+        return token_ids
 
     def count_many(
-        self, contents: Iterable[Content], max_chars: int | None = None
+        self, prompts: Iterable[Prompt], max_chars: int | None = None
     ) -> list[Count | str]:
         """Measure prompts, in order; a string is the reason why that one is refused.
 
@@ -113,14 +125,18 @@ class PromptTokenizer:
         results: list[Any] = []
         waiting: list[tuple[int, str, bool]] = []  # place, text, is it a string prompt
         num_chars = 0
-        for place, content in enumerate(contents):
+        for place, prompt in enumerate(prompts):
             try:
-                text = self.text_of(content)
+                if prompt.token_ids is not None:
+                    num_tokens = len(self._known(prompt.token_ids))
+                    results.append(Count(num_tokens, num_tokens))
+                    continue
+                text = self.text_of(prompt)
             except RequestRefused as refusal:
                 results.append(str(refusal))
                 continue
             results.append(Count(0, num_bytes(text), max_chars is None or len(text) <= max_chars))
-            waiting.append((place, text[:max_chars], isinstance(content, str)))
+            waiting.append((place, text[:max_chars], isinstance(prompt.content, str)))
             num_chars += len(waiting[-1][1])
             if num_chars > BATCH_CHARS:
                 self._count(waiting, results)
@@ -128,13 +144,15 @@ class PromptTokenizer:
         self._count(waiting, results)
         return results
 
-    def pieces(self, content: Content) -> list[Piece]:
+    def pieces(self, prompt: Prompt) -> list[Piece]:
         """The prompt as the model sees it: its text, special tokens apart. Raises RequestRefused.
 
         Tokens that are put around a text, such as BOS, are there too.
         """
-        text = self.text_of(content)
-        found = self.backend.encode(text, add_special_tokens=isinstance(content, str))
+        if prompt.token_ids is not None:
+            return self._pieces_of(self._known(prompt.token_ids))
+        text = self.text_of(prompt)
+        found = self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str))
         pieces, shown, seen = [], 0, 0
         for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
             if token_id in self.marked_ids:
@@ -145,6 +163,15 @@ class PromptTokenizer:
             seen = max(seen, end)
         return pieces + ([Piece(text[shown:])] if shown < len(text) else [])
 
+    def _pieces_of(self, token_ids: list[int]) -> list[Piece]:
+        pieces = []
+        for is_marked, group in groupby(token_ids, lambda i: i in self.marked_ids):
+            if is_marked:
+                pieces += [Piece(self.backend.id_to_token(i), is_special=True) for i in group]
+            else:
+                pieces.append(Piece(self.backend.decode(list(group), skip_special_tokens=False)))
+        return pieces
+
     def _count(self, waiting: list[tuple[int, str, bool]], results: list[Any]) -> None:
         for is_string in (True, False):
             group = [(place, text) for place, text, kind in waiting if kind is is_string]
@@ -154,9 +181,12 @@ class PromptTokenizer:
                 count = results[place]
                 results[place] = Count(len(encoding), count.num_bytes, count.is_whole)
 
-    def _render(self, messages: list[Message]) -> str:
+    def _render(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> str:
         """The chat through the template; a last message of the assistant is left open."""
-        source = self._template_for(self.variables.get("tools"))
+        own = {"tools": tools} if tools else {}
+        source = self._template_for(tools or self.variables.get("tools"))
+        if tools and "tools" not in source:
+            raise RequestRefused("the chat template takes no tools")
         for name in _GIVEN:
             if name in self.variables:
                 raise ValueError(f"chat_template_kwargs must not set {name}")
@@ -164,7 +194,7 @@ class PromptTokenizer:
         if is_continued:
             said, last = left_open(messages[-1], source)
             messages = [*messages[:-1], last]
-        given = {"tools": None, "documents": None} | self.variables
+        given = {"tools": None, "documents": None} | self.variables | own
         given |= {"messages": messages, "add_generation_prompt": not is_continued}
         text = compiled(source).render(given)
         if not is_continued:
