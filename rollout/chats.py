@@ -10,7 +10,7 @@ roles a chat template takes.
 import json
 from typing import Any
 
-from rollout.config import MAKES_CHATS, Data, PromptFormat, Template
+from rollout.config import Data, PromptFormat, Template
 from rollout.records import Message
 
 SYSTEM_ROLES = ("system", "developer")
@@ -24,13 +24,17 @@ def content_of(value: Any, data: Data, system: str | None = None) -> str | list[
     """
     content = _read(value, data)
     if isinstance(content, str):
-        makes_chats = any(getattr(data, key) is not None for key in MAKES_CHATS)
-        if not makes_chats and data.apply_chat_template is not Template.always:
+        if data.apply_chat_template is not Template.always and not makes_chats(data):
             return content
         content = [{"role": "user", "content": content}]
     if system is not None and not any(m["role"] in SYSTEM_ROLES for m in content):
         return [{"role": "system", "content": system}, *content]
     return content
+
+
+def makes_chats(data: Data) -> bool:
+    """Whether strings become user messages for what only a chat can carry."""
+    return not (data.system_prompt is None and data.tools is None and data.tools_key is None)
 
 
 def _read(value: Any, data: Data) -> str | list[Message]:

@@ -347,7 +347,6 @@ class Settings:
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
 
 
-MAKES_CHATS = ("system_prompt", "tools", "tools_key")  # of data: only a chat can carry them
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
 
 
@@ -423,7 +422,8 @@ def _check_sampling(sampling: Sampling) -> None:
 
 def _check_prompt_side(data: Data, model: Model) -> None:
     """Refuse settings that would be ignored for what other settings say."""
-    makes_chats = [key for key in MAKES_CHATS if getattr(data, key) is not None]
+    carried = ("system_prompt", "tools", "tools_key")  # by chats alone
+    makes_chats = [key for key in carried if getattr(data, key) is not None]
     if data.prompt_format is PromptFormat.tokens:
         odd = [*makes_chats, *(["template"] if data.template is not None else [])]
         odd += ["apply_chat_template=always"] if data.apply_chat_template is Template.always else []

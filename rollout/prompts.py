@@ -76,7 +76,7 @@ class Prompts:
                 if len(indexes) < batch.num_rows:
                     batch = _take(batch, [index - first for index in indexes])
             columns = [values_of(column) for column in batch.columns]
-            for index, *values in zip(indexes, *columns, strict=True):
+            for index, values in zip(indexes, zip(*columns, strict=True), strict=True):
                 row = dict(zip(names, values, strict=True))
                 yield self.wording.prompt_of(index, int(self.rows[index]), row)
 

@@ -55,8 +55,8 @@ def open_template(source: str) -> RowTemplate:
         compiled = environment.from_string(source)
     except TemplateSyntaxError as error:
         raise UserError(
-            f"{RENDERED} is no Jinja template: line {error.lineno}: {error.message}; what stands in "
-            "double braces is an expression over the columns: {{ question }}"
+            f"{RENDERED} is no Jinja template: line {error.lineno}: {error.message}; in double "
+            "braces stands an expression over the columns, such as {{ question }}"
         ) from error
     except RecursionError as error:
         raise UserError(f"{RENDERED} is nested too deep for Jinja") from error

@@ -30,6 +30,7 @@ class Wording:
     template: RowTemplate | None = None
     system: str | None = None
     tools: list[dict[str, Any]] | None = None
+    is_plain: bool = True  # there is nothing but the prompt column's text or messages
 
     @property
     def columns(self) -> list[str]:
@@ -42,6 +43,8 @@ class Wording:
     def prompt_of(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
         """The prompt that these columns' values make; with `error` where they make none."""
         try:
+            if self.is_plain:
+                return Prompt(index, row, content_of(values[self.data.prompt_key], self.data))
             return self._asked(index, row, values)
         except ValueError as fault:
             return Prompt(index, row, None, str(fault))
@@ -85,7 +88,9 @@ def read_wording(data: Data, start_dir: Path) -> Wording:
     if data.tools is not None:
         is_text = data.tools.lstrip()[:1] in ("[", "{") or "\n" in data.tools
         tools = _tools(_read("data.tools", data.tools, is_text, start_dir))
-    return Wording(data, template, system, tools)
+    options = data.template, data.system_prompt, data.tools, data.tools_key, data.sampling_key
+    is_plain = not any(options) and data.prompt_format is not PromptFormat.tokens
+    return Wording(data, template, system, tools, is_plain)
 
 
 def _read(key: str, given: str, is_text: bool, start_dir: Path) -> str:

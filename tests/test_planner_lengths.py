@@ -13,7 +13,7 @@ from prompt_files import write
 from tiny_model import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
-from rollout.config import Data, Model, Template
+from rollout.config import Data, Model, PromptFormat, Template
 from rollout.errors import RequestRefused, UserError
 from rollout.planner.first_rows import check_prompts, first_prompts
 from rollout.planner.lengths import NumRows, read_lengths
@@ -305,7 +305,33 @@ def test_no_engine_is_imported_to_count_tokens(model_dir):
     assert done.stdout.strip() == "set()", done.stderr
 
 
+TOOLS = [{"type": "function", "function": {"name": "add", "description": "é <b> & 'c'"}}]
+WITH_TOOLS = [asked(content, TOOLS) for content in CONTENTS if isinstance(content, list)]
+
+
+def test_tools_and_token_ids_are_counted_as_the_engine_sends_them(model_dir):
+    rows = [*WITH_TOOLS, *CONTENTS, [5, 0, 0, 7], [3]]
+    found = ours(model_dir, rows, QWEN_LIKE)
+    assert found == theirs(model_dir, rows, QWEN_LIKE)
+    assert found[0] != found[len(WITH_TOOLS)] and found[-2:] == [[5, 0, 0, 7], [3]]
+
+
+def test_a_template_that_takes_no_tools_drops_none_in_silence(model_dir):
+    assert set(map(str, ours(model_dir, WITH_TOOLS))) == {"None"}
+    assert theirs(model_dir, WITH_TOOLS) == ours(model_dir, WITH_TOOLS)
+
+
 # Lengths.
+
+
+def test_rows_of_token_ids_and_of_tools_have_lengths(tmp_path, model_dir):
+    ids = prompts_of(tmp_path, [[5] * n for n in range(1, 41)], prompt_format=PromptFormat.tokens)
+    lengths = read_lengths(ids, opened(model_dir))
+    assert (lengths.num_given, lengths.num_counted, lengths.longest) == (40, 40, 40)
+    tokenizer = opened(model_dir, chat_template=QWEN_LIKE)
+    with_tools = prompts_of(tmp_path, ["Hi"], tools=json.dumps(TOOLS))
+    lengths = read_lengths(with_tools, tokenizer)
+    assert lengths.longest == len(tokenizer.encode(asked([USER | {"content": "Hi"}], TOOLS)))
 
 
 def test_a_small_input_is_counted_whole(tmp_path, tiny_model):
@@ -390,6 +416,23 @@ def test_two_hundred_thousand_rows_take_seconds(tmp_path, tiny_model):
 
 
 # The first rows.
+
+
+def test_token_ids_are_shown_as_the_text_they_stand_for(tmp_path, model_dir):
+    tokenizer = opened(model_dir)
+    ids = tokenizer.encode(asked("Hi <|end|>é"))
+    rows = prompts_of(tmp_path, [ids, [0, *ids]], prompt_format=PromptFormat.tokens)
+    assert [shown.text for shown in first_prompts(rows, tokenizer)] == [
+        "⟦<s>⟧Hi ⟦<|end|>⟧é",
+        "⟦<s>⟧⟦<s>⟧Hi ⟦<|end|>⟧é",
+    ]
+    assert "1 of the first 2 prompts begin with <s> twice" in check_prompts(rows, tokenizer)[0]
+
+
+def test_tools_that_the_template_leaves_out_are_told(tmp_path, model_dir):
+    rows = prompts_of(tmp_path, ["Hi"], tools=json.dumps(TOOLS))
+    (told,) = check_prompts(rows, opened(model_dir))
+    assert "takes no tools" in told
 
 
 def test_prompts_are_shown_with_their_special_tokens_and_no_control_characters(
