@@ -12,17 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rollout.config import OnError
+from rollout.config import Layout, OnError
 from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.fitting import ENDED, remember
-from rollout.input_files import seal
 from rollout.job import Job, environment, fingerprint_record, is_published
 from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
+from rollout.partition import directory_written_whole, seal_of
 from rollout.planner.ladder import Rung
 from rollout.publish import write_output
 from rollout.records import Result
@@ -128,16 +128,15 @@ class Attempt:
 
     def _write_output(self) -> Totals:
         """Write the output under a temporary name, note which file it is, and rename it."""
-        job = self.job
+        job, output = self.job, self.job.settings.output
         path, what = job.output_path, publication(job)
-        may_replace = job.settings.output.overwrite or (
-            path.exists() and is_published(job.run_dir, path)
-        )
+        written = directory_written_whole if output.partition_rows else written_whole
+        may_replace = output.overwrite or (path.exists() and is_published(job.run_dir, path))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
                 self.report.publishing() as counted,
-                written_whole(path, tag_of(job.run_dir), may_replace) as temporary,
+                written(path, tag_of(job.run_dir), may_replace) as temporary,
             ):
                 totals = write_output(
                     temporary,
@@ -147,10 +146,12 @@ class Attempt:
                     job.columns,
                     what["prefix"],
                     what["skips_failed"],
+                    output.layout is Layout.per_sample,
+                    output.partition_rows,
                 )
                 seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
                 # Until the new file has its name, the one it replaces is ours as well.
-                new = [*seals.get(what["path"], [])[-1:], seal(temporary).hex()]
+                new = [*seals.get(what["path"], [])[-1:], seal_of(temporary).hex()]
                 what["seals"] = seals | {what["path"]: new}
                 what["input_digest"] = job.prompts.digest()
                 write_json(job.run_dir / "published.json", what)

@@ -56,6 +56,11 @@ class OnOom(Enum):
     step_down = "step_down"
 
 
+class Layout(Enum):
+    per_prompt = "per_prompt"
+    per_sample = "per_sample"
+
+
 class Scale(Enum):
     local = "local"
 
@@ -279,13 +284,21 @@ class Output:
     """What is written."""
 
     kind: typing.ClassVar[str] = ABOUT
-    path: str | None = setting(None, "the published parquet file; null: output.parquet in run_dir")
+    path: str | None = setting(
+        None, "the published file; null: output.parquet in run_dir, or output/ with partition_rows"
+    )
     columns: list[str] = setting(
         ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
         "columns added beside responses and error",
     )
     prefix: str = setting("", "put before the name of every column added")
-    overwrite: bool = setting(False, "replace a file that already stands at output.path")
+    layout: Layout = setting(
+        Layout.per_prompt, "a row for each prompt, with lists; or per_sample: for each response"
+    )
+    partition_rows: int | None = setting(
+        None, "output.path is a directory of files of at most so many rows", minimum=1
+    )
+    overwrite: bool = setting(False, "replace what already stands at output.path")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
+PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of a directory that is written whole
 
 
 @contextmanager
@@ -98,14 +99,27 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def remove_directory(directory: Path) -> None:
+    """Remove a directory of parts. Raises OSError, and leaves the rest, where it holds more."""
+    if not directory.is_dir():
+        return
+    for path in directory.iterdir():
+        if PART.fullmatch(path.name):
+            path.unlink()
+    directory.rmdir()
+
+
 def remove_leftovers(directory: Path, name: str = "*") -> None:
-    """Remove temporary files that a killed `written_whole` left, of all files or those of `name`.
+    """Remove what a killed `written_whole` left, of all files and directories or those of `name`.
 
     Only who holds the run's lock may.
     """
     for path in directory.glob(f".{name}.*.tmp"):
         if re.fullmatch(r"\..+\.([0-9]+|[0-9a-f]{8})\.tmp", path.name):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                remove_directory(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def append_frame(path: Path, payload: memoryview) -> None:

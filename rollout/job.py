@@ -19,18 +19,19 @@ from typing import Any
 import rollout
 from rollout import config, machine
 from rollout.adapters import Adapter, resolve_adapter
-from rollout.config import Backend, Device, Engine, Resume, Settings
+from rollout.config import Backend, Device, Engine, Layout, Output, Resume, Settings
 from rollout.console import Console
 from rollout.disk import read_json
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.fingerprint import fingerprint, redacted, to_plain
-from rollout.input_files import seal
+from rollout.layout import added_names
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
+from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
-from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run
+from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ def prepare(
     key = f"prompts {settings.data}"
     prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
+    refuse_many_files(prompts, settings)
     refuse_own_input(prompts, output_path, settings)
     if settings.resume is Resume.fresh:
         refuse_moved_input(prompts, run_dir)
@@ -133,14 +135,18 @@ def refuse_no_place(run_dir: Path) -> None:
 
 
 def chosen_output(settings: Settings, run_dir: Path) -> Path:
-    given = settings.output.path
-    path = Path(given).expanduser().absolute() if given else run_dir / "output.parquet"
+    output = settings.output
+    in_run_dir = run_dir / ("output" if output.partition_rows else "output.parquet")
+    path = Path(output.path).expanduser().absolute() if output.path else in_run_dir
+    given = output.path or path
     if path.is_symlink():
         path = Path(os.path.realpath(path))  # the link stays, what it points to is written
         if path.is_symlink():
             raise UserError(f"output.path={given} links in a circle; type another output.path=")
     inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ("",)
-    if inside != ("output.parquet",) and (not inside or inside[0] in (*OWN_FILES, ".rollout.lock")):
+    is_ours = inside in (("output.parquet",), ("output",))
+    is_above = output.partition_rows and run_dir.is_relative_to(path)
+    if is_above or not (is_ours or (inside and inside[0] not in (*OWN_FILES, ".rollout.lock"))):
         raise UserError(
             f"output.path={given} is where the run keeps its own record; type another output.path="
         )
@@ -152,16 +158,15 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
         )
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"output.path={given} is no regular file; type a name in .parquet")
-    if path.is_dir():
-        raise UserError(
-            f"output.path={given} is a directory; type a file in it, such as "
-            f"output.path={given.rstrip('/')}/output.parquet"
-        )
-    moves_aside = settings.resume is Resume.fresh and path == run_dir / "output.parquet"
-    may_replace = settings.output.overwrite or moves_aside
+    moves_aside = settings.resume is Resume.fresh and is_a_run(run_dir)
+    moves_aside = moves_aside and path in [run_dir / name for name in own_files(run_dir)]
+    if not moves_aside:
+        refuse_other_kind(path, output)
+    may_replace = output.overwrite or moves_aside
     if settings.resume is not Resume.fresh:  # that begins another run
         may_replace = may_replace or is_published(run_dir, path)
-    if path.exists() and not may_replace:
+    is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not is_free and not may_replace:
         raise UserError(
             f"output.path={path} exists already; type another output.path=, "
             "or output.overwrite=true to replace it"
@@ -172,11 +177,32 @@ def chosen_output(settings: Settings, run_dir: Path) -> Path:
     return path
 
 
+def refuse_other_kind(path: Path, output: Output) -> None:
+    """Raise UserError where a file stands for a directory, or the other way, or not ours alone."""
+    given = output.path or path
+    if path.is_file() and output.partition_rows:
+        raise UserError(
+            f"output.path={given} is a file, and output.partition_rows writes a directory; type "
+            "another output.path="
+        )
+    if path.is_dir() and not output.partition_rows:
+        raise UserError(
+            f"output.path={given} is a directory; type a file in it, such as output.path="
+            f"{str(given).rstrip('/')}/output.parquet, or output.partition_rows=N for a directory "
+            "of files"
+        )
+    if path.is_dir() and (stranger := stranger_in(path)):
+        raise UserError(
+            f"output.path={given} holds {stranger.name}, which is not of a published directory, so "
+            "that would not be replaced; move it elsewhere, or type another output.path="
+        )
+
+
 def is_published(run_dir: Path, path: Path) -> bool:
-    """Whether the file at `path` is the one that the run in `run_dir` put there, untouched."""
+    """Whether what stands at `path` is what the run in `run_dir` put there, untouched."""
     seals = (read_json(run_dir / "published.json") or {}).get("seals", {})
     try:
-        return seal(path).hex() in seals.get(path_in(run_dir, path), ())
+        return seal_of(path).hex() in seals.get(path_in(run_dir, path), ())
     except (UserError, OSError):  # it is no parquet file any more, or not there
         return False
 
@@ -190,12 +216,26 @@ def path_in(run_dir: Path, path: Path) -> str:
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
     prefix = settings.output.prefix
     other = "new_" if prefix != "new_" else "newer_"
-    for column in columns:
-        if prefix + column.name in prompts.schema.names:
+    per_sample = settings.output.layout is Layout.per_sample
+    example = "response" if per_sample else "responses"
+    for name in added_names(columns, per_sample):
+        if prefix + name in prompts.schema.names:
             raise UserError(
-                f"the input has a column {prefix + column.name!r} already, which the output would "
-                f"overwrite; type output.prefix={other} to name what is added {other}responses, ..."
+                f"the input has a column {prefix + name!r} already, which the output would "
+                f"overwrite; type output.prefix={other} to name what is added {other}{example}, ..."
             )
+
+
+def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
+    """Raise UserError where the published directory could hold more than MAX_FILES."""
+    per_sample = settings.output.layout is Layout.per_sample
+    num_rows = prompts.num_rows * (settings.sampling.n_samples if per_sample else 1)
+    size, fewest = settings.output.partition_rows, -(-num_rows // MAX_FILES)
+    if size and size < fewest:
+        raise UserError(
+            f"output.partition_rows={size} would make {-(-num_rows // size):,} files of "
+            f"{num_rows:,} rows; type output.partition_rows={fewest} or more"
+        )
 
 
 def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) -> None:
@@ -208,15 +248,18 @@ def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) ->
             raise UserError(
                 f"{file}, the input, lies where the run keeps its own files; type another run_dir="
             )
-    if path in files:
+    if any(file == path or file.parent == path for file in files):
         raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
     given = Path(settings.data.input or "").expanduser()
     several = len(files) > 1 or given.is_dir()
     pattern = str(given.absolute())
-    is_matched = glob.has_magic(pattern) and (
-        fnmatch(str(path), pattern) if "**" in pattern else path.match(pattern)
+    is_partitioned = settings.output.partition_rows is not None
+    written = [path, file_of(path, 0)] if is_partitioned else [path]
+    is_matched = glob.has_magic(pattern) and any(
+        fnmatch(str(p), pattern) if "**" in pattern else p.match(pattern) for p in written
     )
-    if is_matched or (several and path.parent in {file.parent for file in files}):
+    is_beside = several and not is_partitioned and path.parent in {file.parent for file in files}
+    if is_matched or is_beside:
         raise UserError(
             f"output.path={output_path} lies among the input files, where the next run would read "
             "it as input; type an output.path= elsewhere"
@@ -225,8 +268,9 @@ def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) ->
 
 def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
     """Starting over moves the old run's files aside: none of them may be the input."""
+    moved = own_files(run_dir)
     for file in prompts.files:
-        if file.is_relative_to(run_dir) and file.relative_to(run_dir).parts[0] in OWN_FILES:
+        if file.is_relative_to(run_dir) and file.relative_to(run_dir).parts[0] in moved:
             raise UserError(
                 f"resume=fresh would move {file}, the input, aside with the old run; type another "
                 "run_dir="
@@ -246,10 +290,17 @@ def describe(job: Job) -> str:
             f"  engine  {s.presets.get('engine')} on {job.device.name}: {job.machine}",
             f"  sample  max_tokens={s.sampling.max_tokens} temperature={s.sampling.temperature} "
             f"top_p={s.sampling.top_p} top_k={s.sampling.top_k} seed={s.sampling.seed}",
-            f"  output  {job.output_path}",
+            f"  output  {job.output_path}{written_as(s.output)}",
             f"  run     {job.run_dir}",
         )
     )
+
+
+def written_as(output: Output) -> str:
+    """What the output is, where that is not a file of a row for each prompt."""
+    each = " (a row for each sample)" if output.layout is Layout.per_sample else ""
+    size = output.partition_rows
+    return f"{f', files of at most {size:,} rows' if size else ''}{each}"
 
 
 def plan_of(job: Job, log_file: Path) -> EnginePlan:

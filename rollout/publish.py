@@ -1,6 +1,6 @@
-"""Publishing: the input's rows beside their results, streamed into one file at once.
+"""Publishing: the input's rows beside their results, streamed into one file or several.
 
-Owns the join of input and shards, the shape of the published file, and the counts of its rows.
+Owns the join of input and shards, the files' row groups and sizes, and the counts of the rows.
 Knows no engine and no settings. Memory is bounded by a shard and a row group.
 """
 
@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.layout import added_names, added_types, shaped
 from rollout.metrics import Totals, percentile
+from rollout.partition import file_of
 from rollout.records import Column
-from rollout.shards import arrow_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,33 +87,65 @@ def write_output(
     columns: list[Column],
     prefix: str = "",
     skip_failed: bool = False,
+    per_sample: bool = False,
+    partition_rows: int | None = None,
 ) -> Totals:
     """Write the input's rows with their results to `path`, in input order.
 
-    `batches` are the selected input rows, of `schema`; `parts` the results of the same rows.
+    `batches` are the selected input rows, of `schema`; `parts` the results of the same rows. With
+    `partition_rows`, `path` is a directory that gets files of at most so many rows.
     """
+    import pyarrow as pa
+
+    names = [prefix + name for name in added_names(columns, per_sample)]
+    fields = list(map(pa.field, names, added_types(columns, per_sample)))
+    full = pa.schema([*schema, *fields], metadata=schema.metadata)
+    counter = RowCounter()
+    pieces = (
+        piece
+        for rows, results in _joined(batches, parts, counter, skip_failed)
+        for piece in shaped(rows, results, columns, full, per_sample)
+    )
+    if partition_rows is None:
+        _write(path, full, _row_groups(pieces))
+        return counter.totals()
+    cut = _cut(_row_groups(pieces), partition_rows)
+    number = -1
+    for number, groups in itertools.groupby(cut, key=lambda piece: piece[0]):
+        _write(file_of(path, number), full, (group for _, group in groups))
+    if number < 0:  # a reader finds the columns all the same
+        _write(file_of(path, 0), full, [])
+    return counter.totals()
+
+
+def _write(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    fields = [pa.field(prefix + c.name, arrow_type(c)) for c in columns]
-    full = pa.schema([*schema, *fields], metadata=schema.metadata)
-    counter = RowCounter()
     # By bytes, since Arrow takes no text that is not UTF-8.
-    with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, full) as writer:
-        joined = _joined(batches, parts, columns, full, counter)
-        for group in _row_groups(joined, skip_failed):
+    with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, schema) as writer:
+        for group in groups:
             writer.write_table(group, row_group_size=max(1, group.num_rows))
-    return counter.totals()
+
+
+def _cut(groups: "Iterable[pa.Table]", size: int) -> "Iterator[tuple[int, pa.Table]]":
+    """The groups cut at every `size` rows, each with the number of its file."""
+    at = 0
+    for group in groups:
+        start = 0
+        while start < group.num_rows:
+            here = group.slice(start, size - at % size)
+            yield at // size, here
+            at, start = at + here.num_rows, start + here.num_rows
 
 
 def _joined(
     batches: "Iterable[pa.RecordBatch]",
     parts: "Iterable[pa.Table]",
-    columns: list[Column],
-    schema: "pa.Schema",
     counter: RowCounter,
-) -> "Iterator[tuple[pa.Table, pa.Array]]":
-    """Input rows beside their results, with a mask of the rows that succeeded."""
+    skip_failed: bool,
+) -> "Iterator[tuple[pa.Table, pa.Table]]":
+    """Input rows, and the results of the same rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -125,24 +158,21 @@ def _joined(
                 results = next(remaining)
                 counter.add(results)
             n = min(table.num_rows, results.num_rows)
-            here = results.slice(0, n)
-            added = [here.column(c.name) for c in columns]
-            joined = pa.Table.from_arrays([*table.slice(0, n).columns, *added], schema=schema)
-            yield joined, pc.is_null(here.column("error"))
+            rows, here = table.slice(0, n), results.slice(0, n)
+            if skip_failed:
+                succeeded = pc.is_null(here.column("error")).to_pylist()
+                rows, here = _kept(rows, succeeded), _kept(here, succeeded)
+            yield rows, here
             table, results = table.slice(n), results.slice(n)
 
 
-def _row_groups(
-    joined: "Iterable[tuple[pa.Table, pa.Array]]", skip_failed: bool
-) -> "Iterator[pa.Table]":
+def _row_groups(pieces: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
     """Gather pieces into row groups of about ROW_GROUP_BYTES."""
     import pyarrow as pa
 
     held: list[pa.Table] = []
     num_bytes = num_rows = 0
-    for table, succeeded in joined:
-        if skip_failed:
-            table = _kept(table, succeeded.to_pylist())
+    for table in pieces:
         held.append(table)
         num_bytes += table.nbytes
         num_rows += table.num_rows

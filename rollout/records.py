@@ -152,6 +152,12 @@ class Column:
     arrow_type: str
     help: str
     of: Callable[[Result], Any]
+    is_of_row: bool = False  # a list that is one value of the row, such as the prompt's tokens
+
+    @property
+    def is_per_sample(self) -> bool:
+        """Whether it lists one value a sample."""
+        return self.arrow_type.startswith("list<") and not self.is_of_row
 
 
 def _seeds(result: Result) -> list[int | None]:

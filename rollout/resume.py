@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout import disk
-from rollout.config import OnError, Settings, keys
+from rollout.config import Layout, OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.fingerprint import redacted
@@ -201,6 +201,8 @@ def publication(job: Job) -> dict[str, Any]:
         "columns": [c.name for c in job.columns],
         "prefix": output.prefix,
         "skips_failed": job.settings.data.on_error is OnError.skip,
+        "layout": output.layout.value,
+        "partition_rows": output.partition_rows,
     }
 
 
@@ -208,7 +210,10 @@ def published_as(job: Job) -> dict[str, Any] | None:
     """published.json, where the file it tells of is there and is what this launch would write."""
     found = disk.read_json(job.run_dir / "published.json")
     wants = publication(job)
-    if not found or any(found.get(key) != value for key, value in wants.items()):
+    if not found:
+        return None
+    found = {"layout": Layout.per_prompt.value} | found  # an older version knew no other
+    if any(found.get(key) != value for key, value in wants.items()):
         return None
     if found.get("input_digest") != job.prompts.digest():  # other columns may have changed
         return None

@@ -3,7 +3,7 @@
     run.json               what this run is: fingerprint, settings, input; written once
     attempts/1/            one launch: config.yaml, fingerprint.json, run.log, engine.log, ...
     shards/                finished rows, see shards.py
-    output.parquet         the published file (or output.path)
+    output.parquet         the published file (or output.path); output/ with partition_rows
     published.json         which file that is, and what went into it
     summary.json           last of all: its presence means complete
     .rollout.lock          held by the launch that has the directory open
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rollout import disk
 from rollout.errors import UserError
 from rollout.owed import OwedRow, Wanted
+from rollout.partition import stranger_in
 from rollout.records import Prompt, Result, result_of
 from rollout.shards import STATE_NAMES, Shards
 
@@ -35,8 +36,8 @@ FLUSH_ROWS = 64
 FLUSH_S = 1.0
 FLUSH_BYTES = 16 * 2**20
 OWN_FILES = (
-    "run.json", "attempts", "shards", "output.parquet", "published.json", "summary.json", "wandb",
-    "wandb.json", "error.log", "memory.json",
+    "run.json", "attempts", "shards", "output.parquet", "output", "published.json", "summary.json",
+    "wandb", "wandb.json", "error.log", "memory.json",
 )  # fmt: skip
 MOVING = ".moving.json"  # where to, while an old run is moved aside
 
@@ -287,6 +288,14 @@ def move_aside(run_dir: Path) -> Path | None:
     return finish_moving(run_dir)
 
 
+def own_files(run_dir: Path) -> list[str]:
+    """Those of OWN_FILES that are there; a directory output/ with other files is the user's."""
+    found = [name for name in OWN_FILES if os.path.lexists(run_dir / name)]
+    output = run_dir / "output"
+    is_users = "output" in found and (not output.is_dir() or stranger_in(output) is not None)
+    return [name for name in found if name != "output" or not is_users]
+
+
 def finish_moving(run_dir: Path) -> Path | None:
     """Go on with a move that was killed; return where to, or None where there was none."""
     to = (disk.read_json(run_dir / MOVING) or {}).get("to")
@@ -294,8 +303,7 @@ def finish_moving(run_dir: Path) -> Path | None:
         return None
     old = Path(to)
     old.mkdir(exist_ok=True)
-    for name in OWN_FILES:
-        if os.path.lexists(run_dir / name):
-            disk.rename(run_dir / name, old / name)
+    for name in own_files(run_dir):
+        disk.rename(run_dir / name, old / name)
     disk.remove(run_dir / MOVING)
     return old

@@ -5,8 +5,9 @@ Promises: one file that loads nothing and runs nothing; what a model, an input o
 comes out as text. Must not know what a point is, which is best, or how figures are made.
 """
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,38 @@ def first_answers(path: Path, prompt_key: str, responses_key: str) -> list[Answe
     """
     answers: list[Answer] = []
     num_chars = 0
-    with open_parquet(path) as file:
-        for group in range(file.num_row_groups):  # one at a time, as in prompts.py
-            wanted = [prompt_key, responses_key]
-            for batch in file.iter_batches(BATCH_ROWS, [group], wanted, use_threads=False):
-                columns = [values_of(batch.column(key)) for key in wanted]
-                for prompt, responses in zip(*columns, strict=True):
-                    text, texts = _prompt_text(prompt), _responses(responses)
-                    answers.append({"row": len(answers), "prompt": text, "responses": texts})
-                    num_chars += len(text or "") + sum(len(t or "") for t in texts or ())
-                    if len(answers) == MAX_ROWS or num_chars > MAX_TOTAL_CHARS:
-                        return answers
+    for prompt, responses in _prompts_with_responses(path, prompt_key, responses_key):
+        text, texts = _prompt_text(prompt), _responses(responses)
+        answers.append({"row": len(answers), "prompt": text, "responses": texts})
+        num_chars += len(text or "") + sum(len(t or "") for t in texts or ())
+        if len(answers) == MAX_ROWS or num_chars > MAX_TOTAL_CHARS:
+            break
     return answers
+
+
+def _prompts_with_responses(
+    path: Path, prompt_key: str, responses_key: str
+) -> Iterator[tuple[Any, Any]]:
+    """Of a published file or directory, in either layout (see layout.py)."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    with open_parquet(files[0]) as file:
+        is_per_prompt = responses_key in file.schema_arrow.names
+    if is_per_prompt:
+        yield from _rows(files, [prompt_key, responses_key])
+        return
+    prefix = responses_key.removesuffix("responses")
+    wanted = [f"{prefix}row", prompt_key, f"{prefix}response", f"{prefix}sample_index"]
+    for _, samples in itertools.groupby(_rows(files, wanted), key=lambda values: values[0]):
+        first = next(samples)
+        yield first[1], [s[2] for s in (first, *samples) if s[3] is not None]
+
+
+def _rows(files: list[Path], wanted: list[str]) -> Iterator[tuple[Any, ...]]:
+    for path in files:
+        with open_parquet(path) as file:
+            for group in range(file.num_row_groups):  # one at a time, as in prompts.py
+                for batch in file.iter_batches(BATCH_ROWS, [group], wanted, use_threads=False):
+                    yield from zip(*(values_of(batch.column(k)) for k in wanted), strict=True)
 
 
 def _prompt_text(value: Any) -> str | None:
