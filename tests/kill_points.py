@@ -62,6 +62,12 @@ STORIES = (
         (*SCRIPTED, SMALL_SHARDS, "output.path=out/there.parquet", "sampling.n_samples=1"),
         output="out/there.parquet",
     ),
+    Story(
+        "files",
+        (*SCRIPTED, SMALL_SHARDS, "output.partition_rows=90"),
+        (*SCRIPTED, SMALL_SHARDS, "output.partition_rows=90", "sampling.n_samples=1"),
+        output="run/output",
+    ),
 )  # fmt: skip
 
 
