@@ -285,7 +285,7 @@ class Output:
 
     kind: typing.ClassVar[str] = ABOUT
     path: str | None = setting(
-        None, "the published file; null: output.parquet in run_dir, or output/ with partition_rows"
+        None, "the published file; null: output.parquet, or output/, in run_dir"
     )
     columns: list[str] = setting(
         ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
@@ -296,7 +296,7 @@ class Output:
         Layout.per_prompt, "a row for each prompt, with lists; or per_sample: for each response"
     )
     partition_rows: int | None = setting(
-        None, "output.path is a directory of files of at most so many rows", minimum=1
+        None, "output.path is a directory, output/, of files of at most so many rows", minimum=1
     )
     overwrite: bool = setting(False, "replace what already stands at output.path")
 
