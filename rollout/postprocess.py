@@ -1,0 +1,222 @@
+"""python -m rollout.postprocess: score the responses of a run.
+
+Owns what a scoring looks like from outside: checks first, then a stream from the input to one
+file that appears whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
+2 configuration or input error, 130 and 143 signals.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.console import Console
+from rollout.disk import written_whole
+from rollout.errors import RolloutError, UserError
+from rollout.exits import run_command
+from rollout.prompts import Prompts
+from rollout.scoring.scored import Tally, scored_batches, scored_schema
+from rollout.scoring.scorers import room
+from rollout.scoring.settings import Postprocess
+from rollout.scoring.sources import files_of, open_responses
+from rollout.signals import StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP_BYTES = 32 << 20
+HELP = """\
+rollout.postprocess: score the responses of a run
+
+  python -m rollout.postprocess input=output.parquet scorer=math output.path=scored.parquet
+
+  input         output.parquet of a run, a glob, a directory of files, or a run's directory
+  output.path   the same rows with scores, score_errors, extracted and pass_rate;
+                output.overwrite=true replaces a file that stands there
+  scorer        math            the last answer equals answer_key, as mathematics
+                exact           the response is answer_key; exact.ignore_case=true, ...
+                choice          the letter chosen is answer_key's; choice.letters=ABCD
+                regex           regex.pattern='answer: (.*)' finds answer_key=COLUMN, or anything
+                json_schema     JSON that json_schema.schema=FILE.json allows
+                reasoning_gym   the task's own verifier
+                code            its Python passes code.tests_key; needs code.allow=true: contained
+                                (time, memory, network, files), but no sandbox for hostile code
+                python          python.function=file.py:function, given (response, row)
+  answer_key    column with the right answer (default: answer)
+  after         only what follows the last of these is scored (default: </think>)
+  timeout_s     for one response (default: 10); workers: processes (default: one a core)
+  prefix        for scoring a second time: prefix=second_
+
+A response that can't be scored gets null and its reason in score_errors; nothing stops for it.
+All settings and their defaults: python -m rollout --help all, section postprocess.
+Exit code 0: done; 1: failed; 2: a wrong setting or input; 130: interrupted, nothing written.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of a scoring."""
+
+    path: Path
+    tally: Tally
+    elapsed_s: float
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Score what the words say and exit with the code."""
+    run_command("rollout.postprocess", _main, argv)
+
+
+def _main(argv: list[str]) -> int:
+    if not argv or any(word in ("-h", "--help", "help") for word in argv):
+        print(HELP, end="")
+        return 0
+    from rollout import config
+    from rollout.overrides import at_home
+    from rollout.stages import compose_stage
+
+    composed = compose_stage("postprocess", argv)
+    config.validate(composed)
+    settings = composed.postprocess
+    room(settings)
+    if not settings.output.path:
+        raise UserError("output.path is not set; type output.path=scored.parquet")
+    files_of(settings.input, Path.cwd())
+    console = Console()
+    with stop_on_signals(ends_process=True) as stop:
+        stop.say = console.say_now
+        output = Path(at_home(settings.output.path)).absolute()
+        scored = postprocess(settings, settings.input, output, console, stop)
+    console.result(described(scored))
+    return 0
+
+
+def postprocess(
+    settings: Postprocess,
+    input_path: str | Path,
+    output_path: Path,
+    console: Console,
+    stop: StopRequest | None = None,
+) -> Scored:
+    """Score `input_path` into `output_path`, which appears whole or not at all.
+
+    `input_path` is what `settings.input` may be. Raises UserError before any work where
+    settings, input or output can't serve; Interrupted where `stop` is asked for.
+    """
+    if stop is None:
+        with stop_on_signals() as own:
+            return postprocess(settings, input_path, output_path, console, own)
+    stop.farewell = lambda: f"interrupted; nothing was written to {output_path}"
+    began = time.monotonic()
+    files = files_of(input_path, Path.cwd())
+    responses = open_responses(files, settings)
+    check_output(output_path, files, settings)
+    tally = Tally()
+    with stop.deferred():
+        batches = scored_batches(settings, responses, tally, stop.raise_if_requested)
+        try:
+            with console.progress() as progress:
+                watched = _watched(batches, responses.num_rows, tally, progress, began)
+                _write(watched, responses, output_path, settings)
+        finally:
+            batches.close()  # ends the workers
+    return Scored(output_path, tally, time.monotonic() - began)
+
+
+def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
+    """Refuse an output that can't be, that is an input, or that stands there already."""
+    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow"):
+        raise UserError(f"output.path={path}: rollout writes parquet; type a name in .parquet")
+    if path.exists() and any(path.samefile(file) for file in inputs):
+        raise UserError(f"output.path={path} is the input itself; type another output.path=")
+    if path.exists() and not path.is_file():
+        raise UserError(f"output.path={path} is no file; type a name in .parquet")
+    if path.exists() and not settings.output.overwrite:
+        raise UserError(
+            f"output.path={path} exists already; type another output.path=, or "
+            "output.overwrite=true to replace it"
+        )
+    nearest = next(p for p in path.parents if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
+
+
+def _write(
+    batches: "Iterator[pa.RecordBatch]", responses: Prompts, path: Path, settings: Postprocess
+) -> None:
+    """Stream the scored rows into one file, which appears whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = scored_schema(responses.schema, settings.prefix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with written_whole(path, replace=settings.output.overwrite) as temporary:
+            file = pa.OSFile(os.fsencode(temporary), "wb")  # by bytes: the name may be no UTF-8
+            with file, pq.ParquetWriter(file, schema) as writer:
+                for group in _row_groups(batches):
+                    writer.write_table(group, row_group_size=max(1, group.num_rows))
+    except FileExistsError:
+        raise UserError(
+            f"output.path={path} has appeared meanwhile; type another output.path="
+        ) from None
+    except OSError as error:
+        raise RolloutError(f"output.path={path} can't be written: {error.strerror}") from error
+
+
+def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
+    import pyarrow as pa
+
+    held, num_bytes = [], 0
+    for batch in batches:
+        # pass@k, selection and exports see every batch here (rollout.training).
+        held.append(batch)
+        num_bytes += batch.nbytes
+        if num_bytes >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(held)
+            held, num_bytes = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _watched(
+    batches: "Iterator[pa.RecordBatch]", num_rows: int, tally: Tally, progress, began: float
+) -> "Iterator[pa.RecordBatch]":
+    """The same batches, with progress shown."""
+    for batch in batches:
+        yield batch
+        fraction = tally.num_rows / num_rows
+        elapsed_s = time.monotonic() - began
+        left_s = elapsed_s * (1 - fraction) / fraction if elapsed_s > 1 else None
+        text = f"{tally.num_rows:,}/{num_rows:,} rows  {tally.num_scored:,} scored"
+        if tally.num_unscored:
+            text += f"  {tally.num_unscored:,} without a score"
+        progress.update(fraction, left_s, text)
+
+
+def described(scored: Scored) -> str:
+    """What the user came for: how many pass, what could not be scored, where the file is."""
+    tally = scored.tally
+    lines = [
+        f"{tally.num_samples:,} samples of {tally.num_rows:,} rows in {scored.elapsed_s:.1f} s"
+    ]
+    if tally.num_scored:
+        lines += [
+            f"  mean score     {tally.sum_scores / tally.num_scored:.4f}",
+            f"  passed         {tally.num_passed:,} ({tally.num_passed / tally.num_scored:.1%})",
+            f"  rows           {tally.num_rows_any_passed:,} passed at least once, "
+            f"{tally.num_rows_all_passed:,} always",
+        ]
+    if tally.num_failed_rows:
+        lines.append(f"  no responses   {tally.num_failed_rows:,} rows, kept without scores")
+    if tally.num_unscored:
+        lines.append(f"  without score  {tally.num_unscored:,} (score_errors says why of each)")
+        for reason, number in tally.reasons.most_common(3):
+            lines.append(f"    {number:>8,}   {reason}")
+    return "\n".join([*lines, f"wrote {scored.path}"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""scorer=choice: the letter a response settles on, against the right one.
+
+Looks for it where it is meant most: in the last \\boxed{}, after the last "answer is" or
+"answer:", as the whole response or at its start, and last as the last letter that stands alone.
+"""
+
+import re
+from typing import Any
+
+from rollout.errors import UserError
+from rollout.scoring.scorers import Mark, Scorer, Unscorable, answer_column, answer_of
+from rollout.scoring.settings import Postprocess
+
+columns = answer_column
+MARKUP = r"[\s*_`$(\[{\"']*"  # what may stand before a letter
+
+
+def load(settings: Postprocess) -> Scorer:
+    """Raises UserError where choice.letters are no letters."""
+    letters = settings.choice.letters.upper()
+    if not letters.isalpha() or not letters.isascii() or len(set(letters)) < len(letters):
+        raise UserError(
+            f"choice.letters={settings.choice.letters} are not different letters; type "
+            "choice.letters=ABCD"
+        )
+    find = finder(letters)
+
+    def score(text: str, row: dict[str, Any]) -> Mark:
+        right = right_letter(answer_of(row, settings), letters)
+        given = find(text)
+        return Mark(float(given == right), given)
+
+    return score
+
+
+def right_letter(answer: Any, letters: str) -> str:
+    """`B`, `(B)`, `B. Paris` or the position 1 as the letter B. Raises Unscorable for others."""
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        if answer == int(answer) and 0 <= answer < len(letters):
+            return letters[int(answer)]
+    elif found := re.match(rf"{MARKUP}([{letters}])(?![A-Za-z0-9])", str(answer), re.IGNORECASE):
+        return found[1].upper()
+    raise Unscorable(f"the right answer {str(answer)[:40]!r} is none of the letters {letters}")
+
+
+def finder(letters: str) -> Any:
+    """The function that finds the letter chosen in a text, or None."""
+    one = rf"([{letters}])"
+    either = rf"([{letters}{letters.lower()}])"
+    boxed = re.compile(rf"\\boxed\s*\{{\s*(?:\\(?:text|mathrm|mathbf)\s*\{{)?[\s(]*{either}\b")
+    said = re.compile(
+        r"(?i:answer|choice|option)(?i:\s+(?:is|would\s+be|should\s+be|must\s+be))?\s*:?"
+        rf"{MARKUP}(?:(?i:option|choice){MARKUP})?(?:{one}(?![A-Za-z'’])(?!\s+[a-z])"
+        rf"|(?<=[(\[{{*]){either}(?=[)\]}}*]))"
+    )
+    whole = re.compile(rf"{MARKUP}{either}[\s*_`$)\]}}\"'.:]*")
+    start = re.compile(rf"{MARKUP}{one}(?:[).:\]*]|\s*$|\s*\n)")
+    bracketed = re.compile(rf"\({either}\)")
+    # "A dog" is no choice, nor is "I think".
+    alone = re.compile(rf"(?<![A-Za-z0-9'’\\]){one}(?![A-Za-z0-9'’])")
+
+    def find(text: str) -> str | None:
+        for pattern in (boxed, said):
+            if matches := pattern.findall(text):
+                last = matches[-1]
+                return ("".join(last) if isinstance(last, tuple) else last).upper()
+        if found := whole.fullmatch(text) or start.match(text):
+            return found[1].upper()
+        if matches := bracketed.findall(text):
+            return matches[-1].upper()
+        for found in reversed(list(alone.finditer(text))):
+            is_word = found[1] in "AI" and re.match(r"\s+[a-z]", text[found.end() :])
+            if not is_word:
+                return found[1]
+        return None
+
+    return find

@@ -1,0 +1,67 @@
+"""scorer=math: math-verify decides whether the response's last answer equals the right one.
+
+The right answer may be a number, LaTeX with or without its delimiters, or a solution that ends in
+`#### 42`. math-verify's own time-outs need signals; here the pool keeps the time, so they are off.
+"""
+
+import logging
+import re
+from functools import lru_cache
+from typing import Any
+
+from rollout.scoring.scorers import Mark, Scorer, Unscorable, answer_column, answer_of, texts_of
+from rollout.scoring.settings import Postprocess
+
+columns = answer_column
+NUMBER = re.compile(r"\s*\$?\s*[-+]?\s*(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*\\?%?\s*\.?\s*")
+DELIMITERS = ("$", "\\boxed", "\\(", "\\[", "\\begin")
+
+
+def load(settings: Postprocess) -> Scorer:
+    """Parse with LaTeX (what is boxed first) and plain expressions, then compare by value."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that time-outs are off
+    both = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
+
+    def parsed(text: str) -> list[Any]:
+        return parse(text, both, parsing_timeout=None)
+
+    @lru_cache(maxsize=256)
+    def gold_of(answer: str) -> tuple[Any, ...]:
+        answer = answer.rpartition("####")[2]
+        is_plain = NUMBER.fullmatch(answer) or any(d in answer for d in DELIMITERS)
+        forms = [answer] if is_plain else [f"${answer.strip()}$", answer]
+        found = [parsed(form) for form in forms]
+        # A text alone is what math-verify gives back where it could not parse.
+        best = next((f for f in found if any(not isinstance(v, str) for v in f)), found[0])
+        if not best:
+            raise Unscorable(f"the right answer {answer.strip()[:60]!r} is no mathematics")
+        return tuple(best)
+
+    def score(text: str, row: dict[str, Any]) -> Mark:
+        golds = [list(gold_of(answer)) for answer in texts_of(answer_of(row, settings))]
+        given = parsed(text)
+        if not given:
+            return Mark(0.0)
+        right = any(verify(gold, given, timeout_seconds=None) for gold in golds)
+        return Mark(float(right), canonical(given))
+
+    return score
+
+
+def canonical(given: list[Any]) -> str | None:
+    """One text for answers that are the same number: 0.5 and \\frac{1}{2} both give 1/2."""
+    import sympy
+
+    value = given[0]
+    try:
+        if isinstance(value, sympy.Eq) and isinstance(value.lhs, sympy.Symbol):
+            value = value.rhs  # x = 5
+        if isinstance(value, sympy.Basic) and not value.free_symbols and value.is_number:
+            value = (
+                sympy.nsimplify(value, rational=True) if value.has(sympy.Float) else value.doit()
+            )
+        return str(value)
+    except Exception:  # a number too long to be written out, and what else sympy can't write
+        return next((v for v in given if isinstance(v, str)), None)

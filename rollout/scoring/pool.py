@@ -1,0 +1,309 @@
+"""The pool: responses marked by several processes, in order, whatever one of them does.
+
+Promises: marks come in the order of the items; the items read ahead are bounded; an item that
+takes longer than its time, or that ends its worker, gets a mark without a score, and no other
+item does; workers are started once, and anew only after a death; none is left behind. Runs in the
+caller's thread. Must not know what a scorer does or where rows come from.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Pipe, wait
+from typing import Any
+
+from rollout.errors import RolloutError, UserError
+from rollout.scoring.scorers import Mark
+from rollout.scoring.settings import Postprocess
+from rollout.scoring.worker import AT, command
+
+POLL_S = 0.05
+CHUNK_S = 0.25  # work handed out at once
+MAX_CHUNK_ITEMS = 2048
+MAX_CHUNK_BYTES = 1 << 20
+AHEAD_BYTES = 64 << 20  # of responses read ahead of the oldest one that is not yet marked
+AHEAD_LOTS = 64
+CLEANUP_S = 10.0
+START_S = 300.0  # a cold disk may take a minute for sympy
+SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
+MAX_STARTS_LOST = 3
+
+Item = tuple[str, dict[str, Any]]  # a response, and its row's columns
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """Items that came together, such as a batch's, and their marks as they become known."""
+
+    label: Any
+    items: list[Item]
+    num_bytes: int
+    marks: list[Mark | None] = field(init=False)
+    num_open: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.marks = [None] * len(self.items)
+        self.num_open = len(self.items)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Items of a lot from `start` up to `stop`, for one worker."""
+
+    lot: Lot
+    start: int
+    stop: int
+
+
+class Pool:
+    """`num_workers` processes with the scorer loaded. Use it in a `with` block."""
+
+    def __init__(
+        self, settings: Postprocess, num_workers: int, poll: Callable[[], None] = lambda: None
+    ):
+        self._settings, self._num_workers, self._poll = settings, num_workers, poll
+        # Programs are ended by the worker itself, which then says which tests they passed.
+        self._limit_s = settings.timeout_s + (CLEANUP_S if settings.scorer == "code" else 0)
+        self._workers: list[Worker] = []
+        self._todo: deque[Chunk] = deque()
+        self._item_s = 0.01  # a first guess; lots of a small file are shared out by it
+        self._starts_lost = 0
+
+    def __enter__(self) -> "Pool":
+        """Start the first worker, which checks the scorer's settings; raises its UserError."""
+        try:
+            while not any(worker.is_ready for worker in self._workers):
+                self._poll()
+                if not self._workers:
+                    self._workers.append(Worker(self._settings))
+                first = self._workers[0]
+                wait([first.connection], POLL_S)
+                self._hear(first)
+                if time.monotonic() - first.started > START_S:
+                    raise RolloutError(SLOW_START)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._close()
+
+    def marked(self, lots: Iterable[Lot]) -> Iterator[Lot]:
+        """The lots in order, each with a mark for every item."""
+        lots, held = iter(lots), deque()
+        has_more, num_bytes = True, 0
+        while held or has_more:
+            while has_more and len(held) < AHEAD_LOTS and num_bytes < AHEAD_BYTES:
+                if len(self._todo) > 2 * self._num_workers:  # enough to do: read later
+                    break
+                lot = next(lots, None)
+                has_more = lot is not None
+                if lot is not None:
+                    held.append(lot)
+                    num_bytes += lot.num_bytes
+                    if lot.items:
+                        self._todo.append(Chunk(lot, 0, len(lot.items)))
+                self._turn(0)
+            if held and not held[0].num_open:
+                lot = held.popleft()
+                num_bytes -= lot.num_bytes
+                yield lot
+                continue
+            if held:
+                self._turn(POLL_S)
+
+    def _turn(self, timeout_s: float) -> None:
+        """Hear what workers say, end those that are stuck, hand out work."""
+        self._poll()
+        for worker in list(self._workers):
+            if worker.chunk is None and worker.is_ready and self._todo:
+                worker.give(self._next_chunk())
+        if self._todo and len(self._workers) < self._num_workers:
+            self._workers.append(Worker(self._settings))
+        connections = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(connections), timeout_s):
+            self._hear(connections[connection])
+        now = time.monotonic()
+        for worker in list(self._workers):
+            at, since = worker.at()
+            if worker.is_ready and worker.chunk and since and now - since > self._limit_s:
+                # It may have finished since, and said so.
+                while worker.connection.poll():
+                    if not self._hear(worker):
+                        break
+                else:
+                    if worker.at() == (at, since):
+                        self._lost(
+                            worker, f"took longer than timeout_s={self._settings.timeout_s:g}"
+                        )
+            elif not worker.is_ready and now - worker.started > START_S:
+                raise RolloutError(SLOW_START)
+
+    def _next_chunk(self) -> Chunk:
+        """A piece of the oldest work, about CHUNK_S long."""
+        chunk = self._todo.popleft()
+        most = max(1, min(MAX_CHUNK_ITEMS, int(CHUNK_S / self._item_s)))
+        stop, num_bytes = chunk.start, 0
+        while stop < min(chunk.stop, chunk.start + most) and num_bytes < MAX_CHUNK_BYTES:
+            num_bytes += len(chunk.lot.items[stop][0])
+            stop += 1
+        if stop < chunk.stop:
+            self._todo.appendleft(Chunk(chunk.lot, stop, chunk.stop))
+        return Chunk(chunk.lot, chunk.start, stop)
+
+    def _hear(self, worker: "Worker") -> bool:
+        """Take what a worker sent. False where it turned out to be dead."""
+        try:
+            if not worker.connection.poll():
+                return True
+            said = worker.connection.recv_bytes()
+        except (EOFError, OSError):
+            self._lost(worker, None)
+            return False
+        said = pickle.loads(said)
+        if not worker.is_ready:
+            if said is not None:
+                raise UserError(said)
+            worker.is_ready = True
+            self._starts_lost = 0
+            return True
+        chunk = worker.chunk
+        lot = chunk.lot
+        lot.marks[chunk.start : chunk.start + len(said)] = said
+        lot.num_open -= len(said)
+        chunk.start += len(said)
+        worker.num_heard += len(said)
+        if chunk.start == chunk.stop:
+            took_s = (time.monotonic() - worker.given) / max(1, worker.num_heard)
+            self._item_s = max(1e-6, 0.7 * self._item_s + 0.3 * took_s)
+            worker.chunk = None
+        return True
+
+    def _lost(self, worker: "Worker", reason: str | None) -> None:
+        """End a worker; the item it was at gets `reason`, or how it died, and the rest go on."""
+        at, since = worker.at()
+        self._workers.remove(worker)
+        death = worker.end()
+        chunk = worker.chunk
+        if chunk is None or not since:  # between two items: nobody's fault
+            self._starts_lost += 1
+            if self._starts_lost > MAX_STARTS_LOST:
+                raise RolloutError(
+                    f"scorer={self._settings.scorer}: workers die while they start ({death}); is "
+                    f"memory_gib={self._settings.memory_gib:g} enough?"
+                )
+            if chunk:
+                self._todo.appendleft(chunk)
+            return
+        culprit = worker.offset + at
+        chunk.lot.marks[culprit] = Mark(None, None, reason or f"its worker died: {death}")
+        chunk.lot.num_open -= 1
+        rest = [(chunk.start, culprit), (culprit + 1, chunk.stop)]
+        for start, stop in reversed(rest):
+            if start < stop:
+                self._todo.appendleft(Chunk(chunk.lot, start, stop))
+
+    def _close(self) -> None:
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.end()
+
+
+class Worker:
+    """One process, seen from the pool."""
+
+    def __init__(self, settings: Postprocess):
+        self.connection, theirs = Pipe()
+        self._place = tempfile.TemporaryFile(prefix="rollout-")  # noqa: SIM115
+        self._place.write(bytes(AT.size))
+        self._place.flush()
+        descriptors = (theirs.fileno(), self._place.fileno())
+        try:
+            self._process = subprocess.Popen(
+                command(*descriptors),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=descriptors,
+                start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+            )
+        except BaseException:
+            self._place.close()
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()
+        self.is_ready = False
+        self.chunk: Chunk | None = None
+        self.offset = 0  # the chunk's first item in its lot, as it was given
+        self.num_heard = 0
+        self.started = self.given = time.monotonic()
+        with contextlib.suppress(OSError):
+            self.connection.send(settings)
+
+    def give(self, chunk: Chunk) -> None:
+        """Have it mark a chunk."""
+        self.chunk, self.offset, self.num_heard = chunk, chunk.start, 0
+        self.given = time.monotonic()
+        with contextlib.suppress(OSError):  # it is dead; its closed pipe says so
+            self.connection.send_bytes(pickle.dumps(chunk.lot.items[chunk.start : chunk.stop]))
+
+    def at(self) -> tuple[int, float]:
+        """Which item of its chunk it is at, and since when; 0: at none."""
+        return AT.unpack(os.pread(self._place.fileno(), AT.size, 0))
+
+    def end(self) -> str:
+        """Kill it and all it started, and say how it ended where it ended by itself."""
+        code = self._process.poll()
+        if code is None and _is_closing(self.connection):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(1.0)
+        if code is None:
+            _kill_tree(self._process.pid)
+        self._process.wait()
+        self.connection.close()
+        self._place.close()
+        if code is None:
+            return "it was ended"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return signal.Signals(-code).name
+        return f"exit code {code}"
+
+
+def _is_closing(connection: Any) -> bool:
+    """Whether the other end is closed, so that the process is about to be gone."""
+    try:
+        return connection.poll() and connection.recv_bytes() is None
+    except (EOFError, OSError):
+        return True
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill a process and its descendants; stopped first, so that it starts no more."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        process.suspend()
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        process.kill()
+
+
+def num_cores() -> int:
+    """Cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,89 @@
+"""scorer=python: a function of the user's, given the response and the row's columns.
+
+It returns a number, a bool, None (no score), or a dict with `score` and, if it likes,
+`extracted`. What it raises is the sample's error.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import UserError, did_you_mean
+from rollout.scoring.scorers import Mark, Scorer, Unscorable
+from rollout.scoring.settings import Postprocess
+
+
+def columns(settings: Postprocess) -> dict[str, str] | None:
+    """None: all of them, but the responses."""
+    return None
+
+
+def load(settings: Postprocess) -> Scorer:
+    """Raises UserError where there is no such function, or its file can't be imported."""
+    function = find(settings.python.function)
+
+    def score(text: str, row: dict[str, Any]) -> Mark:
+        return to_mark(function(text, row))
+
+    return score
+
+
+def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
+    """The function that `module:function` or `file.py:function` names."""
+    form = "type python.function=file.py:function or module:function"
+    if not text:
+        raise UserError(f"scorer=python needs a function; {form}")
+    place, colon, name = text.rpartition(":")
+    value = f"python.function={text}"
+    if not (colon and place and name):
+        raise UserError(f"{value} does not say which function; {form}")
+    is_file = place.endswith(".py")
+    path = Path(place).expanduser()
+    if is_file and not path.is_file():
+        raise UserError(f"{value}: there is no file {path.absolute()}; {form}")
+    sys.path.insert(0, str(path.absolute().parent) if is_file else str(Path.cwd()))
+    try:
+        module = _module(path) if is_file else importlib.import_module(place)
+    except BaseException as error:  # whatever a user's file does
+        if isinstance(error, ModuleNotFoundError) and not is_file and error.name == place:
+            raise UserError(f"{value}: there is no module {place}; {form}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{value}: {place} can't be imported ({reason}); mend it") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise UserError(
+            f"{value}: {place} has no function {name!r}.{did_you_mean(name, callables)}"
+        )
+    return function
+
+
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # dataclasses and pickle look for it
+    spec.loader.exec_module(module)
+    return module
+
+
+def to_mark(value: Any) -> Mark:
+    """A user's answer as a Mark. Raises Unscorable for None and what is no number."""
+    extracted = None
+    if isinstance(value, dict):
+        if "score" not in value:
+            raise Unscorable(f"the function returned a dict without score: {sorted(value)[:5]}")
+        extracted, value = value.get("extracted"), value["score"]
+    if value is None:
+        raise Unscorable("the function returned None")
+    try:
+        score = float(value)
+    except (TypeError, ValueError):
+        raise Unscorable(
+            f"the function returned {type(value).__name__}, not a number, bool, None or dict"
+        ) from None
+    if score != score:
+        raise Unscorable("the function returned nan")
+    return Mark(score, None if extracted is None else str(extracted))

@@ -1,0 +1,128 @@
+"""The responses to score: which files, which columns, and their rows in order.
+
+Promises that what is wrong with the input as a whole is a UserError found in the footers alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config import Data
+from rollout.disk import read_json
+from rollout.errors import UserError, did_you_mean
+from rollout.input_columns import check_names, unify
+from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
+from rollout.overrides import at_home
+from rollout.prompts import Prompts, RowGroup
+from rollout.scoring.scorers import room
+from rollout.scoring.settings import Postprocess
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ADDED = ("scores", "score_errors", "extracted", "pass_rate")
+
+
+def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
+    """What `input` names: a file, a glob, a directory of files, or a run's directory."""
+    if not text:
+        raise UserError("input is not set; type input=output.parquet, or the directory of a run")
+    path = start_dir / at_home(str(text))
+    if path.is_dir() and (record := read_json(path / "run.json")):
+        path = _output_of_run(path, record)
+        text = str(path)
+    with _in_our_words():
+        return find_files(str(text), start_dir)
+
+
+def _output_of_run(run_dir: Path, record: dict[str, Any]) -> Path:
+    """The file that a run published."""
+    given = record.get("config", {}).get("output", {}).get("path")
+    named = Path(record.get("output_path") or given or "output.parquet")
+    path = next((p for p in (run_dir / "output.parquet", run_dir / named) if p.exists()), None)
+    if path is None:
+        raise UserError(
+            f"input={run_dir}: the run there has published no output yet; finish it with "
+            f"python -m rollout run_dir={run_dir}, or type input=FILE.parquet"
+        )
+    return path
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """The finder of files speaks of data.input; the key here is input."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error.args[0]).replace("data.input", "input")) from error
+
+
+def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
+    """Check the footers and columns of the input; `.batches()` then streams its rows.
+
+    Raises UserError: not parquet, files that disagree, no rows, a column that is missing or is
+    no list of texts, a name that is taken.
+    """
+    schema, groups, seals, num_rows = None, [], {}, 0
+    stamps = {path: stamp(path) for path in files}
+    for path in files:
+        with reading(path, UserError), _in_our_words():
+            seals[path] = seal(path)
+            with open_parquet(path) as file:
+                found, sizes = file.schema_arrow, row_group_sizes(file)
+            check_names(found, path)
+            schema = found if schema is None else unify(schema, found, files[0], path)
+        for number, size in enumerate(sizes):
+            if size:
+                groups.append(RowGroup(path, number, num_rows, size))
+                num_rows += size
+    if not num_rows:
+        raise UserError(f"input={files[0]} has no rows")
+    check_columns(schema, files[0], settings)
+    return Prompts(files, schema, num_rows, Data(), groups, range(num_rows), seals, stamps)
+
+
+def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
+    """Refuse a missing column, responses that are no lists of texts, and names that are taken."""
+    needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
+    for setting, name in needed.items():
+        if name not in schema.names:
+            listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
+            raise UserError(
+                f"{setting}={name}: {path} has columns {listed}."
+                f"{did_you_mean(name, schema.names)} Type {setting}=COLUMN"
+            )
+    kind = schema.field(settings.responses_key).type
+    if not _is_texts(kind):
+        hint = ""
+        if _is_text(kind):
+            hint = "; one response a row (output.layout=per_sample) has to be made a list first"
+        raise UserError(
+            f"responses_key={settings.responses_key}: that column of {path} holds {kind}, but a "
+            f"list of texts is needed{hint}"
+        )
+    added = [settings.prefix + name for name in ADDED]
+    if taken := [name for name in added if name in schema.names]:
+        raise UserError(
+            f"{path} has a column {taken[0]!r} already; type prefix=second_ to add "
+            f"second_{taken[0]} beside it, or input= of the file without it"
+        )
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _is_texts(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    if types.is_null(kind):
+        return True
+    lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    is_list = any(getattr(types, f"is_{name}")(kind) for name in lists)
+    return is_list and (_is_text(kind.value_type) or types.is_null(kind.value_type))

@@ -1,0 +1,110 @@
+"""A worker: a process that marks one response after another until its pipe closes.
+
+Promises: it is never a fork of the caller (which may hold a loaded engine and threads), it dies
+with the caller, and it says in shared memory which response it is at and since when, so that the
+caller can end it and knows whose fault that was. What is printed in it is thrown away.
+"""
+
+import contextlib
+import json
+import mmap
+import os
+import pickle
+import signal
+import struct
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+from rollout.errors import UserError
+from rollout.scoring.scorers import Mark, Scorer, Unscorable, load_scorer
+
+FLUSH_S = 0.05  # marks are sent at least so often: little is marked twice after a death
+MAX_ERROR = 500  # characters kept of an error
+AT = struct.Struct("qd")  # the item it is at, and since when (monotonic seconds; 0: at none)
+PR_SET_PDEATHSIG = 1
+
+
+def command(pipe: int, place: int) -> list[str]:
+    """What starts a worker with these inherited descriptors, and this process's import path."""
+    code = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+        "from rollout.scoring.worker import main; main(*map(int, sys.argv[2:]))"
+    )
+    path = json.dumps([entry or str(os.getcwd()) for entry in sys.path])  # noqa: PTH109
+    return [sys.executable, "-c", code, path, str(pipe), str(place), str(os.getpid())]
+
+
+def main(pipe: int, place: int, parent: int) -> None:
+    """Load the scorer, then answer each list of (response, row) with marks, in order."""
+    die_with(parent)
+    # In a session of its own it gets no Ctrl-C; SIGTERM to a whole container ends it by default.
+    connection, at = Connection(pipe), mmap.mmap(place, AT.size)
+    os.close(place)
+    try:
+        settings = connection.recv()
+        limit_memory(settings.memory_gib)
+        try:
+            score = load_scorer(settings)
+        except UserError as error:
+            connection.send(str(error))
+            return
+        connection.send(None)
+        while True:
+            mark_all(score, connection.recv(), connection, at)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def mark_all(
+    score: Scorer, items: list[tuple[str, dict[str, Any]]], connection: Connection, at: mmap.mmap
+) -> None:
+    """Send the marks of these items in pieces, in order."""
+    marks, flushed = [], time.monotonic()
+    for number, (response, row) in enumerate(items):
+        now = time.monotonic()
+        if now - flushed > FLUSH_S and marks:
+            connection.send_bytes(pickle.dumps(marks))
+            marks, flushed = [], now
+        AT.pack_into(at, 0, number, now)
+        marks.append(mark(score, response, row))
+        AT.pack_into(at, 0, number, 0.0)
+    connection.send_bytes(pickle.dumps(marks))
+
+
+def mark(score: Scorer, response: str, row: dict[str, Any]) -> Mark:
+    """The scorer's mark, or why there is none. Nothing a scorer raises ends the worker."""
+    try:
+        return score(response, row)
+    except Unscorable as error:
+        reason = str(error)
+    except MemoryError:
+        reason = "MemoryError: it took more than memory_gib"
+    except BaseException as error:  # sys.exit() and KeyboardInterrupt, too
+        try:
+            reason = f"{type(error).__name__}: {error}"
+        except Exception:
+            reason = type(error).__name__
+    return Mark(None, None, reason[:MAX_ERROR].encode(errors="replace").decode())
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent is gone, however it went. Linux only."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        os._exit(1)
+
+
+def limit_memory(gib: float) -> None:
+    """Turn a blow-up into a MemoryError of this process alone."""
+    import resource
+
+    size = int(gib * 2**30)
+    with contextlib.suppress(ValueError, OSError):
+        # Data alone: libraries reserve address space that they never touch.
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
