@@ -163,7 +163,9 @@ def _write(
             f"output.path={path} has appeared meanwhile; type another output.path="
         ) from None
     except OSError as error:
-        raise RolloutError(f"output.path={path} can't be written: {error.strerror}") from error
+        raise RolloutError(
+            f"output.path={path} can't be written: {error.strerror or error}"
+        ) from error
 
 
 def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":

@@ -12,6 +12,8 @@ from rollout.scoring.scorers import Mark, Scorer, Unscorable, answer_column, ans
 from rollout.scoring.settings import Postprocess
 
 columns = answer_column
+# "A dog" is no choice, nor is "I think"; "A is right" is one.
+NO_WORD = r"(?!(?<=[AI])\s+(?!is\b|because\b|since\b|as\b)[a-z])"
 MARKUP = r"[\s*_`$(\[{\"']*"  # what may stand before a letter
 
 
@@ -50,17 +52,17 @@ def finder(letters: str) -> Any:
     boxed = re.compile(rf"\\boxed\s*\{{\s*(?:\\(?:text|mathrm|mathbf)\s*\{{)?[\s(]*{either}\b")
     said = re.compile(
         r"(?i:answer|choice|option)(?i:\s+(?:is|would\s+be|should\s+be|must\s+be))?\s*:?"
-        rf"{MARKUP}(?:(?i:option|choice){MARKUP})?(?:{one}(?![A-Za-z'’])(?!\s+[a-z])"
+        rf"{MARKUP}(?:(?i:option|choice){MARKUP})?(?:{one}(?![A-Za-z'’]){NO_WORD}"
         rf"|(?<=[(\[{{*]){either}(?=[)\]}}*]))"
     )
+    small = re.compile(rf"(?i:answer|choice)\s*:{MARKUP}{either}[\s.)*]*$", re.MULTILINE)
     whole = re.compile(rf"{MARKUP}{either}[\s*_`$)\]}}\"'.:]*")
     start = re.compile(rf"{MARKUP}{one}(?:[).:\]*]|\s*$|\s*\n)")
     bracketed = re.compile(rf"\({either}\)")
-    # "A dog" is no choice, nor is "I think".
-    alone = re.compile(rf"(?<![A-Za-z0-9'’\\]){one}(?![A-Za-z0-9'’])")
+    alone = re.compile(rf"(?<![A-Za-z0-9'’\\]){one}(?![A-Za-z0-9'’]){NO_WORD}")
 
     def find(text: str) -> str | None:
-        for pattern in (boxed, said):
+        for pattern in (boxed, said, small):
             if matches := pattern.findall(text):
                 last = matches[-1]
                 return ("".join(last) if isinstance(last, tuple) else last).upper()
@@ -68,10 +70,6 @@ def finder(letters: str) -> Any:
             return found[1].upper()
         if matches := bracketed.findall(text):
             return matches[-1].upper()
-        for found in reversed(list(alone.finditer(text))):
-            is_word = found[1] in "AI" and re.match(r"\s+[a-z]", text[found.end() :])
-            if not is_word:
-                return found[1]
-        return None
+        return next(iter(reversed(alone.findall(text))), None)
 
     return find

@@ -167,7 +167,7 @@ def contained(work: dict[str, Any], limits: Limits, deadline: float, given: str)
         stdin.seek(0)
         process = subprocess.Popen(
             [sys.executable, "-I", str(CONTAINED), str(order.fileno()), str(report.fileno()),
-             str(limits.output_bytes)],
+             str(limits.output_bytes), str(os.getpid())],
             stdin=stdin, stdout=output, stderr=subprocess.DEVNULL, cwd=place,
             pass_fds=(order.fileno(), report.fileno()), start_new_session=True,
             env={"PATH": "/usr/bin:/bin", "HOME": place, "TMPDIR": place, "LANG": "C.UTF-8",

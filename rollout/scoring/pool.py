@@ -6,24 +6,19 @@ item does; workers are started once, and anew only after a death; none is left b
 caller's thread. Must not know what a scorer does or where rows come from.
 """
 
-import contextlib
 import os
 import pickle
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from multiprocessing.connection import Pipe, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from rollout.errors import RolloutError, UserError
+from rollout.scoring.process import Chunk, Lot, Worker
 from rollout.scoring.scorers import Mark
 from rollout.scoring.settings import Postprocess
-from rollout.scoring.worker import AT, command
 
 POLL_S = 0.05
 CHUNK_S = 0.25  # work handed out at once
@@ -35,32 +30,6 @@ CLEANUP_S = 10.0
 START_S = 300.0  # a cold disk may take a minute for sympy
 SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
 MAX_STARTS_LOST = 3
-
-Item = tuple[str, dict[str, Any]]  # a response, and its row's columns
-
-
-@dataclass(slots=True, eq=False)
-class Lot:
-    """Items that came together, such as a batch's, and their marks as they become known."""
-
-    label: Any
-    items: list[Item]
-    num_bytes: int
-    marks: list[Mark | None] = field(init=False)
-    num_open: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.marks = [None] * len(self.items)
-        self.num_open = len(self.items)
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Items of a lot from `start` up to `stop`, for one worker."""
-
-    lot: Lot
-    start: int
-    stop: int
 
 
 class Pool:
@@ -83,7 +52,7 @@ class Pool:
             while not any(worker.is_ready for worker in self._workers):
                 self._poll()
                 if not self._workers:
-                    self._workers.append(Worker(self._settings))
+                    self._start()
                 first = self._workers[0]
                 wait([first.connection], POLL_S)
                 self._hear(first)
@@ -128,7 +97,7 @@ class Pool:
             if worker.chunk is None and worker.is_ready and self._todo:
                 worker.give(self._next_chunk())
         if self._todo and len(self._workers) < self._num_workers:
-            self._workers.append(Worker(self._settings))
+            self._start()
         connections = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(connections), timeout_s):
             self._hear(connections[connection])
@@ -147,6 +116,14 @@ class Pool:
                         )
             elif not worker.is_ready and now - worker.started > START_S:
                 raise RolloutError(SLOW_START)
+
+    def _start(self) -> None:
+        try:
+            self._workers.append(Worker(self._settings))
+        except OSError as error:
+            raise RolloutError(
+                f"a worker can't be started ({error.strerror}); type workers={len(self._workers) or 1}"
+            ) from error
 
     def _next_chunk(self) -> Chunk:
         """A piece of the oldest work, about CHUNK_S long."""
@@ -216,90 +193,6 @@ class Pool:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.end()
-
-
-class Worker:
-    """One process, seen from the pool."""
-
-    def __init__(self, settings: Postprocess):
-        self.connection, theirs = Pipe()
-        self._place = tempfile.TemporaryFile(prefix="rollout-")  # noqa: SIM115
-        self._place.write(bytes(AT.size))
-        self._place.flush()
-        descriptors = (theirs.fileno(), self._place.fileno())
-        try:
-            self._process = subprocess.Popen(
-                command(*descriptors),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=descriptors,
-                start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-            )
-        except BaseException:
-            self._place.close()
-            self.connection.close()
-            raise
-        finally:
-            theirs.close()
-        self.is_ready = False
-        self.chunk: Chunk | None = None
-        self.offset = 0  # the chunk's first item in its lot, as it was given
-        self.num_heard = 0
-        self.started = self.given = time.monotonic()
-        with contextlib.suppress(OSError):
-            self.connection.send(settings)
-
-    def give(self, chunk: Chunk) -> None:
-        """Have it mark a chunk."""
-        self.chunk, self.offset, self.num_heard = chunk, chunk.start, 0
-        self.given = time.monotonic()
-        with contextlib.suppress(OSError):  # it is dead; its closed pipe says so
-            self.connection.send_bytes(pickle.dumps(chunk.lot.items[chunk.start : chunk.stop]))
-
-    def at(self) -> tuple[int, float]:
-        """Which item of its chunk it is at, and since when; 0: at none."""
-        return AT.unpack(os.pread(self._place.fileno(), AT.size, 0))
-
-    def end(self) -> str:
-        """Kill it and all it started, and say how it ended where it ended by itself."""
-        code = self._process.poll()
-        if code is None and _is_closing(self.connection):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(1.0)
-        if code is None:
-            _kill_tree(self._process.pid)
-        self._process.wait()
-        self.connection.close()
-        self._place.close()
-        if code is None:
-            return "it was ended"
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return signal.Signals(-code).name
-        return f"exit code {code}"
-
-
-def _is_closing(connection: Any) -> bool:
-    """Whether the other end is closed, so that the process is about to be gone."""
-    try:
-        return connection.poll() and connection.recv_bytes() is None
-    except (EOFError, OSError):
-        return True
-
-
-def _kill_tree(pid: int) -> None:
-    """Kill a process and its descendants; stopped first, so that it starts no more."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        process.suspend()
-        for child in process.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-        process.kill()
 
 
 def num_cores() -> int:

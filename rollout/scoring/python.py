@@ -54,10 +54,9 @@ def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
         raise UserError(f"{value}: {place} can't be imported ({reason}); mend it") from error
     function = getattr(module, name, None)
     if not callable(function):
-        callables = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise UserError(
-            f"{value}: {place} has no function {name!r}.{did_you_mean(name, callables)}"
-        )
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        guess = did_you_mean(name, known)
+        raise UserError(f"{value}: {place} has no function {name!r}.{guess} Name one it defines")
     return function
 
 
@@ -80,10 +79,8 @@ def to_mark(value: Any) -> Mark:
         raise Unscorable("the function returned None")
     try:
         score = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Unscorable(
             f"the function returned {type(value).__name__}, not a number, bool, None or dict"
         ) from None
-    if score != score:
-        raise Unscorable("the function returned nan")
     return Mark(score, None if extracted is None else str(extracted))

@@ -25,7 +25,7 @@ def load(settings: Postprocess) -> Scorer:
         from reasoning_gym.utils import extract_answer
     except ImportError as error:
         raise UserError(
-            f"scorer=reasoning_gym can't import it ({error}); type pip install reasoning-gym"
+            f"scorer=reasoning_gym can't import it: {error}; type pip install and the missing name"
         ) from error
     key = settings.reasoning_gym.entry_key
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rollout.input_columns import values_of
 from rollout.prompts import Prompts
-from rollout.scoring.pool import Item, Lot, Pool, num_cores
+from rollout.scoring.pool import Pool, num_cores
+from rollout.scoring.process import Item, Lot
 from rollout.scoring.scorers import Mark, room
 from rollout.scoring.settings import Postprocess
 
@@ -111,11 +113,10 @@ def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
     named = room(settings).columns(settings)
     wanted = batch.schema.names if named is None else list(named.values())
     wanted = [name for name in wanted if name != settings.responses_key]
-    columns = {name: batch.column(name).to_pylist() for name in wanted}
+    columns = {name: list(values_of(batch.column(name))) for name in wanted}
     may_share = settings.scorer != "python"  # a user's function may draw lots
     items: list[Item] = []
     places: list[list[int | None]] = []
-    num_bytes = 0
     for number, responses in enumerate(texts_of(batch.column(settings.responses_key))):
         row: dict[str, Any] = {name: values[number] for name, values in columns.items()}
         seen: dict[str, int] = {}
@@ -127,10 +128,9 @@ def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
             if not may_share or text not in seen:
                 seen[text] = len(items)
                 items.append((text, row))
-                num_bytes += len(text)
             place.append(seen[text])
         places.append(place)
-    return Lot((batch, places), items, num_bytes)
+    return Lot((batch, places), items, batch.nbytes)
 
 
 def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
@@ -140,10 +140,13 @@ def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
-        binary = column.cast(pa.list_(pa.binary()))
+        rows = [
+            None if row.values is None else row.values.cast(pa.binary()).to_pylist()
+            for row in column
+        ]
         return [
-            row and [text if text is None else text.decode(errors="replace") for text in row]
-            for row in binary.to_pylist()
+            row and [None if text is None else text.decode(errors="replace") for text in row]
+            for row in rows
         ]
 
 

@@ -7,6 +7,7 @@ caller can end it and knows whose fault that was. What is printed in it is throw
 
 import contextlib
 import json
+import math
 import mmap
 import os
 import pickle
@@ -76,7 +77,10 @@ def mark_all(
 def mark(score: Scorer, response: str, row: dict[str, Any]) -> Mark:
     """The scorer's mark, or why there is none. Nothing a scorer raises ends the worker."""
     try:
-        return score(response, row)
+        found = score(response, row)
+        if found.score is not None and not math.isfinite(found.score):
+            raise Unscorable(f"the score is {found.score}")
+        return Mark(found.score, _clean(found.extracted), _clean(found.error, MAX_ERROR))
     except Unscorable as error:
         reason = str(error)
     except MemoryError:
@@ -86,7 +90,12 @@ def mark(score: Scorer, response: str, row: dict[str, Any]) -> Mark:
             reason = f"{type(error).__name__}: {error}"
         except Exception:
             reason = type(error).__name__
-    return Mark(None, None, reason[:MAX_ERROR].encode(errors="replace").decode())
+    return Mark(None, None, _clean(reason, MAX_ERROR))
+
+
+def _clean(text: str | None, most: int | None = None) -> str | None:
+    """Plain text that a file can hold: JSON and user's functions make lone surrogates."""
+    return text and text[:most].encode(errors="replace").decode()
 
 
 def die_with(parent: int) -> None:
