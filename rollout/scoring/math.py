@@ -14,6 +14,7 @@ from rollout.scoring.settings import Postprocess
 
 columns = answer_column
 NUMBER = re.compile(r"\s*\$?\s*[-+]?\s*(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*\\?%?\s*\.?\s*")
+PERCENT = re.compile(r"[-+\d,.\s]+\\?%")
 DELIMITERS = ("$", "\\boxed", "\\(", "\\[", "\\begin")
 
 
@@ -25,7 +26,11 @@ def load(settings: Postprocess) -> Scorer:
     both = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
 
     def parsed(text: str) -> list[Any]:
-        return parse(text, both, parsing_timeout=None)
+        found = parse(text, both, parsing_timeout=None)
+        if len(found) == 1 and PERCENT.fullmatch(found[0]):
+            # Beside Hydra's antlr 4.9 the LaTeX grammar has no percent; plain expressions do.
+            found = parse(found[0].replace("\\", ""), both, parsing_timeout=None) or found
+        return found
 
     @lru_cache(maxsize=256)
     def gold_of(answer: str) -> tuple[Any, ...]:

@@ -121,8 +121,9 @@ class Pool:
         try:
             self._workers.append(Worker(self._settings))
         except OSError as error:
+            enough = len(self._workers) or 1
             raise RolloutError(
-                f"a worker can't be started ({error.strerror}); type workers={len(self._workers) or 1}"
+                f"a worker can't be started ({error.strerror}); type workers={enough}"
             ) from error
 
     def _next_chunk(self) -> Chunk:

@@ -1,0 +1,170 @@
+"""Each scorer on its own: what it takes for right, wrong, and not to be scored."""
+
+import json
+
+import pytest
+
+from rollout.errors import UserError
+from rollout.scoring import settings as s
+from rollout.scoring.choice import finder
+from rollout.scoring.scorers import SCORERS, Unscorable, load_scorer, room
+
+
+def scorer(name, **sections):
+    return load_scorer(s.Postprocess(scorer=name, **sections))
+
+
+@pytest.mark.parametrize(
+    ("answer", "response", "score"),
+    [
+        (42, "The answer is 42.", 1),
+        ("42", "The answer is 41.", 0),
+        ("1,000", "so it is 1000", 1),
+        (r"\frac{1}{2}", "we get $0.5$", 1),
+        (r"$\frac12$", r"\boxed{\frac{2}{4}}", 1),
+        (r"2\sqrt{3}", r"\boxed{2}", 0),
+        (r"2\sqrt{3}", r"\boxed{\sqrt{12}}", 1),
+        ("x^2+1", "$1 + x^2$", 1),
+        ("(1,2)", "$(1, 2)$", 1),
+        ("5 apples and 6 make 11\n#### 11", "That makes 11.", 1),
+        (0.5, "1/2", 1),
+        ("50%", r"\boxed{50\%}", 1),
+        (["3", "4"], r"\boxed{4}", 1),
+        ("7", "I do not know", 0),
+        ("7", r"first \boxed{7}, then 8", 1),
+    ],
+)
+def test_math_compares_values_and_not_texts(answer, response, score):
+    assert scorer("math")(response, {"answer": answer}).score == score
+
+
+def test_math_gives_equal_numbers_one_text_for_majority_votes():
+    given = ["0.5", r"$\frac{1}{2}$", r"\boxed{1/2}", "$x = 0.50$"]
+    assert {scorer("math")(text, {"answer": "1"}).extracted for text in given} == {"1/2"}
+
+
+def test_a_missing_answer_cannot_be_scored():
+    for name in ("math", "exact", "choice"):
+        with pytest.raises(Unscorable, match="answer is null"):
+            scorer(name)("B", {"answer": None})
+
+
+def test_only_what_follows_the_last_end_of_thinking_is_scored():
+    response = "<think>41? </think> 42 </think>\n43"
+    assert scorer("math")(response, {"answer": "43"}).score == 1
+    assert scorer("exact", after="</x>")("42", {"answer": "42"}).score == 1
+    assert scorer("exact", after="")("a</think>b", {"answer": "b"}).score == 0
+
+
+def test_exact_leaves_out_what_it_is_told_to_and_nothing_else():
+    row = {"answer": "The Answer"}
+    assert scorer("exact")(" The \n Answer ", row).score == 1
+    assert scorer("exact")("the answer.", row).score == 0
+    lenient = s.Exact(ignore_case=True, ignore_punctuation=True)
+    assert scorer("exact", exact=lenient)("the answer.", row).score == 1
+    assert scorer("exact", exact=s.Exact(ignore_space=False))("The Answer ", row).score == 0
+    assert scorer("exact")("b", {"answer": ["a", "b"]}).score == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("B", "B"), ("(b)", "B"), ("**C**", "C"), ("The answer is (C).", "C"), ("answer: d", "D"),
+        ("The correct answer is B because A is wrong", "B"), (r"Answer: $\boxed{E}$", "E"),
+        (r"\boxed{\text{(B)}}", "B"), ("B) Paris", "B"), ("B. Paris is it", "B"), ("so D", "D"),
+        ("A or B? I would go with (d)", "D"), ("Option B is correct, not C", "B"),
+        ("Answer:\n\nB", "B"), ("A dog ran", None), ("the answer is a dog", None),
+        ("I say none", None), ("The answer is A", "A"), ("Z", None), ("", None),
+    ],
+)  # fmt: skip
+def test_choice_finds_the_letter_that_was_settled_on(response, letter):
+    assert finder("ABCDEFGHIJ")(response) == letter
+
+
+def test_choice_reads_right_answers_as_letters_or_positions():
+    for answer in ("B", "(b)", "B. Paris", 1, 1.0):
+        assert scorer("choice")("B", {"answer": answer}).score == 1
+    with pytest.raises(Unscorable, match="none of the letters"):
+        scorer("choice")("B", {"answer": "Paris"})
+
+
+def test_regex_takes_the_last_match_and_its_first_group():
+    regex = s.Regex(pattern=r"answer: (\w+)")
+    text = "answer: 1, no, answer: 2"
+    assert scorer("regex", regex=regex)(text, {}).extracted == "2"
+    against = scorer("regex", regex=regex, answer_key="gold")
+    assert [against(text, {"gold": gold}).score for gold in (2, "1")] == [1, 0]
+    first = s.Regex(pattern="answer: (.)", which=s.Which.first)
+    assert scorer("regex", regex=first)(text, {}).extracted == "1"
+    assert scorer("regex", regex=regex)("none", {}).score == 0
+
+
+def test_json_schema_wants_json_that_the_schema_allows():
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    score = scorer("json_schema", json_schema=s.JsonSchema(schema=json.dumps(schema)))
+    texts = {'{"a": 1}': 1, 'Here:\n```json\n{"a": 1}\n```\n': 1, '{"a": "1"}': 0, "{": 0, "NaN": 0}
+    assert {text: score(text, {}).score for text in texts} == texts
+    assert score('{"b": 2,  "a": 1}', {}).extracted == '{"a": 1, "b": 2}'
+
+
+def test_json_schema_of_a_row_is_used_and_nothing_is_fetched():
+    score = scorer("json_schema", json_schema=s.JsonSchema(schema_key="schema"))
+    assert score("3", {"schema": '{"type": "integer"}'}).score == 1
+    with pytest.raises(Unscorable, match="no JSON schema"):
+        score("3", {"schema": '{"type": "integr"}'})
+    with pytest.raises(Exception, match=r"Unresolvable|unresolvable"):
+        score("3", {"schema": '{"$ref": "http://localhost:9/schema.json"}'})
+
+
+def test_python_calls_the_users_function_with_the_row(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def f(text, row):\n    return {'score': text == row['gold'], 'extracted': 7}\n"
+        "def none(text, row): pass\n"
+    )
+    chosen = s.Function(function=f"{tmp_path}/mine.py:f")
+    mark = scorer("python", python=chosen)("x", {"gold": "x"})
+    assert (mark.score, mark.extracted) == (1, "7")
+    none = s.Function(function=f"{tmp_path}/mine.py:none")
+    with pytest.raises(Unscorable, match="returned None"):
+        scorer("python", python=none)("x", {})
+
+
+def test_reasoning_gym_asks_the_tasks_own_verifier():
+    pytest.importorskip("reasoning_gym")
+    entry = {"question": "4+4", "answer": "8", "metadata": {"source_dataset": "basic_arithmetic"}}
+    row = {"reasoning_gym_entry": json.dumps(entry)}
+    score = scorer("reasoning_gym")
+    assert score("I think <answer>8</answer>", row).score == 1
+    assert score("8", row).score == 1
+    assert score("<answer>9</answer>", row).score < 1
+    with pytest.raises(Unscorable, match="source_dataset"):
+        score("8", {"reasoning_gym_entry": "{}"})
+
+
+@pytest.mark.parametrize(
+    ("name", "sections", "said"),
+    [
+        ("regex", {}, "needs a pattern"),
+        ("regex", {"regex": s.Regex(pattern="(")}, "no Python pattern"),
+        ("json_schema", {}, "needs one schema"),
+        ("json_schema", {"json_schema": s.JsonSchema(schema='{"type": 3}')}, "no JSON schema"),
+        ("json_schema", {"json_schema": s.JsonSchema(schema="gone.json")}, "No such file"),
+        ("python", {}, "needs a function"),
+        ("python", {"python": s.Function(function="gone.py:f")}, "no file"),
+        ("python", {"python": s.Function(function="json:dump_s")}, "Did you mean 'dumps'"),
+        ("python", {"python": s.Function(function="no_such_module:f")}, "no module"),
+        ("choice", {"choice": s.Choice(letters="A1")}, "different letters"),
+        ("code", {}, "code.allow=true"),
+        ("maths", {}, "Did you mean 'math'"),
+        (None, {}, "scorer is not set"),
+    ],
+)
+def test_settings_that_cannot_serve_say_what_to_type(name, sections, said):
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        scorer(name, **sections)
+
+
+def test_every_scorer_names_its_columns():
+    for name in SCORERS:
+        columns = room(s.Postprocess(scorer=name)).columns(s.Postprocess(scorer=name))
+        assert columns is None or all(isinstance(c, str) for c in columns.values())
