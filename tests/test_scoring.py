@@ -130,7 +130,7 @@ def test_python_calls_the_users_function_with_the_row(tmp_path):
 
 
 def test_reasoning_gym_asks_the_tasks_own_verifier():
-    pytest.importorskip("reasoning_gym")
+    pytest.importorskip("reasoning_gym", exc_type=ImportError)
     entry = {"question": "4+4", "answer": "8", "metadata": {"source_dataset": "basic_arithmetic"}}
     row = {"reasoning_gym_entry": json.dumps(entry)}
     score = scorer("reasoning_gym")

@@ -6,7 +6,7 @@ Promises that what is wrong with the input as a whole is a UserError found in th
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rollout.config import Data
 from rollout.disk import read_json
@@ -29,19 +29,17 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
     if not text:
         raise UserError("input is not set; type input=output.parquet, or the directory of a run")
     path = start_dir / at_home(str(text))
-    if path.is_dir() and (record := read_json(path / "run.json")):
-        path = _output_of_run(path, record)
-        text = str(path)
+    if path.is_dir() and (path / "run.json").is_file():
+        text = str(_output_of_run(path))
     with _in_our_words():
         return find_files(str(text), start_dir)
 
 
-def _output_of_run(run_dir: Path, record: dict[str, Any]) -> Path:
-    """The file that a run published."""
-    given = record.get("config", {}).get("output", {}).get("path")
-    named = Path(record.get("output_path") or given or "output.parquet")
-    path = next((p for p in (run_dir / "output.parquet", run_dir / named) if p.exists()), None)
-    if path is None:
+def _output_of_run(run_dir: Path) -> Path:
+    """The file, or directory of files, that a run published."""
+    published = read_json(run_dir / "published.json") or {}
+    path = run_dir / published.get("path", "output.parquet")
+    if not path.exists():
         raise UserError(
             f"input={run_dir}: the run there has published no output yet; finish it with "
             f"python -m rollout run_dir={run_dir}, or type input=FILE.parquet"
@@ -88,6 +86,11 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
     needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
     for setting, name in needed.items():
         if name not in schema.names:
+            if name == "responses" and {"sample_index", "response"} <= set(schema.names):
+                raise UserError(
+                    f"{path} has one row a sample (output.layout=per_sample); score the run's "
+                    "output as output.layout=per_prompt writes it"
+                )
             listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
             raise UserError(
                 f"{setting}={name}: {path} has columns {listed}."
