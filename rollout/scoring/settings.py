@@ -92,7 +92,7 @@ class Postprocess:
     )
     responses_key: str = setting("responses", "column with each row's responses")
     after: str = setting("</think>", "score what follows the last of these; empty: all of it")
-    pass_threshold: float = setting(1.0, "score from which a sample counts as passed")
+    pass_threshold: float = setting(1.0, "score from which a sample counts as passed", minimum=0)
     prefix: str = setting("", "put before the name of every column added")
     workers: int | None = setting(None, "processes that score; null: one a core", minimum=1)
     timeout_s: float = setting(10.0, "seconds one response may take; then it has no score", above=0)
