@@ -28,8 +28,10 @@ from rollout.publish import write_output
 from rollout.records import Result
 from rollout.report import Clock, Report, open_tracker
 from rollout.resume import Standing, publication, resume_command, wanted_of
+from rollout.signals import StopRequest
 from rollout.store import Store, next_attempt
 from rollout.summary import Summary, num_preview_rows
+from rollout.workflow import score
 
 
 class Attempt:
@@ -117,12 +119,14 @@ class Attempt:
         with self.failing_alone():
             self._store.flush()
 
-    def publish(self) -> Summary:
-        """Write the output and the summary, and say so. Raises RolloutError."""
+    def publish(self, stop: StopRequest) -> Summary:
+        """Write the output, its scores and the summary, and say so. Raises RolloutError."""
+        job = self.job
         with self.own_errors():
             totals = self._write_output()
+            scored = score(job.settings, job.output_path, job.run_dir, self.console, stop)
             count = num_preview_rows(self.job.settings)
-            summary = self.report.finish(totals, self._store.first_results(count))
+            summary = self.report.finish(totals, self._store.first_results(count), scored)
             self._tracker.finish(summary.figures, summary.exit_code)
         return summary
 

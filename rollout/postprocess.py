@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
 from rollout.disk import written_whole
@@ -63,6 +63,21 @@ class Scored:
     tally: Tally
     elapsed_s: float
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For summary.json, a sweep's table and an optimiser."""
+        tally = self.tally
+        return {
+            "path": str(self.path),
+            "num_scored": tally.num_scored,
+            "num_unscored": tally.num_unscored,
+            "mean_score": tally.sum_scores / tally.num_scored if tally.num_scored else None,
+        }
+
+    def __str__(self) -> str:
+        """What the user came for: how many pass, what could not be scored, where the file is."""
+        return described(self)
+
 
 def main(argv: list[str] | None = None) -> None:
     """Score what the words say and exit with the code."""
@@ -87,9 +102,10 @@ def _main(argv: list[str]) -> int:
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
+        stop.farewell = lambda: f"interrupted; nothing was written to {settings.output.path}"
         output = Path(at_home(settings.output.path)).absolute()
         scored = postprocess(settings, settings.input, output, console, stop)
-    console.result(described(scored))
+    console.result(str(scored))
     return 0
 
 
@@ -108,7 +124,6 @@ def postprocess(
     if stop is None:
         with stop_on_signals() as own:
             return postprocess(settings, input_path, output_path, console, own)
-    stop.farewell = lambda: f"interrupted; nothing was written to {output_path}"
     began = time.monotonic()
     files = files_of(input_path, Path.cwd())
     responses = open_responses(files, settings)
@@ -199,7 +214,6 @@ def _watched(
 
 
 def described(scored: Scored) -> str:
-    """What the user came for: how many pass, what could not be scored, where the file is."""
     tally = scored.tally
     lines = [
         f"{tally.num_samples:,} samples of {tally.num_rows:,} rows in {scored.elapsed_s:.1f} s"

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout import history, metrics, tracking
 from rollout.config import Device, Template
@@ -32,6 +32,9 @@ from rollout.summary import (
 )
 
 LOOK_S = 0.1  # between two looks at the engine's counters
+
+if TYPE_CHECKING:
+    from rollout.postprocess import Scored
 
 
 class Clock:
@@ -245,7 +248,9 @@ class Report:
             )
         )
 
-    def finish(self, totals: metrics.Totals, first_results: list[Result]) -> Summary:
+    def finish(
+        self, totals: metrics.Totals, first_results: list[Result], scored: "Scored | None" = None
+    ) -> Summary:
         """Write summary.json, the sample table, and the last lines on screen."""
         job, facts = self._job, self._facts
         figures = metrics.summarize(totals, self._tally, self._timeline)
@@ -265,6 +270,8 @@ class Report:
                 **facts.details,
             }
         figures["output_path"] = str(job.output_path)
+        if scored:
+            figures["scores"] = scored.figures
         self._remember_rate(figures)
         texts = preview_prompts(job.prompts, len(first_results))
         write_json(self._attempt_dir / "summary.json", figures)
@@ -272,6 +279,8 @@ class Report:
         self._tracker.table(*table_of(first_results, texts, job.settings))
         self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))
+        if scored:
+            self._console.result(str(scored))
         return summary_of(job, totals, figures)
 
 

@@ -18,12 +18,13 @@ from rollout import disk
 from rollout.config import Layout, OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
-from rollout.fingerprint import redacted
+from rollout.fingerprint import redacted, to_plain
 from rollout.job import Job, fingerprint_of, is_published, path_in
 from rollout.metrics import Totals
 from rollout.owed import KEPT_IF_CHOSEN, Wanted
 from rollout.schema import MAX_INT
 from rollout.store import FORMAT, State, Store, made_with
+from rollout.workflow import scored_path, scoring_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,6 +204,7 @@ def publication(job: Job) -> dict[str, Any]:
         "skips_failed": job.settings.data.on_error is OnError.skip,
         "layout": output.layout.value,
         "partition_rows": output.partition_rows,
+        "scoring": to_plain(scoring_of(job.settings)),
     }
 
 
@@ -216,6 +218,8 @@ def published_as(job: Job) -> dict[str, Any] | None:
     if any(found.get(key) != value for key, value in wants.items()):
         return None
     if found.get("input_digest") != job.prompts.digest():  # other columns may have changed
+        return None
+    if wants["scoring"] and not scored_path(job.settings, job.run_dir).exists():
         return None
     return found if is_published(job.run_dir, job.output_path) else None
 

@@ -1,5 +1,7 @@
 """The main path: one configuration to one run directory and one published file."""
 
+from pathlib import Path
+
 from rollout.attempt import Attempt
 from rollout.config import Settings
 from rollout.console import Console
@@ -13,6 +15,7 @@ from rollout.resume import Standing
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store
 from rollout.summary import Summary, finished_before, parting
+from rollout.workflow import with_prompts
 
 EXAMPLES = "pkg://rollout/examples/"
 
@@ -26,6 +29,8 @@ def run(settings: Settings, console: Console, argv: list[str] | None = None) -> 
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
+        directory = Path(settings.run_dir).expanduser().absolute()
+        settings = with_prompts(settings, console, directory)
         job = prepare(settings, console, argv)
         refuse_impossible(job)
         if (settings.data.input or "").startswith(EXAMPLES):
@@ -58,7 +63,7 @@ def launch(
     try:
         if standing.num_owed:
             answer(attempt, console, stop)
-        summary = attempt.publish()
+        summary = attempt.publish(stop)
     except BaseException as error:
         attempt.fail(error)
         raise

@@ -67,7 +67,7 @@ def gather(
     lower = _without_preset_keys(lower, typed, line.config_dir)
     lower = implied_presets({*lower, *typed}) | lower
     given = {*lower, *typed}
-    if demo and not given & {"data.input", "experiment", "data"}:
+    if demo and not given & {"data.input", "experiment", "data", "prepare.source"}:
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]

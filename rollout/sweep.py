@@ -36,6 +36,7 @@ from rollout.sweep_batches import (
 from rollout.sweep_points import Point, figures_of
 from rollout.sweep_report import PointConsole, SweepReport
 from rollout.unforeseen import faults_told
+from rollout.workflow import with_prompts
 
 
 @dataclass(slots=True)
@@ -137,6 +138,7 @@ class Sweep:
             settings.tracking.group = settings.tracking.group or self.directory.name
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
             with faults_told(asked.run_dir):
+                settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._prepared)
                 refuse_impossible(job)
                 settle(job, self._console, self._prepared)
@@ -279,7 +281,7 @@ class Sweep:
             if attempt.error:
                 raise attempt.error
             with faults_told(point.run_dir):
-                summary = attempt.publish()
+                summary = attempt.publish(self._stop)
         except Interrupted:
             raise
         except RolloutError as error:

@@ -1,0 +1,125 @@
+"""The stages around a rollout, in one run: prompts are made before it, responses scored after it.
+
+`prepare.source=` and `postprocess.scorer=` ask for them. Promises that what stands already, made
+in the same way, is not made again. Knows no engine.
+"""
+
+import atexit
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.config import Layout, Settings
+from rollout.console import Console
+from rollout.errors import UserError
+from rollout.fingerprint import to_plain
+from rollout.overrides import at_home
+from rollout.prompts import Prompts
+from rollout.records import Column
+from rollout.scoring.settings import Postprocess
+from rollout.shards import arrow_type
+from rollout.signals import StopRequest
+
+if TYPE_CHECKING:
+    from rollout.postprocess import Scored
+
+PROMPTS, SCORED = "prompts.parquet", "scored.parquet"
+CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
+
+
+def with_prompts(settings: Settings, console: Console, directory: Path) -> Settings:
+    """The settings with data.input at the prompts that `prepare` asks for, which are made.
+
+    They lie in `directory`, unless prepare.output.path says otherwise. A file there that was made
+    in another way stays, and another name is taken. Raises UserError.
+    """
+    wanted = settings.prepare
+    if wanted.source is None:
+        return settings
+    from rollout.prepare import is_made_by, prepare
+
+    if (given := settings.data.input) is not None:
+        path = Path(at_home(given))
+        if path.is_file() and is_made_by(path, wanted):  # a run's own config, read back
+            return settings
+        raise UserError(
+            "prepare.source and data.input both say where the prompts come from; leave one out"
+        )
+    if settings.dry_run:  # which writes nothing
+        directory = Path(tempfile.mkdtemp(prefix="rollout-"))
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    path = directory / PROMPTS
+    if wanted.output.path and not settings.dry_run:
+        path = Path(at_home(wanted.output.path)).absolute()
+    elif path.exists() and not is_made_by(path, wanted):
+        text = json.dumps(to_plain(wanted), sort_keys=True)
+        mark = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        path = directory / f"prompts-{mark}.parquet"
+    if not (path.exists() and is_made_by(path, wanted)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(wanted, path, console, Path.cwd())
+    data = replace(settings.data, input=str(path), prompt_key=wanted.prompt_key)
+    return replace(settings, data=data)
+
+
+def scoring_of(settings: Settings) -> Postprocess | None:
+    """How this run's own output is scored; None where it is not."""
+    wanted = settings.postprocess
+    if wanted.scorer is None:
+        return None
+    own, prefix = "responses", settings.output.prefix
+    key = prefix + own if wanted.responses_key == own else wanted.responses_key
+    return replace(wanted, responses_key=key)
+
+
+def scored_path(settings: Settings, run_dir: Path) -> Path:
+    """Where the scored rows go."""
+    given = settings.postprocess.output.path
+    return Path(at_home(given)).absolute() if given else run_dir / SCORED
+
+
+def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column]) -> None:
+    """Raise UserError where the output of this run could not be scored, before anything starts."""
+    wanted = scoring_of(settings)
+    if wanted is None:
+        if settings.postprocess.input is not None:
+            raise UserError(
+                "postprocess.input: a run scores its own output; to score another file type "
+                f"python -m rollout.postprocess input={settings.postprocess.input} scorer=..."
+            )
+        return
+    import pyarrow as pa
+
+    from rollout.scoring.scorers import room
+    from rollout.scoring.sources import check_columns
+
+    scorer = room(wanted)
+    if settings.output.layout is Layout.per_sample:
+        raise UserError("postprocess.scorer needs lists of responses; leave output.layout out")
+    added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
+    schema = pa.schema([*prompts.schema, *added])
+    check_columns(schema, prompts.files[0], wanted)
+    if wanted.scorer in CHECKED_AT_ONCE:
+        scorer.load(wanted)
+
+
+def score(
+    settings: Settings, output: Path, run_dir: Path, console: Console, stop: StopRequest
+) -> "Scored | None":
+    """Score what the run published; the file of an earlier launch of this run is replaced.
+
+    Raises UserError where the scorer can't serve; the responses are published then.
+    """
+    wanted = scoring_of(settings)
+    if wanted is None:
+        return None
+    from rollout.postprocess import postprocess
+
+    path = scored_path(settings, run_dir)
+    if path.parent == run_dir:
+        wanted = replace(wanted, output=replace(wanted.output, overwrite=True))
+    return postprocess(wanted, output, path, console, stop)
