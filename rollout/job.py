@@ -286,8 +286,7 @@ def describe(job: Job) -> str:
     return "\n".join(
         (
             f"dry run: {rows:,} rows x {n} samples = {rows * n:,} responses, nothing started",
-            f"  input   {s.data.input} ({len(job.prompts.files)} file(s), column "
-            f"{s.data.prompt_key!r})",
+            f"  input   {s.data.input} ({len(job.prompts.files)} file(s), {job.prompts.wording})",
             f"  model   {job.model.path if job.model else 'none (scripted engine)'}",
             f"  engine  {s.presets.get('engine')} on {job.device.name}: {job.machine}",
             f"  sample  max_tokens={s.sampling.max_tokens} temperature={s.sampling.temperature} "

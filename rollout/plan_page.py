@@ -175,7 +175,7 @@ def _data(plan: Plan) -> Iterator[str]:
         yield "data    none: type data.input=FILE.parquet to have prompts counted and shown"
         return
     rows = data.prompts.num_rows
-    yield f"data    {settings.data.input}: {rows:,} rows, column {settings.data.prompt_key!r}"
+    yield f"data    {settings.data.input}: {rows:,} rows, {data.prompts.wording}"
     lengths = data.lengths
     if lengths is None:
         yield f"        lengths not counted: {data.why_not}"

@@ -295,7 +295,7 @@ def _shown(values: dict[str, Any], key: str) -> str:
     if key not in values:
         return "(not set)"
     value = values[key]
-    text = "null" if value is None else str(value)
+    text = "null" if value is None else str(value).replace("\n", "\\n")
     return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"
 
 

@@ -140,6 +140,7 @@ class Sweep:
             with faults_told(asked.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._prepared)
+                point.prompt_key = job.prompts.wording.columns[0]
                 refuse_impossible(job)
                 settle(job, self._console, self._prepared)
                 refuse_own_tables(job, self.directory)

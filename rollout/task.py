@@ -27,6 +27,7 @@ from rollout.resume import command_in
 from rollout.sweep import Sweep, nothing_answered
 from rollout.sweep_points import Point, figures_of, objective_of
 from rollout.unforeseen import faults_told
+from rollout.wording import read_wording
 
 RECORD = "point.json"
 
@@ -93,7 +94,7 @@ class Task:
                 group = settings.tracking.group or Path(hydra.sweep.dir).name
                 settings.tracking.group = group
                 record |= {
-                    "prompt_key": settings.data.prompt_key,
+                    "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
                     "prefix": settings.output.prefix,
                     "objective": settings.objective,
                 }

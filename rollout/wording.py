@@ -34,11 +34,17 @@ class Wording:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that a prompt is made of, each once."""
-        data = self.data
-        named = sorted(self.template.names) if self.template else [data.prompt_key]
+        """The columns that a prompt is made of, each once; those of its text come first."""
+        data, named = self.data, [self.data.prompt_key]
+        if self.template:  # in the order they are read in
+            named = sorted(self.template.names, key=lambda name: _place(name, self.template.source))
         more = [key for key in (data.tools_key, data.sampling_key) if key is not None]
         return list(dict.fromkeys([*named, *more]))
+
+    def __str__(self) -> str:
+        if self.template is None:
+            return f"column {self.data.prompt_key!r}"
+        return f"data.template over {', '.join(self.columns)}"
 
     def prompt_of(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
         """The prompt that these columns' values make; with `error` where they make none."""
@@ -91,6 +97,11 @@ def read_wording(data: Data, start_dir: Path) -> Wording:
     options = data.template, data.system_prompt, data.tools, data.tools_key, data.sampling_key
     is_plain = not any(options) and data.prompt_format is not PromptFormat.tokens
     return Wording(data, template, system, tools, is_plain)
+
+
+def _place(name: str, source: str) -> tuple[int, str]:
+    found = re.search(rf"\b{re.escape(name)}\b", source)
+    return (found.start() if found else len(source)), name
 
 
 def _read(key: str, given: str, is_text: bool, start_dir: Path) -> str:

@@ -374,5 +374,16 @@ def test_a_sweep_over_what_is_asked_runs_on_one_engine(typed):
     assert typed(*words, "data.system_prompt=Be brief.,Be kind.").code == 0, typed.errors
     one, two = (sampled(path.parent) for path in sorted((typed.here / "s").rglob("output.parquet")))
     assert len(one) == len(two) == 2 and not {*one[0], *one[1]} & {*two[0], *two[1]}
-    typed(*words, "data.template='{{ prompt }}','{{ prompt }}!'", "run_dir=t")
-    assert typed.code == 0, typed.errors
+
+
+def test_a_sweep_over_templates_shows_the_column_each_asks(typed):
+    write(typed.here / "in.parquet", ask=["one plus one"], more=["and why"])
+    templates = "data.template='{{ ask }} {{ more }}','{{ ask }}!'"
+    assert typed(*SCRIPTED, "run_dir=s", "-m", templates).code == 0, typed.errors
+    assert "one plus one" in (typed.here / "s" / "sweep.html").read_text()
+
+
+def test_a_dry_run_says_what_prompts_are_made_of(typed):
+    write(typed.here / "in.parquet", b=["x"], a=["y"])
+    typed(*SCRIPTED, "data.template={{ b }}{{ a }}", "dry_run=true")
+    assert "(1 file(s), data.template over b, a)" in typed.out
