@@ -272,16 +272,16 @@ def values_of(column: "pa.Array") -> Iterator[Any]:
         column = column.storage if is_extension else column.dictionary_decode()
     try:
         values = column.to_pylist()
-    except UnicodeDecodeError:  # parquet does not check what is called text
+    except (ValueError, OverflowError):  # parquet checks neither text nor dates
         values = [_value_or_fault(value) for value in column]
     return iter(values) if _is_text(column.type) else map(_plain, values)
 
 
 def _value_or_fault(scalar: "pa.Scalar") -> Any:
-    """The value, or the bytes that are no text, which no prompt may be."""
+    """The value, or bytes where it is none of Python's, which no prompt may be."""
     try:
         return scalar.as_py()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         return b"not UTF-8"
 
 

@@ -48,6 +48,8 @@ def sampling_of(value: Any) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ValueError(f"sampling is {_shown(value)}, not an object such as {{'temperature': 0}}")
     for name in value:
+        if not isinstance(name, str):
+            raise ValueError(f"sampling has the key {name!r:.40}, which is not text")
         if name in OF_THE_RUN and value[name] is not None:
             raise ValueError(
                 f"sampling sets {name}, which is one for all rows: sampling.{OF_THE_RUN[name]}"
@@ -102,4 +104,4 @@ def _is_text(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return f"{json.dumps(value, default=str):.40}"
+    return f"{json.dumps(value, default=str, skipkeys=True):.40}"

@@ -28,7 +28,7 @@ class RowTemplate:
     def render(self, values: dict[str, Any]) -> str:
         """The text for a row's columns. Raises ValueError."""
         if odd := [name for name, value in values.items() if isinstance(value, bytes)]:
-            raise ValueError(f"column {odd[0]!r} is not UTF-8 text")
+            raise ValueError(f"column {odd[0]!r} holds binary data, or what can't be read as text")
         try:
             text = self.compiled.render(values)
             text.encode()
@@ -78,6 +78,8 @@ def _environment() -> "jinja2.Environment":
             raise ValueError("it prints a null; write {{ name or '' }} where that is meant")
         if isinstance(value, bytes):
             raise ValueError("it prints binary data")
+        if callable(value) and not isinstance(value, StrictUndefined):  # {{ item.items }}
+            raise ValueError("it prints a function; a member of that name is item['name']")
         return value
 
     def to_json(value: Any, indent: int | None = None) -> str:

@@ -100,7 +100,11 @@ def test_a_null_a_template_prints_is_an_error_of_its_row(sums):
         ("{{ 1 / n }}", "division by zero"),
         ("{{ a.__class__.__mro__ }}", "unsafe"),
         ("{{ a.pop('x') }}{{ n }}", "unsafe"),
-        ("{{ raw }}", "column 'raw' is not UTF-8 text"),
+        ("{{ raw }}", "column 'raw' holds binary data"),
+        ("{{ far }}", "column 'far' holds binary data, or what can't be read"),
+        ("{{ a.keys }}", "it prints a function"),
+        ("{{ range }}{{ n }}", "it prints a function"),
+        ("{{ none }}{{ n }}", "it prints a null"),
         ("{{ '\\ud800' }}{{ n }}", "surrogates not allowed"),
         ("{% for i in range(n, 10 ** 9) %}{% endfor %}", "Range too big"),
         ("{{ a.x[n] }}", "list object has no element 0"),
@@ -108,7 +112,13 @@ def test_a_null_a_template_prints_is_an_error_of_its_row(sums):
     ],
 )
 def test_what_fails_in_a_template_is_an_error_of_its_row(tmp_path, template, reason):
-    path = write(tmp_path / "in.parquet", a=[{"x": []}], n=[0], raw=[b"\xff"])
+    path = write(
+        tmp_path / "in.parquet",
+        a=[{"x": []}],
+        n=[0],
+        raw=[b"\xff"],
+        far=pa.array([1 << 30], pa.date32()),
+    )
     (prompt,) = read(path, template=template)
     assert prompt.content is None and reason in prompt.error and "\n" not in prompt.error
 
@@ -290,6 +300,12 @@ def test_lists_that_hold_no_token_ids_are_errors_of_their_rows(tmp_path):
         "token 1 of 1 is -1, not an id",
         None,
     ]
+
+
+def test_keys_of_sampling_that_are_not_text_are_an_error_of_their_row(tmp_path):
+    column = pa.array([[(1, 0.5)]], pa.map_(pa.int64(), pa.float64()))
+    (error,) = error_of(tmp_path, column, "own", sampling_key="own")
+    assert error == "sampling has the key 1, which is not text"
 
 
 def test_a_column_without_token_ids_is_refused(tmp_path):
