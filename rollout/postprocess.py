@@ -135,6 +135,7 @@ def postprocess(
             with console.progress() as progress:
                 watched = _watched(batches, responses.num_rows, tally, progress, began)
                 _write(watched, responses, output_path, settings)
+                # and is done here, with the file in place: handover.finish()
         finally:
             batches.close()  # ends the workers
     return Scored(output_path, tally, time.monotonic() - began)
@@ -188,7 +189,6 @@ def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
 
     held, num_bytes = [], 0
     for batch in batches:
-        # pass@k, selection and exports see every batch here (rollout.training).
         held.append(batch)
         num_bytes += batch.nbytes
         if num_bytes >= ROW_GROUP_BYTES:
@@ -203,6 +203,7 @@ def _watched(
 ) -> "Iterator[pa.RecordBatch]":
     """The same batches, with progress shown."""
     for batch in batches:
+        # rollout.training sees every scored batch here: handover.add(batch)
         yield batch
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began

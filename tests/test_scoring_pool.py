@@ -123,3 +123,17 @@ def test_a_scorer_that_cannot_be_loaded_is_said_before_any_work(chosen):
 def test_a_worker_that_dies_at_its_start_ends_the_run_with_advice(chosen):
     with pytest.raises(RolloutError, match=r"memory_gib=0\.001 enough"):
         marks(chosen(memory_gib=0.001), ["1"])
+
+
+def test_a_worker_that_dies_between_two_responses_does_not_stop_the_others(tmp_path):
+    """A thread that a scorer left behind may end the worker later, again and again."""
+    (tmp_path / "bomb.py").write_text(
+        "import os, threading\n"
+        "def f(text, row):\n"
+        "    if text == 'bomb': threading.Timer(0.01, os._exit, [9]).start()\n"
+        "    return 1\n"
+    )
+    function = s.Function(function=f"{tmp_path}/bomb.py:f")
+    found = marks(s.Postprocess(scorer="python", python=function), ["a", "bomb"] + ["a"] * 20)
+    assert len(found) == 22
+    assert found[0].score == 1

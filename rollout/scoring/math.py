@@ -63,10 +63,10 @@ def canonical(given: list[Any]) -> str | None:
     try:
         if isinstance(value, sympy.Eq) and isinstance(value.lhs, sympy.Symbol):
             value = value.rhs  # x = 5
-        if isinstance(value, sympy.Basic) and not value.free_symbols and value.is_number:
-            value = (
-                sympy.nsimplify(value, rational=True) if value.has(sympy.Float) else value.doit()
-            )
+        if isinstance(value, sympy.Float):
+            value = sympy.nsimplify(value, rational=True)
+        elif isinstance(value, sympy.Mul | sympy.Add) and all(a.is_Rational for a in value.args):
+            value = value.doit()  # 50*(1/100). Not more: evaluating a sum or a power may take days
         return str(value)
     except Exception:  # a number too long to be written out, and what else sympy can't write
         return next((v for v in given if isinstance(v, str)), None)

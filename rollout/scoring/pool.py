@@ -29,7 +29,7 @@ AHEAD_LOTS = 64
 CLEANUP_S = 10.0
 START_S = 300.0  # a cold disk may take a minute for sympy
 SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
-MAX_STARTS_LOST = 3
+MAX_LOST = 3
 
 
 class Pool:
@@ -135,8 +135,8 @@ class Pool:
             num_bytes += len(chunk.lot.items[stop][0])
             stop += 1
         if stop < chunk.stop:
-            self._todo.appendleft(Chunk(chunk.lot, stop, chunk.stop))
-        return Chunk(chunk.lot, chunk.start, stop)
+            self._todo.appendleft(Chunk(chunk.lot, stop, chunk.stop, chunk.num_lost))
+        return Chunk(chunk.lot, chunk.start, stop, chunk.num_lost)
 
     def _hear(self, worker: "Worker") -> bool:
         """Take what a worker sent. False where it turned out to be dead."""
@@ -172,23 +172,27 @@ class Pool:
         self._workers.remove(worker)
         death = worker.end()
         chunk = worker.chunk
-        if chunk is None or not since:  # between two items: nobody's fault
+        if chunk is None:
             self._starts_lost += 1
-            if self._starts_lost > MAX_STARTS_LOST:
+            if self._starts_lost > MAX_LOST:
                 raise RolloutError(
                     f"scorer={self._settings.scorer}: workers die while they start ({death}); is "
                     f"memory_gib={self._settings.memory_gib:g} enough?"
                 )
-            if chunk:
-                self._todo.appendleft(chunk)
             return
-        culprit = worker.offset + at
+        if not since and chunk.num_lost < MAX_LOST:  # between two items: nobody's fault
+            chunk.num_lost += 1
+            self._todo.appendleft(chunk)
+            return
+        culprit = min(max(worker.offset + at, chunk.start), chunk.stop - 1)
         chunk.lot.marks[culprit] = Mark(None, None, reason or f"its worker died: {death}")
         chunk.lot.num_open -= 1
-        rest = [(chunk.start, culprit), (culprit + 1, chunk.stop)]
-        for start, stop in reversed(rest):
-            if start < stop:
-                self._todo.appendleft(Chunk(chunk.lot, start, stop))
+        # What hangs comes in clusters, such as a row's samples: all workers share what follows.
+        step = -(-(chunk.stop - culprit) // self._num_workers)
+        rest = [Chunk(chunk.lot, chunk.start, culprit)] if chunk.start < culprit else []
+        for start in range(culprit + 1, chunk.stop, step):
+            rest.append(Chunk(chunk.lot, start, min(start + step, chunk.stop)))
+        self._todo.extendleft(reversed(rest))
 
     def _close(self) -> None:
         workers, self._workers = self._workers, []

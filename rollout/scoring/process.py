@@ -43,6 +43,7 @@ class Chunk:
     lot: Lot
     start: int
     stop: int
+    num_lost: int = 0  # workers that died with it between two items
 
 
 class Worker:
@@ -103,8 +104,9 @@ class Worker:
         if code is None:
             return "it was ended"
         if code < 0:
+            hint = " (was memory short?)" if -code == signal.SIGKILL else ""
             with contextlib.suppress(ValueError):
-                return signal.Signals(-code).name
+                return signal.Signals(-code).name + hint
         return f"exit code {code}"
 
 

@@ -20,7 +20,7 @@ from rollout.scoring.settings import Postprocess
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 256
+BATCH_ROWS = 64  # progress is told by batches, and a program takes a tenth of a second
 MAX_REASONS = 1000  # different ones counted; a reason may quote the response
 NULL_RESPONSE = Mark(None, None, "the response is null")
 
