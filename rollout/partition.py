@@ -52,11 +52,11 @@ def seal_of(path: Path) -> bytes:
 def directory_written_whole(path: Path, tag: str, replace: bool = True) -> Iterator[Path]:
     """Give an empty directory to write files to; on success rename it to `path`, else remove it.
 
-    What a kill leaves is named `.NAME.TAG.tmp` or `.NAME.old.TAG.tmp` (see
-    `disk.remove_leftovers`). Raises FileExistsError where a stranger's file is in `path`, and,
+    What a kill leaves is named `.NAME.new.TAG.tmp` or `.NAME.old.TAG.tmp`, never as a file's is
+    (see `disk.remove_leftovers`). Raises FileExistsError where a stranger's file is in `path`, and,
     with `replace` false, where `path` has appeared meanwhile; an empty directory may stand there.
     """
-    temporary = path.with_name(f".{path.name[:64]}.{tag}.tmp")
+    temporary = path.with_name(f".{path.name[:64]}.new.{tag}.tmp")
     aside = path.with_name(f".{path.name[:64]}.old.{tag}.tmp")
     remove_directory(temporary)
     remove_directory(aside)

@@ -11,7 +11,7 @@ import pytest
 from drilled_run import Run, Story, write_input
 
 from rollout import partition
-from rollout.disk import remove_leftovers
+from rollout.disk import remove_leftovers, written_whole
 from rollout.partition import directory_written_whole, file_of
 
 SCRIPTED = ("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=x")
@@ -224,7 +224,7 @@ def test_what_appeared_meanwhile_is_left_as_it_is(tmp_path, name, replace):
 
 
 def test_what_a_kill_left_is_removed_and_a_strangers_file_in_it_is_not(tmp_path):
-    left = tmp_path / ".out.0123abcd.tmp"
+    left = tmp_path / ".out.new.0123abcd.tmp"
     left.mkdir()
     file_of(left, 0).write_text("half")
     written(tmp_path / "out", "new")
@@ -234,6 +234,15 @@ def test_what_a_kill_left_is_removed_and_a_strangers_file_in_it_is_not(tmp_path)
     with pytest.raises(OSError, match=r"0123abcd"):
         remove_leftovers(tmp_path)
     assert texts_in(left) == ["mine"] and texts_in(tmp_path / "out") == ["new"]
+
+
+def test_what_a_kill_left_of_a_directory_is_not_in_the_way_of_a_file_nor_the_other_way(tmp_path):
+    (tmp_path / ".out.0123abcd.tmp").write_text("half")
+    written(tmp_path / "out", "new")
+    (tmp_path / "out").rename(tmp_path / ".out.new.0123abcd.tmp")
+    with written_whole(tmp_path / "out", "0123abcd") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "out").read_text() == "new"
 
 
 def test_a_file_that_can_not_be_written_leaves_the_old_directory(tmp_path):
@@ -264,7 +273,7 @@ def test_killed_while_it_publishes_the_directory_is_the_old_or_the_new_one_and_t
     assert whole.launch().returncode == 0
     new, whats = pq.read_table(whole.output), whole.boundaries()
     number = {what: i for i, what in enumerate(whats, 1)}
-    (temporary,) = {what.split()[1] for what in whats if what.startswith("rmdir run/.output.")}
+    (temporary,) = {what.split()[1] for what in whats if what.startswith("rmdir run/.output.new.")}
     for what in ("open {}/part-00001.parquet", "remove {}/part-00001.parquet"):
         stop = number[what.format(temporary)]
         run = copied(str(stop))
