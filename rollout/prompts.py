@@ -49,7 +49,7 @@ class Prompts:
     schema: "pa.Schema"  # of all columns, those of the first file
     num_input_rows: int
     data: Data
-    wording: Wording
+    wording: Wording | None  # None: nothing is asked
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]

@@ -78,7 +78,9 @@ def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
     if not num_rows:
         raise UserError(f"input={files[0]} has no rows")
     check_columns(schema, files[0], settings)
-    return Prompts(files, schema, num_rows, Data(), groups, range(num_rows), seals, stamps)
+    return Prompts(
+        files, schema, num_rows, Data(), None, groups, range(num_rows), seals, stamps
+    )  # fmt: skip
 
 
 def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
