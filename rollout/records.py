@@ -228,6 +228,7 @@ COLUMNS = {
             "list<int32>",
             "the prompt's token ids, exactly as the model saw them",
             lambda r: r.prompt_token_ids,
+            is_of_row=True,
         ),
         Column(
             "latency_s",
