@@ -1,4 +1,4 @@
-"""On real vLLM: token ids and logprobs are exact, rows sample their own way, adapters and schemas."""
+"""On real vLLM: exact token ids and logprobs, a row's own sampling, adapters and schemas."""
 
 import json
 import shutil
