@@ -113,7 +113,7 @@ def test_responses_fit_the_schema_of_the_file(typed, words):
 
 
 def test_a_sweep_over_adapters_shares_an_engine(typed, words, tiny_model):
-    """On a CPU the base model has an engine of its own, since vLLM 0.32 mixes such rows up there."""
+    """On a CPU the base model has its own engine: vLLM 0.32 mixes such rows up there."""
     for name, seed in (("a", 1), ("b", 2)):
         make_adapter(Path(tiny_model), typed.here / name, rank=4 * seed, seed=seed)
     words[-1] = "run_dir=s"
