@@ -76,7 +76,8 @@ class Sweep:
         Returns their records, in the order asked. Raises UserError where two of them would write
         one file, Interrupted where the user asked to stop.
         """
-        refuse_objective(objective)
+        is_scored = any(a.settings and a.settings.postprocess.scorer for a in asked)
+        refuse_objective(objective, is_scored)
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]

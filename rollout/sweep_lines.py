@@ -10,11 +10,13 @@ from rollout.console import printable
 from rollout.sweep_points import (
     LABELS,
     MEASURES,
+    SCORES,
     STATUSES,
     Point,
     counted,
     objective_of,
     ranked,
+    score_names,
     shown,
     swept_column,
     swept_keys,
@@ -128,6 +130,10 @@ def _terminal_columns(
     elif objective not in MEASURES:
         values = [shown(objective, objective_of(p.figures, objective)) for p in points]
         columns.append(_Shown(_cell(objective.rpartition(".")[2]), values, 1001))
+    for name in score_names(points):
+        if objective != f"{SCORES}.{name}":
+            values = [shown(name, objective_of(p.figures, f"{SCORES}.{name}")) for p in points]
+            columns.append(_Shown(_cell(name), values, 1002))
     for name in (name for name in LABELS if name in MEASURES):
         rank = 1001 if name == objective else 1002 + IMPORTANCE.index(name)
         columns.append(_Shown(LABELS[name], [shown(name, v) for v in figures[name]], rank))

@@ -43,6 +43,7 @@ LABELS = {  # what a person reads above a column
     "peak_memory_gib": "GiB",
 }
 SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
+SCORES = "scores"  # of summary.json, where the run was scored
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
 
@@ -154,8 +155,19 @@ def columns_of(points: Sequence[Point], objective: str, maximize: bool) -> list[
         Column("engine", "int64", [p.engine for p in points]),
         *(Column(name, "int64", [_whole(v) for v in figure(name)]) for name in COUNTS),
         *(Column(name, "float64", figure(name)) for name in MEASURES),
+        *(Column(name, "float64", figure(f"{SCORES}.{name}")) for name in score_names(points)),
         Column("run_dir", "string", [_text(str(p.run_dir)) for p in points]),
     ]
+
+
+def score_names(points: Iterable[Point]) -> list[str]:
+    """What is known of the scores of any point: pass@1, mean, ..."""
+    found = (name for p in points for name, v in p.figures.get(SCORES, {}).items() if _is_score(v))
+    return list(dict.fromkeys(found))
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, float)
 
 
 def swept_keys(points: Iterable[Point]) -> list[str]:
@@ -200,7 +212,7 @@ def shown(name: str, value: float | None) -> str:
         return ""
     if not math.isfinite(value):
         return str(value)
-    if name.endswith(("_fraction", "_rate")):
+    if name.endswith(("_fraction", "_rate")) or name.rpartition(".")[2].startswith("pass@"):
         return f"{value:.1%}"
     if name in ("generate_s", "wall_s"):
         return duration(value) if value >= 60 else f"{value:.1f}s"
