@@ -1,0 +1,102 @@
+"""Formats: one selected prompt as a row of a training file.
+
+Columns as trl 1.16 (docs: dataset_formats) and verl 0.9 (docs: prepare_data) read them. A prompt
+that ends with an assistant's turn was continued: that turn and the response are one message.
+"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rollout.training.settings import Export, Format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Prompt = str | list[dict[str, Any]]
+
+
+class Unfit(ValueError):
+    """A prompt that the format can't hold; the message is the rule it is dropped by."""
+
+
+def prompt_of(value: Any, export: Export) -> Prompt:
+    """Give the prompt as the format writes it; raises Unfit."""
+    if not value or not isinstance(value, str | list):
+        raise Unfit("rows whose prompt is null or empty")
+    if isinstance(value, str):
+        as_chat = export.as_chat or export.format is Format.verl
+        return [{"role": "user", "content": value}] if as_chat else value
+    messages = [json.loads(m) if isinstance(m, str) else m for m in value]
+    if export.format in (Format.verl, Format.grpo) and messages[-1]["role"] == "assistant":
+        raise Unfit(f"rows that end with an assistant's turn, which {export.format.name} closes")
+    return messages
+
+
+def continued(prompt: Prompt, response: str) -> tuple[Prompt, Prompt]:
+    """Split into what was asked and the completion; a prefilled turn belongs to the completion."""
+    if isinstance(prompt, str):
+        return prompt, response
+    if prompt[-1]["role"] != "assistant":
+        return prompt, [{"role": "assistant", "content": response}]
+    content = prompt[-1].get("content") or ""
+    if not isinstance(content, str):
+        raise Unfit("rows with a prefilled turn that is not text")
+    return prompt[:-1], [{**prompt[-1], "content": content + response}]
+
+
+def whole(prompt: Prompt, response: str) -> Prompt:
+    """Give prompt and response as one text or one conversation."""
+    asked, completion = continued(prompt, response)
+    return asked + completion
+
+
+def ground_truth(value: Any) -> str:
+    """Give an answer as verl's reward functions take it: text."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def schema_of(export: Export, prompt: "pa.DataType", kept: list["pa.Field"]) -> "pa.Schema":
+    """Give the file's schema, where the input's prompts have this type."""
+    import pyarrow as pa
+
+    is_chat = is_chat_type(prompt) or export.as_chat or export.format is Format.verl
+    text = chat_type(prompt) if is_chat else pa.string()
+    columns = {
+        Format.sft: {"messages" if is_chat else "text": text, "score": pa.float64()},
+        Format.prompt_completion: {"prompt": text, "completion": text, "score": pa.float64()},
+        Format.dpo: {
+            "prompt": text, "chosen": text, "rejected": text,
+            "score_chosen": pa.float64(), "score_rejected": pa.float64(),
+        },
+        Format.grpo: {"prompt": text},
+        Format.verl: {
+            "data_source": pa.string(),
+            "prompt": text,
+            "ability": pa.string(),
+            "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+            "extra_info": pa.struct(
+                {"index": pa.int64(), "split": pa.string(), "pass_rate": pa.float64()}
+            ),
+        },
+    }[export.format]  # fmt: skip
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()] + kept)
+
+
+def is_chat_type(kind: "pa.DataType") -> bool:
+    """Whether prompts of this type are lists of messages."""
+    from pyarrow import types
+
+    while hasattr(kind, "storage_type"):
+        kind = kind.storage_type
+    return types.is_nested(kind)
+
+
+def chat_type(kind: "pa.DataType") -> "pa.DataType":
+    """Give the type of messages to write: the input's struct, or role and content."""
+    import pyarrow as pa
+
+    if is_chat_type(kind) and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+        return kind
+    return pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))

@@ -1,0 +1,84 @@
+"""The settings of what follows scoring: estimates, selection, exports.
+
+Nested in Postprocess as `estimate`, `select` and `export`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rollout.schema import setting
+
+
+class Unscored(Enum):
+    """What a sample without a score is in pass@k, the mean and the vote."""
+
+    leave_out = "leave_out"
+    fail = "fail"
+
+
+class Format(Enum):
+    """Who reads the export: TRL's dataset types by their names, or verl."""
+
+    none = "none"
+    sft = "sft"
+    prompt_completion = "prompt_completion"
+    dpo = "dpo"
+    grpo = "grpo"
+    verl = "verl"
+
+
+@dataclass(kw_only=True, slots=True)
+class Estimate:
+    """What is estimated of the scored samples."""
+
+    k: list[int] = setting([], "pass@k for these k; empty: 1, 2, 4, ... up to the most samples")
+    group_by: list[str] = setting([], "columns; the table gets a row for each of their values")
+    confidence: float = setting(0.95, "coverage of the intervals", above=0.0, maximum=0.9999)
+    resamples: int = setting(1000, "bootstrap resamples of the prompts; 0: none", minimum=0)
+    seed: int = setting(0, "seed of the resamples", minimum=0)
+    unscored: Unscored = setting(Unscored.leave_out, "samples without a score: left out, or fail")
+
+
+@dataclass(kw_only=True, slots=True)
+class Select:
+    """Which rows and responses are exported; grpo and verl export prompts, so only rows count."""
+
+    min_pass_rate: float | None = setting(
+        None, "drop prompts that pass less often", minimum=0.0, maximum=1.0
+    )
+    max_pass_rate: float | None = setting(
+        None, "drop prompts that pass more often", minimum=0.0, maximum=1.0
+    )
+    passed: bool = setting(True, "sft and chosen responses must pass")
+    finished: bool = setting(True, "drop truncated responses, where finish_reason is a column")
+    dedupe: bool = setting(True, "drop a prompt's responses with the same text, but the first")
+    min_chars: int | None = setting(None, "drop shorter responses, in characters", minimum=0)
+    max_chars: int | None = setting(None, "drop longer responses, in characters", minimum=1)
+    min_tokens: int | None = setting(
+        None, "drop shorter responses, in tokens (column num_response_tokens)", minimum=0
+    )
+    max_tokens: int | None = setting(
+        None, "drop longer responses, in tokens (column num_response_tokens)", minimum=1
+    )
+    max_per_prompt: int | None = setting(
+        None, "most sft responses of a prompt, best scores first", minimum=1
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class Export:
+    """A training file of what was selected."""
+
+    format: Format = setting(Format.none, "what the file is for")
+    path: str | None = setting(None, "parquet file to write")
+    overwrite: bool = setting(False, "replace a file that already stands there")
+    keep: list[str] = setting([], "columns of the input that ride along")
+    as_chat: bool = setting(False, "write prompts that are text as a user's message")
+    answer_key: str | None = setting(None, "column with the answer; null: the scorer's")
+    data_source: str | None = setting(
+        None, "verl: picks its reward function; null: the column data_source, or rollout"
+    )
+    ability: str = setting("math", "verl: kind of task")
+    split: str = setting("train", "verl: extra_info.split")
+    max_pairs: int = setting(1, "dpo: most pairs of a prompt, best with worst first", minimum=1)
+    min_margin: float = setting(0.0, "dpo: least difference of the two scores", minimum=0.0)

@@ -1,0 +1,104 @@
+"""Exports: each file is opened by the library it is for."""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rollout.errors import UserError
+from rollout.training.handover import Handover
+from rollout.training.settings import Estimate, Export, Format, Select
+
+CHAT = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2?"}]
+PREFILLED = [*CHAT, {"role": "assistant", "content": "It is "}]
+
+
+def scored(prompt, **more):
+    row = {
+        "prompt": prompt, "answer": "4", "responses": ["4", "5", "4", "6"],
+        "finish_reason": ["stop", "stop", "stop", "length"], "scores": [1.0, 0.0, 1.0, 0.0],
+        "extracted": ["4", "5", "4", "6"], "pass_rate": 0.5,
+    }  # fmt: skip
+    return pa.RecordBatch.from_pylist([row | more])
+
+
+def exported(tmp_path: Path, prompt, format, select=None, **export) -> Path:
+    path = tmp_path / "train.parquet"
+    export = Export(format=format, path=str(path), **export)
+    batch = scored(prompt)
+    handover = Handover(Estimate(), select or Select(), export, batch.schema)
+    handover.add(batch)
+    assert handover.finish().num_exported
+    return path
+
+
+def rows(path):
+    return pq.read_table(path).to_pylist()
+
+
+@pytest.mark.parametrize("prompt", [CHAT, PREFILLED, "2 + 2?"])
+@pytest.mark.parametrize("format", [Format.sft, Format.prompt_completion, Format.dpo])
+def test_trl_renders_what_datasets_loads(tmp_path, prompt, format):
+    datasets = pytest.importorskip("datasets")
+    trl = pytest.importorskip("trl.data_utils", reason="trl is no dependency of the tests")
+    path = exported(tmp_path, prompt, format)
+    data = datasets.load_dataset(
+        "parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    is_chat = isinstance(prompt, list)
+    assert trl.is_conversational(data[0]) is is_chat
+
+
+def test_a_prefilled_turn_and_its_response_are_one_message(tmp_path):
+    (row,) = rows(exported(tmp_path, PREFILLED, Format.sft))
+    assert row["messages"] == [*CHAT, {"role": "assistant", "content": "It is 4"}]
+
+
+def test_dpo_prefers_a_pass_and_leaves_truncated_responses_out(tmp_path):
+    (row,) = rows(exported(tmp_path, CHAT, Format.dpo))
+    assert row["prompt"] == CHAT
+    assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("4", "5")
+
+
+def test_grpo_has_prompt_and_answer(tmp_path):
+    assert rows(exported(tmp_path, CHAT, Format.grpo)) == [{"prompt": CHAT, "answer": "4"}]
+
+
+def test_verl_loads_its_file(tmp_path, monkeypatch):
+    """Its own RLHFDataset; only verl's __init__, which needs ray and tensordict, is passed over."""
+    pytest.importorskip("datasets")
+    spec = importlib.util.find_spec("verl")
+    if spec is None:
+        pytest.skip("verl is no dependency of the tests")
+    package = types.ModuleType("verl")
+    package.__path__ = list(spec.submodule_search_locations)
+    monkeypatch.setitem(sys.modules, "verl", package)
+    from omegaconf import OmegaConf
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    path = exported(tmp_path, CHAT, Format.verl)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    config = OmegaConf.create({"cache_dir": str(tmp_path / "c"), "filter_overlong_prompts": False})
+    row = RLHFDataset(str(path), tokenizer=None, config=config)[0]
+    assert row["raw_prompt"] == CHAT
+    assert row["reward_model"] == {"style": "rule", "ground_truth": "4"}
+
+
+def test_an_empty_selection_says_which_rule_dropped_how_many_and_leaves_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"1 rows below select.min_pass_rate=0.9"):
+        exported(tmp_path, CHAT, Format.sft, Select(min_pass_rate=0.9))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_abort_leaves_no_file(tmp_path):
+    export = Export(format=Format.sft, path=str(tmp_path / "train.parquet"))
+    batch = scored(CHAT)
+    handover = Handover(Estimate(), Select(), export, batch.schema)
+    handover.add(batch)
+    handover.abort()
+    handover.abort()
+    assert not list(tmp_path.iterdir())
