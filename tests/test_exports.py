@@ -102,3 +102,17 @@ def test_an_abort_leaves_no_file(tmp_path):
     handover.abort()
     handover.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_rides_along_and_tool_messages_come_out_as_they_went_in(tmp_path):
+    tools = [*CHAT, {"role": "tool", "content": "4", "tool_call_id": "x"}]
+    (row,) = rows(exported(tmp_path, tools, Format.sft, keep=["answer"]))
+    assert row["answer"] == "4"
+    assert row["messages"][2] == tools[2]
+    assert row["messages"][3]["content"] == "4"
+
+
+def test_messages_of_parts_are_dropped_by_name_not_by_a_traceback(tmp_path):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}]
+    with pytest.raises(UserError, match="1 rows with messages of parts"):
+        exported(tmp_path, parts, Format.sft)

@@ -19,14 +19,19 @@ class Unfit(ValueError):
     """A prompt that the format can't hold; the message is the rule it is dropped by."""
 
 
-def prompt_of(value: Any, export: Export) -> Prompt:
-    """Give the prompt as the format writes it; raises Unfit."""
+def prompt_of(value: Any, export: Export, members: set[str]) -> Prompt:
+    """Give the prompt as the format writes it, messages having these members; raises Unfit."""
     if not value or not isinstance(value, str | list):
         raise Unfit("rows whose prompt is null or empty")
     if isinstance(value, str):
         as_chat = export.as_chat or export.format is Format.verl
         return [{"role": "user", "content": value}] if as_chat else value
     messages = [json.loads(m) if isinstance(m, str) else m for m in value]
+    for message in messages:
+        if not isinstance(message.get("content"), str | None):
+            raise Unfit("rows with messages of parts, not text")
+        if more := sorted(set(message) - members):
+            raise Unfit(f"rows whose messages have {more[0]!r}, which their type can't hold")
     if export.format in (Format.verl, Format.grpo) and messages[-1]["role"] == "assistant":
         raise Unfit(f"rows that end with an assistant's turn, which {export.format.name} closes")
     return messages
@@ -94,9 +99,15 @@ def is_chat_type(kind: "pa.DataType") -> bool:
 
 
 def chat_type(kind: "pa.DataType") -> "pa.DataType":
-    """Give the type of messages to write: the input's struct, or role and content."""
+    """Give the type of messages to write: the input's members; role and content are text."""
     import pyarrow as pa
 
+    message = {"role": pa.string(), "content": pa.string()}
     if is_chat_type(kind) and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
-        return kind
-    return pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
+        message = {field.name: field.type for field in kind.value_type} | message
+    return pa.list_(pa.struct(message))
+
+
+def members_of(kind: "pa.DataType") -> set[str]:
+    """Give the names of what a message of this type may have."""
+    return {field.name for field in chat_type(kind).value_type}

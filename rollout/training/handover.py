@@ -12,7 +12,15 @@ from rollout.disk import written_whole
 from rollout.errors import UserError, did_you_mean
 from rollout.input_columns import values_of
 from rollout.training.estimates import Counts
-from rollout.training.formats import Unfit, continued, ground_truth, prompt_of, schema_of, whole
+from rollout.training.formats import (
+    Unfit,
+    continued,
+    ground_truth,
+    members_of,
+    prompt_of,
+    schema_of,
+    whole,
+)
 from rollout.training.selection import (
     Candidate,
     chosen,
@@ -113,10 +121,17 @@ class Handover:
                 f"{self.export.format.name} itself; leave it out or rename it"
             )
         self._keep, self._out = keep, schema
+        self._members = members_of(prompt)
         path = Path(self.export.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._whole = written_whole(path, replace=self.export.overwrite)
-        self._writer = pq.ParquetWriter(self._whole.__enter__(), schema)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._whole = written_whole(path, replace=self.export.overwrite)
+            self._writer = pq.ParquetWriter(self._whole.__enter__(), schema)
+        except OSError as error:
+            raise UserError(
+                f"export.path={path} can't be written ({error.strerror or error}); type another "
+                "export.path="
+            ) from None
 
     def add(self, batch: "pa.RecordBatch") -> None:
         """Count one batch of scored rows, and write what is selected of it."""
@@ -126,20 +141,26 @@ class Handover:
         wanted = [*names, *self.estimate.group_by]
         if self._writer:
             optional = ["finish_reason", "num_response_tokens", "data_source", self.answer_key]
-            wanted += [self.prompt_key, self.responses_key, *self._keep]
+            wanted += [self.prompt_key, self.responses_key]
             wanted += [name for name in optional if name in self.schema.names]
         columns = {name: list(values_of(batch.column(name))) for name in dict.fromkeys(wanted)}
-        rows = []
+        rows: list[dict[str, Any]] = []
+        origin: list[int] = []
         for number in range(batch.num_rows):
             row = {name: values[number] for name, values in columns.items()}
             scores, answers, pass_rate = (row[name] for name in names)
             group = tuple(str(row[name]) for name in self.estimate.group_by)
             self.counts.add(scores, answers, group)
             if self._writer:
-                rows += self._rows(row, scores or [], pass_rate)
+                made = self._rows(row, scores or [], pass_rate)
+                rows += made
+                origin += [number] * len(made)
             self._row += 1
         if rows:
-            self._writer.write_table(pa.Table.from_pylist(rows, schema=self._out))
+            own = [field for field in self._out if field.name not in self._keep]
+            arrays = pa.Table.from_pylist(rows, schema=pa.schema(own)).columns
+            arrays += [batch.column(name).take(pa.array(origin)) for name in self._keep]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._out))
             self.num_exported += len(rows)
 
     def _rows(
@@ -149,11 +170,10 @@ class Handover:
         if not keeps_row(self.select, pass_rate, self.dropped):
             return []
         try:
-            prompt = prompt_of(row[self.prompt_key], self.export)
-            kept = {name: row[name] for name in self._keep}
+            prompt = prompt_of(row[self.prompt_key], self.export, self._members)
             if not needs_responses(self.export.format):
-                return [self._prompt_row(row, prompt, pass_rate) | kept]
-            return [made | kept for made in self._response_rows(row, prompt, scores)]
+                return [self._prompt_row(row, prompt, pass_rate)]
+            return self._response_rows(row, prompt, scores)
         except Unfit as unfit:
             self.dropped[str(unfit)] += 1
             return []
@@ -177,6 +197,10 @@ class Handover:
         texts = row[self.responses_key] or []
         reasons = row.get("finish_reason") or [None] * len(texts)
         sizes = row.get("num_response_tokens") or [None] * len(texts)
+        if isinstance(texts, bytes):
+            raise Unfit("rows whose responses are not UTF-8 text")
+        if not len(texts) == len(scores) == len(reasons) == len(sizes):
+            raise Unfit("rows whose responses and other columns are not of one length")
         zipped = zip(texts, scores, reasons, sizes, strict=True)
         samples = [Candidate(i, *parts) for i, parts in enumerate(zipped)]
         kept = fitting(self.select, samples, self.dropped)
