@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from rollout.schema import ABOUT, setting
+from rollout.training.settings import Estimate, Export, Select
 
 
 class Which(Enum):
@@ -97,7 +98,11 @@ class Postprocess:
     workers: int | None = setting(None, "processes that score; null: one a core", minimum=1)
     timeout_s: float = setting(10.0, "seconds one response may take; then it has no score", above=0)
     memory_gib: float = setting(4.0, "memory one worker may take, in GiB", above=0)
+    prompt_key: str = setting("prompt", "column with the prompts, for exports")
     output: Destination = field(default_factory=Destination, metadata={"help": "the scored rows"})
+    estimate: Estimate = field(default_factory=Estimate, metadata={"help": "pass@k"})
+    select: Select = field(default_factory=Select, metadata={"help": "what is exported"})
+    export: Export = field(default_factory=Export, metadata={"help": "a training file"})
     exact: Exact = field(default_factory=Exact, metadata={"help": "scorer=exact"})
     choice: Choice = field(default_factory=Choice, metadata={"help": "scorer=choice"})
     regex: Regex = field(default_factory=Regex, metadata={"help": "scorer=regex"})

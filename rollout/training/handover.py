@@ -225,7 +225,9 @@ class Handover:
         """
         self.dropped = +self.dropped
         path = self.export.path if self._writer else None
-        self.summary = Summary(self.counts.groups(), self.dropped, self.num_exported, path)
+        self.summary = Summary(
+            self.counts.groups(), self.dropped, self.num_exported, path, self.estimate.confidence
+        )
         if self._writer and not self.num_exported:
             self.abort()
             rules = ", ".join(f"{n:,} {rule}" for rule, n in self.dropped.most_common())

@@ -4,9 +4,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rollout.training.estimates import Group
+from rollout.console import printable
+from rollout.training.estimates import Group, Value
 
 SHOWN_GROUPS = 20
+NAME_WIDTH = 22
+WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,35 +20,64 @@ class Summary:
     dropped: Counter[str]
     num_exported: int
     path: str | None
+    confidence: float = 0.95
 
     def as_json(self) -> dict[str, Any]:
         """Give plain values."""
         return asdict(self) | {"dropped": dict(self.dropped)}
 
     def text(self) -> str:
-        """Give the lines for a terminal."""
-        lines = []
-        for group in self.groups[: SHOWN_GROUPS + 1]:
-            title = ", ".join(f"{k}={v}" for k, v in group.name.items()) or "all rows"
-            lines.append(
-                f"{title[:40]}: {group.num_rows:,} rows, {group.num_samples:,} samples, "
-                f"{group.num_unscored:,} unscored"
-            )
-            lines.append(
-                f"  solved at least once {group.solved:,}, always {group.always:,}, "
-                f"never {group.never:,}, not scored {group.num_rows_unscored:,}"
-            )
-            for name, v in group.values.items():
-                if v.value is None:
-                    lines.append(f"  {name:<10} -        no row has that many samples")
-                    continue
-                between = "" if v.low is None else f"  [{v.low:.4f}, {v.high:.4f}]"
-                fewer = group.num_rows - v.num_rows
-                said = f"  {fewer:,} rows left out" if fewer else ""
-                lines.append(f"  {name:<10} {v.value:.4f}{between}{said}")
+        """Give the lines for a terminal: a line a group, the intervals of all rows below theirs."""
+        everything = self.groups[0]
+        names = _fitting(list(everything.values))
+        head = f"{'':<{NAME_WIDTH}} {'rows':>8} {'samples':>9}"
+        lines = [head + "".join(f" {name:>8}" for name in names)]
+        for number, group in enumerate(self.groups[: SHOWN_GROUPS + 1]):
+            title = ", ".join(group.name.values()) or "all rows"
+            values = "".join(f" {_percent(group.values[name].value):>8}" for name in names)
+            counts = f"{group.num_rows:>8,} {group.num_samples:>9,}"
+            lines.append(f"{_cut(title):<{NAME_WIDTH}} {counts}{values}")
+            between = "".join(f" {_interval(group.values[name]):>8}" for name in names)
+            if number == 0 and between.strip():
+                title = f"  {self.confidence:.0%} interval, %"
+                lines.append(f"{title:<{len(head)}}{between}".rstrip())
         if (more := len(self.groups) - 1 - SHOWN_GROUPS) > 0:
             lines.append(f"{more:,} groups more are in the JSON")
+        lines.append(
+            f"solved at least once: {everything.solved:,} rows, always {everything.always:,}, "
+            f"never {everything.never:,}"
+        )
+        for name in names:
+            value = everything.values[name]
+            # A row without a score has no part in any figure.
+            fewer = everything.num_rows - everything.num_rows_unscored - value.num_rows
+            if name.startswith("pass@") and fewer > 0:
+                lines.append(f"{name} leaves {fewer:,} rows out, which have fewer scored samples")
+        if everything.num_unscored:
+            lines.append(f"without a score, and left out: {everything.num_unscored:,} samples")
         if self.path:
-            lines += [f"  dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
-            lines.append(f"wrote {self.num_exported:,} rows to {self.path}")
+            lines += [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
+            lines.append(f"export  {self.path}: {self.num_exported:,} rows")
         return "\n".join(lines)
+
+
+def _fitting(names: list[str]) -> list[str]:
+    """As many as the width takes; of many k, those in the middle go first."""
+    most = (WIDTH - NAME_WIDTH - 19) // 9
+    ks = [name for name in names if name.startswith("pass@")]
+    while len(names) > most and len(ks) > 2:
+        names.remove(ks.pop(len(ks) // 2))
+    return names[:most]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _interval(value: Value) -> str:
+    return "" if value.low is None else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
+
+
+def _cut(text: str) -> str:
+    text = printable(text)
+    return text if len(text) <= NAME_WIDTH else text[: NAME_WIDTH - 1] + "…"
