@@ -88,6 +88,8 @@ def _main(argv: list[str]) -> int:
     if not argv or any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
+    if any(word in ("-m", "--multirun") for word in argv):
+        raise UserError("one command scores one input; for several scorers type it once for each")
     from rollout import config
     from rollout.overrides import at_home
     from rollout.stages import compose_stage

@@ -114,6 +114,7 @@ def test_many_rows_come_out_in_their_order(tmp_path):
     [
         (["scorer=exact"], "output.path is not set"),
         (["output.path=o.parquet"], "scorer is not set"),
+        (["-m", "scorer=exact,choice", "output.path=o.parquet"], "one command scores one input"),
         (["scorer=exakt", "output.path=o.parquet"], "Did you mean 'exact'"),
         (["scorer=exact", "output.path=o.parquet", "answer_key=anser"], "Did you mean 'answer'"),
         (["scorer=exact", "output.path=o.parquet", "responses_key=error"], "list of texts"),

@@ -65,8 +65,20 @@ def canonical(given: list[Any]) -> str | None:
             value = value.rhs  # x = 5
         if isinstance(value, sympy.Float):
             value = sympy.nsimplify(value, rational=True)
-        elif isinstance(value, sympy.Mul | sympy.Add) and all(a.is_Rational for a in value.args):
-            value = value.doit()  # 50*(1/100). Not more: evaluating a sum or a power may take days
+        elif _is_small_sum(value):
+            value = value.doit()  # 50*(1/100), 2/4
         return str(value)
     except Exception:  # a number too long to be written out, and what else sympy can't write
         return next((v for v in given if isinstance(v, str)), None)
+
+
+def _is_small_sum(value: Any) -> bool:
+    """Whether it is worked out in no time; a power or a series may take days."""
+    import sympy
+
+    if value.is_Rational:
+        return True
+    if not isinstance(value, sympy.Add | sympy.Mul | sympy.Pow | sympy.UnevaluatedExpr):
+        return False
+    is_small = not value.is_Pow or (value.exp.is_Integer and abs(value.exp) <= 64)
+    return is_small and all(map(_is_small_sum, value.args))
