@@ -196,6 +196,29 @@ def test_a_signal_ends_it_in_seconds_with_nothing_left(source, tmp_path, number)
     assert not psutil.wait_procs(workers, timeout=3)[1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="programs are run on Linux only")
+def test_a_signal_ends_programs_too_and_clears_their_directories(tmp_path):
+    program = "```python\nimport time\nopen('mine', 'w').write('x')\ntime.sleep(600)\n```"
+    rows = [{"tests": "assert True", "responses": [program]}] * 4
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "output.parquet")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rollout.postprocess", "input=output.parquet", "scorer=code",
+         "code.allow=true", "timeout_s=600", "output.path=o.parquet", "workers=2"],
+        cwd=tmp_path, env=environment(TMPDIR=str(scratch)), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(list(scratch.rglob("mine"))) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert not psutil.wait_procs(started, timeout=3)[1]
+    assert not list(scratch.iterdir())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end with their work")
 def test_workers_die_with_a_killed_command(source, tmp_path):
     process, workers = start_sleepy(tmp_path)

@@ -9,6 +9,7 @@ caller's thread. Must not know what a scorer does or where rows come from.
 import os
 import pickle
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +46,8 @@ class Pool:
         self._todo: deque[Chunk] = deque()
         self._item_s = 0.01  # a first guess; lots of a small file are shared out by it
         self._starts_lost = 0
+        # Ended in the middle of something, a worker can't clear up after itself.
+        self._scratch = tempfile.TemporaryDirectory(prefix="rollout-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> "Pool":
         """Start the first worker, which checks the scorer's settings; raises its UserError."""
@@ -119,7 +122,7 @@ class Pool:
 
     def _start(self) -> None:
         try:
-            self._workers.append(Worker(self._settings))
+            self._workers.append(Worker(self._settings, self._scratch.name))
         except OSError as error:
             enough = len(self._workers) or 1
             raise RolloutError(
@@ -198,6 +201,7 @@ class Pool:
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.end()
+        self._scratch.cleanup()
 
 
 def num_cores() -> int:

@@ -18,6 +18,7 @@ from rollout.scoring.scorers import Mark
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.worker import AT, command
 
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core each
 Item = tuple[str, dict[str, Any]]  # a response, and its row's columns
 
 
@@ -49,7 +50,7 @@ class Chunk:
 class Worker:
     """One process, seen from the pool."""
 
-    def __init__(self, settings: Postprocess):
+    def __init__(self, settings: Postprocess, scratch: str):
         self.connection, theirs = Pipe()
         self._place = tempfile.TemporaryFile(prefix="rollout-")  # noqa: SIM115
         self._place.write(bytes(AT.size))
@@ -63,7 +64,7 @@ class Worker:
                 stderr=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+                env=os.environ | ENVIRONMENT | {"TMPDIR": scratch},
             )
         except BaseException:
             self._place.close()

@@ -68,7 +68,8 @@ class Tally:
     def _add_reasons(self, marks: list[Mark]) -> None:
         for mark in marks:
             if mark.score is None:
-                reason = re.sub(r"'[^']*'|\d+", "_", mark.error or "")[:120]
+                reason = re.sub(r"'[^']*'", "'...'", mark.error or "")
+                reason = re.sub(r"\d+", "N", reason)[:120]  # alike but for what they quote
                 if reason in self.reasons or len(self.reasons) < MAX_REASONS:
                     self.reasons[reason] += 1
 
