@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pyarrow as pa
@@ -33,7 +34,11 @@ ROWS = [
     {"answer": "b", "responses": [], "error": "refused", "when": 4},
     {"answer": "b", "responses": ["<think>a</think> b"], "error": None, "when": 5},
 ]
-SLEEPY = "import time\ndef f(text, row): time.sleep(600)\n"
+SLEEPY = """import os, time
+def f(text, row):
+    open(f"at-{os.getpid()}", "w").close()
+    time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -169,12 +174,29 @@ def start_sleepy(tmp_path):
          "python.function=sleepy.py:f", "output.path=out/o.parquet", "workers=2"],
         cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("at-*"))) == 2, process)
+    except BaseException:
+        process.kill()
+        raise
+    return process, workers_of(process.pid)
+
+
+def wait_until(is_so, process):
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".*")) or len(workers_of(process.pid)) < 2:
+    while not is_so():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    time.sleep(1.0)
-    return process, workers_of(process.pid)
+
+
+@contextmanager
+def ended(process):
+    """Leave nothing running where the test fails."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def workers_of(pid):
@@ -187,8 +209,9 @@ def workers_of(pid):
 def test_a_signal_ends_it_in_seconds_with_nothing_left(source, tmp_path, number):
     process, workers = start_sleepy(tmp_path)
     began = time.monotonic()
-    os.kill(process.pid, number)
-    error = process.communicate(timeout=30)[1]
+    with ended(process):
+        os.kill(process.pid, number)
+        error = process.communicate(timeout=30)[1]
     assert time.monotonic() - began < 5
     assert process.returncode == 128 + number
     assert "interrupted; nothing was written" in error
@@ -208,15 +231,13 @@ def test_a_signal_ends_programs_too_and_clears_their_directories(tmp_path):
          "code.allow=true", "timeout_s=600", "output.path=o.parquet", "workers=2"],
         cwd=tmp_path, env=environment(TMPDIR=str(scratch)), stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while len(list(scratch.rglob("mine"))) < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    started = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
-    assert not psutil.wait_procs(started, timeout=3)[1]
-    assert not list(scratch.iterdir())
+    with ended(process):
+        wait_until(lambda: len(list(scratch.rglob("mine"))) == 2, process)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert not psutil.wait_procs(started, timeout=3)[1]
+        assert not list(scratch.iterdir())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end with their work")

@@ -44,7 +44,7 @@ class Pool:
         self._limit_s = settings.timeout_s + (CLEANUP_S if settings.scorer == "code" else 0)
         self._workers: list[Worker] = []
         self._todo: deque[Chunk] = deque()
-        self._item_s = 0.01  # a first guess; lots of a small file are shared out by it
+        self._item_s = CHUNK_S  # one at a time at first: all workers share a small file
         self._starts_lost = 0
         # Ended in the middle of something, a worker can't clear up after itself.
         self._scratch = tempfile.TemporaryDirectory(prefix="rollout-", ignore_cleanup_errors=True)
@@ -165,7 +165,7 @@ class Pool:
         worker.num_heard += len(said)
         if chunk.start == chunk.stop:
             took_s = (time.monotonic() - worker.given) / max(1, worker.num_heard)
-            self._item_s = max(1e-6, 0.7 * self._item_s + 0.3 * took_s)
+            self._item_s = max(1e-6, took_s, self._item_s / 4)
             worker.chunk = None
         return True
 
