@@ -128,6 +128,8 @@ class Attempt:
             count = num_preview_rows(self.job.settings)
             summary = self.report.finish(totals, self._store.first_results(count), scored)
             self._tracker.finish(summary.figures, summary.exit_code)
+        if scored and scored.fault:  # the responses and their scores are there, no export
+            raise scored.fault
         return summary
 
     def _write_output(self) -> Totals:

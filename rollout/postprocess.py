@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
-from rollout.disk import written_whole
+from rollout.disk import write_json, written_whole
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
+from rollout.overrides import at_home
 from rollout.prompts import Prompts
 from rollout.scoring.scored import Tally, scored_batches, scored_schema
 from rollout.scoring.scorers import room
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import files_of, open_responses
 from rollout.signals import StopRequest, stop_on_signals
+from rollout.training.handover import Handover
+from rollout.training.table import Summary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +65,8 @@ class Scored:
     path: Path
     tally: Tally
     elapsed_s: float
+    summary: Summary
+    fault: UserError | None = None  # why there is no export, where one was asked for
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -71,8 +76,7 @@ class Scored:
             "path": str(self.path),
             "num_scored": tally.num_scored,
             "num_unscored": tally.num_unscored,
-            "mean_score": tally.sum_scores / tally.num_scored if tally.num_scored else None,
-        }
+        } | {name: value.value for name, value in self.summary.groups[0].values.items()}
 
     def __str__(self) -> str:
         """What the user came for: how many pass, what could not be scored, where the file is."""
@@ -91,7 +95,6 @@ def _main(argv: list[str]) -> int:
     if any(word in ("-m", "--multirun") for word in argv):
         raise UserError("one command scores one input; for several scorers type it once for each")
     from rollout import config
-    from rollout.overrides import at_home
     from rollout.stages import compose_stage
 
     composed = compose_stage("postprocess", argv)
@@ -108,6 +111,8 @@ def _main(argv: list[str]) -> int:
         output = Path(at_home(settings.output.path)).absolute()
         scored = postprocess(settings, settings.input, output, console, stop)
     console.result(str(scored))
+    if scored.fault:
+        raise scored.fault
     return 0
 
 
@@ -130,17 +135,25 @@ def postprocess(
     files = files_of(input_path, Path.cwd())
     responses = open_responses(files, settings)
     check_output(output_path, files, settings)
-    tally = Tally()
+    check_export(settings, [*files, output_path])
+    handover = Handover(settings, scored_schema(responses.schema, settings.prefix))
+    tally, fault = Tally(), None
     with stop.deferred():
         batches = scored_batches(settings, responses, tally, stop.raise_if_requested)
         try:
             with console.progress() as progress:
                 watched = _watched(batches, responses.num_rows, tally, progress, began)
-                _write(watched, responses, output_path, settings)
-                # and is done here, with the file in place: handover.finish()
+                _write(_counted(watched, handover), responses, output_path, settings)
+            try:
+                handover.finish()
+            except UserError as error:
+                fault = error
         finally:
             batches.close()  # ends the workers
-    return Scored(output_path, tally, time.monotonic() - began)
+            handover.abort()
+    summary = handover.summary
+    write_json(output_path.with_suffix(".json"), summary.as_json())
+    return Scored(output_path, tally, time.monotonic() - began, summary, fault)
 
 
 def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
@@ -159,6 +172,19 @@ def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
     nearest = next(p for p in path.parents if p.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
+
+
+def check_export(settings: Postprocess, taken: list[Path]) -> None:
+    """Refuse an export that would replace a file of this scoring."""
+    path = settings.export.path and Path(at_home(settings.export.path)).absolute()
+    if path and (path in taken or (path.exists() and any(_is_same(path, t) for t in taken))):
+        raise UserError(
+            f"export.path={path} is the input or the scored file; type another export.path="
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
 
 
 def _write(
@@ -200,12 +226,18 @@ def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
         yield pa.Table.from_batches(held)
 
 
+def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":
+    """The same batches, counted, and exported where that is asked for."""
+    for batch in batches:
+        handover.add(batch)
+        yield batch
+
+
 def _watched(
     batches: "Iterator[pa.RecordBatch]", num_rows: int, tally: Tally, progress, began: float
 ) -> "Iterator[pa.RecordBatch]":
     """The same batches, with progress shown."""
     for batch in batches:
-        # rollout.training sees every scored batch here: handover.add(batch)
         yield batch
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began
@@ -217,24 +249,18 @@ def _watched(
 
 
 def described(scored: Scored) -> str:
+    """How many pass, what could not be scored, where the files are."""
     tally = scored.tally
     lines = [
-        f"{tally.num_samples:,} samples of {tally.num_rows:,} rows in {scored.elapsed_s:.1f} s"
+        f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
+        f"{scored.elapsed_s:.1f} s",
+        scored.summary.text(),
     ]
-    if tally.num_scored:
-        lines += [
-            f"  mean score     {tally.sum_scores / tally.num_scored:.4f}",
-            f"  passed         {tally.num_passed:,} ({tally.num_passed / tally.num_scored:.1%})",
-            f"  rows           {tally.num_rows_any_passed:,} passed at least once, "
-            f"{tally.num_rows_all_passed:,} always",
-        ]
     if tally.num_failed_rows:
-        lines.append(f"  no responses   {tally.num_failed_rows:,} rows, kept without scores")
-    if tally.num_unscored:
-        lines.append(f"  without score  {tally.num_unscored:,} (score_errors says why of each)")
-        for reason, number in tally.reasons.most_common(3):
-            lines.append(f"    {number:>8,}   {reason}")
-    return "\n".join([*lines, f"wrote {scored.path}"])
+        lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
+    for reason, number in tally.reasons.most_common(3):
+        lines.append(f"{number:>8,}  {reason}")
+    return "\n".join([*lines, f"scored  {scored.path} (figures: {scored.path.stem}.json)"])
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ from rollout.records import Column
 from rollout.scoring.settings import Postprocess
 from rollout.shards import arrow_type
 from rollout.signals import StopRequest
+from rollout.training.settings import Format
 
 if TYPE_CHECKING:
     from rollout.postprocess import Scored
 
-PROMPTS, SCORED = "prompts.parquet", "scored.parquet"
+PROMPTS, SCORED, TRAIN = "prompts.parquet", "scored.parquet", "train.parquet"
 CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
 
 
@@ -73,7 +74,8 @@ def scoring_of(settings: Settings) -> Postprocess | None:
         return None
     own, prefix = "responses", settings.output.prefix
     key = prefix + own if wanted.responses_key == own else wanted.responses_key
-    return replace(wanted, responses_key=key)
+    prompt_key = settings.data.prompt_key if wanted.prompt_key == "prompt" else wanted.prompt_key
+    return replace(wanted, responses_key=key, prompt_key=prompt_key)
 
 
 def scored_path(settings: Settings, run_dir: Path) -> Path:
@@ -120,6 +122,10 @@ def score(
     from rollout.postprocess import postprocess
 
     path = scored_path(settings, run_dir)
+    export = wanted.export
+    if export.format is not Format.none and export.path is None:
+        export = replace(export, path=str(run_dir / TRAIN), overwrite=True)
     if path.parent == run_dir:
         wanted = replace(wanted, output=replace(wanted.output, overwrite=True))
+    wanted = replace(wanted, export=export)
     return postprocess(wanted, output, path, console, stop)

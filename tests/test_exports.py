@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rollout.errors import UserError
+from rollout.scoring.settings import Postprocess
 from rollout.training.handover import Handover
-from rollout.training.settings import Estimate, Export, Format, Select
+from rollout.training.settings import Export, Format, Select
 
 CHAT = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2?"}]
 PREFILLED = [*CHAT, {"role": "assistant", "content": "It is "}]
@@ -30,7 +31,7 @@ def exported(tmp_path: Path, prompt, format, select=None, **export) -> Path:
     path = tmp_path / "train.parquet"
     export = Export(format=format, path=str(path), **export)
     batch = scored(prompt)
-    handover = Handover(Estimate(), select or Select(), export, batch.schema)
+    handover = Handover(Postprocess(select=select or Select(), export=export), batch.schema)
     handover.add(batch)
     assert handover.finish().num_exported
     return path
@@ -97,7 +98,7 @@ def test_an_empty_selection_says_which_rule_dropped_how_many_and_leaves_no_file(
 def test_an_abort_leaves_no_file(tmp_path):
     export = Export(format=Format.sft, path=str(tmp_path / "train.parquet"))
     batch = scored(CHAT)
-    handover = Handover(Estimate(), Select(), export, batch.schema)
+    handover = Handover(Postprocess(export=export), batch.schema)
     handover.add(batch)
     handover.abort()
     handover.abort()

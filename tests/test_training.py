@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from rollout.errors import UserError
+from rollout.scoring.settings import Postprocess
 from rollout.training.handover import Handover
 from rollout.training.settings import Estimate, Export, Format, Select
 
@@ -28,15 +29,21 @@ BATCH = pa.RecordBatch.from_pylist([ROW] * 3)
     ],
 )
 def test_what_can_not_be_served_is_refused_before_work(estimate, select, export, told):
+    settings = Postprocess(
+        estimate=Estimate(**estimate), select=Select(**select), export=Export(**export)
+    )
     with pytest.raises(UserError, match=told):
-        Handover(Estimate(**estimate), Select(**select), Export(**export), BATCH.schema)
+        Handover(settings, BATCH.schema)
 
 
 def test_the_table_says_what_is_left_out_and_fits_100_columns():
-    handover = Handover(Estimate(k=[1, 2], group_by=["task"]), Select(), Export(), BATCH.schema)
+    handover = Handover(
+        Postprocess(estimate=Estimate(k=[1, 2], group_by=["task"])),
+        BATCH.schema,
+    )
     handover.add(BATCH)
     summary = handover.finish()
-    assert "3 unscored" in summary.text()
-    assert "no row has that many samples" in summary.text()
+    assert "left out: 3 samples" in summary.text()
+    assert "pass@2: no row has that many scored samples" in summary.text()
     assert max(map(len, summary.text().splitlines())) <= 100
     assert json.loads(json.dumps(summary.as_json()))["groups"][1]["name"] == {"task": "sum"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.disk import written_whole
 from rollout.errors import UserError, did_you_mean
 from rollout.input_columns import values_of
+from rollout.overrides import at_home
 from rollout.training.estimates import Counts
 from rollout.training.formats import (
     Unfit,
@@ -29,44 +30,36 @@ from rollout.training.selection import (
     needs_responses,
     preferred,
 )
-from rollout.training.settings import Estimate, Export, Format, Select
+from rollout.training.settings import Format, Select
 from rollout.training.table import Summary
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rollout.scoring.settings import Postprocess
+
 
 class Handover:
     """Takes scored batches in order; `finish` or `abort` ends it.
 
-    `schema` is the scored rows'; `prefix` is before the columns that scoring added. Raises
-    UserError where a setting can't be served.
+    `schema` is the scored rows'. Raises UserError where a setting can't be served.
     """
 
-    def __init__(
-        self,
-        estimate: Estimate,
-        select: Select,
-        export: Export,
-        schema: "pa.Schema",
-        prompt_key: str = "prompt",
-        responses_key: str = "responses",
-        answer_key: str = "answer",
-        pass_threshold: float = 1.0,
-        prefix: str = "",
-    ):
-        self.estimate, self.select, self.export = estimate, select, export
-        self.schema, self.prefix = schema, prefix
-        self.prompt_key, self.responses_key = prompt_key, responses_key
-        self.answer_key = export.answer_key or answer_key
-        self.threshold = pass_threshold
-        self.counts = Counts(estimate, pass_threshold)
+    def __init__(self, settings: "Postprocess", schema: "pa.Schema"):
+        self.estimate, self.select, self.export = (
+            settings.estimate, settings.select, settings.export,
+        )  # fmt: skip
+        self.schema, self.prefix = schema, settings.prefix
+        self.prompt_key, self.responses_key = settings.prompt_key, settings.responses_key
+        self.answer_key = self.export.answer_key or settings.answer_key or "answer"
+        self.threshold = settings.pass_threshold
+        self.counts = Counts(self.estimate, self.threshold)
         self.dropped: Counter[str] = Counter()
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
         self._whole = self._writer = None
         self._check()
-        if export.format is not Format.none:
+        if self.export.format is not Format.none:
             self._open()
 
     def _check(self) -> None:
@@ -83,7 +76,7 @@ class Handover:
             return
         if not export.path:
             raise UserError("export.path is not set; type export.path=train.parquet")
-        if Path(export.path).exists() and not export.overwrite:
+        if Path(at_home(export.path)).exists() and not export.overwrite:
             raise UserError(
                 f"export.path={export.path} exists already; type another export.path=, or "
                 "export.overwrite=true to replace it"
@@ -122,7 +115,7 @@ class Handover:
             )
         self._keep, self._out = keep, schema
         self._members = members_of(prompt)
-        path = Path(self.export.path)
+        path = Path(at_home(self.export.path))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._whole = written_whole(path, replace=self.export.overwrite)

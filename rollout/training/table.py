@@ -51,13 +51,16 @@ class Summary:
             value = everything.values[name]
             # A row without a score has no part in any figure.
             fewer = everything.num_rows - everything.num_rows_unscored - value.num_rows
-            if name.startswith("pass@") and fewer > 0:
+            if name.startswith("pass@") and value.value is None:
+                lines.append(f"{name}: no row has that many scored samples")
+            elif name.startswith("pass@") and fewer > 0:
                 lines.append(f"{name} leaves {fewer:,} rows out, which have fewer scored samples")
         if everything.num_unscored:
             lines.append(f"without a score, and left out: {everything.num_unscored:,} samples")
         if self.path:
             lines += [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
-            lines.append(f"export  {self.path}: {self.num_exported:,} rows")
+            if self.num_exported:
+                lines.append(f"export  {self.path}: {self.num_exported:,} rows")
         return "\n".join(lines)
 
 
@@ -75,7 +78,7 @@ def _percent(value: float | None) -> str:
 
 
 def _interval(value: Value) -> str:
-    return "" if value.low is None else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
+    return "" if value.low == value.high else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
 
 
 def _cut(text: str) -> str:
