@@ -50,7 +50,7 @@ VLLM = {
     "n_samples": 8,
     "max_tokens": 64,
     "top_p": 1.0,
-    "sampling.extra.ignore_eos": True,
+    "sampling.ignore_eos": True,
     "max_num_seqs": 64,
     "kv_cache_gib": 1.0,
 }

@@ -86,7 +86,7 @@ LAUNCH = {
     "sampling.n_samples": 4,
     "sampling.max_tokens": 64,
     "sampling.top_p": 1.0,
-    "sampling.extra.ignore_eos": "true",
+    "sampling.ignore_eos": "true",
 }
 
 

@@ -24,7 +24,7 @@ SETTINGS = {
     "n_samples": N_SAMPLES,
     "max_tokens": MAX_TOKENS,
     "top_p": 1.0,
-    "sampling.extra.ignore_eos": True,
+    "sampling.ignore_eos": True,
     "max_num_seqs": MAX_NUM_SEQS,
     "kv_cache_gib": 1.0,
     "engine": "cpu",

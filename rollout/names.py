@@ -32,7 +32,7 @@ def known_keys() -> dict[str, Key]:
 
 
 def bag_of(key: str) -> Key | None:
-    """The free-form setting that `key` lies in, such as sampling.extra for sampling.extra.min_p."""
+    """The free-form setting that `key` lies in, such as sampling.extra for sampling.extra.top_a."""
     bags = (k for k in known_keys().values() if k.is_bag)
     return next((bag for bag in bags if key.startswith(bag.name + ".")), None)
 
