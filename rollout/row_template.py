@@ -6,6 +6,7 @@ as if it were text. Must not know chats, files of rows, or chat templates, which
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ class RowTemplate:
     compiled: "jinja2.Template"
     source: str
     names: frozenset[str]  # looked up when it renders, Jinja's own (range, ...) left out
+    setting: str = RENDERED  # where it was given
 
     def render(self, values: dict[str, Any]) -> str:
         """The text for a row's columns. Raises ValueError."""
@@ -38,34 +40,79 @@ class RowTemplate:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             nulls = [name for name, value in values.items() if value is None]
             hint = f" (null here: {', '.join(nulls)})" if nulls else ""
-            raise ValueError(f"{RENDERED} fails on this row: {lines[0][:300]}{hint}") from error
+            raise ValueError(f"{self.setting} fails on this row: {lines[0][:300]}{hint}") from error
         return text
 
 
-def open_template(source: str) -> RowTemplate:
-    """Compile the template. Raises UserError where it is none, or would ask the same of all."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RowCondition:
+    """A Jinja expression ready to ask of a row. Made by `open_condition`."""
+
+    compiled: Callable[..., Any]
+    names: frozenset[str]
+    setting: str
+
+    def holds(self, values: dict[str, Any]) -> bool:
+        """Whether it is true for a row's columns. Raises ValueError."""
+        try:
+            return bool(self.compiled(**values))
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever a row's values make of it
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(f"{self.setting} fails on this row: {lines[0][:300]}") from error
+
+
+def open_condition(source: str, setting: str) -> RowCondition:
+    """Compile an expression such as `level > 3`. Raises UserError where it is none."""
+    from jinja2 import TemplateSyntaxError, meta
+
+    environment = _environment()
+    text = source.strip()
+    if text.startswith("{{") and text.endswith("}}"):
+        text = text[2:-2]
+    try:
+        names = meta.find_undeclared_variables(environment.parse("{{(" + text + ")}}"))
+        compiled = environment.compile_expression(text, undefined_to_none=False)
+    except TemplateSyntaxError as error:
+        raise UserError(
+            f"{setting}={source} is no Jinja expression: {error.message}; it is like level > 3 "
+            "and 'x' in question"
+        ) from error
+    except RecursionError as error:
+        raise UserError(f"{setting} is nested too deep for Jinja") from error
+    return RowCondition(compiled, frozenset(names - set(environment.globals)), setting)
+
+
+def open_template(
+    source: str, setting: str = RENDERED, may_be_constant: bool = False
+) -> RowTemplate:
+    """Compile the template. Raises UserError where it is none, or would ask the same of all.
+
+    Errors name `setting`. With `may_be_constant` it need not name a column.
+    """
     from jinja2 import TemplateSyntaxError, meta
 
     environment = _environment()
     try:
         tree = environment.parse(source)
         if list(meta.find_referenced_templates(tree)):
-            raise UserError(f"{RENDERED} includes another template; put its text in its place")
+            raise UserError(f"{setting} includes another template; put its text in its place")
         names = meta.find_undeclared_variables(tree) - set(environment.globals)
         compiled = environment.from_string(source)
     except TemplateSyntaxError as error:
         raise UserError(
-            f"{RENDERED} is no Jinja template: line {error.lineno}: {error.message}; in double "
+            f"{setting} is no Jinja template: line {error.lineno}: {error.message}; in double "
             "braces stands an expression over the columns, such as {{ question }}"
         ) from error
     except RecursionError as error:
-        raise UserError(f"{RENDERED} is nested too deep for Jinja") from error
-    if not names:
+        raise UserError(f"{setting} is nested too deep for Jinja") from error
+    if not names and not may_be_constant:
         raise UserError(
-            f"{RENDERED} names no column, so all rows would ask the same; write a column's name in "
+            f"{setting} names no column, so all rows would ask the same; write a column's name in "
             "double braces: {{ question }}"
         )
-    return RowTemplate(compiled, source, frozenset(names))
+    return RowTemplate(compiled, source, frozenset(names), setting)
 
 
 def _environment() -> "jinja2.Environment":

@@ -1,0 +1,304 @@
+"""python -m rollout.prepare: a file of prompts, made from whatever holds problems.
+
+Owns what a preparation looks like from outside: checks first, then a stream from the source to
+files that appear whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
+2 configuration or input error, 130 and 143 signals.
+"""
+
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.console import Console
+from rollout.errors import UserError
+from rollout.exits import run_command
+from rollout.postprocess import check_output
+from rollout.preparing.finding import open_source
+from rollout.preparing.rendering import open_rendering
+from rollout.preparing.rows import chosen_columns, prompt_rows
+from rollout.preparing.settings import OnBadRow, Prepare
+from rollout.preparing.source import Tally
+from rollout.preparing.spool import Spool
+from rollout.preparing.written import (
+    FILES,
+    MARK,
+    mark_of,
+    orders,
+    shares_of,
+    split_path,
+    stamps_of,
+    was_made_by,
+    write,
+)
+from rollout.signals import StopRequest, stop_on_signals
+from rollout.summary import one_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NUM_SHOWN = 3
+QUIET_S = 2.0  # what is done by then shows no progress
+HELP = """\
+rollout.prepare: a parquet file of prompts, from whatever holds problems
+
+  python -m rollout.prepare source=problems.jsonl template='Q: {{ question }}' output.path=p.parquet
+  python -m rollout.prepare source=openai/gsm8k subset=main split=train output.path=p.parquet \\
+      prompt_column=question rename.solution=answer filter="question|length < 500" shuffle=true
+  python -m rollout.prepare source=reasoning_gym task=leg_counting size=500 output.path=p.parquet
+
+  source         file, glob or directory of .jsonl .json .csv .tsv (also .gz .zst), .parquet,
+                 .arrow; what datasets saved; a hub dataset ORG/NAME (split, subset, revision);
+                 reasoning_gym (task=NAME or task=[a,b], task_config.NAME=, size, seed)
+  output.path    the prompts; output.overwrite=true replaces a file that stands there
+  template       Jinja text or file over a row's columns; without it prompt_column is asked
+  system         system message, Jinja too
+  few_shot       file of examples before each prompt (num_few_shot, few_shot_answer)
+  prompt_format  chat (a list of messages) or text (one string), in column prompt_key
+  filter         Jinja expression, such as filter="level|int > 3 and 'prove' not in question"
+  deduplicate=true   sample=N   shuffle=true   seed=N   limit=N   on_error=skip
+  keep=[a,b]     columns written beside the prompt; rename.NEW=OLD
+  splits         splits='{train: 0.9, test: 0.1}' writes p-train.parquet and p-test.parquet
+  preview=true   show three prompts and the counts, write nothing
+
+All settings and their defaults: python -m rollout --help all, section prepare.
+Exit code 0: done; 1: failed; 2: a wrong setting or input; 130: interrupted, nothing written.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of a preparation."""
+
+    paths: dict[Path, int]  # rows of each; none in a preview
+    tally: Tally
+    columns: list[str]
+    shown: list[Any] = field(repr=False)  # the first prompts
+    elapsed_s: float
+    prompt_key: str = "prompt"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For a summary in JSON."""
+        tally = self.tally
+        return {
+            "paths": [str(path) for path in self.paths],
+            "num_read": tally.num_read,
+            "num_filtered": tally.num_filtered,
+            "num_duplicates": tally.num_duplicates,
+            "num_bad": tally.num_bad,
+            "num_written": tally.num_written,
+        }
+
+    def __str__(self) -> str:
+        """What the user came for: some prompts, the counts, where they are, what comes next."""
+        return described(self)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make the prompts that the words ask for and exit with the code."""
+    run_command("rollout.prepare", _main, argv)
+
+
+def _main(argv: list[str]) -> int:
+    if not argv or any(word in ("-h", "--help", "help") for word in argv):
+        print(HELP, end="")
+        return 0
+    from rollout import config
+    from rollout.overrides import at_home
+    from rollout.stages import compose_stage
+
+    composed = compose_stage("prepare", argv)
+    config.validate(composed)
+    settings = composed.prepare
+    given = settings.output.path
+    if not given and not settings.preview:
+        raise UserError("output.path is not set; type output.path=prompts.parquet, or preview=true")
+    path = Path(at_home(given or "prompts.parquet")).absolute()
+    console = Console()
+    with stop_on_signals(ends_process=True) as stop:
+        stop.say = console.say_now
+        stop.farewell = lambda: f"interrupted; nothing was written to {path}"
+        prepared = prepare(settings, path, console, Path.cwd(), stop)
+    console.result(str(prepared))
+    return 0
+
+
+def is_made_by(path: Path, settings: Prepare) -> bool:
+    """Whether the file at `path` was made by `settings`, of files that are still as they were."""
+    if settings.splits:
+        raise UserError(
+            "prepare.splits makes several files, and a run reads one; make them with "
+            "python -m rollout.prepare, and type data.input= of one"
+        )
+    return was_made_by(path, settings)
+
+
+def prepare(
+    settings: Prepare,
+    path: Path,
+    console: Console,
+    start_dir: Path,
+    stop: StopRequest | None = None,
+) -> Prepared:
+    """Make the prompts and write them to `path`, or to one file a split beside it.
+
+    Relative paths in the settings hang on `start_dir`. Files appear whole or not at all; with
+    `settings.preview` none does. Raises UserError before any work where settings, source or output
+    can't serve, and at the first bad row unless such rows are skipped; Interrupted where `stop`
+    is asked for.
+    """
+    if stop is None:
+        with stop_on_signals() as own:
+            return prepare(settings, path, console, start_dir, own)
+    began = time.monotonic()
+    shares = shares_of(settings)
+    paths = [split_path(path, name) for name in shares] or [path]
+    tally = Tally(skips=settings.on_error is OnBadRow.skip)
+    with stop.deferred(), ExitStack() as stack:
+        tally.tick = _watch(tally, console, stop, stack)
+        if not settings.preview:
+            for file in paths:
+                check_output(file, [], settings)
+        source = open_source(settings, start_dir, tally)
+        rendering = open_rendering(settings, source, start_dir)
+        if not settings.preview:
+            for file in paths:
+                check_output(file, [*source.files, *rendering.files], settings)
+        chosen = chosen_columns(settings, source, rendering)
+        for note in [*source.notes, *chosen.notes]:
+            console.note(f"note: {note}")
+        schema = chosen.schema(settings, source, rendering)
+        metadata = {
+            MARK: mark_of(settings),
+            FILES: stamps_of([*source.files, *rendering.files]),
+        }
+        schema = schema.with_metadata(metadata)
+        needs_all = settings.shuffle or settings.sample is not None or bool(shares)
+        limit = None if needs_all else settings.limit
+        rows = prompt_rows(settings, source, rendering, schema, chosen, tally, limit)
+        if needs_all:
+            spool = stack.enter_context(Spool(schema, _room(path, settings)))
+            spool.fill(rows)
+            _refuse_nothing(spool.num_rows, tally)
+            ordered = orders(settings, spool).values()
+            batches = [spool.take(order) for order in ordered]
+        else:
+            batches = [rows]
+        shown: list[Any] = []
+        counted = {
+            file: _counted(found, tally, shown, stop)
+            for file, found in zip(paths, batches, strict=True)
+        }
+        if settings.preview:
+            for found in counted.values():
+                for _ in found:
+                    pass
+            _refuse_nothing(tally.num_written, tally)
+            written = {}
+        else:
+            written = write(_some(counted, tally), schema, settings.output.overwrite)
+    return Prepared(
+        written, tally, schema.names, shown, time.monotonic() - began, settings.prompt_key
+    )
+
+
+def _room(path: Path, settings: Prepare) -> Path:
+    """Where rows wait: on the disk of the output, which has room for them."""
+    if settings.preview:
+        return Path(tempfile.gettempdir())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent
+
+
+def _watch(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) -> Any:
+    """What is done after every chunk: look whether to stop, and show how far it is."""
+    began, progress = time.monotonic(), None
+
+    def tick() -> None:
+        nonlocal progress
+        stop.raise_if_requested()
+        elapsed_s = time.monotonic() - began
+        if elapsed_s < QUIET_S:
+            return
+        if progress is None:
+            progress = stack.enter_context(console.progress())
+        fraction = min(1.0, tally.work / tally.total_work) if tally.total_work else 0.0
+        left_s = elapsed_s * (1 - fraction) / fraction if fraction else None
+        progress.update(fraction, left_s, f"{tally.num_read:,} rows read")
+
+    return tick
+
+
+def _counted(
+    batches: "Iterator[pa.RecordBatch]", tally: Tally, shown: list[Any], stop: StopRequest
+) -> "Iterator[pa.RecordBatch]":
+    """The same batches, counted; the first prompts are kept to be shown."""
+    for batch in batches:
+        stop.raise_if_requested()
+        shown += batch.column(0).slice(0, NUM_SHOWN - len(shown)).to_pylist()
+        tally.num_written += batch.num_rows
+        yield batch
+
+
+def _some(
+    counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally
+) -> "dict[Path, Iterator[pa.RecordBatch]]":
+    """The same, where nothing at all is refused with what became of the rows."""
+
+    def checked(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        yield from batches
+        _refuse_nothing(tally.num_written, tally)
+
+    return {path: checked(batches) for path, batches in counted.items()}
+
+
+def _refuse_nothing(num_rows: int, tally: Tally) -> None:
+    if num_rows:
+        return
+    if not tally.num_read:
+        raise UserError("the source has no rows; nothing was written")
+    parts = [f"{tally.num_read:,} rows were read"]
+    parts += [f"{tally.num_filtered:,} left out by filter"] if tally.num_filtered else []
+    if tally.num_bad:
+        parts.append(f"{tally.num_bad:,} bad ({tally.faults.most_common(1)[0][0]})")
+    raise UserError(f"no row is left: {', '.join(parts)}; nothing was written")
+
+
+def described(prepared: Prepared) -> str:
+    tally, lines = prepared.tally, []
+    for number, prompt in enumerate(prepared.shown, 1):
+        lines.append(f"prompt {number}")
+        messages = [("text", prompt)] if isinstance(prompt, str) else [_said(m) for m in prompt]
+        lines += [f"  {one_line(role, 9):<9}  {one_line(text, 86)}" for role, text in messages]
+    lines.append(f"{tally.num_read:,} rows read in {prepared.elapsed_s:.1f} s")
+    if tally.num_filtered:
+        lines.append(f"  left out by filter   {tally.num_filtered:,}")
+    if tally.num_duplicates:
+        lines.append(f"  duplicates           {tally.num_duplicates:,}")
+    if tally.num_bad:
+        lines.append(f"  bad, skipped         {tally.num_bad:,}")
+        for reason, number in tally.faults.most_common(3):
+            lines.append(f"    {number:>8,}   {one_line(reason, 86)}")
+    lines.append(f"  {'written' if prepared.paths else 'to write':<21}{tally.num_written:,}")
+    lines.append(f"  columns              {', '.join(prepared.columns)}")
+    if not prepared.paths:
+        return "\n".join([*lines, "a preview: nothing was written"])
+    for path, number in prepared.paths.items():
+        lines.append(f"wrote {path}" + (f" ({number:,})" if len(prepared.paths) > 1 else ""))
+    key = f" data.prompt_key={prepared.prompt_key}" if prepared.prompt_key != "prompt" else ""
+    first = shlex.quote(str(next(iter(prepared.paths))))
+    return "\n".join([*lines, f"next: python -m rollout data.input={first}{key}"])
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str]:
+    content = message.get("content")
+    return str(message.get("role")), content if isinstance(content, str) else repr(content)
+
+
+if __name__ == "__main__":
+    main()

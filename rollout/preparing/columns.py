@@ -1,0 +1,172 @@
+"""The columns of rows that have no schema: found by looking at all rows, once.
+
+Promises that no value is lost or bent: where types disagree, a column becomes text (strings as
+they are, all else as JSON); CSV's cells become numbers only where the number is written back the
+same. Must not know files.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EXACT_FLOAT = 2**53  # larger integers are not all doubles
+MAX_MEMBERS = 200  # of a struct; more are keys that are data
+
+
+class Columns:
+    """What was seen of each column."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}  # columns that become text -> why
+        self._large: set[str] = set()  # integers that a double would round
+
+    def look(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take some more rows into account."""
+        for name in dict.fromkeys(name for row in rows for name in row):
+            if name in self._texts:
+                continue
+            values = [row.get(name) for row in rows]
+            try:
+                kind = _type_of(values)
+                before = self._types.get(name)
+                self._types[name] = kind if before is None else _merged(before, kind)
+            except (ValueError, TypeError, OverflowError):
+                self._types.setdefault(name, None)
+                self._texts[name] = "values of several types"
+                continue
+            if any(type(value) is int and abs(value) > EXACT_FLOAT for value in values):
+                self._large.add(name)
+
+    @property
+    def notes(self) -> list[str]:
+        """Which columns became text, for the user."""
+        self._settle()
+        return [
+            f"column {name!r} has {why}: written as text, JSON where it is no string"
+            for name, why in self._texts.items()
+        ]
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """Of all rows seen."""
+        import pyarrow as pa
+
+        self._settle()
+        text = pa.string()
+        return pa.schema([(n, text if n in self._texts else t) for n, t in self._types.items()])
+
+    def _settle(self) -> None:
+        import pyarrow as pa
+
+        for name, kind in self._types.items():
+            if name in self._texts:
+                continue
+            if _has_empty_struct(kind):
+                self._texts[name] = "objects without members"
+            elif _num_members(kind) > MAX_MEMBERS:
+                self._texts[name] = f"objects of more than {MAX_MEMBERS} different members"
+            elif pa.types.is_floating(kind) and name in self._large:
+                self._texts[name] = "fractions beside integers that a float would round"
+
+    def batch(self, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> "pa.RecordBatch":
+        """The rows as Arrow, with `schema`, which is this one's."""
+        import pyarrow as pa
+
+        arrays = []
+        for column in schema:
+            values = [row.get(column.name) for row in rows]
+            if column.name in self._texts:
+                values = [as_text(value) for value in values]
+            arrays.append(pa.array(values, column.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def as_text(value: Any) -> str | None:
+    """A string as it is, null as null, all else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _type_of(values: list[Any]) -> "pa.DataType":
+    import pyarrow as pa
+
+    return pa.array(values).type
+
+
+def _merged(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType":
+    """The type that holds both. Raises TypeError (Arrow's) where none does."""
+    import pyarrow as pa
+
+    if one == two:
+        return one
+    schemas = [pa.schema([("x", kind)]) for kind in (one, two)]
+    return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
+
+
+def _inner(kind: "pa.DataType") -> "list[pa.DataType]":
+    return [kind.field(i).type for i in range(kind.num_fields)]
+
+
+def _has_empty_struct(kind: "pa.DataType") -> bool:
+    """Parquet has none."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind) and not kind.num_fields:
+        return True
+    return any(map(_has_empty_struct, _inner(kind)))
+
+
+def _num_members(kind: "pa.DataType") -> int:
+    return kind.num_fields + sum(map(_num_members, _inner(kind)))
+
+
+class Cells:
+    """CSV's columns: integers or fractions where all cells are written so, else text."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, int] = {}
+
+    def look(self, rows: Sequence[dict[str, str]]) -> None:
+        for row in rows:
+            for name, cell in row.items():
+                kind = self._kinds.get(name, 0)
+                while kind < 2 and not _reads_back(cell, kind):
+                    kind += 1
+                self._kinds[name] = kind
+
+    @property
+    def schema(self) -> "pa.Schema":
+        import pyarrow as pa
+
+        kinds = (pa.int64(), pa.float64(), pa.string())
+        return pa.schema([(name, kinds[kind]) for name, kind in self._kinds.items()])
+
+    def batch(self, rows: Sequence[dict[str, str]], schema: "pa.Schema") -> "pa.RecordBatch":
+        import pyarrow as pa
+
+        arrays = []
+        for column in schema:
+            read = (int, float, str)[self._kinds[column.name]]
+            cells = [row[column.name] for row in rows]
+            values = [None if cell == "" and read is not str else read(cell) for cell in cells]
+            arrays.append(pa.array(values, column.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _reads_back(cell: str, kind: int) -> bool:
+    """Whether a number (0: an integer, 1: a fraction) says just what the cell does."""
+    if cell == "":
+        return True
+    try:
+        if kind == 0:
+            return str(int(cell)) == cell and -(2**63) <= int(cell) < 2**63
+        return repr(float(cell)) == cell
+    except ValueError:
+        return False

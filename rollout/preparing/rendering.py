@@ -1,0 +1,278 @@
+"""A row becomes a prompt: template or column, system message and examples before it.
+
+Promises that a mistyped column is a UserError before any row is read, and that a row that makes
+no prompt raises a ValueError of one line. Must not know formats or where prompts are written.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.chats import SYSTEM_ROLES, content_of
+from rollout.config import Data
+from rollout.errors import UserError, did_you_mean
+from rollout.input_columns import values_of
+from rollout.overrides import at_home
+from rollout.preparing.finding import files_of, format_of
+from rollout.preparing.row_files import first_rows
+from rollout.preparing.settings import FileFormat, MadeOf, Prepare
+from rollout.preparing.source import Source, Tally
+from rollout.preparing.tables import open_arrow_files, open_parquet_files
+from rollout.row_template import RowCondition, RowTemplate, open_condition, open_template
+from rollout.wording import LIKE_A_PATH
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Message = dict[str, Any]
+PLAIN = Data()  # a prompt is read as a run reads it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """How prompts are made of rows. Made by `open_rendering`."""
+
+    makes_text: bool
+    kind: "pa.DataType"  # of the prompts
+    is_plain: bool  # messages have a role and a text, no more
+    column: str | None  # what holds the prompts; None: the template makes them
+    template: RowTemplate | None
+    system: RowTemplate | None
+    examples: list[tuple[str, str]]  # prompt and answer
+    condition: RowCondition | None
+    files: list[Path]  # that were read for it
+
+    @property
+    def columns(self) -> list[str]:
+        """What a prompt is made of."""
+        found = {self.column} if self.column else set(self.template.names)
+        return sorted(found | (self.system.names if self.system else set()))
+
+    def content(self, row: dict[str, Any]) -> str | list[Message]:
+        """The prompt of a row's values. Raises ValueError."""
+        own = _asked(self, row)
+        system = None
+        if self.system:
+            system = self.system.render({n: row[n] for n in self.system.names}).strip("\n")
+        if self.makes_text:
+            return self._text(own, system)
+        return self._chat(own, system)
+
+    def _text(self, own: Any, system: str | None) -> str:
+        """Blocks with an empty line between, an answer a space after its prompt."""
+        if not isinstance(own, str):
+            raise ValueError("it is a chat, but prompt_format=text")
+        blocks = [] if system is None else [system]
+        for prompt, answer in self.examples:
+            is_apart = prompt[-1:].isspace() or answer[:1].isspace()
+            blocks.append(prompt + ("" if is_apart else " ") + answer)
+        return "\n\n".join([*blocks, own])
+
+    def _chat(self, own: Any, system: str | None) -> list[Message]:
+        asked = own if isinstance(own, list) else [{"role": "user", "content": own}]
+        if self.is_plain:
+            _check_plain(asked)
+        shots = [
+            {"role": role, "content": text}
+            for example in self.examples
+            for role, text in zip(("user", "assistant"), example, strict=True)
+        ]
+        first = []
+        if asked[0]["role"] in SYSTEM_ROLES:
+            first, asked = asked[:1], asked[1:]
+        elif system is not None:
+            first = [{"role": "system", "content": system}]
+        return [*first, *shots, *asked]
+
+    def array(self, contents: list[Any]) -> "pa.Array":
+        """The prompts as Arrow."""
+        import pyarrow as pa
+
+        return pa.array(contents, self.kind)
+
+
+def _check_plain(chat: list[Message]) -> None:
+    """Refuse what only a column of chats has a place for. Raises ValueError."""
+    for message in chat:
+        if odd := set(message) - {"role", "content"}:
+            raise ValueError(f"a message has {sorted(odd)[0]!r}: give a column of chats alone")
+        if not isinstance(message["content"], str):
+            raise ValueError("a message has content that is no text: give a column of chats alone")
+
+
+def _asked(rendering: Rendering, row: dict[str, Any]) -> str | list[Message]:
+    if rendering.column is not None:
+        return content_of(row[rendering.column], PLAIN)
+    template = rendering.template
+    return content_of(template.render({name: row[name] for name in template.names}), PLAIN)
+
+
+def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Rendering:
+    """Read template, system, examples and filter. Raises UserError."""
+    import pyarrow as pa
+
+    files: list[Path] = []
+    template = system = condition = None
+    if settings.template is not None:
+        if settings.prompt_column is not None:
+            raise UserError("template and prompt_column both say what is asked; leave one out")
+        template = open_template(_read("template", settings.template, start_dir, files), "template")
+        _check(source, template.names, "template")
+    if settings.system is not None:
+        text = _read("system", settings.system, start_dir, files)
+        system = open_template(text, "system", may_be_constant=True)
+        _check(source, system.names, "system")
+    if settings.filter is not None:
+        condition = open_condition(settings.filter, "filter")
+        _check(source, condition.names, "filter")
+    column = None if template else _column(settings, source)
+    makes_text = settings.prompt_format is MadeOf.text
+    is_chat = column is not None and _is_chat(source.schema.field(column).type)
+    if makes_text and is_chat:
+        raise UserError(
+            f"column {column!r} of {source.name} holds chats, which are no text; leave "
+            "prompt_format=text out, or make text of them with template="
+        )
+    kind = pa.string() if makes_text else _messages()
+    is_plain = not (is_chat and pa.types.is_struct(source.schema.field(column).type.value_type))
+    if not is_plain:
+        kind = source.schema.field(column).type
+    examples = []
+    if settings.few_shot is not None:
+        examples = _examples(settings, template, column, start_dir, files)
+    elif settings.num_few_shot is not None:
+        raise UserError("num_few_shot takes examples of a file; type few_shot=FILE.jsonl")
+    return Rendering(
+        makes_text, kind, is_plain, column, template, system, examples, condition, files
+    )
+
+
+def _messages() -> "pa.DataType":
+    import pyarrow as pa
+
+    return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+
+def _is_chat(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    while types.is_dictionary(kind):
+        kind = kind.value_type
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _column(settings: Prepare, source: Source) -> str:
+    """The column of the prompts themselves."""
+    schema = source.schema
+    fit = [f.name for f in schema if _is_text(f.type) or _is_chat(f.type)]
+    name = settings.prompt_column or source.prompt_column
+    if name is None and settings.prompt_key in schema.names:
+        name = settings.prompt_key
+    if name is None:
+        raise UserError(
+            f"{source.name} has columns {_listed(schema.names)}: say what is asked; type "
+            f"prompt_column={fit[0] if len(fit) == 1 else 'NAME'}, or template= such as "
+            f"'Q: {{{{ {fit[0] if fit else schema.names[0]} }}}}'"
+        )
+    if name not in schema.names:
+        raise UserError(
+            f"prompt_column={name}: {source.name} has columns {_listed(schema.names)}."
+            f"{did_you_mean(name, fit or schema.names)}"
+        )
+    if name not in fit:
+        raise UserError(
+            f"prompt_column={name} of {source.name} holds {schema.field(name).type}, neither "
+            f"strings nor chats; make text of it: template='{{{{ {name} }}}}'"
+        )
+    return name
+
+
+def _check(source: Source, names: frozenset[str], setting: str) -> None:
+    for name in sorted(names - set(source.schema.names)):
+        raise UserError(
+            f"{setting} names {name}: {source.name} has columns {_listed(source.schema.names)}."
+            f"{did_you_mean(name, source.schema.names)}"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+def _read(key: str, given: str, start_dir: Path, files: list[Path]) -> str:
+    """The text, or that of the file it names, without line ends after it."""
+    path = start_dir / at_home(given)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # longer than a name can be
+        is_file = False
+    if not is_file:
+        if LIKE_A_PATH.fullmatch(given) and "{" not in given:
+            raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
+        text = given
+    else:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{key}={given} can't be read: {reason}") from error
+        files.append(path)
+    if not text.strip():
+        raise UserError(f"{key}={given} says nothing; leave it out")
+    return text
+
+
+def _examples(
+    settings: Prepare,
+    template: RowTemplate | None,
+    column: str | None,
+    start_dir: Path,
+    files: list[Path],
+) -> list[tuple[str, str]]:
+    """Prompt and answer of each example."""
+    found = files_of(settings.few_shot, start_dir, FileFormat.auto)
+    if not found:
+        raise UserError(f"few_shot={settings.few_shot} does not exist; type a file of examples")
+    path, count = found[0], settings.num_few_shot
+    kind = format_of(path)
+    if kind in (FileFormat.parquet, FileFormat.arrow):
+        opened = open_parquet_files if kind is FileFormat.parquet else open_arrow_files
+        rows = []
+        for chunk in opened([path], Tally()).chunks():
+            columns = [values_of(array) for array in chunk.batch.columns]
+            names = chunk.batch.schema.names
+            rows += [dict(zip(names, v, strict=True)) for v in zip(*columns, strict=True)]
+            if count is not None and len(rows) >= count:
+                break
+    else:
+        rows = first_rows(path, kind, count)
+    rows = rows[:count]
+    if count is not None and len(rows) < count:
+        raise UserError(f"num_few_shot={count}, but {path} has {len(rows)} rows")
+    files.append(path)
+    answer = open_template(
+        _read("few_shot_answer", settings.few_shot_answer, start_dir, files), "few_shot_answer"
+    )
+    shown = []
+    for number, row in enumerate(rows, 1):
+        needed = answer.names | (template.names if template else {column})
+        if missing := sorted(needed - set(row)):
+            raise UserError(
+                f"few_shot={settings.few_shot}: row {number} has no {missing[0]!r}, only "
+                f"{_listed(list(row))}"
+            )
+        try:
+            asked = content_of(row[column], PLAIN) if template is None else template.render(row)
+            said = answer.render(row)
+        except ValueError as error:
+            raise UserError(f"few_shot={settings.few_shot}, row {number}: {error}") from error
+        if not isinstance(asked, str):
+            raise UserError(f"few_shot={settings.few_shot}, row {number}: the prompt is no text")
+        shown.append((asked, said))
+    return shown

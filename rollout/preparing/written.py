@@ -1,0 +1,157 @@
+"""Prompts on disk: one parquet file, or one for each split, that appear whole or not at all.
+
+Owns the mark that says how a file was made.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.disk import written_whole
+from rollout.errors import RolloutError, UserError
+from rollout.fingerprint import to_plain
+from rollout.preparing.settings import Destination, Prepare
+from rollout.preparing.spool import Spool
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARK, FILES = b"rollout.prepare", b"rollout.prepare.files"
+ROW_GROUP_BYTES = 32 << 20
+
+
+def mark_of(settings: Prepare) -> str:
+    """What a file was made by, as JSON; where it lies is no part of it."""
+    plain = to_plain(replace(settings, output=Destination(), preview=False))
+    del plain["output"], plain["preview"]
+    return json.dumps(plain, sort_keys=True)
+
+
+def stamps_of(files: list[Path]) -> str:
+    """The files read, with what changes whenever one is written, as JSON."""
+    found = {}
+    for path in files:
+        status = path.stat()
+        found[os.fspath(path.absolute())] = [status.st_size, status.st_mtime_ns]
+    return json.dumps(found)
+
+
+def was_made_by(path: Path, settings: Prepare) -> bool:
+    """Whether the file at `path` was made by these settings, of files that are as they were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
+    except (pa.ArrowException, OSError):
+        return False
+    if metadata.get(MARK) != mark_of(settings).encode():
+        return False
+    for name, stamp in json.loads(metadata.get(FILES, b"{}")).items():
+        try:
+            status = Path(name).stat()
+        except OSError:  # gone, or another machine
+            continue
+        if [status.st_size, status.st_mtime_ns] != stamp:
+            return False
+    return True
+
+
+def shares_of(settings: Prepare) -> dict[str, float]:
+    """The splits and their shares, which add up to 1. Raises UserError."""
+    shares = {}
+    for name, share in settings.splits.items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise UserError(f"splits.{name}={share} is no share; type a number such as 0.9")
+        shares[str(name)] = float(share)
+    if shares and abs(sum(shares.values()) - 1) > 1e-6:
+        raise UserError(
+            f"splits add up to {sum(shares.values()):g}, not 1; such as "
+            "splits='{train: 0.9, test: 0.1}'"
+        )
+    return shares
+
+
+def split_path(path: Path, name: str) -> Path:
+    """prompts.parquet -> prompts-train.parquet"""
+    return path.with_name(f"{path.stem}-{name}{path.suffix}")
+
+
+def write(
+    batches: "dict[Path, Iterator[pa.RecordBatch]]", schema: "pa.Schema", replace_old: bool
+) -> dict[Path, int]:
+    """Stream rows into their files, which appear together; how many came to each.
+
+    Raises UserError where one has no rows, RolloutError where it can't be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    counts = {}
+    path = next(iter(batches))
+    try:
+        with ExitStack() as stack:
+            for path, rows in batches.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = stack.enter_context(written_whole(path, replace=replace_old))
+                file = pa.OSFile(os.fsencode(temporary), "wb")
+                with file, pq.ParquetWriter(file, schema) as writer:
+                    counts[path] = 0
+                    for group in _row_groups(rows):
+                        writer.write_table(group, row_group_size=max(1, group.num_rows))
+                        counts[path] += group.num_rows
+                if not counts[path]:
+                    raise UserError(f"no row is left for {path}; nothing was written")
+    except FileExistsError:
+        raise UserError(
+            f"output.path={path} has appeared meanwhile; type another output.path="
+        ) from None
+    except OSError as error:
+        raise RolloutError(
+            f"output.path={path} can't be written: {error.strerror or error}"
+        ) from error
+    return counts
+
+
+def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
+    import pyarrow as pa
+
+    held, num_bytes = [], 0
+    for batch in batches:
+        held.append(batch)
+        num_bytes += batch.nbytes
+        if num_bytes >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(held)
+            held, num_bytes = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def orders(settings: Prepare, spool: Spool) -> dict[str, Sequence[int]]:
+    """Which rows of the spool go where, in order, by split (one without a name: all).
+
+    The same seed and rows give the same; a split keeps the order of the whole.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(settings.seed)
+    rows = np.arange(spool.num_rows)
+    if settings.shuffle or settings.sample is not None:
+        rows = random.permutation(spool.num_rows)[: settings.sample]
+        if not settings.shuffle:
+            rows = np.sort(rows)
+    rows = rows[: settings.limit]
+    shares = shares_of(settings)
+    if not shares:
+        return {"": rows}
+    drawn = random.permutation(len(rows))
+    ends = np.rint(np.cumsum(list(shares.values())) * len(rows)).astype(int)
+    starts = [0, *ends[:-1]]
+    return {
+        name: rows[np.sort(drawn[start:end])]
+        for name, start, end in zip(shares, starts, ends, strict=True)
+    }
