@@ -152,7 +152,7 @@ def _lines(text: TextIO) -> Iterator[Row]:
 
 def _object(line: str) -> tuple[Any, str | None]:
     try:
-        value = parse(line, "it", "is no JSON")
+        value = parse(line, "this line", "is no JSON")
     except ValueError as error:
         hint = "; for a list of objects type format=json" if line.lstrip()[:1] == "[" else ""
         return None, f"{error}{hint}"
@@ -198,7 +198,8 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
             try:
                 value, end = decode(held, at)
                 if end < len(held) or is_end:  # a number might go on
-                    json.dumps(value, ensure_ascii=False).encode() if "\\u" in held else None
+                    if held.find("\\u", at, end) >= 0:
+                        json.dumps(value, ensure_ascii=False).encode()
                     fault = None if isinstance(value, dict) else _no_object(value)
                     yield line, end - at, value if fault is None else None, fault
                     line += held.count("\n", at, end)
