@@ -5,12 +5,10 @@ files that appear whole. Needs no GPU, no engine and no model. Exit codes: 0 don
 2 configuration or input error, 130 and 143 signals.
 """
 
-import shlex
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from rollout.errors import UserError
 from rollout.exits import run_command
 from rollout.postprocess import check_output
 from rollout.preparing.finding import open_source
+from rollout.preparing.prepared import Prepared
 from rollout.preparing.rendering import open_rendering
 from rollout.preparing.rows import chosen_columns, prompt_rows
 from rollout.preparing.settings import OnBadRow, Prepare
@@ -36,7 +35,6 @@ from rollout.preparing.written import (
     write,
 )
 from rollout.signals import StopRequest, stop_on_signals
-from rollout.summary import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,35 +66,6 @@ rollout.prepare: a parquet file of prompts, from whatever holds problems
 All settings and their defaults: python -m rollout --help all, section prepare.
 Exit code 0: done; 1: failed; 2: a wrong setting or input; 130: interrupted, nothing written.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What came of a preparation."""
-
-    paths: dict[Path, int]  # rows of each; none in a preview
-    tally: Tally
-    columns: list[str]
-    shown: list[Any] = field(repr=False)  # the first prompts
-    elapsed_s: float
-    prompt_key: str = "prompt"
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """For a summary in JSON."""
-        tally = self.tally
-        return {
-            "paths": [str(path) for path in self.paths],
-            "num_read": tally.num_read,
-            "num_filtered": tally.num_filtered,
-            "num_duplicates": tally.num_duplicates,
-            "num_bad": tally.num_bad,
-            "num_written": tally.num_written,
-        }
-
-    def __str__(self) -> str:
-        """What the user came for: some prompts, the counts, where they are, what comes next."""
-        return described(self)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -164,7 +133,7 @@ def prepare(
         if not settings.preview:
             for file in paths:
                 check_output(file, [], settings)
-        source = open_source(settings, start_dir, tally)
+        source = open_source(settings, start_dir, tally, console.note)
         rendering = open_rendering(settings, source, start_dir)
         if not settings.preview:
             for file in paths:
@@ -267,37 +236,6 @@ def _refuse_nothing(num_rows: int, tally: Tally) -> None:
     if tally.num_bad:
         parts.append(f"{tally.num_bad:,} bad ({tally.faults.most_common(1)[0][0]})")
     raise UserError(f"no row is left: {', '.join(parts)}; nothing was written")
-
-
-def described(prepared: Prepared) -> str:
-    tally, lines = prepared.tally, []
-    for number, prompt in enumerate(prepared.shown, 1):
-        lines.append(f"prompt {number}")
-        messages = [("text", prompt)] if isinstance(prompt, str) else [_said(m) for m in prompt]
-        lines += [f"  {one_line(role, 9):<9}  {one_line(text, 86)}" for role, text in messages]
-    lines.append(f"{tally.num_read:,} rows read in {prepared.elapsed_s:.1f} s")
-    if tally.num_filtered:
-        lines.append(f"  left out by filter   {tally.num_filtered:,}")
-    if tally.num_duplicates:
-        lines.append(f"  duplicates           {tally.num_duplicates:,}")
-    if tally.num_bad:
-        lines.append(f"  bad, skipped         {tally.num_bad:,}")
-        for reason, number in tally.faults.most_common(3):
-            lines.append(f"    {number:>8,}   {one_line(reason, 86)}")
-    lines.append(f"  {'written' if prepared.paths else 'to write':<21}{tally.num_written:,}")
-    lines.append(f"  columns              {', '.join(prepared.columns)}")
-    if not prepared.paths:
-        return "\n".join([*lines, "a preview: nothing was written"])
-    for path, number in prepared.paths.items():
-        lines.append(f"wrote {path}" + (f" ({number:,})" if len(prepared.paths) > 1 else ""))
-    key = f" data.prompt_key={prepared.prompt_key}" if prepared.prompt_key != "prompt" else ""
-    first = shlex.quote(str(next(iter(prepared.paths))))
-    return "\n".join([*lines, f"next: python -m rollout data.input={first}{key}"])
-
-
-def _said(message: dict[str, Any]) -> tuple[str, str]:
-    content = message.get("content")
-    return str(message.get("role")), content if isinstance(content, str) else repr(content)
 
 
 if __name__ == "__main__":

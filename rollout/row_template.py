@@ -55,7 +55,7 @@ class RowCondition:
     def holds(self, values: dict[str, Any]) -> bool:
         """Whether it is true for a row's columns. Raises ValueError."""
         try:
-            return bool(self.compiled(**values))
+            return bool(self.compiled(values))
         except Interrupted:
             raise
         except Exception as error:  # whatever a row's values make of it

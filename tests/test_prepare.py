@@ -3,12 +3,17 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
+import time
 
+import psutil
 import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from processes import environment
 
 from rollout.config import Data
 from rollout.console import Console
@@ -111,6 +116,21 @@ def test_what_datasets_saved_is_read_with_its_splits_and_its_order(here):
     )
 
 
+def test_a_hub_dataset_is_streamed(here, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    asked = {}
+
+    def load_dataset(*words, **more):
+        asked.update(more)
+        rows = datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+        return datasets.IterableDatasetDict({"train": rows})
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    found = made(here, "org/name", prompt_column="question", revision="v1", limit=2)
+    assert asked == {"split": None, "revision": "v1", "streaming": True}
+    assert [row["level"] for row in found] == [1, 5]
+
+
 def test_a_run_reads_what_was_made(here):
     made(here, lines(ROWS), template="{{ question }}", system="Level {{ level }}.")
     found = [prompt.content for prompt in open_prompts(Data(input="out.parquet"), here)]
@@ -153,6 +173,12 @@ def test_filter_limit_keep_and_rename_choose_rows_and_columns(here):
         rename={"gold": "answer"}, keep=["gold"], prompt_format=MadeOf.text,
     )  # fmt: skip
     assert found == [{"prompt": "Zoë 🙂?", "gold": "007"}]
+
+
+def test_a_template_may_use_the_new_name_of_a_column(here):
+    source = lines([{"the question": "Why?", "answer": "x"}])
+    more = {"rename": {"q": "the question"}, "few_shot": source}
+    assert prompts(here, source, template="{{ q }}", **more) == ["Why? x\n\nWhy?"]
 
 
 def test_of_equal_prompts_the_first_stays(here):
@@ -326,6 +352,22 @@ def test_the_words_typed_make_the_file_and_the_next_command_is_told(here, capsys
 def test_help_fits_a_screen():
     text = HELP.splitlines()
     assert len(text) <= 40 and max(map(len, text)) <= 100
+
+
+def test_a_preparation_that_is_stopped_leaves_nothing(here):
+    rows = [{"q": "x" * 100}] * 200_000
+    words = [f"source={lines(rows)}", "template={{ q }}", "output.path=out.parquet", "shuffle=true"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rollout.prepare", *words], env=environment(),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    child = psutil.Process(process.pid)
+    while not any(file.path.endswith("in.jsonl") for file in child.open_files()):
+        time.sleep(0.05)
+    process.terminate()
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 143 and "nothing was written to" in told
+    assert [path.name for path in here.iterdir()] == ["in.jsonl"]
 
 
 def test_a_list_in_json_is_read_piece_by_piece(here):

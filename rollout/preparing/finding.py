@@ -5,7 +5,9 @@ Promises a UserError with what to type where it names nothing. Must not know row
 
 import glob
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rollout.errors import UserError, did_you_mean
 from rollout.overrides import at_home
@@ -36,8 +38,13 @@ SAVED = ("state.json", "dataset_dict.json")  # by datasets
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def open_source(settings: Prepare, start_dir: Path, tally: Tally) -> Source:
-    """Open what `source` names; relative paths hang on `start_dir`. Raises UserError."""
+def open_source(
+    settings: Prepare, start_dir: Path, tally: Tally, note: Callable[[str], Any]
+) -> Source:
+    """Open what `source` names; relative paths hang on `start_dir`. Raises UserError.
+
+    `note` is told what may take long.
+    """
     text = settings.source
     if not text:
         raise UserError(
@@ -54,6 +61,7 @@ def open_source(settings: Prepare, start_dir: Path, tally: Tally) -> Source:
     files = files_of(text, start_dir, settings.format)
     if not files:
         if HUB_NAME.fullmatch(text) and not _extension(Path(text)):
+            note(f"asking the hub for {text} ...")
             return open_hub(settings, tally)
         raise UserError(f"source={text} does not exist.{_near(path)}")
     _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")

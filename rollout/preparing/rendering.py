@@ -9,23 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.chats import SYSTEM_ROLES, content_of
-from rollout.config import Data
 from rollout.errors import UserError, did_you_mean
-from rollout.input_columns import values_of
-from rollout.overrides import at_home
-from rollout.preparing.finding import files_of, format_of
-from rollout.preparing.row_files import first_rows
-from rollout.preparing.settings import FileFormat, MadeOf, Prepare
-from rollout.preparing.source import Source, Tally
-from rollout.preparing.tables import open_arrow_files, open_parquet_files
+from rollout.preparing.examples import PLAIN, examples_of, listed, read_text
+from rollout.preparing.settings import MadeOf, Prepare
+from rollout.preparing.source import Source
 from rollout.row_template import RowCondition, RowTemplate, open_condition, open_template
-from rollout.wording import LIKE_A_PATH
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Message = dict[str, Any]
-PLAIN = Data()  # a prompt is read as a run reads it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,12 +34,19 @@ class Rendering:
     examples: list[tuple[str, str]]  # prompt and answer
     condition: RowCondition | None
     files: list[Path]  # that were read for it
+    aliases: dict[str, str]  # names that `rename` gives, for templates -> the source's
 
     @property
     def columns(self) -> list[str]:
-        """What a prompt is made of."""
+        """The source's columns that are looked at."""
         found = {self.column} if self.column else set(self.template.names)
-        return sorted(found | (self.system.names if self.system else set()))
+        for part in (self.system, self.condition):
+            found |= part.names if part else set()
+        return sorted({self.aliases.get(name, name) for name in found})
+
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row's values, also by the names that templates may use for them."""
+        return row | {new: row[old] for new, old in self.aliases.items() if old in row}
 
     def content(self, row: dict[str, Any]) -> str | list[Message]:
         """The prompt of a row's values. Raises ValueError."""
@@ -112,19 +112,27 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
     import pyarrow as pa
 
     files: list[Path] = []
+    names = source.schema.names
+    aliases = {
+        str(new): str(old)
+        for new, old in settings.rename.items()
+        if new not in names and old in names
+    }
     template = system = condition = None
     if settings.template is not None:
         if settings.prompt_column is not None:
             raise UserError("template and prompt_column both say what is asked; leave one out")
-        template = open_template(_read("template", settings.template, start_dir, files), "template")
-        _check(source, template.names, "template")
+        template = open_template(
+            read_text("template", settings.template, start_dir, files), "template"
+        )
+        _check(source, template.names, "template", aliases)
     if settings.system is not None:
-        text = _read("system", settings.system, start_dir, files)
+        text = read_text("system", settings.system, start_dir, files)
         system = open_template(text, "system", may_be_constant=True)
-        _check(source, system.names, "system")
+        _check(source, system.names, "system", aliases)
     if settings.filter is not None:
         condition = open_condition(settings.filter, "filter")
-        _check(source, condition.names, "filter")
+        _check(source, condition.names, "filter", aliases)
     column = None if template else _column(settings, source)
     makes_text = settings.prompt_format is MadeOf.text
     is_chat = column is not None and _is_chat(source.schema.field(column).type)
@@ -139,11 +147,11 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
         kind = source.schema.field(column).type
     examples = []
     if settings.few_shot is not None:
-        examples = _examples(settings, template, column, start_dir, files)
+        examples = examples_of(settings, template, column, start_dir, files, aliases)
     elif settings.num_few_shot is not None:
         raise UserError("num_few_shot takes examples of a file; type few_shot=FILE.jsonl")
     return Rendering(
-        makes_text, kind, is_plain, column, template, system, examples, condition, files
+        makes_text, kind, is_plain, column, template, system, examples, condition, files, aliases
     )
 
 
@@ -176,13 +184,13 @@ def _column(settings: Prepare, source: Source) -> str:
         name = settings.prompt_key
     if name is None:
         raise UserError(
-            f"{source.name} has columns {_listed(schema.names)}: say what is asked; type "
+            f"{source.name} has columns {listed(schema.names)}: say what is asked; type "
             f"prompt_column={fit[0] if len(fit) == 1 else 'NAME'}, or template= such as "
             f"'Q: {{{{ {fit[0] if fit else schema.names[0]} }}}}'"
         )
     if name not in schema.names:
         raise UserError(
-            f"prompt_column={name}: {source.name} has columns {_listed(schema.names)}."
+            f"prompt_column={name}: {source.name} has columns {listed(schema.names)}."
             f"{did_you_mean(name, fit or schema.names)}"
         )
     if name not in fit:
@@ -193,86 +201,9 @@ def _column(settings: Prepare, source: Source) -> str:
     return name
 
 
-def _check(source: Source, names: frozenset[str], setting: str) -> None:
-    for name in sorted(names - set(source.schema.names)):
+def _check(source: Source, names: frozenset[str], setting: str, aliases: dict[str, str]) -> None:
+    for name in sorted(names - set(source.schema.names) - set(aliases)):
         raise UserError(
-            f"{setting} names {name}: {source.name} has columns {_listed(source.schema.names)}."
+            f"{setting} names {name}: {source.name} has columns {listed(source.schema.names)}."
             f"{did_you_mean(name, source.schema.names)}"
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-
-
-def _read(key: str, given: str, start_dir: Path, files: list[Path]) -> str:
-    """The text, or that of the file it names, without line ends after it."""
-    path = start_dir / at_home(given)
-    try:
-        is_file = path.is_file()
-    except (OSError, ValueError):  # longer than a name can be
-        is_file = False
-    if not is_file:
-        if LIKE_A_PATH.fullmatch(given) and "{" not in given:
-            raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
-        text = given
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"{key}={given} can't be read: {reason}") from error
-        files.append(path)
-    if not text.strip():
-        raise UserError(f"{key}={given} says nothing; leave it out")
-    return text
-
-
-def _examples(
-    settings: Prepare,
-    template: RowTemplate | None,
-    column: str | None,
-    start_dir: Path,
-    files: list[Path],
-) -> list[tuple[str, str]]:
-    """Prompt and answer of each example."""
-    found = files_of(settings.few_shot, start_dir, FileFormat.auto)
-    if not found:
-        raise UserError(f"few_shot={settings.few_shot} does not exist; type a file of examples")
-    path, count = found[0], settings.num_few_shot
-    kind = format_of(path)
-    if kind in (FileFormat.parquet, FileFormat.arrow):
-        opened = open_parquet_files if kind is FileFormat.parquet else open_arrow_files
-        rows = []
-        for chunk in opened([path], Tally()).chunks():
-            columns = [values_of(array) for array in chunk.batch.columns]
-            names = chunk.batch.schema.names
-            rows += [dict(zip(names, v, strict=True)) for v in zip(*columns, strict=True)]
-            if count is not None and len(rows) >= count:
-                break
-    else:
-        rows = first_rows(path, kind, count)
-    rows = rows[:count]
-    if count is not None and len(rows) < count:
-        raise UserError(f"num_few_shot={count}, but {path} has {len(rows)} rows")
-    files.append(path)
-    answer = open_template(
-        _read("few_shot_answer", settings.few_shot_answer, start_dir, files), "few_shot_answer"
-    )
-    shown = []
-    for number, row in enumerate(rows, 1):
-        needed = answer.names | (template.names if template else {column})
-        if missing := sorted(needed - set(row)):
-            raise UserError(
-                f"few_shot={settings.few_shot}: row {number} has no {missing[0]!r}, only "
-                f"{_listed(list(row))}"
-            )
-        try:
-            asked = content_of(row[column], PLAIN) if template is None else template.render(row)
-            said = answer.render(row)
-        except ValueError as error:
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: {error}") from error
-        if not isinstance(asked, str):
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: the prompt is no text")
-        shown.append((asked, said))
-    return shown

@@ -110,12 +110,12 @@ def _asked(
 ) -> tuple[list[int], list[Any]]:
     """Which rows of the chunk make a prompt, and those prompts."""
     condition = rendering.condition
-    names = sorted({*rendering.columns, *(condition.names if condition else ())})
     rows, contents = [], []
-    for index, row in enumerate(chunk.rows(names)):
+    for index, row in enumerate(chunk.rows(rendering.columns)):
         if num_left is not None and len(rows) == num_left:
             break
         tally.num_read += 1
+        row = rendering.named(row)
         try:
             if condition and not condition.holds({n: row[n] for n in condition.names}):
                 tally.num_filtered += 1

@@ -56,7 +56,7 @@ class Prepare:
         None, "Jinja file, or text, that makes each prompt from a row's columns"
     )
     prompt_column: str | None = setting(
-        None, "without a template: column of strings or chats; null: prompt_key's, or question"
+        None, "without a template: column of strings or chats; null: that of prompt_key"
     )
     system: str | None = setting(None, "system message: Jinja file, or text")
     few_shot: str | None = setting(None, "file of examples, put before each prompt")

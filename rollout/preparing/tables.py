@@ -3,6 +3,7 @@
 Promises that columns keep their types. `datasets` is imported here and nowhere else.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -180,6 +181,8 @@ def _library(settings: Prepare) -> Any:
             "type pip install datasets"
         ) from error
     datasets.disable_progress_bars()
+    # Its warnings of each try; what comes of the last one is told by the error.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     return datasets
 
 
@@ -192,4 +195,10 @@ def _in_one_line(settings: Prepare, kind: type[RolloutError] = UserError) -> Ite
         raise
     except Exception as error:  # the hub's, fsspec's, Arrow's, ...
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise kind(f"source={settings.source} cannot be read: {first[:300]}") from error
+        raise kind(f"source={settings.source} cannot be read: {first[:300]}; {_WAY_OUT}") from error
+
+
+_WAY_OUT = (
+    "check the name, subset and split; where the hub can't be reached, download the files "
+    "elsewhere and type source=DIRECTORY"
+)

@@ -1,0 +1,72 @@
+"""What came of a preparation, in words and figures.
+
+Prompts are of unknown origin: they are printed on one line, without control characters.
+"""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.preparing.source import Tally
+from rollout.summary import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of a preparation."""
+
+    paths: dict[Path, int]  # rows of each; none in a preview
+    tally: Tally
+    columns: list[str]
+    shown: list[Any] = field(repr=False)  # the first prompts
+    elapsed_s: float
+    prompt_key: str = "prompt"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For a summary in JSON."""
+        tally = self.tally
+        return {
+            "paths": [str(path) for path in self.paths],
+            "num_read": tally.num_read,
+            "num_filtered": tally.num_filtered,
+            "num_duplicates": tally.num_duplicates,
+            "num_bad": tally.num_bad,
+            "num_written": tally.num_written,
+        }
+
+    def __str__(self) -> str:
+        """What the user came for: some prompts, the counts, where they are, what comes next."""
+        return described(self)
+
+
+def described(prepared: Prepared) -> str:
+    tally, lines = prepared.tally, []
+    for number, prompt in enumerate(prepared.shown, 1):
+        lines.append(f"prompt {number}")
+        messages = [("text", prompt)] if isinstance(prompt, str) else [_said(m) for m in prompt]
+        lines += [f"  {one_line(role, 9):<9}  {one_line(text, 86)}" for role, text in messages]
+    lines.append(f"{tally.num_read:,} rows read in {prepared.elapsed_s:.1f} s")
+    if tally.num_filtered:
+        lines.append(f"  left out by filter   {tally.num_filtered:,}")
+    if tally.num_duplicates:
+        lines.append(f"  duplicates           {tally.num_duplicates:,}")
+    if tally.num_bad:
+        lines.append(f"  bad, skipped         {tally.num_bad:,}")
+        for reason, number in tally.faults.most_common(3):
+            lines.append(f"    {number:>8,}   {one_line(reason, 86)}")
+    lines.append(f"  {'written' if prepared.paths else 'to write':<21}{tally.num_written:,}")
+    lines.append(f"  columns              {', '.join(prepared.columns)}")
+    if not prepared.paths:
+        return "\n".join([*lines, "a preview: nothing was written"])
+    for path, number in prepared.paths.items():
+        lines.append(f"wrote {path}" + (f" ({number:,})" if len(prepared.paths) > 1 else ""))
+    key = f" data.prompt_key={prepared.prompt_key}" if prepared.prompt_key != "prompt" else ""
+    first = shlex.quote(str(next(iter(prepared.paths))))
+    return "\n".join([*lines, f"next: python -m rollout data.input={first}{key}"])
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str]:
+    content = message.get("content")
+    return str(message.get("role")), content if isinstance(content, str) else repr(content)
