@@ -154,6 +154,10 @@ def prepare(
             spool = stack.enter_context(Spool(schema, _room(path, settings)))
             spool.fill(rows)
             _refuse_nothing(spool.num_rows, tally)
+            if settings.sample is not None and settings.sample > spool.num_rows:
+                console.note(
+                    f"note: sample={settings.sample}, but all there are is {spool.num_rows:,}"
+                )
             ordered = orders(settings, spool).values()
             batches = [spool.take(order) for order in ordered]
         else:

@@ -237,6 +237,14 @@ def test_ragged_rows_keep_every_value(here):
     assert found[-1]["e"] == "{}" and found[0]["e"] is None
 
 
+def test_what_parquet_has_no_room_for_becomes_json_text(here):
+    deep = json.loads("[" * 200 + "1" + "]" * 200)
+    wide = [{"q": "a", "wide": {f"k{i}": i}, "deep": deep} for i in range(300)]
+    found = made(here, lines(wide), prompt_column="q")
+    assert [json.loads(row["wide"]) for row in found] == [row["wide"] for row in wide]
+    assert json.loads(found[0]["deep"]) == deep
+
+
 def test_large_integers_are_never_rounded(here):
     numbers = [2**60 + 1, 0.5, 2**70]
     found = made(here, lines([{"q": "a", "n": n} for n in numbers]), prompt_column="q")
@@ -257,6 +265,7 @@ def test_cells_of_csv_become_numbers_only_where_that_loses_nothing(here):
         ('{"q": "a"}\n3', "line 2: a row is a JSON object, not 3"),
         ('{"q": "\\ud83d"}', "line 1: this line's JSON escapes half a surrogate pair"),
         ("", "has no rows"),
+        ("\n\n", "has no rows"),
     ],
 )
 def test_a_bad_line_is_named(here, text, wanted):

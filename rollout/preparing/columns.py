@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXACT_FLOAT = 2**53  # larger integers are not all doubles
+MAX_DEPTH = 20  # parquet has a limit of its own, not far beyond
 MAX_MEMBERS = 200  # of a struct; more are keys that are data
 
 
@@ -69,6 +70,8 @@ class Columns:
                 self._texts[name] = "objects without members"
             elif _num_members(kind) > MAX_MEMBERS:
                 self._texts[name] = f"objects of more than {MAX_MEMBERS} different members"
+            elif _depth(kind) > MAX_DEPTH:
+                self._texts[name] = f"lists or objects more than {MAX_DEPTH} deep"
             elif pa.types.is_floating(kind) and name in self._large:
                 self._texts[name] = "fractions beside integers that a float would round"
 
@@ -123,6 +126,10 @@ def _has_empty_struct(kind: "pa.DataType") -> bool:
 
 def _num_members(kind: "pa.DataType") -> int:
     return kind.num_fields + sum(map(_num_members, _inner(kind)))
+
+
+def _depth(kind: "pa.DataType") -> int:
+    return 1 + max(map(_depth, _inner(kind)), default=0)
 
 
 class Cells:

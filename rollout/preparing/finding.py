@@ -55,6 +55,10 @@ def open_source(
         _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")
         return open_gym(settings, tally)
     _refuse_others(settings, ("task", "task_config"), "reasoning_gym's")
+    if "://" in text:
+        raise UserError(
+            f"source={text}: only files and the hub are read; download it, type its name"
+        )
     path = start_dir / at_home(text)
     if path.is_dir() and any((path / name).is_file() for name in SAVED):
         return open_saved(path, settings, tally)

@@ -39,15 +39,17 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
     )
     stamps = {path: stamp(path) for path in files}
     tally.total_work += 2 * sum(path.stat().st_size for path in files)
+    first_fault = ""
     for path in files:
         for rows in _chunks(path, read, tally):
             columns.look([row for _, _, row, fault in rows if fault is None])
             for line, _, _, fault in rows:
                 if fault and not tally.skips:
                     tally.bad(f"{path}, line {line}", fault)
+                first_fault = first_fault or (fault and f": line {line}: {fault}") or ""
     schema = columns.schema
     if not schema.names:
-        raise UserError(f"{files[0]} has no rows")
+        raise UserError(f"{files[0]} has no {'good ' if first_fault else ''}rows{first_fault}")
 
     def chunks() -> Iterator[Chunk]:
         for path in files:
@@ -168,7 +170,13 @@ def _items(text: TextIO) -> Iterator[Row]:
     first = text.read(READ_CHARS)
     start = first.lstrip()
     if start[:1] != "[":
-        yield from _lines(_Pushed(first, text))
+        for line, size, row, fault in _lines(_Pushed(first, text)):
+            yield (
+                line,
+                size,
+                row,
+                fault and f"{fault}; wanted is [{{...}}, ...], or an object a line",
+            )
         return
     line = 1 + first[: len(first) - len(start)].count("\n")
     yield from _members(start[1:], text, line)

@@ -110,10 +110,9 @@ def write(
         raise UserError(
             f"output.path={path} has appeared meanwhile; type another output.path="
         ) from None
-    except OSError as error:
-        raise RolloutError(
-            f"output.path={path} can't be written: {error.strerror or error}"
-        ) from error
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise RolloutError(f"output.path={path} can't be written: {reason}") from error
     return counts
 
 
