@@ -99,12 +99,21 @@ def _main(argv: list[str]) -> int:
 
 def is_made_by(path: Path, settings: Prepare) -> bool:
     """Whether the file at `path` was made by `settings`, of files that are still as they were."""
+    return was_made_by(path, settings)
+
+
+def refuse_in_run(settings: Prepare) -> None:
+    """Refuse what makes no file, or several: a run reads one."""
     if settings.splits:
         raise UserError(
             "prepare.splits makes several files, and a run reads one; make them with "
             "python -m rollout.prepare, and type data.input= of one"
         )
-    return was_made_by(path, settings)
+    if settings.preview:
+        raise UserError(
+            "prepare.preview=true writes nothing that a run could read; leave it out, or type "
+            f"python -m rollout.prepare source={settings.source} preview=true"
+        )
 
 
 def prepare(

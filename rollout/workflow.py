@@ -41,8 +41,9 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     wanted = settings.prepare
     if wanted.source is None:
         return settings
-    from rollout.prepare import is_made_by, prepare
+    from rollout.prepare import is_made_by, prepare, refuse_in_run
 
+    refuse_in_run(wanted)
     if (given := settings.data.input) is not None:
         path = Path(at_home(given))
         if path.is_file() and is_made_by(path, wanted):  # a run's own config, read back

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from processes import environment
 
+from rollout.compose import compose
 from rollout.config import Data
 from rollout.console import Console
 from rollout.errors import UserError
@@ -28,6 +30,7 @@ from rollout.preparing.settings import (
 from rollout.preparing.source import Tally
 from rollout.preparing.spool import Spool
 from rollout.prompts import open_prompts
+from rollout.workflow import with_prompts
 
 ROWS = [
     {"question": "What is 1+1?", "answer": "2", "level": 1},
@@ -337,6 +340,15 @@ def test_a_file_says_how_it_was_made_until_its_source_changes(here):
     assert not is_made_by(here / source, settings)
     lines(ROWS[:1])
     assert not is_made_by(here / "out.parquet", settings)
+
+
+@pytest.mark.parametrize("more", [{"splits": {"a": 1.0}}, {"preview": True}])
+def test_a_run_takes_one_file_of_prompts(here, more):
+    settings = compose({"prepare.source": lines(ROWS), "model.model_path": "x"})
+    wanted = Prepare(source="in.jsonl", prompt_column="question", **more)
+    with pytest.raises(UserError, match="a run"):
+        with_prompts(replace(settings, prepare=wanted), Console(quiet=True), here)
+    assert [path.name for path in here.iterdir()] == ["in.jsonl"]
 
 
 def test_a_preview_shows_prompts_and_writes_nothing(here, capsys):
