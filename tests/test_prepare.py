@@ -438,5 +438,9 @@ def test_a_task_that_is_none_is_refused_with_what_is_meant(here):
     assert "Did you mean 'leg_counting'?" in refusal(here, "reasoning_gym", task="leg_count")
     wrong = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animal": 1})
     assert "Did you mean 'min_animals'?" in wrong
+    one = {"chain_sum": {"max_terms": 1}}
+    assert "chain_sum does not take" in refusal(
+        here, "reasoning_gym", task="[leg_counting,chain_sum]", task_config=one
+    )
     refused = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animals": 0})
     assert "does not take this" in refused

@@ -30,7 +30,8 @@ def open_gym(settings: Prepare, tally: Tally) -> Source:
             f"source={NAME} can't import it: {error}; type pip install and the missing name"
         ) from error
     tasks = _tasks(settings, list(DATASETS))
-    made = {task: _made(reasoning_gym, DATASETS, task, settings) for task in tasks}
+    bags = _configs(settings.task_config, tasks)
+    made = {task: _made(reasoning_gym, DATASETS, task, bags[task], settings) for task in tasks}
     notes = [note for task, data in made.items() if (note := _misled(task, data))]
     tally.total_work += settings.size * len(tasks)
     names = ("question", "answer", "task", ENTRY)
@@ -67,23 +68,32 @@ def _tasks(settings: Prepare, known: list[str]) -> list[str]:
     return tasks
 
 
-def _made(library: Any, known: dict[str, Any], task: str, settings: Prepare) -> Any:
+def _configs(given: dict[str, Any], tasks: list[str]) -> dict[str, dict[str, Any]]:
+    """Each task's settings: those for all, and those below the task's own name."""
+    common = {name: value for name, value in given.items() if name not in tasks}
+    own = {task: given.get(task) or {} for task in tasks}
+    if odd := [task for task, bag in own.items() if not isinstance(bag, dict)]:
+        raise UserError(f"task_config.{odd[0]}: type task_config.{odd[0]}.NAME=")
+    return {task: common | bag for task, bag in own.items()}
+
+
+def _made(
+    library: Any, known: dict[str, Any], task: str, config: dict[str, Any], settings: Prepare
+) -> Any:
     """The task's data set."""
     from dataclasses import fields
 
     names = [f.name for f in fields(known[task][1]) if f.name not in ("seed", "size")]
-    for name in settings.task_config:
+    for name in config:
         if name in ("seed", "size"):
-            raise UserError(f"task_config.{name}: type {name}={settings.task_config[name]}")
+            raise UserError(f"task_config.{name}: type {name}={config[name]}")
         if name not in names:
             raise UserError(
                 f"task_config.{name}: task {task} has no such setting."
                 f"{did_you_mean(name, names)} It has: {', '.join(names)}"
             )
     try:
-        return library.create_dataset(
-            task, seed=settings.seed, size=settings.size, **settings.task_config
-        )
+        return library.create_dataset(task, seed=settings.seed, size=settings.size, **config)
     except Exception as error:  # an assertion of the task's own
         first = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise UserError(f"task={task} does not take this: {first[:300]}") from error

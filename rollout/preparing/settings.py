@@ -49,7 +49,9 @@ class Prepare:
     subset: str | None = setting(None, "configuration of a hub dataset")
     revision: str | None = setting(None, "branch, tag or commit of a hub dataset")
     task: str | None = setting(None, "reasoning_gym: a task's name, or several: [a,b]")
-    task_config: dict[str, Any] = setting({}, "reasoning_gym: settings of the task, by its names")
+    task_config: dict[str, Any] = setting(
+        {}, "reasoning_gym: settings of the task, by its names; below a task's name: its own"
+    )
     size: int = setting(500, "reasoning_gym: problems of each task", minimum=1)
     seed: int = setting(42, "of reasoning_gym, shuffle, sample and splits", minimum=0)
     template: str | None = setting(
