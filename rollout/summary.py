@@ -70,9 +70,13 @@ def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summa
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
     )
+    figures = read_json(job.run_dir / "summary.json") or {}
+    if scores := figures.get("scores"):
+        known = [f"{k} {v:.1%}" for k, v in scores.items() if isinstance(v, float)]
+        console.result(f"scored  {scores['path']}: {', '.join(known)}")
     if totals.num_failed and not job.settings.retry_failed:
         console.note("note: retry_failed=true tries the failed rows again")
-    return summary_of(job, totals, read_json(job.run_dir / "summary.json") or {})
+    return summary_of(job, totals, figures)
 
 
 def preview_prompts(prompts: Prompts, count: int) -> list[str]:

@@ -29,6 +29,16 @@ def rollout(*words: str, cwd: Path, timeout: float = 300, **env: str):
     )
 
 
+def run_module(name: str, *words: str, cwd: Path, timeout: float = 300):
+    """Run `python -m name` to its end, which must be a good one."""
+    done = subprocess.run(
+        [sys.executable, "-m", name, *map(str, words)],
+        cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
+    return done
+
+
 def start(*words: str, cwd: Path, **env: str) -> subprocess.Popen:
     return subprocess.Popen(
         command(*words),

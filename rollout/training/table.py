@@ -8,7 +8,7 @@ from rollout.console import printable
 from rollout.training.estimates import Group, Value
 
 SHOWN_GROUPS = 20
-NAME_WIDTH = 22
+NAME_WIDTH = 18
 WIDTH = 100
 
 
@@ -29,7 +29,7 @@ class Summary:
     def text(self) -> str:
         """Give the lines for a terminal: a line a group, the intervals of all rows below theirs."""
         everything = self.groups[0]
-        names = _fitting(list(everything.values))
+        names = _fitting([name for name in everything.values if not self._says_nothing(name)])
         head = f"{'':<{NAME_WIDTH}} {'rows':>8} {'samples':>9}"
         lines = [head + "".join(f" {name:>8}" for name in names)]
         for number, group in enumerate(self.groups[: SHOWN_GROUPS + 1]):
@@ -62,6 +62,14 @@ class Summary:
             if self.num_exported:
                 lines.append(f"export  {self.path}: {self.num_exported:,} rows")
         return "\n".join(lines)
+
+    def _says_nothing(self, name: str) -> bool:
+        """Whether a figure is another's: the mean of passes is pass@1, their best pass@n."""
+        ks = [k for k in self.groups[0].values if k.startswith("pass@")]
+        other = {"mean": ks[0], "best@n": ks[-1]}.get(name)
+        return other is not None and all(
+            group.values[name].value == group.values[other].value for group in self.groups
+        )
 
 
 def _fitting(names: list[str]) -> list[str]:

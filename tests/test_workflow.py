@@ -1,0 +1,127 @@
+"""Prepare, roll out, score: as three commands and as one run, scripted and on real vLLM."""
+
+import json
+
+import pandas as pd
+import pytest
+from processes import run_module
+
+GYM = ["source=reasoning_gym", "task=chain_sum", "size=6", "seed=1"]
+IN_RUN = [f"prepare.{word}" for word in GYM]
+SCORED = ["postprocess.scorer=regex", "postprocess.regex.pattern=(stone|river)"]
+SMALL = ["engine=scripted", "tracking=none", "sampling.n_samples=4"]
+
+
+def table(path):
+    return pd.read_parquet(path)
+
+
+def test_one_run_prepares_answers_and_scores(typed):
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
+    assert typed.code == 0, (typed.errors, typed.notes)
+    run = typed.here / "r"
+    assert len(table(run / "prompts.parquet")) == 6
+    scored = table(run / "scored.parquet")
+    hits = [["stone" in t or "river" in t for t in row] for row in scored["responses"]]
+    assert [[bool(s) for s in row] for row in scored["scores"]] == hits
+    scores = json.loads((run / "summary.json").read_text())["scores"]
+    assert scores["pass@1"] == pytest.approx(sum(map(sum, hits)) / 24)
+
+
+def test_a_scored_run_typed_again_is_finished_and_another_scorer_needs_no_engine(typed):
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
+    assert "no engine was started" in typed.out and "pass@1" in typed.out
+    typed(*SMALL, *IN_RUN, "postprocess.scorer=choice", "run_dir=r")
+    assert typed.code == 0 and "published anew" in typed.out
+    assert "chosen" not in typed.out and typed.here.joinpath("r/scored.json").exists()
+
+
+def test_a_scored_file_that_went_away_is_made_again(typed):
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
+    (typed.here / "r/scored.parquet").unlink()
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
+    assert (typed.here / "r/scored.parquet").exists()
+
+
+def test_more_problems_are_appended_to_the_run_that_answered_fewer(typed):
+    typed(*SMALL, *IN_RUN, "run_dir=r")
+    before = table(typed.here / "r/output.parquet")
+    typed(*SMALL, *IN_RUN, "prepare.size=9", "run_dir=r")
+    assert typed.code == 0, typed.errors
+    after = table(typed.here / "r/output.parquet")
+    assert len(after) == 9
+    assert after["responses"][:6].map(list).equals(before["responses"].map(list))
+
+
+def test_other_problems_are_refused_and_the_first_ones_stay(typed):
+    typed(*SMALL, *IN_RUN, "run_dir=r")
+    before = (typed.here / "r/prompts.parquet").read_bytes()
+    typed(*SMALL, *IN_RUN, "prepare.seed=2", "run_dir=r")
+    assert typed.code == 2 and "another prompt" in typed.errors[-1]
+    assert (typed.here / "r/prompts.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["postprocess.scorer=maths"], "Did you mean 'math'"),
+        ([*SCORED, "postprocess.answer_key=anwser"], "Did you mean 'answer'"),
+        (["postprocess.scorer=regex", "postprocess.regex.pattern=("], "regex.pattern"),
+        ([*SCORED, "output.layout=per_sample"], "output.layout"),
+        (["prepare.task=chain_sums"], "chain_sum"),
+        (["data.input=x.parquet"], "leave one out"),
+        (["postprocess.input=x.parquet"], "python -m rollout.postprocess input=x.parquet"),
+    ],
+)
+def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, words, told):
+    typed(*SMALL, *IN_RUN, *words, "run_dir=r")
+    assert typed.code == 2 and told in typed.errors[-1]
+    assert not (typed.here / "r" / "run.json").exists()
+
+
+def test_a_sweep_prepares_once_and_its_table_has_the_scores(typed):
+    best = "objective=scores.pass@1"
+    typed(*SMALL, *IN_RUN, *SCORED, best, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
+    assert typed.code == 0, (typed.errors, typed.notes)
+    assert len(list((typed.here / "s/prompts").iterdir())) == 1
+    points = table(typed.here / "s/sweep.parquet")
+    assert points["pass@1"].between(0, 1).all() and points["pass@4"].notna().all()
+    assert points.loc[points["is_best"], "pass@1"].item() == points["pass@1"].max()
+
+
+def test_a_dry_run_prepares_nowhere(typed):
+    typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r", "dry_run=true")
+    assert typed.code == 0 and "6 rows x 4 samples" in typed.out
+    assert typed.files() == set()
+
+
+def test_an_export_that_is_empty_is_told_when_all_else_is_done(typed):
+    never = ["postprocess.scorer=regex", "postprocess.regex.pattern=never there"]
+    typed(*SMALL, *IN_RUN, *never, "postprocess.export.format=sft", "run_dir=r")
+    assert typed.code == 2 and "would be empty" in typed.errors[-1]
+    assert (typed.here / "r/summary.json").exists() and (typed.here / "r/scored.parquet").exists()
+
+
+@pytest.mark.vllm
+def test_three_commands_lead_from_problems_to_training_data(tmp_path, tiny_model):
+    """The old workflow: prepare, roll out, post-process, each a command, parquet between them."""
+    import datasets
+
+    run_module("rollout.prepare", *GYM, "output.path=prompts.parquet", cwd=tmp_path)
+    model = ["model=custom", f"model.model_path={tiny_model}", "engine=cpu"]
+    few = ["engine.kv_cache_gib=0.5", "sampling.n_samples=4", "sampling.max_tokens=16"]
+    where = ["data.input=prompts.parquet", "output.path=output.parquet", "run_dir=r"]
+    run_module("rollout", *model, *few, *where, "tracking=none", cwd=tmp_path)
+    score = ["input=output.parquet", "scorer=python", "python.function=score.py:vowels"]
+    (tmp_path / "score.py").write_text(
+        "def vowels(response, row):\n    return any(c in 'aeiou' for c in response)\n"
+    )
+    export = ["export.format=sft", "export.path=train.parquet", "select.finished=false"]
+    where = ["output.path=scored.parquet"]
+    done = run_module("rollout.postprocess", *score, *export, *where, cwd=tmp_path)
+    assert "pass@4" in done.stdout
+    train = datasets.load_dataset("parquet", data_files=str(tmp_path / "train.parquet"))["train"]
+    assert {m["role"] for m in train[0]["messages"]} == {"user", "assistant"}
+    scored = table(tmp_path / "scored.parquet")
+    assert len(train) <= sum(map(sum, scored["scores"])) and len(scored) == 6
