@@ -21,7 +21,7 @@ from rollout.config import (
 )
 from rollout.errors import UserError
 from rollout.fingerprint import fingerprint, redacted, to_plain
-from rollout.names import GROUPS
+from rollout.names import GROUPS, flatten
 from rollout.presets import conf_dir
 from rollout.schema import type_name
 
@@ -244,7 +244,8 @@ def test_every_preset_sets_only_declared_keys_to_what_it_says(file):
     sections = content if group == "experiment" else {group: content}
     settings = compose({group: file.stem, "model.model_path": "org/name"})
     for section, values in sections.items():
-        for name, value in values.items():
+        for name, value in flatten(values, f"{section}.").items():
+            name = name.removeprefix(f"{section}.")
             assert f"{section}.{name}" in KEYS
             if value != "???" and name != "model_path":
                 assert to_plain(config.get(settings, f"{section}.{name}")) == value
