@@ -15,16 +15,19 @@ from typing import Any
 from rollout.config import Layout, OnError
 from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
+from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.fitting import ENDED, remember
+from rollout.health import verdict
 from rollout.job import Job, environment, fingerprint_record, is_published
 from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
 from rollout.partition import directory_written_whole, seal_of
 from rollout.planner.ladder import Rung
 from rollout.publish import write_output
+from rollout.reasoning import Splitter
 from rollout.records import Result
 from rollout.report import Clock, Report, open_tracker
 from rollout.resume import Standing, publication, resume_command, wanted_of
@@ -114,6 +117,22 @@ class Attempt:
             self.report.turn(finished, source_dry)
             if self.job.settings.data.on_error is OnError.fail:
                 fail_on_error(finished)
+            if not self.is_complete:  # else nothing is saved by it
+                self._stop_if_bad(finished)
+
+    def _stop_if_bad(self, finished: list[Result]) -> None:
+        """End the attempt where what it finished so far is as bad as stop_if says.
+
+        Judged on this attempt's own rows, so a launch that goes on finishes as many before it
+        ends again. Short responses finish first: what is cut off, unclosed or looping, and so
+        long, is rarer among them than in the whole, so a stop for these is no false alarm.
+        """
+        settings, tally = self.job.settings, self.report.tally
+        num_asked = tally.num_samples + tally.num_failed * settings.sampling.n_samples
+        if num_asked >= settings.stop_if.after_samples:
+            error = next((result.error for result in finished if result.error), None)
+            if fault := verdict(tally.signs, settings.stop_if, settings.sampling, error):
+                raise RolloutError(f"{fault}; {self.report.parting()}")
 
     def flush(self) -> None:
         with self.failing_alone():
@@ -154,6 +173,8 @@ class Attempt:
                     what["skips_failed"],
                     output.layout is Layout.per_sample,
                     output.partition_rows,
+                    job.settings.model.reasoning_tags,
+                    self._splitter(),
                 )
                 seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
                 # Until the new file has its name, the one it replaces is ours as well.
@@ -168,6 +189,14 @@ class Attempt:
                 f"once: {resume_command(job.argv, job)}"
             ) from None
         return totals
+
+    def _splitter(self) -> Splitter | None:
+        """vLLM's parser, where it was asked for and is needed; None: the tags split."""
+        job = self.job
+        name, model = job.settings.output.reasoning_parser, job.settings.model
+        if name is None or not any(column.is_derived for column in job.columns):
+            return None
+        return reasoning_splitter(name, job.model.path, model.trust_remote_code)
 
     @contextmanager
     def own_errors(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rollout.errors import UserError, did_you_mean
 from rollout.preparing.settings import Prepare
+from rollout.reasoning import TAGS
 from rollout.schema import ABOUT, HOW, MAX_INT, ROWS, WHAT, Key, check_range, get, keys_of, setting
 from rollout.scoring.settings import Postprocess
 
@@ -96,6 +97,9 @@ class Model:
     )
     chat_template_kwargs: dict[str, Any] = setting(
         {}, "variables for the chat template, such as enable_thinking"
+    )
+    reasoning_tags: list[str] = setting(
+        list(TAGS), "texts that begin and end what the model thinks before its answer", kind=ABOUT
     )
     shape: dict[str, Any] = setting(
         {}, "config.json's fields, for planning where the model is not at hand", kind=ABOUT
@@ -185,6 +189,7 @@ class Scripted:
     oom_above: int | None = setting(
         None, "out of memory where max_num_seqs is above this", minimum=1
     )
+    text: str | None = setting(None, "every response is this text", kind=WHAT)
     oom_after_steps: int = setting(0, "when: after so many steps; 0: while loading", minimum=0)
 
 
@@ -291,6 +296,10 @@ class Output:
         ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
         "columns added beside responses and error",
     )
+    reasoning_parser: str | None = setting(
+        None,
+        "vLLM's parser, such as qwen3, that splits reasoning and answer; null: the model's tags",
+    )
     prefix: str = setting("", "put before the name of every column added")
     layout: Layout = setting(
         Layout.per_prompt, "a row for each prompt, with lists; or per_sample: for each response"
@@ -329,6 +338,34 @@ class Tracking:
 
 
 @dataclass(kw_only=True, slots=True)
+class StopIf:
+    """When a bad run ends early: shares of the samples finished in this launch; null: never."""
+
+    kind: typing.ClassVar[str] = HOW
+    truncated_fraction: float | None = setting(
+        None, "end when more were cut off at max_tokens", minimum=0, maximum=1
+    )
+    empty_fraction: float | None = setting(
+        None, "end when more are the empty text", minimum=0, maximum=1
+    )
+    unclosed_fraction: float | None = setting(
+        None, "end when more begin to reason and do not end it", minimum=0, maximum=1
+    )
+    duplicate_fraction: float | None = setting(
+        None, "end when more equal an earlier sample of their prompt", minimum=0, maximum=1
+    )
+    repetitive_fraction: float | None = setting(
+        None, "end when more end in one phrase over and over", minimum=0, maximum=1
+    )
+    failed_fraction: float | None = setting(
+        None, "end when more rows (not samples) failed", minimum=0, maximum=1
+    )
+    after_samples: int = setting(
+        256, "samples this launch has to finish before it is judged", minimum=1
+    )
+
+
+@dataclass(kw_only=True, slots=True)
 class Settings:
     """Everything one run needs to know."""
 
@@ -340,6 +377,7 @@ class Settings:
     output: Output = field(default_factory=Output)
     scale: ScaleOut = field(default_factory=ScaleOut)
     tracking: Tracking = field(default_factory=Tracking)
+    stop_if: StopIf = field(default_factory=StopIf)
     prepare: Prepare = field(default_factory=Prepare)
     postprocess: Postprocess = field(default_factory=Postprocess)
     run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
@@ -403,6 +441,7 @@ def validate(settings: Settings) -> None:
             "would begin anew; leave one of them out"
         )
     _check_sampling(settings.sampling)
+    _check_reasoning(settings)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
     n, temperature = settings.sampling.n_samples, settings.sampling.temperature
@@ -430,6 +469,20 @@ def _check_sampling(sampling: Sampling) -> None:
     if (least := sampling.min_tokens) and least > (sampling.token_limit or MAX_INT):
         raise UserError(
             f"sampling.min_tokens={least} is more than sampling.max_tokens={sampling.max_tokens}"
+        )
+
+
+def _check_reasoning(settings: Settings) -> None:
+    tags, parser = settings.model.reasoning_tags, settings.output.reasoning_parser
+    if len(tags) != 2 or not all(tags) or tags[0] == tags[1]:
+        raise UserError(
+            f"model.reasoning_tags={tags} must be two different texts, one that begins the "
+            "reasoning and one that ends it, such as ['<think>','</think>']"
+        )
+    if parser is not None and settings.engine.backend is Backend.scripted:
+        raise UserError(
+            f"output.reasoning_parser={parser} is vLLM's and wants a model's tokenizer, which the "
+            "scripted engine has not; leave it out, so that model.reasoning_tags split"
         )
 
 

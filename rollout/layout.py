@@ -8,6 +8,7 @@ however often a prompt is repeated. Knows no file and no settings.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rollout.reasoning import Splitter
 from rollout.records import Column
 from rollout.shards import arrow_type
 
@@ -37,6 +38,25 @@ def added_types(columns: list[Column], per_sample: bool) -> "list[pa.DataType]":
         for column, kind in zip(columns, kinds, strict=True)
     ]
     return [pa.int64(), pa.int32(), *own]
+
+
+def with_derived(results: "pa.Table", columns: list[Column], splitter: Splitter) -> "pa.Table":
+    """Results with those of `columns` that are made of the responses; each is split once."""
+    import pyarrow as pa
+
+    derived = [column for column in columns if column.is_derived]
+    if not derived:
+        return results
+    rows = zip(
+        results.column("responses").to_pylist(),
+        results.column("opens_reasoning").to_pylist(),
+        strict=True,
+    )
+    splits = [[splitter(text, opened) for text in texts or ()] for texts, opened in rows]
+    for column in derived:
+        values = pa.array([column.of(row) for row in splits], arrow_type(column))
+        results = results.append_column(column.name, values)
+    return results
 
 
 def shaped(

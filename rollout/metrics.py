@@ -6,10 +6,13 @@ and no prompt waits), tail (the rest), publish. Rates over steady are the engine
 generation (fill + steady + tail) are the run's.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from rollout.engines.base import EngineStats
+from rollout.health import SIGNS, Signs, signs_of
+from rollout.reasoning import TAGS
 from rollout.records import Result
 
 if TYPE_CHECKING:
@@ -28,13 +31,15 @@ class Tally:
     num_samples: int = 0
     num_output_tokens: int = 0
     num_prompt_tokens: int = 0  # of finished rows, each prompt once
+    signs: Signs = field(default_factory=Signs)
 
-    def add(self, result: Result) -> None:
+    def add(self, result: Result, tags: Sequence[str] = TAGS) -> None:
         self.num_rows += 1
         self.num_failed += result.error is not None
         self.num_samples += result.num_new_samples
         self.num_output_tokens += result.num_new_tokens
         self.num_prompt_tokens += result.num_prompt_tokens or 0
+        self.signs += signs_of(result, tags)
 
     def join(self, other: "Tally") -> None:
         for f in fields(self):
@@ -57,6 +62,8 @@ class Totals:
     num_empty: int = 0
     max_response_tokens: int = 0
     num_distinct: int | None = None  # different responses of a row, summed over the rows
+    num_unclosed: int | None = None  # reasoning begun and not closed, by model.reasoning_tags
+    num_repetitive: int | None = None  # end in one phrase over and over (health.is_repetitive)
     p95_response_tokens: int | None = None  # percentile(..., 95); None too where no samples are
 
     @classmethod
@@ -188,6 +195,7 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
         "kv_cache_usage": stats.kv_cache_usage,
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
         "num_preemptions": stats.num_preemptions,
+        **{f"{sign}_fraction": tally.signs.share(sign) for sign in SIGNS if sign != "failed"},
     }
 
 
@@ -229,6 +237,8 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         "truncated_fraction": share(totals.num_truncated, totals.num_samples),
         "empty_fraction": share(totals.num_empty, totals.num_samples),
         "distinct_fraction": _per(totals.num_distinct, totals.num_samples),
+        "unclosed_fraction": _per(totals.num_unclosed, totals.num_samples),
+        "repetitive_fraction": _per(totals.num_repetitive, totals.num_samples),
         "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
         "num_generated_rows": tally.num_rows,
         "num_generated_samples": tally.num_samples,

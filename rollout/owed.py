@@ -80,6 +80,7 @@ class OwedRow:
             num_attempts=before.num_attempts + 1 if before and before.error else 1,
             prompt_token_ids=before.prompt_token_ids if before else None,
             latency_s=before.latency_s if before else None,
+            opens_reasoning=before.opens_reasoning if before else False,
             run=self.wanted.run,
         )
         for completion in sorted(completions, key=lambda c: c.request.sample_index):
@@ -92,6 +93,7 @@ class OwedRow:
             if whole.num_prompt_tokens is None:
                 whole.num_prompt_tokens = len(completion.prompt_token_ids)
                 whole.num_cached_tokens = completion.num_cached_tokens
+                whole.opens_reasoning = completion.opens_reasoning
             if "prompt_token_ids" in self.wanted.keeps:
                 whole.prompt_token_ids = completion.prompt_token_ids
         whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)

@@ -6,14 +6,16 @@ Knows no engine and no settings. Memory is bounded by a shard and a row group.
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.layout import added_names, added_types, shaped
+from rollout.health import LOOP_WINDOW, is_repetitive
+from rollout.layout import added_names, added_types, shaped, with_derived
 from rollout.metrics import Totals, percentile
 from rollout.partition import file_of
+from rollout.reasoning import TAGS, Splitter, splitter_by
 from rollout.records import Column
 
 if TYPE_CHECKING:
@@ -25,12 +27,17 @@ ROW_GROUP_ROWS = 65_536
 
 
 class RowCounter:
-    """Counts the rows of a run, some at a time. Keeps one number a length, and no row."""
+    """Counts the rows of a run, some at a time. Keeps one number a length, and no row.
 
-    def __init__(self) -> None:
+    Unclosed reasoning goes by `tags`; None: it is not counted.
+    """
+
+    def __init__(self, tags: Sequence[str] | None = None) -> None:
         import numpy as np
 
-        self._totals = Totals(num_distinct=0)
+        self._tags = tags
+        self._totals = Totals(num_distinct=0, num_repetitive=0)
+        self._totals.num_unclosed = 0 if tags else None
         self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
 
     def add(self, results: "pa.Table") -> None:
@@ -50,6 +57,10 @@ class RowCounter:
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
         totals.num_distinct += _num_distinct(responses, texts)
+        tails = pc.utf8_slice_codeunits(texts, -LOOP_WINDOW).to_pylist()
+        totals.num_repetitive += sum(is_repetitive(tail) for tail in tails if tail)
+        if self._tags:
+            totals.num_unclosed += _num_unclosed(results, self._tags)
         self._add_lengths(pc.drop_null(lengths).to_numpy())
 
     def _add_lengths(self, lengths: "np.ndarray") -> None:
@@ -67,16 +78,35 @@ class RowCounter:
 
 def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int:
     """Different texts of each row, summed over the rows; `texts` are the flattened responses."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     codes = pc.dictionary_encode(texts, null_encoding="encode")  # one dictionary for all chunks
     codes = pa.chunked_array([chunk.indices for chunk in codes.chunks], pa.int32()).to_numpy()
+    rows = _row_of(responses)
+    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
+
+
+def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
+    """The row of each of the flattened responses."""
+    import numpy as np
+    import pyarrow.compute as pc
+
     # Not list_parent_indices, which counts what a null row hides.
     sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _num_unclosed(results: "pa.Table", tags: Sequence[str]) -> int:
+    """Responses that begin to reason and do not end it, as health.is_unclosed has it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.list_flatten(results.column("responses"))
+    opened = results.column("opens_reasoning").take(pa.array(_row_of(results.column("responses"))))
+    begun = pc.or_(opened, pc.match_substring(texts, tags[0]))
+    closed = pc.match_substring(texts, tags[1])
+    return pc.sum(pc.and_not(begun, closed)).as_py() or 0
 
 
 def write_output(
@@ -89,22 +119,29 @@ def write_output(
     skip_failed: bool = False,
     per_sample: bool = False,
     partition_rows: int | None = None,
+    tags: Sequence[str] = TAGS,
+    splitter: Splitter | None = None,
 ) -> Totals:
     """Write the input's rows with their results to `path`, in input order.
 
     `batches` are the selected input rows, of `schema`; `parts` the results of the same rows. With
-    `partition_rows`, `path` is a directory that gets files of at most so many rows.
+    `partition_rows`, `path` is a directory that gets files of at most so many rows. Derived
+    columns are what `splitter` makes of the responses, or the `tags` do; by these unclosed
+    reasoning is counted, too.
     """
     import pyarrow as pa
 
     names = [prefix + name for name in added_names(columns, per_sample)]
     fields = list(map(pa.field, names, added_types(columns, per_sample)))
     full = pa.schema([*schema, *fields], metadata=schema.metadata)
-    counter = RowCounter()
+    counter = RowCounter(tags)
+    splitter = splitter or splitter_by(tags)
     pieces = (
         piece
         for rows, results in _joined(batches, parts, counter, skip_failed)
-        for piece in shaped(rows, results, columns, full, per_sample)
+        for piece in shaped(
+            rows, with_derived(results, columns, splitter), columns, full, per_sample
+        )
     )
     if partition_rows is None:
         _write(path, full, _row_groups(pieces))

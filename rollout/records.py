@@ -119,6 +119,7 @@ class Completion:
     prompt_token_ids: list[int]  # without a prefix
     num_cached_tokens: int | None = None
     latency_s: float = 0.0  # from submission until all its samples were there
+    opens_reasoning: bool = False  # the prompt ended within the reasoning
 
 
 @dataclass(slots=True)
@@ -139,6 +140,7 @@ class Result:
     num_attempts: int = 1
     prompt_token_ids: list[int] | None = None
     latency_s: float | None = None  # of the last attempt that asked for anything
+    opens_reasoning: bool = False  # the prompt ended within the reasoning
     num_new_samples: int = 0  # of this attempt, those gone on with included
     num_new_tokens: int = 0
     run: int = 0
@@ -146,12 +148,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An output column: its name, Arrow type, meaning, and how a result fills it."""
+    """An output column: its name, Arrow type, meaning, and how a result fills it.
+
+    One that is derived is kept nowhere: `of` takes the splits of a row's responses (see
+    reasoning.py), which are made when it is published.
+    """
 
     name: str
     arrow_type: str
     help: str
-    of: Callable[[Result], Any]
+    of: Callable[[Any], Any]
+    is_derived: bool = False
     is_of_row: bool = False  # a list that is one value of the row, such as the prompt's tokens
 
     @property
@@ -254,6 +261,27 @@ COLUMNS = {
             "times the row was tried (retry_failed)",
             lambda r: r.num_attempts,
         ),
+        Column(
+            "reasoning",
+            "list<string>",
+            "what the response thinks before its answer (model.reasoning_tags); null: nothing",
+            lambda splits: [s.reasoning for s in splits],
+            is_derived=True,
+        ),
+        Column(
+            "answer",
+            "list<string>",
+            "the response without its reasoning; empty where that is unclosed",
+            lambda splits: [s.answer for s in splits],
+            is_derived=True,
+        ),
+        Column(
+            "is_reasoning_closed",
+            "list<bool>",
+            "false where the reasoning was begun and not ended",
+            lambda splits: [s.is_closed for s in splits],
+            is_derived=True,
+        ),
     )
 }
 ALWAYS = ("responses", "error")
@@ -266,7 +294,7 @@ def output_columns(chosen: list[str]) -> list[Column]:
 
 
 def result_of(record: dict[str, Any]) -> Result:
-    """A result from its stored columns, the inverse of every `Column.of`."""
+    """A result from its stored columns, the inverse of each one's `Column.of`."""
     per_sample = zip(
         *(
             record[name]
@@ -290,4 +318,5 @@ def result_of(record: dict[str, Any]) -> Result:
         record["num_attempts"],
         record["prompt_token_ids"],
         record["latency_s"],
+        record["opens_reasoning"],
     )

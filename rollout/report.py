@@ -131,7 +131,7 @@ class Report:
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
         for result in finished:
-            self._tally.add(result)
+            self._tally.add(result, self._job.settings.model.reasoning_tags)
         if self._tally.num_rows == self._standing.num_owed:
             self._end()
             return
@@ -156,6 +156,7 @@ class Report:
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
         num_samples = self._job.settings.sampling.n_samples
         text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
+        text += f"  {signs}" if (signs := str(self._tally.signs)) else ""
         num_done = standing.num_rows - num_owed
         self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
         self._bar.update(*self._now)

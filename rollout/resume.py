@@ -205,7 +205,16 @@ def publication(job: Job) -> dict[str, Any]:
         "layout": output.layout.value,
         "partition_rows": output.partition_rows,
         "scoring": to_plain(scoring_of(job.settings)),
+        "reasoning": _reasoning_of(job),
     }
+
+
+def _reasoning_of(job: Job) -> list[str] | str | None:
+    """What splits reasoning and answer: tags or a parser; None: they are not published."""
+    settings = job.settings
+    if not any(column.is_derived for column in job.columns):
+        return None
+    return settings.output.reasoning_parser or settings.model.reasoning_tags
 
 
 def published_as(job: Job) -> dict[str, Any] | None:

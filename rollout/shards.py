@@ -38,6 +38,14 @@ STATE = (
         lambda r: min((s.num_tokens for s in r.samples if is_cut(s)), default=-1),
     ),
 )
+# What stands beside the output columns because derived ones are made of it.
+BESIDE = (
+    Column(
+        "opens_reasoning", "bool", "the prompt ended within the reasoning",
+        lambda r: r.opens_reasoning,
+    ),
+)  # fmt: skip
+STORED = (*STATE, *BESIDE, *(column for column in COLUMNS.values() if not column.is_derived))
 IDENTITY = ("index", "row", "digest")
 STATE_NAMES = (*IDENTITY, *(c.name for c in STATE), "num_attempts")
 
@@ -166,7 +174,7 @@ def _schema() -> "pa.Schema":
     import pyarrow as pa
 
     identity = [("index", pa.int64()), ("row", pa.int64()), ("digest", pa.binary(16))]
-    columns = [(c.name, arrow_type(c)) for c in (*STATE, *COLUMNS.values())]
+    columns = [(c.name, arrow_type(c)) for c in STORED]
     return pa.schema(identity + columns)
 
 
@@ -178,7 +186,7 @@ def _batch(results: list[Result]) -> "pa.RecordBatch":
         pa.array([r.row for r in results], pa.int64()),
         pa.array([r.digest for r in results], pa.binary(16)),
     ]
-    for column in (*STATE, *COLUMNS.values()):
+    for column in STORED:
         arrays.append(pa.array([column.of(r) for r in results], arrow_type(column)))
     return pa.RecordBatch.from_arrays(arrays, schema=_schema())
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rollout import metrics
-from rollout.config import OnError, Settings
+from rollout.config import OnError, Sampling, Settings
 from rollout.console import Console, duration
 from rollout.disk import read_json
+from rollout.health import WORDS
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
 
 NUM_PREVIEW_ROWS = 8
+MOSTLY = 0.5  # share of repeats from which on they are worth a word
 
 
 @dataclass(slots=True)
@@ -143,13 +145,35 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
         parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
     if figures["empty_fraction"]:
         parts.append(f"{figures['empty_fraction']:.0%} empty")
+    for sign in ("unclosed", "repetitive"):
+        if share := figures[f"{sign}_fraction"]:
+            parts.append(f"{share:.0%} {WORDS[sign]}")
     if failed:
         kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
         parts.append(f"{failed:,} rows failed ({kept})")
+    alarm = duplicate_alarm(figures, job.settings.sampling)
     return "\n".join(
         (
             "; ".join(parts),
+            *([alarm] if alarm else []),
             f"output  {job.output_path}",
             f"run     {job.run_dir}",
         )
+    )
+
+
+def duplicate_alarm(figures: dict[str, Any], sampling: Sampling) -> str | None:
+    """What to say where most samples that could differ from another of their prompt do not."""
+    num_samples, num_distinct = figures["num_samples"], figures["num_distinct"]
+    num_rows = figures["num_rows"] - figures["num_failed"]
+    num_free = num_samples - num_rows  # the first of each prompt can repeat none
+    if num_distinct is None or num_free <= 0 or sampling.temperature == 0:
+        return None
+    if (share := (num_samples - num_distinct) / num_free) <= MOSTLY:
+        return None
+    heat = "the model's own" if sampling.temperature is None else f"{sampling.temperature:g}"
+    return (
+        f"note: {share:.0%} of the samples beside a prompt's first repeat one of them, at "
+        f"temperature {heat}; as it should be for answers of a word or two, else raise "
+        "sampling.temperature, or widen sampling.top_p and top_k"
     )

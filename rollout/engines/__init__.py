@@ -2,6 +2,7 @@
 
 from rollout.config import Backend, Sampling
 from rollout.engines.base import Engine, EnginePlan
+from rollout.reasoning import Splitter
 
 
 def load_engine(plan: EnginePlan) -> Engine:
@@ -25,3 +26,13 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
         from rollout.engines import vllm
 
         vllm.check_sampling(plan, sampling)
+
+
+def reasoning_splitter(name: str, model_path: str, trust_remote_code: bool) -> Splitter:
+    """vLLM's reasoning parser of that name; imports vLLM, and loads the tokenizer alone.
+
+    Raises UserError where there is no such parser, or it does not fit the model.
+    """
+    from rollout.engines import vllm
+
+    return vllm.reasoning_splitter(name, model_path, trust_remote_code)

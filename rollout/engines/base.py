@@ -4,11 +4,13 @@ Two peers stand behind it: vllm.py (real) and scripted.py (no model, faults on d
 engine owns its processes and memory until `shutdown`, which is called on every way out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from rollout import config
+from rollout.reasoning import TAGS
 from rollout.records import Completion, Request
 
 
@@ -42,6 +44,7 @@ class Sampler:
     ready: Any = None  # the engine room's own
     chat: Any = None  # how it renders chats, the engine room's own
     adapter: Any = None  # the LoRA adapter, the engine room's own
+    reasoning_tags: Sequence[str] = TAGS  # the first may end a prompt
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from rollout import config
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
+from rollout.reasoning import opens
 from rollout.records import Completion, Request, Sample
 
 WORDS = (
@@ -72,7 +73,8 @@ class ScriptedEngine:
         text = repr((drawn, sorted(further.items())))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
         shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
-        return Sampler({**shown, "seed": sampling.seed}, ready=number)
+        tags = model.reasoning_tags
+        return Sampler({**shown, "seed": sampling.seed}, ready=number, reasoning_tags=tags)
 
     def submit(self, request: Request) -> None:
         text = _text_of(request)
@@ -157,14 +159,17 @@ class ScriptedEngine:
             start = _scramble(seed + 1) % 1000
             ids = TOKEN_IDS[start : start + length]
             logprobs = [-(token_id % 97) / 16 for token_id in ids]
-            sample = Sample(_words(seed, length), reason, length, None, ids, sum(logprobs))
+            text = _words(seed, length) if self._script.text is None else self._script.text
+            sample = Sample(text, reason, length, None, ids, sum(logprobs))
             sample.logprobs = logprobs
             samples.append(sample)
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
         prompt_token_ids = list(range(group.num_prompt_tokens))
         latency_s = time.monotonic() - group.submitted_s
-        return Completion(group.request, samples, prompt_token_ids, 0, latency_s)
+        sampler = group.request.sampler
+        opened = bool(sampler) and opens(_text_of(group.request), sampler.reasoning_tags)
+        return Completion(group.request, samples, prompt_token_ids, 0, latency_s, opened)
 
 
 def _out_of_memory(what: str, stage: Stage) -> EngineError:

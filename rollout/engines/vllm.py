@@ -21,12 +21,14 @@ from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
 from rollout.engines.core_watch import CoreWatch
 from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
-from rollout.errors import EngineError, RequestRefused, RolloutError, UserError
+from rollout.errors import EngineError, RequestRefused, RolloutError, UserError, did_you_mean
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
+from rollout.reasoning import Split, Splitter, opens, split
 from rollout.records import Completion, Prompt, Request, Sample
 
 # Of SamplingParams, what is the whole run's, or ours.
 NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
+PROMPT_END_TOKENS = 32  # that surely hold a tag
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those vLLM takes
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
@@ -88,7 +90,8 @@ class VllmEngine:
         _checked(self._new_params, "sampling", ready)
         chat = _template(model.chat_template), dict(model.chat_template_kwargs)
         lora = self._lora(adapter) if adapter else None
-        return Sampler({**params, "seed": sampling.seed}, notes, ready, chat, lora)
+        shown, tags = {**params, "seed": sampling.seed}, model.reasoning_tags
+        return Sampler(shown, notes, ready, chat, lora, tags)
 
     def _lora(self, adapter: Path) -> Any:
         """The adapter, loaded: one that does not fit the model is refused here, not in a step."""
@@ -223,7 +226,22 @@ class VllmEngine:
             del prompt_token_ids[-prefix.num_tokens :]
             samples = [self._joined(prefix, samples[0])]
         latency_s = time.monotonic() - submitted_s
-        return Completion(request, samples, prompt_token_ids, output.num_cached_tokens, latency_s)
+        num_cached = output.num_cached_tokens
+        opened = self._opens_reasoning(request, prompt_token_ids)
+        return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened)
+
+    def _opens_reasoning(self, request: Request, token_ids: list[int]) -> bool:
+        """Whether the prompt, as the model saw it, ends within the reasoning.
+
+        By its last tokens, so that text, chats and token ids are told alike; what an assistant's
+        turn that is gone on with has opened counts, too.
+        """
+        if request.sampler is None:
+            return False
+        tags, content = request.sampler.reasoning_tags, request.prompt.content
+        if isinstance(content, list) and content[-1].get("role") == "assistant":
+            return not split(str(content[-1].get("content")), tags).is_closed
+        return opens(self._tokenizer.decode(token_ids[-PROMPT_END_TOKENS:]), tags)
 
     def _joined(self, prefix: Sample, more: Sample) -> Sample:
         """A sample and what came after it; a character cut in two at the seam is made whole."""
@@ -502,6 +520,52 @@ class _Books:
                 pass
 
         return Books
+
+
+# Reasoning.
+
+
+def reasoning_splitter(name: str, model_path: str, trust_remote_code: bool) -> Splitter:
+    """vLLM's reasoning parser `name`, with the model's tokenizer. Raises UserError.
+
+    https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
+    """
+    from transformers import AutoTokenizer
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.reasoning import ReasoningParserManager
+
+    known = _reasoning_parsers()
+    if name not in known:
+        raise UserError(
+            f"output.reasoning_parser={name}: vLLM has no such parser.{did_you_mean(name, known)} "
+            f"There are: {', '.join(known)}"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
+    except Exception as error:  # a parser wants its own tokens, templates, libraries
+        raise UserError(
+            f"output.reasoning_parser={name} does not fit {model_path}: {_first_line(error)}; "
+            "leave it out to split by model.reasoning_tags"
+        ) from error
+    request = ChatCompletionRequest(messages=[], model=model_path)
+    extract = getattr(parser, "extract_reasoning", None) or parser.extract_reasoning_content
+    end = getattr(parser, "reasoning_end_str", None) or getattr(parser, "end_token", None)
+
+    def by_parser(text: str, opened: bool) -> Split:
+        reasoning, answer = extract(text, request)
+        has_ended = bool(answer) or reasoning is None or bool(end and end in text)
+        return Split(reasoning, answer or "", has_ended)
+
+    return by_parser
+
+
+def _reasoning_parsers() -> list[str]:
+    """The names vLLM knows."""
+    from vllm.reasoning import ReasoningParserManager as Manager
+
+    registered = getattr(Manager, "list_registered", None)
+    return sorted(registered() if registered else Manager.reasoning_parsers)
 
 
 # Errors.
