@@ -56,6 +56,7 @@ class Attempt:
         self.error: RolloutError | None = None
         self._store = store
         self._wanted: Wanted | None = None
+        self._splitter: Splitter | None = None
         self.directory = _directory(job, store, console)
         console.record(f"owed: {standing}")
         clock = Clock()
@@ -132,7 +133,7 @@ class Attempt:
         if num_asked >= settings.stop_if.after_samples:
             error = next((result.error for result in finished if result.error), None)
             if fault := verdict(tally.signs, settings.stop_if, settings.sampling, error):
-                raise RolloutError(f"{fault}; {self.report.parting()}")
+                raise RolloutError(fault)  # how far it is and how to go on: run.py tells
 
     def flush(self) -> None:
         with self.failing_alone():
@@ -155,6 +156,7 @@ class Attempt:
         """Write the output under a temporary name, note which file it is, and rename it."""
         job, output = self.job, self.job.settings.output
         path, what = job.output_path, publication(job)
+        self.find_splitter()
         written = directory_written_whole if output.partition_rows else written_whole
         may_replace = output.overwrite or (path.exists() and is_published(job.run_dir, path))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +176,7 @@ class Attempt:
                     output.layout is Layout.per_sample,
                     output.partition_rows,
                     job.settings.model.reasoning_tags,
-                    self._splitter(),
+                    self._splitter,
                 )
                 seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
                 # Until the new file has its name, the one it replaces is ours as well.
@@ -190,13 +192,17 @@ class Attempt:
             ) from None
         return totals
 
-    def _splitter(self) -> Splitter | None:
-        """vLLM's parser, where it was asked for and is needed; None: the tags split."""
+    def find_splitter(self) -> None:
+        """Get vLLM's reasoning parser where one is wanted; else the tags split. Raises UserError.
+
+        Before anything is loaded it ends a run with a mistyped name in seconds.
+        """
         job = self.job
         name, model = job.settings.output.reasoning_parser, job.settings.model
-        if name is None or not any(column.is_derived for column in job.columns):
-            return None
-        return reasoning_splitter(name, job.model.path, model.trust_remote_code)
+        if self._splitter or name is None or not any(c.is_derived for c in job.columns):
+            return
+        with self.console.libraries_write_to(self.directory / "engine.log"):
+            self._splitter = reasoning_splitter(name, job.model.path, model)
 
     @contextmanager
     def own_errors(self) -> Iterator[None]:

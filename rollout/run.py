@@ -80,6 +80,7 @@ def answer(attempt: Attempt, console: Console, stop: StopRequest) -> None:
             plan = plan_of(attempt.job, attempt.directory / "engine.log")
             with shelf.engines(plan, ladder=attempt.job.ladder) as engines:
                 shelf.check(plan, attempt.job.settings.sampling)
+                attempt.find_splitter()
                 generate(engines, [attempt], stop, steps=lambda: shelf.steps)
         if attempt.error:
             raise attempt.error

@@ -265,6 +265,7 @@ class Sweep:
                     )
                     with attempt.failing_alone():
                         self._shelf.check(batch.plan, attempt.job.settings.sampling)
+                        attempt.find_splitter()
                 runnable = [a for a in attempts if not a.error]
                 if runnable:
                     with self._report.progress(owing, which) as on_turn:

@@ -1,6 +1,6 @@
 """Engines by name. Importing this package loads none of them."""
 
-from rollout.config import Backend, Sampling
+from rollout.config import Backend, Model, Sampling
 from rollout.engines.base import Engine, EnginePlan
 from rollout.reasoning import Splitter
 
@@ -28,11 +28,11 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
         vllm.check_sampling(plan, sampling)
 
 
-def reasoning_splitter(name: str, model_path: str, trust_remote_code: bool) -> Splitter:
+def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
     """vLLM's reasoning parser of that name; imports vLLM, and loads the tokenizer alone.
 
     Raises UserError where there is no such parser, or it does not fit the model.
     """
     from rollout.engines import vllm
 
-    return vllm.reasoning_splitter(name, model_path, trust_remote_code)
+    return vllm.reasoning_splitter(name, model_path, model)
