@@ -19,8 +19,7 @@ Often set (key=value):
 
 Killed, or wanting more? The same command with its run_dir= goes on (resume, retry_failed,
 continue_truncated, a larger sampling.n_samples).
-Does it fit, which engine preset? The same words after: python -m rollout.plan (--help)
-Prompts from problems, scores and training files: rollout.prepare, rollout.postprocess (--help)
+More commands (--help): python -m rollout.plan (does it fit?), rollout.prepare, rollout.postprocess
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
 Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version
 """
