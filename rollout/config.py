@@ -179,6 +179,7 @@ class Scripted:
     vary: bool = setting(
         True, "lengths vary from 1 to twice response_tokens; else all equal", kind=WHAT
     )
+    text: str | None = setting(None, "every response is this text", kind=WHAT)
     instant: bool = setting(False, "every sample ends in the step that admits it")
     max_model_len: int = setting(4096, "longer prompts (1 token a word) are refused", minimum=1)
     step_s: float = setting(0.0, "seconds each step takes", minimum=0)
@@ -189,7 +190,6 @@ class Scripted:
     oom_above: int | None = setting(
         None, "out of memory where max_num_seqs is above this", minimum=1
     )
-    text: str | None = setting(None, "every response is this text", kind=WHAT)
     oom_after_steps: int = setting(0, "when: after so many steps; 0: while loading", minimum=0)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.health import LOOP_WINDOW, is_repetitive
+from rollout.health import is_repetitive, is_unclosed
 from rollout.layout import added_names, added_types, shaped, with_derived
 from rollout.metrics import Totals, percentile
 from rollout.partition import file_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
+BLOCK = 1024  # texts looked at one by one
 
 
 class RowCounter:
@@ -42,6 +43,7 @@ class RowCounter:
 
     def add(self, results: "pa.Table") -> None:
         """Count some rows of a shard."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         totals, responses = self._totals, results.column("responses")
@@ -57,10 +59,16 @@ class RowCounter:
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
         totals.num_distinct += _num_distinct(responses, texts)
-        tails = pc.utf8_slice_codeunits(texts, -LOOP_WINDOW).to_pylist()
-        totals.num_repetitive += sum(is_repetitive(tail) for tail in tails if tail)
+        known = pc.fill_null(texts, "")
+        for some in _blocks(known):
+            totals.num_repetitive += sum(map(is_repetitive, some))
         if self._tags:
-            totals.num_unclosed += _num_unclosed(results, self._tags)
+            opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
+            for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
+                totals.num_unclosed += sum(
+                    is_unclosed(text, was_opened, self._tags)
+                    for text, was_opened in zip(some, is_open, strict=True)
+                )
         self._add_lengths(pc.drop_null(lengths).to_numpy())
 
     def _add_lengths(self, lengths: "np.ndarray") -> None:
@@ -87,6 +95,12 @@ def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int
     return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
 
 
+def _blocks(values: "pa.ChunkedArray") -> Iterator[list]:
+    """The values as Python's own, some at a time."""
+    for start in range(0, len(values), BLOCK):
+        yield values.slice(start, BLOCK).to_pylist()
+
+
 def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
     """The row of each of the flattened responses."""
     import numpy as np
@@ -95,18 +109,6 @@ def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
     # Not list_parent_indices, which counts what a null row hides.
     sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
     return np.repeat(np.arange(len(sizes)), sizes)
-
-
-def _num_unclosed(results: "pa.Table", tags: Sequence[str]) -> int:
-    """Responses that begin to reason and do not end it, as health.is_unclosed has it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = pc.list_flatten(results.column("responses"))
-    opened = results.column("opens_reasoning").take(pa.array(_row_of(results.column("responses"))))
-    begun = pc.or_(opened, pc.match_substring(texts, tags[0]))
-    closed = pc.match_substring(texts, tags[1])
-    return pc.sum(pc.and_not(begun, closed)).as_py() or 0
 
 
 def write_output(
