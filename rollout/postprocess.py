@@ -18,6 +18,7 @@ from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.overrides import at_home
 from rollout.prompts import Prompts
+from rollout.publish import row_groups, write_parquet
 from rollout.scoring.scored import Tally, scored_batches, scored_schema
 from rollout.scoring.scorers import room
 from rollout.scoring.settings import Postprocess
@@ -29,7 +30,6 @@ from rollout.training.table import Summary
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP_BYTES = 32 << 20
 HELP = """\
 rollout.postprocess: score the responses of a run
 
@@ -192,16 +192,13 @@ def _write(
 ) -> None:
     """Stream the scored rows into one file, which appears whole."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = scored_schema(responses.schema, settings.prefix)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with written_whole(path, replace=settings.output.overwrite) as temporary:
-            file = pa.OSFile(os.fsencode(temporary), "wb")  # by bytes: the name may be no UTF-8
-            with file, pq.ParquetWriter(file, schema) as writer:
-                for group in _row_groups(batches):
-                    writer.write_table(group, row_group_size=max(1, group.num_rows))
+            tables = (pa.Table.from_batches([batch]) for batch in batches)
+            write_parquet(temporary, schema, row_groups(tables))
     except FileExistsError:
         raise UserError(
             f"output.path={path} has appeared meanwhile; type another output.path="
@@ -210,20 +207,6 @@ def _write(
         raise RolloutError(
             f"output.path={path} can't be written: {error.strerror or error}"
         ) from error
-
-
-def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
-    import pyarrow as pa
-
-    held, num_bytes = [], 0
-    for batch in batches:
-        held.append(batch)
-        num_bytes += batch.nbytes
-        if num_bytes >= ROW_GROUP_BYTES:
-            yield pa.Table.from_batches(held)
-            held, num_bytes = [], 0
-    if held:
-        yield pa.Table.from_batches(held)
 
 
 def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,7 +142,15 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     """
     start_dir = start_dir or Path.cwd()
     wording = read_wording(data, start_dir)
-    files = find_files(data.input, start_dir)
+    whole = open_rows(find_files(data.input, start_dir), data, wording)
+    with reading(whole.files[0], UserError):
+        names = wording.template and wording.template.names
+        check_columns(whole.schema, whole.files[0], data, names)
+    return replace(whole, rows=_select(whole.num_input_rows, data))
+
+
+def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> Prompts:
+    """All rows of these files, their footers checked. Raises UserError as `open_prompts` does."""
     schema, groups, seals, num_rows = None, [], {}, 0
     stamps = {path: stamp(path) for path in files}
     for path in files:
@@ -156,10 +164,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
             if size:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
-    with reading(files[0], UserError):
-        check_columns(schema, files[0], data, wording.template and wording.template.names)
-    rows = _select(num_rows, data)
-    return Prompts(files, schema, num_rows, data, wording, groups, rows, seals, stamps)
+    return Prompts(files, schema, num_rows, data, wording, groups, range(num_rows), seals, stamps)
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

@@ -146,18 +146,19 @@ def write_output(
         )
     )
     if partition_rows is None:
-        _write(path, full, _row_groups(pieces))
+        write_parquet(path, full, row_groups(pieces))
         return counter.totals()
-    cut = _cut(_row_groups(pieces), partition_rows)
+    cut = _cut(row_groups(pieces), partition_rows)
     number = -1
     for number, groups in itertools.groupby(cut, key=lambda piece: piece[0]):
-        _write(file_of(path, number), full, (group for _, group in groups))
+        write_parquet(file_of(path, number), full, (group for _, group in groups))
     if number < 0:  # a reader finds the columns all the same
-        _write(file_of(path, 0), full, [])
+        write_parquet(file_of(path, 0), full, [])
     return counter.totals()
 
 
-def _write(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> None:
+def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> None:
+    """Stream tables into one file, a row group each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -205,7 +206,7 @@ def _joined(
             table, results = table.slice(n), results.slice(n)
 
 
-def _row_groups(pieces: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+def row_groups(pieces: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
     """Gather pieces into row groups of about ROW_GROUP_BYTES."""
     import pyarrow as pa
 

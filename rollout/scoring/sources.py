@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from rollout.config import Data
 from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
-from rollout.input_columns import check_names, unify
-from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
+from rollout.input_files import find_files
 from rollout.overrides import at_home
-from rollout.prompts import Prompts, RowGroup
+from rollout.prompts import Prompts, open_rows
 from rollout.scoring.scorers import room
 from rollout.scoring.settings import Postprocess
 
@@ -62,25 +61,12 @@ def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
     Raises UserError: not parquet, files that disagree, no rows, a column that is missing or is
     no list of texts, a name that is taken.
     """
-    schema, groups, seals, num_rows = None, [], {}, 0
-    stamps = {path: stamp(path) for path in files}
-    for path in files:
-        with reading(path, UserError), _in_our_words():
-            seals[path] = seal(path)
-            with open_parquet(path) as file:
-                found, sizes = file.schema_arrow, row_group_sizes(file)
-            check_names(found, path)
-            schema = found if schema is None else unify(schema, found, files[0], path)
-        for number, size in enumerate(sizes):
-            if size:
-                groups.append(RowGroup(path, number, num_rows, size))
-                num_rows += size
-    if not num_rows:
+    with _in_our_words():
+        rows = open_rows(files, Data())
+    if not rows.num_rows:
         raise UserError(f"input={files[0]} has no rows")
-    check_columns(schema, files[0], settings)
-    return Prompts(
-        files, schema, num_rows, Data(), None, groups, range(num_rows), seals, stamps
-    )  # fmt: skip
+    check_columns(rows.schema, files[0], settings)
+    return rows
 
 
 def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
