@@ -55,7 +55,13 @@ def sampling_of(value: Any) -> dict[str, Any] | None:
                 f"sampling sets {name}, which is one for all rows: sampling.{OF_THE_RUN[name]}"
             )
     found = {name: _plain(member, f"sampling.{name}") for name, member in value.items()}
-    return {name: member for name, member in found.items() if member is not None} or None
+    found = {name: member for name, member in found.items() if member is not None}
+    if (limit := found.get("max_tokens")) is not None:
+        if isinstance(limit, float) and limit.is_integer():
+            found["max_tokens"] = limit = int(limit)
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"sampling sets max_tokens to {_shown(limit)}, not a number above 0")
+    return found or None
 
 
 def token_ids_of(value: Any) -> list[int]:

@@ -254,6 +254,8 @@ def test_a_rows_sampling_is_a_struct_a_map_or_json_without_nulls(tmp_path):
         ('{"n": 2}', "sampling sets n, which is one for all rows: sampling.n_samples"),
         ('{"n_samples": 2}', "sampling.n_samples"),
         ('{"seed": 2}', "sampling.seed"),
+        ('{"max_tokens": "auto"}', "max_tokens to"),
+        ('{"max_tokens": 0}', "not a number above 0"),
         ('{"temperature": NaN}', "sampling.temperature has nan"),
         ('{"stop": ["\\udc00"]}', "half a surrogate pair"),
         ({"temperature": float("nan")}, "sampling.temperature has nan"),
