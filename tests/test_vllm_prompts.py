@@ -122,7 +122,7 @@ def test_a_prefill_is_continued_and_the_response_begins_after_it(engine, sent, t
     ]
     assert texts(ask)[0].endswith("<|assistant|><think>so, ")
     ((ids, done),) = sent(ask)
-    assert done.num_prompt_tokens == len(ids)
+    assert done.prompt_token_ids == list(ids) and done.opens_reasoning
     for sample in done.samples:
         assert sample.text == engine._tokenizer.decode(sample.token_ids, skip_special_tokens=True)
 
