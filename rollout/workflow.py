@@ -63,7 +63,8 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
         path = directory / f"prompts-{mark}.parquet"
     if not (path.exists() and is_made_by(path, wanted)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        prepare(wanted, path, console, Path.cwd())
+        made = prepare(wanted, path, console, Path.cwd())
+        console.note(f"prepared {made.tally.num_written:,} prompts: {path}")
     data = replace(settings.data, input=str(path), prompt_key=wanted.prompt_key)
     return replace(settings, data=data)
 

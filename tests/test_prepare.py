@@ -444,3 +444,52 @@ def test_a_task_that_is_none_is_refused_with_what_is_meant(here):
     )
     refused = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animals": 0})
     assert "does not take this" in refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"question": "a"}][{"question": "b"}]',
+        '[{"question": "a"}] garbage',
+        '[{"question": "a"} {"question": "b"}]',
+        '[{"question": "a"},]',
+        '[,{"question": "a"}]',
+    ],
+)
+def test_a_list_that_is_no_whole_list_is_refused(here, text):
+    """What followed the bracket was left out without a word, and exit code 0."""
+    (here / "p.json").write_text(text)
+    assert "p.json, line 1: " in refusal(here, "p.json", prompt_column="question")
+
+
+@pytest.mark.parametrize("cells", [["1", "0.5"], ["0.5", "1"]])
+def test_a_column_of_csv_has_one_type_in_any_order(here, cells):
+    (here / "p.csv").write_text("question,x\n" + "".join(f"q{c},{c}\n" for c in cells))
+    assert sorted(row["x"] for row in made(here, "p.csv", prompt_column="question")) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("cells", [["9007199254740993", "0.5"], ["0.5", "9007199254740993"]])
+def test_an_integer_of_csv_that_a_fraction_would_round_stays_text(here, cells):
+    (here / "p.csv").write_text("question,x\n" + "".join(f"q{c},{c}\n" for c in cells))
+    assert sorted(row["x"] for row in made(here, "p.csv", prompt_column="question")) == sorted(
+        cells
+    )
+
+
+def test_a_nested_integer_beside_fractions_in_another_file_is_not_rounded(here):
+    (here / "d").mkdir()
+    for name, number in (("1", "9007199254740993"), ("2", "1.5")):
+        row = f'{{"question": "q", "x": {{"a": 9007199254740993, "b": {number}}}}}'
+        (here / f"d/{name}.jsonl").write_text(row)
+    assert "9007199254740993" in str(made(here, "d", prompt_column="question")[0]["x"])
+
+
+def test_a_file_that_joins_the_source_makes_it_another(here):
+    (here / "d").mkdir()
+    for name in "ab":
+        (here / f"d/{name}.jsonl").write_text(json.dumps({"question": name}))
+    path, settings = here / "out.parquet", Prepare(source="d", prompt_column="question")
+    made(here, "d", prompt_column="question")
+    assert is_made_by(path, settings)
+    (here / "d/c.jsonl").write_text('{"question": "c"}')
+    assert not is_made_by(path, settings)

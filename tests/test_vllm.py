@@ -37,7 +37,7 @@ def engine(tiny_model, tmp_path_factory):
 
 def answer(engine, prompts, run_seed=42):
     sampler = engine.sampler(SAMPLING, config.Model(), wants_logprobs=False)
-    wanted = Wanted(N, run_seed, 24, keeps_token_ids=True, sampler=sampler)
+    wanted = Wanted(N, run_seed, 24, keeps=frozenset({"token_ids"}), sampler=sampler)
     rows = (OwedRow(p, wanted) for p in prompts)
     results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
     return {result.index: result for result in results}

@@ -6,7 +6,7 @@ same. Must not know files.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Columns:
     def __init__(self) -> None:
         self._types: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # columns that become text -> why
-        self._large: set[str] = set()  # integers that a double would round
+        self._large: set[tuple[str, ...]] = set()  # where integers are that a double would round
 
     def look(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take some more rows into account."""
@@ -39,8 +39,8 @@ class Columns:
                 self._types.setdefault(name, None)
                 self._texts[name] = "values of several types"
                 continue
-            if any(type(value) is int and abs(value) > EXACT_FLOAT for value in values):
-                self._large.add(name)
+            for value in values:
+                self._large.update(_large_in(value, (name,)))
 
     @property
     def notes(self) -> list[str]:
@@ -61,8 +61,6 @@ class Columns:
         return pa.schema([(n, text if n in self._texts else t) for n, t in self._types.items()])
 
     def _settle(self) -> None:
-        import pyarrow as pa
-
         for name, kind in self._types.items():
             if name in self._texts:
                 continue
@@ -72,7 +70,7 @@ class Columns:
                 self._texts[name] = f"objects of more than {MAX_MEMBERS} different members"
             elif _depth(kind) > MAX_DEPTH:
                 self._texts[name] = f"lists or objects more than {MAX_DEPTH} deep"
-            elif pa.types.is_floating(kind) and name in self._large:
+            elif any(_is_rounded(kind, path[1:]) for path in self._large if path[0] == name):
                 self._texts[name] = "fractions beside integers that a float would round"
 
     def batch(self, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> "pa.RecordBatch":
@@ -86,6 +84,33 @@ class Columns:
                 values = [as_text(value) for value in values]
             arrays.append(pa.array(values, column.type))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _large_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Where in a value integers stand that a double would round; "" stands for a list's members."""
+    if type(value) is int:
+        if abs(value) > EXACT_FLOAT:
+            yield path
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _large_in(member, (*path, name))
+    elif isinstance(value, list):
+        for member in value:
+            yield from _large_in(member, (*path, ""))
+
+
+def _is_rounded(kind: "pa.DataType", path: tuple[str, ...]) -> bool:
+    """Whether doubles stand at this place of a type."""
+    import pyarrow as pa
+
+    for name in path:
+        if pa.types.is_struct(kind):
+            kind = kind.field(name).type
+        elif pa.types.is_list(kind):
+            kind = kind.value_type
+        else:
+            return False
+    return pa.types.is_floating(kind)
 
 
 def as_text(value: Any) -> str | None:
@@ -139,14 +164,16 @@ class Cells:
 
     def __init__(self) -> None:
         self._kinds: dict[str, int] = {}
+        self._large: set[str] = set()  # with integers that a double would round
 
     def look(self, rows: Sequence[dict[str, str]]) -> None:
         for row in rows:
             for name, cell in row.items():
-                kind = self._kinds.get(name, 0)
-                while kind < 2 and not _reads_back(cell, kind):
-                    kind += 1
-                self._kinds[name] = kind
+                kind = max(self._kinds.get(name, 0), _kind_of(cell))
+                if kind < 2 and len(cell) > 15 and _kind_of(cell) == 0:
+                    if abs(int(cell)) > EXACT_FLOAT:
+                        self._large.add(name)
+                self._kinds[name] = 2 if kind == 1 and name in self._large else kind
 
     @property
     def schema(self) -> "pa.Schema":
@@ -167,13 +194,16 @@ class Cells:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _reads_back(cell: str, kind: int) -> bool:
-    """Whether a number (0: an integer, 1: a fraction) says just what the cell does."""
+def _kind_of(cell: str) -> int:
+    """0: an integer, or nothing; 1: a fraction; 2: text, which no number says as it is written."""
     if cell == "":
-        return True
+        return 0
     try:
-        if kind == 0:
-            return str(int(cell)) == cell and -(2**63) <= int(cell) < 2**63
-        return repr(float(cell)) == cell
+        if str(int(cell)) == cell and -(2**63) <= int(cell) < 2**63:
+            return 0
     except ValueError:
-        return False
+        pass
+    try:
+        return 1 if repr(float(cell)) == cell else 2
+    except ValueError:
+        return 2

@@ -12,6 +12,7 @@ from typing import Any
 from rollout.errors import UserError, did_you_mean
 from rollout.preparing.settings import Prepare
 from rollout.preparing.source import Chunk, Source, Tally
+from rollout.scoring.reasoning_gym import entry_of
 
 NAME = "reasoning_gym"
 ENTRY = "reasoning_gym_entry"
@@ -148,7 +149,7 @@ def _misled(task: str, data: Any) -> str | None:
     except Exception:  # then nothing is said about JSON
         return None
     try:
-        after = data.score_answer(answer=answer, entry=json.loads(_json(task, entry)))
+        after = data.score_answer(answer=answer, entry=entry_of(_json(task, entry), "entry"))
     except Exception as error:
         after = f"an error ({type(error).__name__})"
     if before == after:

@@ -194,15 +194,24 @@ class _Pushed:
 
 
 def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
+    """The rows of a list after its bracket. Raises _Broken where it is no list, or goes on."""
     decode = json.JSONDecoder().raw_decode
-    at, is_end = 0, False
+    at, is_end, after = 0, False, "["
     while True:
-        while match := _SPACE.match(held, at):
+        if match := _SPACE.match(held, at):
             line += held.count("\n", at, match.end())
             at = match.end()
-        if at < len(held) and held[at] == "]":
-            return
-        if at < len(held):
+        sign = held[at : at + 1]
+        if sign == "]" and after != ",":
+            return _refuse_more(held[at + 1 :], text, line)
+        if sign and sign in ",]":
+            if after != "item" or sign == "]":
+                raise _Broken(f"line {line}: no JSON: {sign!r} where an item should stand")
+            at, after = at + 1, ","
+            continue
+        if sign and after == "item":
+            raise _Broken(f"line {line}: no JSON: no comma between two items")
+        if sign:
             try:
                 value, end = decode(held, at)
                 if end < len(held) or is_end:  # a number might go on
@@ -211,7 +220,7 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
                     fault = None if isinstance(value, dict) else _no_object(value)
                     yield line, end - at, value if fault is None else None, fault
                     line += held.count("\n", at, end)
-                    at = end
+                    at, after = end, "item"
                     continue
             except UnicodeEncodeError:
                 raise _Broken(f"line {line}: JSON escapes half a surrogate pair") from None
@@ -231,7 +240,17 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
         is_end, held, at = not block, held[at:] + block, 0
 
 
-_SPACE = re.compile(r"[ \t\r\n,]+")
+def _refuse_more(held: str, text: TextIO, line: int) -> None:
+    """Nothing may follow the list: what did would be lost."""
+    while held or (held := text.read(READ_CHARS)):
+        if rest := held.lstrip():
+            line += held[: len(held) - len(rest)].count("\n")
+            raise _Broken(f"line {line}: more text after the list's end: {rest[:20]!r}")
+        line += held.count("\n")
+        held = ""
+
+
+_SPACE = re.compile(r"[ \t\r\n]+")
 
 
 def _is_cut(error: Exception, held: str) -> bool:

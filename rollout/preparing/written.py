@@ -3,6 +3,7 @@
 Owns the mark that says how a file was made.
 """
 
+import glob
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from rollout.disk import written_whole
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
+from rollout.overrides import at_home
 from rollout.preparing.settings import Destination, Prepare
 from rollout.preparing.spool import Spool
 
@@ -28,13 +30,19 @@ def mark_of(settings: Prepare) -> str:
     """What a file was made by, as JSON; where it lies is no part of it."""
     plain = to_plain(replace(settings, output=Destination(), preview=False))
     del plain["output"], plain["preview"]
+    source = at_home(settings.source or "")
+    if glob.has_magic(source) or Path(source).exists():  # elsewhere the same words say others
+        plain["source"] = str(Path(source).absolute())
     return json.dumps(plain, sort_keys=True)
 
 
 def stamps_of(files: list[Path]) -> str:
-    """The files read, with what changes whenever one is written, as JSON."""
+    """The files read, with what changes whenever one is written, as JSON.
+
+    Where there are several, their directories too, which change when a file comes or goes.
+    """
     found = {}
-    for path in files:
+    for path in [*files, *({path.parent for path in files} if len(files) > 1 else ())]:
         status = path.stat()
         found[os.fspath(path.absolute())] = [status.st_size, status.st_mtime_ns]
     return json.dumps(found)

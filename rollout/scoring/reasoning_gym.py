@@ -12,6 +12,8 @@ from rollout.errors import UserError
 from rollout.scoring.scorers import Mark, Scorer, Unscorable
 from rollout.scoring.settings import Postprocess
 
+TUPLES = ("arc_agi", "rearc")  # whose verifiers compare tuples, which JSON has not
+
 
 def columns(settings: Postprocess) -> dict[str, str]:
     """The entry's column."""
@@ -52,4 +54,11 @@ def entry_of(value: Any, key: str) -> dict[str, Any]:
     metadata = entry.get("metadata") if isinstance(entry, dict) else None
     if not isinstance(metadata, dict) or "source_dataset" not in metadata:
         raise Unscorable(f"{key} has no metadata.source_dataset that names its task")
-    return entry
+    return _with_tuples(entry) if metadata["source_dataset"] in TUPLES else entry
+
+
+def _with_tuples(value: Any) -> Any:
+    """The value with tuples for its lists, as it was before it was JSON."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(member) for name, member in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
