@@ -74,23 +74,27 @@ def test_ids_and_logprobs_are_exact_through_top_up_and_continue(typed, words, ti
 def test_a_row_samples_its_own_way_and_a_bad_one_says_why(typed, words):
     table = pd.DataFrame(
         {
-            "prompt": ["one", "two", "three", "four"],
+            "prompt": ["one", "two", "three", "four", "five", "six"],
             "how": [
                 '{"max_tokens": 3, "ignore_eos": true}',
                 '{"structured_outputs": {"choice": ["yes", "no"]}}',
                 '{"temprature": 1}',
                 None,
+                '{"logit_bias": {"65": 100}, "temperature": 1, "ignore_eos": true}',
+                '{"structured_outputs": 5}',
             ],
         }
     )
     table.to_parquet(typed.here / "p.parquet")
-    typed(*words, "data.sampling_key=how", "sampling.n_samples=4", "sampling.max_tokens=9")
+    typed(*words, "data.sampling_key=how", "sampling.n_samples=4", "sampling.max_tokens=9",
+          "output.columns=[token_ids,num_response_tokens]")  # fmt: skip
     assert typed.code == 0, (typed.errors, typed.notes)
-    three, choice, bad, plain = rows_of(typed.here / "r")
+    three, choice, bad, plain, biased, odd = rows_of(typed.here / "r")
     assert list(three["num_response_tokens"]) == [3] * 4
     assert set(choice["responses"]) <= {"yes", "no"}
     assert "did you mean 'temperature'" in bad["error"]
     assert max(plain["num_response_tokens"]) == 9
+    assert set(biased["token_ids"][0]) == {65} and "no object" in odd["error"]
 
 
 def test_a_response_may_fill_the_context(typed, words):

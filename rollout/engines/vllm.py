@@ -156,8 +156,18 @@ class VllmEngine:
                 close = difflib.get_close_matches(name, self._row_params, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 raise RequestRefused(f"a row can't set the sampling parameter {name!r}{hint}")
+        own = {k: v for k, v in own.items() if k != "max_tokens"}
+        if not isinstance(own.get("structured_outputs", {}), dict):
+            raise RequestRefused("structured_outputs is no object such as {'choice': ['a', 'b']}")
+        if isinstance(bias := own.get("logit_bias"), dict):  # JSON has no keys but texts
+            try:
+                own["logit_bias"] = {int(token_id): value for token_id, value in bias.items()}
+            except ValueError as error:
+                raise RequestRefused(
+                    f"logit_bias has a key that is no token id: {error}"
+                ) from error
         try:
-            return _as_vllm_wants({k: v for k, v in own.items() if k != "max_tokens"})
+            return _as_vllm_wants(own)
         except UserError as error:
             raise RequestRefused(str(error)) from error
 
