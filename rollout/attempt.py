@@ -34,7 +34,7 @@ from rollout.resume import Standing, publication, resume_command, wanted_of
 from rollout.signals import StopRequest
 from rollout.store import Store, next_attempt
 from rollout.summary import Summary, num_preview_rows
-from rollout.workflow import score
+from rollout.workflow import score, scoring_files
 
 
 class Attempt:
@@ -183,6 +183,8 @@ class Attempt:
                 new = [*seals.get(what["path"], [])[-1:], seal_of(temporary).hex()]
                 what["seals"] = seals | {what["path"]: new}
                 what["input_digest"] = job.prompts.digest()
+                scored = scoring_files(job.settings, job.run_dir)
+                what["scored"] = {key: str(path) for key, path in scored.items()}
                 write_json(job.run_dir / "published.json", what)
         except FileExistsError:
             raise RolloutError(

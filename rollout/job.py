@@ -32,7 +32,7 @@ from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
 from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
-from rollout.workflow import refuse_unscorable
+from rollout.workflow import refuse_taken, refuse_unscorable
 
 
 @dataclass(slots=True)
@@ -79,6 +79,7 @@ def prepare(
     prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
     refuse_clash(prompts, columns, settings)
     refuse_unscorable(settings, prompts, columns)
+    refuse_taken(settings, run_dir, output_path)
     refuse_many_files(prompts, settings)
     refuse_own_input(prompts, output_path, settings)
     if settings.resume is Resume.fresh:

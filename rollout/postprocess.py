@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
-from rollout.disk import write_json, written_whole
+from rollout.disk import read_json, write_json, written_whole
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.overrides import at_home
@@ -136,6 +136,8 @@ def postprocess(
     responses = open_responses(files, settings)
     check_output(output_path, files, settings)
     check_export(settings, [*files, output_path])
+    figures_path = output_path.with_suffix(".json")
+    check_figures(figures_path)
     handover = Handover(settings, scored_schema(responses.schema, settings.prefix))
     tally, fault = Tally(), None
     with stop.deferred():
@@ -152,7 +154,7 @@ def postprocess(
             batches.close()  # ends the workers
             handover.abort()
     summary = handover.summary
-    write_json(output_path.with_suffix(".json"), summary.as_json())
+    write_json(figures_path, summary.as_json())
     return Scored(output_path, tally, time.monotonic() - began, summary, fault)
 
 
@@ -172,6 +174,15 @@ def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
     nearest = next(p for p in path.parents if p.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
+
+
+def check_figures(path: Path) -> None:
+    """Refuse to write the figures over a file that holds something else."""
+    if path.exists() and "groups" not in (read_json(path) or {}):
+        raise UserError(
+            f"output.path: the figures would go to {path}, which holds something else; type "
+            "another output.path="
+        )
 
 
 def check_export(settings: Postprocess, taken: list[Path]) -> None:

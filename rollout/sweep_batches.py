@@ -13,6 +13,7 @@ from rollout.engines.base import EnginePlan
 from rollout.errors import UserError
 from rollout.job import Job, plan_of
 from rollout.sweep_points import Point
+from rollout.workflow import scoring_files
 
 MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
 # Of sampling.extra, what costs the other samples of a batch nothing.
@@ -62,17 +63,18 @@ def refuse_own_tables(job: Job, directory: Path) -> None:
 def refuse_one_place(entries: list[Entry], taken: dict[Path, str]) -> None:
     """Raise UserError where two points would write the same file; `taken` keeps who writes what."""
     for entry in entries:
-        path = entry.job.output_path
-        if path in taken:
-            keys = [key for key in entry.point.values if "." in key] or ["run_dir"]
-            names = "-".join(f"${{{key}}}" for key in keys)
-            raise UserError(
-                f"output.path={path} is the same for the points {taken[path]} and "
-                f"{entry.point.name}; leave it out (each point writes output.parquet in its own "
-                f"directory), or name it after all that is swept: output.path='answers/{names}"
-                ".parquet'"
-            )
-        taken[path] = entry.point.name
+        job = entry.job
+        places = {"output.path": job.output_path} | scoring_files(job.settings, job.run_dir)
+        for key, path in places.items():
+            if path in taken:
+                swept = [name for name in entry.point.values if "." in name] or ["run_dir"]
+                names = "-".join(f"${{{name}}}" for name in swept)
+                raise UserError(
+                    f"{key}={path} is the same for the points {taken[path]} and "
+                    f"{entry.point.name}; leave it out (each point writes in its own directory), "
+                    f"or name it after all that is swept: {key}='answers/{names}.parquet'"
+                )
+            taken[path] = entry.point.name
 
 
 def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:

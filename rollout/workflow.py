@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rollout.config import Layout, Settings
 from rollout.console import Console
+from rollout.disk import read_json
 from rollout.errors import UserError
 from rollout.fingerprint import to_plain
 from rollout.overrides import at_home
@@ -86,6 +87,33 @@ def scored_path(settings: Settings, run_dir: Path) -> Path:
     return Path(at_home(given)).absolute() if given else run_dir / SCORED
 
 
+def scoring_files(settings: Settings, run_dir: Path) -> dict[str, Path]:
+    """The files that scoring writes outside the run's directory, by the key that says so."""
+    wanted = settings.postprocess
+    said = {"output.path": wanted.output.path, "export.path": wanted.export.path}
+    if wanted.scorer is None:
+        return {}
+    paths = {f"postprocess.{k}": Path(at_home(v)).absolute() for k, v in said.items() if v}
+    return {key: path for key, path in paths.items() if path.parent != run_dir}
+
+
+def refuse_taken(settings: Settings, run_dir: Path, output: Path) -> None:
+    """Raise UserError where scoring would write over a file that is not this run's."""
+    known = (read_json(run_dir / "published.json") or {}).get("scored", {})
+    may = {
+        "postprocess.output.path": settings.postprocess.output.overwrite,
+        "postprocess.export.path": settings.postprocess.export.overwrite,
+    }
+    for key, path in scoring_files(settings, run_dir).items():
+        if path == output:
+            raise UserError(f"{key}={path} is the run's own output; type another {key}=")
+        if path.exists() and not may[key] and known.get(key) != str(path):
+            raise UserError(
+                f"{key}={path} exists already; type another {key}=, or "
+                f"{key.removesuffix('path')}overwrite=true to replace it"
+            )
+
+
 def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column]) -> None:
     """Raise UserError where the output of this run could not be scored, before anything starts."""
     wanted = scoring_of(settings)
@@ -126,8 +154,8 @@ def score(
     path = scored_path(settings, run_dir)
     export = wanted.export
     if export.format is not Format.none and export.path is None:
-        export = replace(export, path=str(run_dir / TRAIN), overwrite=True)
-    if path.parent == run_dir:
-        wanted = replace(wanted, output=replace(wanted.output, overwrite=True))
-    wanted = replace(wanted, export=export)
+        export = replace(export, path=str(run_dir / TRAIN))
+    # What stands there is of an earlier launch of this run: refuse_taken saw to that.
+    whole = replace(wanted.output, overwrite=True)
+    wanted = replace(wanted, output=whole, export=replace(export, overwrite=True))
     return postprocess(wanted, output, path, console, stop)

@@ -268,3 +268,11 @@ def test_python_gets_every_column_but_the_responses(source, tmp_path):
     result = postprocess(settings, source, tmp_path / "o.parquet", Console(quiet=True))
     first = pq.read_table(result.path, columns=["extracted"]).to_pylist()[0]["extracted"][0]
     assert first == "answer,error,when"
+
+
+def test_figures_never_replace_a_file_that_holds_something_else(source, capsys):
+    """output.path=problems.parquet would have written problems.json over the problems."""
+    source.with_name("problems.json").write_text('[{"question": "x"}]')
+    line = refused(capsys, "input=output.parquet", "scorer=exact", "output.path=problems.parquet")
+    assert "problems.json" in line
+    assert source.with_name("problems.json").read_text() == '[{"question": "x"}]'

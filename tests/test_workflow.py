@@ -125,3 +125,26 @@ def test_three_commands_lead_from_problems_to_training_data(tmp_path, tiny_model
     assert {m["role"] for m in train[0]["messages"]} == {"user", "assistant"}
     scored = table(tmp_path / "scored.parquet")
     assert len(train) <= sum(map(sum, scored["scores"])) and len(scored) == 6
+
+
+def test_scores_never_replace_a_file_of_another(typed):
+    theirs = typed.here / "theirs.parquet"
+    theirs.write_bytes(b"theirs")
+    where = f"postprocess.output.path={theirs}"
+    typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r")
+    assert typed.code == 2 and "exists already" in typed.errors[-1]
+    assert theirs.read_bytes() == b"theirs" and not (typed.here / "r/run.json").exists()
+
+
+def test_scores_elsewhere_are_made_anew_by_the_run_that_made_them(typed):
+    where = "postprocess.output.path=mine.parquet"
+    typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r")
+    typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r", "prepare.size=9")
+    assert typed.code == 0, typed.errors
+    assert len(table(typed.here / "mine.parquet")) == 9
+
+
+def test_two_points_never_score_into_one_file(typed):
+    where = "postprocess.output.path=mine.parquet"
+    typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
+    assert typed.code == 2 and "is the same for the points" in typed.errors[-1]

@@ -1,5 +1,6 @@
 """The summary of a scoring as text of at most 100 columns, and as plain values for JSON."""
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class Summary:
         ks = [k for k in self.groups[0].values if k.startswith("pass@")]
         other = {"mean": ks[0], "best@n": ks[-1]}.get(name)
         return other is not None and all(
-            group.values[name].value == group.values[other].value for group in self.groups
+            _is_same(group.values[name].value, group.values[other].value) for group in self.groups
         )
 
 
@@ -79,6 +80,10 @@ def _fitting(names: list[str]) -> list[str]:
     while len(names) > most and len(ks) > 2:
         names.remove(ks.pop(len(ks) // 2))
     return names[:most]
+
+
+def _is_same(one: float | None, two: float | None) -> bool:
+    return one == two or (None not in (one, two) and math.isclose(one, two, abs_tol=1e-9))
 
 
 def _percent(value: float | None) -> str:
