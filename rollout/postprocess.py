@@ -51,6 +51,9 @@ rollout.postprocess: score the responses of a run
   after         only what follows the last of these is scored (default: </think>)
   timeout_s     for one response (default: 10); workers: processes (default: one a core)
   prefix        for scoring a second time: prefix=second_
+  estimate.     pass@k and its table: estimate.k=[1,10] estimate.group_by=[COLUMN]
+  select.       what is exported: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
+  export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet
 
 A response that can't be scored gets null and its reason in score_errors; nothing stops for it.
 All settings and their defaults: python -m rollout --help all, section postprocess.

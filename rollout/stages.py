@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rollout.compose import compose_words
 from rollout.config import Settings
+from rollout.errors import UserError, did_you_mean
 from rollout.names import known_keys
 from rollout.overrides import parts
 from rollout.sources import gather
@@ -28,5 +29,9 @@ def _in_stage(word: str, stage: str) -> str:
     own = [name for name in known_keys() if name.startswith(f"{stage}.")]
     bags = [name for name in own if known_keys()[name].is_bag]
     full = f"{stage}.{key}"
-    is_own = full in own or any(full.startswith(f"{bag}.") for bag in bags)
-    return word.replace(key, full, 1) if is_own and key else word
+    if full in own or any(full.startswith(f"{bag}.") for bag in bags):
+        return word.replace(key, full, 1)
+    short = [name.removeprefix(f"{stage}.") for name in own]
+    if close := did_you_mean(key, short) if "=" in word and key not in known_keys() else "":
+        raise UserError(f"there is no setting {key!r}.{close} See --help")
+    return word

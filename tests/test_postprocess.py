@@ -276,3 +276,8 @@ def test_figures_never_replace_a_file_that_holds_something_else(source, capsys):
     line = refused(capsys, "input=output.parquet", "scorer=exact", "output.path=problems.parquet")
     assert "problems.json" in line
     assert source.with_name("problems.json").read_text() == '[{"question": "x"}]'
+
+
+@pytest.mark.parametrize(("word", "meant"), [("scoer=exact", "scorer"), ("time_s=3", "timeout_s")])
+def test_a_mistyped_key_is_told_by_the_commands_own_names(source, capsys, word, meant):
+    assert f"Did you mean '{meant}'" in refused(capsys, "input=output.parquet", word)
