@@ -67,6 +67,7 @@ def pins(extras: tuple[str, ...], packages: dict[str, dict]) -> str:
         "# Written by requirements/lock.py on Python "
         f"{sys.version_info.major}.{sys.version_info.minor}; do not edit.",
     ]
+    lines += PROJECT["tool"]["rollout"]["lock"]["alone"] if "test" in extras else []
     for name in names:
         # A local version such as 2.13.0+cpu is the index's choice, not ours.
         version = re.sub(r"\+.*", "", packages[name]["version"])
