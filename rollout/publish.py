@@ -157,15 +157,18 @@ def write_output(
     return counter.totals()
 
 
-def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> None:
-    """Stream tables into one file, a row group each."""
+def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> int:
+    """Stream tables into one file, a row group each; how many rows they were."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    num_rows = 0
     # By bytes, since Arrow takes no text that is not UTF-8.
     with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, schema) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=max(1, group.num_rows))
+            num_rows += group.num_rows
+    return num_rows
 
 
 def _cut(groups: "Iterable[pa.Table]", size: int) -> "Iterator[tuple[int, pa.Table]]":

@@ -1,6 +1,6 @@
 """The rows that are written: filtered, rendered, without duplicates, the columns chosen.
 
-Memory holds a chunk, and 16 bytes a row where duplicates are looked for. Must not know files.
+Memory holds a chunk, and about 91 bytes a row where duplicates are looked for. Must not know files.
 """
 
 import hashlib

@@ -18,12 +18,12 @@ from rollout.fingerprint import to_plain
 from rollout.overrides import at_home
 from rollout.preparing.settings import Destination, Prepare
 from rollout.preparing.spool import Spool
+from rollout.publish import row_groups, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MARK, FILES = b"rollout.prepare", b"rollout.prepare.files"
-ROW_GROUP_BYTES = 32 << 20
 
 
 def mark_of(settings: Prepare) -> str:
@@ -92,12 +92,13 @@ def split_path(path: Path, name: str) -> Path:
 def write(
     batches: "dict[Path, Iterator[pa.RecordBatch]]", schema: "pa.Schema", replace_old: bool
 ) -> dict[Path, int]:
-    """Stream rows into their files, which appear together; how many came to each.
+    """Stream rows into their files; how many came to each.
+
+    None appears before all are written; then they do, one after the other.
 
     Raises UserError where one has no rows, RolloutError where it can't be written.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     counts = {}
     path = next(iter(batches))
@@ -106,12 +107,8 @@ def write(
             for path, rows in batches.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = stack.enter_context(written_whole(path, replace=replace_old))
-                file = pa.OSFile(os.fsencode(temporary), "wb")
-                with file, pq.ParquetWriter(file, schema) as writer:
-                    counts[path] = 0
-                    for group in _row_groups(rows):
-                        writer.write_table(group, row_group_size=max(1, group.num_rows))
-                        counts[path] += group.num_rows
+                tables = (pa.Table.from_batches([batch]) for batch in rows)
+                counts[path] = write_parquet(temporary, schema, row_groups(tables))
                 if not counts[path]:
                     raise UserError(f"no row is left for {path}; nothing was written")
     except FileExistsError:
@@ -122,20 +119,6 @@ def write(
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise RolloutError(f"output.path={path} can't be written: {reason}") from error
     return counts
-
-
-def _row_groups(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.Table]":
-    import pyarrow as pa
-
-    held, num_bytes = [], 0
-    for batch in batches:
-        held.append(batch)
-        num_bytes += batch.nbytes
-        if num_bytes >= ROW_GROUP_BYTES:
-            yield pa.Table.from_batches(held)
-            held, num_bytes = [], 0
-    if held:
-        yield pa.Table.from_batches(held)
 
 
 def orders(settings: Prepare, spool: Spool) -> dict[str, Sequence[int]]:
