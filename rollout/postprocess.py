@@ -19,10 +19,13 @@ from rollout.exits import run_command
 from rollout.overrides import at_home
 from rollout.prompts import Prompts
 from rollout.publish import row_groups, write_parquet
-from rollout.scoring.scored import Tally, scored_batches, scored_schema
+from rollout.scoring.error_file import ErrorFile, check_error_file, error_path
+from rollout.scoring.lines import example_lines, fault_lines, reason_lines
+from rollout.scoring.scored import scored_batches, scored_schema
 from rollout.scoring.scorers import room
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import files_of, open_responses
+from rollout.scoring.tally import Tally
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.training.handover import Handover
 from rollout.training.table import Summary
@@ -36,8 +39,8 @@ rollout.postprocess: score the responses of a run
   python -m rollout.postprocess input=output.parquet scorer=math output.path=scored.parquet
 
   input         output.parquet of a run, a glob, a directory of files, or a run's directory
-  output.path   the same rows with scores, score_errors, extracted and pass_rate;
-                output.overwrite=true replaces a file that stands there
+  output.path   the same rows with scores, verdicts, score_errors, extracted, compared_with and
+                pass_rate; output.overwrite=true replaces a file that stands there
   scorer        math            the last answer equals answer_key, as mathematics
                 exact           the response is answer_key; exact.ignore_case=true, ...
                 choice          the letter chosen is answer_key's; choice.letters=ABCD
@@ -47,7 +50,8 @@ rollout.postprocess: score the responses of a run
                 code            its Python passes code.tests_key; needs code.allow=true: contained
                                 (time, memory, network, files), but no sandbox for hostile code
                 python          python.function=file.py:function, given (response, row)
-  answer_key    column with the right answer (default: answer)
+  answer_key    column with the right answer (default: answer); where it holds lists,
+                answer_is=any: each is right, answer_is=all: a response gives all of them
   after         only what follows the last of these is scored (default: </think>)
   timeout_s     for one response (default: 10); workers: processes (default: one a core)
   prefix        for scoring a second time: prefix=second_
@@ -55,9 +59,11 @@ rollout.postprocess: score the responses of a run
   select.       what is exported: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
   export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet
 
-A response that can't be scored gets null and its reason in score_errors; nothing stops for it.
-All settings and their defaults: python -m rollout --help all, section postprocess.
-Exit code 0: done; 1: failed; 2: a wrong setting or input; 130: interrupted, nothing written.
+Verdicts: right, wrong; no_answer and cut_off (score 0, counted apart); error (time-out, exception,
+memory: no score, not solved in pass@k); unjudged (the row has nothing to compare with: left out).
+Nothing stops for a response. All settings: python -m rollout --help all, section postprocess.
+Exit code 0: done; 1: failed, or no response could be judged; 2: a wrong setting or input;
+130: interrupted, nothing written.
 """
 
 
@@ -69,7 +75,8 @@ class Scored:
     tally: Tally
     elapsed_s: float
     summary: Summary
-    fault: UserError | None = None  # why there is no export, where one was asked for
+    num_errors: int = 0  # lines of the file of errors
+    fault: RolloutError | None = None  # nothing was judged, or why there is no export
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -79,6 +86,8 @@ class Scored:
             "path": str(self.path),
             "num_scored": tally.num_scored,
             "num_unscored": tally.num_unscored,
+            "num_judged": tally.num_judged,
+            **tally.counts(),
         } | {name: value.value for name, value in self.summary.groups[0].values.items()}
 
     def __str__(self) -> str:
@@ -141,12 +150,15 @@ def postprocess(
     check_export(settings, [*files, output_path])
     figures_path = output_path.with_suffix(".json")
     check_figures(figures_path)
+    check_error_file(error_path(output_path))
     handover = Handover(settings, scored_schema(responses.schema, settings.prefix))
-    tally, fault = Tally(), None
+    tally, fault = Tally(settings.pass_threshold), None
+    errors = ErrorFile(error_path(output_path))
     with stop.deferred():
-        batches = scored_batches(settings, responses, tally, stop.raise_if_requested)
+        poll = stop.raise_if_requested
+        batches = scored_batches(settings, responses, tally, poll, errors.add)
         try:
-            with console.progress() as progress:
+            with console.progress() as progress, errors:
                 watched = _watched(batches, responses.num_rows, tally, progress, began)
                 _write(_counted(watched, handover), responses, output_path, settings)
             try:
@@ -157,8 +169,23 @@ def postprocess(
             batches.close()  # ends the workers
             handover.abort()
     summary = handover.summary
-    write_json(figures_path, summary.as_json())
-    return Scored(output_path, tally, time.monotonic() - began, summary, fault)
+    write_json(figures_path, summary.as_json() | tally.as_json())
+    fault = _nothing_judged(tally, settings) or fault
+    elapsed_s = time.monotonic() - began
+    return Scored(output_path, tally, elapsed_s, summary, errors.num_lines, fault)
+
+
+def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
+    """Why a scoring that compared no response with anything is no result."""
+    if tally.num_judged:
+        return None
+    if not tally.num_samples:
+        return RolloutError("nothing could be judged: no row has a response")
+    reason, number = (tally.reasons.most_common(1) or [("no reason given", 0)])[0]
+    return RolloutError(
+        f"nothing could be judged: not one of {tally.num_samples:,} samples is right or wrong "
+        f"({number:,} times: {reason}); is scorer={settings.scorer} the one for these responses?"
+    )
 
 
 def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
@@ -246,7 +273,7 @@ def _watched(
 
 
 def described(scored: Scored) -> str:
-    """How many pass, what could not be scored, where the files are."""
+    """How many pass, what could not be judged and why, some examples, where the files are."""
     tally = scored.tally
     lines = [
         f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
@@ -255,8 +282,9 @@ def described(scored: Scored) -> str:
     ]
     if tally.num_failed_rows:
         lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
-    for reason, number in tally.reasons.most_common(3):
-        lines.append(f"{number:>8,}  {reason}")
+    lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
+    if scored.num_errors:
+        lines.append(f"errors  {error_path(scored.path)}: {scored.num_errors:,} samples")
     return "\n".join([*lines, f"scored  {scored.path} (figures: {scored.path.stem}.json)"])
 
 

@@ -36,8 +36,9 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """1 where not a single row could be answered."""
-        return int(self.num_rows > 0 and self.num_failed == self.num_rows)
+        """1 where not a single row could be answered, or not a single response judged."""
+        nothing_judged = (self.figures.get("scores") or {}).get("num_judged") == 0
+        return int(nothing_judged or (self.num_rows > 0 and self.num_failed == self.num_rows))
 
 
 def num_preview_rows(settings: Settings) -> int:

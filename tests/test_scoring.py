@@ -7,11 +7,13 @@ import pytest
 from rollout.errors import UserError
 from rollout.scoring import settings as s
 from rollout.scoring.choice import finder
-from rollout.scoring.scorers import SCORERS, Unscorable, load_scorer, room
+from rollout.scoring.scorers import SCORERS, Response, Unscorable, load_scorer, room
 
 
 def scorer(name, **sections):
-    return load_scorer(s.Postprocess(scorer=name, **sections))
+    """The scorer, taking a response's text."""
+    score = load_scorer(s.Postprocess(scorer=name, **sections))
+    return lambda text, row: score(Response(text), row)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,6 @@ def scorer(name, **sections):
         ("5 apples and 6 make 11\n#### 11", "That makes 11.", 1),
         (0.5, "1/2", 1),
         ("50%", r"\boxed{50\%}", 1),
-        (["3", "4"], r"\boxed{4}", 1),
         ("7", "I do not know", 0),
         ("7", r"first \boxed{7}, then 8", 1),
     ],
@@ -63,7 +64,8 @@ def test_exact_leaves_out_what_it_is_told_to_and_nothing_else():
     lenient = s.Exact(ignore_case=True, ignore_punctuation=True)
     assert scorer("exact", exact=lenient)("the answer.", row).score == 1
     assert scorer("exact", exact=s.Exact(ignore_space=False))("The Answer ", row).score == 0
-    assert scorer("exact")("b", {"answer": ["a", "b"]}).score == 1
+    either = scorer("exact", answer_is=s.AnswerIs.any)
+    assert either("b", {"answer": ["a", "b"]}).score == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from processes import environment
 from rollout.scoring import code
 from rollout.scoring import settings as s
 from rollout.scoring.code import Limits, program_in, run
-from rollout.scoring.scorers import Unscorable, load_scorer
+from rollout.scoring.scorers import Response, Unscorable, load_scorer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="contained on Linux only")
 LIMITS = Limits(seconds=20, memory_bytes=2**30, output_bytes=2**20)
@@ -21,7 +21,7 @@ TESTS = ["assert f(2) == 4"]
 def test_the_score_is_the_share_of_tests_that_pass():
     scorer = load_scorer(s.Postprocess(scorer="code", code=s.Code(allow=True)))
     tests = ["assert f(2) == 4", "assert f(1) == 3", "assert f(0) == 0", "assert f(3) == 6"]
-    mark = scorer("So:\n```python\ndef f(x):\n    return 2 * x\n```", {"tests": tests})
+    mark = scorer(Response("So:\n```python\ndef f(x):\n    return 2 * x\n```"), {"tests": tests})
     assert mark.score == 0.75
     assert mark.extracted == "def f(x):\n    return 2 * x\n"
     assert mark.error == "AssertionError: "

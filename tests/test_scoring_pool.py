@@ -9,6 +9,7 @@ from rollout.errors import RolloutError, UserError
 from rollout.scoring import settings as s
 from rollout.scoring.pool import Pool
 from rollout.scoring.process import Lot
+from rollout.scoring.scorers import Response
 
 FUNCTION = """
 import ctypes, os, re, sys, time
@@ -43,7 +44,7 @@ def chosen(tmp_path):
 def marks(settings, texts, num_workers=1, lot_size=1000):
     lots = [texts[i : i + lot_size] for i in range(0, len(texts), lot_size)]
     with Pool(settings, num_workers) as pool:
-        made = (Lot(None, [(text, {}) for text in lot], 1) for lot in lots)
+        made = (Lot(None, [(Response(text), {}) for text in lot], 1) for lot in lots)
         return [mark for lot in pool.marked(made) for mark in lot.marks]
 
 
@@ -87,7 +88,7 @@ def test_the_lots_read_ahead_are_bounded_while_one_is_stuck(chosen):
         nonlocal num_read
         for text in ["sleep", *["1"] * 5000]:
             num_read += 1
-            yield Lot(None, [(text, {})], 1)
+            yield Lot(None, [(Response(text), {})], 1)
 
     with Pool(chosen(timeout_s=2.0), 2) as pool:
         next(pool.marked(lots()))
@@ -97,7 +98,7 @@ def test_the_lots_read_ahead_are_bounded_while_one_is_stuck(chosen):
 def test_leaving_early_ends_the_workers_within_a_moment(chosen):
     began = time.monotonic()
     with pytest.raises(ZeroDivisionError), Pool(chosen(), 2, _raise_after(3.0)) as pool:
-        list(pool.marked([Lot(None, [("sleep", {})] * 8, 1)]))
+        list(pool.marked([Lot(None, [(Response("sleep"), {})] * 8, 1)]))
     assert time.monotonic() - began < 10
     assert not children()
 

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, Unscorable, answer_column, answer_of
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, answer_column, answers_of
 from rollout.scoring.settings import Postprocess
 
 columns = answer_column
@@ -27,8 +27,9 @@ def load(settings: Postprocess) -> Scorer:
         )
     find = finder(letters)
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
-        right = right_letter(answer_of(row, settings), letters)
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
+        right = right_letter(answers_of(row, settings)[0], letters)
         given = find(text)
         return Mark(float(given == right), given)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
 from rollout.scoring.settings import Postprocess
 
 CONTAINED = Path(__file__).with_name("contained.py")
@@ -54,7 +54,8 @@ def load(settings: Postprocess) -> Scorer:
     code = settings.code
     limits = Limits(settings.timeout_s, int(code.memory_gib * 2**30), int(code.output_mib * 2**20))
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
         tests = tests_of(row[code.tests_key], code.tests_key)
         program = program_in(text)
         if program is None:

@@ -7,7 +7,7 @@ import string
 import unicodedata
 from typing import Any
 
-from rollout.scoring.scorers import Mark, Scorer, answer_column, answer_of, texts_of
+from rollout.scoring.scorers import Mark, Response, Scorer, answer_column, answers_of, as_text
 from rollout.scoring.settings import Postprocess
 
 columns = answer_column
@@ -24,8 +24,9 @@ def load(settings: Postprocess) -> Scorer:
         text = text.translate(NO_PUNCTUATION) if exact.ignore_punctuation else text
         return " ".join(text.split()) if exact.ignore_space else text
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
-        answers = texts_of(answer_of(row, settings))
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
+        answers = map(as_text, answers_of(row, settings))
         given = normal(text)
         return Mark(float(any(given == normal(answer) for answer in answers)), given)
 

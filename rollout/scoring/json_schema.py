@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
 from rollout.scoring.settings import Postprocess
 
 FENCED = re.compile(r"```[A-Za-z0-9]*[ \t]*\n(.*?)```", re.DOTALL)
@@ -34,7 +34,8 @@ def load(settings: Postprocess) -> Scorer:
         except (ValueError, UserError) as error:
             raise Unscorable(f"{chosen.schema_key} is no JSON schema: {error}") from error
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
         validator = fixed
         if validator is None:
             schema = row[chosen.schema_key]

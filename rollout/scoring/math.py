@@ -9,7 +9,15 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from rollout.scoring.scorers import Mark, Scorer, Unscorable, answer_column, answer_of, texts_of
+from rollout.scoring.scorers import (
+    Mark,
+    Response,
+    Scorer,
+    Unscorable,
+    answer_column,
+    answers_of,
+    as_text,
+)
 from rollout.scoring.settings import Postprocess
 
 columns = answer_column
@@ -44,8 +52,9 @@ def load(settings: Postprocess) -> Scorer:
             raise Unscorable(f"the right answer {answer.strip()[:60]!r} is no mathematics")
         return tuple(best)
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
-        golds = [list(gold_of(answer)) for answer in texts_of(answer_of(row, settings))]
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
+        golds = [list(gold_of(answer)) for answer in map(as_text, answers_of(row, settings))]
         given = parsed(text)
         if not given:
             return Mark(0.0)

@@ -18,7 +18,7 @@ from typing import Any
 
 from rollout.errors import RolloutError, UserError
 from rollout.scoring.process import Chunk, Lot, Worker
-from rollout.scoring.scorers import Mark
+from rollout.scoring.scorers import Mark, Verdict
 from rollout.scoring.settings import Postprocess
 
 POLL_S = 0.05
@@ -135,7 +135,7 @@ class Pool:
         most = max(1, min(MAX_CHUNK_ITEMS, int(CHUNK_S / self._item_s)))
         stop, num_bytes = chunk.start, 0
         while stop < min(chunk.stop, chunk.start + most) and num_bytes < MAX_CHUNK_BYTES:
-            num_bytes += len(chunk.lot.items[stop][0])
+            num_bytes += len(chunk.lot.items[stop][0].text)
             stop += 1
         if stop < chunk.stop:
             self._todo.appendleft(Chunk(chunk.lot, stop, chunk.stop, chunk.num_lost))
@@ -188,7 +188,9 @@ class Pool:
             self._todo.appendleft(chunk)
             return
         culprit = min(max(worker.offset + at, chunk.start), chunk.stop - 1)
-        chunk.lot.marks[culprit] = Mark(None, None, reason or f"its worker died: {death}")
+        chunk.lot.marks[culprit] = Mark(
+            None, None, reason or f"its worker died: {death}", verdict=Verdict.error
+        )
         chunk.lot.num_open -= 1
         # What hangs comes in clusters, such as a row's samples: all workers share what follows.
         step = -(-(chunk.stop - culprit) // self._num_workers)

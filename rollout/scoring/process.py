@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Pipe
 from typing import Any
 
-from rollout.scoring.scorers import Mark
+from rollout.scoring.scorers import Mark, Response
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.worker import AT, command
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core each
-Item = tuple[str, dict[str, Any]]  # a response, and its row's columns
+Item = tuple[Response, dict[str, Any]]  # a response, and its row's columns
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
-from rollout.scoring.scorers import Mark, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
 from rollout.scoring.settings import Postprocess
 
 
@@ -25,7 +25,8 @@ def load(settings: Postprocess) -> Scorer:
     """Raises UserError where there is no such function, or its file can't be imported."""
     function = find(settings.python.function)
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
         return to_mark(function(text, row))
 
     return score

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
 from rollout.scoring.settings import Postprocess
 
 TUPLES = ("arc_agi", "rearc")  # whose verifiers compare tuples, which JSON has not
@@ -35,7 +35,8 @@ def load(settings: Postprocess) -> Scorer:
     def verifier(task: str) -> Any:
         return reasoning_gym.get_score_answer_fn(task)
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
         entry = entry_of(row[key], key)
         answer = extract_answer(text)
         answer = text.strip() if answer is None else answer

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, answer_of, texts_of
+from rollout.scoring.scorers import Mark, Response, Scorer, answers_of, as_text
 from rollout.scoring.settings import Postprocess, Which
 
 
@@ -28,7 +28,8 @@ def load(settings: Postprocess) -> Scorer:
             f"regex.pattern={chosen.pattern} is no Python pattern: {error}; mend it"
         ) from error
 
-    def score(text: str, row: dict[str, Any]) -> Mark:
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        text = response.text
         found = None
         for match in pattern.finditer(text):
             found = match
@@ -40,7 +41,7 @@ def load(settings: Postprocess) -> Scorer:
         given = given.strip()
         if settings.answer_key is None:
             return Mark(1.0, given)
-        answers = [answer.strip() for answer in texts_of(answer_of(row, settings))]
+        answers = [answer.strip() for answer in map(as_text, answers_of(row, settings))]
         return Mark(float(given in answers), given)
 
     return score

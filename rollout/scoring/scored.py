@@ -1,77 +1,27 @@
 """Scored rows: the input's batches with the columns that scoring adds, in input order.
 
-Owns the shape of those columns and the count of what was scored. Memory is bounded by the batches
-read ahead. Must not know where the rows are written.
+Owns the shape of those columns. Memory is bounded by the batches read ahead. Must not know where
+the rows are written.
 """
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rollout.input_columns import values_of
 from rollout.prompts import Prompts
 from rollout.scoring.pool import Pool, num_cores
 from rollout.scoring.process import Item, Lot
-from rollout.scoring.scorers import Mark, room
+from rollout.scoring.scorers import Mark, Verdict, optional_columns, room
 from rollout.scoring.settings import Postprocess
+from rollout.scoring.tally import Tally
+from rollout.scoring.unclosed import responses_of
+from rollout.training.settings import Unscored
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 64  # progress is told by batches, and a program takes a tenth of a second
-MAX_REASONS = 1000  # different ones counted; a reason may quote the response
-NULL_RESPONSE = Mark(None, None, "the response is null")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has been scored so far."""
-
-    num_rows: int = 0
-    num_failed_rows: int = 0  # without a response
-    num_samples: int = 0
-    num_scored: int = 0
-    num_passed: int = 0
-    sum_scores: float = 0.0
-    num_rows_any_passed: int = 0
-    num_rows_all_passed: int = 0
-    sum_pass_rates: float = 0.0
-    num_rows_scored: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # of samples without a score
-
-    @property
-    def num_unscored(self) -> int:
-        return self.num_samples - self.num_scored
-
-    def add(self, marks: list[Mark], threshold: float) -> float | None:
-        """Count a row's samples, and give its pass rate."""
-        self.num_rows += 1
-        self.num_failed_rows += not marks
-        self.num_samples += len(marks)
-        scores = [mark.score for mark in marks if mark.score is not None]
-        if len(scores) < len(marks):
-            self._add_reasons(marks)
-        if not scores:
-            return None
-        num_passed = sum(score >= threshold for score in scores)
-        self.num_rows_scored += 1
-        self.num_scored += len(scores)
-        self.num_passed += num_passed
-        self.sum_scores += sum(scores)
-        self.num_rows_any_passed += num_passed > 0
-        self.num_rows_all_passed += num_passed == len(scores)
-        self.sum_pass_rates += num_passed / len(scores)
-        return num_passed / len(scores)
-
-    def _add_reasons(self, marks: list[Mark]) -> None:
-        for mark in marks:
-            if mark.score is None:
-                reason = re.sub(r"'[^']*'", "'...'", mark.error or "")
-                reason = re.sub(r"\d+", "N", reason)[:120]  # alike but for what they quote
-                if reason in self.reasons or len(self.reasons) < MAX_REASONS:
-                    self.reasons[reason] += 1
+BATCH_ROWS = 64  # progress is shown by batches, and a program takes a tenth of a second
+NULL_RESPONSE = Mark(None, None, "the response is null", verdict=Verdict.unjudged)
 
 
 def scored_schema(schema: "pa.Schema", prefix: str) -> "pa.Schema":
@@ -80,8 +30,10 @@ def scored_schema(schema: "pa.Schema", prefix: str) -> "pa.Schema":
 
     added = {
         "scores": pa.list_(pa.float64()),
+        "verdicts": pa.list_(pa.string()),
         "score_errors": pa.list_(pa.string()),
         "extracted": pa.list_(pa.string()),
+        "compared_with": pa.string(),
         "pass_rate": pa.float64(),
     }
     fields = [pa.field(prefix + name, kind) for name, kind in added.items()]
@@ -93,10 +45,12 @@ def scored_batches(
     responses: Prompts,
     tally: Tally,
     poll: Callable[[], None] = lambda: None,
+    on_error: Callable[[int, int, Mark, Verdict], None] = lambda *_: None,
 ) -> "Iterator[pa.RecordBatch]":
     """Stream the input's rows, scored, in input order; `tally` counts them as they come.
 
-    Every batch has `scored_schema`. `poll` is called several times a second and may raise.
+    Every batch has `scored_schema`. `poll` is called several times a second and may raise;
+    `on_error` hears of each sample that was not judged or has a trace: row, sample, mark, verdict.
     Raises UserError where the scorer can't serve; close the generator to end its workers.
     """
     schema = scored_schema(responses.schema, settings.prefix)
@@ -104,34 +58,63 @@ def scored_batches(
     with Pool(settings, num_workers, poll) as pool:
         lots = (_lot(batch, settings) for batch in responses.batches(BATCH_ROWS))
         for lot in pool.marked(lots):
-            batch, places = lot.label
+            batch, texts, places = lot.label
             rows = [[NULL_RESPONSE if i is None else lot.marks[i] for i in row] for row in places]
-            yield _joined(batch, rows, schema, tally, settings.pass_threshold)
+            yield _joined(batch, texts, rows, schema, tally, settings, on_error)
 
 
 def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
     """A batch's different responses of each row as items, and where each sample's mark is."""
-    named = room(settings).columns(settings)
-    wanted = batch.schema.names if named is None else list(named.values())
-    wanted = [name for name in wanted if name != settings.responses_key]
-    columns = {name: list(values_of(batch.column(name))) for name in wanted}
+    columns = _columns(batch, settings)
+    prefix = settings.responses_key.removesuffix("responses")  # the run's output.prefix
+    beside = [_values(batch, prefix + name) for name in ("finish_reason", "is_reasoning_closed")]
     may_share = settings.scorer != "python"  # a user's function may draw lots
     items: list[Item] = []
     places: list[list[int | None]] = []
-    for number, responses in enumerate(texts_of(batch.column(settings.responses_key))):
+    all_texts = texts_of(batch.column(settings.responses_key))
+    for number, texts in enumerate(all_texts):
         row: dict[str, Any] = {name: values[number] for name, values in columns.items()}
-        seen: dict[str, int] = {}
+        finish_reasons, closed = (_list_at(values, number) for values in beside)
+
+        def prompt(number: int = number) -> Any:
+            values = _values(batch.slice(number, 1), settings.prompt_key)
+            return values and values[0]
+
+        seen: dict[Any, int] = {}
         place: list[int | None] = []
-        for text in responses or ():
-            if text is None:
+        for response in responses_of(texts or (), settings.after, finish_reasons, closed, prompt):
+            if response is None:
                 place.append(None)
                 continue
-            if not may_share or text not in seen:
-                seen[text] = len(items)
-                items.append((text, row))
-            place.append(seen[text])
+            if not may_share or response not in seen:
+                seen[response] = len(items)
+                items.append((response, row))
+            place.append(seen[response])
         places.append(place)
-    return Lot((batch, places), items, batch.nbytes)
+    return Lot((batch, all_texts, places), items, batch.nbytes)
+
+
+def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[Any]]:
+    """The columns that the scorer reads."""
+    named = room(settings).columns(settings)
+    if named is None:
+        wanted = batch.schema.names
+    else:
+        known = set(batch.schema.names)
+        wanted = [*named.values(), *(n for n in optional_columns(settings) if n in known)]
+    wanted = [name for name in dict.fromkeys(wanted) if name != settings.responses_key]
+    return {name: list(values_of(batch.column(name))) for name in wanted}
+
+
+def _list_at(values: list[Any] | None, number: int) -> list[Any] | None:
+    """A row's list, where the column is the run's own and not another of that name."""
+    value = values[number] if values else None
+    return value if isinstance(value, list) else None
+
+
+def _values(batch: "pa.RecordBatch", name: str) -> list[Any] | None:
+    """The column's values, if there is one."""
+    return list(values_of(batch.column(name))) if name in batch.schema.names else None
 
 
 def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
@@ -153,20 +136,38 @@ def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
 
 def _joined(
     batch: "pa.RecordBatch",
+    texts: list[list[str | None] | None],
     rows: list[list[Mark]],
     schema: "pa.Schema",
     tally: Tally,
-    threshold: float,
+    settings: Postprocess,
+    on_error: Callable[[int, int, Mark, Verdict], None],
 ) -> "pa.RecordBatch":
     """The batch with its marks beside it."""
     import pyarrow as pa
 
+    verdicts = []
+    for row, marks in enumerate(rows, tally.num_rows):
+        verdicts.append(tally.add(texts[len(verdicts)] or [], marks))
+        for sample, (mark, verdict) in enumerate(zip(marks, verdicts[-1], strict=True)):
+            if mark.trace or verdict in (Verdict.error, Verdict.unjudged):
+                on_error(row, sample, mark, verdict)
+    leaves_out = settings.estimate.unscored is Unscored.leave_out
     added = [
         [[mark.score for mark in row] for row in rows],
+        [[verdict.name for verdict in row] for row in verdicts],
         [[mark.error for mark in row] for row in rows],
         [[mark.extracted for mark in row] for row in rows],
-        [tally.add(row, threshold) for row in rows],
+        [next((mark.compared for mark in row if mark.compared is not None), None) for row in rows],
+        [_pass_rate(row, leaves_out) for row in verdicts],
     ]
     types = [field.type for field in list(schema)[-len(added) :]]
     arrays = [pa.array(values, kind) for values, kind in zip(added, types, strict=True)]
     return pa.RecordBatch.from_arrays([*batch.columns, *arrays], schema=schema)
+
+
+def _pass_rate(verdicts: list[Verdict], leaves_errors_out: bool) -> float | None:
+    """The share that is right of the samples that count in pass@1; None where none does."""
+    left_out = (Verdict.unjudged, Verdict.error) if leaves_errors_out else (Verdict.unjudged,)
+    num = sum(verdict not in left_out for verdict in verdicts)
+    return verdicts.count(Verdict.right) / num if num else None

@@ -1,60 +1,117 @@
-"""What a scorer is, and which there are. Each is a module of its own, imported when it is chosen.
+"""What a scorer is, which ones there are, and the verdicts they give.
 
-A scorer's module has `columns(settings)`, the input columns it reads by the setting that names
-each; and `load(settings)`, which makes the function that marks a response. `load` runs in a
-worker, imports what is heavy and raises UserError where its settings can't serve. The function
-takes what is to be scored and the row's columns. What it raises becomes the sample's error.
+Each scorer is a module of its own, imported when it is chosen. It has
+`columns(settings)`, the input columns it needs, by the setting that names each (None: all);
+optionally `optional(settings)`, the names of columns it reads only where the input has them; and
+`load(settings)`, which returns the function that marks a response. `load` runs in a worker,
+imports what is heavy and raises UserError where its settings can't serve.
 """
 
 import importlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, NamedTuple
 
 from rollout.errors import UserError, did_you_mean
-from rollout.scoring.settings import Postprocess
+from rollout.scoring.settings import AnswerIs, Postprocess
 
 SCORERS = (
     "math", "reasoning_gym", "exact", "choice", "regex", "json_schema", "code", "python",
 )  # fmt: skip
 
 
+class Verdict(Enum):
+    """What became of one response. The names stand in the column `verdicts`.
+
+    Right and wrong are judged. A response without an answer, or cut off before one, scores 0 and
+    is counted apart. An error (the scorer raised, took too long or ran out of memory) has no
+    score, and neither has a response whose row can't be judged (no right answer to compare with).
+    """
+
+    right = "right"
+    wrong = "wrong"
+    no_answer = "no answer found"
+    cut_off = "cut off before an answer"
+    error = "error"
+    unjudged = "could not be judged"
+
+
+class Response(NamedTuple):
+    """What is scored: a response without its reasoning."""
+
+    text: str
+    is_cut: bool = False  # max_tokens ended it (finish_reason is length)
+    is_unclosed: bool = False  # its reasoning never ended, so `text` holds no answer
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a scorer says of one response. Without a score, `error` says why."""
+    """A scorer's judgement of one response.
+
+    Without `verdict` it is right or wrong by `score` and pass_threshold.
+    """
 
     score: float | None
     extracted: str | None = None  # the answer as understood, one text for what is equal
-    error: str | None = None
+    error: str | None = None  # why it is not right, or has no score: one line
+    compared: str | None = None  # the right answer as understood, as text training can compare with
+    verdict: Verdict | None = None
+    trace: str | None = None  # an error whole, with file and line
 
 
-Scorer = Callable[[str, dict[str, Any]], Mark]
+Scorer = Callable[[Response, dict[str, Any]], Mark]
 
 
 class Unscorable(Exception):
-    """Why a response can't be scored, in words for the user."""
+    """Why a row can't be judged, in words for the user: no sample of it gets a score."""
+
+
+def no_answer(
+    compared: str | None = None,
+    error: str | None = None,
+    verdict: Verdict = Verdict.no_answer,
+) -> Mark:
+    """The mark of a response that holds nothing to compare: score 0, counted apart."""
+    return Mark(0.0, None, error or verdict.value, compared, verdict)
 
 
 def room(settings: Postprocess) -> Any:
-    """The chosen scorer's module. Raises UserError where there is none of that name."""
+    """The chosen scorer's module. Raises UserError for an unknown name."""
     name = settings.scorer
     if name is None:
         raise UserError(f"scorer is not set; type scorer=NAME, one of {', '.join(SCORERS)}")
     if name not in SCORERS:
         raise UserError(
-            f"scorer={name} is unknown.{did_you_mean(name, SCORERS)} There are: "
+            f"scorer={name} is unknown.{did_you_mean(name, SCORERS)} Choose from: "
             f"{', '.join(SCORERS)}; for a function of yours type scorer=python "
             "python.function=file.py:function"
         )
     return importlib.import_module(f"rollout.scoring.{name}")
 
 
-def load_scorer(settings: Postprocess) -> Scorer:
-    """The chosen scorer, seeing what follows `settings.after` alone."""
-    score, after = room(settings).load(settings), settings.after
+def optional_columns(settings: Postprocess) -> tuple[str, ...]:
+    """The columns that the chosen scorer reads where the input has them."""
+    optional = getattr(room(settings), "optional", None)
+    return optional(settings) if optional else ()
 
-    def scorer(response: str, row: dict[str, Any]) -> Mark:
-        return score(response.rpartition(after)[2] if after else response, row)
+
+def load_scorer(settings: Postprocess) -> Scorer:
+    """The chosen scorer. A response whose reasoning never ended is not shown to it."""
+    module = room(settings)
+    score, takes_all = module.load(settings), module.columns(settings) is None
+
+    def scorer(response: Response, row: dict[str, Any]) -> Mark:
+        if response.is_unclosed:  # the empty text tells what the row compares with
+            mark = no_answer() if takes_all else score(Response(""), row)
+        else:
+            mark = score(response, row)
+        if response.is_cut and mark.verdict is Verdict.no_answer:
+            return replace(mark, verdict=Verdict.cut_off, error=Verdict.cut_off.value)
+        if response.is_unclosed and mark.verdict is Verdict.no_answer:
+            return replace(mark, error="no answer found: the reasoning never ended")
+        return mark
 
     return scorer
 
@@ -64,15 +121,29 @@ def answer_column(settings: Postprocess) -> dict[str, str]:
     return {"answer_key": settings.answer_key or "answer"}
 
 
-def answer_of(row: dict[str, Any], settings: Postprocess) -> Any:
-    """The row's right answer. Raises Unscorable where it has none."""
+def answers_of(row: dict[str, Any], settings: Postprocess) -> list[Any]:
+    """The row's right answers: one, or those that `answer_is` makes alternatives or a whole.
+
+    Raises Unscorable where there is none, or where a list comes unasked.
+    """
     key = settings.answer_key or "answer"
-    if row[key] is None:
-        raise Unscorable(f"{key} is null")
-    return row[key]
+    value = row[key]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values or any(
+        v is None or (isinstance(v, float) and not math.isfinite(v)) for v in values
+    ):
+        shown = "an empty list" if not values else "null" if None in values else f"{value}"
+        raise Unscorable(f"{key} is {shown}")
+    if len(values) > 1 and settings.answer_is is AnswerIs.one:
+        raise Unscorable(
+            f"{key} is a list of {len(values)} answers; type answer_is=any where each of them is "
+            "right, answer_is=all where a response has to give all of them"
+        )
+    return values
 
 
-def texts_of(value: Any) -> list[str]:
-    """An answer as text, or the several that are right."""
-    values = value if isinstance(value, list) else [value]
-    return [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
+def as_text(value: Any) -> str:
+    """An answer as text: a float without a fraction is written as an integer."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)

@@ -13,6 +13,14 @@ class Which(Enum):
     last = "last"
 
 
+class AnswerIs(Enum):
+    """What the values of an answer column of lists are."""
+
+    one = "one"
+    any = "any"
+    all = "all"
+
+
 @dataclass(kw_only=True, slots=True)
 class Destination:
     """Where the scored rows go."""
@@ -90,6 +98,9 @@ class Postprocess:
     )
     answer_key: str | None = setting(
         None, "column with the right answer; null: answer, where the scorer needs one"
+    )
+    answer_is: AnswerIs = setting(
+        AnswerIs.one, "one answer; where the column holds lists, any: each is right; all: together"
     )
     responses_key: str = setting("responses", "column with each row's responses")
     after: str = setting("</think>", "score what follows the last of these; empty: all of it")

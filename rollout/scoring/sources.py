@@ -20,7 +20,7 @@ from rollout.scoring.settings import Postprocess
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ADDED = ("scores", "score_errors", "extracted", "pass_rate")
+ADDED = ("scores", "verdicts", "score_errors", "extracted", "compared_with", "pass_rate")
 
 
 def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:

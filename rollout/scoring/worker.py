@@ -15,14 +15,18 @@ import signal
 import struct
 import sys
 import time
+import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Scorer, Unscorable, load_scorer
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, load_scorer
 
 FLUSH_S = 0.05  # marks are sent at least so often: little is marked twice after a death
 MAX_ERROR = 500  # characters kept of an error
+MAX_TRACE = 20_000  # and of its traceback
+MAX_FRAMES = 20
 AT = struct.Struct("qd")  # the item it is at, and since when (monotonic seconds; 0: at none)
 PR_SET_PDEATHSIG = 1
 
@@ -59,7 +63,10 @@ def main(pipe: int, place: int, parent: int) -> None:
 
 
 def mark_all(
-    score: Scorer, items: list[tuple[str, dict[str, Any]]], connection: Connection, at: mmap.mmap
+    score: Scorer,
+    items: list[tuple[Response, dict[str, Any]]],
+    connection: Connection,
+    at: mmap.mmap,
 ) -> None:
     """Send the marks of these items in pieces, in order."""
     marks, flushed = [], time.monotonic()
@@ -74,23 +81,37 @@ def mark_all(
     connection.send_bytes(pickle.dumps(marks))
 
 
-def mark(score: Scorer, response: str, row: dict[str, Any]) -> Mark:
+def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
     """The scorer's mark, or why there is none. Nothing a scorer raises ends the worker."""
     try:
         found = score(response, row)
         if found.score is not None and not math.isfinite(found.score):
-            raise Unscorable(f"the score is {found.score}")
-        return Mark(found.score, _clean(found.extracted), _clean(found.error, MAX_ERROR))
-    except Unscorable as error:
-        reason = str(error)
-    except MemoryError:
-        reason = "MemoryError: it took more than memory_gib"
+            raise ValueError(f"the score is {found.score}, not a finite number")
+    except Unscorable as reason:
+        return Mark(None, None, _clean(str(reason), MAX_ERROR), verdict=Verdict.unjudged)
     except BaseException as error:  # sys.exit() and KeyboardInterrupt, too
-        try:
-            reason = f"{type(error).__name__}: {error}"
-        except Exception:
-            reason = type(error).__name__
-    return Mark(None, None, _clean(reason, MAX_ERROR))
+        return _failed(error)
+    return replace(
+        found,
+        extracted=_clean(found.extracted),
+        error=_clean(found.error, MAX_ERROR),
+        compared=_clean(found.compared),
+        trace=_clean(found.trace, MAX_TRACE),
+    )
+
+
+def _failed(error: BaseException) -> Mark:
+    """The mark of a response on which the scorer raised."""
+    try:
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError):
+            reason = "MemoryError: it took more than memory_gib"
+        trace = "".join(traceback.format_exception(error, limit=-MAX_FRAMES))
+    except Exception:
+        reason = trace = type(error).__name__
+    return Mark(
+        None, None, _clean(reason, MAX_ERROR), None, Verdict.error, _clean(trace, MAX_TRACE)
+    )
 
 
 def _clean(text: str | None, most: int | None = None) -> str | None:
