@@ -67,14 +67,14 @@ def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
     """A batch's different responses of each row as items, and where each sample's mark is."""
     columns = _columns(batch, settings)
     prefix = settings.responses_key.removesuffix("responses")  # the run's output.prefix
-    beside = [_values(batch, prefix + name) for name in ("finish_reason", "is_reasoning_closed")]
+    beside = [_lists(batch, prefix + name) for name in ("finish_reason", "is_reasoning_closed")]
     may_share = settings.scorer != "python"  # a user's function may draw lots
     items: list[Item] = []
     places: list[list[int | None]] = []
     all_texts = texts_of(batch.column(settings.responses_key))
     for number, texts in enumerate(all_texts):
         row: dict[str, Any] = {name: values[number] for name, values in columns.items()}
-        finish_reasons, closed = (_list_at(values, number) for values in beside)
+        finish_reasons, closed = (values and values[number] for values in beside)
 
         def prompt(number: int = number) -> Any:
             values = _values(batch.slice(number, 1), settings.prompt_key)
@@ -106,10 +106,19 @@ def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[A
     return {name: list(values_of(batch.column(name))) for name in wanted}
 
 
-def _list_at(values: list[Any] | None, number: int) -> list[Any] | None:
-    """A row's list, where the column is the run's own and not another of that name."""
-    value = values[number] if values else None
-    return value if isinstance(value, list) else None
+def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:
+    """Each row's list, where there is such a column and it is the run's own by its type."""
+    import pyarrow as pa
+
+    if name not in batch.schema.names:
+        return None
+    column = batch.column(name)
+    kind = column.type
+    is_ours = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    is_ours = is_ours and (
+        pa.types.is_boolean(kind.value_type) or pa.types.is_string(kind.value_type)
+    )
+    return column.to_pylist() if is_ours else None
 
 
 def _values(batch: "pa.RecordBatch", name: str) -> list[Any] | None:

@@ -86,7 +86,7 @@ class Tally:
         for sample, (mark, verdict) in enumerate(zip(marks, verdicts, strict=True)):
             if verdict not in JUDGED or mark.trace:
                 self._add_reason(row, sample, mark, verdict)
-            if verdict in JUDGED:
+            if verdict in JUDGED and len(self.examples) < MAX_EXAMPLES * len(JUDGED):
                 self._add_example(row, sample, texts[sample] or "", mark, verdict)
         return verdicts
 

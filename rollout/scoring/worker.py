@@ -16,7 +16,6 @@ import struct
 import sys
 import time
 import traceback
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -91,8 +90,7 @@ def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
         return Mark(None, None, _clean(str(reason), MAX_ERROR), verdict=Verdict.unjudged)
     except BaseException as error:  # sys.exit() and KeyboardInterrupt, too
         return _failed(error)
-    return replace(
-        found,
+    return found._replace(
         extracted=_clean(found.extracted),
         error=_clean(found.error, MAX_ERROR),
         compared=_clean(found.compared),
