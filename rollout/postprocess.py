@@ -44,7 +44,7 @@ rollout.postprocess: score the responses of a run
   scorer        math            the last answer equals answer_key, as mathematics
                 exact           the response is answer_key; exact.ignore_case=true, ...
                 choice          the letter chosen is answer_key's; choice.letters=ABCD
-                regex           regex.pattern='answer: (.*)' finds answer_key=COLUMN, or anything
+                regex           regex.pattern='answer: (.*)' finds answer_key's
                 json_schema     JSON that json_schema.schema=FILE.json allows
                 reasoning_gym   the task's own verifier
                 code            its Python passes code.tests_key; needs code.allow=true: contained

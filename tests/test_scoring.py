@@ -6,7 +6,6 @@ import pytest
 
 from rollout.errors import UserError
 from rollout.scoring import settings as s
-from rollout.scoring.choice import finder
 from rollout.scoring.scorers import SCORERS, Response, Unscorable, load_scorer, room
 
 
@@ -68,39 +67,6 @@ def test_exact_leaves_out_what_it_is_told_to_and_nothing_else():
     assert either("b", {"answer": ["a", "b"]}).score == 1
 
 
-@pytest.mark.parametrize(
-    ("response", "letter"),
-    [
-        ("B", "B"), ("(b)", "B"), ("**C**", "C"), ("The answer is (C).", "C"), ("answer: d", "D"),
-        ("The correct answer is B because A is wrong", "B"), (r"Answer: $\boxed{E}$", "E"),
-        (r"\boxed{\text{(B)}}", "B"), ("B) Paris", "B"), ("B. Paris is it", "B"), ("so D", "D"),
-        ("A or B? I would go with (d)", "D"), ("Option B is correct, not C", "B"),
-        ("Answer:\n\nB", "B"), ("A dog ran", None), ("the answer is a dog", None),
-        ("I say none", None), ("The answer is A", "A"), ("Z", None), ("", None),
-    ],
-)  # fmt: skip
-def test_choice_finds_the_letter_that_was_settled_on(response, letter):
-    assert finder("ABCDEFGHIJ")(response) == letter
-
-
-def test_choice_reads_right_answers_as_letters_or_positions():
-    for answer in ("B", "(b)", "B. Paris", 1, 1.0):
-        assert scorer("choice")("B", {"answer": answer}).score == 1
-    with pytest.raises(Unscorable, match="none of the letters"):
-        scorer("choice")("B", {"answer": "Paris"})
-
-
-def test_regex_takes_the_last_match_and_its_first_group():
-    regex = s.Regex(pattern=r"answer: (\w+)")
-    text = "answer: 1, no, answer: 2"
-    assert scorer("regex", regex=regex)(text, {}).extracted == "2"
-    against = scorer("regex", regex=regex, answer_key="gold")
-    assert [against(text, {"gold": gold}).score for gold in (2, "1")] == [1, 0]
-    first = s.Regex(pattern="answer: (.)", which=s.Which.first)
-    assert scorer("regex", regex=first)(text, {}).extracted == "1"
-    assert scorer("regex", regex=regex)("none", {}).score == 0
-
-
 def test_json_schema_wants_json_that_the_schema_allows():
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     score = scorer("json_schema", json_schema=s.JsonSchema(schema=json.dumps(schema)))
@@ -114,7 +80,7 @@ def test_json_schema_of_a_row_is_used_and_nothing_is_fetched():
     assert score("3", {"schema": '{"type": "integer"}'}).score == 1
     with pytest.raises(Unscorable, match="no JSON schema"):
         score("3", {"schema": '{"type": "integr"}'})
-    with pytest.raises(Exception, match=r"Unresolvable|unresolvable"):
+    with pytest.raises(Exception, match=r"Unresolvable"):
         score("3", {"schema": '{"$ref": "http://localhost:9/schema.json"}'})
 
 
@@ -155,7 +121,7 @@ def test_reasoning_gym_asks_the_tasks_own_verifier():
         ("python", {"python": s.Function(function="gone.py:f")}, "no file"),
         ("python", {"python": s.Function(function="json:dump_s")}, "Did you mean 'dumps'"),
         ("python", {"python": s.Function(function="no_such_module:f")}, "no module"),
-        ("choice", {"choice": s.Choice(letters="A1")}, "different letters"),
+        ("choice", {"choice": s.Choice(letters="AA")}, "different letters"),
         ("code", {}, "code.allow=true"),
         ("maths", {}, "Did you mean 'math'"),
         (None, {}, "scorer is not set"),

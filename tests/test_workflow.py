@@ -8,7 +8,10 @@ from processes import run_module
 
 GYM = ["source=reasoning_gym", "task=chain_sum", "size=6", "seed=1"]
 IN_RUN = [f"prepare.{word}" for word in GYM]
-SCORED = ["postprocess.scorer=regex", "postprocess.regex.pattern=(stone|river)"]
+SCORED = [
+    "postprocess.scorer=regex", "postprocess.regex.pattern=(stone|river)",
+    "postprocess.regex.match_only=true",
+]  # fmt: skip
 SMALL = ["engine=scripted", "tracking=none", "sampling.n_samples=4"]
 
 

@@ -1,76 +1,138 @@
-"""scorer=choice: the letter a response settles on, against the right one.
+"""scorer=choice: the letter a response settles on (see letters.py), against the right one.
 
-Looks for it where it is meant most: in the last \\boxed{}, after the last "answer is" or
-"answer:", as the whole response or at its start, and last as the last letter that stands alone.
+A right answer is read whole, or its row is not judged: `B`, `(B)`, `B. Paris`, `Answer: B`, a
+solution that ends in a box, a position from 0 in a column of integers. A digit that is text
+could be a label or a position, from 0 or from 1: choice.numbers_are says which.
 """
 
+import math
+import numbers
 import re
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, answer_column, answers_of
-from rollout.scoring.settings import Postprocess
+from rollout.scoring.letter_patterns import plain
+from rollout.scoring.letters import Chosen, reader
+from rollout.scoring.scorers import (
+    Mark,
+    Response,
+    Scorer,
+    Unscorable,
+    answer_column,
+    answers_of,
+    as_text,
+    no_answer,
+)
+from rollout.scoring.settings import AnswerIs, NumbersAre, Postprocess
 
 columns = answer_column
-# "A dog" is no choice, nor is "I think"; "A is right" is one.
-NO_WORD = r"(?!(?<=[AI])\s+(?!is\b|because\b|since\b|as\b)[a-z])"
-MARKUP = r"[\s*_`$(\[{\"']*"  # what may stand before a letter
+_LABELLED = re.compile(
+    r"(?:(?:the )?(?:correct |right |final )*(?:answer|option|choice)(?: is)? ?:? ?|#{2,} ?)?"
+    r"[(\[{\"']*([A-Za-z0-9])(?:[)\]}\"'. ]*$|(?:[)\]}][.:]?|[.:] |"
+    r"[.:](?=[A-Z][a-z ]|[^\x00-\x7f])) ?\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SEVERAL = re.compile(r"[(\[]?[A-Za-z0-9][)\]]?(?: ?(?:,|;|&|/|\band\b) ?[(\[]?[A-Za-z0-9][)\]]?)+")
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where choice.letters are no letters."""
-    letters = settings.choice.letters.upper()
-    if not letters.isalpha() or not letters.isascii() or len(set(letters)) < len(letters):
+    """Raises UserError where choice.letters or choice.numbers_are can't serve."""
+    labels = settings.choice.letters.upper()
+    if not labels.isascii() or not labels.isalnum() or len(set(labels)) < len(labels):
         raise UserError(
-            f"choice.letters={settings.choice.letters} are not different letters; type "
-            "choice.letters=ABCD"
+            f"choice.letters={settings.choice.letters} are not different letters or digits; type "
+            "choice.letters=ABCD or choice.letters=1234"
         )
-    find = finder(letters)
+    has_digits = any(map(str.isdigit, labels))
+    if settings.choice.numbers_are is NumbersAre.labels and not has_digits:
+        raise UserError(
+            f"choice.numbers_are=labels, but choice.letters={settings.choice.letters} has no "
+            "digits; type choice.letters=1234, or choice.numbers_are=positions_from_1"
+        )
+    golds, read = Golds(settings), reader(labels)
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        text = response.text
-        right = right_letter(answers_of(row, settings)[0], letters)
-        given = find(text)
-        return Mark(float(given == right), given)
+        right = golds.of(row)
+        compared = (" or " if settings.answer_is is AnswerIs.any else ", ").join(right)
+        chosen = read(response.text) if response.text.strip() else Chosen()
+        given = chosen.labels
+        if not given or (response.is_cut and not chosen.is_explicit):
+            return no_answer(compared)
+        text = ", ".join(given)
+        if chosen.is_unsure or (len(given) > 1 and settings.answer_is is not AnswerIs.all):
+            return no_answer(compared, f"no single answer: the response names {text}")
+        is_all = settings.answer_is is AnswerIs.all
+        is_right = given == right if is_all else given[0] in right
+        return Mark(float(is_right), text, None, compared)
 
     return score
 
 
-def right_letter(answer: Any, letters: str) -> str:
-    """`B`, `(B)`, `B. Paris` or the position 1 as the letter B. Raises Unscorable for others."""
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        if answer == int(answer) and 0 <= answer < len(letters):
-            return letters[int(answer)]
-    elif found := re.match(rf"{MARKUP}([{letters}])(?![A-Za-z0-9])", str(answer), re.IGNORECASE):
-        return found[1].upper()
-    raise Unscorable(f"the right answer {str(answer)[:40]!r} is none of the letters {letters}")
+class Golds:
+    """Reads a row's right answer or answers as labels, in the order of all labels."""
 
+    def __init__(self, settings: Postprocess):
+        self.settings = settings
+        self.labels = settings.choice.letters.upper()
+        self.read = reader(self.labels)
 
-def finder(letters: str) -> Any:
-    """The function that finds the letter chosen in a text, or None."""
-    one = rf"([{letters}])"
-    either = rf"([{letters}{letters.lower()}])"
-    boxed = re.compile(rf"\\boxed\s*\{{\s*(?:\\(?:text|mathrm|mathbf)\s*\{{)?[\s(]*{either}\b")
-    said = re.compile(
-        r"(?i:answer|choice|option)(?i:\s+(?:is|would\s+be|should\s+be|must\s+be))?\s*:?"
-        rf"{MARKUP}(?:(?i:option|choice){MARKUP})?(?:{one}(?![A-Za-z'’]){NO_WORD}"
-        rf"|(?<=[(\[{{*]){either}(?=[)\]}}*]))"
-    )
-    small = re.compile(rf"(?i:answer|choice)\s*:{MARKUP}{either}[\s.)*]*$", re.MULTILINE)
-    whole = re.compile(rf"{MARKUP}{either}[\s*_`$)\]}}\"'.:]*")
-    start = re.compile(rf"{MARKUP}{one}(?:[).:\]*]|\s*$|\s*\n)")
-    bracketed = re.compile(rf"\({either}\)")
-    alone = re.compile(rf"(?<![A-Za-z0-9'’\\]){one}(?![A-Za-z0-9'’]){NO_WORD}")
+    def of(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """Raises Unscorable where a value is null, no label, or could mean several things."""
+        found = {label for value in answers_of(row, self.settings) for label in self._labels(value)}
+        return tuple(sorted(found, key=self.labels.index))
 
-    def find(text: str) -> str | None:
-        for pattern in (boxed, said, small):
-            if matches := pattern.findall(text):
-                last = matches[-1]
-                return ("".join(last) if isinstance(last, tuple) else last).upper()
-        if found := whole.fullmatch(text) or start.match(text):
-            return found[1].upper()
-        if matches := bracketed.findall(text):
-            return matches[-1].upper()
-        return next(iter(reversed(alone.findall(text))), None)
+    def _labels(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, numbers.Number) and not isinstance(value, bool):
+            return (self._numbered(value, is_text=False),)
+        text = " ".join(plain(value).split()) if isinstance(value, str) else ""
+        if re.fullmatch(r"\d{1,3}(?:\.0+)?", text):
+            return (self._numbered(float(text), is_text=True),)
+        several = text if set(text) <= set(self.labels) and len(set(text)) > 1 else None
+        if several or _SEVERAL.fullmatch(text):
+            return self._several(text)
+        chosen = self.read(text) if "\\boxed" in text else Chosen()
+        found = _LABELLED.fullmatch(text)
+        label = found[1].upper() if found else "".join(chosen.labels)
+        if len(label) == 1 and label in self.labels:
+            return (label,)
+        raise Unscorable(
+            f"the right answer {str(value)[:40]!r} is none of the letters {self.labels}; name a "
+            "column of letters with answer_key=COLUMN, or all letters with choice.letters=ABCDEF"
+        )
 
-    return find
+    def _several(self, text: str) -> tuple[str, ...]:
+        named = re.findall(r"[A-Z0-9]", re.sub(r"\band\b", "", text, flags=re.IGNORECASE).upper())
+        if self.settings.answer_is is AnswerIs.one or not set(named) <= set(self.labels):
+            raise Unscorable(
+                f"the right answer {text[:40]!r} is not one of the letters {self.labels}; where "
+                "a response has to name all of several, type answer_is=all; where one of them "
+                "will do, answer_is=any"
+            )
+        return tuple(named)
+
+    def _numbered(self, number: Any, is_text: bool) -> str:
+        """The label that a number means. Raises Unscorable where that would be a guess."""
+        shown = as_text(float(number)) if math.isfinite(number) else str(number)
+        are, labels = self.settings.choice.numbers_are, self.labels
+        has_digits = any(map(str.isdigit, labels))
+        if are is None and is_text and has_digits:
+            are = NumbersAre.labels
+        if are is None and not is_text and not has_digits:
+            are = NumbersAre.positions_from_0
+        if are is None:
+            kind = "text" if is_text else "number"
+            raise Unscorable(
+                f"the right answer is the {kind} {shown}, which may be a position or a label; type "
+                "choice.numbers_are=positions_from_0, positions_from_1, or labels (with "
+                "choice.letters=1234)"
+            )
+        if are is NumbersAre.labels and shown in labels:
+            return shown
+        if are is not NumbersAre.labels and shown.isdigit():
+            place = int(shown) - (are is NumbersAre.positions_from_1)
+            if 0 <= place < len(labels):
+                return labels[place]
+        raise Unscorable(
+            f"the right answer {shown} is none of the letters {labels} "
+            f"(choice.numbers_are={are.name})"
+        )

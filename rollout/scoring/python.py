@@ -1,11 +1,14 @@
 """scorer=python: a function of the user's, given the response and the row's columns.
 
-It returns a number, a bool, None (no score), or a dict with `score` and, if it likes,
-`extracted`. What it raises is the sample's error.
+It returns a number, a bool, None (the row can't be judged), or a dict with `score` and, if it
+likes, `extracted` and `compared`. What it raises is the sample's error, and so is a value of
+another kind.
 """
 
 import importlib
 import importlib.util
+import inspect
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +29,7 @@ def load(settings: Postprocess) -> Scorer:
     function = find(settings.python.function)
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        text = response.text
-        return to_mark(function(text, row))
+        return to_mark(function(response.text, row))
 
     return score
 
@@ -52,7 +54,7 @@ def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
         if isinstance(error, ModuleNotFoundError) and not is_file and error.name == place:
             raise UserError(f"{value}: there is no module {place}; {form}") from error
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{value}: {place} can't be imported ({reason}); mend it") from error
+        raise UserError(f"{value}: {place} can't be imported ({reason}); correct it") from error
     function = getattr(module, name, None)
     if not callable(function):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -70,18 +72,34 @@ def _module(path: Path) -> Any:
 
 
 def to_mark(value: Any) -> Mark:
-    """A user's answer as a Mark. Raises Unscorable for None and what is no number."""
-    extracted = None
+    """What the function returned as a Mark.
+
+    Raises Unscorable for None, and TypeError or ValueError for what is no finite number.
+    """
+    extracted = compared = None
     if isinstance(value, dict):
         if "score" not in value:
-            raise Unscorable(f"the function returned a dict without score: {sorted(value)[:5]}")
-        extracted, value = value.get("extracted"), value["score"]
+            keys = ", ".join(map(repr, list(value)[:5])) or "nothing"
+            raise ValueError(f"the function returned a dict without 'score'; it has {keys}")
+        extracted, compared, value = value.get("extracted"), value.get("compared"), value["score"]
     if value is None:
-        raise Unscorable("the function returned None")
+        raise Unscorable("the function returned None: this row can't be judged")
+    if inspect.isawaitable(value) or inspect.isasyncgen(value) or inspect.isgenerator(value):
+        if inspect.iscoroutine(value):
+            value.close()  # else Python warns that nobody awaited it
+        raise TypeError(
+            f"the function returned a {type(value).__name__}, not a score; define it with def, "
+            "without async and yield"
+        )
     try:
-        score = float(value)
+        score = None if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
-        raise Unscorable(
+        score = None
+    if score is None:
+        raise TypeError(
             f"the function returned {type(value).__name__}, not a number, bool, None or dict"
-        ) from None
-    return Mark(score, None if extracted is None else str(extracted))
+        )
+    if not math.isfinite(score):
+        raise ValueError(f"the function returned {score}, not a finite number")
+    texts = [None if text is None else str(text) for text in (extracted, compared)]
+    return Mark(score, texts[0], None, texts[1])

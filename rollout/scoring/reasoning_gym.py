@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, as_text, no_answer
 from rollout.scoring.settings import Postprocess
 
 TUPLES = ("arc_agi", "rearc")  # whose verifiers compare tuples, which JSON has not
@@ -33,15 +33,21 @@ def load(settings: Postprocess) -> Scorer:
 
     @cache
     def verifier(task: str) -> Any:
-        return reasoning_gym.get_score_answer_fn(task)
+        try:
+            return reasoning_gym.get_score_answer_fn(task)
+        except Exception as error:  # its own errors differ from version to version
+            raise Unscorable(f"reasoning-gym has no task {task!r} ({error})") from error
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        text = response.text
         entry = entry_of(row[key], key)
-        answer = extract_answer(text)
-        answer = text.strip() if answer is None else answer
+        gold = entry.get("answer")
+        compared = None if gold is None else as_text(gold)
         verify = verifier(entry["metadata"]["source_dataset"])
-        return Mark(float(verify(answer=answer, entry=entry)), answer)
+        tagged = extract_answer(response.text)
+        answer = (response.text if tagged is None else tagged).strip()
+        if not answer or (tagged is None and response.is_cut):
+            return no_answer(compared)
+        return Mark(float(verify(answer=answer, entry=entry)), answer, None, compared)
 
     return score
 
@@ -52,8 +58,10 @@ def entry_of(value: Any, key: str) -> dict[str, Any]:
         entry = json.loads(value) if isinstance(value, str) else value
     except ValueError as error:
         raise Unscorable(f"{key} is no JSON: {error}") from error
+    if entry is None:
+        raise Unscorable(f"{key} is null")
     metadata = entry.get("metadata") if isinstance(entry, dict) else None
-    if not isinstance(metadata, dict) or "source_dataset" not in metadata:
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("source_dataset"), str):
         raise Unscorable(f"{key} has no metadata.source_dataset that names its task")
     return _with_tuples(entry) if metadata["source_dataset"] in TUPLES else entry
 

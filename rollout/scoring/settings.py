@@ -21,6 +21,14 @@ class AnswerIs(Enum):
     all = "all"
 
 
+class NumbersAre(Enum):
+    """What a number in the answer column means to scorer=choice."""
+
+    positions_from_0 = "positions_from_0"
+    positions_from_1 = "positions_from_1"
+    labels = "labels"
+
+
 @dataclass(kw_only=True, slots=True)
 class Destination:
     """Where the scored rows go."""
@@ -42,7 +50,11 @@ class Exact:
 class Choice:
     """scorer=choice: a letter out of several."""
 
-    letters: str = setting("ABCDEFGHIJ", "the letters that may be chosen, in order")
+    letters: str = setting("ABCDEFGHIJ", "the letters, or digits, that may be chosen, in order")
+    numbers_are: NumbersAre | None = setting(
+        None,
+        "what a number as the answer means; null: integers count from 0, text of digits is refused",
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,6 +64,7 @@ class Regex:
     pattern: str | None = setting(None, "Python pattern; its first group, if any, is the answer")
     which: Which = setting(Which.last, "the first or the last place where it matches")
     ignore_case: bool = setting(False, "upper and lower case are one")
+    match_only: bool = setting(False, "a match scores 1, whatever it finds: nothing is compared")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -82,7 +82,8 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
             listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
             raise UserError(
                 f"{setting}={name}: {path} has columns {listed}."
-                f"{did_you_mean(name, schema.names)} Type {setting}=COLUMN"
+                f"{did_you_mean(name, schema.names)} "
+                f"Type {setting}=COLUMN{_or_else(settings, setting)}"
             )
     kind = schema.field(settings.responses_key).type
     if not _is_texts(kind):
@@ -99,6 +100,12 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
             f"{path} has a column {taken[0]!r} already; type prefix=second_ to add "
             f"second_{taken[0]} beside it, or input= of the file without it"
         )
+
+
+def _or_else(settings: Postprocess, setting: str) -> str:
+    """How the scorer does without the answer's column, where it can."""
+    other = getattr(room(settings), "MISSING", None)
+    return f", or {other}" if other and setting == "answer_key" else ""
 
 
 def _is_text(kind: "pa.DataType") -> bool:
