@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies
 
 from rollout.errors import UserError
 from rollout.scoring import settings as s
@@ -17,10 +18,10 @@ A_TO_J = reader("ABCDEFGHIJ")
 
 
 def mark(text, answer, *, is_cut=False, answer_is="one", **choice):
-    settings = s.Postprocess(
+    chosen = s.Postprocess(
         scorer="choice", answer_is=s.AnswerIs[answer_is], choice=s.Choice(**choice)
     )
-    return load_scorer(settings)(Response(text, is_cut), {"answer": answer})
+    return load_scorer(chosen)(Response(text, is_cut), {"answer": answer})
 
 
 @pytest.mark.parametrize(("want", "text"), TEXTS)
@@ -121,3 +122,36 @@ def test_no_text_takes_long_to_read(text, request):
     start = time.process_time()
     A_TO_J(text)
     assert time.process_time() - start < 8
+
+
+STATEMENTS = (
+    "The answer is {}.", "Answer: {}", "**Answer:** ({})", "Correct answer: {}. Jupiter",
+    "**Option {}** is the best.", "I choose {}.", r"\boxed{{{}}}", r"$\boxed{{\text{{({})}}}}$",
+    "<answer>{}</answer>", "So the correct option is ({}) Jupiter.", "{} is the correct answer.",
+)  # fmt: skip
+BEFORE = (
+    "Let me think.", "Option {} is too small.", "({}) may seem right.", "We can rule out {}.",
+    "You might think the answer is {}.", "Is it {}? No.", "First, {} is a planet near the sun.",
+)  # fmt: skip
+AFTER = (
+    "Option {} is wrong.", "- **Option {}**: too hot", "Note that option {} is a distractor.",
+    "The answer is not {}.", "({}) is incorrect.", "Many students choose {}.", "{}: too far away",
+    "I would rule out {}.", "If the answer were {}, it would be small.", "{} is a star.",
+    "Why not {}? It is too cold.", "The second best option is {}.", "Unlike {}, it is large.",
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=strategies.data())
+def test_a_stated_letter_is_read_whatever_is_said_of_the_others(data):
+    right = data.draw(strategies.sampled_from("ABCDE"))
+    other = strategies.sampled_from([letter for letter in "ABCDE" if letter != right])
+
+    def lines(templates):
+        chosen = data.draw(strategies.lists(strategies.sampled_from(templates), max_size=4))
+        return [template.format(data.draw(other)) for template in chosen]
+
+    stated = data.draw(strategies.sampled_from(STATEMENTS)).format(right)
+    space = data.draw(strategies.sampled_from(["\n", "\n\n"]))
+    text = space.join([*lines(BEFORE), stated, *lines(AFTER)])
+    assert reader("ABCDE")(text).labels == (right,), text

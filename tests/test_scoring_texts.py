@@ -36,7 +36,8 @@ def test_regex_compares_with_the_column_answer_without_being_asked():
 def test_regex_scores_a_match_alone_only_where_that_is_asked_for():
     assert regex(match_only=True)("Answer: 15", {}).score == 1
     assert regex("^$", match_only=True)("", {}).score == 1
-    assert regex(match_only=True)("15", {}).verdict is Verdict.no_answer
+    assert regex(match_only=True)("15", {})[:5] == (0, None, "no match", None, None)
+    assert regex(match_only=True)("15", {}, True).verdict is Verdict.cut_off
     for use in (lambda x: room(x).columns(x), load_scorer):
         with pytest.raises(UserError, match=r"answer_key=gold has no effect"):
             use(

@@ -35,7 +35,7 @@ def test_a_scored_run_typed_again_is_finished_and_another_scorer_needs_no_engine
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
     assert "no engine was started" in typed.out and "pass@1" in typed.out
-    typed(*SMALL, *IN_RUN, "postprocess.scorer=choice", "run_dir=r")
+    typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "run_dir=r")
     assert typed.code == 0 and "published anew" in typed.out
     assert "chosen" not in typed.out and typed.here.joinpath("r/scored.json").exists()
 
@@ -69,7 +69,7 @@ def test_other_problems_are_refused_and_the_first_ones_stay(typed):
     ("words", "told"),
     [
         (["postprocess.scorer=maths"], "Did you mean 'math'"),
-        ([*SCORED, "postprocess.answer_key=anwser"], "Did you mean 'answer'"),
+        (["postprocess.scorer=exact", "postprocess.answer_key=anwser"], "Did you mean 'answer'"),
         (["postprocess.scorer=regex", "postprocess.regex.pattern=("], "regex.pattern"),
         ([*SCORED, "output.layout=per_sample"], "output.layout"),
         (["prepare.task=chain_sums"], "chain_sum"),
@@ -100,7 +100,7 @@ def test_a_dry_run_prepares_nowhere(typed):
 
 
 def test_an_export_that_is_empty_is_told_when_all_else_is_done(typed):
-    never = ["postprocess.scorer=regex", "postprocess.regex.pattern=never there"]
+    never = [*SCORED, "postprocess.regex.pattern=never there"]
     typed(*SMALL, *IN_RUN, *never, "postprocess.export.format=sft", "run_dir=r")
     assert typed.code == 2 and "would be empty" in typed.errors[-1]
     assert (typed.here / "r/summary.json").exists() and (typed.here / "r/scored.parquet").exists()

@@ -99,7 +99,7 @@ class Phrases:
         any_label = f"[{labels}{letters.lower()}]"
         # "A dog" is no choice, nor is "I think"; "A is right" and "A because" are.
         word = (
-            r"(?!(?<=[AI])\s+(?!(?:is|was|because|since|as|and|or|but|would|fits|it|which|not|"
+            r"(?!(?<=[AI]) +(?!(?:is|was|because|since|as|and|or|but|would|fits|it|which|not|"
             r"rather|over|with|the|in|for|so|seems|must|should|has|by|are|to)\b)[A-Za-z])"
             r"(?!\s(?:cells?|lymphocytes?|major|minor|sharp|flat)\b)"
         )
@@ -130,7 +130,7 @@ class Phrases:
         some = rf"(?P<x>{run}|{loose}(?:{joint}{loose}{lone}){{0,9}})(?!{joint}{firm}{lone})"
         held_many = rf"(?P<x>{held}(?:{joint}{held}{lone}){{0,9}})"
         not_but = rf"(?:not\s+(?:option\s+)?{firm}\s*,?\s*(?:but|it's|rather|instead)\s+)?"
-        named = r"(?:(?:the )?(?:final |correct )?(?:options?|choices?|answers?|letter)\s+)?"
+        named = r"(?:(?:the )?(?:final |correct )?(?:options?|choices?|answers?|letter)\s+)?\"?"
         start = rf"(?:{BEFORE}|(?=[(\[{{])){named}"
         ended = r"(?=\s*(?:$|[.!]))"
         subject = (
@@ -178,7 +178,7 @@ class Phrases:
             r"\b(?:correspond(?:s|ing) to|matches|matching|leaves(?: us with)?|leaving|left with)"
             rf"\s+{ADVERBS}{named}{many}{AFTER}",
             r"\b(?:so|thus|therefore|hence|consequently|finally|in short|overall|yes)[,:]?\s+"
-            rf"(?:it must be|must be)?\s*{named}{many}{ended}",
+            rf"(?:it must be|must be|we get|we have|only)?\s*{named}{many}{ended}",
             r"\b(?:i|we)(?:'d)? (?:think|believe|guess|say|would say)(?: that)? (?:it's |it is )?"
             rf"{ADVERBS}{named}{many}{AFTER}",
             rf"{NOUN}{IS}[^.!?\n()]{{1,80}}{held_many}{ended}",

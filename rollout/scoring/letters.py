@@ -40,19 +40,22 @@ _NOT_CLAIMED = re.compile(
 )
 _RULED_OUT_BEFORE = re.compile(
     r"(?:\b(?:not|never|than|unlike|neither|nor|exclud\w+|eliminat\w+|rul\w+ out|reject\w*|"
-    r"discard\w*|dismiss\w*|except|without|over|against|among|between|none of|"
-    r"cross\w* out|avoid\w*|instead of|cannot be|wrong|incorrect|false|out)|n't(?: be)?)"
-    r"[ :]+(?:(?:the|be|either|both|options?|choices?|answers?|letters?) ){0,3}[(\[\"']*\Z",
+    r"discard\w*|dismiss\w*|except|without|over|against|among|between|none of|cross\w* out|"
+    r"avoid\w*|instead of|cannot be|wrong|incorrect|false|"
+    r"(?:anything|everything|all) but|out)|n't(?: (?:be|say|pick|choose|select))?)"
+    r"[ :]+(?:(?:the|be|either|both|options?|choices?|answers?|letters?) ){0,3}(?:that )?"
+    r"[(\[\"']*\Z",
     re.IGNORECASE,
 )
 _RULED_OUT_AFTER = re.compile(
     r"\b(?:not|wrong|incorrect|false|fail\w*|too|cannot|out|eliminated|excluded|rejected|unlikely|"
     r"implausible|impossible|irrelevant|unrelated|distractors?|mistake\w*|invalid|worse|"
-    r"contradict\w*|never|untrue|inaccurate|unsupported|tempting|misses|ignores|lacks)\b|n't\b",
+    r"contradict\w*|never|untrue|inaccurate|unsupported|hardly|barely|part(?:ial)?ly|tempting|"
+    r"misses|ignores|lacks)\b|n't\b",
     re.IGNORECASE,
 )
 _PART_END = re.compile(
-    r"[!?;\n,]|\.(?:\s|\Z)|\b(?:but|while|whereas|so|because|since|as|unlike|(?:the )?others?|"
+    r"[!?;\n,]|\.(?:\s|\Z)|\b(?:but|while|whereas|so|because|since|as|unlike\b|(?:the )?others?|"
     r"(?:not|rather than|instead of|over|than)\s+(?:option |choice )?[(\[]?[A-Z0-9]\b)",
 )
 _UNSURE = re.compile(r"\bor\b|/|或")

@@ -3,7 +3,7 @@
 What is found is the group named `answer`, else the first group that took part, else the whole
 match; space at its ends is left out. It is compared as text (regex.ignore_case holds for both),
 or as a number where the column holds numbers: 4.0 in the column is found as "4" and as "4.0".
-With regex.match_only=true nothing is compared: a match scores 1.
+With regex.match_only=true nothing is compared: a match scores 1, and none is wrong.
 """
 
 import math
@@ -79,10 +79,12 @@ def load(settings: Postprocess) -> Scorer:
             for later in matches:
                 match = later
         given = "" if match is None else found(match).strip()
-        if match is None or (not given and not chosen.match_only):
-            return no_answer(compared)
-        if chosen.match_only:
+        if chosen.match_only and match is not None:
             return Mark(1.0, given)
+        if chosen.match_only and not response.is_cut:
+            return Mark(0.0, None, "no match")
+        if not given:
+            return no_answer(compared)
         return Mark(float(any(same(given, answer) for answer in answers)), given, None, compared)
 
     return score
