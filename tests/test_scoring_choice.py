@@ -73,12 +73,12 @@ def test_a_right_answer_that_is_no_single_letter_is_refused(gold):
 
 
 def test_a_digit_as_text_is_refused_with_the_setting_that_says_what_it_means():
-    with pytest.raises(Unscorable, match=r"choice\.numbers_are=positions_from_0"):
+    with pytest.raises(Unscorable, match=r"type choice\.numbers_are=positions_from_zero"):
         mark("C", "2")
-    meant = {name: s.NumbersAre[name] for name in ("positions_from_0", "positions_from_1")}
-    assert mark("C", "2", numbers_are=meant["positions_from_0"]).score == 1
-    assert mark("B", "2", numbers_are=meant["positions_from_1"]).score == 1
-    assert mark("B", 2, numbers_are=meant["positions_from_1"]).score == 1
+    meant = {name: s.NumbersAre[name] for name in ("positions_from_zero", "positions_from_one")}
+    assert mark("C", "2", numbers_are=meant["positions_from_zero"]).score == 1
+    assert mark("B", "2", numbers_are=meant["positions_from_one"]).score == 1
+    assert mark("B", 2, numbers_are=meant["positions_from_one"]).score == 1
 
 
 def test_digits_that_are_labels_are_read_as_labels():

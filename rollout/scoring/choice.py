@@ -47,7 +47,7 @@ def load(settings: Postprocess) -> Scorer:
     if settings.choice.numbers_are is NumbersAre.labels and not has_digits:
         raise UserError(
             f"choice.numbers_are=labels, but choice.letters={settings.choice.letters} has no "
-            "digits; type choice.letters=1234, or choice.numbers_are=positions_from_1"
+            "digits; type choice.letters=1234, or choice.numbers_are=positions_from_one"
         )
     golds, read = Golds(settings), reader(labels)
 
@@ -118,18 +118,17 @@ class Golds:
         if are is None and is_text and has_digits:
             are = NumbersAre.labels
         if are is None and not is_text and not has_digits:
-            are = NumbersAre.positions_from_0
+            are = NumbersAre.positions_from_zero
         if are is None:
             kind = "text" if is_text else "number"
             raise Unscorable(
-                f"the right answer is the {kind} {shown}, which may be a position or a label; type "
-                "choice.numbers_are=positions_from_0, positions_from_1, or labels (with "
-                "choice.letters=1234)"
+                f"type choice.numbers_are=positions_from_zero, positions_from_one or labels: the "
+                f"{kind} '{shown}' as right answer could mean each of these"
             )
         if are is NumbersAre.labels and shown in labels:
             return shown
         if are is not NumbersAre.labels and shown.isdigit():
-            place = int(shown) - (are is NumbersAre.positions_from_1)
+            place = int(shown) - (are is NumbersAre.positions_from_one)
             if 0 <= place < len(labels):
                 return labels[place]
         raise Unscorable(

@@ -24,8 +24,8 @@ class AnswerIs(Enum):
 class NumbersAre(Enum):
     """What a number in the answer column means to scorer=choice."""
 
-    positions_from_0 = "positions_from_0"
-    positions_from_1 = "positions_from_1"
+    positions_from_zero = "positions_from_zero"
+    positions_from_one = "positions_from_one"
     labels = "labels"
 
 
