@@ -181,7 +181,7 @@ def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
         return None
     if not tally.num_samples:
         return RolloutError("nothing could be judged: no row has a response")
-    reason, number = (tally.reasons.most_common(1) or [("no reason given", 0)])[0]
+    reason, number = tally.reasons()[0]
     return RolloutError(
         f"nothing could be judged: not one of {tally.num_samples:,} samples is right or wrong "
         f"({number:,} times: {reason}); is scorer={settings.scorer} the one for these responses?"

@@ -1,6 +1,7 @@
 """What came of a scoring, as lines for a terminal: reasons, errors and examples."""
 
 import json
+import textwrap
 
 from rollout.console import printable
 from rollout.scoring.tally import Example, Fault, Tally
@@ -12,10 +13,14 @@ TRACE_LINES = 12  # of a long traceback, the last ones
 
 
 def reason_lines(tally: Tally) -> list[str]:
-    """How often what kept samples from being judged; what stands in the table is left out."""
-    shown = tally.reasons.most_common(SHOWN_REASONS)
-    lines = [_cut(f"{number:>8,}  {reason}") for reason, number in shown]
-    if (more := len(tally.reasons) - len(shown)) > 0:
+    """Why samples were not judged, and how many of them."""
+    reasons = tally.reasons()
+    lines = []
+    for reason, number in reasons[:SHOWN_REASONS]:
+        lines += textwrap.wrap(
+            printable(reason), WIDTH, initial_indent=f"{number:>8,}  ", subsequent_indent=" " * 10
+        )
+    if (more := len(reasons) - SHOWN_REASONS) > 0:
         lines.append(f"{'':>8}  and {more:,} other reasons, see the figures")
     return lines
 

@@ -49,7 +49,8 @@ class Tally:
     num_samples: int = 0
     num_scored: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)  # of samples that were not judged
+    kinds: Counter[str] = field(default_factory=Counter)  # of reasons not to judge a sample
+    wordings: dict[str, str] = field(default_factory=dict)  # the first reason of each kind, whole
     faults: dict[str, Fault] = field(default_factory=dict)  # by kind; errors that have a trace
     examples: list[Example] = field(default_factory=list)
 
@@ -65,6 +66,10 @@ class Tally:
     def num_judged(self) -> int:
         """Samples that were compared with something: right or wrong."""
         return sum(self.verdicts[verdict] for verdict in JUDGED)
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why samples were not judged, the most frequent kind first, in the words of its first."""
+        return [(self.wordings[kind], number) for kind, number in self.kinds.most_common()]
 
     def counts(self) -> dict[str, int]:
         """The number of samples of each verdict, by the names that figures have."""
@@ -101,8 +106,9 @@ class Tally:
         reason = mark.error or verdict.value
         kind = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", reason)  # alike but for what they quote
         kind = re.sub(r"\d+", "N", kind)[:120]
-        if verdict not in JUDGED and (kind in self.reasons or len(self.reasons) < MAX_REASONS):
-            self.reasons[kind] += 1
+        if verdict not in JUDGED and (kind in self.kinds or len(self.kinds) < MAX_REASONS):
+            self.kinds[kind] += 1
+            self.wordings.setdefault(kind, reason)
         if mark.trace and kind not in self.faults and len(self.faults) < MAX_REASONS:
             self.faults[kind] = Fault(row, sample, reason, mark.trace)
 
@@ -124,7 +130,7 @@ class Tally:
         return {
             **self.counts(),
             "num_rows_without_responses": self.num_failed_rows,
-            "reasons": dict(self.reasons.most_common()),
+            "reasons": [{"reason": text, "num": number} for text, number in self.reasons()],
             "first_errors": {kind: asdict(fault) for kind, fault in self.faults.items()},
             "examples": [asdict(example) for example in self.examples],
         }
