@@ -185,17 +185,15 @@ def gsm8k(peers: Peers, score: Callable) -> Data:
 def pairs(peers: Peers, score: Callable) -> Data:
     """Notations; what stands in the box is right or wrong by mathematics."""
     data = Data([])
-    lines = (labelled.DATA / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    golds = [json.loads(line) for line in lines]
+    golds = labelled.math_pairs()
     for number, gold in enumerate(golds):
-        form = gold.get("form", "So the answer is $\\boxed{{{}}}$.")
-        for label in (True, False):
-            for given in gold["right" if label else "wrong"]:
-                data.items.append({
-                    "set": gold["kind"], "right": label, "response": form.format(given),
-                    "row": number, "gold": gold["answer"],
-                    "boxed": None if "form" in gold else given,
-                })  # fmt: skip
+        given = [*gold["right"], *gold["wrong"]]
+        responses = labelled.responses_to(gold).items()
+        for boxed, (response, label) in zip(given, responses, strict=True):
+            data.items.append({
+                "set": gold["kind"], "right": bool(label), "response": response, "row": number,
+                "gold": gold["answer"], "boxed": None if "form" in gold else boxed,
+            })  # fmt: skip
     rows = [
         {"answer": g["answer"], "responses": [i["response"] for i in data.items if i["row"] == n]}
         for n, g in enumerate(golds)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,19 @@ def gsm8k() -> list[Row]:
     return _unpacked("gsm8k_solutions.jsonl.gz")
 
 
+def math_pairs() -> list[Row]:
+    """Right answers in many notations, each with `right` and `wrong` answers to it."""
+    lines = (DATA / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def responses_to(gold: Row) -> dict[str, float]:
+    """The responses of one of `math_pairs`, each with the score that is right."""
+    form = gold.get("form", "So the answer is $\\boxed{{{}}}$.")
+    labels = [*((each, 1.0) for each in gold["right"]), *((each, 0.0) for each in gold["wrong"])]
+    return {form.format(given): label for given, label in labels}
+
+
 def _unpacked(name: str) -> list[Row]:
     with gzip.open(DATA / name, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
@@ -42,11 +56,14 @@ def shapes(problem: Row) -> dict[str, tuple[str, float]]:
     body = problem["canonical_solution"]
     whole = problem["prompt"] + body
     usage = f"\n\nExample usage:\n\n```python\nprint({problem['entry_point']})\n```"
+    alone = whole[whole.index(f"def {problem['entry_point']}(") :]
     return {
         "fenced": (FENCED(whole), 1.0),
         "plain": (whole, 1.0),
         "body only": (body, 1.0),
         "with a usage block": (FENCED(whole) + usage, 1.0),
+        "without imports and helpers": (FENCED(alone), 1.0),
+        "in a list item": ("1. " + indent(FENCED(whole), "   ").lstrip(), 1.0),
         "returns None": (FENCED(problem["prompt"] + "    return None\n"), 0.0),
         "pass": (FENCED("pass"), 0.0),
         "refusal": ("I can't do that.", 0.0),

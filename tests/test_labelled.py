@@ -87,3 +87,20 @@ def test_math_agrees_with_every_label_of_gsm8ks_solutions(gold, tmp_path):
         if scores[i][j] != float(label)
     ]
     assert not wrong, f"{len(wrong)} of {sum(map(len, wanted))} differ: {wrong[:SHOWN]}"
+
+
+def test_math_reads_numbers_and_formulas_in_every_notation(tmp_path):
+    """Held-out pairs: written by their kind, not from what the scorer was seen to do."""
+    golds = labelled.math_pairs()
+    scores, said = labelled.score(
+        [{"answer": gold["answer"], "responses": [*labelled.responses_to(gold)]} for gold in golds],
+        "math", at=tmp_path / "at",
+    )  # fmt: skip
+    assert scores, said
+    wrong = [
+        (gold["answer"], response, score)
+        for gold, row in zip(golds, scores, strict=True)
+        for (response, right), score in zip(labelled.responses_to(gold).items(), row, strict=True)
+        if score != right
+    ]
+    assert not wrong, f"{len(wrong)} differ: {wrong[:SHOWN]}"
