@@ -40,7 +40,7 @@ def test_math_compares_values_and_not_texts(answer, response, score):
 
 def test_math_gives_equal_numbers_one_text_for_majority_votes():
     given = ["2/4", "50%", "0.5", r"$\frac{1}{2}$", r"\boxed{1/2}", "$x = 0.50$"]
-    assert {scorer("math")(text, {"answer": "1"}).extracted for text in given} == {"1/2"}
+    assert {scorer("math")(text, {"answer": "1"}).extracted for text in given} == {"0.5"}
 
 
 def test_a_missing_answer_cannot_be_scored():

@@ -1,93 +1,86 @@
-"""scorer=math: math-verify decides whether the response's last answer equals the right one.
+"""scorer=math: whether the response's answer is the right one, as mathematics.
 
-The right answer may be a number, LaTeX with or without its delimiters, or a solution that ends in
-`#### 42`. math-verify's own time-outs need signals; here the pool keeps the time, so they are off.
+Where the answer is looked for: math_answer. What is read: math_read, whole or not at all, for the
+right answer (math_gold) as for the response's. What counts as equal: math_compare; math-verify
+decides for formulas. A right answer that is words (True, (B), Tuesday), a clock time, a date or a
+range is compared as text with an answer given in an explicit place.
 """
 
-import logging
 import re
-from functools import lru_cache
 from typing import Any
 
+from rollout.scoring.math_answer import Found, find
+from rollout.scoring.math_canonical import canonical
+from rollout.scoring.math_close import close
+from rollout.scoring.math_compare import same
+from rollout.scoring.math_gold import Gold, gold_of
+from rollout.scoring.math_number import number
+from rollout.scoring.math_values import Formula, Group, Named, Number, Value, Words
 from rollout.scoring.scorers import (
     Mark,
     Response,
     Scorer,
-    Unscorable,
+    Verdict,
     answer_column,
     answers_of,
-    as_text,
+    no_answer,
 )
-from rollout.scoring.settings import Postprocess
+from rollout.scoring.settings import AnswerIs, Postprocess
 
 columns = answer_column
-NUMBER = re.compile(r"\s*\$?\s*[-+]?\s*(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*\\?%?\s*\.?\s*")
-PERCENT = re.compile(r"[-+\d,.\s]+\\?%")
-DELIMITERS = ("$", "\\boxed", "\\(", "\\[", "\\begin")
+DECIMAL_COMMA = re.compile(r"\s*[$€£]?\s*(-?\d+),(?!\d{3}\b)(\d+)\s*[$€£]?\s*")
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Parse with LaTeX (what is boxed first) and plain expressions, then compare by value."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that time-outs are off
-    both = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-
-    def parsed(text: str) -> list[Any]:
-        found = parse(text, both, parsing_timeout=None)
-        if len(found) == 1 and PERCENT.fullmatch(found[0]):
-            # Beside Hydra's antlr 4.9 the LaTeX grammar has no percent; plain expressions do.
-            found = parse(found[0].replace("\\", ""), both, parsing_timeout=None) or found
-        return found
-
-    @lru_cache(maxsize=256)
-    def gold_of(answer: str) -> tuple[Any, ...]:
-        answer = answer.rpartition("####")[2]
-        is_plain = NUMBER.fullmatch(answer) or any(d in answer for d in DELIMITERS)
-        forms = [answer] if is_plain else [f"${answer.strip()}$", answer]
-        found = [parsed(form) for form in forms]
-        # A text alone is what math-verify gives back where it could not parse.
-        best = next((f for f in found if any(not isinstance(v, str) for v in f)), found[0])
-        if not best:
-            raise Unscorable(f"the right answer {answer.strip()[:60]!r} is no mathematics")
-        return tuple(best)
+    """Its time-outs are the pool's: math-verify's own need signals."""
+    import math_verify  # noqa: F401  before the first response is timed
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        text = response.text
-        golds = [list(gold_of(answer)) for answer in map(as_text, answers_of(row, settings))]
-        given = parsed(text)
-        if not given:
-            return Mark(0.0)
-        right = any(verify(gold, given, timeout_seconds=None) for gold in golds)
-        return Mark(float(right), canonical(given))
+        golds = [gold_of(answer) for answer in answers_of(row, settings)]
+        compared = _compared(golds, settings.answer_is)
+        if not response.text.strip():
+            return no_answer(compared)
+        wants_words = any(isinstance(gold.value, Words) for gold in golds)
+        found = find(response.text, response.is_cut, wants_words)
+        if found is None:
+            return no_answer(
+                compared, verdict=Verdict.cut_off if response.is_cut else Verdict.no_answer
+            )
+        if settings.answer_is is AnswerIs.all and len(golds) > 1:
+            right = _is_right(found, Group("list", tuple(gold.value for gold in golds)))
+        else:
+            right = any(_is_right(found, gold.value) for gold in golds)
+        return Mark(float(right), _extracted(found), None, compared)
 
     return score
 
 
-def canonical(given: list[Any]) -> str | None:
-    """One text for answers that are the same number: 0.5 and \\frac{1}{2} both give 1/2."""
-    import sympy
-
-    value = given[0]
-    try:
-        if isinstance(value, sympy.Eq) and isinstance(value.lhs, sympy.Symbol):
-            value = value.rhs  # x = 5
-        if isinstance(value, sympy.Float):
-            value = sympy.nsimplify(value, rational=True)
-        elif _is_small_sum(value):
-            value = value.doit()  # 50*(1/100), 2/4
-        return str(value)
-    except Exception:  # a number too long to be written out, and what else sympy can't write
-        return next((v for v in given if isinstance(v, str)), None)
+def _compared(golds: list[Gold], answer_is: AnswerIs) -> str:
+    texts = [gold.text for gold in golds]
+    return (
+        texts[0]
+        if answer_is is AnswerIs.one
+        else (" or " if answer_is is AnswerIs.any else ", ").join(texts)
+    )
 
 
-def _is_small_sum(value: Any) -> bool:
-    """Whether it is worked out in no time; a power or a series may take days."""
-    import sympy
-
-    if value.is_Rational:
+def _is_right(found: Found, gold: Any) -> bool:
+    if found.value is not None and same(gold, found.value):
         return True
-    if not isinstance(value, sympy.Add | sympy.Mul | sympy.Pow | sympy.UnevaluatedExpr):
-        return False
-    is_small = not value.is_Pow or (value.exp.is_Integer and abs(value.exp) <= 64)
-    return is_small and all(map(_is_small_sum, value.args))
+    if not found.is_explicit and isinstance(found.value, Group) and not isinstance(gold, Group):
+        if all(map(_is_equation, found.value.items)):  # a = 3, b = 4, a + b = 7
+            return same(gold, found.value.items[-1])
+    if isinstance(gold, Number) and gold.quantum and (comma := DECIMAL_COMMA.fullmatch(found.text)):
+        decimal = number(f"{comma[1]}.{comma[2]}")  # 2,74 where 2.74 is right
+        return decimal is not None and close(gold, decimal)
+    # Boxes that stand side by side answer a question for several values, and no other.
+    is_several = isinstance(gold, Group) and found.several is not None
+    return is_several and same(gold, found.several)
+
+
+def _is_equation(value: Value) -> bool:
+    return isinstance(value, Named) or (isinstance(value, Formula) and "=" in value.latex)
+
+
+def _extracted(found: Found) -> str:
+    return " ".join(found.text.split())[:200] if found.value is None else canonical(found.value)
