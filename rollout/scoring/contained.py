@@ -7,10 +7,10 @@ directory and, where there are no namespaces, sockets. It dies with the worker t
 This stops accidents and careless code. Code that sets out to get around it can: Python's audit
 hooks are no sandbox, and files that the user may read can be read.
 
-Standard library only: nothing of rollout can be imported here.
+It imports the standard library and its neighbour trial.py, which imports no more.
 """
 
-# ruff: noqa: PTH123
+# ruff: noqa: PTH100, PTH123
 import ctypes
 import json
 import os
@@ -32,8 +32,12 @@ CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.cho
 def main() -> None:
     work_file, report, output_bytes, parent = map(int, sys.argv[1:5])
     die_with_parent(parent)
+    sys.set_int_max_str_digits(0)
     with open(work_file, "rb") as file:
         work = json.load(file)
+    sys.path.insert(0, os.path.abspath(__file__).removesuffix("/rollout/scoring/contained.py"))
+    from rollout.scoring.trial import try_out
+
     has_namespaces = isolate()
     if has_namespaces:
         hold(os.fork())  # the first process of its namespace; all in it end when that ends
@@ -43,7 +47,7 @@ def main() -> None:
     limit(work, output_bytes)
     sys.argv = ["main.py"]
     sys.addaudithook(refusal(work["inside"], has_namespaces))
-    run(work["program"], work["tests"], report)
+    try_out(work, report)
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -132,51 +136,6 @@ def refusal(inside: str, has_namespaces: bool):
             refuse("the network")
 
     return hook
-
-
-def run(program: str, tests: list[str] | None, report: int) -> None:
-    """Run the program, then each test; write to `report` what each said, null where it passed.
-
-    Without tests it is a program of its own, whose output counts. What ends the program itself is
-    written as one text, with exit code 1.
-    """
-    names = {"__name__": "program" if tests else "__main__", "__builtins__": __builtins__}
-    sys.modules["program"] = type(sys)("program")
-    try:
-        exec(compile(program, "main.py", "exec"), names)
-    except SystemExit as error:
-        if tests or error.code not in (None, 0):
-            end(report, f"SystemExit: {error.code}", 1)
-    except BaseException as error:
-        end(report, told(error), 1)
-    if tests is None:
-        end(report, None, 0)
-    errors = []
-    for test in tests:
-        try:
-            exec(compile(test, "test.py", "exec"), names)
-            errors.append(None)
-        except BaseException as error:
-            errors.append(told(error))
-    end(report, errors, 0)
-
-
-def told(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"[:300]
-    except Exception:
-        return type(error).__name__
-
-
-def end(report: int, value: object, code: int) -> None:
-    """Write the report and end at once, whatever threads there are."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):
-        code = code or 1
-    if value is not None:
-        os.write(report, json.dumps(value).encode())
-    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -85,10 +85,12 @@ class Gym:
 
 @dataclass(kw_only=True, slots=True)
 class Code:
-    """scorer=code: the response's last Python block is run against tests."""
+    """scorer=code: the program in a response is run against the row's tests."""
 
     allow: bool = setting(False, "run what the model wrote: contained, but no sandbox")
-    tests_key: str = setting("tests", "column of asserts, a list of them, or input/output pairs")
+    tests_key: str = setting(
+        "tests", "column with the tests: asserts, check(), unittest, pytest, or pairs"
+    )
     memory_gib: float = setting(1.0, "memory one program may take, in GiB", above=0)
     output_mib: float = setting(1.0, "most that one program may print, in MiB", above=0)
 
