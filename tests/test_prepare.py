@@ -170,6 +170,27 @@ def test_examples_stand_before_each_prompt(here):
     assert prompts(here, "in.jsonl", system="S", **more)[0] == "S\n\nQ: 1? 1\n\nQ: What is 1+1?"
 
 
+def test_prompts_with_examples_stand_beside_the_same_without_them(here):
+    shots = lines([{"question": "1?", "answer": 1}], "shots.jsonl")
+    more = {"prompt_column": "question", "few_shot": shots, "system": "S", "keep": ["level"]}
+    row = made(here, lines(ROWS), **more)[0]
+    assert list(row) == ["prompt", "prompt_zero_shot", "level"]
+    assert row["prompt_zero_shot"] == [row["prompt"][0], row["prompt"][-1]]
+    (here / "out.parquet").unlink()
+    row = made(here, "in.jsonl", **more, prompt_format=MadeOf.text, prompt_key="q")[0]
+    assert row["q_zero_shot"] == "S\n\nWhat is 1+1?"
+
+
+def test_prompts_without_examples_of_another_file_do_not_stay_beside_new_prompts(here):
+    old = {"prompt": "Q", "prompt_zero_shot": "q", "answer": 1}
+    assert list(made(here, lines([old]))[0]) == ["prompt", "prompt_zero_shot", "answer"]
+    (here / "out.parquet").unlink()
+    assert list(made(here, "in.jsonl", system="S")[0]) == ["prompt", "answer"]
+    (here / "out.parquet").unlink()
+    new = made(here, "in.jsonl", few_shot="in.jsonl")[0]
+    assert new["prompt_zero_shot"] == [{"role": "user", "content": "Q"}]
+
+
 def test_filter_limit_keep_and_rename_choose_rows_and_columns(here):
     found = made(
         here, lines(ROWS), template="{{ question }}", filter="level > 1", limit=1,
