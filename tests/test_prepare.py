@@ -442,6 +442,7 @@ TASKS = (
 def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here):
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
     from rollout.scoring.reasoning_gym import load
+    from rollout.scoring.scorers import Response
     from rollout.scoring.settings import Postprocess
 
     rows = made(here, "reasoning_gym", task=",".join(TASKS), size=3)
@@ -451,7 +452,7 @@ def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here)
         asked = row["prompt"][0]["content"]
         assert asked == row["question"] and row["task"] in TASKS
         if row["answer"] is not None:
-            assert score(row["answer"], row).score == 1.0, row["task"]
+            assert score(Response(row["answer"]), row).score == 1.0, row["task"]
 
 
 def test_a_task_that_is_none_is_refused_with_what_is_meant(here):
