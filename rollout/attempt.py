@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rollout.asked import with_asked
 from rollout.config import Layout, OnError
 from rollout.console import Console
 from rollout.disk import read_json, write_json, written_whole
@@ -168,7 +169,7 @@ class Attempt:
                 totals = write_output(
                     temporary,
                     job.prompts.batches(),
-                    job.prompts.schema,
+                    with_asked(job.prompts.schema, job.prompts.wording),
                     counted(self._store.parts()),
                     job.columns,
                     what["prefix"],

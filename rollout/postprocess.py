@@ -22,12 +22,13 @@ from rollout.publish import row_groups, write_parquet
 from rollout.scoring.error_file import ErrorFile, check_error_file, error_path
 from rollout.scoring.lines import example_lines, fault_lines, reason_lines
 from rollout.scoring.scored import scored_batches, scored_schema
-from rollout.scoring.scorers import room
+from rollout.scoring.scorers import compares_with_text, room
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import files_of, open_responses
 from rollout.scoring.tally import Tally
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.training.handover import Handover
+from rollout.training.reexport import reexport
 from rollout.training.table import Summary
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ rollout.postprocess: score the responses of a run
   estimate.     pass@k and its table: estimate.k=[1,10] estimate.group_by=[COLUMN]
   select.       what is exported: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
   export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet
+                without scorer=, a scored input is exported again, in another format
 
 Verdicts: right, wrong; no_answer and cut_off (score 0, counted apart); error (time-out, exception,
 memory: no score, not solved in pass@k); unjudged (the row has nothing to compare with: left out).
@@ -112,6 +114,8 @@ def _main(argv: list[str]) -> int:
     composed = compose_stage("postprocess", argv)
     config.validate(composed)
     settings = composed.postprocess
+    if settings.scorer is None and settings.input:
+        return _export_again(settings)
     room(settings)
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")
@@ -125,6 +129,19 @@ def _main(argv: list[str]) -> int:
     console.result(str(scored))
     if scored.fault:
         raise scored.fault
+    return 0
+
+
+def _export_again(settings: Postprocess) -> int:
+    """Without a scorer: the input has its scores, which are counted and exported."""
+    console = Console()
+    with stop_on_signals(ends_process=True) as stop:
+        stop.say = console.say_now
+        stop.farewell = lambda: f"interrupted; nothing was written to {settings.export.path}"
+        summary, fault = reexport(settings, stop)
+    console.result(summary.text())
+    if fault:
+        raise fault
     return 0
 
 
@@ -151,7 +168,8 @@ def postprocess(
     figures_path = output_path.with_suffix(".json")
     check_figures(figures_path)
     check_error_file(error_path(output_path))
-    handover = Handover(settings, scored_schema(responses.schema, settings.prefix))
+    schema = scored_schema(responses.schema, settings.prefix)
+    handover = Handover(settings, schema, compares_with_text(settings))
     tally, fault = Tally(settings.pass_threshold), None
     errors = ErrorFile(error_path(output_path))
     with stop.deferred():

@@ -7,12 +7,14 @@ in the same way, is not made again. Knows no engine.
 import atexit
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.asked import with_asked
 from rollout.config import Layout, Settings
 from rollout.console import Console
 from rollout.disk import read_json
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rollout.postprocess import Scored
 
 PROMPTS, SCORED, TRAIN = "prompts.parquet", "scored.parquet", "train.parquet"
+SHORT_KEY = re.compile(r"(?<![\w.])(export|select|estimate)\.(?=[a-z*])")
 CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
 
 
@@ -126,8 +129,10 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         return
     import pyarrow as pa
 
-    from rollout.scoring.scorers import room
+    from rollout.scoring.scored import scored_schema
+    from rollout.scoring.scorers import compares_with_text, room
     from rollout.scoring.sources import check_columns
+    from rollout.training.handover import rows_of
 
     scorer = room(wanted)
     if settings.output.layout is Layout.per_sample:
@@ -135,6 +140,12 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
     added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
     schema = pa.schema([*prompts.schema, *added])
     check_columns(schema, prompts.files[0], wanted)
+    asked = with_asked(schema, prompts.wording)
+    try:
+        rows_of(wanted, scored_schema(asked, wanted.prefix), compares_with_text(wanted))
+    except UserError as error:  # whose keys are those of python -m rollout.postprocess
+        message = SHORT_KEY.sub(r"postprocess.\1.", str(error.args[0]))
+        raise UserError(message) from error
     if wanted.scorer in CHECKED_AT_ONCE:
         scorer.load(wanted)
 

@@ -281,3 +281,21 @@ def test_figures_never_replace_a_file_that_holds_something_else(source, capsys):
 @pytest.mark.parametrize(("word", "meant"), [("scoer=exact", "scorer"), ("time_s=3", "timeout_s")])
 def test_a_mistyped_key_is_told_by_the_commands_own_names(source, capsys, word, meant):
     assert f"Did you mean '{meant}'" in refused(capsys, "input=output.parquet", word)
+
+
+def test_a_file_in_verls_layout_is_scored_and_exported_by_its_ground_truth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {
+        "data_source": "mine", "prompt": [{"role": "user", "content": "Capital?"}],
+        "reward_model": {"style": "rule", "ground_truth": "Paris"},
+        "extra_info": {"index": 7}, "responses": ["Paris", "Rome"],
+    }  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), "output.parquet")
+    words = ["input=output.parquet", "scorer=exact", "output.path=scored.parquet"]
+    export = ["export.format=verl", "export.path=verl.parquet"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *export, "answer_key=reward_model.ground_truth"])
+    assert not ended.value.code
+    assert pq.read_table("scored.parquet")["scores"].to_pylist() == [[1.0, 0.0]]
+    (made,) = pq.read_table("verl.parquet").to_pylist()
+    assert made["extra_info"] == {"index": 7, "split": "train", "pass_rate": 0.5}

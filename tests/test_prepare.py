@@ -170,6 +170,27 @@ def test_examples_stand_before_each_prompt(here):
     assert prompts(here, "in.jsonl", system="S", **more)[0] == "S\n\nQ: 1? 1\n\nQ: What is 1+1?"
 
 
+def test_prompts_with_examples_stand_beside_the_same_without_them(here):
+    shots = lines([{"question": "1?", "answer": 1}], "shots.jsonl")
+    more = {"prompt_column": "question", "few_shot": shots, "system": "S", "keep": ["level"]}
+    row = made(here, lines(ROWS), **more)[0]
+    assert list(row) == ["prompt", "prompt_zero_shot", "level"]
+    assert row["prompt_zero_shot"] == [row["prompt"][0], row["prompt"][-1]]
+    (here / "out.parquet").unlink()
+    row = made(here, "in.jsonl", **more, prompt_format=MadeOf.text, prompt_key="q")[0]
+    assert row["q_zero_shot"] == "S\n\nWhat is 1+1?"
+
+
+def test_prompts_without_examples_of_another_file_do_not_stay_beside_new_prompts(here):
+    old = {"prompt": "Q", "prompt_zero_shot": "q", "answer": 1}
+    assert list(made(here, lines([old]))[0]) == ["prompt", "prompt_zero_shot", "answer"]
+    (here / "out.parquet").unlink()
+    assert list(made(here, "in.jsonl", system="S")[0]) == ["prompt", "answer"]
+    (here / "out.parquet").unlink()
+    new = made(here, "in.jsonl", few_shot="in.jsonl")[0]
+    assert new["prompt_zero_shot"] == [{"role": "user", "content": "Q"}]
+
+
 def test_filter_limit_keep_and_rename_choose_rows_and_columns(here):
     found = made(
         here, lines(ROWS), template="{{ question }}", filter="level > 1", limit=1,
@@ -421,6 +442,7 @@ TASKS = (
 def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here):
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
     from rollout.scoring.reasoning_gym import load
+    from rollout.scoring.scorers import Response
     from rollout.scoring.settings import Postprocess
 
     rows = made(here, "reasoning_gym", task=",".join(TASKS), size=3)
@@ -430,7 +452,7 @@ def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here)
         asked = row["prompt"][0]["content"]
         assert asked == row["question"] and row["task"] in TASKS
         if row["answer"] is not None:
-            assert score(row["answer"], row).score == 1.0, row["task"]
+            assert score(Response(row["answer"]), row).score == 1.0, row["task"]
 
 
 def test_a_task_that_is_none_is_refused_with_what_is_meant(here):

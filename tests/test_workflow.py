@@ -151,3 +151,50 @@ def test_two_points_never_score_into_one_file(typed):
     where = "postprocess.output.path=mine.parquet"
     typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
     assert typed.code == 2 and "is the same for the points" in typed.errors[-1]
+
+
+ASK_SO = ["data.template=Q: {{ question }}", "data.system_prompt=Add."]
+ANY = ["postprocess.scorer=python", "postprocess.python.function=any.py:right"]
+
+
+def test_an_export_of_a_run_and_of_its_directory_holds_the_prompts_that_were_asked(typed):
+    (typed.here / "any.py").write_text("def right(response, row):\n    return 1\n")
+    export = ["postprocess.export.format=sft", "postprocess.select.finished=false"]
+    typed(*SMALL, *IN_RUN, *ASK_SO, *ANY, *export, "run_dir=r")
+    assert typed.code == 0, (typed.errors, typed.notes)
+    row = table(typed.here / "r/scored.parquet").iloc[0]
+    asked = [("system", "Add."), ("user", f"Q: {row['question']}")]
+    where = ["output.path=again.parquet", "export.path=again-sft.parquet"]
+    words = ["input=r", "scorer=python", "python.function=any.py:right", "export.format=sft"]
+    run_module("rollout.postprocess", *words, *where, "select.finished=false", cwd=typed.here)
+    for path in ("r/train.parquet", "again-sft.parquet"):
+        messages = table(typed.here / path)["messages"][0]
+        assert [(m["role"], m["content"]) for m in messages[:-1]] == asked
+
+
+def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
+    """pandas drops the schema's metadata, but the run's own record stands beside the file."""
+    (typed.here / "any.py").write_text("def right(response, row):\n    return 1\n")
+    system = "Add both numbers, with care, and then say in one word what they come to. " * 2
+    typed(*SMALL, *IN_RUN, f"data.system_prompt={system.strip()}", "run_dir=r")
+    table(typed.here / "r/output.parquet").to_parquet(typed.here / "r/output.parquet")
+    words = ["input=r", "scorer=python", "python.function=any.py:right", "output.path=s.parquet"]
+    export = ["export.format=sft", "export.path=t.parquet", "select.finished=false"]
+    run_module("rollout.postprocess", *words, *export, cwd=typed.here)
+    assert table(typed.here / "t.parquet")["messages"][0][0]["content"] == system.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["postprocess.export.format=sft", "postprocess.export.max_pairs=2"], "only on dpo"),
+        (["postprocess.select.passed=false"], "type postprocess.export.format=sft"),
+        (["postprocess.export.format=sft", "postprocess.export.keep=[nothing]"], "'nothing'"),
+        (["postprocess.export.format=sft", "postprocess.export.few_shot=true"], "no effect"),
+        (["postprocess.export.path=x.parquet"], "export.format=none"),
+    ],
+)
+def test_an_export_that_can_not_be_is_refused_before_anything_is_asked(typed, words, told):
+    typed(*SMALL, *IN_RUN, *SCORED, *words, "run_dir=r")
+    assert typed.code == 2 and told in typed.errors[-1]
+    assert not (typed.here / "r" / "run.json").exists()

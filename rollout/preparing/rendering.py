@@ -48,33 +48,36 @@ class Rendering:
         """The row's values, also by the names that templates may use for them."""
         return row | {new: row[old] for new, old in self.aliases.items() if old in row}
 
-    def content(self, row: dict[str, Any]) -> str | list[Message]:
-        """The prompt of a row's values. Raises ValueError."""
+    def contents(self, row: dict[str, Any]) -> list[str | list[Message]]:
+        """The prompt of a row's values; with examples, also the prompt without them.
+
+        Raises ValueError.
+        """
         own = _asked(self, row)
         system = None
         if self.system:
             system = self.system.render({n: row[n] for n in self.system.names}).strip("\n")
-        if self.makes_text:
-            return self._text(own, system)
-        return self._chat(own, system)
+        make = self._text if self.makes_text else self._chat
+        shots = [self.examples, []] if self.examples else [[]]
+        return [make(own, system, examples) for examples in shots]
 
-    def _text(self, own: Any, system: str | None) -> str:
+    def _text(self, own: Any, system: str | None, examples: list[tuple[str, str]]) -> str:
         """Blocks with an empty line between, an answer a space after its prompt."""
         if not isinstance(own, str):
             raise ValueError("it is a chat, but prompt_format=text")
         blocks = [] if system is None else [system]
-        for prompt, answer in self.examples:
+        for prompt, answer in examples:
             is_apart = prompt[-1:].isspace() or answer[:1].isspace()
             blocks.append(prompt + ("" if is_apart else " ") + answer)
         return "\n\n".join([*blocks, own])
 
-    def _chat(self, own: Any, system: str | None) -> list[Message]:
+    def _chat(self, own: Any, system: str | None, examples: list[tuple[str, str]]) -> list[Message]:
         asked = own if isinstance(own, list) else [{"role": "user", "content": own}]
         if self.is_plain:
             _check_plain(asked)
         shots = [
             {"role": role, "content": text}
-            for example in self.examples
+            for example in examples
             for role, text in zip(("user", "assistant"), example, strict=True)
         ]
         first = []

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rollout.asked import zero_shot_key
 from rollout.errors import UserError, did_you_mean
 from rollout.preparing.rendering import Rendering
 from rollout.preparing.settings import Prepare
@@ -31,7 +32,10 @@ class Chosen:
         import pyarrow as pa
 
         fields = [source.schema.field(old).with_name(new) for new, old in self.columns]
-        return pa.schema([pa.field(settings.prompt_key, rendering.kind), *fields])
+        prompts = [settings.prompt_key]
+        if rendering.examples:
+            prompts.append(zero_shot_key(settings.prompt_key))
+        return pa.schema([*(pa.field(name, rendering.kind) for name in prompts), *fields])
 
 
 def chosen_columns(settings: Prepare, source: Source, rendering: Rendering) -> Chosen:
@@ -59,9 +63,20 @@ def chosen_columns(settings: Prepare, source: Source, rendering: Rendering) -> C
             f"column {settings.prompt_key!r} of the source is replaced by the prompts; "
             f"rename.NEW={settings.prompt_key} keeps it"
         )
-    columns = [pair for pair in columns if pair[0] != settings.prompt_key]
+    own = {settings.prompt_key}
+    zero_shot = zero_shot_key(settings.prompt_key)
+    is_unchanged = rendering.column == settings.prompt_key and not rendering.system
+    if rendering.examples or (zero_shot in new_names and not is_unchanged):
+        own.add(zero_shot)
+        if zero_shot in new_names:
+            notes.append(
+                f"column {zero_shot!r} of the source belongs to other prompts and is "
+                f"{'replaced' if rendering.examples else 'left out'}; "
+                f"rename.NEW={zero_shot} keeps it"
+            )
+    columns = [pair for pair in columns if pair[0] not in own]
     for name in settings.keep:
-        if name not in new_names and name != settings.prompt_key:
+        if name not in new_names and name not in own:
             raise UserError(
                 f"keep={name}: there are columns {', '.join(new_names[:20])}."
                 f"{did_you_mean(name, new_names)}"
@@ -95,7 +110,8 @@ def prompt_rows(
         if rows:
             batch = take(chunk.batch, rows)
             columns = [batch.column(old) for _, old in chosen.columns]
-            arrays = [rendering.array(contents), *columns]
+            prompts = [rendering.array(list(made)) for made in zip(*contents, strict=True)]
+            arrays = [*prompts, *columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         if num_left == 0:
             return
@@ -108,7 +124,7 @@ def _asked(
     seen: set[bytes] | None,
     num_left: int | None,
 ) -> tuple[list[int], list[Any]]:
-    """Which rows of the chunk make a prompt, and those prompts."""
+    """Which rows of the chunk make a prompt, and the prompts of each (`Rendering.contents`)."""
     condition = rendering.condition
     rows, contents = [], []
     for index, row in enumerate(chunk.rows(rendering.columns)):
@@ -120,17 +136,17 @@ def _asked(
             if condition and not condition.holds({n: row[n] for n in condition.names}):
                 tally.num_filtered += 1
                 continue
-            content = rendering.content(row)
+            prompts = rendering.contents(row)
         except ValueError as error:
             tally.bad(chunk.where(index), str(error))
             continue
         if seen is not None:
-            text = json.dumps(content, sort_keys=True, default=str)
+            text = json.dumps(prompts[0], sort_keys=True, default=str)
             digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
             if digest in seen:
                 tally.num_duplicates += 1
                 continue
             seen.add(digest)
         rows.append(index)
-        contents.append(content)
+        contents.append(prompts)
     return rows, contents

@@ -7,6 +7,7 @@ the rows are written.
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from rollout.column_paths import column_at
 from rollout.input_columns import values_of
 from rollout.prompts import Prompts
 from rollout.scoring.pool import Pool, num_cores
@@ -103,7 +104,7 @@ def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[A
         known = set(batch.schema.names)
         wanted = [*named.values(), *(n for n in optional_columns(settings) if n in known)]
     wanted = [name for name in dict.fromkeys(wanted) if name != settings.responses_key]
-    return {name: list(values_of(batch.column(name))) for name in wanted}
+    return {name: list(values_of(column_at(batch, name))) for name in wanted}
 
 
 def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:

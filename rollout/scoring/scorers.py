@@ -95,6 +95,12 @@ def optional_columns(settings: Postprocess) -> tuple[str, ...]:
     return optional(settings) if optional else ()
 
 
+def compares_with_text(settings: Postprocess) -> bool:
+    """Whether the chosen scorer fills `compared`: it reads a right answer, or an entry with one."""
+    named = room(settings).columns(settings) or {}
+    return "answer_key" in named or "reasoning_gym.entry_key" in named
+
+
 def load_scorer(settings: Postprocess) -> Scorer:
     """The chosen scorer. A response whose reasoning never ended is not shown to it."""
     module = room(settings)

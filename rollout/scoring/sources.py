@@ -5,9 +5,12 @@ Promises that what is wrong with the input as a whole is a UserError found in th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.asked import with_asked_by
+from rollout.column_paths import field_at
 from rollout.config import Data
 from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
@@ -20,6 +23,8 @@ from rollout.scoring.settings import Postprocess
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SCORED = "scored.parquet"  # in a run's directory
+VERL_TRUTH = "reward_model.ground_truth"
 ADDED = ("scores", "verdicts", "score_errors", "extracted", "compared_with", "pass_rate")
 
 
@@ -66,24 +71,39 @@ def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
     if not rows.num_rows:
         raise UserError(f"input={files[0]} has no rows")
     check_columns(rows.schema, files[0], settings)
-    return rows
+    return with_record(rows)
+
+
+def with_record(rows: Prompts) -> Prompts:
+    """The same rows; a run's file that has lost the record of what was asked gets it back."""
+    path = rows.files[0].absolute()
+    run = read_json(path.parent / "run.json") or {}
+    published = read_json(path.parent / "published.json") or {}
+    if path.name not in (published.get("path"), SCORED) or not isinstance(
+        run.get("fingerprint"), dict
+    ):
+        return rows
+    return replace(rows, schema=with_asked_by(rows.schema, run["fingerprint"]))
 
 
 def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
     """Refuse a missing column, responses that are no lists of texts, and names that are taken."""
     needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
     for setting, name in needed.items():
-        if name not in schema.names:
+        if field_at(schema, name) is None:
             if name == "responses" and {"sample_index", "response"} <= set(schema.names):
                 raise UserError(
                     f"{path} has one row a sample (output.layout=per_sample); score the run's "
                     "output as output.layout=per_prompt writes it"
                 )
             listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
+            column = (
+                VERL_TRUTH if setting == "answer_key" and field_at(schema, VERL_TRUTH) else "COLUMN"
+            )
             raise UserError(
                 f"{setting}={name}: {path} has columns {listed}."
                 f"{did_you_mean(name, schema.names)} "
-                f"Type {setting}=COLUMN{_or_else(settings, setting)}"
+                f"Type {setting}={column}{_or_else(settings, setting)}"
             )
     kind = schema.field(settings.responses_key).type
     if not _is_texts(kind):
@@ -98,7 +118,8 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
     if taken := [name for name in added if name in schema.names]:
         raise UserError(
             f"{path} has a column {taken[0]!r} already; type prefix=second_ to add "
-            f"second_{taken[0]} beside it, or input= of the file without it"
+            f"second_{taken[0]} beside it, input= of the file without it, or leave scorer= out to "
+            "export the scores it has"
         )
 
 

@@ -55,42 +55,24 @@ def whole(prompt: Prompt, response: str) -> Prompt:
     return asked + completion
 
 
-def ground_truth(value: Any) -> str:
-    """Give an answer as verl's reward functions take it: text."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def schema_of(export: Export, prompt: "pa.DataType", kept: list["pa.Field"]) -> "pa.Schema":
-    """Give the file's schema, where the input's prompts have this type."""
+def columns_of(export: Export, prompt: "pa.DataType", is_chat: bool) -> "dict[str, pa.DataType]":
+    """Give the columns of texts that the format has, where a prompt is of this type."""
     import pyarrow as pa
 
-    is_chat = is_chat_type(prompt) or export.as_chat or export.format is Format.verl
-    text = chat_type(prompt) if is_chat else pa.string()
-    columns = {
-        Format.sft: {"messages" if is_chat else "text": text, "score": pa.float64()},
-        Format.prompt_completion: {"prompt": text, "completion": text, "score": pa.float64()},
+    return {
+        Format.sft: {"messages" if is_chat else "text": prompt, "score": pa.float64()},
+        Format.prompt_completion: {"prompt": prompt, "completion": prompt, "score": pa.float64()},
         Format.dpo: {
-            "prompt": text, "chosen": text, "rejected": text,
+            "prompt": prompt, "chosen": prompt, "rejected": prompt,
             "score_chosen": pa.float64(), "score_rejected": pa.float64(),
         },
-        Format.grpo: {"prompt": text},
-        Format.verl: {
-            "data_source": pa.string(),
-            "prompt": text,
-            "ability": pa.string(),
-            "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
-            "extra_info": pa.struct(
-                {"index": pa.int64(), "split": pa.string(), "pass_rate": pa.float64()}
-            ),
-        },
+        Format.grpo: {"prompt": prompt},
+        Format.verl: {"prompt": prompt},
     }[export.format]  # fmt: skip
-    return pa.schema([pa.field(name, kind) for name, kind in columns.items()] + kept)
 
 
-def is_chat_type(kind: "pa.DataType") -> bool:
-    """Whether prompts of this type are lists of messages."""
+def is_nested(kind: "pa.DataType") -> bool:
+    """Whether a column of this type holds lists: prompts are then chats."""
     from pyarrow import types
 
     while hasattr(kind, "storage_type"):
@@ -103,8 +85,10 @@ def chat_type(kind: "pa.DataType") -> "pa.DataType":
     import pyarrow as pa
 
     message = {"role": pa.string(), "content": pa.string()}
-    if is_chat_type(kind) and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
-        message = {field.name: field.type for field in kind.value_type} | message
+    if is_nested(kind) and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+        members = {field.name: field.type for field in kind.value_type}
+        if message.keys() <= members.keys():  # not from and value
+            message = members | message
     return pa.list_(pa.struct(message))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rollout.training.settings import Export, Format, Select
 
-STOP = "stop"
+STOP, RIGHT = "stop", "right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Candidate:
     score: float | None
     finish_reason: str | None = None
     num_tokens: int | None = None
+    verdict: str | None = None  # None: the score says whether it passes
+
+    def passes(self, threshold: float) -> bool:
+        """Whether it was judged right."""
+        return self.score >= threshold if self.verdict is None else self.verdict == RIGHT
 
 
 def keeps_row(select: Select, pass_rate: float | None, dropped: Counter[str]) -> bool:
@@ -80,7 +85,7 @@ def chosen(
     select: Select, kept: Sequence[Candidate], threshold: float, dropped: Counter[str]
 ) -> list[Candidate]:
     """Give the responses to imitate, best score first, then in the order drawn."""
-    passed = [c for c in kept if not select.passed or c.score >= threshold]
+    passed = [c for c in kept if not select.passed or c.passes(threshold)]
     dropped["responses that do not pass (select.passed)"] += len(kept) - len(passed)
     best = sorted(passed, key=lambda c: -c.score)[: select.max_per_prompt]
     dropped["responses over select.max_per_prompt"] += len(passed) - len(best)
@@ -101,7 +106,7 @@ def preferred(
         margin = best.score - worst.score
         if len(pairs) == export.max_pairs or margin <= 0 or margin < export.min_margin:
             break
-        if select.passed and best.score < threshold:
+        if select.passed and not best.passes(threshold):
             break
         pairs.append((best, worst))
     if not pairs:

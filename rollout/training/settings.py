@@ -74,11 +74,19 @@ class Export:
     overwrite: bool = setting(False, "replace a file that already stands there")
     keep: list[str] = setting([], "columns of the input that ride along")
     as_chat: bool = setting(False, "write prompts that are text as a user's message")
-    answer_key: str | None = setting(None, "column with the answer; null: the scorer's")
-    data_source: str | None = setting(
-        None, "verl: picks its reward function; null: the column data_source, or rollout"
+    as_asked: bool = setting(
+        True, "prompts as the run asked them (data.system_prompt, ...); false: prompt_key's column"
     )
-    ability: str = setting("math", "verl: kind of task")
-    split: str = setting("train", "verl: extra_info.split")
+    few_shot: bool | None = setting(
+        None, "keep rollout.prepare's few-shot examples; null: in grpo and verl alone"
+    )
+    answer_key: str | None = setting(
+        None, "grpo, verl: column taken as it stands; null: what the scorer compared with"
+    )
+    data_source: str | None = setting(
+        None, "verl: picks its reward function; null: the column data_source, or by the answer"
+    )
+    ability: str | None = setting(None, "verl: kind of task; null: the column ability, or math")
+    split: str | None = setting(None, "verl: extra_info.split; null: the input's, or train")
     max_pairs: int = setting(1, "dpo: most pairs of a prompt, best with worst first", minimum=1)
     min_margin: float = setting(0.0, "dpo: least difference of the two scores", minimum=0.0)

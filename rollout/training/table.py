@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rollout.console import printable
@@ -22,6 +22,7 @@ class Summary:
     num_exported: int
     path: str | None
     confidence: float = 0.95
+    notes: list[str] = field(default_factory=list)  # on the export
 
     def as_json(self) -> dict[str, Any]:
         """Give plain values."""
@@ -62,6 +63,7 @@ class Summary:
             lines += [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
             if self.num_exported:
                 lines.append(f"export  {self.path}: {self.num_exported:,} rows")
+                lines += wrapped(self.notes)
         return "\n".join(lines)
 
     def _says_nothing(self, name: str) -> bool:
@@ -71,6 +73,24 @@ class Summary:
         return other is not None and all(
             _is_same(group.values[name].value, group.values[other].value) for group in self.groups
         )
+
+
+def wrapped(notes: list[str]) -> list[str]:
+    """Notes as lines that fit the table."""
+    import textwrap
+
+    return [
+        line
+        for note in notes
+        for line in textwrap.wrap(
+            printable(note),
+            WIDTH,
+            initial_indent="        ",
+            subsequent_indent="          ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def _fitting(names: list[str]) -> list[str]:

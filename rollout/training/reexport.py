@@ -1,0 +1,153 @@
+"""A scored file counted and exported once more: nothing is scored, no worker starts.
+
+`python -m rollout.postprocess input=scored.parquet export.format=dpo export.path=dpo.parquet`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config import Data
+from rollout.disk import read_json
+from rollout.errors import RolloutError, UserError, did_you_mean
+from rollout.input_files import open_parquet, reading
+from rollout.overrides import at_home
+from rollout.prompts import Prompts, open_rows
+from rollout.schema import get, keys_of
+from rollout.scoring.scorers import SCORERS
+from rollout.scoring.settings import Postprocess
+from rollout.scoring.sources import SCORED, files_of, with_record
+from rollout.scoring.tally import JUDGED
+from rollout.signals import StopRequest
+from rollout.training.answers import COMPARED
+from rollout.training.checks import PROMPTS
+from rollout.training.handover import Handover
+from rollout.training.table import Summary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NEEDED = ("scores", "verdicts", "extracted", "pass_rate")
+COUNTS = ("estimate.", "select.", "export.")
+OF_THE_FILE = ("input", "answer_key", "responses_key", "prompt_key", "prefix")
+
+
+def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, RolloutError | None]:
+    """Count and export the rows of `settings.input`, which is scored already.
+
+    The error says why there is no export, or that no response is right or wrong. Raises UserError
+    before any work where settings and input can't serve.
+    """
+    scored = open_scored(settings)
+    _refuse_scoring(settings)
+    _refuse_own_input(settings, scored.files)
+    handover = Handover(settings, scored.schema, _compares(settings, scored))
+    fault, num_judged = None, 0
+    with stop.deferred():
+        try:
+            for batch in scored.batches():
+                stop.raise_if_requested()
+                handover.add(batch)
+                num_judged += _num_judged(batch.column(f"{settings.prefix}verdicts"))
+            try:
+                handover.finish()
+            except UserError as error:
+                fault = error
+        finally:
+            handover.abort()
+    if not num_judged:
+        fault = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
+    return handover.summary, fault
+
+
+def _num_judged(verdicts: "pa.Array") -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = pa.array([verdict.name for verdict in JUDGED])
+    flat = pc.list_flatten(verdicts).cast(pa.string())  # polars: large_string
+    return pc.sum(pc.is_in(flat, value_set=names)).as_py() or 0
+
+
+def open_scored(settings: Postprocess) -> Prompts:
+    """Find the scored rows and check their columns. Raises UserError."""
+    run_dir = Path.cwd() / at_home(settings.input)
+    given = settings.input
+    if run_dir.is_dir() and (run_dir / "run.json").is_file():
+        published = read_json(run_dir / "published.json") or {}
+        other = published.get("scored", {}).get("postprocess.output.path")
+        given = str(run_dir / (other or SCORED))
+        if not Path(given).exists():
+            raise UserError(_unscored(f"the run of {settings.input}"))
+    rows = open_rows(files_of(given, Path.cwd()), Data())
+    if not rows.num_rows:
+        raise UserError(f"input={rows.files[0]} has no rows")
+    _check(rows.schema, rows.files[0], settings)
+    return with_record(rows)
+
+
+def _check(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
+    names = schema.names
+    missing = [name for name in NEEDED if settings.prefix + name not in names]
+    prefixes = [name.removesuffix("verdicts") for name in names if name.endswith("verdicts")]
+    if missing and prefixes:
+        raise UserError(
+            f"{path} has no column {settings.prefix + missing[0]!r}, but the scores of another "
+            f"scoring; type prefix={prefixes[0] or repr('')}"
+        )
+    if missing and settings.prefix + "scores" in names:
+        raise UserError(
+            f"{path} has scores but no column {settings.prefix + missing[0]!r}: an older version "
+            "scored it; type scorer= and input= of the run's output to score it again"
+        )
+    if missing:
+        raise UserError(_unscored(path))
+    if settings.responses_key not in names:
+        guess = did_you_mean(settings.responses_key, names)
+        raise UserError(
+            f"responses_key={settings.responses_key}: {path} has no such column.{guess}"
+        )
+
+
+def _unscored(what: Any) -> str:
+    listed = ", ".join(SCORERS)
+    return f"scorer is not set, and {what} has no scores; type scorer=NAME, one of {listed}"
+
+
+def _refuse_scoring(settings: Postprocess) -> None:
+    """Refuse what only a scoring heeds."""
+    for name, key in keys_of(Postprocess).items():
+        value = get(settings, name)
+        if name.startswith(COUNTS) or name in OF_THE_FILE or value == key.default:
+            continue
+        shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
+        way = "export.path= says where the training file goes; " if name == "output.path" else ""
+        raise UserError(
+            f"{name}={shown} has no effect without scorer=: the input's "
+            f"scores are taken as they are; {way}leave it out, or type scorer=NAME to score"
+        )
+
+
+def _refuse_own_input(settings: Postprocess, files: list[Path]) -> None:
+    path = settings.export.path and Path(at_home(settings.export.path)).absolute()
+    if path and path.exists() and any(path.samefile(file) for file in files):
+        raise UserError(f"export.path={path} is the input itself; type another export.path=")
+
+
+def _compares(settings: Postprocess, scored: Prompts) -> bool:
+    """Whether the scorer compared with text. Raises UserError where the file can't say."""
+    name, export = settings.prefix + COMPARED, settings.export
+    if export.format not in PROMPTS:
+        return False
+    if name not in scored.schema.names:
+        if export.answer_key:
+            return False
+        raise UserError(
+            f"{scored.files[0]} has no column {name!r}, which says what the scorer compared with; "
+            "score it again, or type export.answer_key=COLUMN to take a column as it stands"
+        )
+    for path in scored.files:
+        with reading(path, UserError), open_parquet(path) as file:
+            for batch in file.iter_batches(columns=[name]):
+                if batch.column(0).null_count < len(batch):
+                    return True
+    return False

@@ -1,0 +1,110 @@
+"""A scored file is exported again, in other formats, and nothing is scored again."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rollout.postprocess import main
+
+ROW = {
+    "prompt": "2 + 2?", "answer": "It is 4.\n#### 4", "responses": ["4", "5", "x"],
+    "finish_reason": ["stop"] * 3, "scores": [1.0, 0.0, None],
+    "verdicts": ["right", "wrong", "error"], "score_errors": [None, None, "too slow"],
+    "extracted": ["4", "5", None], "compared_with": "4", "pass_rate": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """The command over a scored file: its exit code and what it said."""
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.Table.from_pylist([ROW] * 2), "scored.parquet")
+
+    def typed(*words, source="scored.parquet"):
+        with pytest.raises(SystemExit) as end:
+            main([f"input={source}", *words])
+        shown = capsys.readouterr()
+        return end.value.code or 0, shown.out + shown.err
+
+    return typed
+
+
+@pytest.mark.parametrize(
+    ("format", "found"),
+    [
+        ("sft", {"text": "2 + 2?4", "score": 1.0}),
+        ("prompt_completion", {"prompt": "2 + 2?", "completion": "4", "score": 1.0}),
+        ("grpo", {"prompt": "2 + 2?", "answer": "4"}),
+        (
+            "dpo",
+            {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
+            | {"score_chosen": 1.0, "score_rejected": 0.0},
+        ),
+    ],
+)
+def test_a_scored_file_is_exported_in_any_format_without_a_scorer(command, format, found):
+    code, said = command(f"export.format={format}", "export.path=train.parquet")
+    assert code == 0 and "pass@1" in said and "2 rows" in said
+    assert pq.read_table("train.parquet").to_pylist() == [found] * 2
+
+
+def test_the_estimates_of_a_scored_file_are_made_again(command, tmp_path):
+    code, said = command("estimate.k=[2]")
+    assert code == 0 and "pass@2" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["scored.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["output.path=x.parquet"], "output.path=x.parquet has no effect without scorer="),
+        (["timeout_s=3"], "timeout_s=3.0 has no effect without scorer="),
+        (["exact.ignore_case=true"], "exact.ignore_case=true has no effect"),
+        (["prefix=second_"], "type prefix=''"),
+        (["export.format=sft"], "export.path is not set"),
+        (["export.format=sft", "export.path=scored.parquet", "export.overwrite=true"], "itself"),
+        (["export.path=t.parquet"], "export.format=none"),
+    ],
+)
+def test_what_has_no_effect_or_can_not_be_is_refused(command, words, told):
+    code, said = command(*words)
+    assert code == 2 and told in said
+
+
+def test_a_second_scoring_is_chosen_by_its_prefix(command):
+    own = ("scores", "verdicts", "score_errors", "extracted", "compared_with", "pass_rate")
+    second = {f"second_{name}": ROW[name] for name in own}
+    second["second_verdicts"] = ["wrong", "right", "wrong"]
+    second["second_scores"] = [0.0, 1.0, 0.0]
+    pq.write_table(pa.Table.from_pylist([ROW | second]), "twice.parquet")
+    words = ["export.format=sft", "export.path=train.parquet", "prefix=second_"]
+    code, _ = command(*words, source="twice.parquet")
+    assert code == 0 and pq.read_table("train.parquet")["text"].to_pylist() == ["2 + 2?5"]
+
+
+def test_what_is_not_scored_yet_is_told_how_to_be(command):
+    bare = {name: ROW[name] for name in ("prompt", "answer", "responses")}
+    pq.write_table(pa.Table.from_pylist([bare]), "output.parquet")
+    code, said = command("export.format=sft", "export.path=t.parquet", source="output.parquet")
+    assert code == 2 and "type scorer=NAME" in said
+
+
+def test_a_file_in_which_nothing_was_judged_is_counted_and_ends_with_1(command):
+    none = {"scores": [None] * 3, "verdicts": ["error"] * 3, "pass_rate": None}
+    pq.write_table(pa.Table.from_pylist([ROW | none]), "none.parquet")
+    code, said = command(source="none.parquet")
+    assert code == 1 and "all rows" in said and "judged right or wrong" in said
+
+
+def test_an_empty_export_shows_the_table_and_says_what_dropped_the_rows(command, tmp_path):
+    code, said = command("export.format=sft", "export.path=t.parquet", "select.min_chars=9")
+    assert code == 2 and "pass@1" in said and "below select.min_chars=9" in said
+    assert not (tmp_path / "t.parquet").exists()
+
+
+def test_scores_of_an_older_version_are_not_taken_for_what_was_compared(command):
+    old = {name: value for name, value in ROW.items() if name != "compared_with"}
+    pq.write_table(pa.Table.from_pylist([old]), "old.parquet")
+    words = ["export.format=verl", "export.path=t.parquet"]
+    code, said = command(*words, source="old.parquet")
+    assert code == 2 and "export.answer_key=COLUMN" in said
