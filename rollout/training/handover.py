@@ -131,7 +131,9 @@ class Handover:
         import pyarrow as pa
 
         names = [f"{self.prefix}{name}" for name in ("scores", "extracted", "pass_rate")]
+        verdicts = f"{self.prefix}verdicts"
         wanted = [*names, *self.estimate.group_by]
+        wanted += [name for name in (verdicts, self.responses_key) if name in self.schema.names]
         if self._writer:
             optional = ["finish_reason", "num_response_tokens", "data_source", self.answer_key]
             wanted += [self.prompt_key, self.responses_key]
@@ -143,7 +145,9 @@ class Handover:
             row = {name: values[number] for name, values in columns.items()}
             scores, answers, pass_rate = (row[name] for name in names)
             group = tuple(str(row[name]) for name in self.estimate.group_by)
-            self.counts.add(scores, answers, group)
+            texts = row.get(self.responses_key)
+            num_distinct = len(set(texts)) if isinstance(texts, list) else None
+            self.counts.add(scores, answers, row.get(verdicts), group, num_distinct)
             if self._writer:
                 made = self._rows(row, scores or [], pass_rate)
                 rows += made
