@@ -24,6 +24,7 @@ class Difference:
     low: float
     high: float
     num_rows: int
+    confidence: float
     is_told_apart: bool
 
 
@@ -98,4 +99,5 @@ def difference(
     value = float(by_row.mean())
     low, high = interval(by_row, confidence, resamples, seed) or (value, value)
     enough = 2.0 ** (1 - int(np.count_nonzero(by_row))) <= 1 - confidence
-    return Difference(value, low, high, len(by_row), enough and not low <= 0 <= high)
+    is_told_apart = enough and not low <= 0 <= high
+    return Difference(value, low, high, len(by_row), confidence, is_told_apart)
