@@ -16,8 +16,9 @@ from rollout.disk import read_json
 from rollout.input_columns import values_of
 from rollout.input_files import open_parquet
 from rollout.sweep_points import SCORES, Point
-from rollout.training.estimates import Counts
+from rollout.training.estimates import Counts, counts_of
 from rollout.training.intervals import Difference, difference
+from rollout.training.pass_at_k import pass_at_k
 from rollout.training.settings import Estimate, Unscored
 
 if TYPE_CHECKING:
@@ -92,37 +93,49 @@ def _rows(source: Source, figure: str) -> Rows | None:
     import numpy as np
 
     scoring = json.loads(source.scoring)
-    settings = _estimate(scoring)
-    if figure.startswith("pass@"):
-        settings.k = [int(figure.removeprefix("pass@"))]
-    counts = Counts(settings, scoring.get("pass_threshold", 1.0))
+    settings, prefix = _estimate(scoring), scoring.get("prefix", "")
     prompts: list[int] = []
     try:
-        columns = ["scores", "verdicts", *(["extracted"] if figure == "maj@n" else [])]
-        for prompt, scores, verdicts, *extracted in _read(
-            source, [scoring.get("prefix", "") + name for name in columns]
-        ):
-            prompts.append(hash(prompt if isinstance(prompt, str) else repr(prompt)))
-            counts.add(scores, extracted[0] if extracted else None, verdicts)
+        if figure.startswith("pass@"):
+            values = _passes(source, prefix, int(figure.removeprefix("pass@")), settings, prompts)
+        else:
+            counts = Counts(settings, scoring.get("pass_threshold", 1.0))
+            for hashes, *columns in _read(source, prefix, ["scores", "extracted", "verdicts"]):
+                prompts += hashes
+                for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                    counts.add(*row)
+            values = counts.by_row().get(figure)
     except Exception as error:  # damaged in any way: the table is worth more than this
         raise Unreadable(f"{source.path} can't be read ({type(error).__name__})") from error
-    values = counts.by_row().get(figure)
     return None if values is None else Rows(_numbered(np.array(prompts, dtype=np.int64)), values)
 
 
-def _read(source: Source, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Give each row's prompt and these columns, None where the file has none of the name."""
-    wanted = [source.prompt_key, *columns]
+def _passes(
+    source: Source, prefix: str, k: int, settings: Estimate, prompts: list[int]
+) -> "np.ndarray":
+    """Each row's pass@k; its prompt's hash is added to `prompts`."""
+    import numpy as np
+
+    counted = [np.empty((2, 0), dtype=np.int64)]
+    for hashes, verdicts in _read(source, prefix, ["verdicts"]):
+        prompts += hashes
+        counted.append(np.stack(counts_of(verdicts, settings)))
+    n, c = np.concatenate(counted, axis=1)
+    return pass_at_k(n, c, k) if len(n) else n.astype(float)  # NaN where no sample counts
+
+
+def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Give batches of the prompts' hashes and these columns. Raises KeyError where one is not."""
     with open_parquet(source.path) as file:
-        known = file.schema_arrow.names
-        there = [name for name in wanted if name in known]
+        is_known = source.prompt_key in file.schema_arrow.names
+        wanted = [*([source.prompt_key] if is_known else []), *(prefix + c for c in columns)]
         for group in range(file.num_row_groups):  # one at a time, as in prompts.py
-            for batch in file.iter_batches(BATCH_ROWS, [group], there, use_threads=False):
-                columns = [
-                    values_of(batch.column(name)) if name in there else [None] * batch.num_rows
-                    for name in wanted
-                ]
-                yield from zip(*columns, strict=True)
+            for batch in file.iter_batches(BATCH_ROWS, [group], wanted, use_threads=False):
+                hashes = [0] * batch.num_rows  # without prompts a row is its place
+                if is_known:
+                    prompts = values_of(batch.column(source.prompt_key))
+                    hashes = [hash(p if isinstance(p, str) else repr(p)) for p in prompts]
+                yield hashes, *(batch.column(prefix + column) for column in columns)
 
 
 def _numbered(prompts: "np.ndarray") -> "np.ndarray":

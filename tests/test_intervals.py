@@ -12,13 +12,14 @@ DRAWN = 0.95, 1000, 0  # confidence, resamples, seed
 
 @pytest.mark.parametrize("num_rows", [5, 10, 20, 60])
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(num_rows):
-    """A plain percentile bootstrap of 10 rows covered 88 %."""
+    """A plain percentile bootstrap of 5 rows of unequal difficulty holds the truth 84 times."""
     draw = np.random.default_rng(num_rows)
     hits = 0
-    for trial in range(300):
-        low, high = interval(draw.binomial(8, 0.3, num_rows) / 8, 0.95, 1000, trial, True)
+    for trial in range(400):
+        values = draw.binomial(8, draw.beta(0.3, 0.7, num_rows)) / 8
+        low, high = interval(values, 0.95, 1000, trial, True)
         hits += low <= 0.3 <= high
-    assert 0.92 <= hits / 300 <= 0.99
+    assert 0.9 <= hits / 400 <= 0.98
 
 
 def test_the_interval_is_the_quantiles_of_all_resamples():

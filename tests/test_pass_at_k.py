@@ -4,11 +4,12 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.training.estimates import VERDICTS, Counts, majority
+from rollout.training.estimates import VERDICTS, Counts, counts_of, majority
 from rollout.training.pass_at_k import pass_at_k
 from rollout.training.settings import Estimate, Unscored
 
@@ -118,6 +119,21 @@ def test_each_k_says_over_how_many_rows_it_was_estimated():
 def test_rows_of_which_all_samples_are_one_text_are_counted():
     rows = [(["right"] * 4, None, 1), (["right"] * 4, None, 3), (["wrong"], None, 1)]
     assert estimated(*rows).num_rows_repeated == 1
+
+
+@pytest.mark.parametrize("how", Unscored)
+def test_a_column_of_verdicts_is_counted_as_row_by_row(how):
+    draw = np.random.default_rng(0)
+    rows = [draw.choice(list(VERDICTS), draw.integers(0, 6)).tolist() for _ in range(200)]
+    counts = Counts(settings := Estimate(k=[1, 2], resamples=0, unscored=how), 1.0)
+    for row in rows:
+        counts.add([SCORES[verdict] for verdict in row], None, row)
+    n, c = counts_of(pa.array([*rows, None], pa.list_(pa.string())), settings)
+    assert n[-1] == 0 and (n[:-1] - c[:-1]).min() >= 0
+    for k in (1, 2):
+        np.testing.assert_array_equal(
+            np.where(n > 0, pass_at_k(n, c, k), np.nan)[:-1], counts.by_row()[f"pass@{k}"]
+        )
 
 
 def test_the_estimates_are_the_means_of_the_rows_values():

@@ -15,6 +15,7 @@ from rollout.training.settings import Estimate, Unscored
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 MAX_GROUPS = 1000
 OTHER = "(other)"
@@ -192,6 +193,23 @@ class Counts:
         drawn = interval(values, s.confidence, s.resamples, s.seed, is_share)
         low, high = drawn or (None, None)
         return Value(float(values.mean()), low, high, len(values))
+
+
+def counts_of(verdicts: "pa.Array", settings: Estimate) -> "tuple[np.ndarray, np.ndarray]":
+    """Give each row's samples that count and those that are right, of a column of lists at once."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = pc.list_parent_indices(verdicts).to_numpy()
+    names = pc.list_flatten(verdicts).fill_null("")
+    left_out = ["unjudged", *(["error"] if settings.unscored is Unscored.leave_out else [])]
+    is_out = pc.is_in(names, value_set=pa.array(left_out, names.type))
+    n, c = (
+        np.bincount(rows[flags.to_numpy(zero_copy_only=False)], minlength=len(verdicts))
+        for flags in (pc.invert(is_out), pc.equal(names, "right"))
+    )
+    return n, c
 
 
 def majority(votes: Sequence[tuple[bool, Any]]) -> float:
