@@ -54,10 +54,12 @@ def compared(one: Point, other: Point, figure: str) -> Difference | None:
     `figure` is a name in `scores` of summary.json. None: that figure has no value for each row, or
     estimate.resamples=0. Raises Unreadable where a file is gone or no prompt is in both.
     """
-    return _compared(_source(one), _source(other), figure)
+    # Points that ask in other words, from other columns, are of one row by one and the same column.
+    key = one.prompt_key
+    return _compared(_source(one, key), _source(other, key), figure)
 
 
-def _source(point: Point) -> Source:
+def _source(point: Point, prompt_key: str) -> Source:
     scores = point.figures.get(SCORES) or {}
     path = Path(str(scores.get("path")))
     if not path.exists():  # the sweep was moved
@@ -68,7 +70,7 @@ def _source(point: Point) -> Source:
         raise Unreadable("the scored file is gone; the same command scores again") from None
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
     stamp = found.st_mtime_ns, found.st_size
-    return Source(path, stamp, point.prompt_key, json.dumps(scoring, sort_keys=True))
+    return Source(path, stamp, prompt_key, json.dumps(scoring, sort_keys=True))
 
 
 @lru_cache(maxsize=4096)

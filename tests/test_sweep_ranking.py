@@ -84,6 +84,12 @@ def test_the_kth_of_equal_prompts_is_the_kth_at_the_other_point(scored):
     assert found.star is better and "over the same 40 rows" in found.notes[0]
 
 
+def test_points_that_ask_by_another_column_are_still_of_the_same_rows(scored):
+    points = [scored("a", [8] * 40), scored("b", [0] * 40, columns={"in_chinese": TEXTS[::-1]})]
+    points[1].prompt_key = "in_chinese"
+    assert rank(points, SCORE).star is points[0]
+
+
 def test_rows_that_could_not_be_judged_at_one_point_are_in_no_comparison(scored):
     unjudged = [["unjudged"] * 8] * 10 + [["right"] * 8] * 30
     one = scored("a", [8] * 40, columns={"verdicts": unjudged})
