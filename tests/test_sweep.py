@@ -177,7 +177,8 @@ def test_the_objective_names_the_best_point(sweep, typed):
     assert "lowest response_tokens=4: mean_response_tokens 3." in done.out
 
 
-SCORED = ["postprocess.scorer=regex", "postprocess.regex.pattern=(stone|river)"]
+MATCHES = ["postprocess.regex.pattern=(stone|river)", "postprocess.regex.match_only=true"]
+SCORED = ["postprocess.scorer=regex", *MATCHES]
 
 
 @pytest.mark.parametrize(
