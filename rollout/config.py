@@ -385,9 +385,10 @@ class Settings:
         Resume.auto,
         "run_dir holds a run: auto goes on with it, never refuses, fresh moves it aside",
     )
-    objective: str = setting(
-        OBJECTIVE,
-        "figure of summary.json that marks a sweep's best point, and that an optimiser is told",
+    objective: str | None = setting(
+        None,
+        "figure that ranks a sweep's points (optimisers, too); null: scores.pass@1 if scored, or "
+        "output_tokens_per_s",
     )
     retry_failed: bool = setting(False, "on resume, try rows that ended in an error again")
     continue_truncated: bool = setting(
@@ -396,6 +397,15 @@ class Settings:
     dry_run: bool = setting(False, "check everything, say what would be done, start no engine")
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
+
+
+def objective_in(settings: Settings) -> str:
+    """The figure by which points are ranked: the one asked for, or what goes without saying."""
+    if settings.objective is not None:
+        return settings.objective
+    if settings.postprocess.scorer is None:
+        return OBJECTIVE
+    return f"scores.pass@{min(settings.postprocess.estimate.k, default=1)}"
 
 
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")

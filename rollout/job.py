@@ -31,8 +31,14 @@ from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
+from rollout.scoring.settings import Postprocess
 from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
 from rollout.workflow import refuse_taken, refuse_unscorable
+
+SCORES = (  # figures of a run that is scored
+    "pass@1", "pass@K", "mean", "maj@n", "best@n", "num_judged", "num_right", "num_wrong",
+    "num_no_answer", "num_cut_off", "num_errors", "num_unjudged",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -64,7 +70,7 @@ def prepare(
     `found_before` keeps inputs and models for the next call: a sweep asks for the same ones again.
     """
     config.validate(settings)
-    refuse_objective(settings.objective, settings.postprocess.scorer is not None)
+    refuse_objective(config.objective_in(settings), settings.postprocess)
     cache = {} if found_before is None else found_before
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()
@@ -117,16 +123,29 @@ def chosen_columns(settings: Settings) -> list[Column]:
     return output_columns(settings.output.columns)
 
 
-def refuse_objective(objective: str, is_scored: bool) -> None:
+def refuse_objective(objective: str, wanted: Postprocess) -> None:
     """Raise UserError where summary.json has no such figure."""
-    if is_scored and objective.startswith("scores."):
-        return  # what there will be depends on the samples
+    section, _, name = objective.partition(".")
+    if section == "scores" and wanted.scorer is None:
+        raise UserError(
+            f"objective={objective} needs scores, and nothing is scored; type "
+            "postprocess.scorer=math, say, or leave objective out"
+        )
     known = [*summarize(Totals(), Tally(), Timeline()), "wall_s", "num_engine_restarts"]
     known += [f"engine.{name}" for name in ("max_num_seqs", "max_model_len", "kv_cache_tokens")]
+    if wanted.scorer is not None:
+        known = [f"scores.{name}" for name in SCORES] + known
+        if section == "scores" and (k := name.removeprefix("pass@")).isdecimal():
+            if wanted.estimate.k and int(k) not in wanted.estimate.k:
+                raise UserError(
+                    f"objective={objective}, but postprocess.estimate.k={wanted.estimate.k} "
+                    f"leaves pass@{k} out; add {k} to it"
+                )
+            return  # whether there will be so many samples, the rows decide
     if objective not in known:
         raise UserError(
             f"objective={objective}: summary.json has no such figure."
-            f"{did_you_mean(objective, known)} There are: {', '.join(known)}"
+            f"{did_you_mean(objective, known)} Choose from: {', '.join(known)}"
         )
 
 

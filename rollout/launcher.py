@@ -25,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rollout.compose import LAUNCHER, to_settings
-from rollout.config import OBJECTIVE
+from rollout.config import OBJECTIVE, objective_in
 from rollout.console import say
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import redacted
@@ -75,8 +75,9 @@ class SweepLauncher(Launcher):
             for job, mine in zip(jobs, callbacks, strict=True):
                 HydraConfig.instance().set_config(job)
                 mine.on_job_start(config=job, task_function=self._task)
-            settings = next((a.settings for a in asked if a.settings), None)
-            objective = settings.objective if settings else OBJECTIVE
+            settings = [a.settings for a in asked if a.settings]
+            scored = [s for s in settings if s.postprocess.scorer]
+            objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
             with faults_told(directory):
                 points = self._task.sweep.launch(asked, directory, objective)
             if self._task.sweep.dry_run and not is_basic_sweeper(hydra):

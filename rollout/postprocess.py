@@ -90,7 +90,8 @@ class Scored:
             "num_unscored": tally.num_unscored,
             "num_judged": tally.num_judged,
             **tally.counts(),
-        } | {name: value.value for name, value in self.summary.groups[0].values.items()}
+            **self.summary.figures(),
+        }
 
     def __str__(self) -> str:
         """What the user came for: how many pass, what could not be scored, where the file is."""

@@ -23,6 +23,7 @@ from rollout.job import prepare, refuse_objective
 from rollout.loading import EngineShelf
 from rollout.opening import open_run, standing_now
 from rollout.resume import command_in
+from rollout.scoring.settings import Postprocess
 from rollout.signals import StopRequest, stop_on_signals
 from rollout.store import Store
 from rollout.summary import Summary, finished_before
@@ -76,8 +77,9 @@ class Sweep:
         Returns their records, in the order asked. Raises UserError where two of them would write
         one file, Interrupted where the user asked to stop.
         """
-        is_scored = any(a.settings and a.settings.postprocess.scorer for a in asked)
-        refuse_objective(objective, is_scored)
+        stages = [a.settings.postprocess for a in asked if a.settings]
+        scored = [stage for stage in stages if stage.scorer]
+        refuse_objective(objective, (scored or stages or [Postprocess()])[0])
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import printable
+from rollout.sweep_columns import LABELS, MEASURES, score_names, swept_column, swept_keys
 from rollout.sweep_points import (
-    LABELS,
-    MEASURES,
     SCORES,
     STATUSES,
     Point,
     counted,
     objective_of,
-    ranked,
-    score_names,
+    score_shown,
     shown,
-    swept_column,
-    swept_keys,
 )
+from rollout.sweep_ranking import Ranking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,22 +31,19 @@ MAX_LINES, MAX_LIVE_LINES = 40, 20  # points on a terminal
 MAX_CELL = 32  # characters of a swept value there
 
 
-def table_lines(
-    points: Sequence[Point], objective: str, maximize: bool, width: int = 100
-) -> list[str]:
-    """The table as lines of at most `width` cells; a `*` stands before the best point.
+def table_lines(points: Sequence[Point], ranking: Ranking, width: int = 100) -> list[str]:
+    """The table as lines of at most `width` cells; a `*` stands before the ranking's star.
 
     Columns are left out rather than wrapped. Of more than MAX_LINES points the best are listed,
     best first, and the others counted in a last line.
     """
-    best_first = ranked(points, objective, maximize)
     listed = list(points)
     if len(listed) > MAX_LINES:
-        place = {id(point): i for i, point in enumerate(best_first)}
+        place = {id(point): i for i, point in enumerate(ranking.ranked)}
         listed.sort(key=lambda point: place.get(id(point), len(place)))
     listed, rest = listed[:MAX_LINES], listed[MAX_LINES:]
-    marks = ["* " if best_first and point is best_first[0] else "  " for point in listed]
-    lines = _lines(_terminal_columns(listed, objective), marks, width)
+    marks = ["* " if point is ranking.star else "  " for point in listed]
+    lines = _lines(_terminal_columns(listed, ranking.objective), marks, width)
     if rest:
         more = f"  and {len(rest):,} more ({counted(rest)}), see sweep.csv"
         lines.append(more[:width])
@@ -129,10 +123,13 @@ def _terminal_columns(
         rates[:] = [n[2] if n else rate for n, rate in zip(now, rates, strict=True)]
     elif objective not in MEASURES:
         values = [shown(objective, objective_of(p.figures, objective)) for p in points]
+        if objective.startswith(f"{SCORES}."):
+            values = [score_shown(p, objective.removeprefix(f"{SCORES}.")) for p in points]
         columns.append(_Shown(_cell(objective.rpartition(".")[2]), values, 1001))
-    for name in score_names(points):
+    for i, name in enumerate(score_names(points)):
         if objective != f"{SCORES}.{name}":
             values = [shown(name, objective_of(p.figures, f"{SCORES}.{name}")) for p in points]
+            values = [score_shown(p, name) for p in points] if i == 0 else values
             columns.append(_Shown(_cell(name), values, 1002))
     for name in (name for name in LABELS if name in MEASURES):
         rank = 1001 if name == objective else 1002 + IMPORTANCE.index(name)

@@ -1,48 +1,24 @@
-"""A sweep's points, their figures and columns: which are compared, and which point is best.
+"""A sweep's points and their figures: where they stand, which is higher, how a person reads them.
 
-Promises: a figure's column has one type, whatever has finished. Must not know Hydra, engines or
-runs; reads and writes no file.
+Must not know Hydra, engines or what a run does; writes no file.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rollout.console import duration
 from rollout.disk import read_json
-from rollout.sweep_page import utf8
 
-COUNTS = ("num_rows", "num_failed", "num_samples", "num_sharing")
-MEASURES = (
-    "output_tokens_per_s", "mean_response_tokens", "p95_response_tokens", "truncated_fraction",
-    "distinct_fraction", "generate_s", "load_s", "wall_s", "peak_memory_gib",
-)  # fmt: skip
-OTHERS = ("point", "status", "error", "is_best", "objective", "engine", "run_dir", "responses")
 COSTS = (
     "truncated_fraction", "empty_fraction", "num_failed", "num_preemptions", "num_empty",
     "num_truncated", "num_engine_restarts", "mean_response_tokens", "p95_response_tokens",
-    "max_response_tokens", "num_output_tokens", "kv_cache_usage_peak",
+    "max_response_tokens", "num_output_tokens", "kv_cache_usage_peak", "num_wrong",
+    "num_no_answer", "num_cut_off", "num_errors", "num_unjudged", "num_unscored",
 )  # fmt: skip
-LABELS = {  # what a person reads above a column
-    "engine": "engine load",
-    "num_rows": "rows",
-    "num_failed": "failed",
-    "num_samples": "samples",
-    "num_sharing": "side by side",
-    "output_tokens_per_s": "tokens/s",
-    "mean_response_tokens": "mean len",
-    "p95_response_tokens": "p95 len",
-    "truncated_fraction": "truncated",
-    "distinct_fraction": "distinct",
-    "generate_s": "time",
-    "load_s": "load s",
-    "wall_s": "wall",
-    "peak_memory_gib": "GiB",
-}
-SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
 SCORES = "scores"  # of summary.json, where the run was scored
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
@@ -60,19 +36,6 @@ class Point:
     figures: dict[str, Any] = field(default_factory=dict)  # the run's summary.json
     prompt_key: str = "prompt"  # input column of the prompts
     prefix: str = ""  # before the name of every column added to the input's
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table: its name, Arrow's name of its type, a value for each point."""
-
-    name: str
-    kind: str
-    values: list[Any]
-
-    @property
-    def is_number(self) -> bool:
-        return self.kind in ("int64", "float64")
 
 
 def figures_of(run_dir: Path) -> dict[str, Any]:
@@ -110,11 +73,6 @@ def is_maximized(key: str) -> bool:
     return not (is_time or name.endswith("_gib") or name in COSTS)
 
 
-def best_of(points: Iterable[Point], key: str, maximize: bool) -> Point | None:
-    """The done point with the best finite value; the first of equals."""
-    return next(iter(ranked(points, key, maximize)), None)
-
-
 def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
     """The done points with a finite value, the best first."""
     valued = [(objective_of(p.figures, key), p) for p in points if p.status == "done"]
@@ -123,102 +81,39 @@ def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
     return [point for _, point in finite]
 
 
-def caveat(points: Iterable[Point], objective: str) -> str:
-    """What to think of a best point by speed; nothing where there is nothing to say."""
-    done = [point.figures for point in points if point.status == "done"]
-    if not objective.endswith("_s") or len(done) < 2:
-        return ""
-    if any((figures.get("num_sharing") or 1) > 1 for figures in done):
-        return (
-            "points side by side share the engine, so their tokens/s tell who answers longest, not "
-            "who is fastest; objective=distinct_fraction, say, compares the answers"
-        )
-    if min(figures.get("generate_s") or 0 for figures in done) < SHORT_S:
-        return f"under {SHORT_S:.0f} s is too short to compare speeds"
-    return ""
-
-
-def columns_of(points: Sequence[Point], objective: str, maximize: bool) -> list[Column]:
-    """The table, responses excepted. A swept key named like another column is `swept.KEY`."""
-    best = best_of(points, objective, maximize)
-
-    def figure(name: str) -> list[float | None]:
-        return [objective_of(point.figures, name) for point in points]
-
-    return [
-        Column("point", "string", [_text(p.name) for p in points]),
-        *(swept_column(points, key) for key in swept_keys(points)),
-        Column("status", "string", [_text(p.status) for p in points]),
-        Column("error", "string", [_text(p.error) for p in points]),
-        Column("is_best", "bool", [p is best for p in points]),
-        Column("objective", "float64", figure(objective)),
-        Column("engine", "int64", [p.engine for p in points]),
-        *(Column(name, "int64", [_whole(v) for v in figure(name)]) for name in COUNTS),
-        *(Column(name, "float64", figure(name)) for name in MEASURES),
-        *(Column(name, "float64", figure(f"{SCORES}.{name}")) for name in score_names(points)),
-        Column("run_dir", "string", [_text(str(p.run_dir)) for p in points]),
-    ]
-
-
-def score_names(points: Iterable[Point]) -> list[str]:
-    """What is known of the scores of any point: pass@1, mean, ..."""
-    found = (name for p in points for name, v in p.figures.get(SCORES, {}).items() if _is_score(v))
-    return list(dict.fromkeys(found))
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, float)
-
-
-def swept_keys(points: Iterable[Point]) -> list[str]:
-    return list(dict.fromkeys(key for point in points for key in point.values))
-
-
-def swept_column(points: Sequence[Point], key: str) -> Column:
-    """What the points have typed for a key, as numbers where all of it is."""
-    name = _text(f"swept.{key}" if key in {*OTHERS, *COUNTS, *MEASURES} else key)
-    typed = [point.values.get(key) for point in points]
-    for kind, parse in (("int64", _int64), ("float64", _finite)):
-        try:
-            return Column(name, kind, [None if text is None else parse(text) for text in typed])
-        except ValueError:
-            continue
-    return Column(name, "string", [_text(text) for text in typed])
-
-
-def _int64(text: str) -> int:
-    if -(2**63) <= (value := int(text)) < 2**63:
-        return value
-    raise ValueError(text)
-
-
-def _finite(text: str) -> float:
-    if math.isfinite(value := float(text)):
-        return value
-    raise ValueError(text)
-
-
-def _whole(value: float | None) -> int | None:
-    return int(value) if value is not None and abs(value) < 2**63 else None
-
-
-def _text(text: str | None) -> str | None:
-    return None if text is None else utf8(text)
-
-
 def shown(name: str, value: float | None) -> str:
     """A figure as people read it, by the unit in its name."""
     if value is None:
         return ""
     if not math.isfinite(value):
         return str(value)
-    if name.endswith(("_fraction", "_rate")) or name.rpartition(".")[2].startswith("pass@"):
+    if name.endswith(("_fraction", "_rate")) or is_share(name):
         return f"{value:.1%}"
     if name in ("generate_s", "wall_s"):
         return duration(value) if value >= 60 else f"{value:.1f}s"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def is_share(name: str) -> bool:
+    """Whether a score is a share of the samples or rows."""
+    return name.rpartition(".")[2].startswith(("pass@", "maj@"))
+
+
+def interval_of(point: Point, name: str) -> tuple[float, float] | None:
+    """The interval of one of a point's scores."""
+    found = ((point.figures.get(SCORES) or {}).get("intervals") or {}).get(name)
+    return (float(found[0]), float(found[1])) if found else None
+
+
+def score_shown(point: Point, name: str) -> str:
+    """One of a point's scores with its interval, such as 62.5% (54-71)."""
+    text, between = shown(name, objective_of(point.figures, f"{SCORES}.{name}")), ""
+    if text and (found := interval_of(point, name)):
+        low, high = (f"{100 * v:.0f}" if is_share(name) else f"{v:.3g}" for v in found)
+        between = f" ({low}-{high})"
+    return text + between
 
 
 def counted(points: Iterable[Point]) -> str:

@@ -5,21 +5,25 @@ Owns the clock of a sweep. Knows points and their attempts, no engine.
 
 import contextlib
 import os
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rollout import metrics
 from rollout.attempt import Attempt
+from rollout.config import OBJECTIVE
 from rollout.console import Console, PlainProgress, duration, eta
 from rollout.disk import read_json, write_json
 from rollout.engines.base import EngineStats
 from rollout.report import LOOK_S, Clock
 from rollout.sweep_lines import live_table, table_lines
-from rollout.sweep_points import Point, best_of, caveat, figures_of, is_maximized, objective_of
+from rollout.sweep_points import Point, figures_of
+from rollout.sweep_ranking import rank
 from rollout.sweep_table import write_tables
 
 RECORD = "sweep.json"
 SETTLED_S = 3.0
+INDENT = " " * 7  # under the best point's name
 
 
 class PointConsole(Console):
@@ -49,7 +53,7 @@ class SweepReport:
     """Progress over all points, a line for each that ended, and the tables."""
 
     def __init__(self, console: Console, points: dict[Path, Point]):
-        self.objective = "output_tokens_per_s"
+        self.objective = OBJECTIVE
         self.is_open = False  # whether anything may be written
         self._console, self._points = console, points
         self._clock = Clock()
@@ -136,7 +140,7 @@ class SweepReport:
     def write(self, directory: Path) -> None:
         """Write sweep.parquet, .csv and .html as things stand, and sweep.json to go on from."""
         points = self._all(directory)
-        write_tables(directory, points, self.objective, is_maximized(self.objective))
+        write_tables(directory, points, rank(points, self.objective))
         kept = ("name", "values", "status", "error", "engine", "prompt_key", "prefix")
         records = [
             {key: getattr(point, key) for key in kept}
@@ -157,9 +161,18 @@ class SweepReport:
     def tell_end(self, directory: Path) -> None:
         """The table on screen, the best point, and where all is."""
         points = self._all(directory)
-        maximize = is_maximized(self.objective)
-        lines = table_lines(points, self.objective, maximize, self._console.width)
-        lines += self._best(points, maximize)
+        ranking = rank(points, self.objective)
+        lines = table_lines(points, ranking, self._console.width)
+        lines += filter(None, [ranking.headline])
+        for note in ranking.notes:
+            lines += textwrap.wrap(
+                note,
+                max(self._console.width, 60),
+                initial_indent=INDENT,
+                subsequent_indent=INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         ended = [p for p in self._points.values() if p.engine]
         if ended and self._num_tokens and self._generate_s:
             engines = {p.engine for p in ended}
@@ -172,14 +185,3 @@ class SweepReport:
         lines.append(f"table  {directory / 'sweep.html'} (also .csv and .parquet)")
         lines.append(f"sweep  {directory}")
         self._console.result("\n".join(lines))
-
-    def _best(self, points: list[Point], maximize: bool) -> list[str]:
-        """The best point, and what to think of it where it is best by speed."""
-        best = best_of(points, self.objective, maximize)
-        if best is None:
-            return []
-        value = objective_of(best.figures, self.objective)
-        lines = [f"best   {best.name}: {self.objective} {value:,.6g}"]
-        if note := caveat(points, self.objective):
-            lines.append(f"       ({note})")
-        return lines

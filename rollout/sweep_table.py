@@ -11,34 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from rollout.disk import written_whole
-from rollout.sweep_page import MAX_POINTS, Answer, Row, first_answers, page
-from rollout.sweep_points import (
+from rollout.sweep_columns import (
     COUNTS,
+    ENDS,
     LABELS,
     MEASURES,
     Column,
-    Point,
-    best_of,
-    caveat,
     columns_of,
-    counted,
-    objective_of,
-    shown,
+    score_names,
     swept_keys,
 )
+from rollout.sweep_page import MAX_POINTS, Answer, Row, first_answers, page
+from rollout.sweep_points import SCORES, Point, counted, score_shown, shown
+from rollout.sweep_ranking import Ranking
 
 HELD_BYTES = 32 << 20  # of responses, before they are written
 FORMULA = ("=", "+", "-", "@")  # how one begins in a spreadsheet
 
 
-def write_tables(sweep_dir: Path, points: Sequence[Point], objective: str, maximize: bool) -> None:
+def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> None:
     """Write sweep.parquet, sweep.csv and sweep.html, each at once in place of the one before.
 
     sweep.parquet has a column more: `responses`, the first rows of each point's published file
     (see `first_answers`); null where the point is not done or the file can't be read.
     """
-    columns = columns_of(points, objective, maximize)
-    best = best_of(points, objective, maximize)
+    columns = columns_of(points, ranking)
+    best = ranking.ranked[0] if ranking.ranked else None
     side: list[tuple[Point, list[Answer]]] = []
     passed_over: list[Point] = []
 
@@ -57,8 +55,8 @@ def write_tables(sweep_dir: Path, points: Sequence[Point], objective: str, maxim
         _write_parquet(temporary, columns, answers())
     with written_whole(sweep_dir / "sweep.csv") as temporary:
         _write_csv(temporary, columns)
-    lines = _page_lines(points, objective, maximize)
-    headers, rows = _page_table(points, columns, objective)
+    lines = _page_lines(points, ranking)
+    headers, rows = _page_table(points, columns, ranking.objective)
     beside = [(point.name, found) for point, found in side]
     html = page(sweep_dir.name, lines, headers, rows, beside, len(passed_over))
     with written_whole(sweep_dir / "sweep.html") as temporary:
@@ -123,15 +121,12 @@ def _harmless(value: Any) -> Any:
     return value
 
 
-def _page_lines(points: Sequence[Point], objective: str, maximize: bool) -> list[str]:
+def _page_lines(points: Sequence[Point], ranking: Ranking) -> list[str]:
     noun = "point" if len(points) == 1 else "points"
     lines = [f"{len(points):,} {noun}: {counted(points)}"]
-    if best := best_of(points, objective, maximize):
-        value = shown(objective, objective_of(best.figures, objective))
-        which = "highest" if maximize else "lowest"
-        lines.append(f"★ the best, by the {which} {objective} ({value}): {best.name}")
-        lines += filter(None, [caveat(points, objective)])
-    return lines
+    if ranking.headline:
+        lines.append(("★ " if ranking.star else "") + ranking.headline)
+    return lines + ranking.notes
 
 
 def _page_table(
@@ -139,8 +134,10 @@ def _page_table(
 ) -> tuple[list[tuple[str, str, bool]], list[Row]]:
     """Headers and rows of the page's table, without columns that are empty."""
     typed = dict(zip((c.name for c in columns[1:]), swept_keys(points), strict=False))
-    hidden = {"error", "is_best", "run_dir"}
-    if objective in {*COUNTS, *MEASURES}:
+    scores = score_names(points)
+    hidden = {"error", "is_best", "differs_from_best", "run_dir"}
+    hidden |= {name + end for name in scores for end in ENDS}
+    if objective in {*COUNTS, *MEASURES, *(f"{SCORES}.{name}" for name in scores)}:
         hidden.add("objective")
     headers, cells = [], []
     for column in columns:
@@ -153,6 +150,8 @@ def _page_table(
             name = objective if column.name == "objective" else column.name
             label = LABELS.get(name, name)
             texts = [shown(name, v) if column.is_number else v or "" for v in column.values]
+            if name in scores:
+                texts = [score_shown(point, name) for point in points]
         headers.append((label, column.name, column.is_number))
         cells.append(texts)
     is_best = next(column.values for column in columns if column.name == "is_best")

@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 
 from rollout import launcher
 from rollout.compose import register, to_settings
-from rollout.config import Settings
+from rollout.config import Settings, objective_in
 from rollout.console import Console
 from rollout.disk import read_json, write_json
 from rollout.errors import Interrupted, RolloutError, UserError
@@ -76,7 +76,7 @@ class Task:
             summary = run(settings, Console(), self._argv)
         if summary.exit_code:
             raise RolloutError(nothing_answered(summary))
-        return objective_of(summary.figures, settings.objective)
+        return objective_of(summary.figures, objective_in(settings))
 
     def _point(self, composed: Any, hydra: Any) -> float | None:
         """A point of a sweep under another launcher; leaves its status beside the run."""
@@ -96,7 +96,7 @@ class Task:
                 record |= {
                     "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
                     "prefix": settings.output.prefix,
-                    "objective": settings.objective,
+                    "objective": objective_in(settings),
                 }
                 value = self._run(settings)
                 record |= {"status": "done", "error": None, "is_dry": settings.dry_run}

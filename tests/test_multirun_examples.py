@@ -96,7 +96,7 @@ def test_an_example_runs_as_it_stands_and_makes_its_table(typed, name):
     assert typed.code == 0, (typed.errors, typed.notes)
     found = table(typed)
     assert len(found) == NUM_POINTS[name] and set(found["status"]) == {"done"}
-    assert found["num_rows"].eq(8).all() and found["is_best"].sum() == 1
+    assert found["num_rows"].eq(8).all() and found["is_best"].sum() <= 1
     assert num_loads(typed) == 1 or name not in ON_ONE_ENGINE
 
 

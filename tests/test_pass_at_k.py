@@ -1,15 +1,16 @@
-"""pass@k, its interval, and the vote: against tables made by hand and by exact enumeration."""
+"""pass@k, the vote and what they leave out: against hand computation and enumeration."""
 
 from itertools import combinations
 from math import comb
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.training.estimates import Counts, majority
-from rollout.training.pass_at_k import interval, pass_at_k
+from rollout.training.estimates import VERDICTS, Counts, counts_of, majority
+from rollout.training.pass_at_k import pass_at_k
 from rollout.training.settings import Estimate, Unscored
 
 
@@ -36,15 +37,6 @@ def test_pass_at_k_leaves_out_rows_with_fewer_samples_and_stays_finite_for_many(
     assert values[1] == pytest.approx(1 - comb(9997, 100) / comb(10_000, 100))
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    draw = np.random.default_rng(1)
-    hits = 0
-    for trial in range(200):
-        low, high = interval(draw.binomial(8, 0.3, 60) / 8, 0.95, 400, trial)
-        hits += low <= 0.3 <= high
-    assert 176 <= hits <= 199
-
-
 def test_ties_of_the_vote_count_by_expectation():
     assert majority([(True, "4"), (True, "4"), (False, "5")]) == 1
     assert majority([(True, "4"), (False, "5")]) == 0.5
@@ -52,22 +44,112 @@ def test_ties_of_the_vote_count_by_expectation():
     assert majority([(False, None)]) == 0
 
 
-def test_unscored_samples_are_left_out_or_fail_and_are_counted():
-    found = {}
-    for how in Unscored:
-        counts = Counts(Estimate(k=[1, 2], unscored=how, resamples=0), 1.0)
-        counts.add([1.0, None, 0.0, None], ["4", None, "5", None])
-        counts.add([None], [None])
-        found[how] = counts.groups()[0]
+def estimated(*rows, **settings):
+    """All rows' group, of rows that are (verdicts, answers, number of different texts)."""
+    counts = Counts(Estimate(**{"resamples": 0} | settings), 1.0)
+    for verdicts, *more in rows:
+        scores = [SCORES[verdict] for verdict in verdicts]
+        answers, num_distinct = [*more, None, None][:2]
+        counts.add(scores, answers, verdicts, (), num_distinct)
+    return counts.groups()[0]
+
+
+SCORES = {"right": 1.0, "wrong": 0.0, "no_answer": 0.0, "cut_off": 0.0, "error": None,
+          "unjudged": None}  # fmt: skip
+
+
+def test_the_names_of_the_verdicts_are_those_of_scoring():
+    from rollout.scoring.scorers import Verdict
+
+    assert list(VERDICTS) == [verdict.name for verdict in Verdict]
+
+
+def test_errors_count_as_not_solved_unless_they_are_left_out():
+    """Time-outs were left out, so a program that hangs did better than one that is wrong."""
+    row = ["right", "error", "wrong", "error"]
+    found = {how: estimated((row,), k=[1, 2], unscored=how) for how in Unscored}
+    assert Estimate().unscored is Unscored.fail
+    assert found[Unscored.fail].values["pass@1"].value == 0.25
+    assert found[Unscored.fail].values["pass@2"].value == 0.5
     assert found[Unscored.leave_out].values["pass@1"].value == 0.5
-    assert found[Unscored.fail].values["pass@1"].value == 0.125
-    assert found[Unscored.leave_out].num_unscored == found[Unscored.fail].num_unscored == 3
+    assert found[Unscored.leave_out].values["pass@2"].value == 1.0
+    assert {group.num_errors for group in found.values()} == {2}
+
+
+@pytest.mark.parametrize("how", Unscored)
+def test_what_the_row_is_to_blame_for_is_always_left_out(how):
+    found = estimated((["unjudged"] * 4,), (["right", "unjudged"],), (["wrong"] * 2,), unscored=how)
+    assert found.values["pass@1"].value == 0.5 and found.values["pass@1"].num_rows == 2
+    assert (found.num_unjudged, found.num_rows_unjudged, found.never) == (5, 2, 1)
+
+
+def test_no_answer_and_cut_off_are_not_solved_whatever_the_threshold():
+    """With pass_threshold=0 a score of 0 passes, and an empty response would have."""
+    counts = Counts(Estimate(k=[1], resamples=0), 0.0)
+    counts.add([0.0, 0.0, 0.0, 0.0], None, ["no_answer", "cut_off", "right", "right"])
+    found = counts.groups()[0]
+    assert found.values["pass@1"].value == 0.5
+    assert (found.num_no_answer, found.num_cut_off, found.num_right) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("verdict", ["error", "unjudged", "no_answer", "cut_off"])
+def test_where_nothing_was_judged_there_is_no_figure(verdict):
+    found = estimated(([verdict] * 4,), ([verdict] * 2,))
+    assert found.num_judged == 0 and found.solved == found.never == 0
+    assert {value.value for value in found.values.values()} == {None}
+
+
+def test_a_group_in_which_nothing_was_judged_has_no_figure_though_others_have():
+    counts = Counts(Estimate(k=[1], group_by=["task"], resamples=0), 1.0)
+    counts.add([None, None], None, ["error"] * 2, ("broken",))
+    counts.add([1.0, 1.0], None, ["right"] * 2, ("fine",))
+    everything, broken, fine = counts.groups()
+    assert [g.values["pass@1"].value for g in (everything, broken, fine)] == [0.5, None, 1]
+
+
+def test_each_k_says_over_how_many_rows_it_was_estimated():
+    rows = [(["right", "wrong"] * 2,)] * 3 + [(["right", "wrong"] * 4,)]
+    found = estimated(*rows)
+    assert {name: value.num_rows for name, value in found.values.items() if "pass" in name} == {
+        "pass@1": 4, "pass@2": 4, "pass@4": 4, "pass@8": 1,
+    }  # fmt: skip
+    assert (found.fewest_samples, found.most_samples) == (4, 8)
+
+
+def test_rows_of_which_all_samples_are_one_text_are_counted():
+    rows = [(["right"] * 4, None, 1), (["right"] * 4, None, 3), (["wrong"], None, 1)]
+    assert estimated(*rows).num_rows_repeated == 1
+
+
+@pytest.mark.parametrize("how", Unscored)
+def test_a_column_of_verdicts_is_counted_as_row_by_row(how):
+    draw = np.random.default_rng(0)
+    rows = [draw.choice(list(VERDICTS), draw.integers(0, 6)).tolist() for _ in range(200)]
+    counts = Counts(settings := Estimate(k=[1, 2], resamples=0, unscored=how), 1.0)
+    for row in rows:
+        counts.add([SCORES[verdict] for verdict in row], None, row)
+    n, c = counts_of(pa.array([*rows, None], pa.list_(pa.string())), settings)
+    assert n[-1] == 0 and (n[:-1] - c[:-1]).min() >= 0
+    for k in (1, 2):
+        np.testing.assert_array_equal(
+            np.where(n > 0, pass_at_k(n, c, k), np.nan)[:-1], counts.by_row()[f"pass@{k}"]
+        )
+
+
+def test_the_estimates_are_the_means_of_the_rows_values():
+    counts = Counts(Estimate(k=[1, 2], resamples=0), 1.0)
+    for right in (0, 1, 3):
+        counts.add([1.0] * right + [0.5] * (4 - right), ["a"] * right + ["b"] * (4 - right))
+    by_row, values = counts.by_row(), counts.groups()[0].values
+    assert by_row["pass@1"].tolist() == [0, 0.25, 0.75] and by_row["maj@n"].tolist() == [0, 0, 1]
+    assert by_row.keys() == values.keys()
+    assert all(np.mean(by_row[name]) == pytest.approx(values[name].value) for name in values)
 
 
 def test_groups_are_estimated_apart():
     counts = Counts(Estimate(k=[1], group_by=["task"]), 1.0)
-    counts.add([1.0, 1.0], ["a", "a"], ("easy",))
-    counts.add([0.0, 0.5], ["b", "c"], ("hard",))
+    counts.add([1.0, 1.0], ["a", "a"], group=("easy",))
+    counts.add([0.0, 0.5], ["b", "c"], group=("hard",))
     everything, easy, hard = counts.groups()
     assert [g.values["pass@1"].value for g in (everything, easy, hard)] == [0.5, 1, 0]
     assert (hard.values["best@n"].value, hard.values["mean"].value) == (0.5, 0.25)

@@ -8,7 +8,7 @@ import pytest
 from rollout.errors import UserError
 from rollout.scoring.settings import Postprocess
 from rollout.training.handover import Handover
-from rollout.training.settings import Estimate, Export, Format, Select
+from rollout.training.settings import Estimate, Export, Format, Select, Unscored
 
 ROW = {
     "prompt": "2 + 2?", "responses": ["4", "5"], "task": "sum", "scores": [1.0, None],
@@ -36,14 +36,64 @@ def test_what_can_not_be_served_is_refused_before_work(estimate, select, export,
         Handover(settings, BATCH.schema)
 
 
-def test_the_table_says_what_is_left_out_and_fits_100_columns():
-    handover = Handover(
-        Postprocess(estimate=Estimate(k=[1, 2], group_by=["task"])),
-        BATCH.schema,
-    )
-    handover.add(BATCH)
-    summary = handover.finish()
-    assert "left out: 3 samples" in summary.text()
-    assert "pass@2: no row has that many scored samples" in summary.text()
-    assert max(map(len, summary.text().splitlines())) <= 100
-    assert json.loads(json.dumps(summary.as_json()))["groups"][1]["name"] == {"task": "sum"}
+def summed(*rows, **settings):
+    """The summary of rows that are (verdicts, texts)."""
+    scores = {"right": 1.0, "error": None, "unjudged": None}
+    batch = pa.RecordBatch.from_pylist(
+        [
+            ROW | {"scores": [scores.get(v, 0.0) for v in verdicts], "verdicts": verdicts}
+            | {"responses": texts, "extracted": [None] * len(texts)}
+            for verdicts, texts in rows
+        ]
+    )  # fmt: skip
+    handover = Handover(Postprocess(estimate=Estimate(group_by=["task"], **settings)), batch.schema)
+    handover.add(batch)
+    return handover.finish()
+
+
+ODD = ["right", "no_answer", "cut_off", "error"], ["a", "b", "c", "d"]
+
+
+def test_the_table_says_what_is_counted_as_not_solved_and_fits_100_columns():
+    text = summed(ODD, (["unjudged"] * 4, ["a", "b", "c", "d"])).text()
+    assert "no answer found in 1 of 8 samples (counted as not solved)" in text
+    assert "cut off before an answer: 1 of 8 samples (counted as not solved)" in text
+    assert "errors (time-out, exception, memory): 1 of 8 samples, counted as not solved" in text
+    assert "could not be judged, left out: 4 of 8 samples, in 1 row" in text
+    assert "pass@4" in text and max(map(len, text.splitlines())) <= 100
+
+
+def test_errors_that_are_left_out_are_said_to_be():
+    text = " ".join(summed(ODD, unscored=Unscored.leave_out).text().split())
+    assert "1 of 4 samples, left out; estimate.unscored=fail counts them as not solved" in text
+
+
+def test_what_did_not_occur_is_not_mentioned():
+    text = summed((["right", "wrong"], ["a", "b"])).text()
+    assert len(text.splitlines()) == 5  # head, all rows, intervals, the group, solved at all
+
+
+def test_where_nothing_was_judged_the_table_shows_a_dash():
+    """A scorer that failed on every sample gave 0.0 %."""
+    text = summed((["error"] * 2, ["a", "b"])).text()
+    assert "nothing could be judged" in text and "0.0%" not in text
+    assert text.splitlines()[1].split()[-2:] == ["-", "-"]
+
+
+def test_rows_of_unequal_n_and_repeated_samples_are_told():
+    rows = [(["right", "wrong"], ["a", "b"])] * 3 + [(["right"] * 4, ["a"] * 4)]
+    text = " ".join(summed(*rows).text().split())
+    assert "rows have 2 to 4 samples that count" in text
+    assert "over 4 rows: pass@1 to pass@2; over 1 row: pass@4 (the others have fewer" in text
+    assert "all samples are the same text in 1 row: there pass@k is pass@1" in text
+    text = summed((["right", "wrong"], ["a", "b"]), k=[1, 3]).text()
+    assert "pass@3: no row has that many samples that count" in text
+
+
+def test_the_figures_are_plain_values_and_intervals_stand_apart():
+    summary = summed(*[(["right", "wrong"], ["a", "b"]), (["wrong"] * 2, ["a", "b"])] * 5)
+    figures = json.loads(json.dumps(summary.figures()))
+    low, high = figures.pop("intervals")["pass@1"]
+    assert low < figures["pass@1"] == 0.25 < high
+    group = json.loads(json.dumps(summary.as_json()))["groups"][1]
+    assert group["name"] == {"task": "sum"} and group["num_wrong"] == 15

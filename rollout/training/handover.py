@@ -70,7 +70,9 @@ class Handover:
     def add(self, batch: "pa.RecordBatch") -> None:
         """Count one batch of scored rows, and write what is selected of it."""
         names = [f"{self.prefix}{name}" for name in ("scores", "extracted", "pass_rate")]
+        verdicts = f"{self.prefix}verdicts"
         wanted = [*names, *self.estimate.group_by, *(self._rows.needed if self._rows else [])]
+        wanted += [name for name in (verdicts, self.responses_key) if name in batch.schema.names]
         columns = {name: list(values_of(column_at(batch, name))) for name in dict.fromkeys(wanted)}
         made: list[dict[str, Any]] = []
         origin: list[int] = []
@@ -78,7 +80,9 @@ class Handover:
             row = {name: values[number] for name, values in columns.items()}
             scores, answers, pass_rate = (row[name] for name in names)
             group = tuple(str(row[name]) for name in self.estimate.group_by)
-            self.counts.add(scores, answers, group)
+            texts = row.get(self.responses_key)
+            num_distinct = len(set(texts)) if isinstance(texts, list) else None
+            self.counts.add(scores, answers, row.get(verdicts), group, num_distinct)
             if self._writer:
                 rows = self._rows.of(row, scores or [], pass_rate, self._row)
                 made += rows

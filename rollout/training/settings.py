@@ -10,10 +10,10 @@ from rollout.schema import setting
 
 
 class Unscored(Enum):
-    """What a sample without a score is in pass@k, the mean and the vote."""
+    """What an error of the scorer (time-out, exception, memory) is in pass@k, mean and vote."""
 
-    leave_out = "leave_out"
     fail = "fail"
+    leave_out = "leave_out"
 
 
 class Format(Enum):
@@ -36,7 +36,9 @@ class Estimate:
     confidence: float = setting(0.95, "coverage of the intervals", above=0.0, maximum=0.9999)
     resamples: int = setting(1000, "bootstrap resamples of the prompts; 0: none", minimum=0)
     seed: int = setting(0, "seed of the resamples", minimum=0)
-    unscored: Unscored = setting(Unscored.leave_out, "samples without a score: left out, or fail")
+    unscored: Unscored = setting(
+        Unscored.fail, "time-outs, exceptions, memory: count as not solved (fail), or leave_out"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

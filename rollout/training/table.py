@@ -1,7 +1,9 @@
 """The summary of a scoring as text of at most 100 columns, and as plain values for JSON."""
 
 import math
+import textwrap
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,37 +30,40 @@ class Summary:
         """Give plain values."""
         return asdict(self) | {"dropped": dict(self.dropped)}
 
+    def figures(self) -> dict[str, Any]:
+        """Give all rows' figures for summary.json, and the intervals of those that have one."""
+        values = self.groups[0].values
+        spans = {name: [v.low, v.high] for name, v in values.items() if v.low is not None}
+        return {name: value.value for name, value in values.items()} | {"intervals": spans}
+
     def text(self) -> str:
         """Give the lines for a terminal: a line a group, the intervals of all rows below theirs."""
         everything = self.groups[0]
-        names = _fitting([name for name in everything.values if not self._says_nothing(name)])
-        head = f"{'':<{NAME_WIDTH}} {'rows':>8} {'samples':>9}"
-        lines = [head + "".join(f" {name:>8}" for name in names)]
+        room = (
+            WIDTH
+            - NAME_WIDTH
+            - sum(
+                max(9, len(f" {number:,}"))
+                for number in (everything.num_rows, everything.num_samples)
+            )
+        )
+        names = [name for name in everything.values if not self._says_nothing(name)]
+        names = _fitting(names, room // 9)
+        rows = []
         for number, group in enumerate(self.groups[: SHOWN_GROUPS + 1]):
-            title = ", ".join(group.name.values()) or "all rows"
-            values = "".join(f" {_percent(group.values[name].value):>8}" for name in names)
-            counts = f"{group.num_rows:>8,} {group.num_samples:>9,}"
-            lines.append(f"{_cut(title):<{NAME_WIDTH}} {counts}{values}")
-            between = "".join(f" {_interval(group.values[name]):>8}" for name in names)
-            if number == 0 and between.strip():
-                title = f"  {self.confidence:.0%} interval, %"
-                lines.append(f"{title:<{len(head)}}{between}".rstrip())
+            values = [_percent(group.values[name].value) for name in names]
+            title = _cut(", ".join(group.name.values()) or "all rows")
+            rows.append([title, f"{group.num_rows:,}", f"{group.num_samples:,}", *values])
+            between = [_interval(group.values[name]) for name in names]
+            if number == 0 and any(between):
+                rows.append([f"  {self.confidence:.0%} interval, %", "", "", *between])
+        lines = _laid_out(["", "rows", "samples", *names], rows)
         if (more := len(self.groups) - 1 - SHOWN_GROUPS) > 0:
             lines.append(f"{more:,} groups more are in the JSON")
-        lines.append(
-            f"solved at least once: {everything.solved:,} rows, always {everything.always:,}, "
-            f"never {everything.never:,}"
-        )
-        for name in names:
-            value = everything.values[name]
-            # A row without a score has no part in any figure.
-            fewer = everything.num_rows - everything.num_rows_unscored - value.num_rows
-            if name.startswith("pass@") and value.value is None:
-                lines.append(f"{name}: no row has that many scored samples")
-            elif name.startswith("pass@") and fewer > 0:
-                lines.append(f"{name} leaves {fewer:,} rows out, which have fewer scored samples")
-        if everything.num_unscored:
-            lines.append(f"without a score, and left out: {everything.num_unscored:,} samples")
+        for note in _notes(everything, names):
+            lines += textwrap.wrap(
+                note, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+            )
         if self.path:
             lines += [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
             if self.num_exported:
@@ -77,8 +82,6 @@ class Summary:
 
 def wrapped(notes: list[str]) -> list[str]:
     """Notes as lines that fit the table."""
-    import textwrap
-
     return [
         line
         for note in notes
@@ -93,9 +96,93 @@ def wrapped(notes: list[str]) -> list[str]:
     ]
 
 
-def _fitting(names: list[str]) -> list[str]:
+def _notes(group: Group, names: Sequence[str]) -> Iterator[str]:
+    """What the figures of all rows leave out, count as not solved, or rest on."""
+    of = f"of {group.num_samples:,} samples"
+    if not group.num_judged:
+        yield "nothing could be judged, so there are no figures"
+    else:
+        yield (
+            f"solved at least once: {_rows(group.solved)}, always {group.always:,}, "
+            f"never {group.never:,}"
+        )
+    if group.num_no_answer:
+        yield f"no answer found in {group.num_no_answer:,} {of} (counted as not solved)"
+    if group.num_cut_off:
+        yield f"cut off before an answer: {group.num_cut_off:,} {of} (counted as not solved)"
+    if group.num_errors:
+        errors = f"errors (time-out, exception, memory): {group.num_errors:,} {of}"
+        if not group.num_judged:
+            yield errors
+        elif group.errors_fail:
+            yield f"{errors}, counted as not solved; estimate.unscored=leave_out leaves them out"
+        else:
+            yield f"{errors}, left out; estimate.unscored=fail counts them as not solved"
+    if group.num_unjudged:
+        yield (
+            f"could not be judged, left out: {group.num_unjudged:,} {of}, in "
+            f"{_rows(group.num_rows_unjudged)}"
+        )
+    if group.num_judged:
+        yield from _notes_on_rows(group, names)
+
+
+def _notes_on_rows(group: Group, names: Sequence[str]) -> Iterator[str]:
+    """How many rows each figure rests on, where that is not the same for all."""
+    values = {name: group.values[name] for name in names if name.startswith("pass@")}
+    if group.fewest_samples < group.most_samples:
+        numbers = dict.fromkeys(value.num_rows for value in values.values() if value.num_rows)
+        shares = [
+            f"over {_rows(number)}: {_listed([k for k in values if values[k].num_rows == number])}"
+            for number in numbers
+        ]
+        fewer = " (the others have fewer samples)" if len(numbers) > 1 else ""
+        yield (
+            f"rows have {group.fewest_samples:,} to {group.most_samples:,} samples that count, and "
+            f"each row weighs the same; {'; '.join(shares)}{fewer}"
+        )
+    for name, value in values.items():
+        if not value.num_rows:
+            yield f"{name}: no row has that many samples that count"
+    if group.num_rows_repeated and len(values) > 1:
+        yield (
+            f"all samples are the same text in {_rows(group.num_rows_repeated)}: there pass@k is "
+            "pass@1 for every k (it takes samples for independent draws)"
+        )
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _laid_out(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table's lines: names to the left, numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for name in head:
+        table.add_column(
+            name,
+            justify="right" if name else "left",
+            min_width=8 if name else NAME_WIDTH,
+            no_wrap=True,
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(width=WIDTH, color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _fitting(names: list[str], most: int) -> list[str]:
     """As many as the width takes; of many k, those in the middle go first."""
-    most = (WIDTH - NAME_WIDTH - 19) // 9
     ks = [name for name in names if name.startswith("pass@")]
     while len(names) > most and len(ks) > 2:
         names.remove(ks.pop(len(ks) // 2))
@@ -111,9 +198,12 @@ def _percent(value: float | None) -> str:
 
 
 def _interval(value: Value) -> str:
-    return "" if value.low == value.high else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
+    return "" if value.low is None else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
 
 
 def _cut(text: str) -> str:
+    """A group's name in NAME_WIDTH cells, of which a Chinese character takes two."""
+    from rich.cells import cell_len, set_cell_size
+
     text = printable(text)
-    return text if len(text) <= NAME_WIDTH else text[: NAME_WIDTH - 1] + "…"
+    return text if cell_len(text) <= NAME_WIDTH else f"{set_cell_size(text, NAME_WIDTH - 1)}…"
