@@ -32,7 +32,7 @@ def test_json_text_is_read_as_a_chat_only_when_asked_for(tmp_path):
         ('{"question": "Hi"}', "has no role"),
         ('[{"role": "user", "content": 3}]', "content 3, which is not text"),
         ('[{"role": "user", "content": []}]', "content [], which is not text"),
-        ('[{"role": "user", "content": [{"type": "image"}]}]', "not a text part"),
+        ('[{"role": "user", "content": [{"type": "image"}]}]', "part of type image; only text"),
         ('[{"role": "user", "content": [{"type": "text"}]}]', "text part without text"),
         ('[{"role": "user", "content": "\\ud800"}]', "half a surrogate pair"),
     ],

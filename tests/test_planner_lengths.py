@@ -68,6 +68,7 @@ def theirs(directory, contents, chat_template=None, **variables):
 
     engine = VllmEngine.__new__(VllmEngine)
     engine._tokenizer = AutoTokenizer.from_pretrained(directory)
+    engine._renderer = renderer_of(directory, engine._tokenizer)
     engine._plan = SimpleNamespace(model_path=str(directory))
     engine._vocab_size = len(engine._tokenizer)
     encoded = []
@@ -77,6 +78,27 @@ def theirs(directory, contents, chat_template=None, **variables):
         except (RequestRefused, UserError):
             encoded.append(None)
     return encoded
+
+
+def renderer_of(directory, tokenizer):
+    """vLLM's renderer with no model behind it: what it reads of a text model's configuration."""
+    from types import SimpleNamespace
+
+    from vllm.renderers.hf import HfRenderer
+
+    names = ("tokenizer_revision", "code_revision", "revision", "multimodal_config")
+    renderer = HfRenderer.__new__(HfRenderer)
+    renderer.tokenizer, renderer.use_unified_vision_chunk = tokenizer, False
+    renderer.model_config = SimpleNamespace(
+        **dict.fromkeys(names),
+        tokenizer=str(directory),
+        model=str(directory),
+        trust_remote_code=False,
+        enable_prompt_embeds=False,
+        is_multimodal_model=False,
+        hf_config=SimpleNamespace(model_type="qwen3"),
+    )
+    return renderer
 
 
 def ours(directory, contents, chat_template=None, **variables):
@@ -319,6 +341,26 @@ def test_tools_and_token_ids_are_counted_as_the_engine_sends_them(model_dir):
 def test_a_template_that_takes_no_tools_drops_none_in_silence(model_dir):
     assert set(map(str, ours(model_dir, WITH_TOOLS))) == {"None"}
     assert theirs(model_dir, WITH_TOOLS) == ours(model_dir, WITH_TOOLS)
+
+
+ONE_CALL = (Path(__file__).parent / "data/chat_templates/one_call.jinja").read_text()
+
+
+def test_calls_in_json_text_empty_calls_and_parts_read_as_llm_chat_reads_them(model_dir):
+    """Found by a trial: arguments were encoded twice, an empty list of calls was refused, and
+    parts came out as Python's repr; the first and the last without a word."""
+    function = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    calls = {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+    rows = [
+        [USER, calls, {"role": "tool", "content": "3"}],
+        [USER, {"role": "assistant", "content": "a", "tool_calls": []}, USER],
+        [{"role": "user", "content": [{"type": "text", "text": t} for t in ("Look.", "Tell me.")]}],
+    ]
+    tokenizer = opened(model_dir, chat_template=ONE_CALL)
+    called, empty, parts = (tokenizer.text_of(asked(row)) for row in rows)
+    assert '{"name": "weather", "parameters": {"city": "Oslo"}}<|eot|>' in called
+    assert "<|start|>assistant<|end|>\n\na<|eot|>" in empty
+    assert "\n\nLook.\nTell me.<|eot|>" in parts
 
 
 # Lengths.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config import Model
 from rollout.errors import Interrupted, RequestRefused, UserError
 from rollout.planner.chat_template import GO_ON, compiled, left_open
+from rollout.planner.prepared_chat import prepared
 from rollout.records import Message, Prompt
 
 if TYPE_CHECKING:
@@ -189,8 +190,9 @@ class PromptTokenizer:
             raise RequestRefused("the chat template takes no tools")
         for name in _GIVEN:
             if name in self.variables:
-                raise ValueError(f"chat_template_kwargs must not set {name}")
-        is_continued = messages[-1].get("role") == "assistant"
+                raise ValueError(f"model.chat_template_kwargs must not set {name}")
+        messages = prepared(messages, source)
+        is_continued = messages[-1]["role"] == "assistant"
         if is_continued:
             said, last = left_open(messages[-1], source)
             messages = [*messages[:-1], last]
