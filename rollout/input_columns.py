@@ -113,6 +113,24 @@ def _check_template(schema: "pa.Schema", path: Path, in_template: Iterable[str])
         )
 
 
+def check_printed(schema: "pa.Schema", where: object, setting: str, names: Iterable[str]) -> None:
+    """Refuse a template that prints columns of lists or objects, just as they are, in every row."""
+    from pyarrow import types
+
+    for name in sorted(set(names) & set(schema.names)):
+        kind = _stored(schema.field(name).type)
+        if _is_list(kind):
+            hint = f"{{{{ {name} | join(', ') }}}}"
+        elif types.is_struct(kind) or types.is_map(kind):
+            hint = f"{{{{ {name}.{kind.field(0).name if types.is_struct(kind) else 'key'} }}}}"
+        else:
+            continue
+        raise UserError(
+            f"{setting} prints {name}, which holds {_short(kind)} in {where}, as Python writes it; "
+            f"write {hint}, or {{{{ {name} | tojson }}}} for JSON"
+        )
+
+
 def _check_option(
     schema: "pa.Schema",
     path: Path,

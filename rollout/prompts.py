@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError
-from rollout.input_columns import check_columns, check_names, conform, unify, values_of
+from rollout.input_columns import (
+    check_columns,
+    check_names,
+    check_printed,
+    conform,
+    unify,
+    values_of,
+)
 from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
 from rollout.records import Prompt
 from rollout.wording import Wording, read_wording
@@ -146,6 +153,9 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     with reading(whole.files[0], UserError):
         names = wording.template and wording.template.names
         check_columns(whole.schema, whole.files[0], data, names)
+        if wording.template:
+            printed = wording.template.printed
+            check_printed(whole.schema, whole.files[0], "data.template", printed)
     return replace(whole, rows=_select(whole.num_input_rows, data))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.chats import SYSTEM_ROLES, content_of
 from rollout.errors import UserError, did_you_mean
+from rollout.input_columns import check_printed
 from rollout.preparing.examples import PLAIN, examples_of, listed, read_text
 from rollout.preparing.settings import MadeOf, Prepare
 from rollout.preparing.source import Source
@@ -126,10 +127,12 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
             read_text("template", settings.template, start_dir, files), "template"
         )
         _check(source, template.names, "template", aliases)
+        check_printed(source.schema, source.name, "template", template.printed)
     if settings.system is not None:
         text = read_text("system", settings.system, start_dir, files)
         system = open_template(text, "system", may_be_constant=True)
         _check(source, system.names, "system", aliases)
+        check_printed(source.schema, source.name, "system", system.printed)
     if settings.filter is not None:
         condition = open_condition(settings.filter, "filter")
         _check(source, condition.names, "filter", aliases)
