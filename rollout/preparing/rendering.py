@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.chats import SYSTEM_ROLES, content_of
 from rollout.errors import UserError, did_you_mean
-from rollout.input_columns import check_printed
 from rollout.preparing.examples import PLAIN, examples_of, listed, read_text
 from rollout.preparing.settings import MadeOf, Prepare
 from rollout.preparing.source import Source
+from rollout.prompt_columns import check_printed
 from rollout.row_template import RowCondition, RowTemplate, open_condition, open_template
 
 if TYPE_CHECKING:
