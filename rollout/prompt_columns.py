@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WANTED = "a prompt is text, or a list of messages with role and content"
+PREPARE = "make prompts of them: python -m rollout.prepare"
+TO = "output.path=prompts.parquet"
 SHAREGPT = "ShareGPT turns"
 _SHAREGPT_TOO = " data.prompt_format=sharegpt"
 CHAT_NAMES = ("messages", "conversations", "conversation", "chat", "dialogue")
@@ -130,17 +132,11 @@ def _check_prompts(schema: "pa.Schema", path: Path, data: Data) -> None:
     names, key = schema.names, data.prompt_key
     held = {name: _holds(schema.field(name).type) for name in names}
     wanted = ("text", SHAREGPT) if data.prompt_format is PromptFormat.sharegpt else ("text", "chat")
-    fit = sorted((n for n in names if held[n] in ("text", "chat", SHAREGPT)), key=_likeliness)
+    fit = sorted((n for n in names if held[n] in ("text", "chat", SHAREGPT)), key=likeliness)
     if key not in names:
         guess = did_you_mean(key, fit or names)
         if _is_batch(schema):
-            guess, choose = (
-                "",
-                (
-                    " These are OpenAI batch lines; make prompts of them: python -m rollout.prepare "
-                    f"source={path} output.path=prompts.parquet"
-                ),
-            )
+            guess, choose = "", f" These are OpenAI batch lines; {PREPARE} source={path} {TO}"
         elif fit:
             choose = f" Type {_choice(fit, held, data, guess)}"
         else:
@@ -189,7 +185,7 @@ def refuse_rival(schema: "pa.Schema", path: Path, data: Data) -> None:
             )
 
 
-def _likeliness(name: str) -> int:
+def likeliness(name: str) -> int:
     """Smaller for names that prompts usually have."""
     return LIKELY.index(name.lower()) if name.lower() in LIKELY else len(LIKELY)
 
