@@ -561,3 +561,22 @@ def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model
     assert time.monotonic() - began < 5
     assert "2,000,000 characters, not shown" in shown[0].text
     assert "short" in shown[3].text
+
+
+def test_what_vllm_leaves_out_of_messages_is_said_where_the_template_would_print_it(
+    tmp_path, tiny_model
+):
+    template = "{% for m in messages %}{{ m.content }}{{ m.reasoning_content }}{% endfor %}"
+    rows = [[USER, {"role": "assistant", "content": "a", "reasoning_content": "b", "x": "1"}, USER]]
+    (message,) = checks(tmp_path, tiny_model, rows, chat_template=template)
+    assert message.startswith("messages have reasoning_content") and "call it reasoning" in message
+    assert checks(tmp_path, tiny_model, rows) == []
+
+
+def test_chats_in_text_and_answers_at_the_end_are_pointed_out(tmp_path, tiny_model):
+    rows = [json.dumps([USER]), json.dumps([{"from": "human", "value": "Hi"}])]
+    assert any(
+        "type data.prompt_format=json" in line for line in checks(tmp_path, tiny_model, rows)
+    )
+    (line,) = checks(tmp_path, tiny_model, [[USER, {"role": "assistant", "content": "Well, "}]])
+    assert "1 of the first 1 chats end with the assistant's message, which is continued" in line
