@@ -17,6 +17,10 @@ from rollout.records import Message
 from rollout.sharegpt import messages_of
 
 SYSTEM_ROLES = ("system", "developer")
+ANSWERED = (
+    "the chat ends with the assistant's answer; type data.last_answer=drop to ask for it anew, or "
+    "data.last_answer=keep to continue it"
+)
 
 
 def content_of(value: Any, data: Data, system: str | None = None) -> str | list[Message]:
@@ -55,10 +59,7 @@ def _asked(messages: list[Message], data: Data) -> list[Message]:
         if all(message["role"] in SYSTEM_ROLES for message in messages):
             raise ValueError("nothing is asked before the assistant's answer, which is dropped")
     elif data.prompt_format is PromptFormat.sharegpt:
-        raise ValueError(
-            "the chat ends with the assistant's answer; type data.last_answer=drop to ask for it "
-            "anew, or data.last_answer=keep to continue it"
-        )
+        raise ValueError(ANSWERED)
     return messages
 
 

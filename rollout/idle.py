@@ -4,22 +4,26 @@ Promises to read rows only where such a setting is typed, and only up to the fir
 changes; an input in which it changes none is read once, whole. Must not know files or engines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from rollout.chats import ANSWERED
 from rollout.config import LastAnswer, PromptFormat, SystemPromptMode
 from rollout.errors import UserError
 from rollout.wording import Wording
 
+Rows = Iterator[tuple[int, dict[str, Any]]]  # index, and values by column
 
-def refuse_idle(wording: Wording, rows: Iterator[dict[str, Any]], num_rows: int) -> None:
-    """Raise UserError where a setting changes no row that can be asked."""
+
+def refuse_idle(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
+    """Raise UserError where a setting changes no row that can be asked, or leaves none to ask."""
+    _refuse_answered(wording, read, num_rows)
     waiting = _without(wording)
     if not waiting:
         return
     num_askable = 0
-    for values in rows:
+    for _, values in read():
         prompt = wording.prompt_of(0, 0, values)
         num_askable += prompt.error is None
         for key in [k for k, other in waiting.items() if other.prompt_of(0, 0, values) != prompt]:
@@ -29,6 +33,15 @@ def refuse_idle(wording: Wording, rows: Iterator[dict[str, Any]], num_rows: int)
     if num_askable:
         key = next(iter(waiting))
         raise UserError(f"data.{key} applies to 0 of {num_rows:,} rows: {WHY[key]}")
+
+
+def _refuse_answered(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
+    """Refuse ShareGPT rows that all end with an answer: each would be an error of its own."""
+    data = wording.data
+    if data.prompt_format is not PromptFormat.sharegpt or data.last_answer is not LastAnswer.auto:
+        return
+    if all(wording.prompt_of(0, 0, values).error == ANSWERED for _, values in read()):
+        raise UserError(f"all {num_rows:,} rows are answered: {ANSWERED}")
 
 
 WHY = {

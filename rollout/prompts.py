@@ -157,7 +157,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
             printed = wording.template.printed
             check_printed(whole.schema, whole.files[0], "data.template", printed)
     prompts = replace(whole, rows=_select(whole.num_input_rows, data))
-    refuse_idle(wording, (values for _, values in prompts.values()), prompts.num_rows)
+    refuse_idle(wording, prompts.values, prompts.num_rows)
     return prompts
 
 

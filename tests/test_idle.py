@@ -85,3 +85,14 @@ def test_tools_that_every_row_replaces_and_an_answer_that_none_has_are_refused(t
 def test_settings_that_can_change_nothing_are_refused_without_a_look_at_the_input(data, message):
     with pytest.raises(UserError, match=message):
         validate(Settings(run_dir="r", data=Data(**data)))
+
+
+def test_sharegpt_rows_that_all_end_with_an_answer_are_refused_at_once(tmp_path):
+    human, gpt = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes."}
+    sharegpt = {"prompt_format": PromptFormat.sharegpt}
+    path = write(tmp_path / "in.parquet", [[human, gpt]] * 3)
+    message = refusal(path, **sharegpt)
+    assert message.startswith("all 3 rows are answered: the chat ends with the assistant's answer")
+    assert "type data.last_answer=drop to ask for it anew" in message
+    some = read(write(tmp_path / "some.parquet", [[human, gpt], [human]]), **sharegpt)
+    assert [bool(prompt.error) for prompt in some] == [True, False]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rollout.config import Data
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
+from rollout.models import resolve_model
 from rollout.planner.tokens import open_tokenizer
 from rollout.records import Prompt, Request
 
@@ -25,10 +27,19 @@ TEMPLATES = {f.stem: f.read_text() for f in sorted((HERE / "data/chat_templates"
 SAMPLING = config.Sampling(n_samples=1, max_tokens=1)
 
 
+@cache
+def embedded():
+    """The chat template of the model that comes with rollout."""
+    directory = Path(resolve_model(config.Model(model_path="embedded:smollm2-135m-instruct")).path)
+    file = directory / "chat_template.jinja"
+    text = (directory / "tokenizer_config.json").read_text()
+    return file.read_text() if file.is_file() else json.loads(text)["chat_template"]
+
+
 def cases():
     """Every chat in every template, some with tools, and the variables that switch thinking."""
     found = []
-    for template in [None, *TEMPLATES.values()]:
+    for template in [None, embedded(), *TEMPLATES.values()]:
         for name, messages in CHATS.items():
             for tools in (None, TOOLS):
                 found.append((name, messages, tools, template, {}))
