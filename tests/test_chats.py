@@ -3,7 +3,9 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from chat_shapes import CHATS as SHAPES
 from prompt_files import CHATS, JSON, MESSAGE, contents, errors, refusal, write
 
 from rollout.chats import content_of
@@ -127,3 +129,13 @@ def test_arguments_that_are_no_json_object_are_refused_where_llm_chat_would_ask_
     call = {"type": "function", "function": {"name": "weather", "arguments": text}}
     with pytest.raises(ValueError, match="has tool call arguments"):
         content_of([{"role": "assistant", "tool_calls": [call]}], Data())
+
+
+def test_chats_of_every_shape_run_to_the_end(typed, tmp_path):
+    """The scripted engine, the progress, the summary and the output meet messages without text."""
+    path = write(tmp_path / "in.parquet", [json.dumps(messages) for messages in SHAPES.values()])
+    words = ("engine=scripted", "tracking=none", f"data.input={path}", "sampling.n_samples=2")
+    done = typed(*words, "data.prompt_format=json", f"run_dir={tmp_path / 'r'}")
+    assert done.code == 0, done.errors
+    errors = pq.read_table(tmp_path / "r/output.parquet")["error"].to_pylist()
+    assert [error for error in errors if error] == []

@@ -78,7 +78,9 @@ def test_batch_lines_become_prompts_with_their_tools_and_sampling(made):
     assert first.content == [HI] and first.sampling == {"temperature": 0.2, "max_tokens": 5}
     assert second.content == [HI, YES, HI] and second.tools == [TOOL] and not second.sampling
     assert "not taken of body    model (2), n (1), stream (1)" in said
-    assert said.endswith("data.sampling_key=sampling data.tools_key=tools")
+    assert said.endswith(" data.tools_key=tools data.sampling_key=sampling")
+    said, _ = made(rows[:1])
+    assert said.endswith("out.parquet data.sampling_key=sampling")
 
 
 def test_batch_lines_of_any_shape_keep_all_of_their_messages(made, tmp_path):

@@ -14,7 +14,10 @@ from rollout.errors import RequestRefused
 from rollout.records import Message
 
 # The engine says these itself; vLLM would put its own value in their place without a word.
-OURS = ("messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize")
+OURS = (
+    "messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize",
+    "chat_template",
+)  # fmt: skip
 
 
 def template_of(

@@ -29,7 +29,10 @@ _NOT_FOR_TEMPLATE = (
     "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs",
 )  # fmt: skip
-_GIVEN = ("messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize")
+_GIVEN = (
+    "messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize",
+    "chat_template",
+)  # fmt: skip
 _SPLITTERS = {
     "GPT2Tokenizer": ("ByteLevel",),
     "LlamaTokenizer": ("Metaspace", "NoneType"),

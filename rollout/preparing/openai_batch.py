@@ -50,10 +50,15 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
     fields = zip(new, (chats, pa.string(), pa.string()), strict=True)
     schema = pa.schema([*kept, *(pa.field(*pair) for pair in fields)])
 
+    read_by: dict[str, str] = {}  # filled as the rows are read
+
     def chunks() -> Iterator[Chunk]:
         for chunk in source.chunks():
             lines = [_unpacked(row["body"], tally) for row in chunk.rows(["body"])]
             said = [chat for chat, _, _ in lines]
+            for place, name in enumerate(new[1:], 1):
+                if any(line[place] for line in lines):
+                    read_by[name] = f"data.{name}_key={name}"
             arrays = [chunk.batch.column(field.name) for field in kept]
             arrays.append(_array(said, chats))
             arrays += [pa.array(texts, pa.string()) for texts in list(zip(*lines, strict=True))[1:]]
@@ -63,7 +68,6 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
             yield replace(chunk, batch=batch, raw=rows)
 
     notes = [*source.notes, "OpenAI batch lines: body.messages are the prompts, tools and sampling"]
-    read_by = {"sampling": "data.sampling_key=sampling", "tools": "data.tools_key=tools"}
     return replace(
         source, schema=schema, chunks=chunks, prompt_column=new[0], notes=notes, read_by=read_by
     )
