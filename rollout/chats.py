@@ -1,35 +1,47 @@
 """Chats: one row's value becomes the text or the messages that are asked, or a reason why not.
 
-Owns what makes a value a prompt, how data.prompt_format and data.apply_chat_template read it, and
-which of them get data.system_prompt.
+Owns what makes a value a prompt, how data.prompt_format, data.last_answer and
+data.apply_chat_template read it, and which of them get data.system_prompt.
 Promises: a value that cannot be asked raises a ValueError of one line, for its row alone, that
-says which message is wrong; messages carry no null members. Must not know files, Arrow, or which
-roles a chat template takes.
+says which message is wrong; messages carry no null members, and are otherwise as the row has
+them: how a model's template wants them is the engine's affair. Must not know files, Arrow, or
+which roles a chat template takes.
 """
 
 import json
 from typing import Any
 
-from rollout.config import Data, PromptFormat, Template
+from rollout.config import Data, LastAnswer, PromptFormat, SystemPromptMode, Template
+from rollout.messages import checked_messages
 from rollout.records import Message
+from rollout.sharegpt import messages_of
 
 SYSTEM_ROLES = ("system", "developer")
+ANSWERED = (
+    "the chat ends with the assistant's answer; type data.last_answer=drop to ask for it anew, or "
+    "data.last_answer=keep to continue it"
+)
 
 
 def content_of(value: Any, data: Data, system: str | None = None) -> str | list[Message]:
     """The text or messages that a row asks, as `data` reads it. Raises ValueError if it cannot.
 
-    `system` is the text of data.system_prompt: a chat with a system message keeps its own, and a
-    string becomes a chat, as it does for tools.
+    `system` is the text of data.system_prompt: a chat with a system message keeps its own unless
+    data.system_prompt_mode replaces it, and a string becomes a chat, as it does for tools.
     """
     content = _read(value, data)
     if isinstance(content, str):
         if data.apply_chat_template is not Template.always and not makes_chats(data):
             return content
         content = [{"role": "user", "content": content}]
-    if system is not None and not any(m["role"] in SYSTEM_ROLES for m in content):
-        return [{"role": "system", "content": system}, *content]
-    return content
+    else:
+        content = _asked(content, data)
+    if system is None:
+        return content
+    rest = [message for message in content if message["role"] not in SYSTEM_ROLES]
+    if len(rest) < len(content) and data.system_prompt_mode is SystemPromptMode.add:
+        return content
+    return [{"role": "system", "content": system}, *rest]
 
 
 def makes_chats(data: Data) -> bool:
@@ -37,19 +49,39 @@ def makes_chats(data: Data) -> bool:
     return not (data.system_prompt is None and data.tools is None and data.tools_key is None)
 
 
+def _asked(messages: list[Message], data: Data) -> list[Message]:
+    """The messages without the assistant's answer at their end, where that is dropped."""
+    if messages[-1]["role"] != "assistant" or data.last_answer is LastAnswer.keep:
+        return messages
+    if data.last_answer is LastAnswer.drop:
+        while messages and messages[-1]["role"] == "assistant":
+            messages = messages[:-1]
+        if all(message["role"] in SYSTEM_ROLES for message in messages):
+            raise ValueError("nothing is asked before the assistant's answer, which is dropped")
+    elif data.prompt_format is PromptFormat.sharegpt:
+        raise ValueError(ANSWERED)
+    return messages
+
+
 def _read(value: Any, data: Data) -> str | list[Message]:
     if value is None:
         raise ValueError("the prompt is null")
     if isinstance(value, bytes):
         raise ValueError("the prompt is not UTF-8 text")
+    is_sharegpt = data.prompt_format is PromptFormat.sharegpt
     if not isinstance(value, str):
         # `datasets` keeps ragged messages as JSON, one text each.
-        return _checked([parse(m) if isinstance(m, str) else m for m in value])
+        found = [parse(m) if isinstance(m, str) else m for m in value]
+        return checked_messages(messages_of(found) if is_sharegpt else found)
     if not value:
         raise ValueError("the prompt is empty text")
+    if is_sharegpt:
+        if value.lstrip()[:1] != "[":
+            raise ValueError("the prompt is no list of turns with from and value")
+        return checked_messages(messages_of(parse(value)))
     if data.prompt_format is PromptFormat.json and value.lstrip()[:1] in ("[", "{"):
         chat = parse(value)
-        messages = _checked([chat] if isinstance(chat, dict) else chat)
+        messages = checked_messages([chat] if isinstance(chat, dict) else chat)
         if data.apply_chat_template is Template.never:
             raise ValueError("the prompt is a chat, but data.apply_chat_template=never")
         return messages
@@ -69,40 +101,3 @@ def parse(
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} {fault}: {error}") from None
     return value
-
-
-def _checked(messages: Any) -> list[Message]:
-    """The messages, null members dropped. Raises ValueError naming the first that is none."""
-    if not messages:
-        raise ValueError("the prompt is an empty list of messages")
-    checked = []
-    for number, message in enumerate(messages, 1):
-        if isinstance(message, dict):
-            message = {key: member for key, member in message.items() if member is not None}
-            if message.get("tool_calls"):
-                message.setdefault("content", None)
-        if fault := _fault(message):
-            raise ValueError(f"message {number} of {len(messages)} {fault}")
-        checked.append(message)
-    return checked
-
-
-def _fault(message: Any) -> str | None:
-    """What keeps this from being a message. Which roles there are, the chat template decides."""
-    if not isinstance(message, dict) or not message:
-        return f"is {json.dumps(message, default=str)[:40]}, not a role and content"
-    if not isinstance(message.get("role"), str):
-        return f"has role {message['role']!r:.40}, not text" if "role" in message else "has no role"
-    if "content" not in message:
-        return "has no content"
-    content = message["content"]
-    if isinstance(content, str) or content is None:
-        return None
-    if not isinstance(content, list) or not content:
-        return f"has content {content!r:.40}, which is not text"
-    for part in content:
-        if not (isinstance(part, dict) and part.get("type") == "text"):
-            return f"has content with {part!r:.40}, which is not a text part"
-        if not isinstance(part.get("text"), str):
-            return "has a text part without text"
-    return None

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
-from rollout.preparing.settings import Prepare
+from rollout.preparing.settings import LastAnswer, Prepare
 from rollout.reasoning import TAGS
 from rollout.schema import ABOUT, HOW, MAX_INT, ROWS, WHAT, Key, check_range, get, keys_of, setting
 from rollout.scoring.settings import Postprocess
@@ -43,7 +43,13 @@ class Template(Enum):
 class PromptFormat(Enum):
     auto = "auto"
     json = "json"
+    sharegpt = "sharegpt"
     tokens = "tokens"
+
+
+class SystemPromptMode(Enum):
+    add = "add"
+    replace = "replace"
 
 
 class OnError(Enum):
@@ -250,7 +256,13 @@ class Data:
     prompt_key: str = setting("prompt", "column that holds a string, chat messages or token ids")
     prompt_format: PromptFormat = setting(
         PromptFormat.auto,
-        "json: text that is a JSON list of messages is read as a chat; tokens: lists of token ids",
+        "json: text that is a JSON list of messages is read as a chat; sharegpt: turns of from and "
+        "value; tokens: lists of token ids",
+    )
+    last_answer: LastAnswer = setting(
+        LastAnswer.auto,
+        "chats that end with the assistant's message: keep continues it, drop asks for it anew; "
+        "auto: keep, but such sharegpt rows are errors",
     )
     apply_chat_template: Template = setting(
         Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
@@ -260,6 +272,11 @@ class Data:
     )
     system_prompt: str | None = setting(
         None, "text, or a file of it, put before chats without a system message; strings too"
+    )
+    system_prompt_mode: SystemPromptMode = setting(
+        SystemPromptMode.add,
+        "chats with system messages of their own: add keeps those, replace puts system_prompt in "
+        "their place",
     )
     tools: str | None = setting(
         None,
@@ -507,6 +524,18 @@ def _check_prompt_side(data: Data, model: Model) -> None:
             raise UserError(
                 f"data.prompt_format=tokens sends token ids as they are, so data.{odd[0]} would do "
                 "nothing; leave one of them out"
+            )
+    if data.system_prompt is None and data.system_prompt_mode is not SystemPromptMode.add:
+        raise UserError(
+            "data.system_prompt_mode=replace has nothing to put in; type data.system_prompt= too"
+        )
+    if data.last_answer is not LastAnswer.auto:
+        odd = "prompt_format=tokens" if data.prompt_format is PromptFormat.tokens else None
+        is_text = data.template is not None and data.prompt_format is PromptFormat.auto
+        if odd or is_text:
+            raise UserError(
+                f"data.last_answer={data.last_answer.name} is for chats, and "
+                f"data.{odd or 'template'} makes none; leave one of them out"
             )
     if data.apply_chat_template is Template.never and makes_chats:
         raise UserError(

@@ -1,22 +1,18 @@
-"""Input columns: which types hold prompts, and how the files of one input come to agree.
+"""Input columns: how the files of one input come to agree, and the plain values of a column.
 
-Owns what Arrow's types mean here. Promises: a type that holds no prompts, or files that disagree,
-are a UserError found in the schemas alone; only null types ever give way to another; every type
-that is taken gives plain texts, lists and dicts. Must not know how files are opened, which rows
-are wanted, or what makes a value a prompt.
+Owns what Arrow's types mean here. Promises: files that disagree are a UserError found in the
+schemas alone; only null types ever give way to another; every type gives plain texts, lists and
+dicts. Must not know how files are opened, which rows are wanted, or what makes a value a prompt.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config import Data, PromptFormat, Template
-from rollout.errors import UserError, did_you_mean
+from rollout.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-WANTED = "a prompt is text, or a list of messages with role and content"
 
 
 def check_names(schema: "pa.Schema", path: Path) -> None:
@@ -42,7 +38,7 @@ def unify(one: "pa.Schema", two: "pa.Schema", first: Path, path: Path) -> "pa.Sc
         other = two.field(field.name)
         merged = _merge(field.type, other.type)
         if merged is None:
-            types = f"{_short(field.type)} in one, {_short(other.type)} in the other"
+            types = f"{short(field.type)} in one, {short(other.type)} in the other"
             raise UserError(f"{both}: column {field.name!r} is {types}; write them alike")
         fields.append(field.with_type(merged).with_nullable(field.nullable or other.nullable))
     return pa.schema(fields, one.metadata)
@@ -85,180 +81,28 @@ def conform(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def check_columns(
-    schema: "pa.Schema", path: Path, data: Data, in_template: Iterable[str] | None = None
-) -> None:
-    """Refuse an input that lacks a column of the prompts', or whose type can't hold what it must.
-
-    `in_template`: the names that data.template looks up, which then stand for the prompt column.
-    """
-    if data.sampling_key is not None:
-        _check_option(schema, path, "sampling_key", data.sampling_key, _holds_object, "a struct")
-    if data.tools_key is not None:
-        _check_option(schema, path, "tools_key", data.tools_key, _holds_tools, "a list of structs")
-    if in_template is not None:
-        _check_template(schema, path, in_template)
-    elif data.prompt_format is PromptFormat.tokens:
-        wanted = "a list of integers (token ids), which data.prompt_format=tokens asks for"
-        _check_option(schema, path, "prompt_key", data.prompt_key, _holds_ids, wanted, "")
-    else:
-        _check_prompts(schema, path, data)
-
-
-def _check_template(schema: "pa.Schema", path: Path, in_template: Iterable[str]) -> None:
-    for name in sorted(set(in_template) - set(schema.names)):
-        raise UserError(
-            f"data.template names {name}: {path} has columns {_listed(schema)}."
-            f"{did_you_mean(name, schema.names)}"
-        )
-
-
-def _check_option(
-    schema: "pa.Schema",
-    path: Path,
-    setting: str,
-    key: str,
-    is_fit: Callable[["pa.DataType"], bool],
-    wanted: str,
-    or_text: str = ", or JSON text",
-) -> None:
-    """Refuse a setting that names a column which is missing, or is not as `wanted`."""
-    fit = [name for name in schema.names if is_fit(schema.field(name).type)]
-    if key not in schema.names:
-        raise UserError(
-            f"data.{setting}={key}: {path} has columns {_listed(schema)}."
-            f"{did_you_mean(key, fit or schema.names)}"
-        )
-    kind = schema.field(key).type
-    if not is_fit(kind):
-        more = f"; fitting columns: {', '.join(fit)}" if fit else ""
-        raise UserError(
-            f"data.{setting}={key}: the column holds {_short(kind)} in {path}, not {wanted}"
-            f"{or_text}{more}"
-        )
-
-
-def _listed(schema: "pa.Schema") -> str:
-    return ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
-
-
-def _holds_object(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    kind = _stored(kind)
-    return any(
-        is_kind(kind) for is_kind in (types.is_struct, types.is_map, _is_text, types.is_null)
-    )
-
-
-def _holds_tools(kind: "pa.DataType") -> bool:
-    kind = _stored(kind)
-    return _is_text(kind) or _is_null(kind) or (_is_list(kind) and _holds_object(kind.value_type))
-
-
-def _holds_ids(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    kind = _stored(kind)
-    if not _is_list(kind):
-        return _is_null(kind)
-    return types.is_integer(_stored(kind.value_type)) or _is_null(kind.value_type)
-
-
-def _is_null(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_null(kind)
-
-
-def _check_prompts(schema: "pa.Schema", path: Path, data: Data) -> None:
-    """Refuse an input whose prompt column is missing or can hold no prompt."""
-    names, key = schema.names, data.prompt_key
-    fit = [name for name in names if _holds(schema.field(name).type) in ("text", "chat")]
-    choose = f" Type data.prompt_key={fit[0] if len(fit) == 1 else 'NAME'}"
-    if key not in names:
-        guess = did_you_mean(key, fit or names)
-        choose = choose if fit else f" None of them holds prompts; {WANTED}"
-        raise UserError(
-            f"data.prompt_key={key}: {path} has columns {_listed(schema)}.{guess}{choose}"
-        )
-    held = _holds(schema.field(key).type)
-    if _holds_ids(schema.field(key).type) and held not in ("chat", "nothing"):
-        held += ", or token ids with data.prompt_format=tokens"
-    if held not in ("text", "chat", "nothing"):
-        more = f"fitting columns: {', '.join(fit)}.{choose}" if fit else _convert(schema, key)
-        raise UserError(f"column {key!r} of {path} holds {held}" + (f"; {more}" if more else ""))
-    if held == "chat" and data.apply_chat_template is Template.never:
-        raise UserError(
-            f"data.apply_chat_template=never, but column {key!r} holds chats, which only the "
-            "template makes text; type data.apply_chat_template=auto"
-        )
-
-
-def _holds(kind: "pa.DataType") -> str:
-    """`text`, `chat`, `nothing` (all null), or why the type holds no prompts."""
-    import pyarrow as pa
-
-    types = pa.types
-    wanted = f"{_short(kind)}, but {WANTED}"
-    kind = _stored(kind)
-    if types.is_null(kind):
-        return "nothing"
-    if _is_text(kind):
-        return "text"
-    if not _is_list(kind):
-        return wanted
-    json_typed = isinstance(kind.value_type, pa.BaseExtensionType)
-    message = _stored(kind.value_type)
-    if types.is_struct(message):
-        members = {message.field(i).name: message.field(i).type for i in range(message.num_fields)}
-        if not {"role", "content"} <= set(members):
-            return f"messages of {', '.join(members)}, but role and content are needed; rename them"
-        content = _stored(members["content"])
-        fits = types.is_null(content) or _is_text(content) or _is_list(content)
-        return "chat" if fits else f"messages with content of {_short(content)}; make it text"
-    is_map = types.is_map(message) and _is_text(message.key_type)
-    is_json = json_typed and _is_text(message)
-    return "chat" if is_map or is_json or types.is_null(message) else wanted
-
-
-def _convert(schema: "pa.Schema", key: str) -> str:
-    """How pandas makes text of a column that no prompts are in."""
-    from pyarrow import types
-
-    kind = _stored(schema.field(key).type)
-    if types.is_nested(kind):
-        return ""
-    is_bytes = any(
-        getattr(types, f"is_{name}")(kind)
-        for name in ("binary", "large_binary", "binary_view", "fixed_size_binary")
-    )
-    call = "str.decode('utf-8')" if is_bytes else "astype(str)"
-    return f"make it text, in pandas: df[{key!r}] = df[{key!r}].{call}"
-
-
-def _is_list(kind: "pa.DataType") -> bool:
+def is_list(kind: "pa.DataType") -> bool:
     from pyarrow import types
 
     lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
     return any(getattr(types, f"is_{name}")(kind) for name in lists)
 
 
-def _stored(kind: "pa.DataType") -> "pa.DataType":
+def stored(kind: "pa.DataType") -> "pa.DataType":
     """The plain type below extension and dictionary types."""
     while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
         kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
     return kind
 
 
-def _is_text(kind: "pa.DataType") -> bool:
+def is_text(kind: "pa.DataType") -> bool:
     from pyarrow import types
 
-    kind = _stored(kind)
+    kind = stored(kind)
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
-def _short(kind: "pa.DataType") -> str:
+def short(kind: "pa.DataType") -> str:
     text = str(kind)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -274,7 +118,7 @@ def values_of(column: "pa.Array") -> Iterator[Any]:
         values = column.to_pylist()
     except (ValueError, OverflowError):  # parquet checks neither text nor dates
         values = [_value_or_fault(value) for value in column]
-    return iter(values) if _is_text(column.type) else map(_plain, values)
+    return iter(values) if is_text(column.type) else map(_plain, values)
 
 
 def _value_or_fault(scalar: "pa.Scalar") -> Any:

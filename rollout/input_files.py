@@ -225,6 +225,11 @@ def _looks_like(head: bytes, path: Path) -> str:
         b"<": "it looks like a web page; download it again",
     }
     line = start.partition(b"\n")[0]
+    if start.startswith(b"{") and b'"custom_id"' in line:
+        return (
+            "it looks like OpenAI batch lines; make prompts of them: python -m rollout.prepare "
+            f"source={path} output.path={target}"
+        )
     if found := [meaning for sign, meaning in signs.items() if start.startswith(sign)]:
         return found[0]
     if b"\0" not in head and (b"," in line or b"\t" in line):

@@ -29,6 +29,8 @@ from rollout.layout import added_names
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
+from rollout.preparing.written import MARK
+from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, Column, output_columns
 from rollout.scoring.settings import Postprocess
@@ -83,6 +85,9 @@ def prepare(
     output_path = chosen_output(settings, run_dir)
     key = f"prompts {settings.data}"
     prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
+    is_ours = MARK in (prompts.schema.metadata or {})
+    if not (is_ours or is_a_run(run_dir) or "data.prompt_key" in settings.given):
+        refuse_rival(prompts.schema, prompts.files[0], settings.data)
     refuse_clash(prompts, columns, settings)
     refuse_unscorable(settings, prompts, columns)
     refuse_taken(settings, run_dir, output_path)

@@ -17,8 +17,9 @@ from rollout.errors import UserError
 from rollout.exits import run_command
 from rollout.postprocess import check_output
 from rollout.preparing.finding import open_source
+from rollout.preparing.openai_batch import unpacked
 from rollout.preparing.prepared import Prepared
-from rollout.preparing.rendering import open_rendering
+from rollout.preparing.rendering import Rendering, open_rendering
 from rollout.preparing.rows import chosen_columns, prompt_rows
 from rollout.preparing.settings import OnBadRow, Prepare
 from rollout.preparing.source import Tally
@@ -51,11 +52,13 @@ rollout.prepare: a parquet file of prompts, from whatever holds problems
 
   source         file, glob or directory of .jsonl .json .csv .tsv (also .gz .zst), .parquet,
                  .arrow; what datasets saved; a hub dataset ORG/NAME (split, subset, revision);
-                 reasoning_gym (task=NAME or task=[a,b], task_config.NAME=, size, seed)
+                 reasoning_gym (task=NAME or task=[a,b], task_config.NAME=, size, seed);
+                 ShareGPT turns and OpenAI batch lines are read as chats
   output.path    the prompts; output.overwrite=true replaces a file that stands there
   template       Jinja text or file over a row's columns; without it prompt_column is asked
   system         system message, Jinja too
   few_shot       file of examples before each prompt (num_few_shot, few_shot_answer)
+  last_answer    drop or keep the assistant's message that ends a chat
   prompt_format  chat (a list of messages) or text (one string), in column prompt_key
   filter         Jinja expression, such as filter="level|int > 3 and 'prove' not in question"
   deduplicate=true   sample=N   shuffle=true   seed=N   limit=N   on_error=skip
@@ -142,7 +145,7 @@ def prepare(
         if not settings.preview:
             for file in paths:
                 check_output(file, [], settings)
-        source = open_source(settings, start_dir, tally, console.note)
+        source = unpacked(open_source(settings, start_dir, tally, console.note), settings, tally)
         rendering = open_rendering(settings, source, start_dir)
         if not settings.preview:
             for file in paths:
@@ -181,12 +184,14 @@ def prepare(
                 for _ in found:
                     pass
             _refuse_nothing(tally.num_written, tally)
+            rendering.refuse_idle(tally.num_written)
             written = {}
         else:
-            written = write(_some(counted, tally), schema, settings.output.overwrite)
-    return Prepared(
-        written, tally, schema.names, shown, time.monotonic() - began, settings.prompt_key
-    )
+            checked = _some(counted, tally, rendering)
+            written = write(checked, schema, settings.output.overwrite)
+    elapsed_s, key = time.monotonic() - began, settings.prompt_key
+    read_by = [words for name, words in source.read_by.items() if name in schema.names]
+    return Prepared(written, tally, schema.names, shown, elapsed_s, key, read_by)
 
 
 def _room(path: Path, settings: Prepare) -> Path:
@@ -228,13 +233,14 @@ def _counted(
 
 
 def _some(
-    counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally
+    counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally, rendering: Rendering
 ) -> "dict[Path, Iterator[pa.RecordBatch]]":
     """The same, where nothing at all is refused with what became of the rows."""
 
     def checked(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         yield from batches
         _refuse_nothing(tally.num_written, tally)
+        rendering.refuse_idle(tally.num_written)
 
     return {path: checked(batches) for path, batches in counted.items()}
 

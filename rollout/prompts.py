@@ -13,12 +13,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError
-from rollout.input_columns import check_columns, check_names, conform, unify, values_of
+from rollout.idle import refuse_idle
+from rollout.input_columns import check_names, conform, unify, values_of
 from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
+from rollout.prompt_columns import check_columns, check_printed
 from rollout.records import Prompt
 from rollout.wording import Wording, read_wording
 
@@ -66,6 +68,11 @@ class Prompts:
 
     def where(self, wanted: "np.ndarray | None") -> Iterator[Prompt]:
         """The same for the rows of a mask over the selected rows; batches with none are skipped."""
+        for index, row in self.values(wanted):
+            yield self.wording.prompt_of(index, int(self.rows[index]), row)
+
+    def values(self, wanted: "np.ndarray | None" = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The index of each of these rows, and the values of the columns prompts are made of."""
         names = self.wording.columns
         for first, batch in self._read(names, BATCH_ROWS):
             indexes: Sequence[int] = range(first, first + batch.num_rows)
@@ -77,8 +84,7 @@ class Prompts:
                     batch = _take(batch, [index - first for index in indexes])
             columns = [values_of(column) for column in batch.columns]
             for index, values in zip(indexes, zip(*columns, strict=True), strict=True):
-                row = dict(zip(names, values, strict=True))
-                yield self.wording.prompt_of(index, int(self.rows[index]), row)
+                yield index, dict(zip(names, values, strict=True))
 
     def batches(self, num_rows: int = BATCH_ROWS) -> "Iterator[pa.RecordBatch]":
         """Stream all columns of the selected rows in input order, at most `num_rows` at a time.
@@ -138,7 +144,8 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     """Find the input, check its footers and select its rows; relative paths hang on `start_dir`.
 
     Raises UserError: no such input, not parquet, no such column, a type no prompt has, files
-    that disagree, no rows; a template, system prompt or tools that can't be read.
+    that disagree, no rows; a template, system prompt or tools that can't be read, or that change
+    no row: only for those are rows read, up to the first that they change.
     """
     start_dir = start_dir or Path.cwd()
     wording = read_wording(data, start_dir)
@@ -146,7 +153,12 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     with reading(whole.files[0], UserError):
         names = wording.template and wording.template.names
         check_columns(whole.schema, whole.files[0], data, names)
-    return replace(whole, rows=_select(whole.num_input_rows, data))
+        if wording.template:
+            printed = wording.template.printed
+            check_printed(whole.schema, whole.files[0], "data.template", printed)
+    prompts = replace(whole, rows=_select(whole.num_input_rows, data))
+    refuse_idle(wording, prompts.values, prompts.num_rows)
+    return prompts
 
 
 def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> Prompts:

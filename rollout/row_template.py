@@ -1,16 +1,16 @@
 """Row template: data.template, Jinja over a row's columns, makes the text that is asked.
 
 Owns the sandbox it runs in. Promises: a template that is none is a UserError; one that fails on a
-row raises a ValueError of one line for that row; what is missing, null or binary is never printed
-as if it were text. Must not know chats, files of rows, or chat templates, which are the model's.
+row raises a ValueError of one line for that row; what may be printed, printing.py says. Must not
+know chats, files of rows, or chat templates, which are the model's.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import Interrupted, UserError
+from rollout.printing import Unprintable, checked_environment, printed_names, to_json
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,6 +25,7 @@ class RowTemplate:
     compiled: "jinja2.Template"
     source: str
     names: frozenset[str]  # looked up when it renders, Jinja's own (range, ...) left out
+    printed: frozenset[str]  # of these, what it prints just as it is
     setting: str = RENDERED  # where it was given
 
     def render(self, values: dict[str, Any]) -> str:
@@ -36,6 +37,8 @@ class RowTemplate:
             text.encode()
         except Interrupted:
             raise
+        except Unprintable as error:
+            raise ValueError(f"{self.setting} fails on this row: {error.of(values)}") from error
         except Exception as error:  # whatever a row's values make of it
             lines = str(error).strip().splitlines() or [type(error).__name__]
             nulls = [name for name, value in values.items() if value is None]
@@ -93,7 +96,7 @@ def open_template(
     """
     from jinja2 import TemplateSyntaxError, meta
 
-    environment = _environment()
+    environment = checked_environment()
     try:
         tree = environment.parse(source)
         if list(meta.find_referenced_templates(tree)):
@@ -112,28 +115,14 @@ def open_template(
             f"{setting} names no column, so all rows would ask the same; write a column's name in "
             "double braces: {{ question }}"
         )
-    return RowTemplate(compiled, source, frozenset(names), setting)
+    return RowTemplate(compiled, source, frozenset(names), printed_names(tree), setting)
 
 
 def _environment() -> "jinja2.Environment":
+    """For expressions, which print nothing."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    def printed(value: Any) -> Any:
-        """Refuse to print what is no text: `None` in a prompt is a mistake that nobody sees."""
-        if value is None:
-            raise ValueError("it prints a null; write {{ name or '' }} where that is meant")
-        if isinstance(value, bytes):
-            raise ValueError("it prints binary data")
-        if callable(value) and not isinstance(value, StrictUndefined):  # {{ item.items }}
-            raise ValueError("it prints a function; a member of that name is item['name']")
-        return value
-
-    def to_json(value: Any, indent: int | None = None) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent)  # <, > and & as they are
-
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, finalize=printed, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
     environment.filters["tojson"] = to_json
     return environment

@@ -188,8 +188,8 @@ COLUMNS = {
     "lists of text": refused(prompts([["Hi"]]), "holds list<", "role and content"),
     "lists of numbers": refused(prompts([[1]]), "holds list<"),
     "messages with other keys": refused(
-        prompts([[{"from": "human", "value": "Hi"}]]),
-        "messages of from, value, but role and content are needed",
+        prompts([[{"speaker": "human", "said": "Hi"}]]),
+        "messages of speaker, said, but role and content are needed",
         "rename",
     ),
     "messages with numbers for content": refused(
@@ -394,7 +394,7 @@ ROWS = {
         prompts([[[("content", "a")]], [[("role", "user")]], [list(USER.items())]], pa.list_(MAP)),
     ),
     "an image among the parts": bad_rows(
-        {1: "which is not a text part"},
+        {1: "has a part of type image_url; only text is asked here"},
         prompts(
             [
                 [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
@@ -443,9 +443,10 @@ def fine(build: Build, *words: str) -> Case:
     return Case(build, words or (INPUT,), errors={})
 
 
-CALLS = pa.struct(
-    [*MESSAGE, ("tool_calls", pa.list_(pa.struct([("id", pa.string()), ("arguments", MAP)])))]
-)
+ADD = {"name": "add", "arguments": [("a", "1")]}
+FUNCTION = pa.struct([("name", pa.string()), ("arguments", MAP)])
+CALL = pa.struct([("id", pa.string()), ("function", FUNCTION)])
+CALLS = pa.struct([*MESSAGE, ("tool_calls", pa.list_(CALL))])
 OTHERS = {
     "decimals": pa.array([decimal.Decimal("-1.50"), None, 0], pa.decimal128(20, 2)),
     "decimals of 256 bits": pa.array([decimal.Decimal(7), None, 0], pa.decimal256(60, 5)),
@@ -519,7 +520,7 @@ PLAIN = {
     ),
     "messages with tool calls": fine(
         chats(
-            [USER, {"role": "assistant", "tool_calls": [{"id": "1", "arguments": [("a", "1")]}]}],
+            [USER, {"role": "assistant", "tool_calls": [{"function": ADD}]}],
             kind=CALLS,
         )
     ),

@@ -3,10 +3,14 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from chat_shapes import CHATS as SHAPES
 from prompt_files import CHATS, JSON, MESSAGE, contents, errors, refusal, write
 
-from rollout.config import Template
+from rollout.chats import content_of
+from rollout.config import Data, Template
+from rollout.records import Prompt
 
 
 def test_lists_of_text_parts_are_content(tmp_path):
@@ -32,7 +36,7 @@ def test_json_text_is_read_as_a_chat_only_when_asked_for(tmp_path):
         ('{"question": "Hi"}', "has no role"),
         ('[{"role": "user", "content": 3}]', "content 3, which is not text"),
         ('[{"role": "user", "content": []}]', "content [], which is not text"),
-        ('[{"role": "user", "content": [{"type": "image"}]}]', "not a text part"),
+        ('[{"role": "user", "content": [{"type": "image"}]}]', "part of type image; only text"),
         ('[{"role": "user", "content": [{"type": "text"}]}]', "text part without text"),
         ('[{"role": "user", "content": "\\ud800"}]', "half a surrogate pair"),
     ],
@@ -77,3 +81,61 @@ def test_never_takes_texts_and_refuses_chats(tmp_path):
     texts = ["Hi", json.dumps(CHATS[0])]
     assert errors(tmp_path, texts, **never, prompt_format=JSON)[0] is None
     assert "template=never" in errors(tmp_path, texts, **never, prompt_format=JSON)[1]
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+CALLED = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "tool_calls": [CALL]},
+    {"role": "tool", "content": "1"},
+]
+PARTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "digest"),
+    [
+        ("Hi", "17d0dba9164f32b85681d9d1687edb23"),
+        ([{"role": "user", "content": PARTS}], "cdae94d14fdc3df85ceb8c8bb4d3b93f"),
+        (CALLED, "7c2b3bcaf66a2346079918775e7838f6"),
+    ],
+)
+def test_a_rows_identity_is_that_of_earlier_versions(value, digest):
+    """Unfinished runs are resumed by it: how a template wants a message must not enter it."""
+    assert Prompt(0, 0, content_of(value, Data())).digest.hex() == digest
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"role": "user", "content": None}, "has no content"),
+        ({"role": "tool", "content": {"a": 1}}, "which is not text"),
+        ({"role": "user", "content": [{"type": "input_audio"}]}, "part of type input_audio; only"),
+        ({"role": "user", "content": [{"text": "a"}]}, "which is not a text part"),
+        ({"role": "assistant", "tool_calls": "x"}, "which is not a list"),
+        ({"role": "assistant", "tool_calls": [{"name": "f"}]}, "not a function with name and arg"),
+        ({"role": "assistant", "reasoning": ["so"]}, "has reasoning ['so'], which is not text"),
+    ],
+)
+def test_what_would_be_lost_on_the_way_to_the_template_is_an_error_of_the_row(message, reason):
+    with pytest.raises(ValueError) as fault:
+        content_of([message], Data())
+    assert str(fault.value).startswith("message 1 of 1 ") and reason in str(fault.value)
+
+
+@pytest.mark.parametrize("text", ['{"city": ', "Oslo", "[1]", "42"])
+def test_arguments_that_are_no_json_object_are_refused_where_llm_chat_would_ask_none(text):
+    """vLLM puts {} in their place and writes a line to its log."""
+    call = {"type": "function", "function": {"name": "weather", "arguments": text}}
+    with pytest.raises(ValueError, match="has tool call arguments"):
+        content_of([{"role": "assistant", "tool_calls": [call]}], Data())
+
+
+def test_chats_of_every_shape_run_to_the_end(typed, tmp_path):
+    """The scripted engine, the progress, the summary and the output meet messages without text."""
+    path = write(tmp_path / "in.parquet", [json.dumps(messages) for messages in SHAPES.values()])
+    words = ("engine=scripted", "tracking=none", f"data.input={path}", "sampling.n_samples=2")
+    done = typed(*words, "data.prompt_format=json", f"run_dir={tmp_path / 'r'}")
+    assert done.code == 0, done.errors
+    errors = pq.read_table(tmp_path / "r/output.parquet")["error"].to_pylist()
+    assert [error for error in errors if error] == []

@@ -110,13 +110,14 @@ def pairs(message: dict) -> list[tuple]:
 
 
 def test_maps_and_nulls_inside_messages_become_plain_dicts_without_absent_keys(tmp_path):
-    call = pa.struct([("name", pa.string()), ("id", pa.string()), ("arguments", MAP)])
+    function = pa.struct([("name", pa.string()), ("strict", pa.bool_()), ("arguments", MAP)])
+    call = pa.struct([("id", pa.string()), ("function", function)])
     kind = pa.struct([*MESSAGE, ("tool_calls", pa.list_(call))])
-    calls = [{"name": "add", "arguments": [("a", "1")]}]
+    calls = [{"function": {"name": "add", "arguments": [("a", "1")]}}]
     rows = [[{"role": "user", "content": "1+0?"}, {"role": "assistant", "tool_calls": calls}]]
     (chat,) = contents(write(tmp_path / "in.parquet", pa.array(rows, pa.list_(kind))))
     assert chat[0] == {"role": "user", "content": "1+0?"}
-    tool_calls = [{"name": "add", "arguments": {"a": "1"}}]
+    tool_calls = [{"function": {"name": "add", "arguments": {"a": "1"}}}]
     assert chat[1] == {"role": "assistant", "content": None, "tool_calls": tool_calls}
 
 
@@ -140,8 +141,8 @@ def test_a_column_that_holds_no_prompts_is_refused_with_its_type_and_what_fits(t
 
 
 def test_messages_with_other_keys_are_refused_by_name(tmp_path):
-    path = write(tmp_path / "in.parquet", [[{"from": "human", "value": "Hi"}]])
-    assert "messages of from, value, but role and content are needed" in refusal(path)
+    path = write(tmp_path / "in.parquet", [[{"speaker": "human", "said": "Hi"}]])
+    assert "messages of speaker, said, but role and content are needed" in refusal(path)
 
 
 def test_a_missing_column_is_refused_with_those_that_exist(tmp_path):

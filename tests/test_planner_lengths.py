@@ -68,6 +68,7 @@ def theirs(directory, contents, chat_template=None, **variables):
 
     engine = VllmEngine.__new__(VllmEngine)
     engine._tokenizer = AutoTokenizer.from_pretrained(directory)
+    engine._renderer = renderer_of(directory, engine._tokenizer)
     engine._plan = SimpleNamespace(model_path=str(directory))
     engine._vocab_size = len(engine._tokenizer)
     encoded = []
@@ -77,6 +78,27 @@ def theirs(directory, contents, chat_template=None, **variables):
         except (RequestRefused, UserError):
             encoded.append(None)
     return encoded
+
+
+def renderer_of(directory, tokenizer):
+    """vLLM's renderer with no model behind it: what it reads of a text model's configuration."""
+    from types import SimpleNamespace
+
+    from vllm.renderers.hf import HfRenderer
+
+    names = ("tokenizer_revision", "code_revision", "revision", "multimodal_config")
+    renderer = HfRenderer.__new__(HfRenderer)
+    renderer.tokenizer, renderer.use_unified_vision_chunk = tokenizer, False
+    renderer.model_config = SimpleNamespace(
+        **dict.fromkeys(names),
+        tokenizer=str(directory),
+        model=str(directory),
+        trust_remote_code=False,
+        enable_prompt_embeds=False,
+        is_multimodal_model=False,
+        hf_config=SimpleNamespace(model_type="qwen3"),
+    )
+    return renderer
 
 
 def ours(directory, contents, chat_template=None, **variables):
@@ -321,6 +343,26 @@ def test_a_template_that_takes_no_tools_drops_none_in_silence(model_dir):
     assert theirs(model_dir, WITH_TOOLS) == ours(model_dir, WITH_TOOLS)
 
 
+ONE_CALL = (Path(__file__).parent / "data/chat_templates/one_call.jinja").read_text()
+
+
+def test_calls_in_json_text_empty_calls_and_parts_read_as_llm_chat_reads_them(model_dir):
+    """Found by a trial: arguments were encoded twice, an empty list of calls was refused, and
+    parts came out as Python's repr; the first and the last without a word."""
+    function = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    calls = {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+    rows = [
+        [USER, calls, {"role": "tool", "content": "3"}],
+        [USER, {"role": "assistant", "content": "a", "tool_calls": []}, USER],
+        [{"role": "user", "content": [{"type": "text", "text": t} for t in ("Look.", "Tell me.")]}],
+    ]
+    tokenizer = opened(model_dir, chat_template=ONE_CALL)
+    called, empty, parts = (tokenizer.text_of(asked(row)) for row in rows)
+    assert '{"name": "weather", "parameters": {"city": "Oslo"}}<|eot|>' in called
+    assert "<|start|>assistant<|end|>\n\na<|eot|>" in empty
+    assert "\n\nLook.\nTell me.<|eot|>" in parts
+
+
 # Lengths.
 
 
@@ -519,3 +561,22 @@ def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model
     assert time.monotonic() - began < 5
     assert "2,000,000 characters, not shown" in shown[0].text
     assert "short" in shown[3].text
+
+
+def test_what_vllm_leaves_out_of_messages_is_said_where_the_template_would_print_it(
+    tmp_path, tiny_model
+):
+    template = "{% for m in messages %}{{ m.content }}{{ m.reasoning_content }}{% endfor %}"
+    rows = [[USER, {"role": "assistant", "content": "a", "reasoning_content": "b", "x": "1"}, USER]]
+    (message,) = checks(tmp_path, tiny_model, rows, chat_template=template)
+    assert message.startswith("messages have reasoning_content") and "call it reasoning" in message
+    assert checks(tmp_path, tiny_model, rows) == []
+
+
+def test_chats_in_text_and_answers_at_the_end_are_pointed_out(tmp_path, tiny_model):
+    rows = [json.dumps([USER]), json.dumps([{"from": "human", "value": "Hi"}])]
+    assert any(
+        "type data.prompt_format=json" in line for line in checks(tmp_path, tiny_model, rows)
+    )
+    (line,) = checks(tmp_path, tiny_model, [[USER, {"role": "assistant", "content": "Well, "}]])
+    assert "1 of the first 1 chats end with the assistant's message, which is continued" in line

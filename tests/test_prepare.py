@@ -315,7 +315,7 @@ def test_bad_rows_are_skipped_and_counted(here):
         ({"template": "{{ question.x.y }}"}, "in.jsonl, line 1: template fails on this row"),
         ({"prompt_column": "anser"}, "Did you mean 'answer'?"),
         ({"prompt_column": "level"}, "neither strings nor chats"),
-        ({}, "type prompt_column=NAME, or template="),
+        ({}, "type prompt_column=question, or template="),
         ({"prompt_column": "question", "filter": "level > 9"}, "3 left out by filter"),
         ({"prompt_column": "question", "filter": "level >"}, "filter=level > is no Jinja"),
         ({"prompt_column": "question", "filter": "levl"}, "Did you mean 'level'?"),

@@ -15,6 +15,7 @@ from rollout import config
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
+from rollout.messages import text_of
 from rollout.reasoning import opens
 from rollout.records import Completion, Request, Sample
 
@@ -184,7 +185,7 @@ def _text_of(request: Request) -> str:
     content = request.prompt.content
     if request.prompt.token_ids is not None:
         return " ".join(map(str, request.prompt.token_ids))
-    return content if isinstance(content, str) else " ".join(str(m["content"]) for m in content)
+    return content if isinstance(content, str) else " ".join(map(text_of, content))
 
 
 def _scramble(seed: int) -> int:

@@ -21,8 +21,10 @@ from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
 from rollout.engines.core_watch import CoreWatch
 from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
+from rollout.engines.vllm_chats import chat_token_ids, template_of
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError, did_you_mean
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
+from rollout.messages import text_of
 from rollout.reasoning import Split, Splitter, opens, split
 from rollout.records import Completion, Prompt, Request, Sample
 
@@ -67,11 +69,13 @@ class VllmEngine:
             self._engine.log_stats = False
             self._core = CoreWatch(self._engine.engine_core)
             self._tokenizer = self._engine.get_tokenizer()
+            self._renderer = self._engine.renderer
             resolved = self._engine.vllm_config
             self._vocab_size = resolved.model_config.get_vocab_size()
         self._suggested = resolved.model_config.get_diff_sampling_param()
         self.facts = _facts(plan, resolved)
-        self.facts.has_chat_template = bool(self._chat_template(plan.model.chat_template))
+        given = _template(plan.model.chat_template)
+        self.facts.has_chat_template = template_of(self._renderer, given) is not None
 
     def sampler(
         self,
@@ -171,42 +175,22 @@ class VllmEngine:
         except UserError as error:
             raise RequestRefused(str(error)) from error
 
-    def _chat_template(self, given: str | None) -> str | None:
-        return given or getattr(self._tokenizer, "chat_template", None)
-
     def _encode(self, prompt: Prompt, template: str | None, variables: dict[str, Any]) -> list[int]:
         """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
-        content = prompt.content
         if prompt.token_ids is not None:
             if (highest := max(prompt.token_ids)) >= self._vocab_size:
                 raise RequestRefused(
                     f"token id {highest} is out of vocabulary: the model has {self._vocab_size}"
                 )
             return list(prompt.token_ids)
-        if isinstance(content, str):
-            return self._tokenizer.encode(content)
-        if not (taken := self._chat_template(template)):
+        if isinstance(prompt.content, str):
+            return self._tokenizer.encode(prompt.content)
+        if template_of(self._renderer, template, prompt.tools) is None:
             raise UserError(
                 f"{self._plan.model_path} has no chat template, so chats can't be asked; "
                 "type model.chat_template=FILE.jinja, or take an instruct model"
             )
-        if prompt.tools:
-            if "tools" not in str(taken):
-                raise RequestRefused("the chat template takes no tools")
-            variables = {**variables, "tools": prompt.tools}
-        continued = content[-1].get("role") == "assistant"
-        try:
-            text = self._tokenizer.apply_chat_template(
-                content,
-                tokenize=False,
-                add_generation_prompt=not continued,
-                continue_final_message=continued,
-                **({"chat_template": template} if template else {}),
-                **variables,
-            )
-        except Exception as error:  # the template is the model's own code: anything may come
-            raise RequestRefused(f"the chat template refused it: {_first_line(error)}") from error
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        return chat_token_ids(self._renderer, prompt.content, template, prompt.tools, variables)
 
     def step(self) -> list[Completion]:
         try:
@@ -250,7 +234,7 @@ class VllmEngine:
             return False
         tags, content = request.sampler.reasoning_tags, request.prompt.content
         if isinstance(content, list) and content[-1].get("role") == "assistant":
-            return not split(str(content[-1].get("content")), tags).is_closed
+            return not split(text_of(content[-1]), tags).is_closed
         return opens(self._tokenizer.decode(token_ids[-PROMPT_END_TOKENS:]), tags)
 
     def _joined(self, prefix: Sample, more: Sample) -> Sample:

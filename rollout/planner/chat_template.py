@@ -12,6 +12,7 @@ from rollout.records import Message
 
 if TYPE_CHECKING:
     import jinja2
+    from jinja2 import nodes
 
 GO_ON = "THE_ANSWER_GOES_ON_HERE "  # the space at its end shows whether the template trims
 
@@ -32,6 +33,11 @@ def left_open(message: Message, source: str) -> tuple[str, Message]:
 @cache
 def compiled(source: str) -> "jinja2.Template":
     return _environment().from_string(source)
+
+
+def parsed(source: str) -> "nodes.Template":
+    """The template's syntax tree. Raises jinja2.TemplateError where it is none."""
+    return _environment().parse(source)
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 from rollout.config import Template
 from rollout.console import printable
 from rollout.errors import RequestRefused
+from rollout.planner.chat_signs import answers_at_the_end, chats_in_text, members_left_out
 from rollout.planner.tokens import Piece, PromptTokenizer
 from rollout.prompts import Prompts
 from rollout.records import Prompt
@@ -86,6 +87,9 @@ def check_prompts(prompts: Prompts, tokenizer: PromptTokenizer, n: int = NUM_FIR
         _doubled_bos(rows, tokenizer),
         _opened_thinking(rows, tokenizer),
         _blank(rows),
+        members_left_out(rows, tokenizer),
+        chats_in_text(rows, prompts),
+        answers_at_the_end(rows, prompts),
     )
     return [message for message in checks if message]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config import Model
 from rollout.errors import Interrupted, RequestRefused, UserError
 from rollout.planner.chat_template import GO_ON, compiled, left_open
+from rollout.planner.prepared_chat import prepared
 from rollout.records import Message, Prompt
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ _NOT_FOR_TEMPLATE = (
     "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs",
 )  # fmt: skip
-_GIVEN = ("messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize")
+_GIVEN = (
+    "messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize",
+    "chat_template",
+)  # fmt: skip
 _SPLITTERS = {
     "GPT2Tokenizer": ("ByteLevel",),
     "LlamaTokenizer": ("Metaspace", "NoneType"),
@@ -189,8 +193,9 @@ class PromptTokenizer:
             raise RequestRefused("the chat template takes no tools")
         for name in _GIVEN:
             if name in self.variables:
-                raise ValueError(f"chat_template_kwargs must not set {name}")
-        is_continued = messages[-1].get("role") == "assistant"
+                raise ValueError(f"model.chat_template_kwargs must not set {name}")
+        messages = prepared(messages, source)
+        is_continued = messages[-1]["role"] == "assistant"
         if is_continued:
             said, last = left_open(messages[-1], source)
             messages = [*messages[:-1], last]

@@ -52,6 +52,12 @@ class Columns:
         ]
 
     @property
+    def mixed(self) -> frozenset[str]:
+        """The columns that became text."""
+        self._settle()
+        return frozenset(self._texts)
+
+    @property
     def schema(self) -> "pa.Schema":
         """Of all rows seen."""
         import pyarrow as pa
@@ -157,10 +163,45 @@ def _depth(kind: "pa.DataType") -> int:
     return 1 + max(map(_depth, _inner(kind)), default=0)
 
 
+# Chats.
+
+
+def json_chats() -> "pa.DataType":
+    """Lists of messages, each kept as JSON: nothing is lost where messages differ in shape."""
+    import pyarrow as pa
+
+    return pa.list_(pa.json_(pa.string()))
+
+
+def is_plain_chat(kind: "pa.DataType") -> bool:
+    """Whether it is a list of roles and texts, and nothing else."""
+    from pyarrow import types
+
+    if not types.is_list(kind) or not types.is_struct(kind.value_type):
+        return False
+    members = {field.name: field.type for field in kind.value_type}
+    return set(members) == {"role", "content"} and all(map(types.is_string, members.values()))
+
+
+def as_json_chats(chats: list[Any]) -> "pa.Array":
+    """Chats as an array of `json_chats`."""
+    import pyarrow as pa
+
+    texts = [None if chat is None else [as_json(message) for message in chat] for chat in chats]
+    plain = pa.array(texts, pa.list_(pa.string()))
+    messages = pa.ExtensionArray.from_storage(pa.json_(pa.string()), plain.values)
+    return pa.ListArray.from_arrays(plain.offsets, messages, mask=plain.is_null())
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 class Cells:
     """CSV's columns: integers or fractions where all cells are written so, else text."""
 
     notes: tuple[str, ...] = ()
+    mixed: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._kinds: dict[str, int] = {}

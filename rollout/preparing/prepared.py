@@ -3,6 +3,7 @@
 Prompts are of unknown origin: they are printed on one line, without control characters.
 """
 
+import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ class Prepared:
     shown: list[Any] = field(repr=False)  # the first prompts
     elapsed_s: float
     prompt_key: str = "prompt"
+    read_by: list[str] = field(default_factory=list)  # what a run types to read further columns
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -56,6 +58,9 @@ def described(prepared: Prepared) -> str:
         lines.append(f"  bad, skipped         {tally.num_bad:,}")
         for reason, number in tally.faults.most_common(3):
             lines.append(f"    {number:>8,}   {one_line(reason, 86)}")
+    if tally.left_out:
+        parts = [f"{name} ({number:,})" for name, number in sorted(tally.left_out.items())]
+        lines.append(f"  not taken of body    {one_line(', '.join(parts), 200)}")
     lines.append(f"  {'written' if prepared.paths else 'to write':<21}{tally.num_written:,}")
     lines.append(f"  columns              {', '.join(prepared.columns)}")
     if not prepared.paths:
@@ -63,10 +68,12 @@ def described(prepared: Prepared) -> str:
     for path, number in prepared.paths.items():
         lines.append(f"wrote {path}" + (f" ({number:,})" if len(prepared.paths) > 1 else ""))
     key = f" data.prompt_key={prepared.prompt_key}" if prepared.prompt_key != "prompt" else ""
+    key += "".join(f" {words}" for words in prepared.read_by)
     first = shlex.quote(str(next(iter(prepared.paths))))
     return "\n".join([*lines, f"next: python -m rollout data.input={first}{key}"])
 
 
-def _said(message: dict[str, Any]) -> tuple[str, str]:
+def _said(message: dict[str, Any] | str) -> tuple[str, str]:
+    message = json.loads(message) if isinstance(message, str) else message
     content = message.get("content")
     return str(message.get("role")), content if isinstance(content, str) else repr(content)

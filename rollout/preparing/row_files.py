@@ -68,7 +68,7 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
                     yield Chunk(columns.batch(good, schema), _where(path, at), _raw(good, is_csv))
 
     name = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return Source(name, schema, chunks, files, notes=list(columns.notes))
+    return Source(name, schema, chunks, files, notes=list(columns.notes), mixed=columns.mixed)
 
 
 def _raw(rows: list[dict[str, Any]], is_csv: bool) -> list[dict[str, Any]] | None:

@@ -23,6 +23,12 @@ class MadeOf(Enum):
     text = "text"
 
 
+class LastAnswer(Enum):
+    auto = "auto"
+    keep = "keep"
+    drop = "drop"
+
+
 class OnBadRow(Enum):
     fail = "fail"
     skip = "skip"
@@ -65,6 +71,11 @@ class Prepare:
     few_shot_answer: str = setting("{{ answer }}", "Jinja file, or text: an example's answer")
     num_few_shot: int | None = setting(None, "examples taken, from the first; null: all", minimum=1)
     prompt_format: MadeOf = setting(MadeOf.chat, "chat: a list of messages; text: one string")
+    last_answer: LastAnswer = setting(
+        LastAnswer.auto,
+        "chats that end with the assistant's message: keep it, or drop it from the prompt; auto: "
+        "keep, but such ShareGPT rows are bad",
+    )
     prompt_key: str = setting("prompt", "column that the prompts are written to")
     filter: str | None = setting(
         None, "Jinja expression over a row's columns; rows where it is false are left out"

@@ -29,6 +29,7 @@ class Tally:
     num_duplicates: int = 0
     num_written: int = 0
     faults: Counter = field(default_factory=Counter)  # of bad rows: reason -> rows
+    left_out: Counter = field(default_factory=Counter)  # members of a row that are not taken
     skips: bool = False  # bad rows are counted, and end nothing
     work: float = 0.0  # units of `total_work`: bytes, or rows
     total_work: float = 0.0  # 0: nobody knows
@@ -75,3 +76,5 @@ class Source:
     files: list[Path] = field(default_factory=list)
     prompt_column: str | None = None  # what holds the prompts, where the source itself knows
     notes: list[str] = field(default_factory=list)
+    mixed: frozenset[str] = frozenset()  # columns of text whose rows, as read, may hold lists
+    read_by: dict[str, str] = field(default_factory=dict)  # column: what a run types to read it
