@@ -372,6 +372,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
         "format": FORMAT,
         **fingerprint_record(job),
         "config": to_plain(job.settings),
+        "cwd": str(Path.cwd()),
         "input": {
             "files": [str(f) for f in job.prompts.files],
             "digest": job.prompts.digest(),
@@ -396,6 +397,7 @@ def environment(job: Job) -> dict[str, Any]:
         "device": job.device.name,
         "engine": to_plain(job.engine),
         "pid": os.getpid(),
+        "cwd": str(Path.cwd()),
         "oom_kills": machine.num_oom_kills(),
         "boot_id": machine.boot_id(),
         "host": platform.node(),
