@@ -16,6 +16,7 @@ from rollout import lock
 from rollout.attempt import Attempt
 from rollout.config import Backend, Settings
 from rollout.console import Console, say
+from rollout.effects import refuse_idle_everywhere
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
@@ -78,6 +79,7 @@ class Sweep:
         """
         is_scored = any(a.settings and a.settings.postprocess.scorer for a in asked)
         refuse_objective(objective, is_scored)
+        refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]

@@ -280,7 +280,7 @@ def test_a_plus_before_what_exists_does_no_harm(typed, word):
 def test_text_with_commas_is_swept_only_where_it_is_not_quoted(typed, prompts, tmp_path):
     source = prompts.rename(tmp_path / "a,b (1).parquet")
     typed(
-        "-m", *SCRIPTED, f"data.input='{source}'", "tracking.name=x,y", "run_dir=s", "dry_run=true"
+        "-m", *SCRIPTED, f"data.input='{source}'", "output.prefix=x,y", "run_dir=s", "dry_run=true"
     )
     assert typed.code == 0 and "2 points on 1 engine" in typed.out
 
