@@ -293,12 +293,12 @@ class Output:
         None, "the published file; null: output.parquet, or output/, in run_dir"
     )
     columns: list[str] = setting(
-        ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
+        ["finish_reason", "num_response_tokens", "num_prompt_tokens", "is_reasoning_closed"],
         "columns added beside responses and error",
     )
     reasoning_parser: str | None = setting(
         None,
-        "vLLM's parser, such as qwen3, that splits reasoning and answer; null: the model's tags",
+        "vLLM's parser, such as qwen3, that splits off the reasoning; null: the model's tags",
     )
     prefix: str = setting("", "put before the name of every column added")
     layout: Layout = setting(

@@ -99,8 +99,15 @@ RULES = (
         but=("postprocess.scorer", "postprocess.input"),  # a run says of input what to type
     ),
     Rule(
-        tuple(f"tracking.{k}" for k in ("project", "entity", "name", "group", "tags", "mode"))
-        + ("tracking.num_table_rows",),
+        (
+            "tracking.project",
+            "tracking.entity",
+            "tracking.name",
+            "tracking.group",
+            "tracking.tags",
+            "tracking.mode",
+            "tracking.num_table_rows",
+        ),  # fmt: skip
         "tracking.tracker",
         lambda s: s.tracking.tracker is Tracker.none,
         "with tracking=none nothing is sent to wandb",

@@ -30,7 +30,7 @@ from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
 from rollout.prompts import Prompts, open_prompts
-from rollout.records import COLUMNS, Column, output_columns
+from rollout.records import COLUMNS, RENAMED, Column, output_columns
 from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
 from rollout.workflow import refuse_taken, refuse_unscorable
 
@@ -109,6 +109,11 @@ def prepare(
 
 def chosen_columns(settings: Settings) -> list[Column]:
     for name in settings.output.columns:
+        if new := RENAMED.get(name):
+            raise UserError(
+                f"output.columns has no {name!r}, which many inputs have: the response without its "
+                f"reasoning is called {new!r}; type that"
+            )
         if name not in COLUMNS:
             raise UserError(
                 f"output.columns has no {name!r}.{did_you_mean(name, COLUMNS)} "

@@ -269,7 +269,7 @@ COLUMNS = {
             is_derived=True,
         ),
         Column(
-            "answer",
+            "final_response",
             "list<string>",
             "the response without its reasoning; empty where that is unclosed",
             lambda splits: [s.answer for s in splits],
@@ -285,6 +285,7 @@ COLUMNS = {
     )
 }
 ALWAYS = ("responses", "error")
+RENAMED = {"answer": "final_response"}  # the commonest column of an input is called answer
 
 
 def output_columns(chosen: list[str]) -> list[Column]:

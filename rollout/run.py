@@ -30,9 +30,9 @@ def run(
 ) -> Summary:
     """Answer every prompt of `data.input` that is owed an answer, and publish `output.path`.
 
-    `swept` are the keys that other points of a sweep set otherwise. Raises UserError before anything is started where the settings, the input, the machine or
-    what is in the directory can't serve; RolloutError or Interrupted later, with every finished
-    row on disk.
+    `swept` are the keys that other points of a sweep set otherwise. Raises UserError before
+    anything is started where the settings, the input, the machine or what is in the directory
+    can't serve; RolloutError or Interrupted later, with every finished row on disk.
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
