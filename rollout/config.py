@@ -444,12 +444,6 @@ def validate(settings: Settings) -> None:
     _check_reasoning(settings)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
-    n, temperature = settings.sampling.n_samples, settings.sampling.temperature
-    if temperature == 0 and n > 1:
-        raise UserError(
-            f"sampling.temperature=0 is greedy, so all {n} samples of a prompt would be equal; "
-            "type sampling.n_samples=1 (or sampling=greedy), or raise the temperature"
-        )
 
 
 def _check_sampling(sampling: Sampling) -> None:

@@ -107,7 +107,7 @@ RULES = (
             "tracking.tags",
             "tracking.mode",
             "tracking.num_table_rows",
-        ),  # fmt: skip
+        ),
         "tracking.tracker",
         lambda s: s.tracking.tracker is Tracker.none,
         "with tracking=none nothing is sent to wandb",
