@@ -30,6 +30,7 @@ class CommandLine:
     overrides: list[str]  # checked, fit for Hydra
     config_file: str | None
     config_dir: Path | None  # the user's own presets
+    is_sweep: bool
 
 
 def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
@@ -49,6 +50,7 @@ def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
         [checked_override(text, config_dir, is_sweep) for text in typed],
         unquoted(config_file) if config_file else None,
         config_dir,
+        is_sweep,
     )
 
 

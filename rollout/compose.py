@@ -5,18 +5,20 @@ Must not know the command line's words, or where an override came from.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rollout.config import Settings, get
+from rollout.config import Settings, get, keys
 from rollout.errors import UserError
 from rollout.explain import explain
-from rollout.names import GROUPS, declared, flatten, full_key, known_keys
+from rollout.names import GROUPS, SAY_THE_INPUT, declared, flatten, full_key, known_keys
 from rollout.overrides import at_home, checked_preset, override, parts, without_interpolation
-from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets
+from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
+from rollout.recorded import recorded
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
@@ -25,11 +27,12 @@ LAUNCHER = "rollout"  # see launcher.py
 def compose(given: dict[str, Any]) -> Settings:
     """Settings for `given` keys and presets, from Python: no command line, no environment.
 
-    A key may be dotted, or a last part that only one setting has.
+    A key may be dotted, or a last part that only one setting has. A run_dir without input goes on
+    with what the run there was last launched with.
     """
     named = flatten({full_key(name): value for name, value in given.items()})
-    overrides = []
-    for key, value in (implied_presets(named) | named).items():
+    own, overrides = _of_the_run_before(named)
+    for key, value in (implied_presets(own | named) | own | named).items():
         text = override(key, value)
         if key in GROUPS:
             text = checked_preset(*parts(text), config_dir=None, multirun=False)
@@ -37,6 +40,20 @@ def compose(given: dict[str, Any]) -> Settings:
             declared(key, value)
         overrides.append(text)
     return compose_words(overrides, None)
+
+
+def _of_the_run_before(named: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What the run in run_dir says beside `named`, and the overrides that we fill in for it."""
+    run_dir, here = named.get("run_dir"), Path.cwd()
+    is_path = isinstance(run_dir, str | os.PathLike) and os.fspath(run_dir)
+    if not is_path or SAY_THE_INPUT & named.keys():
+        return {}, []
+    if (before := recorded(here / at_home(os.fspath(run_dir)), here, named)) is None:
+        return {}, []
+    chosen = [(g, str(name)) for g, name in named.items() if g in GROUPS]
+    beaten = set(named).union(*(preset_keys(group, name, None) for group, name in chosen))
+    own = {key: value for key, value in before.values.items() if key not in beaten}
+    return own, before.filled_in(own, named)
 
 
 def compose_words(words: list[str], config_dir: Path | None) -> Settings:
@@ -59,7 +76,7 @@ def register(config_dir: Path | None) -> None:
     from omegaconf import OmegaConf
 
     schema = OmegaConf.structured(Settings)
-    for key in known_keys().values():
+    for key in keys().values():
         if key.is_bag:
             OmegaConf.set_struct(OmegaConf.select(schema, key.name), False)
     ConfigStore.instance().store(name=SCHEMA, node=schema)
@@ -101,9 +118,13 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
             raise UserError(f"{key} is not set; type {key}=... ({known_keys()[key].help})")
-        merged.presets = {k: v for k, v in hydra.runtime.choices.items() if k in GROUPS}
-        given = [str(word).partition("=")[0].lstrip("+~") for word in hydra.overrides.task]
-        merged.given = sorted(key for key in set(given) if key not in GROUPS)
+        given = {str(word).partition("=")[0].lstrip("+~") for word in hydra.overrides.task}
+        choices = {k: v for k, v in hydra.runtime.choices.items() if k in GROUPS}
+        if "given" in given:  # all that was given, and presets, of a run that is gone on with
+            merged.presets = choices | dict(merged.presets)
+        else:
+            merged.presets = choices
+            merged.given = sorted(key for key in given if key not in GROUPS)
         settings = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error

@@ -310,12 +310,12 @@ class Output:
         None, "the published file; null: output.parquet, or output/, in run_dir"
     )
     columns: list[str] = setting(
-        ["finish_reason", "num_response_tokens", "num_prompt_tokens"],
+        ["finish_reason", "num_response_tokens", "num_prompt_tokens", "is_reasoning_closed"],
         "columns added beside responses and error",
     )
     reasoning_parser: str | None = setting(
         None,
-        "vLLM's parser, such as qwen3, that splits reasoning and answer; null: the model's tags",
+        "vLLM's parser, such as qwen3, that splits off the reasoning; null: the model's tags",
     )
     prefix: str = setting("", "put before the name of every column added")
     layout: Layout = setting(
@@ -471,12 +471,6 @@ def validate(settings: Settings) -> None:
     _check_reasoning(settings)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
-    n, temperature = settings.sampling.n_samples, settings.sampling.temperature
-    if temperature == 0 and n > 1:
-        raise UserError(
-            f"sampling.temperature=0 is greedy, so all {n} samples of a prompt would be equal; "
-            "type sampling.n_samples=1 (or sampling=greedy), or raise the temperature"
-        )
 
 
 def _check_sampling(sampling: Sampling) -> None:

@@ -116,7 +116,7 @@ def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
         num_empty=texts.count(""),
         num_unclosed=sum(is_unclosed(text, result.opens_reasoning, tags) for text in texts),
         num_repetitive=sum(map(is_repetitive, texts)),
-        num_duplicate=len(texts) - len(set(texts)),
+        num_duplicate=0 if result.repeats else len(texts) - len(set(texts)),
     )
 
 

@@ -17,8 +17,8 @@ Presets (group=name):
 Often set (key=value):
 {settings}
 
-Killed, or wanting more? The same command with its run_dir= goes on (resume, retry_failed,
-continue_truncated, a larger sampling.n_samples).
+Killed, or wanting more? The same command, or run_dir=DIR alone, goes on with the run there; beside
+it: a larger sampling.n_samples, retry_failed=true, continue_truncated=true, resume=fresh.
 More commands (--help): python -m rollout.plan (does it fit?), rollout.prepare, rollout.postprocess
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
 Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version

@@ -32,7 +32,7 @@ from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
 from rollout.preparing.written import MARK
 from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
-from rollout.records import COLUMNS, Column, output_columns
+from rollout.records import COLUMNS, RENAMED, Column, output_columns
 from rollout.scoring.settings import Postprocess
 from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
 from rollout.workflow import refuse_taken, refuse_unscorable
@@ -120,6 +120,11 @@ def prepare(
 
 def chosen_columns(settings: Settings) -> list[Column]:
     for name in settings.output.columns:
+        if new := RENAMED.get(name):
+            raise UserError(
+                f"output.columns has no {name!r}, which many inputs have: the response without its "
+                f"reasoning is called {new!r}; type that"
+            )
         if name not in COLUMNS:
             raise UserError(
                 f"output.columns has no {name!r}.{did_you_mean(name, COLUMNS)} "
@@ -396,6 +401,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
         "format": FORMAT,
         **fingerprint_record(job),
         "config": to_plain(job.settings),
+        "cwd": str(Path.cwd()),
         "input": {
             "files": [str(f) for f in job.prompts.files],
             "digest": job.prompts.digest(),
@@ -420,6 +426,7 @@ def environment(job: Job) -> dict[str, Any]:
         "device": job.device.name,
         "engine": to_plain(job.engine),
         "pid": os.getpid(),
+        "cwd": str(Path.cwd()),
         "oom_kills": machine.num_oom_kills(),
         "boot_id": machine.boot_id(),
         "host": platform.node(),

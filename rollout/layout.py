@@ -5,10 +5,10 @@ Promises: both layouts hold the same values in the same order; a piece stays nea
 however often a prompt is repeated. Knows no file and no settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rollout.reasoning import Splitter
+from rollout.reasoning import Splitter, splitter_by
 from rollout.records import Column
 from rollout.shards import arrow_type
 
@@ -40,13 +40,20 @@ def added_types(columns: list[Column], per_sample: bool) -> "list[pa.DataType]":
     return [pa.int64(), pa.int32(), *own]
 
 
-def with_derived(results: "pa.Table", columns: list[Column], splitter: Splitter) -> "pa.Table":
-    """Results with those of `columns` that are made of the responses; each is split once."""
+def with_derived(
+    results: "pa.Table", columns: list[Column], tags: Sequence[str], splitter: Splitter | None
+) -> "pa.Table":
+    """Results with those of `columns` that are made of the responses; each is split once.
+
+    By the `tags` where there is no `splitter`; then none is split for a column that is there.
+    """
     import pyarrow as pa
 
-    derived = [column for column in columns if column.is_derived]
+    known = results.column_names if splitter is None else ()
+    derived = [column for column in columns if column.is_derived and column.name not in known]
     if not derived:
         return results
+    splitter = splitter or splitter_by(tags)
     rows = zip(
         results.column("responses").to_pylist(),
         results.column("opens_reasoning").to_pylist(),
@@ -55,6 +62,8 @@ def with_derived(results: "pa.Table", columns: list[Column], splitter: Splitter)
     splits = [[splitter(text, opened) for text in texts or ()] for texts, opened in rows]
     for column in derived:
         values = pa.array([column.of(row) for row in splits], arrow_type(column))
+        if column.name in results.column_names:
+            results = results.drop_columns(column.name)
         results = results.append_column(column.name, values)
     return results
 

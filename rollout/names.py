@@ -15,6 +15,8 @@ from rollout.schema import Key
 GROUPS = (*SECTIONS, "experiment")
 STAGES = ("prepare", "postprocess")  # around a rollout; each is a command of its own, too
 FILLED_IN = ("presets", "given")  # by us, not typed
+# Without any of these, a command goes on with the run in run_dir, or is the demo.
+SAY_THE_INPUT = frozenset({"data.input", "experiment", "data", "prepare.source"})
 # Flags of the script this tool replaces whose names are no key's last part.
 OLD_NAMES = {
     "input_parquet": "data.input",

@@ -88,7 +88,8 @@ class OwedRow:
             samples[at : at + len(completion.samples)] = completion.samples
             prefix = completion.request.prefix
             whole.num_new_samples += len(completion.samples)
-            whole.num_new_tokens += sum(s.num_tokens for s in completion.samples)
+            whole.num_new_tokens += sum(s.num_tokens for s in completion.drawn)
+            whole.repeats |= completion.repeats
             whole.num_new_tokens -= prefix.num_tokens if prefix else 0
             if whole.num_prompt_tokens is None:
                 whole.num_prompt_tokens = len(completion.prompt_token_ids)

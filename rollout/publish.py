@@ -15,7 +15,7 @@ from rollout.health import is_repetitive, is_unclosed
 from rollout.layout import added_names, added_types, shaped, with_derived
 from rollout.metrics import Totals, percentile
 from rollout.partition import file_of
-from rollout.reasoning import TAGS, Splitter, splitter_by
+from rollout.reasoning import TAGS, Splitter
 from rollout.records import Column
 
 if TYPE_CHECKING:
@@ -41,8 +41,12 @@ class RowCounter:
         self._totals.num_unclosed = 0 if tags else None
         self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
 
-    def add(self, results: "pa.Table") -> None:
-        """Count some rows of a shard."""
+    def add(self, results: "pa.Table") -> "pa.Table":
+        """Count some rows of a shard; they come back with the column is_reasoning_closed.
+
+        That is by the tags, where there are any.
+        """
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -59,17 +63,21 @@ class RowCounter:
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
         totals.num_distinct += _num_distinct(responses, texts)
-        known = pc.fill_null(texts, "")
-        for some in _blocks(known):
-            totals.num_repetitive += sum(map(is_repetitive, some))
-        if self._tags:
-            opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
-            for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
-                totals.num_unclosed += sum(
-                    is_unclosed(text, was_opened, self._tags)
-                    for text, was_opened in zip(some, is_open, strict=True)
-                )
         self._add_lengths(pc.drop_null(lengths).to_numpy())
+        known, closed = pc.fill_null(texts, ""), []
+        if not self._tags:
+            for some in _blocks(known):
+                totals.num_repetitive += sum(map(is_repetitive, some))
+            return results
+        opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
+        for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
+            totals.num_repetitive += sum(map(is_repetitive, some))
+            pairs = zip(some, is_open, strict=True)
+            closed += [not is_unclosed(text, opens, self._tags) for text, opens in pairs]
+        totals.num_unclosed += len(closed) - sum(closed)
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(responses), 0).to_numpy())
+        lists = pa.ListArray.from_arrays([0, *ends.tolist()], pa.array(closed, pa.bool_()))
+        return results.append_column("is_reasoning_closed", lists)
 
     def _add_lengths(self, lengths: "np.ndarray") -> None:
         import numpy as np
@@ -137,12 +145,11 @@ def write_output(
     fields = list(map(pa.field, names, added_types(columns, per_sample)))
     full = pa.schema([*schema, *fields], metadata=schema.metadata)
     counter = RowCounter(tags)
-    splitter = splitter or splitter_by(tags)
     pieces = (
         piece
         for rows, results in _joined(batches, parts, counter, skip_failed)
         for piece in shaped(
-            rows, with_derived(results, columns, splitter), columns, full, per_sample
+            rows, with_derived(results, columns, tags, splitter), columns, full, per_sample
         )
     )
     if partition_rows is None:
@@ -198,8 +205,7 @@ def _joined(
         table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
         while table.num_rows:
             while results is None or results.num_rows == 0:
-                results = next(remaining)
-                counter.add(results)
+                results = counter.add(next(remaining))
             n = min(table.num_rows, results.num_rows)
             rows, here = table.slice(0, n), results.slice(0, n)
             if skip_failed:

@@ -120,6 +120,12 @@ class Completion:
     num_cached_tokens: int | None = None
     latency_s: float = 0.0  # from submission until all its samples were there
     opens_reasoning: bool = False  # the prompt ended within the reasoning
+    repeats: bool = False  # greedy: one was drawn, and stands for all
+
+    @property
+    def drawn(self) -> list[Sample]:
+        """The samples that cost anything."""
+        return self.samples[:1] if self.repeats else self.samples
 
 
 @dataclass(slots=True)
@@ -144,6 +150,7 @@ class Result:
     num_new_samples: int = 0  # of this attempt, those gone on with included
     num_new_tokens: int = 0
     run: int = 0
+    repeats: bool = False  # greedy: its samples are one, and equal for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +276,7 @@ COLUMNS = {
             is_derived=True,
         ),
         Column(
-            "answer",
+            "final_response",
             "list<string>",
             "the response without its reasoning; empty where that is unclosed",
             lambda splits: [s.answer for s in splits],
@@ -285,6 +292,7 @@ COLUMNS = {
     )
 }
 ALWAYS = ("responses", "error")
+RENAMED = {"answer": "final_response"}  # the commonest column of an input is called answer
 
 
 def output_columns(chosen: list[str]) -> list[Column]:

@@ -1,10 +1,12 @@
 """The main path: one configuration to one run directory and one published file."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rollout.attempt import Attempt
 from rollout.config import Settings
 from rollout.console import Console
+from rollout.effects import refuse_idle
 from rollout.errors import Interrupted, RolloutError
 from rollout.fitting import refuse_impossible, settle
 from rollout.generate import generate
@@ -20,15 +22,21 @@ from rollout.workflow import with_prompts
 EXAMPLES = "pkg://rollout/examples/"
 
 
-def run(settings: Settings, console: Console, argv: list[str] | None = None) -> Summary:
+def run(
+    settings: Settings,
+    console: Console,
+    argv: list[str] | None = None,
+    swept: Collection[str] = (),
+) -> Summary:
     """Answer every prompt of `data.input` that is owed an answer, and publish `output.path`.
 
-    Raises UserError before anything is started where the settings, the input, the machine or
-    what is in the directory can't serve; RolloutError or Interrupted later, with every finished
-    row on disk.
+    `swept` are the keys that other points of a sweep set otherwise. Raises UserError before
+    anything is started where the settings, the input, the machine or what is in the directory
+    can't serve; RolloutError or Interrupted later, with every finished row on disk.
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
+        refuse_idle(settings, swept)
         directory = Path(settings.run_dir).expanduser().absolute()
         settings = with_prompts(settings, console, directory)
         job = prepare(settings, console, argv)

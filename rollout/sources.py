@@ -16,9 +16,10 @@ from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
 from rollout.explain import yaml_problem
-from rollout.names import FILLED_IN, GROUPS, declared, flatten, known_keys
+from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
 from rollout.presets import implied_presets, preset_keys, preset_names
+from rollout.recorded import Recorded, recorded
 
 ENVIRONMENT = {
     "MODEL_PATH": "model.model_path",
@@ -49,8 +50,9 @@ def gather(
 ) -> Given:
     """Take the command line, the environment and `config_file=` together.
 
-    Without input it is the demo, unless `demo` is false. Raises UserError for a key, preset or
-    flag that does not exist.
+    Without input it is what the run in run_dir was last launched with, or the demo where there is
+    none; neither if `demo` is false. Raises UserError for a key, preset or flag that does not
+    exist.
     """
     line = read_command_line(argv, start_dir)
     typed = dict(map(parts, line.overrides))
@@ -64,13 +66,21 @@ def gather(
         notes.append(f"from the environment: {' '.join(f'{n}={t}' for n, t in named.items())}")
     if isinstance(run_dir := lower.get("run_dir"), str):
         lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
-    lower = _without_preset_keys(lower, typed, line.config_dir)
-    lower = implied_presets({*lower, *typed}) | lower
     given = {*lower, *typed}
-    if demo and not given & {"data.input", "experiment", "data", "prepare.source"}:
+    has_input = bool(given & SAY_THE_INPUT)
+    before = None
+    if demo and not has_input and not line.is_sweep:
+        before = _run_before(typed, lower, start_dir)
+    own = before.values if before else {}
+    lower = _without_preset_keys(own | lower, typed, line.config_dir)
+    filled_in = before.filled_in(own.keys() & lower.keys() - given, given) if before else []
+    lower = implied_presets({*lower, *typed}) | lower
+    if before:
+        notes.insert(0, f"from run_dir={before.run_dir}: the settings of its last launch")
+    elif demo and not has_input:
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
-    words = [*line.flags, *(override(k, v) for k, v in lower.items()), *line.overrides]
+    words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
     there = {ENVIRONMENT[name]: text for name, text in named.items()}
     from_environment = [
         f"{key}={there[key]}" if re.fullmatch(r"[\w./-]+", there[key]) else override(key, value)
@@ -78,6 +88,17 @@ def gather(
         if key in there and key not in typed
     ]
     return Given(words, line.config_dir, notes, from_environment)
+
+
+def _run_before(typed: dict[str, str], lower: dict[str, Any], start_dir: Path) -> Recorded | None:
+    """What the run in run_dir was launched with; None where there is no run."""
+    run_dir = lower.get("run_dir")
+    if "run_dir" in typed:
+        parsed = parse(f"run_dir={typed['run_dir']}")
+        run_dir = None if parsed is None else parsed.value()
+    if not isinstance(run_dir, str) or not run_dir or "${" in run_dir:
+        return None
+    return recorded(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from rollout.compose import compose_words
 from rollout.config import Settings
+from rollout.effects import refuse_idle_in_stage
 from rollout.errors import UserError, did_you_mean
-from rollout.names import known_keys
+from rollout.names import GROUPS, bag_of, known_keys
 from rollout.overrides import parts
 from rollout.sources import gather
+
+LIKELY = {"data.input": "input"}
 
 
 def compose_stage(stage: str, argv: list[str]) -> Settings:
@@ -19,8 +22,28 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
 
     Raises UserError as the command line of a run does.
     """
-    given = gather([_in_stage(word, stage) for word in argv], {}, Path.cwd(), demo=False)
-    return compose_words(given.words, given.config_dir)
+    words = [_in_stage(word, stage) for word in argv]
+    given = gather(words, {}, Path.cwd(), demo=False)
+    _refuse_foreign(words, stage)
+    settings = compose_words(given.words, given.config_dir)
+    refuse_idle_in_stage(settings, stage)
+    return settings
+
+
+def _refuse_foreign(words: list[str], stage: str) -> None:
+    """Raise UserError for a word that sets what the stage has no use for.
+
+    A config_file or an experiment may hold the other sections as well.
+    """
+    for word in words:
+        key, _ = parts(word)
+        of_others = key in known_keys() or bag_of(key) or (key in GROUPS and key != "experiment")
+        if word.startswith("-") or key.startswith(f"{stage}.") or not of_others:
+            continue
+        leaf = key.rsplit(".", 1)[-1]
+        own = leaf if f"{stage}.{leaf}" in known_keys() else LIKELY.get(key)
+        hint = f"did you mean {own}?" if own else "leave it out"
+        raise UserError(f"{word} is for a run, and rollout.{stage} has no use for it; {hint}")
 
 
 def _in_stage(word: str, stage: str) -> str:

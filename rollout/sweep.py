@@ -16,6 +16,7 @@ from rollout import lock
 from rollout.attempt import Attempt
 from rollout.config import Backend, Settings
 from rollout.console import Console, say
+from rollout.effects import refuse_idle_everywhere
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
@@ -80,6 +81,7 @@ class Sweep:
         stages = [a.settings.postprocess for a in asked if a.settings]
         scored = [stage for stage in stages if stage.scorer]
         refuse_objective(objective, (scored or stages or [Postprocess()])[0])
+        refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]

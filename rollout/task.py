@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,11 @@ class Task:
             self._error = error
             return None
 
-    def _run(self, settings: Settings) -> float | None:
+    def _run(self, settings: Settings, swept: Collection[str] = ()) -> float | None:
         from rollout.run import run
 
         with faults_told(Path(settings.run_dir)):
-            summary = run(settings, Console(), self._argv)
+            summary = run(settings, Console(), self._argv, swept)
         if summary.exit_code:
             raise RolloutError(nothing_answered(summary))
         return objective_of(summary.figures, objective_in(settings))
@@ -98,7 +99,7 @@ class Task:
                     "prefix": settings.output.prefix,
                     "objective": objective_in(settings),
                 }
-                value = self._run(settings)
+                value = self._run(settings, asked.values)
                 record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
                 return value
             except Interrupted as error:

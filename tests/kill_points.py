@@ -1,7 +1,7 @@
 """Kill a run anywhere, start it again, get the same file: the drill, on real processes.
 
-    python -m tests.kill_points --points 200
-    python -m tests.kill_points --points 10 --engine vllm [--model DIR]
+    python tests/kill_points.py --points 200
+    python tests/kill_points.py --points 10 --engine vllm [--model DIR]
 
 Every point is a run in a directory of its own that dies by SIGKILL, is resumed by the same
 command (and at times dies again), and is left to finish; its output is compared cell by cell with
@@ -27,7 +27,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS)] * (str(TESTS) not in sys.path)  # for python -m tests.kill_points
+sys.path[:0] = [str(TESTS)] * (str(TESTS) not in sys.path)  # for python tests/kill_points.py
 
 from drilled_run import PATIENCE_S, Run, Story, write_input  # noqa: E402
 

@@ -245,7 +245,6 @@ SETTINGS = {
     "no samples": typed_so("sampling.n_samples=0", "at least 1 and at most 16384"),
     "a million samples": typed_so("sampling.n_samples=1000000", "at most 16384"),
     "a word for a number": typed_so("sampling.temperature=hot", "hot is not float or null"),
-    "samples that would all be equal": typed_so("sampling.temperature=0", "n_samples=1"),
     "a key that does not exist": typed_so("sampling.temprature=1", "'sampling.temperature'?"),
     "a key without a value": typed_so("sampling.seed", "type sampling.seed=..."),
     "a dashed key": typed_so("--n_samples=4", "type sampling.n_samples=4"),

@@ -202,8 +202,6 @@ def test_words_that_are_no_settings_are_refused_with_what_to_type(typed, words, 
         (["run_dir="], "run_dir is empty"),
         (["model=custom"], "model.model_path is not set; type model.model_path="),
         (["data.input=${{nope}}"], "Interpolation key 'nope' not found (data.input)"),
-        (["sampling.temperature=0"], "sampling.temperature=0 is greedy, so all 4 samples"),
-        (["sampling=greedy", "sampling.n_samples=2"], "type sampling.n_samples=1"),
         (["data.shuffle_seed=1"], "alone it does nothing; add data.limit=N"),
         (["sampling.extra.top_p=1"], "type sampling.top_p=... instead"),
         (["engine.extra={{max_num_seqs: 1}}"], "type engine.max_num_seqs=... instead"),
@@ -280,7 +278,7 @@ def test_a_plus_before_what_exists_does_no_harm(typed, word):
 def test_text_with_commas_is_swept_only_where_it_is_not_quoted(typed, prompts, tmp_path):
     source = prompts.rename(tmp_path / "a,b (1).parquet")
     typed(
-        "-m", *SCRIPTED, f"data.input='{source}'", "tracking.name=x,y", "run_dir=s", "dry_run=true"
+        "-m", *SCRIPTED, f"data.input='{source}'", "output.prefix=x,y", "run_dir=s", "dry_run=true"
     )
     assert typed.code == 0 and "2 points on 1 engine" in typed.out
 

@@ -10,7 +10,7 @@ from rollout.errors import UserError
 from rollout.health import is_unclosed
 from rollout.reasoning import Split, opens, split
 
-COLUMNS = "output.columns=[reasoning,answer,is_reasoning_closed]"
+COLUMNS = "output.columns=[reasoning,final_response,is_reasoning_closed]"
 THOUGHT = "<think>\nso so\n</think>\n\n42"
 
 
@@ -61,7 +61,7 @@ def rows(typed, *columns):
 
 def test_what_the_prompt_opened_is_reasoning_and_what_none_opened_is_not(scripted, typed):
     scripted("engine.scripted.text=so", COLUMNS)
-    assert rows(typed, "reasoning", "answer", "is_reasoning_closed").tolist() == [
+    assert rows(typed, "reasoning", "final_response", "is_reasoning_closed").tolist() == [
         [[None] * 2, ["so"] * 2, [True] * 2],
         [[], [], []],
         [["so"] * 2, [""] * 2, [False] * 2],
@@ -73,17 +73,17 @@ def test_a_finished_run_is_published_anew_with_its_reasoning_and_no_engine(scrip
     assert scripted(text).code == 0
     done = scripted(text, COLUMNS)
     assert done.code == 0 and not any(note.startswith("loading") for note in done.notes)
-    assert rows(typed, "answer")[0][0] == ["<r>so so</r>42"] * 2
+    assert rows(typed, "final_response")[0][0] == ["<r>so so</r>42"] * 2
     done = scripted(text, COLUMNS, 'model.reasoning_tags=["<r>","</r>"]')
     assert done.code == 0 and not any(note.startswith("loading") for note in done.notes)
-    assert rows(typed, "reasoning", "answer")[0].tolist() == [["so so"] * 2, ["42"] * 2]
+    assert rows(typed, "reasoning", "final_response")[0].tolist() == [["so so"] * 2, ["42"] * 2]
     assert scripted(text, COLUMNS, 'model.reasoning_tags=["<r>","</r>"]').out.startswith("finished")
 
 
 def test_a_row_for_each_sample_has_its_own_reasoning(scripted, typed):
     scripted(f"engine.scripted.text='{THOUGHT}'", COLUMNS, "output.layout=per_sample")
     found = pd.read_parquet(typed.here / "r" / "output.parquet")
-    assert found["answer"].fillna("-").tolist() == ["42", "42", "-", "42", "42"]
+    assert found["final_response"].fillna("-").tolist() == ["42", "42", "-", "42", "42"]
 
 
 @pytest.mark.parametrize("tags", ["[]", '["<think>"]', '["","x"]', '["x","x"]'])
@@ -139,3 +139,15 @@ def test_a_parser_that_is_not_there_or_does_not_fit_is_refused(thinking_tokenize
         reasoning_splitter("qwen33", str(tiny_model), Model())
     with pytest.raises(UserError, match=r"deepseek_r1 does not fit .*model\.reasoning_tags"):
         reasoning_splitter("deepseek_r1", str(tiny_model), Model())
+
+
+def test_the_column_without_reasoning_has_a_name_that_no_input_has(scripted, typed):
+    """It was called answer, as the right answers of most inputs are, and was refused for them."""
+    said = scripted("output.columns=[reasoning,answer]").errors[0]
+    assert "output.columns has no 'answer'" in said and "'final_response'" in said
+    assert scripted("output.columns=[reasoning,final_response]").code == 0, typed.errors
+
+
+def test_whether_reasoning_was_closed_is_told_by_default(scripted, typed):
+    scripted("engine.scripted.text='<think>so so'")
+    assert not any(rows(typed, "is_reasoning_closed")[0][0])

@@ -257,9 +257,9 @@ def test_a_dry_run_tells_how_far_it_is_and_changes_nothing(typed, begun):
     assert typed.files() == before
 
 
-def test_a_demo_typed_without_input_into_a_run_is_told_apart(typed, run):
+def test_a_demo_typed_into_a_run_is_told_apart(typed, run):
     run()
-    done = typed("engine=scripted", "tracking=none", "run_dir=x")
+    done = typed("experiment=demo", "engine=scripted", "tracking=none", "run_dir=x")
     assert done.code == 2
     assert "data.input=in.parquet" in done.notes[-1]
 

@@ -126,7 +126,7 @@ def test_a_config_file_may_name_presets_and_hold_dotted_keys(typed, config_file,
 def test_what_was_in_force_is_recorded_and_can_be_read_back(typed, config_file, prompts):
     odd = "${x} 'a' \\"
     typed(
-        *SCRIPTED, f"data.input={prompts}", "run_dir=one", f"tracking.name={odd}",
+        *SCRIPTED, f"data.input={prompts}", "run_dir=one", f"output.prefix={odd}",
         "sampling.n_samples=3", "sampling.extra.top_a=0.1",
     )  # fmt: skip
     written = typed.here / "one" / "attempts" / "1" / "config.yaml"
@@ -137,7 +137,7 @@ def test_what_was_in_force_is_recorded_and_can_be_read_back(typed, config_file, 
     second = json.loads((typed.here / "two" / "run.json").read_text())["config"]
     ours = {name: first[name] for name in ("run_dir", "presets", "given")}
     assert second | ours == first
-    assert second["tracking"]["name"] == odd and second["sampling"]["extra"] == {"top_a": 0.1}
+    assert second["output"]["prefix"] == odd and second["sampling"]["extra"] == {"top_a": 0.1}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,26 @@ class Sampler:
     chat: Any = None  # how it renders chats, the engine room's own
     adapter: Any = None  # the LoRA adapter, the engine room's own
     reasoning_tags: Sequence[str] = TAGS  # the first may end a prompt
+    is_greedy: bool = False
+
+
+GREEDY = 1e-5  # a temperature below is 0 to vLLM
+ONE_FOR_ALL = "temperature 0 is greedy: one response is drawn for each prompt and stands n times"
+
+
+def is_greedy(temperature: Any) -> bool:
+    """Whether all samples of a prompt come out equal."""
+    return isinstance(temperature, int | float) and 0 <= temperature < GREEDY
+
+
+def repeats(request: Request) -> bool:
+    """Whether one sample is drawn and stands for all that the request asks for.
+
+    The rule for temperature 0 with n > 1, be it the run's or the row's own: n stays n.
+    """
+    own = (request.prompt.sampling or {}).get("temperature")
+    greedy = is_greedy(own) if own is not None else request.sampler and request.sampler.is_greedy
+    return bool(greedy) and request.n_samples > 1
 
 
 @dataclass(slots=True)

@@ -8,11 +8,18 @@ windows, tails and flushes behave as they do on vLLM; faults come on demand.
 import hashlib
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rollout import config
-from rollout.engines.base import EngineFacts, EngineStats, Sampler
+from rollout.engines.base import (
+    ONE_FOR_ALL,
+    EngineFacts,
+    EngineStats,
+    Sampler,
+    is_greedy,
+    repeats,
+)
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.messages import text_of
@@ -75,7 +82,10 @@ class ScriptedEngine:
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
         shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         tags = model.reasoning_tags
-        return Sampler({**shown, "seed": sampling.seed}, ready=number, reasoning_tags=tags)
+        greedy = is_greedy(sampling.temperature)
+        notes = [ONE_FOR_ALL] if greedy and sampling.n_samples > 1 else []
+        shown["seed"] = sampling.seed
+        return Sampler(shown, notes, number, reasoning_tags=tags, is_greedy=greedy)
 
     def submit(self, request: Request) -> None:
         text = _text_of(request)
@@ -88,7 +98,10 @@ class ScriptedEngine:
                 f"the prompt has {num_prompt_tokens + num_before} tokens; max_model_len is "
                 f"{self.facts.max_model_len}"
             )
-        n, room = request.n_samples, self.facts.max_model_len - num_prompt_tokens - num_before
+        n, room = (
+            1 if repeats(request) else request.n_samples,
+            self.facts.max_model_len - num_prompt_tokens - num_before,
+        )
         limit = min(request.max_tokens or room, room)
         group = _Group(request, num_prompt_tokens, self._seed(request), limit, time.monotonic())
         group.num_unfinished = n
@@ -166,11 +179,15 @@ class ScriptedEngine:
             samples.append(sample)
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
+        is_one = repeats(group.request)
+        samples = (
+            [replace(samples[0]) for _ in range(group.request.n_samples)] if is_one else samples
+        )
         prompt_token_ids = list(range(group.num_prompt_tokens))
         latency_s = time.monotonic() - group.submitted_s
         sampler = group.request.sampler
         opened = bool(sampler) and opens(_text_of(group.request), sampler.reasoning_tags)
-        return Completion(group.request, samples, prompt_token_ids, 0, latency_s, opened)
+        return Completion(group.request, samples, prompt_token_ids, 0, latency_s, opened, is_one)
 
 
 def _out_of_memory(what: str, stage: Stage) -> EngineError:

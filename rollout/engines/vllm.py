@@ -12,12 +12,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from rollout.config import Device, Model, Sampling
-from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler
+from rollout.engines.base import (
+    ONE_FOR_ALL,
+    EngineFacts,
+    EnginePlan,
+    EngineStats,
+    Sampler,
+    is_greedy,
+    repeats,
+)
 from rollout.engines.core_watch import CoreWatch
 from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
@@ -90,12 +98,15 @@ class VllmEngine:
         params |= {k: v for k, v in suggested.items() if k not in params}
         ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
-        ready = _as_vllm_wants(params)
+        greedy = is_greedy(params.get("temperature"))
+        if greedy and sampling.n_samples > 1:
+            notes.append(ONE_FOR_ALL)
+        ready = _as_vllm_wants(params) | ({"n": 1} if greedy else {})
         _checked(self._new_params, "sampling", ready)
         chat = _template(model.chat_template), dict(model.chat_template_kwargs)
         lora = self._lora(adapter) if adapter else None
         shown, tags = {**params, "seed": sampling.seed}, model.reasoning_tags
-        return Sampler(shown, notes, ready, chat, lora, tags)
+        return Sampler(shown, notes, ready, chat, lora, tags, greedy)
 
     def _lora(self, adapter: Path) -> Any:
         """The adapter, loaded: one that does not fit the model is refused here, not in a step."""
@@ -132,7 +143,7 @@ class VllmEngine:
         if prompt.sampling:
             given = given | self._own_sampling(prompt.sampling)
         own = {
-            "n": request.n_samples,
+            "n": 1 if repeats(request) else request.n_samples,
             "max_tokens": request.max_tokens or limit - len(token_ids),
             "seed": request.seed,
             "output_kind": self._final_only,
@@ -148,7 +159,10 @@ class VllmEngine:
                 request_id, {"prompt_token_ids": token_ids}, params, lora_request=lora
             )
         except self._refusals as refusal:
-            raise RequestRefused(_first_line(refusal)) from refusal
+            said = _first_line(refusal)
+            if prompt.sampling:
+                said = f"{self._blamed(prompt.sampling)}: {said}"
+            raise RequestRefused(said) from refusal
         except Exception as error:
             raise self._death(error) from error
         self._groups[request_id] = request, time.monotonic()
@@ -174,6 +188,15 @@ class VllmEngine:
             return _as_vllm_wants(own)
         except UserError as error:
             raise RequestRefused(str(error)) from error
+
+    def _blamed(self, own: dict[str, Any]) -> str:
+        """The row's own setting that vLLM refuses by itself; else all of them."""
+        for name, value in own.items():
+            try:
+                self._new_params(**_as_vllm_wants({name: value}))
+            except (*self._refusals, UserError):
+                return f"the row's own sampling (data.sampling_key), {name}={value!r:.60}"
+        return f"the row's own sampling (data.sampling_key), {', '.join(own)}"
 
     def _encode(self, prompt: Prompt, template: str | None, variables: dict[str, Any]) -> list[int]:
         """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
@@ -213,16 +236,20 @@ class VllmEngine:
             )
             for part in sorted(output.outputs, key=lambda part: part.index)
         ]
-        assert len(samples) == request.n_samples, "the engine returned other than n samples"
+        is_one = repeats(request)
+        wanted = 1 if is_one else request.n_samples
+        assert len(samples) == wanted, "the engine returned other than n samples"
         self._num_finished_tokens += sum(sample.num_tokens for sample in samples)
         prompt_token_ids = list(output.prompt_token_ids)
         if prefix := request.prefix:
             del prompt_token_ids[-prefix.num_tokens :]
             samples = [self._joined(prefix, samples[0])]
+        if is_one:
+            samples = [replace(samples[0]) for _ in range(request.n_samples)]
         latency_s = time.monotonic() - submitted_s
         num_cached = output.num_cached_tokens
         opened = self._opens_reasoning(request, prompt_token_ids)
-        return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened)
+        return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened, is_one)
 
     def _opens_reasoning(self, request: Request, token_ids: list[int]) -> bool:
         """Whether the prompt, as the model saw it, ends within the reasoning.
@@ -388,7 +415,8 @@ def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
 
 def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
     """SamplingParams' arguments as the user set them."""
-    params = {"n": sampling.n_samples, "max_tokens": sampling.token_limit} | sampling.params
+    n = 1 if is_greedy(sampling.temperature) else sampling.n_samples
+    params = {"n": n, "max_tokens": sampling.token_limit} | sampling.params
     if wants_logprobs:
         params.setdefault("logprobs", 0)
     return params

@@ -1,0 +1,193 @@
+"""The settings that a run was last launched with, for `run_dir=DIR` alone: it goes on with them.
+
+Owns how what a run wrote down becomes settings again: paths relative to where its command was
+typed, secrets that were starred, prompts that were prepared for it. Promises a UserError that says
+what to type where the record can't serve. Must not know Hydra, or what beats what.
+"""
+
+import glob
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout import disk
+from rollout.errors import UserError
+from rollout.names import GROUPS, bag_of, declared, flatten
+from rollout.overrides import at_home, override
+from rollout.store import is_a_run, last_attempt
+
+STARS = "***"
+# A launch that goes on is told these anew.
+OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")
+# What the planner and engine=auto ask of a key is whether the user set it; others are not asked.
+ASKED_FOR = ("engine.", "model.")
+PATHS = (
+    "data.input", "output.path", "prepare.output.path", "postprocess.output.path",
+    "postprocess.export.path",
+)  # fmt: skip
+# A path where there is such a file; else a text, or a name.
+PATHS_OR_TEXTS = (
+    "model.model_path", "model.lora_path", "model.chat_template", "data.template",
+    "data.system_prompt", "data.tools", "prepare.source", "prepare.template", "prepare.system",
+    "prepare.few_shot", "prepare.few_shot_answer", "postprocess.json_schema.schema",
+    "postprocess.python.function",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run's settings by dotted key, the presets it chose, and which keys were set by hand."""
+
+    run_dir: Path
+    values: dict[str, Any]
+    presets: dict[str, str]
+    given: list[str]
+    missing: list[str]  # keys that held a secret
+
+    def filled_in(self, in_force: Iterable[str], also_given: Iterable[str]) -> list[str]:
+        """Overrides that say of these settings what a command line would have said.
+
+        `in_force` are the keys of which the record's own value counts, `also_given` the keys and
+        presets set beside it. Raises UserError for a secret that is not among those.
+        """
+        also = set(also_given)
+        for key in self.missing:
+            if not any(key == k or key.startswith(f"{k}.") for k in also):
+                raise UserError(
+                    f"{key} was starred in the run's record, since it looks like a secret; type "
+                    f"{key}=... beside run_dir="
+                )
+        chosen = {group: name for group, name in self.presets.items() if group not in also}
+        kept = set(in_force)
+        given = {key for key in self.given if key in kept or bag_of(key)}
+        given |= {key for key in also if key not in GROUPS}
+        return [override("presets", chosen), override("given", sorted(given))]
+
+
+def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recorded | None:
+    """The settings of the last launch of the run in `run_dir`; None where there is no run.
+
+    Its relative paths hang on where it was typed; they are made absolute where that is not
+    `start_dir`. `given` are the keys set beside it. Raises UserError where the record can't be
+    read.
+    """
+    try:
+        holds_a_run = is_a_run(run_dir)
+    except (OSError, ValueError):  # no path at all, as the check of settings will say
+        return None
+    if not holds_a_run:
+        if (run_dir / "sweep.json").is_file():
+            point = next(iter(sorted(run_dir.glob("*/run.json"))), run_dir / "POINT" / "run.json")
+            raise UserError(
+                f"run_dir={run_dir} is a sweep's; type the directory of a point, such as run_dir="
+                f"{point.parent}, or the command of the sweep again"
+            )
+        return None
+    content, place = _last_launch(run_dir)
+    presets, given = content.pop("presets", None) or {}, content.pop("given", None) or []
+    values = {k: v for k, v in flatten(content).items() if k not in OF_ONE_LAUNCH}
+    try:
+        for key in values:
+            declared(key)
+    except UserError as error:
+        raise UserError(
+            f"run_dir={run_dir} was written by another version of rollout: {error}; type the whole "
+            "command"
+        ) from None
+    before = Path(str(content.get("run_dir") or run_dir))
+    for key in (*PATHS, *PATHS_OR_TEXTS):
+        if isinstance(value := values.get(key), str):
+            values[key] = _here(key, value, place or start_dir, start_dir, before, run_dir)
+    missing = [key for key in values if _is_starred(values[key]) and bag_of(key)]
+    for key in missing:
+        del values[key]
+    for key in [key for key in values if isinstance(values[key], dict)]:
+        missing += [f"{key}.{inner}" for inner in _starred(values[key])]
+        values[key] = _without_stars(values[key])
+    if values.get("prepare.source") is not None:
+        _as_prepared(values, is_changed=any(key.startswith("prepare.") for key in given))
+    given = [key for key in given if str(key).startswith(ASKED_FOR)]
+    chosen = {k: str(v) for k, v in presets.items() if k in GROUPS and v is not None}
+    return Recorded(run_dir, values, chosen, given, missing)
+
+
+def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
+    """What the last launch wrote of its settings, and where its command was typed, if it says."""
+    import yaml
+    from omegaconf._utils import get_yaml_loader
+
+    attempt = last_attempt(run_dir)
+    file = attempt / "config.yaml" if attempt else None
+    if file and file.is_file():
+        try:
+            content = yaml.load(file.read_text("utf-8"), Loader=get_yaml_loader())
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(f"{file} can't be read: {error}; type the whole command") from error
+        told = disk.read_json(attempt / "environment.json") or {}
+    else:
+        told = disk.read_json(run_dir / "run.json") or {}
+        content = told.get("config")
+    if not isinstance(content, dict):
+        raise UserError(f"run_dir={run_dir}: its record holds no settings; type the whole command")
+    return content, _place(told)
+
+
+def _place(told: dict[str, Any]) -> Path | None:
+    return Path(told["cwd"]) if isinstance(told.get("cwd"), str) else None
+
+
+def _here(
+    key: str, value: str, place: Path, start_dir: Path, run_before: Path, run_dir: Path
+) -> str:
+    """The path as it is to be said from `start_dir`, in a run directory that may have moved."""
+    path = Path(value)
+    if path.is_absolute():
+        is_inside = run_before != run_dir and path.is_relative_to(run_before)
+        moved = run_dir / path.relative_to(run_before) if is_inside else path
+        return str(moved) if key in PATHS and (moved.exists() or not path.exists()) else value
+    if place == start_dir or value.startswith("~") or "://" in value:
+        return value
+    file = value.rpartition(":")[0] if key == "postprocess.python.function" else value
+    return str(place / value) if key in PATHS or _is_there(place, file) else value
+
+
+def _is_there(place: Path, text: str) -> bool:
+    """Whether a text names files; most are too long, or hold signs that no path has."""
+    try:
+        magic = glob.has_magic(text)
+        return bool(text) and ((place / text).exists() or (magic and any(place.glob(text))))
+    except (OSError, ValueError, NotImplementedError):
+        return False
+
+
+def _as_prepared(values: dict[str, Any], is_changed: bool) -> None:
+    """Take the prompts as they were made for the run; where they are gone, make them again.
+
+    So too where what is set beside run_dir asks for others.
+    """
+    path = values.get("data.input")
+    if not is_changed and path and Path(at_home(str(path))).exists():
+        for key in [key for key in values if key.startswith("prepare.")]:
+            del values[key]
+    else:
+        values.pop("data.input", None)
+
+
+def _is_starred(value: Any) -> bool:
+    return value == STARS or (isinstance(value, list) and STARS in value)
+
+
+def _starred(members: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names within a free-form setting whose values were starred."""
+    for name, member in members.items():
+        if _is_starred(member):
+            yield f"{prefix}{name}"
+        elif isinstance(member, dict):
+            yield from _starred(member, f"{prefix}{name}.")
+
+
+def _without_stars(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_stars(v) for name, v in value.items() if not _is_starred(v)}
