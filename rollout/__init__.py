@@ -18,8 +18,11 @@ def vllm_rollout(
 ) -> Any:
     """Run one rollout from Python: the same path as `python -m rollout`.
 
-    `settings` are the command line's: `temperature=0.7` (any key that is unique), a dotted key
-    (`**{"engine.max_num_seqs": 64}`), or a preset (`engine="single_a100"`, `model="qwen3_4b"`).
+    `settings` are the command line's: a dotted key (`**{"engine.max_num_seqs": 64}`), a preset
+    (`engine="single_a100"`, `model="qwen3_4b"`), or the last part of a key (`temperature=0.7`).
+    A last part stands for the least nested setting that has it, and is refused with the choices
+    where there are several. Settings of prepare and postprocess count only where the same call
+    gives prepare.source (`source=`) or postprocess.scorer (`scorer=`).
     What is left out has the command line's default. Returns a `report.Summary` with
     `output_path`, `run_dir` and `figures`; calls from several threads wait for each other. Raises
     errors.UserError for settings or input that can't serve, errors.RolloutError for a run that

@@ -15,7 +15,7 @@ from typing import Any
 from rollout.config import Settings, get, keys
 from rollout.errors import UserError
 from rollout.explain import explain
-from rollout.names import GROUPS, SAY_THE_INPUT, declared, flatten, full_key, known_keys
+from rollout.names import GROUPS, SAY_THE_INPUT, SWITCHES, declared, flatten, full_key, known_keys
 from rollout.overrides import at_home, checked_preset, override, parts, without_interpolation
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
 from rollout.recorded import recorded
@@ -27,10 +27,18 @@ LAUNCHER = "rollout"  # see launcher.py
 def compose(given: dict[str, Any]) -> Settings:
     """Settings for `given` keys and presets, from Python: no command line, no environment.
 
-    A key may be dotted, or a last part that only one setting has. A run_dir without input goes on
-    with what the run there was last launched with.
+    A key may be dotted, or a last part that only one active setting has (names.full_key). A run_dir
+    without input goes on with what the run there was last launched with.
     """
-    named = flatten({full_key(name): value for name, value in given.items()})
+    active = _active(given)
+    named: dict[str, Any] = {}
+    for name, value in given.items():
+        key = full_key(name, active)
+        if key in named:
+            raise UserError(
+                f"{name!r} and {key} are one setting, given twice; leave one of them out"
+            )
+        named |= flatten({key: value})
     own, overrides = _of_the_run_before(named)
     for key, value in (implied_presets(own | named) | own | named).items():
         text = override(key, value)
@@ -40,6 +48,13 @@ def compose(given: dict[str, Any]) -> Settings:
             declared(key, value)
         overrides.append(text)
     return compose_words(overrides, None)
+
+
+def _active(given: dict[str, Any]) -> set[str]:
+    """The stages that `given` switches on, by itself or by its experiment."""
+    said = {*given, *flatten({k: v for k, v in given.items() if isinstance(v, dict)})}
+    said |= preset_keys("experiment", str(given.get("experiment")), None)
+    return {s for s, key in SWITCHES.items() if key in said or key.rsplit(".", 1)[-1] in given}
 
 
 def _of_the_run_before(named: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rollout.config import Backend, OnOom, Settings, Tracker
 from rollout.errors import UserError
-from rollout.names import STAGES, bag_of, known_keys
+from rollout.names import STAGES, SWITCHES, bag_of, known_keys
 from rollout.records import COLUMNS
 from rollout.schema import get
 
@@ -213,8 +213,7 @@ def refuse_idle_everywhere(points: list[Settings], swept: Collection[str] = ()) 
 
 def refuse_idle_in_stage(settings: Settings, stage: str) -> None:
     """As refuse_idle, for the command of a stage, whose keys are typed without the stage's name."""
-    switch = {"prepare": "prepare.source", "postprocess": "postprocess.scorer"}[stage]
-    if get(settings, switch) is None:
+    if get(settings, SWITCHES[stage]) is None:
         return  # which the command says
     for key, rule in idle(settings, f"{stage}.").items():
         raise UserError(_told(settings, key, rule).replace(f"{stage}.", ""))

@@ -5,6 +5,7 @@ exist. Must not know where names come from, or Hydra.
 """
 
 import re
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from rollout.schema import Key
 
 GROUPS = (*SECTIONS, "experiment")
 STAGES = ("prepare", "postprocess")  # around a rollout; each is a command of its own, too
+SWITCHES = {"prepare": "prepare.source", "postprocess": "postprocess.scorer"}
 FILLED_IN = ("presets", "given")  # by us, not typed
 # Without any of these, a command goes on with the run in run_dir, or is the demo.
 SAY_THE_INPUT = frozenset({"data.input", "experiment", "data", "prepare.source"})
@@ -52,16 +54,29 @@ def declared(key: str, value: Any = "...") -> Key:
     return bag
 
 
-def full_key(name: str) -> str:
-    """The key or group that `name` stands for. Raises UserError where that is not one."""
-    if name in GROUPS or "." in name:
+def full_key(name: str, active: Collection[str] = ()) -> str:
+    """The key or group that `name` stands for, by its last part; of several the least nested.
+
+    Settings of a stage count where it is among the `active` ones; the one that switches it on
+    always does. Raises UserError where `name` stands for none, or for more than one.
+    """
+    if name in GROUPS or name in STAGES or "." in name:
         return name
-    found = _ending_in(name)
+    every = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
+    stages = {key: next((s for s in STAGES if key.startswith(f"{s}.")), None) for key in every}
+    is_on = {key: s is None or s in active or key == SWITCHES[s] for key, s in stages.items()}
+    found = _least_nested([key for key in every if is_on[key]])
     if len(found) > 1:
         raise UserError(f"{name!r} could be {' or '.join(found)}; give the dotted key")
-    if not found:
-        raise UserError(unknown_key(name))
-    return found[0]
+    if found:
+        return found[0]
+    if every:
+        switches = " or ".join(dict.fromkeys(SWITCHES[stages[key]] for key in every))
+        raise UserError(
+            f"{name!r} could be {' or '.join(every)}, which have no effect without {switches}"
+            f"{did_you_mean(name, [k for k in known_keys() if not k.startswith(STAGES)])}"
+        )
+    raise UserError(unknown_key(name))
 
 
 def meant_by(name: str) -> str | None:
@@ -73,9 +88,12 @@ def meant_by(name: str) -> str | None:
 def _ending_in(name: str) -> list[str]:
     """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
     found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
-    found = [key for key in found if not key.startswith(STAGES)] or found
-    depth = min((key.count(".") for key in found), default=0)
-    return [key for key in found if key.count(".") == depth]
+    return _least_nested([key for key in found if not key.startswith(STAGES)] or found)
+
+
+def _least_nested(keys: list[str]) -> list[str]:
+    depth = min((key.count(".") for key in keys), default=0)
+    return [key for key in keys if key.count(".") == depth]
 
 
 def flatten(content: dict, prefix: str = "") -> dict[str, Any]:

@@ -104,6 +104,43 @@ def test_a_last_part_means_the_least_nested_setting_that_has_it():
     assert compose({"max_model_len": 512}).engine.max_model_len == 512
 
 
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"overwrite": True}, "output.overwrite"),
+        ({"seed": 7}, "sampling.seed"),
+        ({"limit": 3}, "data.limit"),
+        ({"columns": ["seed"]}, "output.columns"),
+        ({"max_tokens": 9, "scorer": "math"}, "sampling.max_tokens"),
+        ({"answer_key": "gold", "scorer": "math"}, "postprocess.answer_key"),
+        ({"system": "Hi", "source": "x.jsonl"}, "prepare.system"),
+        ({"answer_key": "gold", "postprocess": {"scorer": "math"}}, "postprocess.answer_key"),
+        ({"group_by": ["x"], "experiment": "math_pass_at_k"}, "postprocess.estimate.group_by"),
+    ],
+)
+def test_a_last_part_means_a_setting_of_an_active_section(given, key):
+    value = next(iter(given.values()))
+    assert get(compose(given), key) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"system": "Hi"}, "prepare.system, which have no effect without prepare.source"),
+        ({"answer_key": "gold"}, "have no effect without postprocess.scorer"),
+        ({"format": "sft"}, "prepare.format or postprocess.export.format"),
+        ({"seed": 7, "source": "x.jsonl"}, "sampling.seed or prepare.seed; give the dotted key"),
+        ({"limit": 7, "prepare.source": "x"}, "data.limit or prepare.limit; give the dotted key"),
+        ({"temperature": 1.0, "sampling.temperature": 0.5}, "given twice"),
+        ({"output": "a.parquet"}, "there is no preset output=a.parquet"),
+    ],
+)
+def test_a_last_part_is_never_a_guess(given, said):
+    with pytest.raises(UserError) as refused:
+        compose(given)
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
 def test_without_a_run_dir_each_gets_its_own_by_date_and_time():
     one, two = compose({}).run_dir, compose({}).run_dir
     assert one != two and "/outputs/20" in one and "$" not in one + two
