@@ -1,4 +1,4 @@
-"""What was asked, recorded in the output's schema: exports for training write the same prompts.
+"""What was asked, recorded on the output's column `responses`, so that exports write the same.
 
 A run whose prompts are not simply the column `prompt` (data.template, data.system_prompt,
 data.tools, ...) notes how they were made, with every text in full, so that the files it read may
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ASKED = b"rollout.asked"
+RESPONSES = ("response", "responses")  # how the columns end that carry the record
 DIGEST = re.compile(r"(.{60}) \(digest [0-9a-f]{8}\)\Z", re.S)  # after a long text
 NO_WORDS = ("offset", "shuffle_seed", "sampling_key")  # they leave the prompts as they are
 
@@ -31,28 +32,44 @@ def zero_shot_key(prompt_key: str) -> str:
 
 
 def with_asked(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
-    """The schema with a record of how its rows were asked; an earlier run's record goes."""
-    metadata = {k: v for k, v in (schema.metadata or {}).items() if k != ASKED}
+    """The schema of an output with a record of how its rows were asked, on its responses."""
     data = {
         f.name: _plain(getattr(wording.data, f.name))
         for f in fields(Data)
         if f.name in _of_prompts() and getattr(wording.data, f.name) != getattr(Data(), f.name)
     }
-    if data:
-        texts = {
-            "template": wording.template and wording.template.source,
-            "system_prompt": wording.system,
-            "tools": wording.tools and json.dumps(wording.tools, ensure_ascii=False),
-        }
-        said = data | {key: text for key, text in texts.items() if text is not None}
-        metadata[ASKED] = json.dumps(said, ensure_ascii=False).encode()
-    return schema.with_metadata(metadata or None)
+    if not data:
+        return schema
+    texts = {
+        "template": wording.template and wording.template.source,
+        "system_prompt": wording.system,
+        "tools": wording.tools and json.dumps(wording.tools, ensure_ascii=False),
+    }
+    return _recorded(schema, data | {key: t for key, t in texts.items() if t is not None})
+
+
+def _recorded(schema: "pa.Schema", said: dict[str, Any]) -> "pa.Schema":
+    """The schema with this on the last column of responses: the input's own are left alone."""
+    names = schema.names
+    place = max((i for i, name in enumerate(names) if name.endswith(RESPONSES)), default=-1)
+    if place < 0:
+        return schema
+    field = schema.field(place)
+    record = json.dumps(said, ensure_ascii=False).encode()
+    return schema.set(place, field.with_metadata({**(field.metadata or {}), ASKED: record}))
+
+
+def _record(schema: "pa.Schema") -> bytes | None:
+    """The last record: one before it is of an earlier run, whose output was this run's input."""
+    found = [
+        (field.metadata or {}).get(ASKED) for field in schema if field.name.endswith(RESPONSES)
+    ]
+    return found[-1] if found else None
 
 
 def asked_in(schema: "pa.Schema") -> Wording | None:
     """How the rows of this schema were asked; None: the column `prompt` as it stands."""
-    record = (schema.metadata or {}).get(ASKED)
-    if record is None:
+    if (record := _record(schema)) is None:
         return None
     said = json.loads(record)
     known = {name: _typed(name, value) for name, value in said.items() if name in _of_prompts()}
@@ -67,7 +84,7 @@ def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schem
 
     For an output that lost it, to pandas say, or that an older version wrote.
     """
-    if ASKED in (schema.metadata or {}):
+    if _record(schema) is not None:
         return schema
     found = {key: fingerprint.get(f"data.{key}") for key in _of_prompts()}
     said = {
@@ -75,10 +92,7 @@ def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schem
         for key, value in found.items()
         if value is not None and value != _plain(getattr(Data(), key))
     }
-    if not said:
-        return schema
-    record = json.dumps(said, ensure_ascii=False).encode()
-    return schema.with_metadata({**(schema.metadata or {}), ASKED: record})
+    return _recorded(schema, said) if said else schema
 
 
 def rewording(wording: Wording) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ class Attempt:
                 totals = write_output(
                     temporary,
                     job.prompts.batches(),
-                    with_asked(job.prompts.schema, job.prompts.wording),
+                    job.prompts.schema,
                     counted(self._store.parts()),
                     job.columns,
                     what["prefix"],
@@ -178,6 +179,7 @@ class Attempt:
                     output.partition_rows,
                     job.settings.model.reasoning_tags,
                     self._splitter,
+                    partial(with_asked, wording=job.prompts.wording),
                 )
                 seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
                 # Until the new file has its name, the one it replaces is ours as well.

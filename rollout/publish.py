@@ -6,7 +6,7 @@ Knows no engine and no settings. Memory is bounded by a shard and a row group.
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,19 +131,20 @@ def write_output(
     partition_rows: int | None = None,
     tags: Sequence[str] = TAGS,
     splitter: Splitter | None = None,
+    annotated: "Callable[[pa.Schema], pa.Schema]" = lambda schema: schema,
 ) -> Totals:
     """Write the input's rows with their results to `path`, in input order.
 
     `batches` are the selected input rows, of `schema`; `parts` the results of the same rows. With
     `partition_rows`, `path` is a directory that gets files of at most so many rows. Derived
     columns are what `splitter` makes of the responses, or the `tags` do; by these unclosed
-    reasoning is counted, too.
+    reasoning is counted, too. `annotated` may add to the metadata of the fields that are added.
     """
     import pyarrow as pa
 
     names = [prefix + name for name in added_names(columns, per_sample)]
     fields = list(map(pa.field, names, added_types(columns, per_sample)))
-    full = pa.schema([*schema, *fields], metadata=schema.metadata)
+    full = annotated(pa.schema([*schema, *fields], metadata=schema.metadata))
     counter = RowCounter(tags)
     pieces = (
         piece

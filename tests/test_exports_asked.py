@@ -33,6 +33,9 @@ def scored(**columns):
     return pa.RecordBatch.from_pylist([row])
 
 
+OURS = pa.field("responses", pa.list_(pa.string()))
+
+
 def exported(tmp_path, batch, data=None, prompt_key="prompt", **export):
     path = tmp_path / "train.parquet"
     path.unlink(missing_ok=True)
@@ -77,18 +80,19 @@ def test_the_prompt_of_an_export_is_what_the_run_asked(tmp_path, data, columns, 
 def test_the_record_of_what_was_asked_holds_files_as_their_text(tmp_path):
     (tmp_path / "system.txt").write_text("Add. / or don't")
     data = Data(system_prompt=str(tmp_path / "system.txt"), tools=TOOLS, limit=3, sampling_key="s")
-    schema = with_asked(pa.schema([]), read_wording(data, tmp_path))
+    schema = with_asked(pa.schema([OURS]), read_wording(data, tmp_path))
     (tmp_path / "system.txt").unlink()
     asked = asked_in(schema)
     assert asked.system == "Add. / or don't" and asked.tools == json.loads(TOOLS)
     assert asked.data.limit is None and asked.columns == ["prompt"]
 
 
-def test_a_run_that_asks_the_column_as_it_stands_removes_an_older_runs_record(tmp_path):
+def test_an_older_runs_record_does_not_count_beside_the_responses_of_a_new_one(tmp_path):
     system = read_wording(Data(system_prompt="S"), tmp_path)
-    old = with_asked(pa.schema([], {b"mine": b"1"}), system)
-    assert asked_in(old)
-    assert with_asked(old, read_wording(Data(limit=3), tmp_path)).metadata == {b"mine": b"1"}
+    old = with_asked(pa.schema([OURS], {b"mine": b"1"}), system)
+    assert asked_in(old) and old.metadata == {b"mine": b"1"}
+    new = pa.schema([*old, OURS.with_name("new_responses")])
+    assert asked_in(with_asked(new, read_wording(Data(limit=3), tmp_path))) is None
 
 
 @pytest.mark.parametrize("format", [Format.sft, Format.dpo, Format.prompt_completion])
