@@ -256,13 +256,12 @@ class Data:
     prompt_key: str = setting("prompt", "column that holds a string, chat messages or token ids")
     prompt_format: PromptFormat = setting(
         PromptFormat.auto,
-        "json: text that is a JSON list of messages is read as a chat; sharegpt: turns of from and "
-        "value; tokens: lists of token ids",
+        "json: text is a JSON chat; sharegpt: turns of from and value; tokens: lists of token ids",
     )
     last_answer: LastAnswer = setting(
         LastAnswer.auto,
-        "chats that end with the assistant's message: keep continues it, drop asks for it anew; "
-        "auto: keep, but such sharegpt rows are errors",
+        "an assistant's message at the end: keep continues it, drop asks anew; auto: keep, but not "
+        "sharegpt",
     )
     apply_chat_template: Template = setting(
         Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
@@ -275,8 +274,7 @@ class Data:
     )
     system_prompt_mode: SystemPromptMode = setting(
         SystemPromptMode.add,
-        "chats with system messages of their own: add keeps those, replace puts system_prompt in "
-        "their place",
+        "chats with a system message of their own: add keeps it, replace puts system_prompt there",
     )
     tools: str | None = setting(
         None,

@@ -73,8 +73,7 @@ class Prepare:
     prompt_format: MadeOf = setting(MadeOf.chat, "chat: a list of messages; text: one string")
     last_answer: LastAnswer = setting(
         LastAnswer.auto,
-        "chats that end with the assistant's message: keep it, or drop it from the prompt; auto: "
-        "keep, but such ShareGPT rows are bad",
+        "an assistant's message at the end: keep it, or drop it; auto: ShareGPT must say which",
     )
     prompt_key: str = setting("prompt", "column that the prompts are written to")
     filter: str | None = setting(
