@@ -25,7 +25,7 @@ from rollout.planner.hardware import Hardware, found
 from rollout.planner.ladder import STEPPED, Ladder, Rung
 from rollout.planner.lengths import Lengths
 from rollout.planner.tokens import NoTokenizer
-from rollout.planner.told import one_line
+from rollout.planner.told import one_line, room_note
 from rollout.store import last_attempt
 
 RECORD = "memory.json"  # in the run directory: what worked after memory ran out
@@ -260,6 +260,8 @@ def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any])
             f"leave no room for a response in {context:,} tokens"
         )
     _say_once(line, console, known)
+    if note := room_note(lengths, context, job.settings.sampling):
+        _say_once(note, console, known)
     for check in check_prompts(job.prompts, tokenizer):
         if not check.startswith("strings go"):  # the engine's own hint says it
             _say_once(f"note: {check}", console, known)

@@ -109,11 +109,9 @@ def _main(argv: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in argv):
         raise UserError("one command scores one input; for several scorers type it once for each")
-    from rollout import config
     from rollout.stages import compose_stage
 
     composed = compose_stage("postprocess", argv)
-    config.validate(composed)
     settings = composed.postprocess
     if settings.scorer is None and settings.input:
         return _export_again(settings)

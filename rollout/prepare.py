@@ -80,12 +80,10 @@ def _main(argv: list[str]) -> int:
     if not argv or any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
-    from rollout import config
     from rollout.overrides import at_home
     from rollout.stages import compose_stage
 
     composed = compose_stage("prepare", argv)
-    config.validate(composed)
     settings = composed.prepare
     given = settings.output.path
     if not given and not settings.preview:

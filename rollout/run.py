@@ -4,8 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rollout.attempt import Attempt
-from rollout.config import Settings
+from rollout.config import Settings, validate
 from rollout.console import Console
+from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle
 from rollout.errors import Interrupted, RolloutError
 from rollout.fitting import refuse_impossible, settle
@@ -36,11 +37,13 @@ def run(
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
+        validate(settings)  # a value out of range is the nearer fault
         refuse_idle(settings, swept)
         directory = Path(settings.run_dir).expanduser().absolute()
         settings = with_prompts(settings, console, directory)
         job = prepare(settings, console, argv)
         refuse_impossible(job)
+        refuse_no_room(job)
         if (settings.data.input or "").startswith(EXAMPLES):
             console.note(
                 "answering the example prompts (experiment=demo); for your own, type "

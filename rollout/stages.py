@@ -7,7 +7,7 @@ presets, experiments, config_file and checks. Must not know what a stage does.
 from pathlib import Path
 
 from rollout.compose import compose_words
-from rollout.config import Settings
+from rollout.config import Settings, validate
 from rollout.effects import refuse_idle_in_stage
 from rollout.errors import UserError, did_you_mean
 from rollout.names import GROUPS, bag_of, known_keys
@@ -26,6 +26,7 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
     given = gather(words, {}, Path.cwd(), demo=False)
     _refuse_foreign(words, stage)
     settings = compose_words(given.words, given.config_dir)
+    validate(settings)
     refuse_idle_in_stage(settings, stage)
     return settings
 

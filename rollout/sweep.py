@@ -16,6 +16,7 @@ from rollout import lock
 from rollout.attempt import Attempt
 from rollout.config import Backend, Settings
 from rollout.console import Console, say
+from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle_everywhere
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
@@ -147,6 +148,7 @@ class Sweep:
                 job = prepare(settings, self._console, self._argv, self._prepared)
                 point.prompt_key = job.prompts.wording.columns[0]
                 refuse_impossible(job)
+                refuse_no_room(job)
                 settle(job, self._console, self._prepared)
                 refuse_own_tables(job, self.directory)
         except Interrupted:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from rollout.config import Device
+from rollout.config import Device, Sampling
 from rollout.planner.choose import Choice
 from rollout.planner.fit import Fit, Limit, gib
+from rollout.planner.lengths import Lengths
 
 LIMITS = {
     Limit.none: "max_num_seqs",
@@ -67,3 +68,19 @@ def values_of(fit: Fit) -> dict[str, Any]:
         "samples_side_by_side": round(fit.num_side_by_side, 1),
         "longest_context": fit.longest_context,
     }
+
+
+def room_note(lengths: Lengths, context: int, sampling: Sampling) -> str | None:
+    """How many rows have less room than max_tokens, where there are any that have some."""
+    limit = sampling.token_limit
+    if limit is None:
+        return None
+    cut, over = lengths.num_longer_than(context - limit), lengths.num_longer_than(context - 1)
+    if (num_rows := cut.num_rows - over.num_rows) <= 0:
+        return None
+    about = "" if cut.is_exact and over.is_exact else "about "
+    return (
+        f"note: {about}{num_rows:,} of {lengths.num_rows:,} rows have room for less than "
+        f"max_tokens={limit:,} in the context of {context:,} tokens; their responses end there, "
+        "with finish_reason length"
+    )
