@@ -32,7 +32,7 @@ def _context(job: Job) -> int | None:
     """Tokens that prompt and response share, where they are known before loading."""
     engine = job.settings.engine
     if engine.backend is Backend.scripted:
-        return engine.scripted.max_model_len
+        return None  # it writes what it is told, at most
     if engine.max_model_len is not None or "max_model_len" in engine.extra:
         return engine.max_model_len
     size = size_of(job)
@@ -40,7 +40,4 @@ def _context(job: Job) -> int | None:
 
 
 def _says_so(settings: Settings) -> str:
-    engine = settings.engine
-    if engine.backend is Backend.scripted:
-        return "engine.scripted.max_model_len"
-    return "the model's own" if engine.max_model_len is None else "engine.max_model_len"
+    return "the model's own" if settings.engine.max_model_len is None else "engine.max_model_len"

@@ -72,8 +72,9 @@ def full_key(name: str, active: Collection[str] = ()) -> str:
         return found[0]
     if every:
         switches = " or ".join(dict.fromkeys(SWITCHES[stages[key]] for key in every))
+        plural = "have" if len(every) > 1 else "has"
         raise UserError(
-            f"{name!r} could be {' or '.join(every)}, which have no effect without {switches}"
+            f"{name!r} could be {' or '.join(every)}, which {plural} no effect without {switches}"
             f"{did_you_mean(name, [k for k in known_keys() if not k.startswith(STAGES)])}"
         )
     raise UserError(unknown_key(name))

@@ -22,7 +22,7 @@ from rollout.publish import row_groups, write_parquet
 from rollout.scoring.error_file import ErrorFile, check_error_file, error_path
 from rollout.scoring.lines import example_lines, fault_lines, reason_lines
 from rollout.scoring.scored import scored_batches, scored_schema
-from rollout.scoring.scorers import compares_with_text, room
+from rollout.scoring.scorers import Verdict, compares_with_text, room
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import files_of, open_responses
 from rollout.scoring.tally import Tally
@@ -199,9 +199,12 @@ def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
     if not tally.num_samples:
         return RolloutError("nothing could be judged: no row has a response")
     reason, number = tally.reasons()[0]
+    what_to_do = f"is scorer={settings.scorer} the one for these responses?"
+    if tally.verdicts[Verdict.cut_off] > tally.num_samples / 2:
+        what_to_do = "draw them with a larger sampling.max_tokens (continue_truncated=true goes on)"
     return RolloutError(
         f"nothing could be judged: not one of {tally.num_samples:,} samples is right or wrong "
-        f"({number:,} times: {reason}); is scorer={settings.scorer} the one for these responses?"
+        f"({number:,} times: {reason}); {what_to_do}"
     )
 
 

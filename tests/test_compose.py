@@ -126,7 +126,7 @@ def test_a_last_part_means_a_setting_of_an_active_section(given, key):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"system": "Hi"}, "prepare.system, which have no effect without prepare.source"),
+        ({"system": "Hi"}, "prepare.system, which has no effect without prepare.source"),
         ({"answer_key": "gold"}, "have no effect without postprocess.scorer"),
         ({"format": "sft"}, "prepare.format or postprocess.export.format"),
         ({"seed": 7, "source": "x.jsonl"}, "sampling.seed or prepare.seed; give the dotted key"),

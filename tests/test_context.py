@@ -6,23 +6,23 @@ from rollout.config import Sampling
 from rollout.planner.lengths import Lengths
 from rollout.planner.told import room_note
 
-SCRIPTED = ("engine=scripted", "tracking=none", "data.limit=2", "run_dir=r")
+DEMO = ("tracking=none", "data.limit=2")
 
 
 def test_a_max_tokens_that_fills_the_context_is_refused_before_anything_is_loaded(typed):
-    typed(*SCRIPTED, "sampling.max_tokens=4096")
+    typed(*DEMO, "sampling.max_tokens=512", "engine.max_model_len=512", "run_dir=r")
     assert typed.code == 2 and "sampling.max_tokens=auto" in typed.errors[0]
-    assert "context of 4,096 tokens (engine.scripted.max_model_len)" in typed.errors[0]
+    assert "context of 512 tokens (engine.max_model_len)" in typed.errors[0]
     assert not (typed.here / "r").exists()
 
 
 def test_a_models_own_context_is_known_before_it_is_loaded(typed):
-    typed("tracking=none", "data.limit=2", "sampling.max_tokens=8192", "dry_run=true")
+    typed(*DEMO, "sampling.max_tokens=8192")
     assert typed.code == 2 and "8,192 tokens (the model's own)" in typed.errors[0]
 
 
 def test_the_default_of_max_tokens_is_no_wish_and_gives_way_to_a_small_context(typed):
-    typed(*SCRIPTED, "engine.scripted.max_model_len=200")
+    typed(*DEMO, "sampling=default", "engine.max_model_len=512", "dry_run=true")
     assert typed.code == 0, typed.errors
 
 

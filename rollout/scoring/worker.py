@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
@@ -26,6 +27,7 @@ FLUSH_S = 0.05  # marks are sent at least so often: little is marked twice after
 MAX_ERROR = 500  # characters kept of an error
 MAX_TRACE = 20_000  # and of its traceback
 MAX_FRAMES = 20
+HERE = Path(__file__).parent
 AT = struct.Struct("qd")  # the item it is at, and since when (monotonic seconds; 0: at none)
 PR_SET_PDEATHSIG = 1
 
@@ -104,12 +106,21 @@ def _failed(error: BaseException) -> Mark:
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, MemoryError):
             reason = "MemoryError: it took more than memory_gib"
-        trace = "".join(traceback.format_exception(error, limit=-MAX_FRAMES))
+        trace = _trace(error)
     except Exception:
         reason = trace = type(error).__name__
     return Mark(
         None, None, _clean(reason, MAX_ERROR), None, Verdict.error, _clean(trace, MAX_TRACE)
     )
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback without our own frames above the user's, where there are any of the user's."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    ours = [Path(frame.f_code.co_filename).parent == HERE for frame, _ in frames]
+    num_ours = next((i for i, is_ours in enumerate(ours) if not is_ours), 0)
+    limit = -min(MAX_FRAMES, len(frames) - num_ours)
+    return "".join(traceback.format_exception(error, limit=limit))
 
 
 def _clean(text: str | None, most: int | None = None) -> str | None:
