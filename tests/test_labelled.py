@@ -90,7 +90,7 @@ def test_math_agrees_with_every_label_of_gsm8ks_solutions(gold, tmp_path):
 
 
 def test_math_reads_numbers_and_formulas_in_every_notation(tmp_path):
-    """Held-out pairs: written by their kind, not from what the scorer was seen to do."""
+    """2^100 + 1 once passed for 2^100, and `10,200,3000` was read as two numbers."""
     golds = labelled.math_pairs()
     scores, said = labelled.score(
         [{"answer": gold["answer"], "responses": [*labelled.responses_to(gold)]} for gold in golds],

@@ -10,6 +10,8 @@ from typing import Any
 
 from rollout.scoring.math_formula import TOLERANCE, constant, is_tame, tools
 
+MAX_DIGITS = 10_000
+
 
 def same_constant(a: Any, b: Any) -> bool:
     """Whether two evaluated constants agree, relative to their size."""
@@ -21,6 +23,18 @@ def same_constant(a: Any, b: Any) -> bool:
         a, b = (sympy.Rational(x) if isinstance(x, Fraction) else x for x in (a, b))
         return bool(abs(a - b) <= sympy.Rational(TOLERANCE) * max(abs(a), abs(b)))
     return abs(complex(a) - complex(b)) <= 1e-12 * max(abs(complex(a)), abs(complex(b)))
+
+
+def _are_other_integers(gold: Any, given: Any) -> bool:
+    """Whether two integers differ, be it in the last digit: 2^100 is not 2^100 + 1.
+
+    Integers of more than MAX_DIGITS digits are left to their leading ones.
+    """
+    if not (gold.is_integer and given.is_integer):
+        return False
+    difference = (gold - given).evalf(15, maxn=MAX_DIGITS)
+    is_told = getattr(difference, "_prec", 1) > 1  # else it is smaller than its error
+    return bool(is_told and abs(difference) > 0.5)
 
 
 def same(gold: Any, given: Any) -> bool:
@@ -35,7 +49,7 @@ def same(gold: Any, given: Any) -> bool:
     if isinstance(gold, sympy.Expr) and isinstance(given, sympy.Expr):
         a, b = constant(gold), constant(given)
         if a is not None and b is not None:
-            return same_constant(a, b)
+            return same_constant(a, b) and not _are_other_integers(gold, given)
         if not (gold.free_symbols | given.free_symbols):
             return False  # infinite, or no value to be had
         tried = _at_points(gold, given)

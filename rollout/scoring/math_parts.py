@@ -34,9 +34,10 @@ def parts(text: str, separators: str, has_thousands: bool = True) -> list[str]:
 
 
 def _is_thousands(text: str, i: int, char: str) -> bool:
+    """Whether the comma belongs to a number whose groups all have three digits: not 10,200,3000."""
     return char == "," and bool(
-        re.match(r",\d{3}(?!\d)", text[i:])
-        and re.search(r"(?<![\d.])(?:\d{1,3},)*\d{1,3}$", text[:i])
+        re.match(r"(?:,\d{3})+(?!\d|,\d)", text[i:])
+        and re.search(r"(?<![\d.])(?<!\d,)(?:\d{1,3},)*\d{1,3}$", text[:i])
         and not re.search(r"(?<![\d,])0\d*$", text[:i])
     )
 
