@@ -3,10 +3,19 @@
 Pure: no file, no engine, no clock. What earlier attempts finished is never asked for again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.records import Completion, Prompt, Request, Result, Sample, continued_seed, seed_of
+from rollout.records import (
+    Completion,
+    Prompt,
+    Request,
+    Result,
+    Sample,
+    continued_seed,
+    is_greedy_row,
+    seed_of,
+)
 
 # Columns that are not cheap: kept on disk only where the first launch asked for them.
 KEPT_IF_CHOSEN = ("token_ids", "logprobs", "cumulative_logprob", "prompt_token_ids")
@@ -54,7 +63,7 @@ class OwedRow:
             request.sampler = wanted.sampler
             asked.append(request)
 
-        if have < wanted.n_samples:
+        if have < wanted.n_samples and not (have and self._is_greedy):
             first = None if seed is None else seed + have
             ask(wanted.n_samples - have, first, limit, have)
         if wanted.continues and self.before:
@@ -97,6 +106,10 @@ class OwedRow:
                 whole.opens_reasoning = completion.opens_reasoning
             if "prompt_token_ids" in self.wanted.keeps:
                 whole.prompt_token_ids = completion.prompt_token_ids
+        if samples and not error and self._is_greedy:  # the one that was drawn stands n times
+            more = self.wanted.n_samples - len(samples)
+            samples += [replace(samples[0]) for _ in range(more)]
+            whole.repeats |= more > 0
         whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)
         for sample in samples:
             if not is_cut(sample) and "token_ids" not in self.wanted.keeps:
@@ -107,6 +120,10 @@ class OwedRow:
                 sample.cumulative_logprob = None
         assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"
         return whole
+
+    @property
+    def _is_greedy(self) -> bool:
+        return is_greedy_row(self.prompt, self.wanted.sampler)
 
     @property
     def _token_limit(self) -> int | None:

@@ -41,6 +41,20 @@ class Prompt:
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
+GREEDY = 1e-5  # a temperature below is 0 to vLLM
+
+
+def is_greedy(temperature: Any) -> bool:
+    """Whether all samples of a prompt come out equal."""
+    return isinstance(temperature, int | float) and 0 <= temperature < GREEDY
+
+
+def is_greedy_row(prompt: Prompt, sampler: Any) -> bool:
+    """Whether all samples of this row come out equal, by its own temperature or the run's."""
+    own = (prompt.sampling or {}).get("temperature")
+    return is_greedy(own) if own is not None else bool(sampler and sampler.is_greedy)
+
+
 def seed_of(run_seed: int, prompt: Prompt) -> int:
     """The seed of sample 0 of a row; sample i uses this + i.
 

@@ -57,9 +57,9 @@ def test_repeats_of_one_greedy_sample_end_no_run(typed, run):
 
 
 def test_more_greedy_samples_than_before_are_the_same_one(typed, run):
-    run("sampling.temperature=0", "sampling.n_samples=1")
+    run("sampling.temperature=0", "sampling.n_samples=2")
     assert run("sampling.temperature=0").code == 0, typed.errors
-    assert [len(row) for row in responses(typed.here)] == [4] * 3
+    assert [(len(row), len(set(row))) for row in responses(typed.here)] == [(4, 1)] * 3
 
 
 @pytest.mark.vllm

@@ -573,6 +573,14 @@ def test_what_vllm_leaves_out_of_messages_is_said_where_the_template_would_print
     assert checks(tmp_path, tiny_model, rows) == []
 
 
+def test_tool_calls_that_the_template_does_not_print_are_pointed_out(tmp_path, tiny_model):
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    rows = [[USER, {"role": "assistant", "content": None, "tool_calls": [call]}, USER]]
+    template = "{% for m in messages %}{{ m.content or '' }}{% endfor %}"
+    (line,) = checks(tmp_path, tiny_model, rows, chat_template=template)
+    assert line.startswith("1 of the first 1 chats hold tool calls")
+
+
 def test_chats_in_text_and_answers_at_the_end_are_pointed_out(tmp_path, tiny_model):
     rows = [json.dumps([USER]), json.dumps([{"from": "human", "value": "Hi"}])]
     assert any(

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -52,6 +53,8 @@ CHAT = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "<thi
         (["so 4", "so 4"], [CUT, STOP], [False, True], "Q", [True, False]),
         (["so 4"], [CUT], [True], CHAT, [False]),
         (["so 4", None], [CUT, CUT], None, "Q", [False, None]),
+        (["so</think>4", "so 4"], None, None, "Q", [False, True]),
+        (["so 4"], None, None, "Q", [False]),
         (["so</think>4", "4"], [STOP, STOP], None, "Q", [False, False]),
     ],
 )
@@ -125,8 +128,9 @@ def test_a_scoring_that_judged_nothing_ends_with_1(tmp_path, capsys):
 
 
 def test_a_run_that_judged_nothing_ends_with_1_however_often_it_is_typed(typed):
-    words = ("engine=scripted", "tracking=none", "data.limit=2", "sampling.n_samples=2")
-    words += ("postprocess.scorer=math", "postprocess.answer_key=prompt", "run_dir=r")
+    pd.DataFrame({"prompt": ["a"], "answer": ["4"]}).to_parquet(typed.here / "in.parquet")
+    words = ("engine=scripted", "engine.scripted.text=No idea", "tracking=none", "run_dir=r")
+    words += ("data.input=in.parquet", "postprocess.scorer=math", "sampling.n_samples=2")
     for _ in range(2):
         typed(*words)
         assert typed.code == 1, typed.out

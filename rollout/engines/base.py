@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rollout import config
 from rollout.reasoning import TAGS
-from rollout.records import Completion, Request
+from rollout.records import Completion, Request, is_greedy_row
 
 
 @dataclass(slots=True)
@@ -48,13 +48,7 @@ class Sampler:
     is_greedy: bool = False
 
 
-GREEDY = 1e-5  # a temperature below is 0 to vLLM
 ONE_FOR_ALL = "temperature 0 is greedy: one response is drawn for each prompt and stands n times"
-
-
-def is_greedy(temperature: Any) -> bool:
-    """Whether all samples of a prompt come out equal."""
-    return isinstance(temperature, int | float) and 0 <= temperature < GREEDY
 
 
 def repeats(request: Request) -> bool:
@@ -62,9 +56,7 @@ def repeats(request: Request) -> bool:
 
     The rule for temperature 0 with n > 1, be it the run's or the row's own: n stays n.
     """
-    own = (request.prompt.sampling or {}).get("temperature")
-    greedy = is_greedy(own) if own is not None else request.sampler and request.sampler.is_greedy
-    return bool(greedy) and request.n_samples > 1
+    return request.n_samples > 1 and is_greedy_row(request.prompt, request.sampler)
 
 
 @dataclass(slots=True)

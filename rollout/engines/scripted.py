@@ -17,14 +17,13 @@ from rollout.engines.base import (
     EngineFacts,
     EngineStats,
     Sampler,
-    is_greedy,
     repeats,
 )
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.messages import text_of
 from rollout.reasoning import opens
-from rollout.records import Completion, Request, Sample
+from rollout.records import Completion, Request, Sample, is_greedy
 
 WORDS = (
     "a stone river of light moves under old bridges while seven quiet birds count every "

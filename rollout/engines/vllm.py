@@ -23,7 +23,6 @@ from rollout.engines.base import (
     EnginePlan,
     EngineStats,
     Sampler,
-    is_greedy,
     repeats,
 )
 from rollout.engines.core_watch import CoreWatch
@@ -34,7 +33,7 @@ from rollout.errors import EngineError, RequestRefused, RolloutError, UserError,
 from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.messages import text_of
 from rollout.reasoning import Split, Splitter, opens, split
-from rollout.records import Completion, Prompt, Request, Sample
+from rollout.records import Completion, Prompt, Request, Sample, is_greedy
 
 # Of SamplingParams, what is the whole run's, or ours.
 NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")

@@ -35,6 +35,19 @@ def _is_doubled(key: str, message: dict) -> bool:
     return key == "reasoning_content" and "reasoning" in message
 
 
+def calls_left_out(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
+    """Tool calls in the chats that the template does not print."""
+    chats = [row.content for row in rows if isinstance(row.content, list)]
+    found = sum(any(m.get("tool_calls") for m in chat) for chat in chats)
+    prints = any("tool_calls" in source for source in tokenizer.templates.values())
+    if not found or prints or not tokenizer.has_chat_template:
+        return None
+    return (
+        f"{found} of the first {len(rows)} chats hold tool calls, which the chat template does not "
+        "print: the model is asked without them (so does LLM.chat); take a model made for tools"
+    )
+
+
 def chats_in_text(rows: list[Prompt], prompts: Prompts) -> str | None:
     """Chats in JSON text that nobody said to read."""
     data = prompts.data

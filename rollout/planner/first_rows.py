@@ -14,7 +14,12 @@ from typing import Any
 from rollout.config import Template
 from rollout.console import printable
 from rollout.errors import RequestRefused
-from rollout.planner.chat_signs import answers_at_the_end, chats_in_text, members_left_out
+from rollout.planner.chat_signs import (
+    answers_at_the_end,
+    calls_left_out,
+    chats_in_text,
+    members_left_out,
+)
 from rollout.planner.tokens import Piece, PromptTokenizer
 from rollout.prompts import Prompts
 from rollout.records import Prompt
@@ -88,6 +93,7 @@ def check_prompts(prompts: Prompts, tokenizer: PromptTokenizer, n: int = NUM_FIR
         _opened_thinking(rows, tokenizer),
         _blank(rows),
         members_left_out(rows, tokenizer),
+        calls_left_out(rows, tokenizer),
         chats_in_text(rows, prompts),
         answers_at_the_end(rows, prompts),
     )

@@ -33,8 +33,8 @@ def responses_of(
     `prompt` returns the row's prompt and is called only where it decides.
 
     A response is unclosed if its reasoning was opened and never ended. It was opened by a tag in
-    its text, by the prompt, or, where it was cut off, by the chat template: another response of
-    the row then has a closing tag without an opening one.
+    its text; or by the prompt or the chat template (another response of the row then has a closing
+    tag without an opening one), if it was cut off or nobody knows how it ended.
     """
     size = len(texts)
     reasons = finish_reasons if finish_reasons and len(finish_reasons) == size else [None] * size
@@ -45,7 +45,7 @@ def responses_of(
     opening = opening_of(closing)
     found: list[Response | None] = []
     is_opened: bool | None = None
-    for text, is_cut, flag in zip(texts, cut, flags, strict=True):
+    for text, is_cut, reason, flag in zip(texts, cut, reasons, flags, strict=True):
         if text is None:
             found.append(None)
             continue
@@ -53,7 +53,7 @@ def responses_of(
             found.append(Response(text.rpartition(closing)[2], is_cut))
             continue
         is_unclosed = flag is False or (opening is not None and opening in text)
-        if not is_unclosed and is_cut and flag is None:
+        if not is_unclosed and (is_cut or reason is None) and flag is None:
             if is_opened is None:
                 is_opened = _is_opened(texts, opening, closing, prompt)
             is_unclosed = is_opened
