@@ -67,6 +67,7 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
             f"data.max_attempts={tried + 1} or more to try them again"
         )
     if standing.finished:
+        store.tidy()
         return store, standing
     store.repair(console.note)
     store.expect(standing.owed)

@@ -113,13 +113,15 @@ class Store:
             "was there, or type resume=fresh"
         )
 
+    def tidy(self) -> None:
+        """Remove what a killed write left."""
+        for directory in (self.run_dir, *attempts(self.run_dir), self.shards.directory):
+            disk.remove_leftovers(directory)
+
     def repair(self, say: Callable[[str], None]) -> None:
         """Cut torn tails off, and remove what a killed write left."""
         self.shards.directory.mkdir(exist_ok=True)
-        disk.remove_leftovers(self.run_dir)
-        for attempt in attempts(self.run_dir):
-            disk.remove_leftovers(attempt)
-        disk.remove_leftovers(self.shards.directory)
+        self.tidy()
         for shard in self.shards.found():
             if damaged := self.shards.repair(shard):
                 say(

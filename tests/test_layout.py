@@ -70,6 +70,7 @@ def test_a_failed_row_has_one_row_without_a_sample(run):
     assert failed == {
         "prompt": None, "id": 1, "row": 1, "sample_index": None, "response": None,
         "finish_reason": None, "num_response_tokens": None, "num_prompt_tokens": None,
+        "is_reasoning_closed": None,
     }  # fmt: skip
 
 

@@ -223,7 +223,7 @@ def test_a_signal_ends_it_in_seconds_with_nothing_left(source, tmp_path, number)
 @pytest.mark.skipif(sys.platform != "linux", reason="programs are run on Linux only")
 def test_a_signal_ends_programs_too_and_clears_their_directories(tmp_path):
     program = "```python\nimport time\nopen('mine', 'w').write('x')\ntime.sleep(600)\n```"
-    rows = [{"tests": "assert True", "responses": [program]}] * 4
+    rows = [{"tests": "assert answer == 1", "responses": [program]}] * 4
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "output.parquet")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
