@@ -372,7 +372,7 @@ def test_other_columns_that_changed_are_published_anew(typed, run):
 
 def test_rows_that_were_given_up_are_told(typed, run):
     bad = "engine.scripted.refuse='question 7'"
-    run(bad, "data.max_attempts=1")
+    run(bad)
     done = run("retry_failed=true", "data.max_attempts=1")
     assert any("tried 1 times already; type data.max_attempts=2" in note for note in done.notes)
 
