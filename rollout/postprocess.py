@@ -298,11 +298,12 @@ def described(scored: Scored) -> str:
     lines = [
         f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
         f"{scored.elapsed_s:.1f} s",
-        scored.summary.text(),
+        *scored.summary.table_lines(),
     ]
     if tally.num_failed_rows:
         lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
     lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
+    lines += scored.summary.export_lines()
     if scored.num_errors:
         lines.append(f"errors  {error_path(scored.path)}: {scored.num_errors:,} samples")
     return "\n".join([*lines, f"scored  {scored.path} (figures: {scored.path.stem}.json)"])

@@ -23,6 +23,7 @@ from rollout.fingerprint import to_plain
 from rollout.overrides import at_home
 from rollout.prompts import Prompts
 from rollout.records import Column
+from rollout.schema import keys_of
 from rollout.scoring.settings import Postprocess
 from rollout.shards import arrow_type
 from rollout.signals import StopRequest
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from rollout.postprocess import Scored
 
 PROMPTS, SCORED, TRAIN = "prompts.parquet", "scored.parquet", "train.parquet"
-SHORT_KEY = re.compile(r"(?<![\w.])(export|select|estimate)\.(?=[a-z*])")
 CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
 
 
@@ -130,7 +130,7 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
     import pyarrow as pa
 
     from rollout.scoring.scored import scored_schema
-    from rollout.scoring.scorers import compares_with_text, room
+    from rollout.scoring.scorers import check_threshold, compares_with_text, room
     from rollout.scoring.sources import check_columns
     from rollout.training.handover import rows_of
 
@@ -139,15 +139,24 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         raise UserError("postprocess.scorer needs lists of responses; leave output.layout out")
     added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
     schema = pa.schema([*prompts.schema, *added])
-    check_columns(schema, prompts.files[0], wanted)
     asked = with_asked(schema, prompts.wording)
     try:
+        check_threshold(wanted)
+        check_columns(schema, prompts.files[0], wanted, prompts.schema.names)
         rows_of(wanted, scored_schema(asked, wanted.prefix), compares_with_text(wanted))
+        if wanted.scorer in CHECKED_AT_ONCE:
+            scorer.load(wanted)
     except UserError as error:  # whose keys are those of python -m rollout.postprocess
-        message = SHORT_KEY.sub(r"postprocess.\1.", str(error.args[0]))
-        raise UserError(message) from error
-    if wanted.scorer in CHECKED_AT_ONCE:
-        scorer.load(wanted)
+        raise UserError(_with_long_keys(str(error.args[0]))) from error
+
+
+def _with_long_keys(message: str) -> str:
+    """The message with the keys of python -m rollout.postprocess as a run has them."""
+    names = list(keys_of(Postprocess))
+    sections = {name.partition(".")[0] for name in names if "." in name}
+    keys = [rf"{re.escape(name)}\b" if "." in name else f"{name}=" for name in names]
+    keys += [rf"{section}\.\*" for section in sections]
+    return re.sub(rf"(?<![\w./])(?:{'|'.join(keys)})", r"postprocess.\g<0>", message)
 
 
 def score(

@@ -161,7 +161,20 @@ def test_a_data_source_that_verl_has_no_reward_for_is_said(tmp_path, compute_sco
 def test_right_responses_that_verl_would_not_read_are_said(tmp_path):
     row = scored(responses=["It is \\boxed{1234}.", "No."])
     _, done = exported(tmp_path, row)
-    assert "0 of 1 right responses have one" in done.notes[0]
+    assert "0 of 1 right responses have one" in done.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "export", "told"),
+    [
+        ({}, {}, "data_source=openai/gsm8k (1 rows), by how the answers are written"),
+        ({"data_source": "math"}, {}, "data_source=math (1 rows), as the input has it"),
+        ({}, {"data_source": "apps"}, "data_source=apps (1 rows), as export.data_source says"),
+    ],
+)
+def test_the_data_source_that_was_chosen_is_said(tmp_path, more, export, told):
+    _, done = exported(tmp_path, scored(answer=SOLUTION) | more, **export)
+    assert told in done.text()
 
 
 VERL = {

@@ -16,7 +16,8 @@ from processes import environment
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.postprocess import HELP, main, postprocess
-from rollout.scoring.settings import Function, Postprocess
+from rollout.scoring.settings import AnswerIs, Function, Postprocess, Regex
+from rollout.training.settings import Export, Format
 
 SCHEMA = pa.schema(
     [
@@ -130,6 +131,14 @@ def test_many_rows_come_out_in_their_order(tmp_path):
         (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "no Python pattern"),
         (["scorer=code", "output.path=o.parquet"], "code.tests_key=tests"),
         (["scorer=exact", "output.path=o.parquet", "anser_key=a"], "anser_key"),
+        (["scorer=exact", "output.path=o.parquet", "pass_threshold=1.5"], "of at most 1"),
+        (["scorer=exact", "output.path=o.parquet", "pass_threshold=0"], "a pass_threshold above 0"),
+        (["scorer=exact", "output.path=o.parquet", "answer_is=any"], "answer_is=any has no effect"),
+        (["scorer=math", "output.path=o.parquet", "answer_is=all"], "leave answer_is out"),
+        (
+            ["scorer=code", "output.path=o.parquet", "code.tests_key=answer", "answer_is=any"],
+            "has no effect on scorer=code",
+        ),
         (["scorer=exact", "output.path=o.parquet", "input=gone.parquet"], "does not exist"),
     ],
 )
@@ -138,6 +147,35 @@ def test_what_cannot_be_done_is_refused_in_one_line(source, capsys, words, said)
     words = words if "input=gone.parquet" in words else [*words, "input=output.parquet"]
     assert said in refused(capsys, *words)
     assert not source.with_name("o.parquet").exists()
+
+
+def test_a_function_may_score_above_1_and_lists_may_be_any(source, tmp_path):
+    (tmp_path / "own.py").write_text("def f(text, row):\n    return 2.0 * (text == 'a')\n")
+    function = Function(function="own.py:f")
+    settings = Postprocess(scorer="python", python=function, pass_threshold=2.0, workers=1)
+    result = postprocess(settings, source, tmp_path / "two.parquet", Console(quiet=True))
+    assert result.tally.num_passed == 3
+    rows = [{"answer": ["a", "b"], "responses": ["b"]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "lists.parquet")
+    assert scored(tmp_path / "lists.parquet", answer_is=AnswerIs.any).tally.num_passed == 1
+
+
+def test_a_reason_that_only_repeats_a_verdict_is_left_out_and_the_export_comes_last(tmp_path):
+    rows = [{"prompt": "?", "answer": a, "responses": ["Answer: 1", "x"]} for a in ("1", None)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    export = Export(format=Format.sft, path=str(tmp_path / "t.parquet"))
+    settings = Postprocess(
+        scorer="regex", regex=Regex(pattern="Answer: (.*)"), export=export, workers=1
+    )
+    result = postprocess(
+        settings, tmp_path / "in.parquet", tmp_path / "o.parquet", Console(quiet=True)
+    )
+    lines = str(result).splitlines()
+    assert not [line for line in lines if line.split()[1:] == ["no", "answer", "found"]]
+    at = {word: [i for i, line in enumerate(lines) if word in line] for word in (
+        "no answer found in", "answer is null", "dropped ", "export  ")}  # fmt: skip
+    assert all(at.values()), lines
+    assert at["no answer found in"] < at["answer is null"] < at["dropped "] < at["export  "]
 
 
 def test_a_file_that_stands_there_is_replaced_only_when_told(source):

@@ -1,5 +1,7 @@
 """A scored file is exported again, in other formats, and nothing is scored again."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -100,6 +102,64 @@ def test_an_empty_export_shows_the_table_and_says_what_dropped_the_rows(command,
     code, said = command("export.format=sft", "export.path=t.parquet", "select.min_chars=9")
     assert code == 2 and "pass@1" in said and "below select.min_chars=9" in said
     assert not (tmp_path / "t.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"verdicts": None}, "'verdicts' is null, but there are 3 responses"),
+        ({"scores": None}, "'scores' is null"),
+        ({"extracted": None}, "'extracted' is null"),
+        ({"verdicts": ["right", "wrong"]}, "'verdicts' has 2 values, but there are 3"),
+        ({"extracted": ["4", "5"]}, "'extracted' has 2 values"),
+        ({"scores": [1.0, 0.0, None, 1.0]}, "'scores' has 4 values"),
+        ({"responses": ["4", "5"]}, "'scores' has 3 values, but there are 2 responses"),
+        ({"responses": None}, "there are 0 responses"),
+        ({"verdicts": ["right", "rong", "error"]}, "'rong' for sample 1, which is no verdict"),
+        ({"verdicts": ["right", None, "error"]}, "null for sample 1"),
+        ({"scores": [None, 0.0, None]}, "'scores' is null for sample 0, whose verdict is right"),
+        ({"pass_rate": 50.0}, "'pass_rate' is 50.0"),
+    ],
+)
+def test_a_row_whose_scored_columns_do_not_agree_is_refused_by_row_and_column(
+    command, tmp_path, changed, told
+):
+    pq.write_table(pa.Table.from_pylist([ROW, ROW | changed]), "odd.parquet")
+    code, said = command("export.format=sft", "export.path=t.parquet", source="odd.parquet")
+    assert code == 2 and "row 1 of the scored rows" in said and told in said
+    assert "score it again with scorer=" in said and "Traceback" not in said
+    assert not (tmp_path / "t.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"scores": ["1", "0", "0"]}, "'scores' of scored.parquet holds list<element: string>"),
+        ({"scores": 1.0}, "'scores' of scored.parquet holds double"),
+        ({"verdicts": "right"}, "'verdicts' of scored.parquet holds string"),
+        ({"verdicts": [1, 0, 0]}, "holds list<element: int64>, but a scoring writes a list of"),
+        ({"extracted": [4.0, 5.0, None]}, "'extracted'"),
+        ({"pass_rate": "0.5"}, "'pass_rate' of scored.parquet holds string"),
+        ({"compared_with": 4}, "'compared_with'"),
+        ({"responses": "4"}, "responses_key=responses"),
+    ],
+)
+def test_scored_columns_of_other_types_are_refused_by_name_and_type(command, changed, told):
+    pq.write_table(pa.Table.from_pylist([ROW | changed]), "scored.parquet")
+    code, said = command()
+    assert code == 2 and told in said.replace(f"{Path.cwd()}/", "") and "Traceback" not in said
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_row_without_responses_is_no_damage(command, nothing):
+    names = ("responses", "finish_reason", "scores", "verdicts", "score_errors", "extracted")
+    empty = ROW | dict.fromkeys(names, nothing) | {"compared_with": None, "pass_rate": None}
+    pq.write_table(pa.Table.from_pylist([ROW, empty]), "some.parquet")
+    code, said = command("export.format=sft", "export.path=t.parquet", source="some.parquet")
+    assert code == 0 and pq.read_metadata("t.parquet").num_rows == 1
+    pq.write_table(pa.Table.from_pylist([empty]), "none.parquet")
+    code, said = command(source="none.parquet")
+    assert code in (1, 2) and "Traceback" not in said
 
 
 def test_scores_of_an_older_version_are_not_taken_for_what_was_compared(command):

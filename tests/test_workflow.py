@@ -83,6 +83,18 @@ def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, wo
     assert not (typed.here / "r" / "run.json").exists()
 
 
+def test_a_mistyped_answer_column_is_told_by_the_runs_key_and_the_inputs_columns(typed):
+    typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "postprocess.answer_key=zzz", "run_dir=r")
+    said = typed.errors[-1]
+    assert "postprocess.answer_key=zzz" in said and "Type postprocess.answer_key=COLUMN" in said
+    assert "answer" in said and "responses" not in said and "finish_reason" not in said
+
+
+def test_a_threshold_that_can_not_be_is_told_by_the_runs_key(typed):
+    typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "postprocess.pass_threshold=7", "run_dir=r")
+    assert typed.code == 2 and "postprocess.pass_threshold=1" in typed.errors[-1]
+
+
 def test_a_sweep_prepares_once_and_its_table_has_the_scores(typed):
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
     assert typed.code == 0, (typed.errors, typed.notes)

@@ -4,6 +4,7 @@ import json
 import textwrap
 
 from rollout.console import printable
+from rollout.scoring.scorers import Verdict
 from rollout.scoring.tally import Example, Fault, Tally
 
 WIDTH = 100
@@ -13,8 +14,12 @@ TRACE_LINES = 12  # of a long traceback, the last ones
 
 
 def reason_lines(tally: Tally) -> list[str]:
-    """Why samples were not judged, and how many of them."""
-    reasons = tally.reasons()
+    """Why samples were not judged, and how many of them.
+
+    A reason that says no more than its verdict is left out: the table has that line.
+    """
+    verdicts = (Verdict.no_answer.value, Verdict.cut_off.value)
+    reasons = [(reason, n) for reason, n in tally.reasons() if reason not in verdicts]
     lines = []
     for reason, number in reasons[:SHOWN_REASONS]:
         lines += textwrap.wrap(

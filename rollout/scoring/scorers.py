@@ -89,6 +89,21 @@ def room(settings: Postprocess) -> Any:
     return importlib.import_module(f"rollout.scoring.{name}")
 
 
+def check_threshold(settings: Postprocess) -> None:
+    """Refuse a pass_threshold that all responses reach, or none can. Raises UserError."""
+    threshold = settings.pass_threshold
+    if threshold <= 0:
+        raise UserError(
+            f"pass_threshold={threshold:g} would make every wrong answer right, since it scores 0; "
+            "type a pass_threshold above 0, such as pass_threshold=0.5"
+        )
+    if threshold > 1 and settings.scorer != "python":
+        raise UserError(
+            f"pass_threshold={threshold:g}: scorer={settings.scorer} gives scores from 0 to 1, so "
+            "nothing could pass; type a pass_threshold of at most 1, such as pass_threshold=1"
+        )
+
+
 def optional_columns(settings: Postprocess) -> tuple[str, ...]:
     """The columns that the chosen scorer reads where the input has them."""
     optional = getattr(room(settings), "optional", None)

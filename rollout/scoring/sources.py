@@ -3,7 +3,7 @@
 Promises that what is wrong with the input as a whole is a UserError found in the footers alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from rollout.column_paths import field_at
 from rollout.config import Data
 from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
+from rollout.input_columns import is_list, short, stored
 from rollout.input_files import find_files
 from rollout.overrides import at_home
 from rollout.prompts import Prompts, open_rows
-from rollout.scoring.scorers import room
-from rollout.scoring.settings import Postprocess
+from rollout.scoring.scorers import check_threshold, room
+from rollout.scoring.settings import AnswerIs, Postprocess
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,9 +64,10 @@ def _in_our_words() -> Iterator[None]:
 def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
     """Check the footers and columns of the input; `.batches()` then streams its rows.
 
-    Raises UserError: not parquet, files that disagree, no rows, a column that is missing or is
-    no list of texts, a name that is taken.
+    Raises UserError: a pass_threshold that can't be, not parquet, files that disagree, no rows, a
+    column that is missing or is no list of texts, a name that is taken.
     """
+    check_threshold(settings)
     with _in_our_words():
         rows = open_rows(files, Data())
     if not rows.num_rows:
@@ -86,8 +88,13 @@ def with_record(rows: Prompts) -> Prompts:
     return replace(rows, schema=with_asked_by(rows.schema, run["fingerprint"]))
 
 
-def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
-    """Refuse a missing column, responses that are no lists of texts, and names that are taken."""
+def check_columns(
+    schema: "pa.Schema", path: Path, settings: Postprocess, given: Sequence[str] | None = None
+) -> None:
+    """Refuse a missing column, responses that are no lists of texts, and names that are taken.
+
+    `given` are the columns that the file has already, where a run will add the others.
+    """
     needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
     for setting, name in needed.items():
         if field_at(schema, name) is None:
@@ -96,13 +103,14 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
                     f"{path} has one row a sample (output.layout=per_sample); score the run's "
                     "output as output.layout=per_prompt writes it"
                 )
-            listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
+            names = schema.names if given is None or setting == "responses_key" else given
+            listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
             column = (
                 VERL_TRUTH if setting == "answer_key" and field_at(schema, VERL_TRUTH) else "COLUMN"
             )
             raise UserError(
                 f"{setting}={name}: {path} has columns {listed}."
-                f"{did_you_mean(name, schema.names)} "
+                f"{did_you_mean(name, names)} "
                 f"Type {setting}={column}{_or_else(settings, setting)}"
             )
     kind = schema.field(settings.responses_key).type
@@ -114,12 +122,35 @@ def check_columns(schema: "pa.Schema", path: Path, settings: Postprocess) -> Non
             f"responses_key={settings.responses_key}: that column of {path} holds {kind}, but a "
             f"list of texts is needed{hint}"
         )
+    _refuse_idle_answer_is(schema, path, settings, needed.get("answer_key"))
     added = [settings.prefix + name for name in ADDED]
     if taken := [name for name in added if name in schema.names]:
         raise UserError(
             f"{path} has a column {taken[0]!r} already; type prefix=second_ to add "
             f"second_{taken[0]} beside it, input= of the file without it, or leave scorer= out to "
             "export the scores it has"
+        )
+
+
+def _refuse_idle_answer_is(
+    schema: "pa.Schema", path: Path, settings: Postprocess, answer_key: str | None
+) -> None:
+    """Refuse answer_is where no answer can be a list. scorer=choice reads `A, C` as one."""
+    from pyarrow import types
+
+    if settings.answer_is is AnswerIs.one or settings.scorer == "choice":
+        return
+    said = f"answer_is={settings.answer_is.name} has no effect"
+    if answer_key is None:
+        raise UserError(
+            f"{said} on scorer={settings.scorer}, which takes no answers from a column of lists; "
+            "leave it out"
+        )
+    kind = stored(field_at(schema, answer_key).type)
+    if not (is_list(kind) or types.is_null(kind)):
+        raise UserError(
+            f"{said}: column {answer_key!r} of {path} holds {short(kind)}, one answer a row and no "
+            "lists; leave answer_is out, or type answer_key=COLUMN of one with lists"
         )
 
 

@@ -13,6 +13,7 @@ from rollout.disk import written_whole
 from rollout.errors import UserError
 from rollout.input_columns import values_of
 from rollout.overrides import at_home
+from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
 from rollout.training.estimates import Counts
@@ -68,7 +69,10 @@ class Handover:
             ) from None
 
     def add(self, batch: "pa.RecordBatch") -> None:
-        """Count one batch of scored rows, and write what is selected of it."""
+        """Count one batch of scored rows, and write what is selected of it.
+
+        Raises UserError where a row's scored columns don't agree.
+        """
         names = [f"{self.prefix}{name}" for name in ("scores", "extracted", "pass_rate")]
         verdicts = f"{self.prefix}verdicts"
         wanted = [*names, *self.estimate.group_by, *(self._rows.needed if self._rows else [])]
@@ -78,6 +82,7 @@ class Handover:
         origin: list[int] = []
         for number in range(batch.num_rows):
             row = {name: values[number] for name, values in columns.items()}
+            check_row(row, self._row, self.prefix, self.responses_key)
             scores, answers, pass_rate = (row[name] for name in names)
             group = tuple(str(row[name]) for name in self.estimate.group_by)
             texts = row.get(self.responses_key)

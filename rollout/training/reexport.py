@@ -16,8 +16,8 @@ from rollout.schema import get, keys_of
 from rollout.scoring.scorers import SCORERS
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import SCORED, files_of, with_record
-from rollout.scoring.tally import JUDGED
 from rollout.signals import StopRequest
+from rollout.training.agreement import check_types
 from rollout.training.answers import COMPARED
 from rollout.training.checks import PROMPTS
 from rollout.training.handover import Handover
@@ -35,37 +35,27 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
     """Count and export the rows of `settings.input`, which is scored already.
 
     The error says why there is no export, or that no response is right or wrong. Raises UserError
-    before any work where settings and input can't serve.
+    before any work where settings and input can't serve, and at a row whose columns don't agree.
     """
     scored = open_scored(settings)
     _refuse_scoring(settings)
     _refuse_own_input(settings, scored.files)
     handover = Handover(settings, scored.schema, _compares(settings, scored))
-    fault, num_judged = None, 0
+    fault = None
     with stop.deferred():
         try:
             for batch in scored.batches():
                 stop.raise_if_requested()
                 handover.add(batch)
-                num_judged += _num_judged(batch.column(f"{settings.prefix}verdicts"))
             try:
                 handover.finish()
             except UserError as error:
                 fault = error
         finally:
             handover.abort()
-    if not num_judged:
+    if not handover.summary.groups[0].num_judged:
         fault = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
     return handover.summary, fault
-
-
-def _num_judged(verdicts: "pa.Array") -> int:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names = pa.array([verdict.name for verdict in JUDGED])
-    flat = pc.list_flatten(verdicts).cast(pa.string())  # polars: large_string
-    return pc.sum(pc.is_in(flat, value_set=names)).as_py() or 0
 
 
 def open_scored(settings: Postprocess) -> Prompts:
@@ -106,6 +96,7 @@ def _check(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
         raise UserError(
             f"responses_key={settings.responses_key}: {path} has no such column.{guess}"
         )
+    check_types(schema, path, settings.prefix, settings.responses_key)
 
 
 def _unscored(what: Any) -> str:

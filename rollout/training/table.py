@@ -37,7 +37,21 @@ class Summary:
         return {name: value.value for name, value in values.items()} | {"intervals": spans}
 
     def text(self) -> str:
-        """Give the lines for a terminal: a line a group, the intervals of all rows below theirs."""
+        """Give all lines for a terminal."""
+        return "\n".join([*self.table_lines(), *self.export_lines()])
+
+    def export_lines(self) -> list[str]:
+        """Say what became of the export: what was dropped, and where the rest is."""
+        if not self.path:
+            return []
+        lines = [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
+        if self.num_exported:
+            lines.append(f"export  {self.path}: {self.num_exported:,} rows")
+            lines += wrapped(self.notes)
+        return lines
+
+    def table_lines(self) -> list[str]:
+        """Give a line a group, the intervals of all rows below theirs, and notes on the figures."""
         everything = self.groups[0]
         room = (
             WIDTH
@@ -64,12 +78,7 @@ class Summary:
             lines += textwrap.wrap(
                 note, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
             )
-        if self.path:
-            lines += [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
-            if self.num_exported:
-                lines.append(f"export  {self.path}: {self.num_exported:,} rows")
-                lines += wrapped(self.notes)
-        return "\n".join(lines)
+        return lines
 
     def _says_nothing(self, name: str) -> bool:
         """Whether a figure is another's: the mean of passes is pass@1, their best pass@n."""

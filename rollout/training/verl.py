@@ -71,6 +71,7 @@ class Verl:
         replaced += ["extra_info.pass_rate"] if self._has("extra_info", "pass_rate") else []
         self._replaced = replaced
         self.sources: Counter[str] = Counter()
+        self._is_guessed = False  # of a row at least
         self._right: Counter[str] = Counter()
         self._marked: Counter[str] = Counter()
 
@@ -97,9 +98,10 @@ class Verl:
         right: list[str],
     ) -> dict[str, Any]:
         """Give the values of `own`; `right` are the row's responses that pass."""
-        source = self.export.data_source or row.get("data_source")
-        source = str(source or source_of(row.get(self.answers.given)))
+        said = self.export.data_source or row.get("data_source")
+        source = str(said or source_of(row.get(self.answers.given)))
         self._count(source, right)
+        self._is_guessed |= not said
         values = {"style": "rule"}
         if not self.keeps_truth:
             values["ground_truth"] = as_ground_truth(answer)
@@ -120,8 +122,9 @@ class Verl:
             self._marked[source] += sum(MARKS[source][1].search(text) is not None for text in right)
 
     def notes(self) -> list[str]:
-        """Say where verl's own reward functions would fail or find nothing."""
-        found = [f"{name} of the input is replaced" for name in self._replaced]
+        """Say which data_source was chosen, and where verl's own reward functions would fail."""
+        found = [self._chosen()] if self.sources else []
+        found += [f"{name} of the input is replaced" for name in self._replaced]
         for source, num_rows in self.sources.most_common():
             if not KNOWN.fullmatch(source):
                 found.append(
@@ -136,7 +139,15 @@ class Verl:
                     f"{MARKS[source][0]}: {self._marked[source]:,} of {self._right[source]:,} "
                     "right responses have one"
                 )
-        return found[:5]
+        return found[:6]
+
+    def _chosen(self) -> str:
+        most = self.sources.most_common(3)
+        listed = ", ".join(f"{source} ({num_rows:,} rows)" for source, num_rows in most)
+        more = len(self.sources) - len(most)
+        why = "by how the answers are written" if self._is_guessed else "as the input has it"
+        why = "as export.data_source says" if self.export.data_source else why
+        return f"data_source={listed}{f' and {more:,} others' if more else ''}, {why}"
 
 
 def source_of(answer: Any) -> str:
