@@ -53,7 +53,7 @@ RIGHT = {
         ("72", "Answer: 72\n\nNote that the answer is the same if 48 is used."),
         ("72", "<answer>72</answer>\nThe final answer is rounded to 0 decimals."),
         ("72", "The answer is 72. The answer is less than 100, as it should be."),
-        ("7", "\\boxed{5}\nThe final answer is 7."), ("Yes", "Answer: Yes\nThis answer is correct."),
+        ("7", "\\boxed{5}\nThe final answer is 7."), ("Yes", "Answer: Yes\nThe answer is right."),
     ],
     "words": [
         ("Yes", "Yes, it is."), ("Yes", "Yes. Because 4 is even."), ("No", "No, it is not."),

@@ -180,8 +180,10 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
             if is_aside or not (is_direct or is_sentence):
                 weak.append(Found(content, value, True))
                 continue
-            if is_cut and not re.match(r"[^\d.,]|[.,]\s", rest) and not (
-                value is not None and _is_ended(content, value)
+            if (
+                is_cut
+                and not re.match(r"[^\d.,]|[.,]\s", rest)
+                and not (value is not None and _is_ended(content, value))
             ):
                 return None
             return _turned(text[start:]) or Found(content, value, True)

@@ -95,8 +95,8 @@ _SUMS = [
         (rf"{_PLAIN}\s+times\s+{_OTHER}{_END}", r"{n} \times {m}"),
         (rf"{_PLAIN}\s+factorial\b", r"{n}!"),
         (rf"{_PLAIN}\s+(?:raised\s+)?to\s+the\s+power\s+(?:of\s+)?{_OTHER}", r"{n}^{{{m}}}"),
-        (rf"{_PLAIN}\s+squared\b", r"{n}^2"),
-        (rf"{_PLAIN}\s+cubed\b", r"{n}^3"),
+        (rf"{_PLAIN}\s+squared\b(?!\s+[a-z])", r"{n}^2"),
+        (rf"{_PLAIN}\s+cubed\b(?!\s+[a-z])", r"{n}^3"),
         (rf"(?:the\s+)?square\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt{{{m}}}"),
         (rf"(?:the\s+)?cube\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt[3]{{{m}}}"),
         (rf"(?:one\s+)?half\s+of\s+{_OTHER}{_END}", r"{m}/2"),
@@ -105,20 +105,26 @@ _SUMS = [
 ]
 _MIXED = re.compile(rf"{_PLAIN}\s+and\s+(?:a|one)\s+half\b(?! of\b)", re.I)
 _SHARE = re.compile(rf"(?:(?P<n>{_COUNT})|an?)[\s-]+{_PART}", re.I)
-_SHARE_OF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
-_MANY = re.compile(rf"{_PLAIN}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
+_HALF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
+_MANY = re.compile(rf"(?P<sign>\\?\$?){_PLAIN}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
 _HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)]{0,3}"
+_NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(]*\d)"
 _IS_PART = re.compile(
-    rf"{_HEAD_NUMBER}\s+(?:(?:over|out\s+of|divided\s+by|minus|plus|times|multiplied\s+by|to|mod(?:ulo)?)"
-    rf"\s+(?:the\s+|{_COUNT}|[-$\\(]*[\d\w]\b)|factorial\b|squared\b|cubed\b|raised\b|or\s+(?:more|less|fewer)\b"
-    rf"|(?:{'|'.join(_LARGE)})\b|(?:and\s+)?(?:an?\s+|{_COUNT}\s+)?(?:{'|'.join(_PARTS)})s?\b"
-    r"|(?:[A-Za-z]+\s+)?(?:more|less|fewer|greater)\s+than\b"
-    r"|(?:feet|foot|ft|hours?|hrs?|minutes?|pounds?|lbs?|dollars|weeks?|days?|years?|yards?|degrees|meters?)"
-    r"\s+(?:and\s+)?\d+\s*[A-Za-z])"
-    r"|(?:the\s+)?(?:(?:square|cube|\w+th)\s+root|half|twice|double|triple|thrice|(?:a\s+)?(?:third|quarter)"
-    r"|less|more|fewer|greater|smaller|larger|higher|lower|at\s+(?:most|least)|up\s+to|no\s+(?:more|less|fewer)"
-    r"|not\s+(?:more|less)|between|under|over|above|below|almost\s+never|anything|any|either)\b"
-    rf"|{_COUNT}[\s-]+(?:{'|'.join(_PARTS)}|{'|'.join(_LARGE)}|over|out\s+of|divided|minus|plus|factorial)s?\b",
+    rf"{_HEAD_NUMBER}\s+(?:"
+    rf"(?:over|out\s+of|divided\s+by|minus|plus|times|multiplied\s+by|mod|modulo){_NEXT_NUMBER}"
+    rf"|to{_NEXT_NUMBER}(?!\w*\s*(?:decimal|significant|place|digit))"
+    r"|to\s+the\s+(?:power|\w+\s+power)\b|raised\b|factorial\b|(?:squared|cubed)\b(?!\s+[a-z])"
+    r"|or\s+(?:more|less|fewer)\b|(?:more|less|fewer|greater)\s+than" + _NEXT_NUMBER + "|"
+    rf"(?:{'|'.join(_LARGE)})\b|(?:and\s+)?(?:an?\s+|{_COUNT}\s+)?(?:{'|'.join(_PARTS)})s?\b"
+    r"|(?:feet|foot|ft|hours?|hrs?|minutes?|pounds?|lbs?|dollars|weeks?|days?|years?|yards?"
+    r"|degrees|meters?)\s+(?:and\s+)?\d+\s*[A-Za-z])"
+    r"|(?:the\s+)?(?:(?:square|cube|\w+th)\s+root|half|twice|double|triple|thrice"
+    r"|(?:a\s+)?(?:third|quarter)|less|more|fewer|greater|smaller|larger|higher|lower|at\s+most"
+    r"|at\s+least|up\s+to|no\s+(?:more|less|fewer)|not\s+(?:more|less)|between|under|over|above"
+    r"|below|any(?:thing)?|either)\b"
+    rf"|{_COUNT}[\s-]+(?:{'|'.join(_PARTS)}|{'|'.join(_LARGE)}|over|out\s+of|divided|minus|plus"
+    r"|factorial)s?\b"
+    rf"|[A-Za-z]\s+(?:(?:plus|minus|over|times|divided\s+by)\s|squared\b|cubed\b)",
     re.I,
 )
 
@@ -130,12 +136,12 @@ def spelled(tail: str) -> str:
     if found := _SHARE.match(tail):
         top = _count(found["n"]) if found["n"] else 1
         return f"{top}/{_PARTS[found['part'].lower()]}{tail[found.end() :]}"
-    if found := _SHARE_OF.match(tail):
+    if found := _HALF.match(tail):
         return f"1/2{tail[found.end() :]}"
     if found := _MANY.match(tail):
         number = Fraction(_digits(found["n"])) * 10 ** _LARGE[found["large"].lower()]
         if number.denominator == 1:
-            return f"{number}{tail[found.end() :]}"
+            return f"{found['sign']}{number}{tail[found.end() :]}"
     for pattern, form in _SUMS:
         if found := pattern.match(tail):
             numbers = {name: _digits(number) for name, number in found.groupdict().items()}

@@ -87,7 +87,9 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
                 return content.strip(), value, tail[tail.index(content) + len(content) :]
     if found := re.match(r"\**\(?([A-Z])\)?\**(?=[\s.,:)]|$)|[\"*_']*(True|False|Yes|No)\b", line):
         return found[0], Words((found[1] or found[2]).lower()), tail[found.end() :]
-    if found := re.match(r"(true|false|yes|no)(?=\s*(?:[,.;:!*]|$)|\s+(?:because|since|as)\b)", line):
+    if found := re.match(
+        r"(true|false|yes|no)(?=\s*(?:[,.;:!*]|$)|\s+(?:because|since|as)\b)", line
+    ):
         return found[0], Words(found[1]), tail[found.end() :]
     return None
 
