@@ -55,6 +55,7 @@ _CALCULATED = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator
 _STRUCK = re.compile(r"~~[^~\n]+~~")
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark|center)(?:\s[^<>]*)?/?>", re.I)
 _COPULA_END = re.compile(r"\b(?:is|are|was|be|equals|becomes)\s*\Z", re.I)
+_CHECK = re.compile(r"\b(?:check|verify|confirm)\w*\s+(?:(?:the|my|this|our)\s+)?\Z", re.I)
 _IF = re.compile(r"[^.!?\n,]{1,40}?\bif\b")
 _IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
 
@@ -153,7 +154,8 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
     places: list[tuple[int, str, str]] = [(m.start(), m[1], "#") for m in _HASHES.finditer(text)]
     for found in _MARKER.finditer(text):
         tail = text[found.end() : found.end() + 1000]
-        if not (found[0].lower().endswith(("would be", "would be ")) and _IF.match(tail)):
+        is_supposed = found[0].lower().rstrip().endswith("would be") and _IF.match(tail)
+        if not (is_supposed or _CHECK.search(text[max(0, found.start() - 30) : found.start()])):
             places.append((found.start(), tail, found[0]))
     for found in _IS_ANSWER.finditer(text):
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
@@ -171,7 +173,7 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
                 continue
             if is_cut and end >= len(text):
                 return None  # the number may go on
-            return Found(content, value, True)
+            return _turned(text[end:]) or Found(content, value, True)
         if said := after_marker(tail):
             content, value, rest, is_direct = said
             is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
@@ -187,7 +189,9 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
             ):
                 return None
             return _turned(text[start:]) or Found(content, value, True)
-    return None if is_strict or is_cut or not weak else _turned(text) or weak[0]
+    if is_strict or is_cut or not weak or is_refusal(text):
+        return None
+    return _turned(text) or weak[0]
 
 
 def _turned(text: str, must: bool = False) -> Found | None:

@@ -20,7 +20,8 @@ _COUNT = rf"(?:(?:{'|'.join(_TENS[:-1])})[- ](?:{'|'.join(_ONES[1:10])})|{'|'.jo
 _NUMBER = r"(?:\\\()?\$?\\?\$?-?\d(?:[\d,]*\d)?(?:\.\d+)?(?:/\d+)?\s?\\?%?\$?(?:\\\))?"
 _ALONE = r"(?![\w^*/+=\\(]|\s*[-+*/=^]|[.,]\d)"  # no more mathematics after a number
 _IS_NOT = (
-    r"(?:\b(?:is|are|was|be|does|equals?|it's)\s+(?:\w+ly\s+)?not"
+    r"(?:\b(?:is|are|was|be|does|equals?|it's)\s+(?:\w+ly\s+)?\**(?:not|never|no\s+longer)\b\**"
+    r"|(?:^|(?<=\.\s))(?:\w+ly\s+)?not(?=\s)"
     r"|\b(?:is|are|was|does|could|can|would)n't|\b(?:can(?:not|\s+not|'t)|can\s+never)(?=\s+be\b)"
     r"|\bcould not(?=\s+be\b))"
     r"(?:\s+(?:\w+ly|be|just|equal(?:\s+to)?)\b)*"
@@ -28,6 +29,13 @@ _IS_NOT = (
 _DENIED = re.compile(
     rf"{_IS_NOT}\s+(?:\*\*)?{_NUMBER}{_ALONE}(?:\*\*)?(?:\s(?!but\b|it\b)[A-Za-z]+)?"
     r"(?P<but>,?\s+but\b(?:\s+rather)?\s*(?=[-$\\\d*]))?",
+    re.I | re.M,
+)
+_DOUBTED = re.compile(
+    r"(?:\bdo(?:n't| not) (?:think|believe)|\bdoubt|\bnot (?:the case|true))\s+(?:that\s+)?"
+    rf"(?:(?:the|my) (?:\w+ )?answer|it)(?:\s+is|'s)\s+{_NUMBER}{_ALONE}"
+    rf"|(?<![\w.,$-]){_NUMBER}\s+(?:is|was|would be)\s+(?:wrong|incorrect|"
+    r"not\s+(?:the\s+(?:\w+\s+)?answer|right|correct))\b",
     re.I,
 )
 _ASIDE = re.compile(
@@ -35,9 +43,9 @@ _ASIDE = re.compile(
     r"\)?(?=\s*(?:[.,;!)\n*]|\Z))",
     re.I,
 )
-_ASKED = re.compile(rf"{_NUMBER}\s*\?\s*(?:No|Nope)\b[,.!]?(?!\s*wait)", re.I)
+_ASKED = re.compile(rf"(?<![\d,.]){_NUMBER}\s*\?\s*(?:No|Nope)\b[,.!]?(?!\s*wait)", re.I)
 _NEGATIVE = re.compile(
-    rf"(?<![\w)}}$])(?P<before>\s*)\b(?:negative|minus)\s+(?:(?P<digits>\$?\d|\.\d)|(?P<word>{_COUNT}))",
+    rf"\b(?:negative|minus)\s+(?:(?P<digits>\$?\d|\.\d)|(?P<word>{_COUNT}))",
     re.I,
 )
 _IN_BRACKETS = re.compile(
@@ -46,7 +54,9 @@ _IN_BRACKETS = re.compile(
     re.I,
 )
 _CONFIDENCE = re.compile(
-    r"^\W*confidence(?: level| score)?\W*[:=]\W*\d[\d.]*\s*%?(?:\s*/\s*\d+)?\W*$", re.I | re.M
+    r"^[^\w\n]{0,9}confidence(?: level| score)?[*_ ]*[:=][^\w\n]{0,9}\d[\d.]*"
+    r"[ ]?%?(?:[ ]?/[ ]?\d+)?[^\w\n]*$",
+    re.I | re.M,
 )
 
 
@@ -55,7 +65,7 @@ def claimed(text: str) -> str:
     text = _NEGATIVE.sub(_negative, text)
     text = _IN_BRACKETS.sub(_one_of_two, text)
     text = _DENIED.sub(lambda found: "is " if found["but"] else " ", text)
-    text = _ASKED.sub(" ", _ASIDE.sub("", text))
+    text = _ASKED.sub(" ", _DOUBTED.sub(" ", _ASIDE.sub("", text)))
     shorter = _CONFIDENCE.sub("", text)
     return shorter if re.search(r"\w", shorter) else text
 
@@ -65,11 +75,11 @@ def _count(word: str) -> int:
 
 
 def _negative(found: re.Match[str]) -> str:
-    before = found.string[: found.start()].rstrip()
+    before = found.string[max(0, found.start() - 9) : found.start()].rstrip()
     if before[-1:].isdigit() or before[-1:] in (")", "}", "$"):
         return found[0]  # 5 minus 1
     number = found["digits"] or str(_count(found["word"]))
-    return f"{found['before']}-{number}"
+    return f"$-{number[1:]}" if number[0] == "$" else f"-{number}"
 
 
 def _one_of_two(found: re.Match[str]) -> str:
@@ -107,11 +117,12 @@ _MIXED = re.compile(rf"{_PLAIN}\s+and\s+(?:a|one)\s+half\b(?! of\b)", re.I)
 _SHARE = re.compile(rf"(?:(?P<n>{_COUNT})|an?)[\s-]+{_PART}", re.I)
 _HALF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
 _MANY = re.compile(rf"(?P<sign>\\?\$?){_PLAIN}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
-_HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)]{0,3}"
-_NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(]*\d)"
+_HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)*]{0,3}"
+_NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(*]*\d)"
 _IS_PART = re.compile(
     rf"{_HEAD_NUMBER}\s+(?:"
-    rf"(?:over|out\s+of|divided\s+by|minus|plus|times|multiplied\s+by|mod|modulo){_NEXT_NUMBER}"
+    rf"(?:over|out\s+of|divided\s+by|minus|plus|times|multiplied\s+by|mod|modulo|choose"
+    rf"|through|point|of|per\s?cent\s+of){_NEXT_NUMBER}"
     rf"|to{_NEXT_NUMBER}(?!\w*\s*(?:decimal|significant|place|digit))"
     r"|to\s+the\s+(?:power|\w+\s+power)\b|raised\b|factorial\b|(?:squared|cubed)\b(?!\s+[a-z])"
     r"|or\s+(?:more|less|fewer)\b|(?:more|less|fewer|greater)\s+than" + _NEXT_NUMBER + "|"
@@ -158,6 +169,18 @@ def is_part(tail: str) -> bool:
     return bool(_IS_PART.match(tail.lstrip("* _")))
 
 
+_OF = re.compile(
+    r"(?:the\s+)?(?:log(?:arithm)?|ln|sine|cosine|tangent|reciprocal|opposite|inverse|negative"
+    r"|absolute\s+value|cube|square|sum|product|difference|quotient|ratio|average|mean)\s+(?:of|between)\b",
+    re.I,
+)
+
+
+def is_operation(tail: str) -> bool:
+    """Whether a statement begins with an operation: what it is done to is not the answer."""
+    return bool(_OF.match(tail))
+
+
 TURN = re.compile(
     r"\b(?:wait|actually|correction|on second thoughts?|scratch that|my mistake|hold on|oops"
     r"|i made an? (?:\w{1,12} )?(?:mistake|error)|i was wrong|that(?:'s| is) (?:wrong|incorrect)"
@@ -177,6 +200,11 @@ _NEXT = re.compile(
     r"(?=\s*(?:[!?;,\n]|\.(?!\d)|\Z|\bbecause|\bsince|\bnot\b))",
     re.I,
 )
+_AT_ONCE = re.compile(
+    r"[\s,:.!—–-]{0,5}(?:(?:no|actually|sorry|so|wait)\b[\s,:.!—–-]{1,5}){0,2}"
+    rf"(?P<x>\**{_NUMBER})\**{_ALONE}(?=\s*(?:[!?;\n]|\.(?!\d)|\Z))",
+    re.I,
+)
 _SHOULD = re.compile(r"should|must", re.I)
 
 
@@ -186,7 +214,10 @@ def replaced(text: str, must: bool) -> list[str]:
     if turn is None:
         return []
     found = list(_NEXT.finditer(text, turn.start()))
-    return [m["x"] for m in reversed(found) if not must or _SHOULD.search(m[0])]
+    if must:
+        return [m["x"] for m in reversed(found) if _SHOULD.search(m[0])]
+    at_once = _AT_ONCE.match(text, turn.end())
+    return [m["x"] for m in reversed(found)] + ([at_once["x"]] if at_once else [])
 
 
 def is_retracted(text: str) -> re.Match[str] | None:
@@ -197,8 +228,9 @@ def is_retracted(text: str) -> re.Match[str] | None:
 _REFUSAL = re.compile(
     r"\bI(?:'m| am)? (?:can(?:'t|not| not)|(?:am )?(?:unable|not able) to|won't|could(?:n't| not))"
     r" (?:\w+ ){0,2}?(?:solve|answer|help|determine|provide|compute|find|assist|do|work|figure)\b"
-    r"|\bI (?:do not|don't|really don't|honestly don't) know\b|\bI have no idea\b",
-    re.I,
+    r"|\bI (?:do not|don't|really don't|honestly don't) know\b|\bI have no idea\b|\bI give up\b"
+    r"|\bI(?:'m| am) not sure\b|^Unable to \w+|^Sorry\b",
+    re.I | re.M,
 )
 
 
@@ -207,8 +239,8 @@ def is_refusal(text: str) -> bool:
     found = list(_REFUSAL.finditer(text))
     if not found:
         return False
-    rest = text[found[-1].end() :]
-    is_end = "\n" not in rest.strip() or len(text) <= 300
+    rest = text[found[-1].end() :][:500]
+    is_end = len(text) <= 300 or (len(rest) < 500 and "\n" not in rest.strip())
     return is_end and not re.search(r"=\s*\S*\d|\b(?:so|but|therefore|guess)\b.*\d", rest, re.S)
 
 
@@ -226,15 +258,20 @@ def is_comment(tail: str) -> bool:
 
 
 _VERDICT = re.compile(
-    r"[\s*_\"'>#-]*(?:(?:so|thus|therefore|hence),?\s+)?[*_\"']*(yes|no|true|false)\b[*_\"']*"
-    r"(?=[*_\"']*\s*(?:[,.!;:—–]|\Z|-\s))",
+    r"[\s*_\"'>#-]{0,12}(?:(?:so|thus|therefore|hence),?\s+)?[*_\"']{0,3}(yes|no|true|false)\b[*_\"']*"
+    r"(?=[*_\"']{0,3}\s?(?:[,.!;:—–]|\Z|-\s|(?:because|since|as|it|they|we|this|that|there)\b))",
+    re.I,
+)
+_CLAIM_IS = re.compile(
+    r"\b(?:statement|claim|assertion|proposition|it|this)\s+is\s+(?:\w+ly\s+|therefore\s+|indeed\s+)?"
+    r"[*_\"']*(true|false)[*_\"'.!]*\s*\Z",
     re.I,
 )
 
 
 def verdict(line: str) -> str | None:
-    """The yes, no, true or false that a sentence opens with, and no other of them."""
-    found = _VERDICT.match(line)
-    if found is None or re.search(r"\b(?:yes|no|true|false)\b", line[found.end() :], re.I):
+    """The yes, no, true or false that a sentence opens or ends with, and no other."""
+    found = _VERDICT.match(line) or _CLAIM_IS.search(line[-200:])
+    if found is None or re.search(r"\b(?:yes|no|true|false)\b", found.string[found.end() :], re.I):
         return None
     return found[1].lower()

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rollout.scoring.math_claims import is_part, spelled
+from rollout.scoring.math_claims import is_operation, is_part, spelled, verdict
 from rollout.scoring.math_read import read
 from rollout.scoring.math_values import Number, Value, Words
 
 _LEADS = (
     "therefore|thus|so|hence|approximately|about|roughly|around|simply|just|exactly|equal to"
     "|given by|then|now|indeed|clearly|only|the number|a total of|that|is|be|found to|obviously"
-    "|the following:?|as follows:?"
+    "|the following|as follows|below(?=:)"
 )
 CONNECTIVE = re.compile(
     r"(?:\n\s*[-•+]\s+|[\s*_`:>~→]|=>|\\?\"|\\\\|(?:" + _LEADS + r")\b,?)*", re.I
@@ -61,6 +61,8 @@ def after_marker(tail: str) -> Heard | None:
         lead = CONNECTIVE.match(sentence, found.end())
         if heard := _head(sentence[lead.end() if lead else found.end() :]):
             return Heard(heard[0], heard[1], tail[len(sentence) :], False)
+    if is_operation(tail):
+        return Heard(sentence[:80].strip(), None, "", False)
     if last := last_in_line(sentence):
         return Heard(*last, tail[len(sentence) :], False)
     return None
@@ -76,6 +78,8 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
             if value := read(candidate):
                 return candidate, value, tail[end + len(candidate) - len(content) :]
     line = tail.split("\n")[0]
+    if (word := verdict(line)) and not re.search(r"\d", line):
+        return line, Words(word), tail[len(line) :]
     whole = re.split(r"(?<=[^.])(?:\.|!+)(?=\s|$)", line)[0].strip()
     if len(whole) <= 80 and "$" not in whole[1:] and (value := read(whole, True)):
         if not isinstance(value, Words) or len(whole.split()) <= 3:
@@ -87,10 +91,8 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
                 return content.strip(), value, tail[tail.index(content) + len(content) :]
     if found := re.match(r"\**\(?([A-Z])\)?\**(?=[\s.,:)]|$)|[\"*_']*(True|False|Yes|No)\b", line):
         return found[0], Words((found[1] or found[2]).lower()), tail[found.end() :]
-    if found := re.match(
-        r"(true|false|yes|no)(?=\s*(?:[,.;:!*]|$)|\s+(?:because|since|as)\b)", line
-    ):
-        return found[0], Words(found[1]), tail[found.end() :]
+    if word := verdict(line):
+        return line, Words(word), tail[len(line) :]
     return None
 
 
