@@ -12,6 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rollout.scoring.math_claims import (
+    claimed,
+    is_comment,
+    is_refusal,
+    is_retracted,
+    replaced,
+    verdict,
+)
 from rollout.scoring.math_prose import CONNECTIVE, TRIES, after_marker, last_in_line
 from rollout.scoring.math_read import read
 from rollout.scoring.math_text import closing, peel, plain
@@ -46,6 +54,9 @@ _MARKER = re.compile(
 _CALCULATED = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator
 _STRUCK = re.compile(r"~~[^~\n]+~~")
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark|center)(?:\s[^<>]*)?/?>", re.I)
+_COPULA_END = re.compile(r"\b(?:is|are|was|be|equals|becomes)\s*\Z", re.I)
+_CHECK = re.compile(r"\b(?:check|verify|confirm)\w*\s+(?:(?:the|my|this|our)\s+)?\Z", re.I)
+_IF = re.compile(r"[^.!?\n,]{1,40}?\bif\b")
 _IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
 
 
@@ -56,14 +67,15 @@ def find(text: str, is_cut: bool, wants_words: bool) -> Found | None:
         text = _TAGS.sub("", _CALCULATED.sub("", text))
     if "~~" in text:
         text = _STRUCK.sub("", text)
+    text = claimed(text)
     if found := _boxed(text, is_cut):
         box, found = found
         final = list(re.finditer(r"\bfinal answer is\b", text[box:], re.I))
-        last = _said(text[box + final[-1].start() :], is_cut) if final else None
-        return last or found
-    if found := _said(text, is_cut):
+        last = _said(text[box + final[-1].start() :], is_cut, wants_words, True) if final else None
+        return last or _turned(text[box:], True) or found
+    if found := _said(text, is_cut, wants_words):
         return found
-    if is_cut:
+    if is_cut or is_refusal(text):
         return None
     return _last(text, wants_words)
 
@@ -119,7 +131,7 @@ def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
     after = re.match(r"\s*\\?[$)]?\s*(\\?%|per ?cent\b|pct\b)", text[spoken[0][1] :])
     value = (read(f"{content} \\%") if after else None) or read(content)
     if value is None and "\\text" in content:  # \boxed{\text{The answer is }17}
-        inside = _said(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False)
+        inside = _said(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False, True)
         value = inside.value if inside else None
     return spoken[0][1], Found(content, value, True, several)
 
@@ -134,34 +146,61 @@ def last_tag(text: str) -> tuple[int, int, str, bool] | None:
     return None
 
 
-def _said(text: str, is_cut: bool) -> Found | None:
-    """What follows `####` or "answer is", from the last place back to one that can be read."""
-    places: list[tuple[int, str]] = [(m.start(), m[1]) for m in _HASHES.finditer(text)]
-    hashes = {start for start, _ in places}
+def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -> Found | None:
+    """What follows `####` or "answer is": the last that a value follows at once, or the last.
+
+    Where `is_strict`, only one that a value follows at once.
+    """
+    places: list[tuple[int, str, str]] = [(m.start(), m[1], "#") for m in _HASHES.finditer(text)]
     for found in _MARKER.finditer(text):
-        places.append((found.start(), text[found.end() : found.end() + 1000]))
+        tail = text[found.end() : found.end() + 1000]
+        is_supposed = found[0].lower().rstrip().endswith("would be") and _IF.match(tail)
+        if not (is_supposed or _CHECK.search(text[max(0, found.start() - 30) : found.start()])):
+            places.append((found.start(), tail, found[0]))
     for found in _IS_ANSWER.finditer(text):
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        places.append((found.start(), line))
-    reversed_ = {found.start() for found in _IS_ANSWER.finditer(text)}
-    for start, tail in sorted(places, reverse=True)[:TRIES]:
-        if start in reversed_:
+        places.append((found.start(), line, ""))
+    weak: list[Found] = []
+    for start, tail, marker in sorted(places, reverse=True)[:TRIES]:
+        if not marker:
             if heard := last_in_line(tail):
-                return Found(heard[0].strip(), heard[1], True)
+                return _turned(text[start:]) or Found(heard[0].strip(), heard[1], True)
             continue
-        if start in hashes:
+        if marker == "#":
             value, content = read(tail, True), peel(tail)
             end = start + len(text[start:].split("\n")[0])
             if value is None or (isinstance(value, Words) and len(content) > 30):
                 continue
             if is_cut and end >= len(text):
                 return None  # the number may go on
-            return Found(content, value, True)
-        if heard := after_marker(tail):
-            content, value, rest = heard
-            if is_cut and not re.match(r"[^\d.,]|[.,]\s", rest) and not _is_ended(content, value):
+            return _turned(text[end:]) or Found(content, value, True)
+        if said := after_marker(tail):
+            content, value, rest, is_direct = said
+            is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
+            is_aside = is_word and (not wants_words or is_comment(tail))
+            is_sentence = not is_strict and not _COPULA_END.search(marker) and value is not None
+            if is_aside or not (is_direct or is_sentence):
+                weak.append(Found(content, value, True))
+                continue
+            if (
+                is_cut
+                and not re.match(r"[^\d.,]|[.,]\s", rest)
+                and not (value is not None and _is_ended(content, value))
+            ):
                 return None
-            return Found(content, value, True)
+            return _turned(text[start:]) or Found(content, value, True)
+    if is_strict or is_cut or not weak or is_refusal(text):
+        return None
+    return _turned(text) or weak[0]
+
+
+def _turned(text: str, must: bool = False) -> Found | None:
+    """What takes the place of the answer that a text begins with ("Wait, it should be 5")."""
+    for content in replaced(text, must):
+        if value := read(content, True):
+            return Found(content.strip(), value, True)
+    if not must and (turn := is_retracted(text)):
+        return _last(text[turn.end() :], False) or Found("", None, True)
     return None
 
 
@@ -180,6 +219,10 @@ def _last(text: str, wants_words: bool) -> Found | None:
     """The response or its last line as mathematics, or the last number or formula in it."""
     stripped = text.strip()
     lines = [line for line in stripped.splitlines() if line.strip()]
+    if wants_words and lines:
+        for line in (lines[-1], lines[0]):
+            if word := verdict(line):
+                return Found(word, Words(word), False)
     if len(lines) > 1:
         lines = [_BULLET.sub("", line) for line in lines]
     for whole in [stripped, *lines[-1:]]:

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from rollout.scoring.math_claims import is_operation, is_part, spelled, verdict
 from rollout.scoring.math_read import read
 from rollout.scoring.math_values import Number, Value, Words
 
 _LEADS = (
     "therefore|thus|so|hence|approximately|about|roughly|around|simply|just|exactly|equal to"
     "|given by|then|now|indeed|clearly|only|the number|a total of|that|is|be|found to|obviously"
+    "|the following|as follows|below(?=:)"
 )
 CONNECTIVE = re.compile(
     r"(?:\n\s*[-•+]\s+|[\s*_`:>~→]|=>|\\?\"|\\\\|(?:" + _LEADS + r")\b,?)*", re.I
@@ -31,23 +34,37 @@ _ATOM = re.compile(
 TRIES = 8  # pieces of a line, or places of a text, that are tried from the last
 
 
-def after_marker(tail: str) -> tuple[str, Value, str] | None:
-    """Text, value and what follows of the answer that a sentence begins with or comes to."""
+class Heard(NamedTuple):
+    """What a statement says: its text, its value (None: it can't be read), and what follows."""
+
+    text: str
+    value: Value | None
+    rest: str
+    is_direct: bool  # it follows at once
+
+
+def after_marker(tail: str) -> Heard | None:
+    """The answer that a sentence begins with or comes to."""
     lead = CONNECTIVE.match(tail)
-    tail = tail[lead.end() if lead else 0 :]
+    tail = spelled(tail[lead.end() if lead else 0 :])
     if re.match(r"(?:definitely |certainly )?not\b", tail, re.I):
         return None
-    if heard := _head(tail):
-        return heard
+    heard = _head(tail)
+    if is_part(tail) and (heard is None or isinstance(heard[1], Number)):
+        return Heard(tail.split("\n")[0][:80].strip(), None, "", False)
+    if heard:
+        return Heard(*heard, True)
     sentence = re.split(
         r"\n|(?<=[^\d\s])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s+[A-Z]|\s*$)", tail, maxsplit=1
     )[0]
     for found in reversed(list(_COPULA.finditer(sentence))):
         lead = CONNECTIVE.match(sentence, found.end())
         if heard := _head(sentence[lead.end() if lead else found.end() :]):
-            return heard[0], heard[1], tail[len(sentence) :]
-    if heard := last_in_line(sentence):
-        return *heard, tail[len(sentence) :]
+            return Heard(heard[0], heard[1], tail[len(sentence) :], False)
+    if is_operation(tail):
+        return Heard(sentence[:80].strip(), None, "", False)
+    if last := last_in_line(sentence):
+        return Heard(*last, tail[len(sentence) :], False)
     return None
 
 
@@ -61,6 +78,8 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
             if value := read(candidate):
                 return candidate, value, tail[end + len(candidate) - len(content) :]
     line = tail.split("\n")[0]
+    if (word := verdict(line)) and not re.search(r"\d", line):
+        return line, Words(word), tail[len(line) :]
     whole = re.split(r"(?<=[^.])(?:\.|!+)(?=\s|$)", line)[0].strip()
     if len(whole) <= 80 and "$" not in whole[1:] and (value := read(whole, True)):
         if not isinstance(value, Words) or len(whole.split()) <= 3:
@@ -72,6 +91,8 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
                 return content.strip(), value, tail[tail.index(content) + len(content) :]
     if found := re.match(r"\**\(?([A-Z])\)?\**(?=[\s.,:)]|$)|[\"*_']*(True|False|Yes|No)\b", line):
         return found[0], Words((found[1] or found[2]).lower()), tail[found.end() :]
+    if word := verdict(line):
+        return line, Words(word), tail[len(line) :]
     return None
 
 

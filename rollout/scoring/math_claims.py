@@ -1,0 +1,277 @@
+"""What a sentence claims, for scorer=math: denied and retracted values, signs and sums in words.
+
+`claimed` takes out of a whole text what it says is not the answer ("it is not 4", "4? No.") and
+writes "negative four" as -4. `spelled` writes the sum that a statement begins with ("5 over 6") as
+mathematics; what it does not write and `is_part` knows ("at least 5") is no bare number.
+"""
+
+import re
+from fractions import Fraction
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    " fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
+_COUNTS = {word: i for i, word in enumerate(_ONES)} | {
+    word: 20 + 10 * i for i, word in enumerate(_TENS)
+}
+_COUNT = rf"(?:(?:{'|'.join(_TENS[:-1])})[- ](?:{'|'.join(_ONES[1:10])})|{'|'.join(_COUNTS)})\b"
+_NUMBER = r"(?:\\\()?\$?\\?\$?-?\d(?:[\d,]*\d)?(?:\.\d+)?(?:/\d+)?\s?\\?%?\$?(?:\\\))?"
+_ALONE = r"(?![\w^*/+=\\(]|\s*[-+*/=^]|[.,]\d)"  # no more mathematics after a number
+_IS_NOT = (
+    r"(?:\b(?:is|are|was|be|does|equals?|it's)\s+(?:\w+ly\s+)?\**(?:not|never|no\s+longer)\b\**"
+    r"|(?:^|(?<=\.\s))(?:\w+ly\s+)?not(?=\s)"
+    r"|\b(?:is|are|was|does|could|can|would)n't|\b(?:can(?:not|\s+not|'t)|can\s+never)(?=\s+be\b)"
+    r"|\bcould not(?=\s+be\b))"
+    r"(?:\s+(?:\w+ly|be|just|equal(?:\s+to)?)\b)*"
+)
+_DENIED = re.compile(
+    rf"{_IS_NOT}\s+(?:\*\*)?{_NUMBER}{_ALONE}(?:\*\*)?(?:\s(?!but\b|it\b)[A-Za-z]+)?"
+    r"(?P<but>,?\s+but\b(?:\s+rather)?\s*(?=[-$\\\d*]))?",
+    re.I | re.M,
+)
+_DOUBTED = re.compile(
+    r"(?:\bdo(?:n't| not) (?:think|believe)|\bdoubt|\bnot (?:the case|true))\s+(?:that\s+)?"
+    rf"(?:(?:the|my) (?:\w+ )?answer|it)(?:\s+is|'s)\s+{_NUMBER}{_ALONE}"
+    rf"|(?<![\w.,$-]){_NUMBER}\s+(?:is|was|would be)\s+(?:wrong|incorrect|"
+    r"not\s+(?:the\s+(?:\w+\s+)?answer|right|correct))\b",
+    re.I,
+)
+_ASIDE = re.compile(
+    rf"(?:,|\(|\s[-–—])\s*(?:and |but )?(?:not|nicht|rather than|instead of)\s+{_NUMBER}{_ALONE}"
+    r"\)?(?=\s*(?:[.,;!)\n*]|\Z))",
+    re.I,
+)
+_ASKED = re.compile(rf"(?<![\d,.]){_NUMBER}\s*\?\s*(?:No|Nope)\b[,.!]?(?!\s*wait)", re.I)
+_NEGATIVE = re.compile(
+    rf"\b(?:negative|minus)\s+(?:(?P<digits>\$?\d|\.\d)|(?P<word>{_COUNT}))",
+    re.I,
+)
+_IN_BRACKETS = re.compile(
+    rf"(?<![\d.,])(?P<a>\d+)\s*\(\s*(?P<b>{_COUNT})\s*\)"
+    rf"|\b(?P<c>{_COUNT})\s*\(\s*(?P<d>\d+)\s*\)",
+    re.I,
+)
+_CONFIDENCE = re.compile(
+    r"^[^\w\n]{0,9}confidence(?: level| score)?[*_ ]*[:=][^\w\n]{0,9}\d[\d.]*"
+    r"[ ]?%?(?:[ ]?/[ ]?\d+)?[^\w\n]*$",
+    re.I | re.M,
+)
+
+
+def claimed(text: str) -> str:
+    """The text without the values it denies, and with -4 for "negative four"."""
+    text = _NEGATIVE.sub(_negative, text)
+    text = _IN_BRACKETS.sub(_one_of_two, text)
+    text = _DENIED.sub(lambda found: "is " if found["but"] else " ", text)
+    text = _ASKED.sub(" ", _DOUBTED.sub(" ", _ASIDE.sub("", text)))
+    shorter = _CONFIDENCE.sub("", text)
+    return shorter if re.search(r"\w", shorter) else text
+
+
+def _count(word: str) -> int:
+    return sum(_COUNTS[part] for part in re.split(r"[- ]", word.lower()))
+
+
+def _negative(found: re.Match[str]) -> str:
+    before = found.string[max(0, found.start() - 9) : found.start()].rstrip()
+    if before[-1:].isdigit() or before[-1:] in (")", "}", "$"):
+        return found[0]  # 5 minus 1
+    number = found["digits"] or str(_count(found["word"]))
+    return f"$-{number[1:]}" if number[0] == "$" else f"-{number}"
+
+
+def _one_of_two(found: re.Match[str]) -> str:
+    """6 (six), six (6)."""
+    digits, word = found["a"] or found["d"], found["b"] or found["c"]
+    return digits if int(digits) == _count(word) else found[0]
+
+
+_PLAIN = rf"(?P<n>-?\d[\d,]*(?:\.\d+)?|{_COUNT})"
+_OTHER = rf"(?P<m>-?\d[\d,]*(?:\.\d+)?|{_COUNT})(?![\w.]*\d)"
+_PARTS = {"half": 2, "halves": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6,
+          "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
+_PART = r"(?P<part>" + "|".join(_PARTS) + r")s?\b(?! of\b)"
+_LARGE = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_END = r"(?=\s*(?:[.,;!?\n*]|\Z))"
+_SUMS = [
+    (re.compile(pattern, re.I), form)
+    for pattern, form in [
+        (rf"{_PLAIN}\s+(?:over|divided\s+by)\s+{_OTHER}", r"{n}/{m}"),
+        (rf"{_PLAIN}\s+out\s+of\s+{_OTHER}", r"{n}/{m}"),
+        (rf"{_PLAIN}\s+minus\s+{_OTHER}{_END}", r"{n} - {m}"),
+        (rf"{_PLAIN}\s+plus\s+{_OTHER}{_END}", r"{n} + {m}"),
+        (rf"{_PLAIN}\s+times\s+{_OTHER}{_END}", r"{n} \times {m}"),
+        (rf"{_PLAIN}\s+factorial\b", r"{n}!"),
+        (rf"{_PLAIN}\s+(?:raised\s+)?to\s+the\s+power\s+(?:of\s+)?{_OTHER}", r"{n}^{{{m}}}"),
+        (rf"{_PLAIN}\s+squared\b(?!\s+[a-z])", r"{n}^2"),
+        (rf"{_PLAIN}\s+cubed\b(?!\s+[a-z])", r"{n}^3"),
+        (rf"(?:the\s+)?square\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt{{{m}}}"),
+        (rf"(?:the\s+)?cube\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt[3]{{{m}}}"),
+        (rf"(?:one\s+)?half\s+of\s+{_OTHER}{_END}", r"{m}/2"),
+        (rf"(?:twice|double)\s+{_OTHER}{_END}", r"2 \times {m}"),
+    ]
+]
+_MIXED = re.compile(rf"{_PLAIN}\s+and\s+(?:a|one)\s+half\b(?! of\b)", re.I)
+_SHARE = re.compile(rf"(?:(?P<n>{_COUNT})|an?)[\s-]+{_PART}", re.I)
+_HALF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
+_MANY = re.compile(rf"(?P<sign>\\?\$?){_PLAIN}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
+_HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)*]{0,3}"
+_NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(*]*\d)"
+_IS_PART = re.compile(
+    rf"{_HEAD_NUMBER}\s+(?:"
+    rf"(?:over|out\s+of|divided\s+by|minus|plus|times|multiplied\s+by|mod|modulo|choose"
+    rf"|through|point|of|per\s?cent\s+of){_NEXT_NUMBER}"
+    rf"|to{_NEXT_NUMBER}(?!\w*\s*(?:decimal|significant|place|digit))"
+    r"|to\s+the\s+(?:power|\w+\s+power)\b|raised\b|factorial\b|(?:squared|cubed)\b(?!\s+[a-z])"
+    r"|or\s+(?:more|less|fewer)\b|(?:more|less|fewer|greater)\s+than" + _NEXT_NUMBER + "|"
+    rf"(?:{'|'.join(_LARGE)})\b|(?:and\s+)?(?:an?\s+|{_COUNT}\s+)?(?:{'|'.join(_PARTS)})s?\b"
+    r"|(?:feet|foot|ft|hours?|hrs?|minutes?|pounds?|lbs?|dollars|weeks?|days?|years?|yards?"
+    r"|degrees|meters?)\s+(?:and\s+)?\d+\s*[A-Za-z])"
+    r"|(?:the\s+)?(?:(?:square|cube|\w+th)\s+root|half|twice|double|triple|thrice"
+    r"|(?:a\s+)?(?:third|quarter)|less|more|fewer|greater|smaller|larger|higher|lower|at\s+most"
+    r"|at\s+least|up\s+to|no\s+(?:more|less|fewer)|not\s+(?:more|less)|between|under|over|above"
+    r"|below|any(?:thing)?|either)\b"
+    rf"|{_COUNT}[\s-]+(?:{'|'.join(_PARTS)}|{'|'.join(_LARGE)}|over|out\s+of|divided|minus|plus"
+    r"|factorial)s?\b"
+    rf"|[A-Za-z]\s+(?:(?:plus|minus|over|times|divided\s+by)\s|squared\b|cubed\b)",
+    re.I,
+)
+
+
+def spelled(tail: str) -> str:
+    """A statement with the sum in words that it begins with as mathematics."""
+    if found := _MIXED.match(tail):
+        return f"{_digits(found['n'])} 1/2{tail[found.end() :]}"
+    if found := _SHARE.match(tail):
+        top = _count(found["n"]) if found["n"] else 1
+        return f"{top}/{_PARTS[found['part'].lower()]}{tail[found.end() :]}"
+    if found := _HALF.match(tail):
+        return f"1/2{tail[found.end() :]}"
+    if found := _MANY.match(tail):
+        number = Fraction(_digits(found["n"])) * 10 ** _LARGE[found["large"].lower()]
+        if number.denominator == 1:
+            return f"{found['sign']}{number}{tail[found.end() :]}"
+    for pattern, form in _SUMS:
+        if found := pattern.match(tail):
+            numbers = {name: _digits(number) for name, number in found.groupdict().items()}
+            return form.format(**numbers) + tail[found.end() :]
+    return tail
+
+
+def _digits(number: str) -> str:
+    return number.replace(",", "") if number.lstrip("-")[:1].isdigit() else str(_count(number))
+
+
+def is_part(tail: str) -> bool:
+    """Whether the number a statement begins with is only a part of what it says."""
+    return bool(_IS_PART.match(tail.lstrip("* _")))
+
+
+_OF = re.compile(
+    r"(?:the\s+)?(?:log(?:arithm)?|ln|sine|cosine|tangent|reciprocal|opposite|inverse|negative"
+    r"|absolute\s+value|cube|square|sum|product|difference|quotient|ratio|average|mean)\s+(?:of|between)\b",
+    re.I,
+)
+
+
+def is_operation(tail: str) -> bool:
+    """Whether a statement begins with an operation: what it is done to is not the answer."""
+    return bool(_OF.match(tail))
+
+
+TURN = re.compile(
+    r"\b(?:wait|actually|correction|on second thoughts?|scratch that|my mistake|hold on|oops"
+    r"|i made an? (?:\w{1,12} )?(?:mistake|error)|i was wrong|that(?:'s| is) (?:wrong|incorrect)"
+    r"|i take that back|i misread)\b|(?:^|[.!?—–-]\s*|\bwait,?\s+)no\b(?:[,:.!—–-]|\s+wait)",
+    re.I | re.M,
+)
+_STRONG = re.compile(
+    r"\b(?:correction|scratch that|my mistake|i made an? (?:\w{1,12} )?(?:mistake|error)"
+    r"|i was wrong|that(?:'s| is) (?:wrong|incorrect)|i take that back|i misread)\b"
+    r"|[.!?]\s*no\s*[,.!—–-]?\s*wait\b",
+    re.I,
+)
+_NEXT = re.compile(
+    r"\b(?:(?:it|that|this|answer|result|total)(?:'s|\s+is|\s+(?:should|must|would)\s+(?:be|have\s+been))"
+    r"|(?:should|must)\s+(?:be|have\s+been)|make\s+(?:it|that)|i\s+mean[t]?|so|therefore)\s*:?\s+"
+    r"(?:actually\s+|really\s+)?(?P<x>\**[-$\\]*\d[^\n.!?;]{0,40}?)\**"
+    r"(?=\s*(?:[!?;,\n]|\.(?!\d)|\Z|\bbecause|\bsince|\bnot\b))",
+    re.I,
+)
+_AT_ONCE = re.compile(
+    r"[\s,:.!—–-]{0,5}(?:(?:no|actually|sorry|so|wait)\b[\s,:.!—–-]{1,5}){0,2}"
+    rf"(?P<x>\**{_NUMBER})\**{_ALONE}(?=\s*(?:[!?;\n]|\.(?!\d)|\Z))",
+    re.I,
+)
+_SHOULD = re.compile(r"should|must", re.I)
+
+
+def replaced(text: str, must: bool) -> list[str]:
+    """What is said to be the answer after a turn ("wait", "no,"), the last first."""
+    turn = TURN.search(text)
+    if turn is None:
+        return []
+    found = list(_NEXT.finditer(text, turn.start()))
+    if must:
+        return [m["x"] for m in reversed(found) if _SHOULD.search(m[0])]
+    at_once = _AT_ONCE.match(text, turn.end())
+    return [m["x"] for m in reversed(found)] + ([at_once["x"]] if at_once else [])
+
+
+def is_retracted(text: str) -> re.Match[str] | None:
+    """Where a text takes back what was said before it."""
+    return _STRONG.search(text)
+
+
+_REFUSAL = re.compile(
+    r"\bI(?:'m| am)? (?:can(?:'t|not| not)|(?:am )?(?:unable|not able) to|won't|could(?:n't| not))"
+    r" (?:\w+ ){0,2}?(?:solve|answer|help|determine|provide|compute|find|assist|do|work|figure)\b"
+    r"|\bI (?:do not|don't|really don't|honestly don't) know\b|\bI have no idea\b|\bI give up\b"
+    r"|\bI(?:'m| am) not sure\b|^Unable to \w+|^Sorry\b",
+    re.I | re.M,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a response without an explicit answer declines to give one."""
+    found = list(_REFUSAL.finditer(text))
+    if not found:
+        return False
+    rest = text[found[-1].end() :][:500]
+    is_end = len(text) <= 300 or (len(rest) < 500 and "\n" not in rest.strip())
+    return is_end and not re.search(r"=\s*\S*\d|\b(?:so|but|therefore|guess)\b.*\d", rest, re.S)
+
+
+_COMMENT = re.compile(
+    r"\W*(?:in)?(?:correct|right|reasonable|verified|confirmed|checked|helpful|clear|above|below|"
+    r"boxed|obvious|the same|same|final|simple|simply put|exact|unique|rounded|consistent|valid|"
+    r"given|shown|found|complete|accurate|useful|plausible|sensible|easy|sure|good|fine|ok)\b",
+    re.I,
+)
+
+
+def is_comment(tail: str) -> bool:
+    """Whether "the answer is ..." says something about the answer and does not give it."""
+    return bool(_COMMENT.match(tail))
+
+
+_VERDICT = re.compile(
+    r"[\s*_\"'>#-]{0,12}(?:(?:so|thus|therefore|hence),?\s+)?[*_\"']{0,3}(yes|no|true|false)\b[*_\"']*"
+    r"(?=[*_\"']{0,3}\s?(?:[,.!;:—–]|\Z|-\s|(?:because|since|as|it|they|we|this|that|there)\b))",
+    re.I,
+)
+_CLAIM_IS = re.compile(
+    r"\b(?:statement|claim|assertion|proposition|it|this)\s+is\s+(?:\w+ly\s+|therefore\s+|indeed\s+)?"
+    r"[*_\"']*(true|false)[*_\"'.!]*\s*\Z",
+    re.I,
+)
+
+
+def verdict(line: str) -> str | None:
+    """The yes, no, true or false that a sentence opens or ends with, and no other."""
+    found = _VERDICT.match(line) or _CLAIM_IS.search(line[-200:])
+    if found is None or re.search(r"\b(?:yes|no|true|false)\b", found.string[found.end() :], re.I):
+        return None
+    return found[1].lower()
