@@ -1,16 +1,16 @@
 """Whether two of sympy's objects are the same mathematics, for scorer=math.
 
-Constants are compared by a relative tolerance. Expressions with letters are tried at a few points;
-where that does not tell, math-verify decides.
+Constants are compared exactly (math_exact), or by a relative tolerance where decimals stand in
+them. Expressions with letters are tried at a few points; where that does not tell, math-verify
+decides.
 """
 
 import random
 from fractions import Fraction
 from typing import Any
 
+from rollout.scoring.math_exact import same_exactly
 from rollout.scoring.math_formula import TOLERANCE, constant, is_tame, tools
-
-MAX_DIGITS = 10_000
 
 
 def same_constant(a: Any, b: Any) -> bool:
@@ -25,18 +25,6 @@ def same_constant(a: Any, b: Any) -> bool:
     return abs(complex(a) - complex(b)) <= 1e-12 * max(abs(complex(a)), abs(complex(b)))
 
 
-def _are_other_integers(gold: Any, given: Any) -> bool:
-    """Whether two integers differ, be it in the last digit: 2^100 is not 2^100 + 1.
-
-    Integers of more than MAX_DIGITS digits are left to their leading ones.
-    """
-    if not (gold.is_integer and given.is_integer):
-        return False
-    difference = (gold - given).evalf(15, maxn=MAX_DIGITS)
-    is_told = getattr(difference, "_prec", 1) > 1  # else it is smaller than its error
-    return bool(is_told and abs(difference) > 0.5)
-
-
 def same(gold: Any, given: Any) -> bool:
     """Whether two of sympy's objects are the same mathematics."""
     import sympy
@@ -49,12 +37,12 @@ def same(gold: Any, given: Any) -> bool:
     if isinstance(gold, sympy.Expr) and isinstance(given, sympy.Expr):
         a, b = constant(gold), constant(given)
         if a is not None and b is not None:
-            return same_constant(a, b) and not _are_other_integers(gold, given)
+            return same_constant(a, b) and same_exactly(gold, given) is not False
         if not (gold.free_symbols | given.free_symbols):
             return False  # infinite, or no value to be had
         tried = _at_points(gold, given)
         if tried is not None:
-            return tried
+            return tried and same_exactly(gold, given) is not False
         if not (is_tame(gold, 65) and is_tame(given, 65)):
             return False  # to prove it would take days
     if isinstance(gold, sympy.Eq) and isinstance(given, sympy.Eq):
