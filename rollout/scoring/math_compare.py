@@ -19,6 +19,9 @@ def same(gold: Value, given: Value) -> bool:
     """Whether `given` is what `gold` says."""
     if gold == given:
         return True
+    labels = [_label(value) for value in (gold, given)]
+    if all(labels):
+        return labels[0] == labels[1]  # (A) 12 is not (B) 12
     if isinstance(gold, Either):
         return same(gold.exact, given) or same(gold.near, given)
     if isinstance(given, Either):
@@ -38,6 +41,12 @@ def same(gold: Value, given: Value) -> bool:
     if "ratio" in (getattr(gold, "kind", ""), getattr(given, "kind", "")):
         return _same_ratio(gold, given)
     return _same_formula(gold, given)
+
+
+def _label(value: Value) -> str | None:
+    """The letter of a choice that is written with its value: (B) 12."""
+    is_choice = isinstance(value, Either) and isinstance(value.near, Words)
+    return value.near.text if is_choice else None  # type: ignore[union-attr]
 
 
 def _same_words(gold: Value, given: Value) -> bool:
