@@ -9,6 +9,7 @@ from typing import Any
 
 from rollout.scoring import math_equal, math_formula
 from rollout.scoring.math_close import close, same_quantity
+from rollout.scoring.math_intervals import union_of
 from rollout.scoring.math_moment import same_time
 from rollout.scoring.math_units import measure
 from rollout.scoring.math_values import Either, Formula, Group, Named, Number, Value, Words
@@ -81,6 +82,8 @@ def _same_group(gold: Group, given: Group) -> bool:
         return _same_ratio(gold, given)
     if gold.kind == "matrix" or given.kind == "matrix":
         return _same_matrix(gold, given)
+    if {gold.kind, given.kind} == {"union", "list"}:
+        return _same_alternatives(gold, given)
     if "interval" in (gold.kind, given.kind) or "union" in (gold.kind, given.kind):
         if gold.kind != given.kind or gold.ends != given.ends:
             return False
@@ -99,6 +102,17 @@ def _same_group(gold: Group, given: Group) -> bool:
     if kinds == {"list", "bracket"} and len(gold.items) == 2:
         return False  # [2, 3] may be all that lies between
     return _in_order(gold.items, given.items)
+
+
+def _same_alternatives(gold: Group, given: Group) -> bool:
+    """Whether x < 1, x > 2 is the union of intervals that the other side says."""
+    from rollout.scoring.math_read import read
+
+    union, listed = (gold, given) if gold.kind == "union" else (given, gold)
+    pieces = [item.latex for item in listed.items if isinstance(item, Formula)]
+    text = union_of(pieces) if len(pieces) == len(listed.items) else None
+    other = read(text) if text else None
+    return other is not None and same(union, other)
 
 
 def _distinct(items: tuple[Value, ...]) -> tuple[Value, ...]:

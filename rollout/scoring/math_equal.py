@@ -38,6 +38,7 @@ def same(gold: Any, given: Any) -> bool:
         a, b = constant(gold), constant(given)
         if a is not None and b is not None:
             return same_constant(a, b) and same_exactly(gold, given) is not False
+        given = _with_constant(gold, given)
         if not (gold.free_symbols | given.free_symbols):
             return False  # infinite, or no value to be had
         tried = _at_points(gold, given)
@@ -55,6 +56,19 @@ def same(gold: Any, given: Any) -> bool:
             return tried
     _, verify = tools()
     return bool(verify(gold, given, allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def _with_constant(gold: Any, given: Any) -> Any:
+    """What is given, with its constant of integration named as the right answer's: + c for + C."""
+    import sympy
+
+    for names in ("Cc", "cC"):
+        ours, theirs = (sympy.Symbol(name, real=True) for name in names)
+        if given.free_symbols - gold.free_symbols == {theirs} and ours not in given.free_symbols:
+            if sympy.Add.make_args(gold).count(ours) == 1 and not (gold - ours).has(ours):
+                if theirs in sympy.Add.make_args(given) and not (given - theirs).has(theirs):
+                    return given.xreplace({theirs: ours})
+    return given
 
 
 def _points(symbols: list[Any]) -> list[dict[Any, Any]]:

@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 
 from rollout.scoring import math_formula
+from rollout.scoring.math_intervals import as_intervals
 from rollout.scoring.math_moment import moment
 from rollout.scoring.math_number import quantity, split_unit
 from rollout.scoring.math_parts import closes_last, items, parts
@@ -46,7 +47,7 @@ def _read(text: str, is_loose: bool = False) -> Value | None:
     text = re.sub(
         r"^\s*(?:=|\\approx|\\implies|\\Rightarrow|\\therefore|approximately|about)\s*", "", text
     )
-    text = text.strip()
+    text = as_intervals(text.strip())
     if not text:
         return None
     if value := moment(text) or quantity(text, is_loose):
