@@ -166,6 +166,8 @@ def is_tame(value: Any, limit: int = 10**9) -> bool:
     if isinstance(value, sympy.Sum | sympy.Product):
         ends = [end for _, low, high in value.limits for end in (low, high)]
         return all(end.free_symbols or abs(sympy.N(end, 15)) < 1000 for end in ends)
+    if isinstance(value, sympy.binomial):
+        return all(n.free_symbols or abs(sympy.N(n, 15)) < 100_000 for n in value.args)
     if isinstance(value, sympy.Pow | sympy.factorial):
         size = value.exp if isinstance(value, sympy.Pow) else value.args[0]
         return bool(size.free_symbols or abs(sympy.N(size, 15)) < limit)
