@@ -9,6 +9,7 @@ from typing import Any
 
 from rollout.scoring import math_equal, math_formula
 from rollout.scoring.math_close import close, same_quantity
+from rollout.scoring.math_intervals import union_of
 from rollout.scoring.math_moment import same_time
 from rollout.scoring.math_units import measure
 from rollout.scoring.math_values import Either, Formula, Group, Named, Number, Value, Words
@@ -19,6 +20,9 @@ def same(gold: Value, given: Value) -> bool:
     """Whether `given` is what `gold` says."""
     if gold == given:
         return True
+    labels = [_label(value) for value in (gold, given)]
+    if all(labels):
+        return labels[0] == labels[1]  # (A) 12 is not (B) 12
     if isinstance(gold, Either):
         return same(gold.exact, given) or same(gold.near, given)
     if isinstance(given, Either):
@@ -38,6 +42,12 @@ def same(gold: Value, given: Value) -> bool:
     if "ratio" in (getattr(gold, "kind", ""), getattr(given, "kind", "")):
         return _same_ratio(gold, given)
     return _same_formula(gold, given)
+
+
+def _label(value: Value) -> str | None:
+    """The letter of a choice that is written with its value: (B) 12."""
+    is_choice = isinstance(value, Either) and isinstance(value.near, Words)
+    return value.near.text if is_choice else None  # type: ignore[union-attr]
 
 
 def _same_words(gold: Value, given: Value) -> bool:
@@ -72,6 +82,8 @@ def _same_group(gold: Group, given: Group) -> bool:
         return _same_ratio(gold, given)
     if gold.kind == "matrix" or given.kind == "matrix":
         return _same_matrix(gold, given)
+    if {gold.kind, given.kind} == {"union", "list"}:
+        return _same_alternatives(gold, given)
     if "interval" in (gold.kind, given.kind) or "union" in (gold.kind, given.kind):
         if gold.kind != given.kind or gold.ends != given.ends:
             return False
@@ -90,6 +102,17 @@ def _same_group(gold: Group, given: Group) -> bool:
     if kinds == {"list", "bracket"} and len(gold.items) == 2:
         return False  # [2, 3] may be all that lies between
     return _in_order(gold.items, given.items)
+
+
+def _same_alternatives(gold: Group, given: Group) -> bool:
+    """Whether x < 1, x > 2 is the union of intervals that the other side says."""
+    from rollout.scoring.math_read import read
+
+    union, listed = (gold, given) if gold.kind == "union" else (given, gold)
+    pieces = [item.latex for item in listed.items if isinstance(item, Formula)]
+    text = union_of(pieces) if len(pieces) == len(listed.items) else None
+    other = read(text) if text else None
+    return other is not None and same(union, other)
 
 
 def _distinct(items: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -1,16 +1,16 @@
 """Whether two of sympy's objects are the same mathematics, for scorer=math.
 
-Constants are compared by a relative tolerance. Expressions with letters are tried at a few points;
-where that does not tell, math-verify decides.
+Constants are compared exactly (math_exact), or by a relative tolerance where decimals stand in
+them. Expressions with letters are tried at a few points; where that does not tell, math-verify
+decides.
 """
 
 import random
 from fractions import Fraction
 from typing import Any
 
+from rollout.scoring.math_exact import same_exactly
 from rollout.scoring.math_formula import TOLERANCE, constant, is_tame, tools
-
-MAX_DIGITS = 10_000
 
 
 def same_constant(a: Any, b: Any) -> bool:
@@ -25,18 +25,6 @@ def same_constant(a: Any, b: Any) -> bool:
     return abs(complex(a) - complex(b)) <= 1e-12 * max(abs(complex(a)), abs(complex(b)))
 
 
-def _are_other_integers(gold: Any, given: Any) -> bool:
-    """Whether two integers differ, be it in the last digit: 2^100 is not 2^100 + 1.
-
-    Integers of more than MAX_DIGITS digits are left to their leading ones.
-    """
-    if not (gold.is_integer and given.is_integer):
-        return False
-    difference = (gold - given).evalf(15, maxn=MAX_DIGITS)
-    is_told = getattr(difference, "_prec", 1) > 1  # else it is smaller than its error
-    return bool(is_told and abs(difference) > 0.5)
-
-
 def same(gold: Any, given: Any) -> bool:
     """Whether two of sympy's objects are the same mathematics."""
     import sympy
@@ -49,12 +37,13 @@ def same(gold: Any, given: Any) -> bool:
     if isinstance(gold, sympy.Expr) and isinstance(given, sympy.Expr):
         a, b = constant(gold), constant(given)
         if a is not None and b is not None:
-            return same_constant(a, b) and not _are_other_integers(gold, given)
+            return same_constant(a, b) and same_exactly(gold, given) is not False
+        given = _with_constant(gold, given)
         if not (gold.free_symbols | given.free_symbols):
             return False  # infinite, or no value to be had
         tried = _at_points(gold, given)
         if tried is not None:
-            return tried
+            return tried and same_exactly(gold, given) is not False
         if not (is_tame(gold, 65) and is_tame(given, 65)):
             return False  # to prove it would take days
     if isinstance(gold, sympy.Eq) and isinstance(given, sympy.Eq):
@@ -67,6 +56,19 @@ def same(gold: Any, given: Any) -> bool:
             return tried
     _, verify = tools()
     return bool(verify(gold, given, allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def _with_constant(gold: Any, given: Any) -> Any:
+    """What is given, with its constant of integration named as the right answer's: + c for + C."""
+    import sympy
+
+    for names in ("Cc", "cC"):
+        ours, theirs = (sympy.Symbol(name, real=True) for name in names)
+        if given.free_symbols - gold.free_symbols == {theirs} and ours not in given.free_symbols:
+            if sympy.Add.make_args(gold).count(ours) == 1 and not (gold - ours).has(ours):
+                if theirs in sympy.Add.make_args(given) and not (given - theirs).has(theirs):
+                    return given.xreplace({theirs: ours})
+    return given
 
 
 def _points(symbols: list[Any]) -> list[dict[Any, Any]]:

@@ -27,6 +27,8 @@ _PROSE = re.compile(
     r"[A-Za-z]{2,} +[A-Za-z]{2,}|(?<![A-Za-z])"
     r"(?:is|are|was|the|The|of|to|in|we|We|it|It|so|So|as|at|be|by|an|An|on|or|if|If|no|No|for|get|has|can|not|and|but|per|you|sum|all|any)(?![A-Za-z])"
 )
+_ASIDE = re.compile(r"\d\s*\([A-Za-z]{3,}\)|\d\s+\([A-Za-z]{2,}\)|(?<![\\A-Za-z])[A-Za-z]{2,}\s+\d")
+_WORDS = set("ok hmm mm vs ans eq yes no six ten one two thx max min mph rpm pts tbd nb ps".split())
 MAX_DEPTH = 20  # of brackets in brackets: the grammar takes twice as long for each
 MAX_BITS = 20_000  # of a number held exactly
 TOLERANCE = Fraction(1, 10**12)
@@ -68,11 +70,24 @@ def latex_of(text: str) -> str | None:
     )
     if any(len(run) > 4 or (len(run) > 3 and run.islower()) for run in _RUN.findall(bare)):
         return None
+    if any(_is_short_word(run) for run in _RUN.findall(bare)) or _ASIDE.search(text):
+        return None
     if "$" in text or _PROSE.search(bare) or re.search(r"\d[eE][-+]?\d{4}", text):
         return None
     if re.search(r"(?<![_^\d.])[\d.]+ \d", text) or re.search(r"\d_\{?\d", text):
         return None  # 2 3 and 204_5 are no products
     return text
+
+
+def _is_short_word(run: str) -> bool:
+    """Whether letters that touch are a word (ok, six, cat) rather than a product: xy, abc, bi."""
+    word = run.lower()
+    if len(run) < 2 or word in _WORDS:
+        return len(run) > 1
+    if run.isupper():
+        return False  # AB, the segment
+    word = word.strip("i")  # the imaginary unit
+    return len(word) > 2 and bool(re.search("[aeiou]", word)) and word != "".join(sorted(word))
 
 
 def _depth(text: str) -> int:
@@ -151,6 +166,8 @@ def is_tame(value: Any, limit: int = 10**9) -> bool:
     if isinstance(value, sympy.Sum | sympy.Product):
         ends = [end for _, low, high in value.limits for end in (low, high)]
         return all(end.free_symbols or abs(sympy.N(end, 15)) < 1000 for end in ends)
+    if isinstance(value, sympy.binomial):
+        return all(n.free_symbols or abs(sympy.N(n, 15)) < 100_000 for n in value.args)
     if isinstance(value, sympy.Pow | sympy.factorial):
         size = value.exp if isinstance(value, sympy.Pow) else value.args[0]
         return bool(size.free_symbols or abs(sympy.N(size, 15)) < limit)

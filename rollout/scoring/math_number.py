@@ -8,6 +8,14 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
+from rollout.scoring.math_spelled import (
+    SCALES,
+    apply,
+    begins_spelled,
+    changed,
+    changes_number,
+    spelled,
+)
 from rollout.scoring.math_units import CURRENCIES, is_symbol, measure
 from rollout.scoring.math_values import Number
 
@@ -30,17 +38,7 @@ _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _BASED = re.compile(
     r"(\d+)_\{?\s*(?:\\text\{)?\s*(\d{1,2}|two|three|five|eight|ten|sixteen)\s*\}?\}?"
 )
-_WORDS = {
-    w: i
-    for i, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
-    )
-}
-_SCALES = {
-    "dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9,
-    "trillion": 10**12,
-}  # fmt: skip
+_BASES = {"two": 2, "three": 3, "five": 5, "eight": 8, "ten": 10, "sixteen": 16}
 _PERCENT = re.compile(
     r"\s*(?:\\text\{\s*)?(?:\\?%|per ?cent(?:age)?(?: points?)?|pct)\s*\}?\s*$", re.IGNORECASE
 )
@@ -56,6 +54,13 @@ _NO_UNITS = re.compile(
     r"\b(?:sqrt|pi|sin|cos|tan|log|ln|exp|frac|infty|infinity|inf|mod|choose|and|or|to|not|is|are|am|pm|"
     r"noon|midnight|times|over|if|for|when|where|so|but|base|x|y)\b"
 )
+
+_CHANGED_TEXT = re.compile(
+    r"\\text\{\s*(?:and )?(?:an? )?(?:dozen|hundred|thousand|million|billion|trillion|squared|cubed"
+    r"|factorial|degrees? below|below|half|halves|thirds|fourths|fifths|tenths|one|two|three|four)",
+    re.IGNORECASE,
+)
+_REPEATED = re.compile(r"(.*[\dA-Za-z%}])\s*\(([A-Za-z]+(?:[ -][A-Za-z]+)*)\)", re.DOTALL)
 
 
 def number(text: str) -> Number | None:
@@ -95,11 +100,9 @@ def _unsigned(body: str) -> Number | None:
         value = Fraction(int((found[1] or "0") + start), shift)
         return Number(value + Fraction(int(cycle), (10 ** len(cycle) - 1) * shift))
     if found := _BASED.fullmatch(body):
-        base = _WORDS.get(found[2]) or (16 if found[2] == "sixteen" else int(found[2]))
+        base = _BASES.get(found[2]) or int(found[2])
         if 2 <= base <= 10 and all(int(d) < base for d in found[1]):
             return Number(Fraction(int(found[1], base)), base=base, text=found[1])
-    if body.lower() in _WORDS:
-        return Number(Fraction(_WORDS[body.lower()]))
     return None
 
 
@@ -132,13 +135,33 @@ def quantity(text: str, is_loose: bool = False) -> Number | None:
     """
     if found := number(text):
         return found
-    if not any(c.isdigit() for c in text[:60]) and text.split(" ")[0].lower() not in _WORDS:
+    if _CHANGED_TEXT.search(text):  # 3 \text{ million}
+        text = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split())
+    if repeated := _REPEATED.fullmatch(text):  # 6 (six)
+        first, again = quantity(repeated[1], is_loose), spelled(repeated[2])
+        return first if first and again and again[0] == first.value else None
+    inner = re.fullmatch(r"\\text\{([^{}\d]*)\}", text)
+    text = inner[1].strip() if inner else text
+    if begins_spelled(text):
+        return _in_words(text)
+    if not any(c.isdigit() for c in text[:60]):
         return None
+    if parts := changed(text):
+        before = quantity(parts[0])
+        value = apply(before.value, parts[1]) if before and not before.is_percent else None
+        if before is None or value is None or before.unit:
+            return None
+        return replace(before, value=value, quantum=None, unit=parts[2] or None)
     text = re.sub(r"(?<=\d)(?:\^\{?)?(?:\\text\{)?(?:st|nd|rd|th)(?![a-z])\}*", "", text)
     core, is_percent, unit = split_unit(text, is_loose)
+    while unit and unit.split(" ")[0].lower().removesuffix("s") in SCALES:  # 3 hundred thousand
+        first, _, after = unit.partition(" ")
+        core, unit = f"{core} {first}", after.strip() or None
     core, currency = _without_currency(core)
     core, scale = _without_scale(core)
     found = number(core)
+    if unit and changes_number(unit) and measure(unit) is None:
+        return None
     if found is None or (
         currency and unit and measure(unit) and measure(unit) != measure(currency)
     ):
@@ -148,10 +171,26 @@ def quantity(text: str, is_loose: bool = False) -> Number | None:
     return replace(found, is_percent=is_percent, unit=currency or unit)
 
 
+def _in_words(text: str) -> Number | None:
+    """Twenty-five apples, two thirds, fifty percent."""
+    core, is_percent, _ = split_unit(text) if _PERCENT.search(text) else (text, False, None)
+    found = spelled(core)
+    if found is None or _NO_UNITS.search(found[1].lower()) or (is_percent and found[1]):
+        return None
+    return Number(found[0], is_percent=is_percent, unit=found[1] or None)
+
+
 def _without_scale(text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(.*[\d}])\s*(?:\\text\{\s*)?([A-Za-z]+)\s*\}?", text, re.DOTALL)
-    scale = _SCALES.get(found[2].lower().removesuffix("s")) if found else None
-    return (found[1], scale) if found and scale else (text, 1)
+    found = re.fullmatch(
+        r"(.*[\dA-Za-z}])\s*(?:(?<![A-Za-z])\\text\{\s*|(?<![A-Za-z]))([A-Za-z]+)\s*\}?",
+        text,
+        re.DOTALL,
+    )
+    scale = SCALES.get(found[2].lower().removesuffix("s")) if found else None
+    if not found or not scale:
+        return text, 1
+    core, more = _without_scale(found[1].strip())
+    return core, scale * more
 
 
 def _without_currency(text: str) -> tuple[str, str | None]:
@@ -175,7 +214,7 @@ def split_unit(text: str, is_loose: bool = False) -> tuple[str, bool, str | None
         return text[: found.start()].strip(), False, re.sub(r"\s+(?=\^)", "", unit).strip()
     if found := _UNIT_WORDS.search(text, max(0, len(text) - 60)):
         first, _, rest = (found[2] + found[3]).strip(" -").partition(" ")
-        if first.lower().removesuffix("s") in _SCALES:  # 5 million dollars
+        if first.lower().removesuffix("s") in SCALES:  # 5 million dollars
             return f"{text[: found.start()]} {first}".strip(), False, rest or None
         unit = f"{first} {rest}".strip()
         touches = not found[1] and text[: found.start()][-1:] != " "

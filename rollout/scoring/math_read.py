@@ -9,10 +9,13 @@ import re
 from functools import lru_cache
 
 from rollout.scoring import math_formula
+from rollout.scoring.math_intervals import as_intervals
 from rollout.scoring.math_moment import moment
 from rollout.scoring.math_number import quantity, split_unit
 from rollout.scoring.math_parts import closes_last, items, parts
+from rollout.scoring.math_spelled import changes_number
 from rollout.scoring.math_text import closing, tidy
+from rollout.scoring.math_units import measure
 from rollout.scoring.math_values import Either, Formula, Group, Named, Value, Words
 from rollout.scoring.math_words import is_name, words
 
@@ -44,7 +47,7 @@ def _read(text: str, is_loose: bool = False) -> Value | None:
     text = re.sub(
         r"^\s*(?:=|\\approx|\\implies|\\Rightarrow|\\therefore|approximately|about)\s*", "", text
     )
-    text = text.strip()
+    text = as_intervals(text.strip())
     if not text:
         return None
     if value := moment(text) or quantity(text, is_loose):
@@ -194,6 +197,8 @@ def _plus_minus(text: str, is_loose: bool) -> Value | None:
 
 def _formula(text: str) -> Value | None:
     core, is_percent, unit = split_unit(text)
+    if unit and changes_number(unit) and measure(unit) is None:
+        return None
     if label := _LABEL.match(core):
         rest = _read(core[label.end() :])
         return Either(rest, Words((label[1] or label[2]).lower())) if rest else None

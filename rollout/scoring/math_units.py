@@ -50,6 +50,8 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     """The kinds of a unit with their powers, and its size; None for one that is not known."""
     text = re.sub(r"\bsq(?:uare)?\.?\s+([A-Za-z]+)", r"\1^2", unit.strip().strip("."))
     text = re.sub(r"\bcu(?:bic)?\.?\s+([A-Za-z]+)", r"\1^3", text)
+    text = re.sub(r"\b([A-Za-z]+)\s+squared\b", r"\1^2", text)
+    text = re.sub(r"\b([A-Za-z]+)\s+cubed\b", r"\1^3", text)
     text = re.sub(r"\s+per\s+|\s*\\?/\s*", "/", text)
     text = _SPELLED.get(text.lower(), text)
     kinds: dict[str, int] = {}
