@@ -1,0 +1,12 @@
+"""The fuzzers' short form: a few cases of every class; `python tests/fuzz.py` has the long one."""
+
+import fuzz
+import pytest
+
+NUM_CASES = {}  # of a class whose cases are slow, fewer
+
+
+@pytest.mark.parametrize("name", fuzz.classes())
+def test_no_case_of_a_class_has_a_fault(name, tmp_path):
+    outcomes = fuzz.fuzz(name, NUM_CASES.get(name, 12), seed=1, jobs=1, base=tmp_path)
+    assert [outcome.fault for outcome in outcomes if outcome.fault] == []
