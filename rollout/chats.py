@@ -8,9 +8,9 @@ them: how a model's template wants them is the engine's affair. Must not know fi
 which roles a chat template takes.
 """
 
-import json
 from typing import Any
 
+from rollout import exact_json
 from rollout.config import Data, LastAnswer, PromptFormat, SystemPromptMode, Template
 from rollout.messages import checked_messages
 from rollout.records import Message
@@ -69,7 +69,9 @@ def _read(value: Any, data: Data) -> str | list[Message]:
     if isinstance(value, bytes):
         raise ValueError("the prompt is not UTF-8 text")
     is_sharegpt = data.prompt_format is PromptFormat.sharegpt
-    if not isinstance(value, str):
+    if not isinstance(value, str | list):
+        raise ValueError(f"the prompt is {value!r:.40}, neither text nor a list of messages")
+    if isinstance(value, list):
         # `datasets` keeps ragged messages as JSON, one text each.
         found = [parse(m) if isinstance(m, str) else m for m in value]
         return checked_messages(messages_of(found) if is_sharegpt else found)
@@ -93,11 +95,9 @@ def parse(
 ) -> Any:
     """The value of a JSON text. Raises ValueError."""
     try:
-        value = json.loads(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{what}'s JSON escapes half a surrogate pair") from None
+        value = exact_json.loads(text)
+    except exact_json.Inexact as error:
+        raise ValueError(f"{what}'s JSON {error}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} {fault}: {error}") from None
     return value

@@ -8,6 +8,7 @@ questions that are null. Promises a ValueError that names the message. Must not 
 import json
 from typing import Any
 
+from rollout import exact_json
 from rollout.records import Message
 from rollout.sharegpt import is_turn
 
@@ -102,7 +103,9 @@ def _calls_fault(message: Message) -> str | None:
         arguments = function.get("arguments")
         if isinstance(arguments, str) and arguments:
             try:
-                arguments = json.loads(arguments)
+                arguments = exact_json.loads(arguments)
+            except exact_json.Inexact as error:
+                return f"has tool call arguments whose JSON {error}"
             except (ValueError, RecursionError):
                 return f"has tool call arguments that are no JSON: {arguments:.40}"
         if arguments and not isinstance(arguments, dict):

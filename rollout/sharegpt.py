@@ -7,6 +7,7 @@ one line, for its row alone, that says which turn is wrong. Must not know column
 import json
 from typing import Any
 
+from rollout import exact_json
 from rollout.records import Message
 
 SPEAKERS = {
@@ -56,7 +57,9 @@ def _has_role(turn: Any) -> bool:
 def _calls(text: str, which: str) -> list[dict[str, Any]]:
     """The tool calls of a turn: a JSON object with name and arguments, or a list of them."""
     try:
-        found = json.loads(text)
+        found = exact_json.loads(text)
+    except exact_json.Inexact as error:
+        raise ValueError(f"{which} is a function call whose JSON {error}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{which} is a function call whose value is no JSON: {error}") from None
     calls = []

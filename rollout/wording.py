@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rollout import exact_yaml
 from rollout.chats import content_of
 from rollout.config import Data, PromptFormat
 from rollout.errors import UserError
@@ -142,7 +143,7 @@ def _tools(text: str) -> list[dict[str, Any]]:
     import yaml
 
     try:
-        return checked_tools(yaml.safe_load(text))
+        return checked_tools(exact_yaml.load(text))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         lines = str(error).splitlines()
         raise UserError(f"data.tools: {lines[0]}; {WANTED['data.tools']}") from error

@@ -415,12 +415,12 @@ def test_a_preparation_that_is_stopped_leaves_nothing(here):
 def test_a_list_in_json_is_read_piece_by_piece(here):
     import io
 
-    from rollout.preparing.row_files import _items
+    from rollout.preparing.json_rows import items
 
     rows = [{"q": '[{,]}\\" ' * 300, "i": i} for i in range(2000)]
     text = json.dumps(rows)
     assert len(text) > 3 << 20
-    assert [row[2] for row in _items(io.StringIO(text))] == rows
+    assert [row[2] for row in items(io.StringIO(text))] == rows
     (here / "in.json").write_text(text[:-2] + ", nonsense]")
     assert "in.json, line 1" in refusal(here, "in.json", prompt_column="q")
 

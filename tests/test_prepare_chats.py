@@ -97,7 +97,7 @@ def test_batch_lines_of_any_shape_keep_all_of_their_messages(made, tmp_path):
 
 def test_a_batch_line_without_messages_is_a_bad_row(made):
     rows = [line(1, messages=[HI]), line(2, prompt="Hi")]
-    with pytest.raises(UserError, match=r"line 2: the prompt is null"):
+    with pytest.raises(UserError, match=r"line 2: body has no messages"):
         made(rows)
     said, found = made(rows, on_error=OnBadRow.skip)
     assert len(found) == 1 and "bad, skipped         1" in said

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rollout.chats import parse
 from rollout.errors import UserError
 from rollout.preparing.columns import is_plain_chat, json_chats
 from rollout.preparing.settings import Prepare
@@ -54,7 +55,9 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
 
     def chunks() -> Iterator[Chunk]:
         for chunk in source.chunks():
-            lines = [_unpacked(row["body"], tally) for row in chunk.rows(["body"])]
+            faults: dict[int, str] = {}
+            bodies = [row["body"] for row in chunk.rows(["body"])]
+            lines = [_unpacked(body, tally, faults, i) for i, body in enumerate(bodies)]
             said = [chat for chat, _, _ in lines]
             for place, name in enumerate(new[1:], 1):
                 if any(line[place] for line in lines):
@@ -65,7 +68,7 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
             own = [dict(zip(new, line, strict=True)) for line in lines]
             rows = [row | more for row, more in zip(_kept(chunk, kept), own, strict=True)]
-            yield replace(chunk, batch=batch, raw=rows)
+            yield replace(chunk, batch=batch, raw=rows, faults=faults)
 
     notes = [*source.notes, "OpenAI batch lines: body.messages are the prompts, tools and sampling"]
     return replace(
@@ -77,21 +80,31 @@ def _kept(chunk: Chunk, fields: "list[pa.Field]") -> Iterator[dict[str, Any]]:
     return chunk.rows([field.name for field in fields])
 
 
-def _unpacked(body: Any, tally: Tally) -> tuple[Any, str | None, str | None]:
-    """A body's messages, and its tools and sampling as JSON text."""
+def _unpacked(
+    body: Any, tally: Tally, faults: dict[int, str], index: int
+) -> tuple[Any, str | None, str | None]:
+    """A body's messages, and its tools and sampling as JSON text; its fault where it has none."""
     if isinstance(body, str):
         try:
-            body = json.loads(body)
-        except (ValueError, RecursionError):
-            body = None
+            body = parse(body, "body", "is no JSON")
+        except ValueError as error:
+            faults[index] = str(error)
+            return None, None, None
     if not isinstance(body, dict):
+        faults[index] = f"body is {body!r:.40}, not an object with messages"
         return None, None, None
     given = {name: value for name, value in body.items() if value is not None}
     tally.left_out.update(name for name in given if name not in TAKEN)
     sampling = {SAMPLING[name]: value for name, value in given.items() if name in SAMPLING}
     messages = given.get("messages")
+    if not isinstance(messages, list):
+        is_there = messages is not None
+        faults[index] = (
+            f"body.messages is {messages!r:.40}, not a list" if is_there else "body has no messages"
+        )
+        messages = None
     return (
-        messages if isinstance(messages, list) else None,
+        messages,
         _json(given["tools"]) if given.get("tools") else None,
         _json(sampling) if sampling else None,
     )

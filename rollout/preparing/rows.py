@@ -131,6 +131,9 @@ def _asked(
         if num_left is not None and len(rows) == num_left:
             break
         tally.num_read += 1
+        if fault := chunk.faults.get(index):
+            tally.bad(chunk.where(index), fault)
+            continue
         row = rendering.named(row)
         try:
             if condition and not condition.holds({n: row[n] for n in condition.names}):

@@ -31,6 +31,7 @@ class Tally:
     faults: Counter = field(default_factory=Counter)  # of bad rows: reason -> rows
     left_out: Counter = field(default_factory=Counter)  # members of a row that are not taken
     skips: bool = False  # bad rows are counted, and end nothing
+    way_out: str = SKIP  # what to do about a bad row that ends it
     work: float = 0.0  # units of `total_work`: bytes, or rows
     total_work: float = 0.0  # 0: nobody knows
     tick: Callable[[], None] = lambda: None  # called after every chunk; may raise Interrupted
@@ -38,7 +39,7 @@ class Tally:
     def bad(self, where: str, fault: str) -> None:
         """Count a row that can't serve. Raises UserError where such rows end the work."""
         if not self.skips:
-            raise UserError(f"{where}: {fault}; {SKIP}")
+            raise UserError(f"{where}: {fault}; {self.way_out}")
         self.num_bad += 1
         if len(self.faults) < 1000 or fault in self.faults:
             self.faults[fault] += 1
@@ -51,6 +52,7 @@ class Chunk:
     batch: "pa.RecordBatch"
     where: Callable[[int], str]  # what to call a row in a message
     raw: Sequence[dict[str, Any]] | None = None  # the rows as they were read; None: Arrow's
+    faults: dict[int, str] = field(default_factory=dict)  # of rows that make no prompt
 
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Each row's values of these columns."""

@@ -6,6 +6,7 @@ Owns the mark that says how a file was made.
 import glob
 import json
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +24,7 @@ from rollout.publish import row_groups, write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_SPLIT_BYTES = 100  # of 255 that a name may have, with that of output.path and more around it
 MARK, FILES = b"rollout.prepare", b"rollout.prepare.files"
 
 
@@ -75,13 +77,41 @@ def shares_of(settings: Prepare) -> dict[str, float]:
     for name, share in settings.splits.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise UserError(f"splits.{name}={share} is no share; type a number such as 0.9")
-        shares[str(name)] = float(share)
+        shares[_file_part(str(name), shares)] = float(share)
     if shares and abs(sum(shares.values()) - 1) > 1e-6:
         raise UserError(
             f"splits add up to {sum(shares.values()):g}, not 1; such as "
             "splits='{train: 0.9, test: 0.1}'"
         )
     return shares
+
+
+def _file_part(name: str, taken: dict[str, float]) -> str:
+    """The name of a split, if a file's name can have it. Raises UserError."""
+    shown = f"splits: {name!r:.60}"
+    way_out = "type a name such as train"
+    if not name.strip(". "):
+        raise UserError(f"{shown} is no name for a file; {way_out}")
+    if odd := [sign for sign in name if sign in "/\\" or not sign.isprintable()]:
+        raise UserError(f"{shown} has {odd[0]!r}, which no file's name can have; {way_out}")
+    if name.lower().endswith(".parquet"):
+        raise UserError(f"{shown} is added before .parquet; type {name[:-8].rstrip('.')!r:.60}")
+    if len(name.encode()) > MAX_SPLIT_BYTES:
+        raise UserError(
+            f"{shown} is longer than {MAX_SPLIT_BYTES} bytes, too long for a file's name; {way_out}"
+        )
+    for other in taken:
+        if _folded(other) == _folded(name):
+            raise UserError(
+                f"splits: {other!r:.60} and {name!r:.60} give the same file where capitals don't "
+                "count; rename one"
+            )
+    return name
+
+
+def _folded(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def split_path(path: Path, name: str) -> Path:
