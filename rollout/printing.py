@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from rollout.bounded_jinja import check_format, check_join, check_json, sandbox
+
 if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
@@ -80,13 +82,10 @@ def _is_written(value: Any) -> bool:
 def checked_environment() -> "jinja2.Environment":
     """A sandbox whose templates print only what may be printed."""
     from jinja2 import StrictUndefined, nodes
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Checked(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset("%")
-
+    class Checked(sandbox()):
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if isinstance(left, str):  # "%s" % value
+            if operator == "%" and isinstance(left, str):  # "%s" % value
                 _check_each(right if isinstance(right, tuple) else (right,))
             return super().call_binop(context, operator, left, right)
 
@@ -111,6 +110,7 @@ def checked_environment() -> "jinja2.Environment":
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """A value as JSON; <, > and & stay as they are."""
+    check_json(value, indent)
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
@@ -164,6 +164,7 @@ def _text_filter(plain: Callable[..., str]) -> Callable[..., str]:
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
     """As Jinja's, of values that may be printed."""
     _check_each((value, *args, *kwargs.values()))
+    check_format(str(value), *args, *kwargs.values())
     return str(value) % (kwargs or args)
 
 
@@ -176,6 +177,8 @@ def _join() -> Any:
         if attribute is not None:
             members = {"attribute": attribute}
             value = context.environment.call_filter("map", value, None, members, context)
-        return str(printed(d)).join(str(printed(member)) for member in value)
+        glue, members = str(printed(d)), [str(printed(member)) for member in value]
+        check_join(glue, members)
+        return glue.join(members)
 
     return join

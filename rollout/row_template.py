@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rollout.bounded_jinja import sandbox
 from rollout.errors import Interrupted, UserError
 from rollout.printing import Unprintable, checked_environment, printed_names, to_json
+from rollout.time_limit import OverLimit, Patience, limited
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,16 +28,17 @@ class RowTemplate:
     source: str
     names: frozenset[str]  # looked up when it renders, Jinja's own (range, ...) left out
     printed: frozenset[str]  # of these, what it prints just as it is
-    setting: str = RENDERED  # where it was given
+    setting: str  # where it was given
+    patience: Patience
 
     def render(self, values: dict[str, Any]) -> str:
         """The text for a row's columns. Raises ValueError."""
         if odd := [name for name, value in values.items() if isinstance(value, bytes)]:
             raise ValueError(f"column {odd[0]!r} holds binary data, or what can't be read as text")
         try:
-            text = self.compiled.render(values)
+            text = self.patience.limited(self.compiled.render, values)
             text.encode()
-        except Interrupted:
+        except (Interrupted, UserError):
             raise
         except Unprintable as error:
             raise ValueError(f"{self.setting} fails on this row: {error.of(values)}") from error
@@ -54,12 +57,13 @@ class RowCondition:
     compiled: Callable[..., Any]
     names: frozenset[str]
     setting: str
+    patience: Patience
 
     def holds(self, values: dict[str, Any]) -> bool:
         """Whether it is true for a row's columns. Raises ValueError."""
         try:
-            return bool(self.compiled(values))
-        except Interrupted:
+            return bool(self.patience.limited(self.compiled, values))
+        except (Interrupted, UserError):
             raise
         except Exception as error:  # whatever a row's values make of it
             lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -75,16 +79,20 @@ def open_condition(source: str, setting: str) -> RowCondition:
     if text.startswith("{{") and text.endswith("}}"):
         text = text[2:-2]
     try:
-        names = meta.find_undeclared_variables(environment.parse("{{(" + text + ")}}"))
-        compiled = environment.compile_expression(text, undefined_to_none=False)
+        tree = limited(environment.parse, "{{(" + text + ")}}")
+        names = meta.find_undeclared_variables(tree)
+        compiled = limited(environment.compile_expression, text, False)
     except TemplateSyntaxError as error:
         raise UserError(
             f"{setting}={source} is no Jinja expression: {error.message}; it is like level > 3 "
             "and 'x' in question"
         ) from error
-    except RecursionError as error:
+    except OverLimit as error:
+        raise UserError(f"{setting} {error} to compile; make it shorter") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
         raise UserError(f"{setting} is nested too deep for Jinja") from error
-    return RowCondition(compiled, frozenset(names - set(environment.globals)), setting)
+    names -= set(environment.globals)
+    return RowCondition(compiled, frozenset(names), setting, Patience(setting))
 
 
 def open_template(
@@ -98,31 +106,33 @@ def open_template(
 
     environment = checked_environment()
     try:
-        tree = environment.parse(source)
+        tree = limited(environment.parse, source)
         if list(meta.find_referenced_templates(tree)):
             raise UserError(f"{setting} includes another template; put its text in its place")
         names = meta.find_undeclared_variables(tree) - set(environment.globals)
-        compiled = environment.from_string(source)
+        compiled = limited(environment.from_string, source)
     except TemplateSyntaxError as error:
         raise UserError(
             f"{setting} is no Jinja template: line {error.lineno}: {error.message}; in double "
             "braces stands an expression over the columns, such as {{ question }}"
         ) from error
-    except RecursionError as error:
+    except OverLimit as error:
+        raise UserError(f"{setting} {error} to compile; make it shorter") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:  # 20 loops within each other
         raise UserError(f"{setting} is nested too deep for Jinja") from error
     if not names and not may_be_constant:
         raise UserError(
             f"{setting} names no column, so all rows would ask the same; write a column's name in "
             "double braces: {{ question }}"
         )
-    return RowTemplate(compiled, source, frozenset(names), printed_names(tree), setting)
+    printed, patience = printed_names(tree), Patience(setting)
+    return RowTemplate(compiled, source, frozenset(names), printed, setting, patience)
 
 
 def _environment() -> "jinja2.Environment":
     """For expressions, which print nothing."""
     from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+    environment = sandbox()(undefined=StrictUndefined)
     environment.filters["tojson"] = to_json
     return environment

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.errors import RequestRefused
 from rollout.records import Message
+from rollout.time_limit import OverLimit, limited
 
 # The engine says these itself; vLLM would put its own value in their place without a word.
 OURS = (
@@ -66,10 +67,13 @@ def chat_token_ids(
         "tokenize": _encodes_chats(tokenizer),
     }
     try:
-        _, prompt = renderer.render_messages(
+        _, prompt = limited(
+            renderer.render_messages,
             [_own(message) for message in messages],
             ChatParams(chat_template=template, chat_template_kwargs=asked),
         )
+    except OverLimit as error:
+        raise RequestRefused(f"the chat template {error}") from error
     except Exception as error:  # the template is the model's own code: anything may come
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error

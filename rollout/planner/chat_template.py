@@ -6,9 +6,11 @@ Must not know tokenizers.
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rollout.bounded_jinja import check_json, sandbox
 from rollout.records import Message
+from rollout.time_limit import Patience
 
 if TYPE_CHECKING:
     import jinja2
@@ -30,8 +32,18 @@ def left_open(message: Message, source: str) -> tuple[str, Message]:
     return said, message | {"content": [*content[:last], marked, *content[last + 1 :]]}
 
 
+def rendered(source: str, given: dict[str, Any]) -> str:
+    """What a template makes of its variables. Raises whatever it does, OverLimit, UserError."""
+    return _patience(source).limited(lambda values: _compiled(source).render(values), given)
+
+
 @cache
-def compiled(source: str) -> "jinja2.Template":
+def _patience(source: str) -> Patience:
+    return Patience("the chat template")
+
+
+@cache
+def _compiled(source: str) -> "jinja2.Template":
     return _environment().from_string(source)
 
 
@@ -46,7 +58,6 @@ def _environment() -> "jinja2.Environment":
 
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
         """`{% generation %}` marks what an assistant says; for prompts it is only a scope."""
@@ -62,10 +73,11 @@ def _environment() -> "jinja2.Environment":
         raise TemplateError(message)
 
     def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+        check_json(value, indent)
         layout = {"indent": indent, "separators": separators, "sort_keys": sort_keys}
         return json.dumps(value, ensure_ascii=ensure_ascii, **layout)  # <, > and & as they are
 
-    environment = ImmutableSandboxedEnvironment(
+    environment = sandbox()(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = to_json

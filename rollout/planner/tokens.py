@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config import Model
 from rollout.errors import Interrupted, RequestRefused, UserError
-from rollout.planner.chat_template import GO_ON, compiled, left_open
+from rollout.planner.chat_template import GO_ON, left_open, rendered
 from rollout.planner.prepared_chat import prepared
 from rollout.records import Message, Prompt
+from rollout.time_limit import OverLimit
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -100,8 +101,10 @@ class PromptTokenizer:
             raise RequestRefused("the model has no chat template, so chats can't be asked")
         try:
             return self._render(content, prompt.tools)
-        except (Interrupted, RequestRefused):
+        except (Interrupted, RequestRefused, UserError):
             raise
+        except OverLimit as error:
+            raise RequestRefused(f"the chat template {error}") from error
         except Exception as error:  # the template is the model's own code: anything may come
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error
@@ -201,7 +204,7 @@ class PromptTokenizer:
             messages = [*messages[:-1], last]
         given = {"tools": None, "documents": None} | self.variables | own
         given |= {"messages": messages, "add_generation_prompt": not is_continued}
-        text = compiled(source).render(given)
+        text = rendered(source, given)
         if not is_continued:
             return text
         end = text.rfind(GO_ON.strip())

@@ -1,0 +1,153 @@
+"""A limit in time and memory for work that others wrote and that may never end: Jinja templates.
+
+Owns SIGPROF while such work runs, in the main thread: a timer that counts the time computed, so
+that it costs nothing between its ticks and leaves SIGALRM alone. A tick later than the limit ends
+the work, loops within one call of C included where these look for signals (regular expressions,
+multiplication, powers). Promises that a timer and a handler that were there before come back, and
+that no other exception is caught. In other threads there is no limit.
+"""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, TypeVar
+
+from rollout.errors import UserError
+
+LIMIT_S = 10.0
+LIMIT_BYTES = 512 << 20  # that the process may grow by
+NUM_TRIES = 3
+MAX_KEPT = 1000
+TICK_S = 0.25  # of processor time
+Result = TypeVar("Result")
+
+
+class OverLimit(ValueError):
+    """The work has taken too long, or too much memory; its message follows a subject."""
+
+
+class _Ended(BaseException):
+    """Ends the work, whatever it catches."""
+
+
+class _Watch:
+    """The timer, and the work that it looks at."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None  # when the work began; None: none is at work
+        self.is_armed = False
+        self._seen: float | None = None  # the work that the last tick met
+        self._num_bytes = 0  # of the process, when that was
+        self._before: tuple[Any, tuple[float, float]] | None = None
+
+    def arm(self) -> None:
+        handler = signal.signal(signal.SIGPROF, self._tick)
+        self._before = handler, signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
+        self.is_armed, self._seen = True, None
+
+    def disarm(self) -> None:
+        """Put the timer and the handler back that were there."""
+        handler, (left_s, interval_s) = self._before or (signal.SIG_DFL, (0.0, 0.0))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, signal.SIG_IGN if handler is None else handler)
+        if left_s:
+            signal.setitimer(signal.ITIMER_PROF, left_s, interval_s)
+        self.is_armed = False
+
+    def _tick(self, number: int, frame: FrameType | None) -> None:
+        since = self.since
+        if since is None:
+            self.disarm()
+        elif since != self._seen:  # at its first tick: a process that was stopped has computed none
+            self._seen, self._num_bytes = since, _num_bytes()
+        elif time.monotonic() - since > LIMIT_S:
+            raise _Ended(f"takes more than {LIMIT_S:g} s")
+        elif _num_bytes() - self._num_bytes > LIMIT_BYTES:
+            raise _Ended(f"takes more than {LIMIT_BYTES >> 20:,} MiB of memory")
+
+    def forget(self) -> None:
+        """In a forked process, which has no timer."""
+        self.is_armed, self.since = False, None
+
+
+_watch = _Watch()
+os.register_at_fork(after_in_child=_watch.forget)
+
+
+def limited(work: Callable[..., Result], *words: Any) -> Result:
+    """What `work` returns. Raises OverLimit where it takes too long, or too much memory."""
+    watch = _watch
+    if watch.since is not None or threading.current_thread() is not threading.main_thread():
+        return work(*words)
+    if not watch.is_armed:
+        watch.arm()
+    try:
+        watch.since = time.monotonic()
+        try:
+            return work(*words)
+        finally:
+            watch.since = None  # from here on no tick raises
+    except _Ended as end:
+        watch.since = None
+        raise OverLimit(str(end)) from None
+
+
+@dataclass(slots=True)
+class Patience:
+    """What a piece of work came to with the values so far: those over the limit are kept.
+
+    Work that is over it at its first NUM_TRIES values is not tried with all the others.
+    """
+
+    what: str  # the work, for messages
+    num_done: int = 0
+    num_over: int = 0
+    faults: dict[bytes, str] = field(default_factory=dict)  # by a digest of the values
+
+    def limited(self, work: Callable[[dict[str, Any]], Result], values: dict[str, Any]) -> Result:
+        """As `limited`. Raises UserError where there is no hope for the other values."""
+        if self.faults and (fault := self.faults.get(_digest(values))):
+            raise OverLimit(fault)
+        try:
+            result = limited(work, values)
+        except OverLimit as error:
+            self.num_over += 1
+            if len(self.faults) < MAX_KEPT:
+                self.faults[_digest(values)] = str(error)
+            if not self.num_done and self.num_over == NUM_TRIES:
+                raise UserError(
+                    f"{self.what} {error} on each of the first {NUM_TRIES} rows, such as "
+                    f"{_shown(values)}; make it shorter"
+                ) from error
+            raise
+        except Exception:
+            self.num_done += 1
+            raise
+        self.num_done += 1
+        return result
+
+
+def _digest(values: dict[str, Any]) -> bytes:
+    return hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _shown(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r:.40}" for name, value in values.items())[:200]
+
+
+def _num_bytes() -> int:
+    """Memory of this process that no file backs."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123
+            _, resident, shared, *_ = map(int, file.read().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * _PAGE_BYTES
+
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
