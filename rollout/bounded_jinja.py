@@ -9,16 +9,18 @@ own sandbox. Must not know rows.
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
-from types import BuiltinMethodType
+from types import BuiltinMethodType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import jinja2
+    from jinja2 import nodes
 
 MAX_CHARS = 32 << 20  # of a text, or members of a list, that one step makes
 MAX_BITS = 1 << 14  # of an integer; Python writes no more than 4,300 digits
 MAX_NUMBER = 100_000  # a width, a precision, a count
 MAX_NODES = 1 << 20  # values within one that is written as JSON
+CHECKED_JSON = "checked_json"  # the filter tojson, where a value may be far larger than it looks
 WIDTH = re.compile(r"\d{6}")
 
 
@@ -29,6 +31,7 @@ class TooLarge(ValueError):
 @cache
 def sandbox() -> "type[jinja2.Environment]":
     """The class of environments."""
+    from jinja2 import nodes
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Bounded(ImmutableSandboxedEnvironment):
@@ -40,6 +43,11 @@ def sandbox() -> "type[jinja2.Environment]":
             for name, check in _FILTERS.items():
                 self.filters[name] = _checked(self.filters[name], check)
             self.filters["join"] = _join(self.filters["join"])
+            self.filters[CHECKED_JSON] = self._checked_json
+
+        def _checked_json(self, value: Any, *args: Any, **kwargs: Any) -> str:
+            _check_nodes(value)
+            return self.filters["tojson"](value, *args, **kwargs)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             _BINOPS[operator](left, right)
@@ -50,34 +58,24 @@ def sandbox() -> "type[jinja2.Environment]":
                 if check is check_join and args:  # what a generator gives can't be looked at
                     args = (_listed(args[0]), *args[1:])
                 check(function.__self__, *args, **kwargs)
+            elif type(function) is FunctionType and hasattr(function, "__wrapped__"):
+                _check_wrapped(function.__wrapped__, args, kwargs)
             return super().call(context, function, *args, **kwargs)
 
-        def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-            made = super().wrap_str_format(value)
-            if made is None:
-                return None
-            is_map, text = value.__name__ == "format_map", str(value.__self__)
-
-            @wraps(made)
-            def bounded(*args: Any, **kwargs: Any) -> str:
-                check_format(text, *args, *kwargs.values(), sign="{")
-                if is_map and args and isinstance(args[0], dict):
-                    check_format(text, *args[0].values(), sign="{")
-                return made(*args, **kwargs)
-
-            return bounded
+        def _generate(self, source: "nodes.Template", *args: Any, **kwargs: Any) -> str:
+            if _makes_nested(source):
+                for node in source.find_all(nodes.Filter):
+                    node.name = CHECKED_JSON if node.name == "tojson" else node.name
+            return super()._generate(source, *args, **kwargs)
 
     return Bounded
 
 
 def _joined(parts: Iterable[str]) -> str:
     """Jinja's concat, of a text that stays within the limit."""
-    found, num_chars = [], 0
-    for part in parts:
-        num_chars += len(part)
-        if num_chars > MAX_CHARS:
-            _refuse(num_chars)
-        found.append(part)
+    found = list(parts)
+    if (num_chars := sum(map(len, found))) > MAX_CHARS:
+        _refuse(num_chars)
     return "".join(found)
 
 
@@ -236,27 +234,64 @@ def _check_count(values: Any, *rest: Any, **named: Any) -> None:
         _check_number(value)
 
 
-def check_json(value: Any, *rest: Any, **named: Any) -> None:
-    """Refuse a value that holds itself over and over, which JSON would write out each time."""
-    for number in (*rest, *named.values()):
-        _check_number(number)
-    left = MAX_NODES
-    waiting = [value]
+def check_indent(indent: Any) -> None:
+    """Of JSON."""
+    _check_number(len(indent) if isinstance(indent, str) else indent)
+
+
+def _makes_nested(tree: "nodes.Template") -> bool:
+    """Whether a template can put a list into itself: {% set x = [x, x] %}; few do."""
+    from jinja2 import nodes
+
+    kinds = nodes.List, nodes.Dict, nodes.Tuple, nodes.Filter, nodes.Name
+    for node in tree.find_all(kinds):
+        if isinstance(node, nodes.Filter):
+            found = node.name in ("batch", "slice", "groupby", "dictsort", "items")
+        elif isinstance(node, nodes.Name):
+            found = node.name in ("dict", "varargs", "kwargs")
+        else:
+            found = any(not isinstance(member, nodes.Const) for member in _members(node))
+        if found:
+            return True
+    return False
+
+
+def _members(node: Any) -> list[Any]:
+    from jinja2 import nodes
+
+    if isinstance(node, nodes.Tuple) and node.ctx != "load":
+        return []
+    return [pair.value for pair in node.items] if isinstance(node, nodes.Dict) else node.items
+
+
+def _check_nodes(value: Any) -> None:
+    """Refuse a value that holds itself over and over: JSON would write it out each time."""
+    left, waiting = MAX_NODES, [value]
     while waiting:
         found = waiting.pop()
-        members = found.values() if isinstance(found, dict) else found
-        left -= len(members) if isinstance(found, dict | list | tuple) else 1
+        if not isinstance(found, dict | list | tuple):
+            continue
+        left -= len(found)
         if left < 0:
             _refuse(MAX_NODES, "values or more")
-        if isinstance(found, dict | list | tuple):
-            waiting += [m for m in members if isinstance(m, dict | list | tuple)]
+        waiting += found.values() if isinstance(found, dict) else found
+
+
+def _check_wrapped(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Of str.format and str.format_map, which the sandbox wraps."""
+    if type(method) is not BuiltinMethodType or not isinstance(method.__self__, str):
+        return
+    values = [*args, *kwargs.values()]
+    if method.__name__ == "format_map" and args and isinstance(args[0], dict):
+        values += args[0].values()
+    check_format(method.__self__, *values, sign="{")
 
 
 _FILTERS: dict[str, Callable[..., None]] = {
     "center": _check_width, "truncate": _check_width, "indent": _check_indent,
     "wordwrap": _check_wrap, "replace": _check_replace,
     "format": check_format, "batch": _check_count, "slice": _check_count, "round": _check_count,
-    "sum": _check_sum, "tojson": check_json,
+    "sum": _check_sum,
 }  # fmt: skip
 _METHODS: dict[str, Callable[..., None]] = {
     "center": _check_width, "ljust": _check_width, "rjust": _check_width, "zfill": _check_width,

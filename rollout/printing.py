@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from rollout.bounded_jinja import check_format, check_join, check_json, sandbox
+from rollout.bounded_jinja import check_format, check_indent, check_join, sandbox
 
 if TYPE_CHECKING:
     import jinja2
@@ -110,7 +110,7 @@ def checked_environment() -> "jinja2.Environment":
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """A value as JSON; <, > and & stay as they are."""
-    check_json(value, indent)
+    check_indent(indent)
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 

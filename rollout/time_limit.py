@@ -41,6 +41,7 @@ class _Watch:
     def __init__(self) -> None:
         self.since: float | None = None  # when the work began; None: none is at work
         self.is_armed = False
+        self.main_ident = threading.main_thread().ident  # only there signals are looked at
         self._seen: float | None = None  # the work that the last tick met
         self._num_bytes = 0  # of the process, when that was
         self._before: tuple[Any, tuple[float, float]] | None = None
@@ -73,6 +74,7 @@ class _Watch:
     def forget(self) -> None:
         """In a forked process, which has no timer."""
         self.is_armed, self.since = False, None
+        self.main_ident = threading.main_thread().ident
 
 
 _watch = _Watch()
@@ -82,7 +84,7 @@ os.register_at_fork(after_in_child=_watch.forget)
 def limited(work: Callable[..., Result], *words: Any) -> Result:
     """What `work` returns. Raises OverLimit where it takes too long, or too much memory."""
     watch = _watch
-    if watch.since is not None or threading.current_thread() is not threading.main_thread():
+    if watch.since is not None or threading.get_ident() != watch.main_ident:
         return work(*words)
     if not watch.is_armed:
         watch.arm()

@@ -8,7 +8,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rollout.bounded_jinja import check_json, sandbox
+from rollout.bounded_jinja import check_indent, sandbox
 from rollout.records import Message
 from rollout.time_limit import Patience
 
@@ -73,7 +73,7 @@ def _environment() -> "jinja2.Environment":
         raise TemplateError(message)
 
     def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        check_json(value, indent)
+        check_indent(indent)
         layout = {"indent": indent, "separators": separators, "sort_keys": sort_keys}
         return json.dumps(value, ensure_ascii=ensure_ascii, **layout)  # <, > and & as they are
 
