@@ -4,8 +4,6 @@ Several attempts may share an engine (generate.py): each keeps its own error, an
 Knows no engine but for the facts it is told.
 """
 
-import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,27 +14,26 @@ from typing import Any
 from rollout.asked import with_asked
 from rollout.config import Layout, OnError
 from rollout.console import Console
-from rollout.disk import read_json, write_json, written_whole
+from rollout.disk import write_json
 from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.fitting import ENDED, remember
 from rollout.health import verdict
-from rollout.job import Job, environment, fingerprint_record, is_published
+from rollout.job import Job, environment, fingerprint_record
 from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
-from rollout.partition import directory_written_whole, seal_of
 from rollout.planner.ladder import Rung
 from rollout.publish import write_output
 from rollout.reasoning import Splitter
 from rollout.records import Result
 from rollout.report import Clock, Report, open_tracker
-from rollout.resume import Standing, publication, resume_command, wanted_of
+from rollout.resume import Standing, made_of, publication, resume_command, wanted_of
 from rollout.signals import StopRequest
 from rollout.store import Store, next_attempt
 from rollout.summary import Summary, num_preview_rows
-from rollout.workflow import score, scoring_files
+from rollout.workflow import score
 
 
 class Attempt:
@@ -146,7 +143,7 @@ class Attempt:
         job = self.job
         with self.own_errors():
             totals = self._write_output()
-            scored = score(job.settings, job.output_path, job.run_dir, self.console, stop)
+            scored = score(job.settings, job.places, job.writer, self.console, stop)
             count = num_preview_rows(self.job.settings)
             summary = self.report.finish(totals, self._store.first_results(count), scored)
             self._tracker.finish(summary.figures, summary.exit_code)
@@ -157,15 +154,12 @@ class Attempt:
     def _write_output(self) -> Totals:
         """Write the output under a temporary name, note which file it is, and rename it."""
         job, output = self.job, self.job.settings.output
-        path, what = job.output_path, publication(job)
+        what = publication(job)
         self.find_splitter()
-        written = directory_written_whole if output.partition_rows else written_whole
-        may_replace = output.overwrite or (path.exists() and is_published(job.run_dir, path))
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
                 self.report.publishing() as counted,
-                written(path, tag_of(job.run_dir), may_replace) as temporary,
+                job.writer.written(job.places.output) as temporary,
             ):
                 totals = write_output(
                     temporary,
@@ -181,19 +175,13 @@ class Attempt:
                     self._splitter,
                     partial(with_asked, wording=job.prompts.wording),
                 )
-                seals = (read_json(job.run_dir / "published.json") or {}).get("seals", {})
-                # Until the new file has its name, the one it replaces is ours as well.
-                new = [*seals.get(what["path"], [])[-1:], seal_of(temporary).hex()]
-                what["seals"] = seals | {what["path"]: new}
-                what["input_digest"] = job.prompts.digest()
-                scored = scoring_files(job.settings, job.run_dir)
-                what["scored"] = {key: str(path) for key, path in scored.items()}
+                what |= made_of(job)
                 write_json(job.run_dir / "published.json", what)
         except FileExistsError:
             raise RolloutError(
-                f"output.path={path} was written by someone else during the run and is left as it "
-                "is; all rows are on disk, so with another output.path= this publishes them at "
-                f"once: {resume_command(job.argv, job)}"
+                f"output.path={job.output_path} was written by someone else during the run and is "
+                "left as it is; all rows are on disk, so with another output.path= this publishes "
+                f"them at once: {resume_command(job.argv, job)}"
             ) from None
         return totals
 
@@ -270,11 +258,6 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
     record: dict[str, Any] = fingerprint_record(job)
     store.before_first_write = lambda: write_json(directory / "fingerprint.json", record)
     return directory
-
-
-def tag_of(run_dir: Path) -> str:
-    """For the name of the half-written output, which the run's next launch then overwrites."""
-    return hashlib.blake2b(os.fsencode(run_dir), digest_size=4).hexdigest()
 
 
 def could_not_write(job: Job, error: OSError) -> str:

@@ -4,40 +4,80 @@ A file is either appended to, in frames that show whether they are whole, or wri
 temporary name and renamed. Nothing here knows what the files mean.
 """
 
+import ctypes
+import fcntl
 import json
 import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
 PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of a directory that is written whole
 
 
 @contextmanager
-def written_whole(path: Path, tag: str = "", replace: bool = True) -> Iterator[Path]:
+def written_whole(
+    path: Path, tag: str = "", replace: bool | Callable[[Path], bool] = True
+) -> Iterator[Path]:
     """Give a temporary name to write to; on success rename it to `path`, else remove it.
 
-    What a kill leaves is named `.NAME.TAG.tmp` (see `remove_leftovers`). With `replace` false,
-    raises FileExistsError where `path` has appeared meanwhile.
+    What a kill leaves is named `.NAME.TAG.tmp`; it is locked by whoever writes it, so the next one
+    who writes `path` removes what nobody holds. `replace` says whether what stands at `path` by
+    then may go: True, False, or a function that is asked, given a name under which it can be
+    looked at. Raises FileExistsError where it may not; it is left as it was.
     """
-    temporary = path.with_name(f".{path.name[:64]}.{tag or os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:64]}.{tag or os.urandom(4).hex()}.tmp")
     temporary.unlink(missing_ok=True)  # left by a kill after os.link, it is `path` itself
+    remove_abandoned(path)
+    with _locked(temporary):
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            if replace is True:
+                rename(temporary, path)
+            elif replace is False or not os.path.lexists(path):
+                _rename_to_new(temporary, path)
+            else:
+                _rename_over(temporary, path, replace)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(temporary: Path) -> Iterator[None]:
+    """Make the file and hold it locked, so that others see that its writer lives."""
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        if replace:
-            rename(temporary, path)
-        else:
-            _rename_to_new(temporary, path)
+        with suppress(OSError):  # a file system without locks: nobody removes it there
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it."""
+    own = re.compile(re.escape(f".{path.name[:64]}.") + r"[0-9a-f]{1,10}\.tmp")
+    try:
+        names = [entry.name for entry in os.scandir(path.parent) if own.fullmatch(entry.name)]
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):  # locked, gone, or a directory
+            descriptor = os.open(path.with_name(name), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.with_name(name).unlink()
+            finally:
+                os.close(descriptor)
 
 
 def cache_dir() -> Path:
@@ -78,6 +118,31 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(f"{path} has appeared meanwhile") from None
         rename(temporary, path)
+
+
+def _rename_over(temporary: Path, path: Path, may_go: Callable[[Path], bool]) -> None:
+    """Rename over what `may_go` allows. What stands there is looked at once it has another name.
+
+    So nothing that appears in between is lost, where the system can swap two names.
+    """
+    if exchanged(temporary, path):
+        if not may_go(temporary):
+            exchanged(temporary, path)
+            raise FileExistsError(f"{path} has been changed meanwhile")
+        return
+    if not may_go(path):
+        raise FileExistsError(f"{path} has been changed meanwhile")
+    rename(temporary, path)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Swap two names in one step, so that neither is ever missing; False where that can't be."""
+    swap = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other)
+    if swap is None or swap(*names, RENAME_EXCHANGE) != 0:
+        return False
+    sync_directory(one.parent)
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

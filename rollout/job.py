@@ -5,13 +5,11 @@ is written and no engine is imported. What can't be known before loading is the 
 """
 
 import contextlib
-import glob
 import hashlib
 import json
 import os
 import platform
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,21 +19,29 @@ from rollout import config, machine
 from rollout.adapters import Adapter, resolve_adapter
 from rollout.config import Backend, Device, Engine, Layout, Output, Resume, Settings
 from rollout.console import Console
-from rollout.disk import read_json
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.fingerprint import fingerprint, redacted, to_plain
 from rollout.layout import added_names
+from rollout.ledger import Ledger
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
-from rollout.partition import MAX_FILES, file_of, seal_of, stranger_in
+from rollout.partition import MAX_FILES
+from rollout.places import Reading, Writer
 from rollout.preparing.written import MARK
 from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
 from rollout.records import COLUMNS, RENAMED, Column, output_columns
 from rollout.scoring.settings import Postprocess
-from rollout.store import FORMAT, OWN_FILES, holds_rows, is_a_run, own_files
-from rollout.workflow import refuse_taken, refuse_unscorable
+from rollout.store import (
+    FORMAT,
+    RECORDS,
+    holds_rows,
+    is_a_run,
+    own_files,
+    refuse_users_files,
+)
+from rollout.workflow import RunPlaces, named_files, refuse_unscorable, run_places
 
 SCORES = (  # figures of a run that is scored
     "pass@1", "pass@K", "mean", "maj@n", "best@n", "num_judged", "num_right", "num_wrong",
@@ -54,11 +60,16 @@ class Job:
     machine: machine.Machine
     model: ResolvedModel | None  # None: the scripted engine needs none
     run_dir: Path
-    output_path: Path
+    places: RunPlaces
+    writer: Writer
     argv: list[str] | None  # the words typed; None: called from Python
     engine: Engine  # the settings that are loaded: as asked, until fitting.py settles them
     adapter: Adapter | None = None
     ladder: Any = None  # what to give up when memory runs out, see planner/ladder.py
+
+    @property
+    def output_path(self) -> Path:
+        return self.places.output.path
 
 
 def prepare(
@@ -82,7 +93,8 @@ def prepare(
             f"run_dir={run_dir} holds a run already, and resume=never; leave that out to go on "
             "with it, or type resume=fresh to move it aside and start over, or another run_dir="
         )
-    output_path = chosen_output(settings, run_dir)
+    refuse_users_files(run_dir)
+    places = run_places(settings, run_dir)
     key = f"prompts {settings.data}"
     prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
     is_ours = MARK in (prompts.schema.metadata or {})
@@ -90,11 +102,19 @@ def prepare(
         refuse_rival(prompts.schema, prompts.files[0], settings.data)
     refuse_clash(prompts, columns, settings)
     refuse_unscorable(settings, prompts, columns)
-    refuse_taken(settings, run_dir, output_path)
     refuse_many_files(prompts, settings)
-    refuse_own_input(prompts, output_path, settings)
+    refuse_own_input(prompts, run_dir)
+    readings = [Reading("data.input", tuple(prompts.files), settings.data.input or "")]
+    readings += named_files(settings)
+    writer = Writer(readings, Ledger(run_dir), run_dir, tag_of(run_dir))
     if settings.resume is Resume.fresh:
         refuse_moved_input(prompts, run_dir)
+        moved = [Path(os.path.realpath(run_dir)) / name for name in own_files(run_dir)]
+        moved = moved if is_a_run(run_dir) else []
+        # Another run begins: what the old one wrote elsewhere is not its own.
+        Writer(readings, None, run_dir).check(places, moved)
+    else:
+        writer.check(places)
     found = machine.look()
     preset = str(settings.presets.get("engine", "custom"))
     device = machine.choose_device(settings.engine, preset, found)
@@ -113,7 +133,7 @@ def prepare(
                 lora, model.config, console.note
             )
     return Job(
-        settings, prompts, columns, device, found, model, run_dir, output_path, argv,
+        settings, prompts, columns, device, found, model, run_dir, places, writer, argv,
         settings.engine, adapter,
     )  # fmt: skip
 
@@ -168,85 +188,6 @@ def refuse_no_place(run_dir: Path) -> None:
         raise UserError(f"run_dir={run_dir}: can't write in {nearest}; type another run_dir=")
 
 
-def chosen_output(settings: Settings, run_dir: Path) -> Path:
-    output = settings.output
-    in_run_dir = run_dir / ("output" if output.partition_rows else "output.parquet")
-    path = Path(output.path).expanduser().absolute() if output.path else in_run_dir
-    given = output.path or path
-    if path.is_symlink():
-        path = Path(os.path.realpath(path))  # the link stays, what it points to is written
-        if path.is_symlink():
-            raise UserError(f"output.path={given} links in a circle; type another output.path=")
-    inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ("",)
-    is_ours = inside in (("output.parquet",), ("output",))
-    is_above = output.partition_rows and run_dir.is_relative_to(path)
-    if is_above or not (is_ours or (inside and inside[0] not in (*OWN_FILES, ".rollout.lock"))):
-        raise UserError(
-            f"output.path={given} is where the run keeps its own record; type another output.path="
-        )
-    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow"):
-        raise UserError(f"output.path={given}: rollout writes parquet; type a name in .parquet")
-    if len(os.fsencode(path.name)) > 230:
-        raise UserError(
-            f"output.path={path.name[:40]}...: the name is too long; type a shorter one"
-        )
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise UserError(f"output.path={given} is no regular file; type a name in .parquet")
-    moves_aside = settings.resume is Resume.fresh and is_a_run(run_dir)
-    moves_aside = moves_aside and path in [run_dir / name for name in own_files(run_dir)]
-    if not moves_aside:
-        refuse_other_kind(path, output)
-    may_replace = output.overwrite or moves_aside
-    if settings.resume is not Resume.fresh:  # that begins another run
-        may_replace = may_replace or is_published(run_dir, path)
-    is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not is_free and not may_replace:
-        raise UserError(
-            f"output.path={path} exists already; type another output.path=, "
-            "or output.overwrite=true to replace it"
-        )
-    nearest = next(p for p in path.parents if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
-    return path
-
-
-def refuse_other_kind(path: Path, output: Output) -> None:
-    """Raise UserError where a file stands for a directory, or the other way, or not ours alone."""
-    given = output.path or path
-    if path.is_file() and output.partition_rows:
-        raise UserError(
-            f"output.path={given} is a file, and output.partition_rows writes a directory; type "
-            "another output.path="
-        )
-    if path.is_dir() and not output.partition_rows:
-        raise UserError(
-            f"output.path={given} is a directory; type a file in it, such as output.path="
-            f"{str(given).rstrip('/')}/output.parquet, or output.partition_rows=N for a directory "
-            "of files"
-        )
-    if path.is_dir() and (stranger := stranger_in(path)):
-        raise UserError(
-            f"output.path={given} holds {stranger.name}, which is not of a published directory, so "
-            "that would not be replaced; move it elsewhere, or type another output.path="
-        )
-
-
-def is_published(run_dir: Path, path: Path) -> bool:
-    """Whether what stands at `path` is what the run in `run_dir` put there, untouched."""
-    seals = (read_json(run_dir / "published.json") or {}).get("seals", {})
-    try:
-        return seal_of(path).hex() in seals.get(path_in(run_dir, path), ())
-    except (UserError, OSError):  # it is no parquet file any more, or not there
-        return False
-
-
-def path_in(run_dir: Path, path: Path) -> str:
-    """The path as a run keeps it: relative within its directory, which may be moved."""
-    run_dir, path = Path(os.path.realpath(run_dir)), Path(os.path.realpath(path))
-    return str(path.relative_to(run_dir) if path.is_relative_to(run_dir) else path)
-
-
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
     prefix = settings.output.prefix
     other = "new_" if prefix != "new_" else "newer_"
@@ -272,32 +213,16 @@ def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
         )
 
 
-def refuse_own_input(prompts: Prompts, output_path: Path, settings: Settings) -> None:
-    """Neither may the output replace the input, nor lie where the next run would read it."""
-    path = output_path.resolve()
-    files = [file.resolve() for file in prompts.files]
-    run_dir = Path(settings.run_dir).expanduser().resolve()
-    for file in files:
-        if any(file.is_relative_to(run_dir / name) for name in ("shards", "attempts", "wandb")):
+def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
+    """Raise UserError where the input lies among what the run keeps of itself."""
+    run_dir = Path(os.path.realpath(run_dir))
+    for file in prompts.files:
+        path = Path(os.path.realpath(file))
+        inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ()
+        if set(inside) & set(RECORDS):
             raise UserError(
                 f"{file}, the input, lies where the run keeps its own files; type another run_dir="
             )
-    if any(file == path or file.parent == path for file in files):
-        raise UserError(f"output.path={output_path} is the input itself; type another output.path=")
-    given = Path(settings.data.input or "").expanduser()
-    several = len(files) > 1 or given.is_dir()
-    pattern = str(given.absolute())
-    is_partitioned = settings.output.partition_rows is not None
-    written = [path, file_of(path, 0)] if is_partitioned else [path]
-    is_matched = glob.has_magic(pattern) and any(
-        fnmatch(str(p), pattern) if "**" in pattern else p.match(pattern) for p in written
-    )
-    is_beside = several and not is_partitioned and path.parent in {file.parent for file in files}
-    if is_matched or is_beside:
-        raise UserError(
-            f"output.path={output_path} lies among the input files, where the next run would read "
-            "it as input; type an output.path= elsewhere"
-        )
 
 
 def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
@@ -350,6 +275,11 @@ def plan_of(job: Job, log_file: Path) -> EnginePlan:
         lora_rank=job.adapter.rank if job.adapter else 0,
         num_loras=int(job.adapter is not None),
     )
+
+
+def tag_of(run_dir: Path) -> str:
+    """For the name of the half-written output, which the run's next launch then overwrites."""
+    return hashlib.blake2b(os.fsencode(run_dir), digest_size=4).hexdigest()
 
 
 def fingerprint_of(job: Job) -> dict[str, Any]:

@@ -1,23 +1,18 @@
 """A published directory: files part-00000.parquet, part-00001.parquet, ... and nothing else.
 
-Owns its names, its seal, and its way onto the disk: whole, at once, or not at all. Promises: a
+Owns its names, and its way onto the disk: whole, at once, or not at all. Promises: a
 file that is not of these names is never removed nor moved. Knows no rows and no settings.
 """
 
-import ctypes
 import errno
-import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rollout.disk import PART, remove_directory, rename, sync_directory
-from rollout.errors import UserError
-from rollout.input_files import seal
+from rollout.disk import PART, exchanged, remove_directory, rename, sync_directory
 
 MAX_FILES = 100_000  # five digits, so that the order of the names is that of the rows
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
@@ -33,28 +28,16 @@ def stranger_in(directory: Path) -> Path | None:
     )
 
 
-def seal_of(path: Path) -> bytes:
-    """16 bytes that change with a published file, or with any file of a published directory.
-
-    Raises UserError where something else is in it, or a file is no parquet.
-    """
-    if not path.is_dir():
-        return seal(path)
-    if stranger := stranger_in(path):
-        raise UserError(f"{stranger} is no file of a published directory")
-    found = hashlib.blake2b(digest_size=16)
-    for file in sorted(path.iterdir()):
-        found.update(file.name.encode() + b"\0" + seal(file))
-    return found.digest()
-
-
 @contextmanager
-def directory_written_whole(path: Path, tag: str, replace: bool = True) -> Iterator[Path]:
+def directory_written_whole(
+    path: Path, tag: str, replace: bool | Callable[[Path], bool] = True
+) -> Iterator[Path]:
     """Give an empty directory to write files to; on success rename it to `path`, else remove it.
 
     What a kill leaves is named `.NAME.new.TAG.tmp` or `.NAME.old.TAG.tmp`, never as a file's is
-    (see `disk.remove_leftovers`). Raises FileExistsError where a stranger's file is in `path`, and,
-    with `replace` false, where `path` has appeared meanwhile; an empty directory may stand there.
+    (see `disk.remove_leftovers`). `replace` is as in `disk.written_whole`. Raises FileExistsError
+    where what stands at `path` may not go, or holds a file of another name; an empty directory
+    may always go.
     """
     temporary = path.with_name(f".{path.name[:64]}.new.{tag}.tmp")
     aside = path.with_name(f".{path.name[:64]}.old.{tag}.tmp")
@@ -67,8 +50,8 @@ def directory_written_whole(path: Path, tag: str, replace: bool = True) -> Itera
             with file.open("rb+") as opened:
                 os.fsync(opened.fileno())
         sync_directory(temporary)
-        if replace and path.is_dir():
-            _replace(temporary, path, aside)
+        if replace is not False and path.is_dir() and any(path.iterdir()):
+            _replace(temporary, path, aside, replace)
         else:
             _rename_to_new(temporary, path)
     finally:
@@ -85,12 +68,17 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
         raise
 
 
-def _replace(temporary: Path, path: Path, aside: Path) -> None:
+def _replace(
+    temporary: Path, path: Path, aside: Path, replace: bool | Callable[[Path], bool]
+) -> None:
     """Put the new directory in the old one's place; afterwards that is one of the other names."""
-    if stranger := stranger_in(path):
-        raise FileExistsError(f"{stranger} has appeared meanwhile")
     if exchanged(temporary, path):
+        if not _may_go(temporary, replace):
+            exchanged(temporary, path)
+            raise FileExistsError(f"{path} has been changed meanwhile")
         return
+    if not _may_go(path, replace):
+        raise FileExistsError(f"{path} has been changed meanwhile")
     rename(path, aside)
     try:
         rename(temporary, path)
@@ -99,11 +87,7 @@ def _replace(temporary: Path, path: Path, aside: Path) -> None:
         raise
 
 
-def exchanged(one: Path, other: Path) -> bool:
-    """Swap two names in one step, so that neither is ever missing; False where that can't be."""
-    swap = getattr(ctypes.CDLL(None), "renameat2", None)
-    names = AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other)
-    if swap is None or swap(*names, RENAME_EXCHANGE) != 0:
+def _may_go(directory: Path, replace: bool | Callable[[Path], bool]) -> bool:
+    if stranger_in(directory):
         return False
-    sync_directory(one.parent)
-    return True
+    return replace is True or replace(directory)

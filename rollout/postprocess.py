@@ -5,21 +5,23 @@ file that appears whole. Needs no GPU, no engine and no model. Exit codes: 0 don
 2 configuration or input error, 130 and 143 signals.
 """
 
-import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
-from rollout.disk import read_json, write_json, written_whole
+from rollout.disk import write_json
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.overrides import at_home
+from rollout.places import Place, Reading, Writer, reading_of
 from rollout.prompts import Prompts
 from rollout.publish import row_groups, write_parquet
-from rollout.scoring.error_file import ErrorFile, check_error_file, error_path
+from rollout.scoring.destinations import ScoringPlaces, scoring_places
+from rollout.scoring.error_file import ErrorFile, error_path
 from rollout.scoring.lines import example_lines, fault_lines, reason_lines
 from rollout.scoring.scored import scored_batches, scored_schema
 from rollout.scoring.scorers import Verdict, compares_with_text, room
@@ -118,17 +120,29 @@ def _main(argv: list[str]) -> int:
     room(settings)
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")
-    files_of(settings.input, Path.cwd())
+    output = Path(at_home(settings.output.path)).absolute()
+    places = scoring_places(settings, output, settings.export.path)
+    writer = Writer(readings_of(settings, files_of(settings.input, Path.cwd())))
+    writer.check(places)
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
         stop.farewell = lambda: f"interrupted; nothing was written to {settings.output.path}"
-        output = Path(at_home(settings.output.path)).absolute()
-        scored = postprocess(settings, settings.input, output, console, stop)
+        scored = postprocess(settings, settings.input, places, writer, console, stop)
     console.result(str(scored))
     if scored.fault:
         raise scored.fault
     return 0
+
+
+def readings_of(settings: Postprocess, files: list[Path]) -> list[Reading]:
+    """What a scoring reads: its input, and the scorer's files."""
+    given = str(settings.input or "")
+    is_a_run = (Path(at_home(given)) / "run.json").is_file()  # which names its own file
+    found = [Reading("input", tuple(files), "" if is_a_run else at_home(given))]
+    function = (settings.python.function or "").rpartition(":")[0]
+    named = {"python.function": function, "json_schema.schema": settings.json_schema.schema}
+    return found + [r for key, text in named.items() if text for r in reading_of(key, text)]
 
 
 def _export_again(settings: Postprocess) -> int:
@@ -147,37 +161,34 @@ def _export_again(settings: Postprocess) -> int:
 def postprocess(
     settings: Postprocess,
     input_path: str | Path,
-    output_path: Path,
+    places: ScoringPlaces,
+    writer: Writer,
     console: Console,
     stop: StopRequest | None = None,
 ) -> Scored:
-    """Score `input_path` into `output_path`, which appears whole or not at all.
+    """Score `input_path` into `places`, whose files appear whole or not at all.
 
     `input_path` is what `settings.input` may be. Raises UserError before any work where
     settings, input or output can't serve; Interrupted where `stop` is asked for.
     """
     if stop is None:
         with stop_on_signals() as own:
-            return postprocess(settings, input_path, output_path, console, own)
+            return postprocess(settings, input_path, places, writer, console, own)
     began = time.monotonic()
     files = files_of(input_path, Path.cwd())
     responses = open_responses(files, settings)
-    check_output(output_path, files, settings)
-    check_export(settings, [*files, output_path])
-    figures_path = output_path.with_suffix(".json")
-    check_figures(figures_path)
-    check_error_file(error_path(output_path))
+    writer.check(places)
     schema = scored_schema(responses.schema, settings.prefix)
-    handover = Handover(settings, schema, compares_with_text(settings))
+    handover = Handover(settings, schema, places.export, writer, compares_with_text(settings))
     tally, fault = Tally(settings.pass_threshold), None
-    errors = ErrorFile(error_path(output_path))
+    errors = ErrorFile(places.errors, writer)
     with stop.deferred():
         poll = stop.raise_if_requested
         batches = scored_batches(settings, responses, tally, poll, errors.add)
         try:
             with console.progress() as progress, errors:
                 watched = _watched(batches, responses.num_rows, tally, progress, began)
-                _write(_counted(watched, handover), responses, output_path, settings)
+                _write(_counted(watched, handover), responses, places.scored, writer, settings)
             try:
                 handover.finish()
             except UserError as error:
@@ -186,10 +197,26 @@ def postprocess(
             batches.close()  # ends the workers
             handover.abort()
     summary = handover.summary
-    write_json(figures_path, summary.as_json() | tally.as_json())
+    with _writing(places.figures), writer.written(places.figures) as temporary:
+        write_json(temporary, summary.as_json() | tally.as_json())
     fault = _nothing_judged(tally, settings) or fault
     elapsed_s = time.monotonic() - began
-    return Scored(output_path, tally, elapsed_s, summary, errors.num_lines, fault)
+    return Scored(places.scored.path, tally, elapsed_s, summary, errors.num_lines, fault)
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[None]:
+    """Name the place in whatever writing there raises."""
+    try:
+        yield
+    except FileExistsError:
+        raise RolloutError(
+            f"{place.shown}: {place.path} was written by someone else meanwhile and is left as it "
+            f"is; type another {place.key}="
+        ) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise RolloutError(f"{place.shown} can't be written: {reason}") from error
 
 
 def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
@@ -208,66 +235,20 @@ def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
     )
 
 
-def check_output(path: Path, inputs: list[Path], settings: Postprocess) -> None:
-    """Refuse an output that can't be, that is an input, or that stands there already."""
-    if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow"):
-        raise UserError(f"output.path={path}: rollout writes parquet; type a name in .parquet")
-    if path.exists() and any(path.samefile(file) for file in inputs):
-        raise UserError(f"output.path={path} is the input itself; type another output.path=")
-    if path.exists() and not path.is_file():
-        raise UserError(f"output.path={path} is no file; type a name in .parquet")
-    if path.exists() and not settings.output.overwrite:
-        raise UserError(
-            f"output.path={path} exists already; type another output.path=, or "
-            "output.overwrite=true to replace it"
-        )
-    nearest = next(p for p in path.parents if p.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"output.path={path}: can't write in {nearest}; type another output.path=")
-
-
-def check_figures(path: Path) -> None:
-    """Refuse to write the figures over a file that holds something else."""
-    if path.exists() and "groups" not in (read_json(path) or {}):
-        raise UserError(
-            f"output.path: the figures would go to {path}, which holds something else; type "
-            "another output.path="
-        )
-
-
-def check_export(settings: Postprocess, taken: list[Path]) -> None:
-    """Refuse an export that would replace a file of this scoring."""
-    path = settings.export.path and Path(at_home(settings.export.path)).absolute()
-    if path and (path in taken or (path.exists() and any(_is_same(path, t) for t in taken))):
-        raise UserError(
-            f"export.path={path} is the input or the scored file; type another export.path="
-        )
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    return other.exists() and path.samefile(other)
-
-
 def _write(
-    batches: "Iterator[pa.RecordBatch]", responses: Prompts, path: Path, settings: Postprocess
+    batches: "Iterator[pa.RecordBatch]",
+    responses: Prompts,
+    place: Place,
+    writer: Writer,
+    settings: Postprocess,
 ) -> None:
     """Stream the scored rows into one file, which appears whole."""
     import pyarrow as pa
 
     schema = scored_schema(responses.schema, settings.prefix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with written_whole(path, replace=settings.output.overwrite) as temporary:
-            tables = (pa.Table.from_batches([batch]) for batch in batches)
-            write_parquet(temporary, schema, row_groups(tables))
-    except FileExistsError:
-        raise UserError(
-            f"output.path={path} has appeared meanwhile; type another output.path="
-        ) from None
-    except OSError as error:
-        raise RolloutError(
-            f"output.path={path} can't be written: {error.strerror or error}"
-        ) from error
+    with _writing(place), writer.written(place) as temporary:
+        tables = (pa.Table.from_batches([batch]) for batch in batches)
+        write_parquet(temporary, schema, row_groups(tables))
 
 
 def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.exits import run_command
-from rollout.postprocess import check_output
+from rollout.ledger import Ledger
+from rollout.overrides import at_home
+from rollout.places import Reading, Writer, place, reading_of
 from rollout.preparing.finding import open_source
 from rollout.preparing.openai_batch import unpacked
 from rollout.preparing.prepared import Prepared
@@ -29,9 +31,9 @@ from rollout.preparing.written import (
     MARK,
     mark_of,
     orders,
+    read_of,
     shares_of,
     split_path,
-    stamps_of,
     was_made_by,
     write,
 )
@@ -80,7 +82,6 @@ def _main(argv: list[str]) -> int:
     if not argv or any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
-    from rollout.overrides import at_home
     from rollout.stages import compose_stage
 
     composed = compose_stage("prepare", argv)
@@ -123,6 +124,8 @@ def prepare(
     console: Console,
     start_dir: Path,
     stop: StopRequest | None = None,
+    ledger: Ledger | None = None,
+    section: str = "",
 ) -> Prepared:
     """Make the prompts and write them to `path`, or to one file a split beside it.
 
@@ -133,28 +136,30 @@ def prepare(
     """
     if stop is None:
         with stop_on_signals() as own:
-            return prepare(settings, path, console, start_dir, own)
+            return prepare(settings, path, console, start_dir, own, ledger, section)
     began = time.monotonic()
     shares = shares_of(settings)
     paths = [split_path(path, name) for name in shares] or [path]
+    key, overwrite = f"{section}output.path", settings.output.overwrite
+    places = {file: place(key, file, file, overwrite=overwrite) for file in paths}
+    writer = Writer(reading_of("source", at_home(settings.source or ""), start_dir), ledger)
     tally = Tally(skips=settings.on_error is OnBadRow.skip)
     with stop.deferred(), ExitStack() as stack:
         tally.tick = _watch(tally, console, stop, stack)
         if not settings.preview:
-            for file in paths:
-                check_output(file, [], settings)
+            writer.check(places.values())
         source = unpacked(open_source(settings, start_dir, tally, console.note), settings, tally)
         rendering = open_rendering(settings, source, start_dir)
         if not settings.preview:
-            for file in paths:
-                check_output(file, [*source.files, *rendering.files], settings)
+            writer.readings.append(Reading("source", (*source.files, *rendering.files)))
+            writer.check(places.values())
         chosen = chosen_columns(settings, source, rendering)
         for note in [*source.notes, *chosen.notes]:
             console.note(f"note: {note}")
         schema = chosen.schema(settings, source, rendering)
         metadata = {
             MARK: mark_of(settings),
-            FILES: stamps_of([*source.files, *rendering.files]),
+            FILES: read_of(settings, start_dir, [*source.files, *rendering.files]),
         }
         schema = schema.with_metadata(metadata)
         needs_all = settings.shuffle or settings.sample is not None or bool(shares)
@@ -186,10 +191,10 @@ def prepare(
             written = {}
         else:
             checked = _some(counted, tally, rendering)
-            written = write(checked, schema, settings.output.overwrite)
-    elapsed_s, key = time.monotonic() - began, settings.prompt_key
+            written = write(checked, schema, places, writer)
+    elapsed_s = time.monotonic() - began
     read_by = [words for name, words in source.read_by.items() if name in schema.names]
-    return Prepared(written, tally, schema.names, shown, elapsed_s, key, read_by)
+    return Prepared(written, tally, schema.names, shown, elapsed_s, settings.prompt_key, read_by)
 
 
 def _room(path: Path, settings: Prepare) -> Path:

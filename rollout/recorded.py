@@ -162,12 +162,14 @@ def _is_there(place: Path, text: str) -> bool:
 
 
 def _as_prepared(values: dict[str, Any], is_changed: bool) -> None:
-    """Take the prompts as they were made for the run; where they are gone, make them again.
+    """Take the prompts as they were made for the run, where what they were made of is gone.
 
-    So too where what is set beside run_dir asks for others.
+    Else whoever prepares them sees whether they still are what they would be made again.
     """
-    path = values.get("data.input")
-    if not is_changed and path and Path(at_home(str(path))).exists():
+    path, here = values.get("data.input"), Path.cwd()
+    stands = not is_changed and path and Path(at_home(str(path))).exists()
+    named = [values.get(key) for key in PATHS_OR_TEXTS if key.startswith("prepare.")]
+    if stands and not any(isinstance(text, str) and _is_there(here, text) for text in named):
         for key in [key for key in values if key.startswith("prepare.")]:
             del values[key]
     else:

@@ -14,21 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout import disk
-from rollout.config import Layout, OnError, Settings, keys
+from rollout import contents, disk
+from rollout.config import OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.fingerprint import redacted, to_plain
-from rollout.job import Job, fingerprint_of, is_published, path_in
+from rollout.job import Job, fingerprint_of
+from rollout.ledger import path_in
 from rollout.metrics import Totals
 from rollout.owed import KEPT_IF_CHOSEN, Wanted
 from rollout.schema import MAX_INT
+from rollout.scoring.checked_by import checked_by, scored_so
 from rollout.store import FORMAT, State, Store, made_with
-from rollout.workflow import scored_path, scoring_of
+from rollout.workflow import scoring_of
 
 if TYPE_CHECKING:
     import numpy as np
 
+FROM_FILES = ("template", "system_prompt", "tools")
 MANY_ROWS = 200_000  # to compare takes over a second
 # May grow where truncated samples go on: key -> what it is called.
 GROWING = ("sampling.max_tokens", "engine.max_model_len")
@@ -118,9 +121,8 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
         refuse_changed_rows(job, state)
     standing = standing_of(state, settings, kept)
     refuse_failed_rows(job, standing)
-    published = published_as(job)
     summary = disk.read_json(job.run_dir / "summary.json")
-    if summary and published and standing.num_owed == 0:
+    if summary and standing.num_owed == 0 and is_published(job):
         standing.finished = Totals.known(summary)
     return standing
 
@@ -173,11 +175,11 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
 
     None where the directory is there and empty: its only shard was damaged and is made again.
     """
-    published, summary = published_as(job), disk.read_json(job.run_dir / "summary.json")
+    summary = disk.read_json(job.run_dir / "summary.json")
     was = made_with(job.run_dir).get("fingerprint", {})
     is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
-    if summary and published and is_same:
+    if summary and is_same and is_published(job):
         if not (job.settings.retry_failed and summary["num_failed"]):
             standing = begin(job)
             standing.owed[:] = False
@@ -195,8 +197,12 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
 
 
 def publication(job: Job) -> dict[str, Any]:
-    """What goes into the published file, beside the rows."""
-    output = job.settings.output
+    """What the published files are made by, beside the contents of files (see made_of)."""
+    output, data = job.settings.output, to_plain(job.settings.data)
+    # The rows selected count, not by which limit; how rows are tried again is no matter.
+    # Texts that may be in files count by what they say.
+    for name in ("input", "limit", "on_error", "max_attempts", *FROM_FILES):
+        del data[name]
     return {
         "path": path_in(job.run_dir, job.output_path),
         "columns": [c.name for c in job.columns],
@@ -204,9 +210,21 @@ def publication(job: Job) -> dict[str, Any]:
         "skips_failed": job.settings.data.on_error is OnError.skip,
         "layout": output.layout.value,
         "partition_rows": output.partition_rows,
-        "scoring": to_plain(scoring_of(job.settings)),
+        "num_rows": job.prompts.num_rows,
+        "data": data | job.prompts.wording.fingerprint(),
+        "scoring": scored_so(scoring_of(job.settings)),
         "reasoning": _reasoning_of(job),
     }
+
+
+def made_of(job: Job) -> dict[str, Any]:
+    """The contents of all files that go into the published ones, or that these are checked by."""
+    made = {"input": contents.all_seen(job.prompts.files)}
+    if (scoring := scoring_of(job.settings)) is not None:
+        files, versions = checked_by(scoring)
+        made["scored"] = path_in(job.run_dir, job.places.scoring.scored.path)
+        made |= {"checked_by": contents.all_seen(files), "versions": versions}
+    return made
 
 
 def _reasoning_of(job: Job) -> list[str] | str | None:
@@ -217,20 +235,28 @@ def _reasoning_of(job: Job) -> list[str] | str | None:
     return settings.output.reasoning_parser or settings.model.reasoning_tags
 
 
-def published_as(job: Job) -> dict[str, Any] | None:
-    """published.json, where the file it tells of is there and is what this launch would write."""
+def is_published(job: Job) -> bool:
+    """Whether all that this launch would publish stands there, of what it would be made of.
+
+    To the bit: settings, input, scorers, and every file that was written.
+    """
     found = disk.read_json(job.run_dir / "published.json")
-    wants = publication(job)
-    if not found:
-        return None
-    found = {"layout": Layout.per_prompt.value} | found  # an older version knew no other
-    if any(found.get(key) != value for key, value in wants.items()):
-        return None
-    if found.get("input_digest") != job.prompts.digest():  # other columns may have changed
-        return None
-    if wants["scoring"] and not scored_path(job.settings, job.run_dir).exists():
-        return None
-    return found if is_published(job.run_dir, job.output_path) else None
+    if not found or any(found.get(key) != value for key, value in publication(job).items()):
+        return False
+    if not contents.all_hold(job.prompts.files, found.get("input")):
+        return False
+    ledger, places = job.writer.ledger, job.places
+    if (scoring := scoring_of(job.settings)) is not None:
+        files, versions = checked_by(scoring)
+        is_checked_so = contents.all_hold(files, found.get("checked_by"))
+        if not is_checked_so or found.get("versions") != versions:
+            return False
+    # Errors have a file only where there were any.
+    optional = [places.scoring.errors] if places.scoring else []
+    return all(
+        ledger.knows(place.path) or (place in optional and not ledger.lists(place.path))
+        for place in places
+    )
 
 
 # Refusals.

@@ -5,6 +5,7 @@
     shards/                finished rows, see shards.py
     output.parquet         the published file (or output.path); output/ with partition_rows
     published.json         which file that is, and what went into it
+    written.json           all files that the run wrote for its user, see ledger.py
     summary.json           last of all: its presence means complete
     .rollout.lock          held by the launch that has the directory open
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout import disk
 from rollout.errors import UserError
+from rollout.ledger import Ledger
 from rollout.owed import OwedRow, Wanted
 from rollout.partition import stranger_in
 from rollout.records import Prompt, Result, result_of
@@ -37,8 +39,23 @@ FLUSH_S = 1.0
 FLUSH_BYTES = 16 * 2**20
 OWN_FILES = (
     "run.json", "attempts", "shards", "output.parquet", "output", "published.json", "summary.json",
-    "wandb", "wandb.json", "error.log", "memory.json",
+    "wandb", "wandb.json", "error.log", "memory.json", "written.json",
 )  # fmt: skip
+PUBLISHED = ("output.parquet", "output")
+# Of these nothing else may take the name.
+RECORDS = (
+    *(name for name in OWN_FILES if name not in PUBLISHED), ".rollout.lock", ".moving.json",
+    "prompts.json",
+)  # fmt: skip
+# A directory that has one of these and no run.json is somebody else's.
+NEVER_WITHOUT_A_RUN = (
+    "published.json",
+    "summary.json",
+    "written.json",
+    "memory.json",
+    "wandb.json",
+)
+SWEEP_RECORDS = ("sweep.json", "sweep.parquet", "sweep.csv", "sweep.html", "engine.log")
 MOVING = ".moving.json"  # where to, while an old run is moved aside
 
 
@@ -242,6 +259,38 @@ def is_a_run(run_dir: Path) -> bool:
     return True
 
 
+def looks_like_a_run(directory: Path) -> bool:
+    """Whether a run keeps its record there; a damaged one counts as none."""
+    return {"rollout", "fingerprint", "input"} <= set(disk.read_json(directory / "run.json") or {})
+
+
+def is_a_sweep(directory: Path) -> bool:
+    """Whether a sweep keeps its tables there."""
+    return "points" in (disk.read_json(directory / "sweep.json") or {})
+
+
+def refuse_users_files(run_dir: Path) -> None:
+    """Raise UserError where a new run would write over files that no run left there."""
+    if is_a_run(run_dir):
+        return
+    found = [name for name in NEVER_WITHOUT_A_RUN if os.path.lexists(run_dir / name)]
+    if found:
+        raise UserError(
+            f"run_dir={run_dir} has a {found[0]} and no run.json, so it is not a run's, and a run "
+            "would write over it; type another run_dir="
+        )
+
+
+def refuse_users_tables(directory: Path) -> None:
+    """Raise UserError where a new sweep would write over files that no sweep left there."""
+    found = [name for name in SWEEP_RECORDS[:-1] if os.path.lexists(directory / name)]
+    if found and not is_a_sweep(directory):
+        raise UserError(
+            f"run_dir={directory} has a {found[0]} that no sweep wrote, and a sweep would write "
+            "over it; type another run_dir="
+        )
+
+
 def holds_rows(run_dir: Path) -> bool:
     """Whether a launch finished a row here; if none did, the directory is free."""
     shards = run_dir / "shards"
@@ -292,7 +341,9 @@ def move_aside(run_dir: Path) -> Path | None:
 
 def own_files(run_dir: Path) -> list[str]:
     """Those of OWN_FILES that are there; a directory output/ with other files is the user's."""
-    found = [name for name in OWN_FILES if os.path.lexists(run_dir / name)]
+    # The ledger goes last: until then it says what else goes.
+    names = dict.fromkeys([*Ledger(run_dir).inside(), *OWN_FILES])
+    found = [name for name in names if os.path.lexists(run_dir / name)]
     output = run_dir / "output"
     is_users = "output" in found and (not output.is_dir() or stranger_in(output) is not None)
     return [name for name in found if name != "output" or not is_users]

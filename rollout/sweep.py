@@ -27,7 +27,7 @@ from rollout.opening import open_run, standing_now
 from rollout.resume import command_in
 from rollout.scoring.settings import Postprocess
 from rollout.signals import StopRequest, stop_on_signals
-from rollout.store import Store
+from rollout.store import Store, refuse_users_tables
 from rollout.summary import Summary, finished_before
 from rollout.sweep_batches import (
     Batch,
@@ -70,7 +70,7 @@ class Sweep:
         self._stop: StopRequest | None = None
         self._prepared: dict[str, Any] = {}  # models and inputs found so far
         self._planned: list[Batch] = []  # by a dry run
-        self._taken: dict[Path, str] = {}  # output file -> the point that writes it
+        self._taken: dict[Any, str] = {}  # output file -> the point that writes it
         self.fault = ""
 
     def launch(self, asked: list[Asked], directory: Path, objective: str) -> list[Point]:
@@ -118,6 +118,8 @@ class Sweep:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._open.enter_context(lock.held(self.directory, self._console.note))
+            refuse_users_tables(self.directory)
+            self._report.claim(self.directory)
         except OSError as error:
             raise UserError(
                 f"run_dir={self.directory}: can't write there ({error}); type another run_dir="

@@ -3,6 +3,7 @@
 Pure: knows checked jobs, starts nothing.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from rollout.config import Device, Sampling
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError
 from rollout.job import Job, plan_of
+from rollout.places import Kind, Place
+from rollout.store import SWEEP_RECORDS
 from rollout.sweep_points import Point
-from rollout.workflow import scoring_files
 
 MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
 # Of sampling.extra, what costs the other samples of a batch nothing.
@@ -43,38 +45,52 @@ class Batch:
     ladder: Any = None  # what to give up when memory runs out
 
 
-TABLES = ("sweep.parquet", "sweep.csv", "sweep.html", "sweep.json", "engine.log")
-
-
 def refuse_own_tables(job: Job, directory: Path) -> None:
     """Raise UserError where a point would write over the sweep's files, or read them as input."""
-    if job.output_path in [directory / name for name in TABLES]:
-        raise UserError(
-            f"output.path={job.output_path} is where the sweep keeps its own files; type another "
-            "output.path="
-        )
-    if any(file.parent == directory for file in job.prompts.files):
+    for wanted in job.places:
+        if wanted.path in [Path(os.path.realpath(directory)) / name for name in SWEEP_RECORDS]:
+            raise wanted.refusal("is where the sweep keeps its own files")
+    if any(_same(file.parent, directory) for file in job.prompts.files):
         raise UserError(
             f"data.input={job.settings.data.input} lies in the sweep's own directory, where "
             "sweep.parquet would become input; type another run_dir="
         )
 
 
-def refuse_one_place(entries: list[Entry], taken: dict[Path, str]) -> None:
-    """Raise UserError where two points would write the same file; `taken` keeps who writes what."""
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def refuse_one_place(entries: list[Entry], taken: dict[Any, str]) -> None:
+    """Raise UserError where two points would write the same file; `taken` keeps who writes what.
+
+    By links, too: a file is known by its resolved path, and by its inode where it exists.
+    """
     for entry in entries:
-        job = entry.job
-        places = {"output.path": job.output_path} | scoring_files(job.settings, job.run_dir)
-        for key, path in places.items():
-            if path in taken:
-                swept = [name for name in entry.point.values if "." in name] or ["run_dir"]
-                names = "-".join(f"${{{name}}}" for name in swept)
+        name, written = entry.point.name, list(entry.job.places)
+        for wanted in written:
+            above = [parent for parent in wanted.path.parents if (parent, "directory") in taken]
+            marks = [*_marks(wanted), *((parent, "directory") for parent in above)]
+            if mark := next((mark for mark in marks if mark in taken), None):
+                swept = [key for key in entry.point.values if "." in key] or ["run_dir"]
+                names = "-".join(f"${{{key}}}" for key in swept)
                 raise UserError(
-                    f"{key}={path} is the same for the points {taken[path]} and "
-                    f"{entry.point.name}; leave it out (each point writes in its own directory), "
-                    f"or name it after all that is swept: {key}='answers/{names}.parquet'"
+                    f"{wanted.key}={wanted.given} is the same for the points {taken[mark]} and "
+                    f"{name}; leave it out (each point writes in its own directory), or name it "
+                    f"after all that is swept: {wanted.key}='answers/{names}.parquet'"
                 )
-            taken[path] = entry.point.name
+        taken |= {mark: name for wanted in written for mark in _marks(wanted)}
+
+
+def _marks(wanted: Place) -> list[Any]:
+    """What a place is known by."""
+    marks: list[Any] = [wanted.path]
+    if wanted.kind is Kind.directory:
+        marks.append((wanted.path, "directory"))
+    if wanted.path.is_file():
+        status = wanted.path.stat()
+        marks.append((status.st_dev, status.st_ino))
+    return marks
 
 
 def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:

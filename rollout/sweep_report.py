@@ -16,6 +16,7 @@ from rollout.console import Console, PlainProgress, duration, eta
 from rollout.disk import read_json, write_json
 from rollout.engines.base import EngineStats
 from rollout.report import LOOK_S, Clock
+from rollout.store import is_a_sweep
 from rollout.sweep_lines import live_table, table_lines
 from rollout.sweep_points import Point, figures_of
 from rollout.sweep_ranking import rank
@@ -148,6 +149,11 @@ class SweepReport:
             for point in points
         ]
         write_json(directory / RECORD, {"points": records})
+
+    def claim(self, directory: Path) -> None:
+        """Mark the directory as a sweep's, before anything else is written to it."""
+        if not is_a_sweep(directory):
+            write_json(directory / RECORD, {"points": []})
 
     def _all(self, directory: Path) -> list[Point]:
         """This command's points, and those that earlier ones left in the directory."""

@@ -6,24 +6,31 @@ in the same way, is not made again. Knows no engine.
 
 import atexit
 import hashlib
+import itertools
 import json
+import os
 import re
 import shutil
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.asked import with_asked
-from rollout.config import Layout, Settings
+from rollout.config import Layout, Settings, get
 from rollout.console import Console
-from rollout.disk import read_json
 from rollout.errors import UserError
 from rollout.fingerprint import to_plain
+from rollout.ledger import Ledger
 from rollout.overrides import at_home
+from rollout.places import Kind, Place, Reading, Writer, place, reading_of
+from rollout.preparing.settings import Prepare
 from rollout.prompts import Prompts
+from rollout.recorded import PATHS_OR_TEXTS
 from rollout.records import Column
 from rollout.schema import keys_of
+from rollout.scoring.destinations import ScoringPlaces, scoring_places
 from rollout.scoring.settings import Postprocess
 from rollout.shards import arrow_type
 from rollout.signals import StopRequest
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from rollout.postprocess import Scored
 
 PROMPTS, SCORED, TRAIN = "prompts.parquet", "scored.parquet", "train.parquet"
+PROMPTS_LEDGER = "prompts.json"
 CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
 
 
@@ -48,6 +56,7 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     from rollout.prepare import is_made_by, prepare, refuse_in_run
 
     refuse_in_run(wanted)
+    ledger = Ledger(directory, PROMPTS_LEDGER)
     if (given := settings.data.input) is not None:
         path = Path(at_home(given))
         if path.is_file() and is_made_by(path, wanted):  # a run's own config, read back
@@ -58,19 +67,34 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     if settings.dry_run:  # which writes nothing
         directory = Path(tempfile.mkdtemp(prefix="rollout-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        ledger = None
     path = directory / PROMPTS
     if wanted.output.path and not settings.dry_run:
         path = Path(at_home(wanted.output.path)).absolute()
-    elif path.exists() and not is_made_by(path, wanted):
-        text = json.dumps(to_plain(wanted), sort_keys=True)
-        mark = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-        path = directory / f"prompts-{mark}.parquet"
-    if not (path.exists() and is_made_by(path, wanted)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = prepare(wanted, path, console, Path.cwd())
+    else:
+        path = _free_or_made(directory, wanted)
+    if path.exists() and is_made_by(path, wanted):
+        if ledger and ledger.lists(path) and not ledger.knows(path):
+            raise UserError(
+                f"{path}, the prompts, was changed since prepare.source={wanted.source} made it; "
+                f"remove it to have it made again, or type data.input={path} in place of prepare.*"
+            )
+    else:
+        made = prepare(wanted, path, console, Path.cwd(), ledger=ledger, section="prepare.")
         console.note(f"prepared {made.tally.num_written:,} prompts: {path}")
     data = replace(settings.data, input=str(path), prompt_key=wanted.prompt_key)
     return replace(settings, data=data)
+
+
+def _free_or_made(directory: Path, wanted: Prepare) -> Path:
+    """Where prompts made by `wanted` lie already, else a name that is free."""
+    from rollout.prepare import is_made_by
+
+    text = json.dumps(to_plain(wanted), sort_keys=True)
+    mark = hashlib.blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
+    more = (f"prompts-{mark}-{n}.parquet" for n in itertools.count(2))
+    paths = (directory / n for n in itertools.chain((PROMPTS, f"prompts-{mark}.parquet"), more))
+    return next(p for p in paths if not os.path.lexists(p) or is_made_by(p, wanted))
 
 
 def scoring_of(settings: Settings) -> Postprocess | None:
@@ -84,37 +108,45 @@ def scoring_of(settings: Settings) -> Postprocess | None:
     return replace(wanted, responses_key=key, prompt_key=prompt_key)
 
 
-def scored_path(settings: Settings, run_dir: Path) -> Path:
-    """Where the scored rows go."""
-    given = settings.postprocess.output.path
-    return Path(at_home(given)).absolute() if given else run_dir / SCORED
+@dataclass(frozen=True, slots=True)
+class RunPlaces:
+    """Where a run writes what is its user's; iterates over all of it."""
+
+    output: Place
+    scoring: ScoringPlaces | None
+
+    def __iter__(self) -> Iterator[Place]:
+        yield self.output
+        yield from self.scoring or ()
 
 
-def scoring_files(settings: Settings, run_dir: Path) -> dict[str, Path]:
-    """The files that scoring writes outside the run's directory, by the key that says so."""
-    wanted = settings.postprocess
-    said = {"output.path": wanted.output.path, "export.path": wanted.export.path}
+def run_places(settings: Settings, run_dir: Path) -> RunPlaces:
+    """Raises UserError where no file can be there."""
+    output, wanted = settings.output, settings.postprocess
+    is_many = output.partition_rows is not None
+    own = run_dir / ("output" if is_many else "output.parquet")
+    kind = Kind.directory if is_many else Kind.parquet
+    path = Path(at_home(output.path)).absolute() if output.path else own
+    published = place("output.path", output.path or path, path, kind, output.overwrite)
     if wanted.scorer is None:
-        return {}
-    paths = {f"postprocess.{k}": Path(at_home(v)).absolute() for k, v in said.items() if v}
-    return {key: path for key, path in paths.items() if path.parent != run_dir}
+        return RunPlaces(published, None)
+    given = wanted.output.path
+    scored = Path(at_home(given)).absolute() if given else run_dir / SCORED
+    export = wanted.export.path
+    if export is None and wanted.export.format is not Format.none:
+        export = str(run_dir / TRAIN)
+    return RunPlaces(published, scoring_places(wanted, scored, export, "postprocess."))
 
 
-def refuse_taken(settings: Settings, run_dir: Path, output: Path) -> None:
-    """Raise UserError where scoring would write over a file that is not this run's."""
-    known = (read_json(run_dir / "published.json") or {}).get("scored", {})
-    may = {
-        "postprocess.output.path": settings.postprocess.output.overwrite,
-        "postprocess.export.path": settings.postprocess.export.overwrite,
-    }
-    for key, path in scoring_files(settings, run_dir).items():
-        if path == output:
-            raise UserError(f"{key}={path} is the run's own output; type another {key}=")
-        if path.exists() and not may[key] and known.get(key) != str(path):
-            raise UserError(
-                f"{key}={path} exists already; type another {key}=, or "
-                f"{key.removesuffix('path')}overwrite=true to replace it"
-            )
+def named_files(settings: Settings) -> list[Reading]:
+    """The files that settings name beside the input, which nothing may be written over."""
+    found = []
+    for key in PATHS_OR_TEXTS:
+        text = get(settings, key)
+        if key == "postprocess.python.function" and text:
+            text = text.rpartition(":")[0]
+        found += reading_of(key, text) if isinstance(text, str) else []
+    return found
 
 
 def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column]) -> None:
@@ -160,22 +192,16 @@ def _with_long_keys(message: str) -> str:
 
 
 def score(
-    settings: Settings, output: Path, run_dir: Path, console: Console, stop: StopRequest
+    settings: Settings, places: RunPlaces, writer: Writer, console: Console, stop: StopRequest
 ) -> "Scored | None":
-    """Score what the run published; the file of an earlier launch of this run is replaced.
+    """Score what the run published; the files of an earlier launch of this run are replaced.
 
-    Raises UserError where the scorer can't serve; the responses are published then.
+    Raises UserError where the scorer can't serve, RolloutError where a file has appeared at one of
+    the places; the responses are published then.
     """
     wanted = scoring_of(settings)
     if wanted is None:
         return None
     from rollout.postprocess import postprocess
 
-    path = scored_path(settings, run_dir)
-    export = wanted.export
-    if export.format is not Format.none and export.path is None:
-        export = replace(export, path=str(run_dir / TRAIN))
-    # What stands there is of an earlier launch of this run: refuse_taken saw to that.
-    whole = replace(wanted.output, overwrite=True)
-    wanted = replace(wanted, output=whole, export=replace(export, overwrite=True))
-    return postprocess(wanted, output, path, console, stop)
+    return postprocess(wanted, places.output.path, places.scoring, writer, console, stop)

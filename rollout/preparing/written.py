@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.disk import written_whole
+from rollout import contents
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.overrides import at_home
+from rollout.places import Place, Writer
 from rollout.preparing.settings import Destination, Prepare
 from rollout.preparing.spool import Spool
 from rollout.publish import row_groups, write_parquet
@@ -38,37 +39,44 @@ def mark_of(settings: Prepare) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def stamps_of(files: list[Path]) -> str:
-    """The files read, with what changes whenever one is written, as JSON.
+def read_of(settings: Prepare, start_dir: Path, files: list[Path]) -> str:
+    """The files that were read, with what they held, as JSON; and which the source named."""
+    read = {os.fspath(path.absolute()): contents.seen(path) for path in files}
+    return json.dumps({"read": read, "named": _named(settings, start_dir)})
 
-    Where there are several, their directories too, which change when a file comes or goes.
-    """
-    found = {}
-    for path in [*files, *({path.parent for path in files} if len(files) > 1 else ())]:
-        status = path.stat()
-        found[os.fspath(path.absolute())] = [status.st_size, status.st_mtime_ns]
-    return json.dumps(found)
+
+def _named(settings: Prepare, start_dir: Path) -> list[str] | None:
+    """The files that the source names, which change as files come and go; None where it is none."""
+    from rollout.preparing.finding import files_of
+
+    try:
+        found = files_of(settings.source or "", start_dir, settings.format)
+    except (UserError, OSError, ValueError):
+        return None
+    return [os.fspath(path.absolute()) for path in found] or None
 
 
 def was_made_by(path: Path, settings: Prepare) -> bool:
-    """Whether the file at `path` was made by these settings, of files that are as they were."""
+    """Whether the file at `path` was made by these settings, of files that hold what they held.
+
+    What is gone since, or not on this machine, is no reason to make it again.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         metadata = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
-    except (pa.ArrowException, OSError):
+        told = json.loads(metadata.get(FILES, b"{}"))
+        read, named = told["read"], told["named"]
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return False
     if metadata.get(MARK) != mark_of(settings).encode():
         return False
-    for name, stamp in json.loads(metadata.get(FILES, b"{}")).items():
-        try:
-            status = Path(name).stat()
-        except OSError:  # gone, or another machine
-            continue
-        if [status.st_size, status.st_mtime_ns] != stamp:
-            return False
-    return True
+    now = _named(settings, Path.cwd())
+    if now is not None and now != named:
+        return False
+    there = [name for name in read if Path(name).exists()]
+    return all(contents.holds(Path(name), read[name]) for name in there)
 
 
 def shares_of(settings: Prepare) -> dict[str, float]:
@@ -120,7 +128,10 @@ def split_path(path: Path, name: str) -> Path:
 
 
 def write(
-    batches: "dict[Path, Iterator[pa.RecordBatch]]", schema: "pa.Schema", replace_old: bool
+    batches: "dict[Path, Iterator[pa.RecordBatch]]",
+    schema: "pa.Schema",
+    places: dict[Path, Place],
+    writer: Writer,
 ) -> dict[Path, int]:
     """Stream rows into their files; how many came to each.
 
@@ -135,19 +146,19 @@ def write(
     try:
         with ExitStack() as stack:
             for path, rows in batches.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = stack.enter_context(written_whole(path, replace=replace_old))
+                temporary = stack.enter_context(writer.written(places[path]))
                 tables = (pa.Table.from_batches([batch]) for batch in rows)
                 counts[path] = write_parquet(temporary, schema, row_groups(tables))
                 if not counts[path]:
                     raise UserError(f"no row is left for {path}; nothing was written")
     except FileExistsError:
         raise UserError(
-            f"output.path={path} has appeared meanwhile; type another output.path="
+            f"{places[path].shown} has appeared meanwhile and is left as it is; type another "
+            f"{places[path].key}="
         ) from None
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise RolloutError(f"output.path={path} can't be written: {reason}") from error
+        raise RolloutError(f"{places[path].shown} can't be written: {reason}") from error
     return counts
 
 

@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rollout.disk import written_whole
-from rollout.errors import UserError
+from rollout.places import Place, Writer
 from rollout.scoring.scorers import Mark, Verdict
 
 KEYS = {"row", "sample", "verdict", "error", "trace"}
@@ -21,20 +20,12 @@ def error_path(scored: Path) -> Path:
     return scored.with_suffix(".errors.jsonl")
 
 
-def check_error_file(path: Path) -> None:
-    """Refuse to write the errors over a file that holds something else."""
-    if path.exists() and not _is_ours(path):
-        raise UserError(
-            f"output.path: the errors would go to {path}, which holds something else; type "
-            "another output.path="
-        )
-
-
-def _is_ours(path: Path) -> bool:
+def is_error_file(path: Path) -> bool:
+    """Whether the file holds the errors of a scoring."""
     try:
         with path.open(encoding="utf-8") as file:
             first = json.loads(file.readline())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and set(first) == KEYS
 
@@ -42,8 +33,9 @@ def _is_ours(path: Path) -> bool:
 class ErrorFile:
     """Takes errors in order. Use it in a `with` block: the file appears at its end."""
 
-    def __init__(self, path: Path):
-        self.path, self.num_lines = path, 0
+    def __init__(self, place: Place, writer: Writer):
+        self.num_lines = 0
+        self._place, self._writer = place, writer
         self._stack, self._file = ExitStack(), None
 
     def __enter__(self) -> "ErrorFile":
@@ -52,8 +44,7 @@ class ErrorFile:
     def add(self, row: int, sample: int, mark: Mark, verdict: Verdict) -> None:
         """Write one sample's error; `row` counts the input's rows from 0."""
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._stack.enter_context(written_whole(self.path))
+            temporary = self._stack.enter_context(self._writer.written(self._place))
             file = temporary.open("w", encoding="utf-8", errors="backslashreplace")
             self._file = self._stack.enter_context(file)
         line = dict(
@@ -65,4 +56,4 @@ class ErrorFile:
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
         if exception[0] is None and not self.num_lines:  # an earlier scoring's would be stale
-            self.path.unlink(missing_ok=True)
+            self._writer.remove(self._place)

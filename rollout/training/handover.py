@@ -5,14 +5,12 @@ Promises: batches stream, so memory grows by a few numbers a row; the file appea
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.column_paths import column_at
-from rollout.disk import written_whole
 from rollout.errors import UserError
 from rollout.input_columns import values_of
-from rollout.overrides import at_home
+from rollout.places import Place, Writer
 from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
@@ -35,9 +33,17 @@ class Handover:
     setting can't be served.
     """
 
-    def __init__(self, settings: "Postprocess", schema: "pa.Schema", compares: bool | None = None):
+    def __init__(
+        self,
+        settings: "Postprocess",
+        schema: "pa.Schema",
+        place: Place | None,
+        writer: Writer,
+        compares: bool | None = None,
+    ):
         self.estimate, self.export = settings.estimate, settings.export
         self.prefix, self.responses_key = settings.prefix, settings.responses_key
+        self._place, self._places_writer = place, writer
         self.counts = Counts(self.estimate, settings.pass_threshold)
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
@@ -49,23 +55,15 @@ class Handover:
     def _open(self) -> None:
         import pyarrow.parquet as pq
 
-        export = self.export
-        if not export.path:
+        if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
-        path = Path(at_home(export.path))
-        if path.exists() and not export.overwrite:
-            raise UserError(
-                f"export.path={path} exists already; type another export.path=, or "
-                "export.overwrite=true to replace it"
-            )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._whole = written_whole(path, replace=export.overwrite)
+            self._whole = self._places_writer.written(self._place)
             self._writer = pq.ParquetWriter(self._whole.__enter__(), self._rows.schema)
         except OSError as error:
             raise UserError(
-                f"export.path={path} can't be written ({error.strerror or error}); type another "
-                "export.path="
+                f"{self._place.shown} can't be written ({error.strerror or error}); type another "
+                f"{self._place.key}="
             ) from None
 
     def add(self, batch: "pa.RecordBatch") -> None:
@@ -102,7 +100,8 @@ class Handover:
 
         Raises UserError where the selection left nothing; the summary is then in `summary`.
         """
-        path = self.export.path if self._writer else None
+        place = self._place if self._writer else None
+        path = place and str(place.path)
         dropped = +self._rows.dropped if self._rows else Counter()
         self.summary = Summary(
             self.counts.groups(),
@@ -116,7 +115,7 @@ class Handover:
             self.abort()
             rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.most_common())
             raise UserError(
-                f"export.path={path} would be empty: of {self._row:,} rows were dropped "
+                f"{place.shown} would be empty: of {self._row:,} rows were dropped "
                 f"{rules or 'none'}; loosen select.*, or draw more samples"
             )
         if self._writer:
@@ -125,7 +124,8 @@ class Handover:
                 self._whole.__exit__(None, None, None)
             except FileExistsError:
                 raise UserError(
-                    f"export.path={path} has appeared meanwhile; type another export.path="
+                    f"{place.shown} has appeared meanwhile and is left as it is; type another "
+                    f"{place.key}="
                 ) from None
             self._writer = None
         return self.summary

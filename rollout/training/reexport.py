@@ -11,8 +11,10 @@ from rollout.disk import read_json
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_files import open_parquet, reading
 from rollout.overrides import at_home
+from rollout.places import Reading, Writer
 from rollout.prompts import Prompts, open_rows
 from rollout.schema import get, keys_of
+from rollout.scoring.destinations import export_place
 from rollout.scoring.scorers import SCORERS
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import SCORED, files_of, with_record
@@ -39,8 +41,11 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
     """
     scored = open_scored(settings)
     _refuse_scoring(settings)
-    _refuse_own_input(settings, scored.files)
-    handover = Handover(settings, scored.schema, _compares(settings, scored))
+    place = export_place(settings, settings.export.path)
+    writer = Writer([Reading("input", tuple(scored.files), at_home(settings.input))])
+    writer.check([place] if place else [])
+    compares = _compares(settings, scored)
+    handover = Handover(settings, scored.schema, place, writer, compares)
     fault = None
     with stop.deferred():
         try:
@@ -64,8 +69,7 @@ def open_scored(settings: Postprocess) -> Prompts:
     given = settings.input
     if run_dir.is_dir() and (run_dir / "run.json").is_file():
         published = read_json(run_dir / "published.json") or {}
-        other = published.get("scored", {}).get("postprocess.output.path")
-        given = str(run_dir / (other or SCORED))
+        given = str(run_dir / published.get("scored", SCORED))
         if not Path(given).exists():
             raise UserError(_unscored(f"the run of {settings.input}"))
     rows = open_rows(files_of(given, Path.cwd()), Data())
@@ -116,12 +120,6 @@ def _refuse_scoring(settings: Postprocess) -> None:
             f"{name}={shown} has no effect without scorer=: the input's "
             f"scores are taken as they are; {way}leave it out, or type scorer=NAME to score"
         )
-
-
-def _refuse_own_input(settings: Postprocess, files: list[Path]) -> None:
-    path = settings.export.path and Path(at_home(settings.export.path)).absolute()
-    if path and path.exists() and any(path.samefile(file) for file in files):
-        raise UserError(f"export.path={path} is the input itself; type another export.path=")
 
 
 def _compares(settings: Postprocess, scored: Prompts) -> bool:

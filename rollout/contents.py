@@ -1,0 +1,115 @@
+"""What a file holds, told cheaply: a digest that decides, and a stamp that says when to look.
+
+A digest is of every byte. A stamp (size, times, inode) is the same only while nobody has written
+to the file; where it differs, the digest is taken anew and compared. A directory counts by the
+names and contents of what lies in it. Must not know what files are for.
+"""
+
+import ast
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+BLOCK = 1 << 20
+NOTHING = "nothing"  # the digest of what is not there
+
+Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, fit for JSON
+
+
+def stamp(path: Path) -> list:
+    """What changes whenever the file, or one of the directory, is written, replaced or removed."""
+    status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [[file.name, *stamp(file)] for file in sorted(path.iterdir())]
+
+
+def digest(path: Path) -> str:
+    """32 hex digits of the whole contents. Raises OSError."""
+    if path.is_dir():
+        found = hashlib.blake2b(digest_size=16)
+        for file in sorted(path.iterdir()):
+            found.update(os.fsencode(file.name) + b"\0" + digest(file).encode())
+        return found.hexdigest()
+    if not path.is_file():  # a pipe would never end
+        return "no regular file"
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def seen(path: Path) -> Seen:
+    """The file as it is now; what is not there counts as `nothing`."""
+    try:
+        before = stamp(path)
+        return {"stamp": before, "digest": digest(path)}
+    except OSError:
+        return {"stamp": None, "digest": NOTHING}
+
+
+def holds(path: Path, before: Any) -> bool:
+    """Whether the file holds what it held when it was `seen`; reads it only where it was touched.
+
+    `before` comes from a record and may be anything.
+    """
+    if not isinstance(before, dict):
+        return False
+    try:
+        return stamp(path) == before.get("stamp") or digest(path) == before.get("digest")
+    except OSError:
+        return before.get("digest") == NOTHING
+
+
+def all_seen(paths: Iterable[Path]) -> list[Seen]:
+    """Files as they are now, in order, each with its name."""
+    return [{"name": path.name} | seen(path) for path in paths]
+
+
+def all_hold(paths: Iterable[Path], before: Any) -> bool:
+    """Whether files of these names, in this order, were `all_seen`, and hold what they held then.
+
+    They may have moved to another directory together.
+    """
+    paths = list(paths)
+    if not isinstance(before, list) or len(before) != len(paths):
+        return False
+    return all(
+        isinstance(entry, dict) and entry.get("name") == path.name and holds(path, entry)
+        for path, entry in zip(paths, before, strict=True)
+    )
+
+
+def imported_by(file: Path) -> list[Path]:
+    """A Python file and what it imports from its own directory, theirs included, each once.
+
+    Read from the text, so nothing is run. Modules found elsewhere are not among them.
+    """
+    found, waiting = {}, [file]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.is_file():
+            continue
+        found[path] = None
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+            continue
+        for level, name in _imports(tree):
+            base = path.parents[level - 1] if 0 < level <= len(path.parents) else file.parent
+            parts = [part for part in name.split(".") if part]
+            for length in range(1, len(parts) + 1):
+                module = base.joinpath(*parts[:length])
+                waiting += [module.with_name(f"{module.name}.py"), module / "__init__.py"]
+    return sorted(found)
+
+
+def _imports(tree: ast.AST) -> Iterable[tuple[int, str]]:
+    """What is imported, and how many dots stand before it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node.level, f"{node.module or ''}.{alias.name}"

@@ -1,0 +1,77 @@
+"""What scores depend on beside the rows: the scorer's own files, and the versions of libraries.
+
+What a scorer's file imports from its own directory counts; a data file that it opens does not.
+"""
+
+import sys
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+import rollout
+from rollout.contents import imported_by
+from rollout.fingerprint import to_plain
+from rollout.scoring.settings import Postprocess
+
+LIBRARIES = {
+    "math": ("math-verify", "latex2sympy2_extended", "sympy"),
+    "reasoning_gym": ("reasoning-gym",),
+    "json_schema": ("jsonschema",),
+}
+
+
+def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
+    """The files that a scoring is made with, and the version of each package."""
+    versions = {"rollout": rollout.__version__}
+    for name in LIBRARIES.get(settings.scorer or "", ()):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # the scorer will say so
+            versions[name] = "none"
+    files = []
+    if settings.scorer == "python" and (text := settings.python.function):
+        files = imported_by(_file_of(text.rpartition(":")[0]))
+    if settings.scorer == "json_schema" and (schema := _file(settings.json_schema.schema)):
+        files = [schema]
+    return files, versions
+
+
+def scored_so(settings: Postprocess | None) -> dict[str, Any] | None:
+    """The settings that change scores or exports, as plain values; files by their names alone.
+
+    Where these lie, and where things are written, is no part of it.
+    """
+    if settings is None:
+        return None
+    plain = to_plain(settings)
+    del plain["input"], plain["output"], plain["workers"]
+    del plain["export"]["path"], plain["export"]["overwrite"]
+    if text := settings.python.function:
+        place, colon, name = text.rpartition(":")
+        plain["python"]["function"] = f"{Path(place).name}{colon}{name}"
+    if schema := _file(settings.json_schema.schema):
+        plain["json_schema"]["schema"] = schema.name
+    return plain
+
+
+def _file(text: str | None) -> Path | None:
+    """The file that a text names, where it names one."""
+    try:
+        path = Path(text or "").expanduser().absolute()
+        return path if text and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long for a name, and the like
+        return None
+
+
+def _file_of(place: str) -> Path:
+    """The file of `file.py` or of `package.module`, which is not imported for it."""
+    if place.endswith(".py"):
+        return Path(place).expanduser().absolute()
+    where, found = [str(Path.cwd()), *sys.path], None
+    for name in place.split("."):
+        found = PathFinder.find_spec(name, where)
+        if found is None:
+            break
+        where = list(found.submodule_search_locations or ())
+    return Path(found.origin) if found and found.origin else Path(place)
