@@ -412,7 +412,7 @@ ROWS = {
             6: "an empty list of messages",
             7: "content 3, which is not text",
             8: "has no content",
-            9: "content nan",
+            9: "holds NaN",
             10: "role 7, not text",
             11: "half a surrogate pair",
         },
