@@ -21,6 +21,7 @@ MAX_BITS = 1 << 14  # of an integer; Python writes no more than 4,300 digits
 MAX_NUMBER = 100_000  # a width, a precision, a count
 MAX_NODES = 1 << 20  # values within one that is written as JSON
 CHECKED_JSON = "checked_json"  # the filter tojson, where a value may be far larger than it looks
+OF_JINJA = ("_loop_vars", "_block_vars")
 WIDTH = re.compile(r"\d{6}")
 
 
@@ -57,9 +58,9 @@ def sandbox() -> "type[jinja2.Environment]":
             if type(function) is BuiltinMethodType and (check := _METHODS.get(function.__name__)):
                 if check is check_join and args:  # what a generator gives can't be looked at
                     args = (_listed(args[0]), *args[1:])
-                check(function.__self__, *args, **kwargs)
+                check(function.__self__, *args, **_named(kwargs))
             elif type(function) is FunctionType and hasattr(function, "__wrapped__"):
-                _check_wrapped(function.__wrapped__, args, kwargs)
+                _check_wrapped(function.__wrapped__, args, _named(kwargs))
             return super().call(context, function, *args, **kwargs)
 
         def _generate(self, source: "nodes.Template", *args: Any, **kwargs: Any) -> str:
@@ -69,6 +70,11 @@ def sandbox() -> "type[jinja2.Environment]":
             return super()._generate(source, *args, **kwargs)
 
     return Bounded
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    """Keywords without those of Jinja's own that every call within a loop has."""
+    return {name: value for name, value in given.items() if name not in OF_JINJA}
 
 
 def _joined(parts: Iterable[str]) -> str:
