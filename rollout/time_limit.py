@@ -7,6 +7,7 @@ multiplication, powers). Promises that a timer and a handler that were there bef
 that no other exception is caught. In other threads there is no limit.
 """
 
+import atexit
 import hashlib
 import os
 import signal
@@ -53,12 +54,16 @@ class _Watch:
 
     def disarm(self) -> None:
         """Put the timer and the handler back that were there."""
-        handler, (left_s, interval_s) = self._before or (signal.SIG_DFL, (0.0, 0.0))
+        if not self.is_armed or self._before is None:
+            return
+        self.is_armed = False
+        handler, (left_s, interval_s) = self._before
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, signal.SIG_IGN if handler is None else handler)
+        # Without a handler, a tick that is still on its way would end the process.
+        if handler not in (signal.SIG_DFL, None):
+            signal.signal(signal.SIGPROF, handler)
         if left_s:
             signal.setitimer(signal.ITIMER_PROF, left_s, interval_s)
-        self.is_armed = False
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
         since = self.since
@@ -79,6 +84,7 @@ class _Watch:
 
 _watch = _Watch()
 os.register_at_fork(after_in_child=_watch.forget)
+atexit.register(_watch.disarm)  # before Python takes its handlers away
 
 
 def limited(work: Callable[..., Result], *words: Any) -> Result:

@@ -8,7 +8,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +103,7 @@ def _file_part(name: str, taken: dict[str, float]) -> str:
     if odd := [sign for sign in name if sign in "/\\" or not sign.isprintable()]:
         raise UserError(f"{shown} has {odd[0]!r}, which no file's name can have; {way_out}")
     if name.lower().endswith(".parquet"):
-        raise UserError(f"{shown} is added before .parquet; type {name[:-8].rstrip('.')!r:.60}")
+        raise UserError(f"{shown} gets .parquet by itself; type {name[:-8].rstrip('.')!r:.60}")
     if len(name.encode()) > MAX_SPLIT_BYTES:
         raise UserError(
             f"{shown} is longer than {MAX_SPLIT_BYTES} bytes, too long for a file's name; {way_out}"
@@ -135,7 +135,8 @@ def write(
 ) -> dict[Path, int]:
     """Stream rows into their files; how many came to each.
 
-    None appears before all are written; then they do, one after the other.
+    None appears before all are written; then they do, one after the other. Where one can't, those
+    that are new are taken away again.
 
     Raises UserError where one has no rows, RolloutError where it can't be written.
     """
@@ -144,14 +145,17 @@ def write(
     counts = {}
     path = next(iter(batches))
     try:
-        with ExitStack() as stack:
+        with _all_or_none(list(batches)) as made, ExitStack() as stack:
             for path, rows in batches.items():
                 temporary = stack.enter_context(writer.written(places[path]))
                 tables = (pa.Table.from_batches([batch]) for batch in rows)
                 counts[path] = write_parquet(temporary, schema, row_groups(tables))
+                made[path] = temporary.stat().st_ino
                 if not counts[path]:
                     raise UserError(f"no row is left for {path}; nothing was written")
     except FileExistsError:
+        there = (p for p in batches if os.path.lexists(p) and not places[p].overwrite)
+        path = next(there, path)
         raise UserError(
             f"{places[path].shown} has appeared meanwhile and is left as it is; type another "
             f"{places[path].key}="
@@ -160,6 +164,21 @@ def write(
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise RolloutError(f"{places[path].shown} can't be written: {reason}") from error
     return counts
+
+
+@contextmanager
+def _all_or_none(paths: list[Path]) -> Iterator[dict[Path, int]]:
+    """Take the new files away where one of them fails to appear; filled with their inodes."""
+    is_new = {path: not os.path.lexists(path) for path in paths}
+    made: dict[Path, int] = {}
+    try:
+        yield made
+    except BaseException:
+        for path, inode in made.items():
+            with suppress(OSError):
+                if is_new[path] and path.lstat().st_ino == inode:
+                    path.unlink()
+        raise
 
 
 def orders(settings: Prepare, spool: Spool) -> dict[str, Sequence[int]]:
