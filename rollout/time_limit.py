@@ -24,6 +24,7 @@ LIMIT_S = 10.0
 LIMIT_BYTES = 512 << 20  # that the process may grow by
 NUM_TRIES = 3
 MAX_KEPT = 1000
+LOOK_S = 5.0
 TICK_S = 0.25  # of processor time
 Result = TypeVar("Result")
 
@@ -42,15 +43,21 @@ class _Watch:
     def __init__(self) -> None:
         self.since: float | None = None  # when the work began; None: none is at work
         self.is_armed = False
+        self.looked_s = 0.0  # when the timer was last known to run
         self.main_ident = threading.main_thread().ident  # only there signals are looked at
         self._seen: float | None = None  # the work that the last tick met
-        self._num_bytes = 0  # of the process, when that was
+        self._num_bytes = 0  # of the process, at the tick before the work began
         self._before: tuple[Any, tuple[float, float]] | None = None
 
     def arm(self) -> None:
+        """Start the timer, unless it runs and ticks here: others may have taken it."""
+        self.looked_s = time.monotonic()
+        if self.is_armed and signal.getsignal(signal.SIGPROF) == self._tick:
+            if signal.getitimer(signal.ITIMER_PROF)[0]:
+                return
         handler = signal.signal(signal.SIGPROF, self._tick)
         self._before = handler, signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
-        self.is_armed, self._seen = True, None
+        self.is_armed, self._seen, self._num_bytes = True, None, _num_bytes()
 
     def disarm(self) -> None:
         """Put the timer and the handler back that were there."""
@@ -69,12 +76,16 @@ class _Watch:
         since = self.since
         if since is None:
             self.disarm()
-        elif since != self._seen:  # at its first tick: a process that was stopped has computed none
-            self._seen, self._num_bytes = since, _num_bytes()
+            return
+        self.looked_s = time.monotonic()
+        num_bytes = _num_bytes()
+        if num_bytes - self._num_bytes > LIMIT_BYTES:
+            self._num_bytes = num_bytes
+            raise _Ended(f"takes more than {LIMIT_BYTES >> 20:,} MiB of memory")
+        if since != self._seen:  # its first tick: a process that was stopped has computed none
+            self._seen, self._num_bytes = since, num_bytes
         elif time.monotonic() - since > LIMIT_S:
             raise _Ended(f"takes more than {LIMIT_S:g} s")
-        elif _num_bytes() - self._num_bytes > LIMIT_BYTES:
-            raise _Ended(f"takes more than {LIMIT_BYTES >> 20:,} MiB of memory")
 
     def forget(self) -> None:
         """In a forked process, which has no timer."""
@@ -92,10 +103,11 @@ def limited(work: Callable[..., Result], *words: Any) -> Result:
     watch = _watch
     if watch.since is not None or threading.get_ident() != watch.main_ident:
         return work(*words)
-    if not watch.is_armed:
+    now = time.monotonic()
+    if not watch.is_armed or now - watch.looked_s > LOOK_S:
         watch.arm()
     try:
-        watch.since = time.monotonic()
+        watch.since = now
         try:
             return work(*words)
         finally:

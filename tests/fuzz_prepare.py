@@ -13,7 +13,7 @@ import io
 import json
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ NO_PROMPTS = (None, "", 5, 0.5, True, {"a": 1}, [], [1], [None], ["x"], [{"role"
 VALUES = (
     1, -3, 0, 2**53 + 1, 2**63, 10**30, 0.1, -0.5, 1e22, 5e-324, True, False, None, "x", "", "1",
     [], [1, 2], [1, "a"], [None], {}, {"k": 1}, {"k": "v", "l": [1.5]}, {"k": {"m": None}}, "\0",
+)  # fmt: skip
+# Those that leave rows and prompts as they are, or as this file knows how to expect.
+OPTIONS = (
+    *[[]] * 3, ["shuffle=true"], ["deduplicate=true"], ["filter=1 == 1"], ["sample=999999"],
+    ["limit=999999"],
 )  # fmt: skip
 BAD_JSON = {
     "a key twice": '"q": "b"',
@@ -63,6 +68,7 @@ class Case:
     words: list[str]
     where: list[str]  # what a message calls each row
     is_cells: bool = False
+    twice: frozenset[int] = frozenset()  # rows whose prompt an earlier one has
 
 
 def case(rng: random.Random, directory: Path) -> Outcome:
@@ -72,11 +78,23 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     output = directory / "out.parquet"
     words = [f"source={made.path}", f"output.path={output}", *made.words]
     words += ["on_error=skip"] if skips else []
-    words += rng.choice([[], [], ["shuffle=true"], ["system=S {{ q | default(1) }}"]][:3])
+    words += rng.choice(OPTIONS)
+    if "deduplicate=true" in words:
+        made = _once(made)
     code, out, err = _run(words)
     fault = _judged(made, skips, "shuffle=true" in words, output, code, out, err)
     kind = "refused" if code == 2 else "skipped" if None in made.prompts else "whole"
     return Outcome(kind, fault and f"{words}: {fault}")
+
+
+def _once(made: Case) -> Case:
+    """The same, where only the first of equal prompts is wanted."""
+    seen, twice = set(), set()
+    for i, prompt in enumerate(made.prompts):
+        if prompt is not None and repr(prompt) in seen:
+            twice.add(i)
+        seen.add(repr(prompt))
+    return replace(made, twice=frozenset(twice))
 
 
 def _run(words: list[str]) -> tuple[int, str, str]:
@@ -113,8 +131,10 @@ def _judged(
         return f"exit {code}, wanted 0: {err[-300:]}"
     if f"{len(made.prompts):,} rows read" not in out:
         return f"wanted {len(made.prompts)} rows read: {out[-400:]}"
-    if has_bad and not re.search(rf"bad, skipped +{len(made.prompts) - len(good)}\n", out):
-        return f"wanted {len(made.prompts) - len(good)} bad rows: {out[-400:]}"
+    num_bad = len(made.prompts) - len(good)
+    if has_bad and not re.search(rf"bad, skipped +{num_bad:,}\n", out):
+        return f"wanted {num_bad} bad rows: {out[-400:]}"
+    good = [i for i in good if i not in made.twice]
     found = pq.read_table(output).to_pylist()
     if len(found) != len(good):
         return f"{len(found)} rows, wanted {len(good)}"
@@ -139,7 +159,9 @@ def _read(prompt: Any) -> Any:
 
 def _same(found: Any, wanted: Any, is_cell: bool) -> bool:
     if is_cell:
-        return found == wanted or repr(found) == wanted or (found is None and wanted == "")
+        if isinstance(found, float):
+            return found == float(wanted)
+        return str(found) == wanted or (found is None and wanted == "")
     if isinstance(found, str) and not isinstance(wanted, str):
         found = json.loads(found)
     return _plain(found) == _plain(wanted)
@@ -223,6 +245,7 @@ def _csv(rng: random.Random, directory: Path) -> Case:
     for number in range(rng.choice([1, 5, 40, 1500])):
         # A text that starts with what closes a cell would hide where an open quote before it ends.
         row = {"q": rng.choice([t for t in TEXTS if "\r" not in t]), "n": rng.choice(cells)}
+        row["q"] = row["q"] if number else TEXTS[0]  # a column of numbers holds no prompts
         text, prompt = _line(row.values(), delimiter), _asked(row["q"])
         if number and rng.random() < faultiness:
             prompt = None
