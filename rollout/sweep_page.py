@@ -121,10 +121,10 @@ def page(
 
     Only the first MAX_POINTS of `side` are shown; `num_left_out` counts others not given.
     """
-    from jinja2 import Environment
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     shown = list(side[:MAX_POINTS])
-    environment = Environment(
+    environment = ImmutableSandboxedEnvironment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_without_controls
     )
     return environment.from_string(TEMPLATE).render(

@@ -160,7 +160,7 @@ def _read(prompt: Any) -> Any:
 def _same(found: Any, wanted: Any, is_cell: bool) -> bool:
     if is_cell:
         if isinstance(found, float):
-            return found == float(wanted)
+            return repr(found) == repr(float(wanted))
         return str(found) == wanted or (found is None and wanted == "")
     if isinstance(found, str) and not isinstance(wanted, str):
         found = json.loads(found)

@@ -405,3 +405,23 @@ def test_a_dry_run_says_what_prompts_are_made_of(typed):
     write(typed.here / "in.parquet", b=["x"], a=["y"])
     typed(*SCRIPTED, "data.template={{ b }}{{ a }}", "dry_run=true")
     assert "(1 file(s), data.template over b, a)" in typed.out
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[{"name": "a", "name": "b"}]', "has the key 'name' twice"),
+        ("- name: a\n  name: b\n", "has the key 'name' twice"),
+        ('[{"name": "a", "x": 1e400}]', "holds 1e400"),
+        ("- {name: a, x: 12345678901234567890.0}", "would change to"),
+    ],
+)
+def test_tools_are_read_exactly_or_refused(tmp_path, text, reason):
+    """JSON and YAML both kept the last of equal keys, and YAML read 1e5 of JSON as text."""
+    path = write(tmp_path / "in.parquet", ["Hi"])
+    (tmp_path / "tools.json").write_text(text)
+    said = refusal(path, tools=str(tmp_path / "tools.json"))
+    assert said.startswith("data.tools: its ") and reason in said
+    (tmp_path / "tools.json").write_text('[{"name": "a", "x": 1e5}]')
+    (prompt,) = read(path, tools=str(tmp_path / "tools.json"))
+    assert prompt.tools == [{"name": "a", "x": 1e5}]

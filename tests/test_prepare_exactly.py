@@ -1,0 +1,140 @@
+"""python -m rollout.prepare: every value as it was, or a fault of its row; splits all or none."""
+
+import gzip
+import threading
+import time
+
+import pytest
+import test_prepare
+from test_prepare import ROWS, lines, made, prompts, refusal
+
+from rollout.console import Console
+from rollout.errors import UserError
+from rollout.prepare import prepare
+from rollout.preparing.settings import OnBadRow, Prepare
+
+here = test_prepare.here  # the fixture
+
+MIXED = (1, 0.5, True, {"a": 1}, [1], ["x"], [[]], None, "")
+
+
+@pytest.mark.parametrize("value", MIXED)
+def test_a_prompt_that_is_none_among_texts_is_a_fault_of_its_row(here, value):
+    """A number among texts was a traceback, also with on_error=skip."""
+    source = lines([{"q": "a"}, {"q": value}, {"q": "b"}])
+    said = refusal(here, source, prompt_column="q")
+    assert "in.jsonl, line 2: " in said and said.endswith("on_error=skip leaves such rows out")
+    found = made(here, source, prompt_column="q", on_error=OnBadRow.skip, deduplicate=True)
+    assert [row["q"] for row in found] == ["a", "b"]
+
+
+INEXACT = {
+    '"q": "b"': "has the key 'q' twice",
+    '"x": {"k": 1, "k": 2}': "has the key 'k' twice",
+    '"x": 1e400': "holds 1e400, which is beyond a 64-bit float",
+    '"x": [-1e999]': "holds -1e999",
+    '"x": 1e-999': "would change to 0.0",
+    '"x": 12345678901234567890.0': "would change to 1.2345678901234567e+19",
+    '"x": NaN': "holds NaN",
+    '"x": -Infinity': "holds -Infinity",
+    '"x": "\\udc00"': "half a surrogate pair",
+    '"x": 1' + "0" * 5000: "a number of 5,001 digits",
+    '"x": "\udcff"': "not UTF-8 text: byte 0xff",
+    '"x": "\1"': "nvalid control character",
+}
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.json"])
+@pytest.mark.parametrize(("member", "reason"), INEXACT.items())
+def test_a_value_that_can_not_be_kept_is_a_fault_of_its_row(here, name, member, reason):
+    """Python keeps the last of equal keys, makes inf of 1e400, and rounds, without a word."""
+    rows = ['{"q": "a"}', f'{{"q": "c", {member}}}', '{"q": "b"}']
+    text = "[" + ",\n".join(rows) + "]" if name == "in.json" else "\n".join(rows)
+    (here / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    said = refusal(here, name, prompt_column="q")
+    assert f"{name}, line 2: " in said and reason in said
+    found = made(here, name, prompt_column="q", on_error=OnBadRow.skip)
+    assert [row["q"] for row in found] == ["a", "b"]
+
+
+def test_numbers_and_texts_that_can_be_kept_are_kept_to_the_last_digit(here):
+    kept = ["0.1", "1e22", "5e-324", "0.30000000000000004441", "-0.0", "0.10000000000000000000"]
+    (here / "in.jsonl").write_text("".join(f'{{"q": "\\u0000", "x": {x}}}\n' for x in kept))
+    found = made(here, "in.jsonl", prompt_column="q")
+    assert [repr(row["x"]) for row in found] == [repr(float(x)) for x in kept]
+    assert {row["q"] for row in found} == {"\0"}
+
+
+def test_line_ends_and_marks_of_byte_order_are_no_faults(here):
+    text = '\ufeff{"q": "\u2028"}\r\n\r\n\ufeff{"q":\r"b\\r"}\r\n'
+    (here / "in.jsonl").write_bytes(text.encode())
+    assert prompts(here, "in.jsonl", prompt_column="q") == ["\u2028", "b\r"]
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.json", "in.csv", "in.jsonl.gz", "in.csv.gz"])
+@pytest.mark.parametrize("bad", [0, 1500, 2999])
+def test_a_byte_that_is_no_text_is_a_fault_of_its_row_alone(here, name, bad):
+    """It ended the job, also with on_error=skip, and named a byte where a line was meant."""
+    texts = [f"é{i}" + "\udcff" * (i == bad) for i in range(3000)]
+    if "csv" in name:
+        text = "q\n" + "\n".join(texts)
+    else:
+        rows = [f'{{"q": "{text}"}}' for text in texts]
+        text = "[" + ",\n".join(rows) + "]" if "jsonl" not in name else "\n".join(rows)
+    data = text.encode("utf-8", "surrogateescape")
+    (here / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    said = refusal(here, name, prompt_column="q")
+    assert f"{name}, line {bad + 1 + ('csv' in name)}: not UTF-8 text: byte 0xff" in said
+    found = made(here, name, prompt_column="q", on_error=OnBadRow.skip)
+    assert [row["q"] for row in found] == [text for i, text in enumerate(texts) if i != bad]
+
+
+def test_a_line_that_is_no_csv_takes_no_other_row_with_it(here):
+    """A quote that is never closed ended the job, at the end of the file."""
+    text = 'q,n\na,1\nb,"2\nc,3\nd,4,5\ne\n"f"g,1\n"h\ni",2\nj\0,3\n'
+    (here / "in.csv").write_text(text)
+    found = made(here, "in.csv", prompt_column="q", on_error=OnBadRow.skip)
+    assert [row["q"] for row in found] == ["a", "c", "h\ni", "j\0"]
+    (here / "out.parquet").unlink()
+    assert "in.csv, line 3: no CSV" in refusal(here, "in.csv", prompt_column="q")
+    (here / "in.csv").write_text("q,q\na,b\n")
+    assert "line 1: two columns 'q'" in refusal(here, "in.csv", on_error=OnBadRow.skip)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a/b", "c"], [".."], ["."], [""], [" "], ["a\0b"], ["a\tb"], ["x" * 300], ["train.parquet"],
+     ["Train", "train"], ["STRASSE", "straße"], ["\udc80"]],
+)  # fmt: skip
+def test_a_split_that_no_file_can_be_named_after_is_refused_before_any_work(here, names):
+    splits = {name: 1 / len(names) for name in names}
+    said = refusal(here, "there is no such source", splits=splits)
+    assert said.startswith("splits: ")
+
+
+def test_of_the_splits_all_appear_or_none(here):
+    """The second could not be renamed, and the first stayed."""
+    source = lines([{"q": str(i)} for i in range(9)])
+    settings = Prepare(
+        source=source, prompt_column="q", splits={"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
+    )
+
+    def appear():
+        while not list(here.glob(".out-c*")):
+            time.sleep(0.001)
+        (here / "out-a.parquet").write_text("mine")
+
+    other = threading.Thread(target=appear)
+    other.start()
+    with pytest.raises(UserError, match=r"out-a.parquet has appeared meanwhile"):
+        prepare(settings, here / "out.parquet", Console(quiet=True), here)
+    other.join()
+    assert [path.name for path in here.glob("*out*")] == ["out-a.parquet"]
+    assert (here / "out-a.parquet").read_text() == "mine"
+
+
+def test_a_few_shot_file_is_read_as_exactly_as_the_source(here):
+    (here / "shots.jsonl").write_text('{"question": "a", "answer": 1, "answer": 2}')
+    said = refusal(here, lines(ROWS), prompt_column="question", few_shot="shots.jsonl")
+    assert "shots.jsonl, line 1: this line's JSON has the key 'answer' twice" in said
+    assert "on_error" not in said
