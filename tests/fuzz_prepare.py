@@ -209,6 +209,10 @@ def _json(rng: random.Random, directory: Path) -> Case:
         texts.append(text)
         rows.append(row)
         prompts.append(prompt)
+    if is_list and len(texts) > 2 and faultiness and rng.random() < 0.3:
+        place = rng.randrange(1, len(texts))
+        texts[place] = rng.choice(["\udcfe{}", "{}\udcff "]).format(texts[place])
+        prompts[place] = None
     end = rng.choice(["\n", "\r\n", "\n\n"])
     body = "[" + f",{end}".join(texts) + "]" if is_list else end.join(texts) + rng.choice(["", end])
     step = end.count("\n")

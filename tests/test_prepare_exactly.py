@@ -89,6 +89,14 @@ def test_a_byte_that_is_no_text_is_a_fault_of_its_row_alone(here, name, bad):
     assert [row["q"] for row in found] == [text for i, text in enumerate(texts) if i != bad]
 
 
+def test_a_byte_between_the_items_of_a_list_is_a_fault_of_one_of_them(here):
+    text = b'[{"q": "a"}\xff,\n{"q": "b"},\n\xfe {"q": "c"}, {"q"\xfd: "d"}, {"q": "e"}]'
+    (here / "in.json").write_bytes(text)
+    assert "line 1: not UTF-8 text: byte 0xff between" in refusal(here, "in.json")
+    found = made(here, "in.json", prompt_column="q", on_error=OnBadRow.skip)
+    assert [row["q"] for row in found] == ["b", "e"]
+
+
 def test_a_line_that_is_no_csv_takes_no_other_row_with_it(here):
     """A quote that is never closed ended the job, at the end of the file."""
     text = 'q,n\na,1\nb,"2\nc,3\nd,4,5\ne\n"f"g,1\n"h\ni",2\nj\0,3\n'

@@ -17,6 +17,7 @@ from rollout.preparing.row_text import (
     READ_CHARS,
     Broken,
     Row,
+    bad_byte,
     fault_of_text,
 )
 
@@ -81,17 +82,28 @@ class _Pushed:
 def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
     """The rows of a list after its bracket. Raises Broken where it is no list, or goes on."""
     at, is_end, after = 0, False, "["
+    last: Row | None = None  # the item before, until what follows it is known
+    before: str | None = None  # what is wrong between the items
     while True:
         if match := _SPACE.match(held, at):
             line += held.count("\n", at, match.end())
             at = match.end()
         sign = held[at : at + 1]
-        if sign == "]" and after != ",":
+        if BAD_BYTES.match(sign):  # a byte too many: of the item that it stands beside
+            before = bad_byte(sign, "between the items")
+            if last is not None:
+                last, before = (*last[:2], None, before), None
+            at += 1
+            continue
+        if sign == "]" and after != "," and before is None:
+            if last is not None:
+                yield last
             return _refuse_more(held[at + 1 :], text, line)
         if sign and sign in ",]":
             if after != "item" or sign == "]":
                 raise Broken(f"line {line}: no JSON: {sign!r} where an item should stand")
-            at, after = at + 1, ","
+            yield last
+            at, after, last = at + 1, ",", None
             continue
         if sign and after == "item":
             raise Broken(f"line {line}: no JSON: no comma between two items")
@@ -99,14 +111,15 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
             try:
                 value, end, fault = _member(held, at)
                 if end < len(held) or is_end:  # a number might go on
-                    yield line, end - at, value if fault is None else None, fault
+                    fault = before or fault
+                    last = line, end - at, value if fault is None else None, fault
                     line += held.count("\n", at, end)
-                    at, after = end, "item"
+                    at, after, before = end, "item", None
                     continue
             except (json.JSONDecodeError, RecursionError) as error:
                 if is_end or not _is_cut(error, held):
                     spot = getattr(error, "pos", at)
-                    bad = BAD_BYTES.match(held, spot) and fault_of_text(held[spot:][:1])
+                    bad = BAD_BYTES.match(held, spot) and bad_byte(held[spot], "in an item")
                     raise Broken(
                         f"line {line + held.count(chr(10), at, spot)}: "
                         f"{bad or 'no JSON: ' + getattr(error, 'msg', 'nested too deep')}"
@@ -149,7 +162,10 @@ def _refuse_more(held: str, text: TextIO, line: int) -> None:
     while held or (held := text.read(READ_CHARS)):
         if rest := held.lstrip():
             line += held[: len(held) - len(rest)].count("\n")
-            raise Broken(f"line {line}: more text after the list's end: {rest[:20]!r}")
+            fault = f"more text after the list's end: {rest[:20]!r}"
+            if BAD_BYTES.match(rest):
+                fault = bad_byte(rest[0], "after the list's end")
+            raise Broken(f"line {line}: {fault}")
         line += held.count("\n")
         held = ""
 

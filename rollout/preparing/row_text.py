@@ -25,9 +25,14 @@ def fault_of_text(text: str) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        byte = ord(text[error.start]) - 0xDC00
-        return (
-            f"not UTF-8 text: byte 0x{byte:02x} at character {error.start + 1:,}; convert the "
-            "file, say with iconv -f latin1 -t utf-8"
-        )
+        kind = "utf-16" if "\0" in text[:9] else "latin1"
+        return bad_byte(text[error.start], f"at character {error.start + 1:,}", kind)
     return None
+
+
+def bad_byte(sign: str, where: str, kind: str = "latin1") -> str:
+    """The fault of a byte that is no text."""
+    return (
+        f"not UTF-8 text: byte 0x{ord(sign) - 0xDC00:02x} {where}; convert the file, say with "
+        f"iconv -f {kind} -t utf-8"
+    )
