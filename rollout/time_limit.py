@@ -4,10 +4,11 @@ Owns SIGPROF while such work runs, in the main thread: a timer that counts the t
 that it costs nothing between its ticks and leaves SIGALRM alone. A tick later than the limit ends
 the work, loops within one call of C included where these look for signals (regular expressions,
 multiplication, powers). Promises that a timer and a handler that were there before come back, and
-that no other exception is caught. In other threads there is no limit.
+that no other exception is caught. In other threads one more thread ends the work, by time alone.
 """
 
 import atexit
+import ctypes
 import hashlib
 import os
 import signal
@@ -101,7 +102,9 @@ atexit.register(_watch.disarm)  # before Python takes its handlers away
 def limited(work: Callable[..., Result], *words: Any) -> Result:
     """What `work` returns. Raises OverLimit where it takes too long, or too much memory."""
     watch = _watch
-    if watch.since is not None or threading.get_ident() != watch.main_ident:
+    if threading.get_ident() != watch.main_ident:
+        return _limited_in_thread(work, *words)
+    if watch.since is not None:
         return work(*words)
     now = time.monotonic()
     if not watch.is_armed or now - watch.looked_s > LOOK_S:
@@ -115,6 +118,30 @@ def limited(work: Callable[..., Result], *words: Any) -> Result:
     except _Ended as end:
         watch.since = None
         raise OverLimit(str(end)) from None
+
+
+def _limited_in_thread(work: Callable[..., Result], *words: Any) -> Result:
+    """The same where no signal comes: another thread ends it, between two steps of Python."""
+    ident, lock, is_over = threading.get_ident(), threading.Lock(), False
+
+    def end() -> None:
+        with lock:
+            if not is_over:
+                ended = ctypes.py_object(_Ended)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ended)
+
+    timer = threading.Timer(LIMIT_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        try:
+            return work(*words)
+        finally:
+            with lock:
+                is_over = True
+            timer.cancel()  # an end on its way arrives here at the latest
+    except _Ended:
+        raise OverLimit(f"takes more than {LIMIT_S:g} s") from None
 
 
 @dataclass(slots=True)

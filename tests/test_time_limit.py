@@ -126,6 +126,22 @@ def test_a_stop_ends_a_template_at_once_and_is_not_taken_for_the_limit():
         signal.signal(signal.SIGUSR2, before)
 
 
+def test_a_template_ends_in_any_thread(soon):
+    said = []
+
+    def ask():
+        for n in (2, 99_999, 3):
+            try:
+                said.append(rendered(LOOPS, {"n": n, "q": n}))
+            except OverLimit as error:
+                said.append(str(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert said == ["2", "takes more than 0.3 s", "3"]
+
+
 def test_a_timer_that_was_there_before_comes_back():
     while time_limit._watch.is_armed:
         sum(range(10_000))
