@@ -152,6 +152,7 @@ class Patience:
     """
 
     what: str  # the work, for messages
+    shown: tuple[str, ...] = ()  # names of values that tell a row; none: all
     num_done: int = 0
     num_over: int = 0
     faults: dict[bytes, str] = field(default_factory=dict)  # by a digest of the values
@@ -169,7 +170,7 @@ class Patience:
             if not self.num_done and self.num_over == NUM_TRIES:
                 raise UserError(
                     f"{self.what} {error} on each of the first {NUM_TRIES} rows, such as "
-                    f"{_shown(values)}; make it shorter"
+                    f"{self._said(values)}; make it shorter"
                 ) from error
             raise
         except Exception:
@@ -178,13 +179,13 @@ class Patience:
         self.num_done += 1
         return result
 
+    def _said(self, values: dict[str, Any]) -> str:
+        names = self.shown or tuple(values)
+        return ", ".join(f"{name}={values.get(name)!r:.60}" for name in names)[:200]
+
 
 def _digest(values: dict[str, Any]) -> bytes:
     return hashlib.blake2b(repr(values).encode("utf-8", "replace"), digest_size=16).digest()
-
-
-def _shown(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r:.40}" for name, value in values.items())[:200]
 
 
 def _num_bytes() -> int:

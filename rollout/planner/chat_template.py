@@ -39,7 +39,7 @@ def rendered(source: str, given: dict[str, Any]) -> str:
 
 @cache
 def _patience(source: str) -> Patience:
-    return Patience("the chat template")
+    return Patience("the chat template", ("messages",))
 
 
 @cache
