@@ -48,7 +48,9 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     first = command("data.input=in.parquet", "run_dir=other", *SCRIPTED)
     if first.code != 0:
         return Outcome("broke", first.err)
-    if rng.random() < 0.4:  # the run itself has begun already
+    inputs = ("in.parquet", "many", "many/*.parquet")
+    if rng.random() < 0.4:  # the run itself is finished already
+        inputs = inputs[:1]
         command("data.input=in.parquet", "run_dir=run", *SCRIPTED)
 
     key = rng.choice(list(OUTPUTS))
@@ -64,7 +66,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     if key == "prepare.output.path":
         words += ["prepare.source=source.jsonl", "prepare.prompt_column=q"]
     else:
-        words += [f"data.input={rng.choice(('in.parquet', 'many', 'many/*.parquet'))}"]
+        words += [f"data.input={rng.choice(inputs)}"]
         words += ["data.template=template.jinja"] * (rng.random() < 0.3)
     appears = not prey.exists() and rng.random() < 0.7
     function = "slow" if appears else "score"
