@@ -205,7 +205,9 @@ def score(
     from rollout.postprocess import postprocess
 
     try:
-        return postprocess(wanted, places.output.path, places.scoring, writer, console, stop)
+        within = places.scoring, writer
+        scored = places.scoring.scored.path
+        return postprocess(wanted, places.output.path, scored, console, stop, within)
     except UserError as error:  # it was no fault before the run began
         said = str(error.args[0])
         raise RolloutError(f"the responses are published, but not scored: {said}") from error

@@ -14,6 +14,7 @@ from rollout.places import Place, Writer
 from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
+from rollout.training.destination import export_place
 from rollout.training.estimates import Counts
 from rollout.training.rows import Rows
 from rollout.training.settings import Format
@@ -37,13 +38,14 @@ class Handover:
         self,
         settings: "Postprocess",
         schema: "pa.Schema",
-        place: Place | None,
-        writer: Writer,
         compares: bool | None = None,
+        place: Place | None = None,
+        writer: Writer | None = None,
     ):
         self.estimate, self.export = settings.estimate, settings.export
         self.prefix, self.responses_key = settings.prefix, settings.responses_key
-        self._place, self._places_writer = place, writer
+        self._place = place or export_place(settings, settings.export.path)
+        self._places = writer or Writer()
         self.counts = Counts(self.estimate, settings.pass_threshold)
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
@@ -58,7 +60,7 @@ class Handover:
         if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
         try:
-            self._whole = self._places_writer.written(self._place)
+            self._whole = self._places.written(self._place)
             self._writer = pq.ParquetWriter(self._whole.__enter__(), self._rows.schema)
         except OSError as error:
             raise UserError(
