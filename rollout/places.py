@@ -2,9 +2,9 @@
 
 A file that is read is never written over, and neither is what a run or sweep keeps of itself. What
 stands there already goes only where it is the run's own, to the bit, or where overwrite=true was
-typed and it is a parquet file, by its name or by what it holds. Asked twice: before any work, and when the file gets its name; what
-appeared in between stays. Links are followed, so a file counts under whatever name. Must not know
-what a file holds.
+typed and it is a parquet file, by its name or by what it holds. Asked twice: before any work, and
+when the file gets its name; what appeared in between stays. Links are followed, so a file counts
+under whatever name. Must not know what a file holds.
 """
 
 import glob

@@ -196,7 +196,7 @@ def postprocess(
                 _write(_counted(watched, handover), responses, places.scored, writer, settings)
             try:
                 handover.finish()
-            except UserError as error:
+            except RolloutError as error:
                 fault = error
         finally:
             batches.close()  # ends the workers

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rollout.column_paths import column_at
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 from rollout.input_columns import values_of
 from rollout.places import Place, Writer
 from rollout.training.agreement import check_row
@@ -100,7 +100,8 @@ class Handover:
     def finish(self) -> Summary:
         """Publish the file and give the summary.
 
-        Raises UserError where the selection left nothing; the summary is then in `summary`.
+        Raises UserError where the selection left nothing, RolloutError where a file has appeared
+        at its place; the summary is then in `summary`.
         """
         place = self._place if self._writer else None
         path = place and str(place.path)
@@ -125,7 +126,7 @@ class Handover:
             try:
                 self._whole.__exit__(None, None, None)
             except FileExistsError:
-                raise UserError(
+                raise RolloutError(
                     f"{place.shown} has appeared meanwhile and is left as it is; type another "
                     f"{place.key}="
                 ) from None

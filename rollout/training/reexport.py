@@ -53,7 +53,7 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
                 handover.add(batch)
             try:
                 handover.finish()
-            except UserError as error:
+            except RolloutError as error:
                 fault = error
         finally:
             handover.abort()
