@@ -67,6 +67,7 @@ class Ledger:
 
     def _write(self, path: Path, entry: dict | None) -> None:
         entries = self._entries() | {self._name(path): entry}
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._file, {"files": {n: e for n, e in entries.items() if e is not None}})
 
     def _entries(self) -> dict[str, dict]:

@@ -2,9 +2,9 @@
 
 A file that is read is never written over, and neither is what a run or sweep keeps of itself. What
 stands there already goes only where it is the run's own, to the bit, or where overwrite=true was
-typed and it is a parquet file. Asked twice: before any work, and when the file gets its name; what
-appeared in between stays. Links are followed, so a file counts under whatever name. Must not know
-what a file holds.
+typed and it is a parquet file, by its name or by what it holds. Asked twice: before any work, and
+when the file gets its name; what appeared in between stays. Links are followed, so a file counts
+under whatever name. Must not know what a file holds.
 """
 
 import glob
@@ -200,7 +200,8 @@ class Writer:
             return False
         if path.is_dir():
             return stranger_in(path) is None
-        return _is_parquet(path)
+        # A file by another name that is no parquet is hardly what was meant.
+        return wanted.path.suffix.lower() in (".parquet", ".pq") or _is_parquet(path)
 
     def _refuse_records(self, wanted: Place) -> None:
         """Nothing is written into what a run or a sweep keeps of itself."""

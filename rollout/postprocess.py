@@ -121,23 +121,21 @@ def _main(argv: list[str]) -> int:
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")
     output = Path(at_home(settings.output.path)).absolute()
-    places = scoring_places(settings, output, settings.export.path)
-    writer = Writer(readings_of(settings, files_of(settings.input, Path.cwd())))
-    writer.check(places)
+    files_of(settings.input, Path.cwd())
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
         stop.farewell = lambda: f"interrupted; nothing was written to {settings.output.path}"
-        scored = postprocess(settings, settings.input, places, writer, console, stop)
+        scored = postprocess(settings, settings.input, output, console, stop)
     console.result(str(scored))
     if scored.fault:
         raise scored.fault
     return 0
 
 
-def readings_of(settings: Postprocess, files: list[Path]) -> list[Reading]:
-    """What a scoring reads: its input, and the scorer's files."""
-    given = str(settings.input or "")
+def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[Reading]:
+    """What a scoring reads: its input, found by what was `given`, and the scorer's files."""
+    given = str(given)
     is_a_run = (Path(at_home(given)) / "run.json").is_file()  # which names its own file
     found = [Reading("input", tuple(files), "" if is_a_run else at_home(given))]
     function = (settings.python.function or "").rpartition(":")[0]
@@ -161,25 +159,32 @@ def _export_again(settings: Postprocess) -> int:
 def postprocess(
     settings: Postprocess,
     input_path: str | Path,
-    places: ScoringPlaces,
-    writer: Writer,
+    output_path: Path,
     console: Console,
     stop: StopRequest | None = None,
+    within: tuple[ScoringPlaces, Writer] | None = None,
 ) -> Scored:
-    """Score `input_path` into `places`, whose files appear whole or not at all.
+    """Score `input_path` into `output_path`; each file written appears whole or not at all.
 
-    `input_path` is what `settings.input` may be. Raises UserError before any work where
-    settings, input or output can't serve; Interrupted where `stop` is asked for.
+    `input_path` is what `settings.input` may be. `within` a run are the places of all files, and
+    who decides whether they may be written. Raises UserError before any work where settings, input
+    or output can't serve; Interrupted where `stop` is asked for.
     """
     if stop is None:
         with stop_on_signals() as own:
-            return postprocess(settings, input_path, places, writer, console, own)
+            return postprocess(settings, input_path, output_path, console, own, within)
     began = time.monotonic()
     files = files_of(input_path, Path.cwd())
     responses = open_responses(files, settings)
+    if within is None:
+        places = scoring_places(settings, output_path, settings.export.path)
+        writer = Writer(readings_of(settings, files, input_path))
+    else:
+        places, writer = within
     writer.check(places)
     schema = scored_schema(responses.schema, settings.prefix)
-    handover = Handover(settings, schema, places.export, writer, compares_with_text(settings))
+    compares = compares_with_text(settings)
+    handover = Handover(settings, schema, compares, places.export, writer)
     tally, fault = Tally(settings.pass_threshold), None
     errors = ErrorFile(places.errors, writer)
     with stop.deferred():
@@ -191,7 +196,7 @@ def postprocess(
                 _write(_counted(watched, handover), responses, places.scored, writer, settings)
             try:
                 handover.finish()
-            except UserError as error:
+            except RolloutError as error:
                 fault = error
         finally:
             batches.close()  # ends the workers

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rollout.asked import with_asked
 from rollout.config import Layout, Settings, get
 from rollout.console import Console
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.ledger import Ledger
 from rollout.overrides import at_home
@@ -196,12 +196,18 @@ def score(
 ) -> "Scored | None":
     """Score what the run published; the files of an earlier launch of this run are replaced.
 
-    Raises UserError where the scorer can't serve, RolloutError where a file has appeared at one of
-    the places; the responses are published then.
+    Raises RolloutError where the scorer can't serve, or a file has appeared at one of the places;
+    the responses are published then.
     """
     wanted = scoring_of(settings)
     if wanted is None:
         return None
     from rollout.postprocess import postprocess
 
-    return postprocess(wanted, places.output.path, places.scoring, writer, console, stop)
+    try:
+        within = places.scoring, writer
+        scored = places.scoring.scored.path
+        return postprocess(wanted, places.output.path, scored, console, stop, within)
+    except UserError as error:  # it was no fault before the run began
+        said = str(error.args[0])
+        raise RolloutError(f"the responses are published, but not scored: {said}") from error

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 from processes import environment
 
 NUM_ROWS = 400
 PATIENCE_S = 300
+SCORER = Path(__file__).resolve().parent / "data" / "drilled_scorer.py"
 KILLED_ROLLOUT = Path(__file__).resolve().parent / "killed_rollout.py"
 
 
@@ -26,6 +28,7 @@ class Story:
     before: tuple[str, ...] = ()  # the words of an earlier, finished launch, where there was one
     output: str = "run/output.parquet"
     weight: int = 1
+    also: tuple[str, ...] = ()  # other files that it publishes
 
 
 class Run:
@@ -37,6 +40,7 @@ class Run:
         self.output = directory / story.output
         self.journal = directory / "journal"
         shutil.copy(source, directory / "in.parquet")
+        shutil.copy(SCORER, directory / "scorer.py")
         if story.before:
             done = self.launch(story.before)
             assert done.returncode == 0, self.said(done)
@@ -76,6 +80,21 @@ class Run:
         process.wait(PATIENCE_S)
         return process
 
+    def published(self) -> dict[str, object]:
+        """What each published file holds; of one that is not there or can't be read, None."""
+        return {
+            name: self._held(self.directory / name)
+            for name in (self.story.output, *self.story.also)
+        }
+
+    def _held(self, path: Path) -> object:
+        try:
+            if path.suffix in (".json", ".jsonl"):
+                return path.read_text().replace(str(self.directory), "HERE")
+            return pq.read_table(path)
+        except (OSError, ValueError):
+            return None
+
     def progress(self) -> int:
         """Bytes that grow once rows come out of the engine."""
         files = [*self.directory.glob("run/shards/*.log")]
@@ -111,5 +130,7 @@ def write_input(path: Path) -> Path:
     """Prompts with an id, some of them bad."""
     prompts: list[str | None] = [f"question {i}: what is {i} plus {i}?" for i in range(NUM_ROWS)]
     prompts[5], prompts[NUM_ROWS // 2], prompts[-1] = None, "", "far too long " * 2000
-    pd.DataFrame({"prompt": prompts, "id": range(NUM_ROWS)}).to_parquet(path)
+    answers = [f"{i} or so" for i in range(NUM_ROWS)]
+    frame = pd.DataFrame({"prompt": prompts, "id": range(NUM_ROWS), "answer": answers})
+    frame.to_parquet(path)
     return path

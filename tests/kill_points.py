@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS)] * (str(TESTS) not in sys.path)  # for python tests/kill_points.py
@@ -36,7 +36,14 @@ from rollout.store import FLUSH_ROWS  # noqa: E402
 SCRIPTED = ("engine=scripted", "engine.max_num_seqs=16", "sampling.n_samples=2")
 SMALL_SHARDS = "sampling.max_tokens=262144"  # 32 rows each
 SLOW = "engine.scripted.step_s=0.002"
-
+SCORED = (
+    *SCRIPTED, SMALL_SHARDS, "postprocess.scorer=python", "postprocess.workers=1",
+    "postprocess.python.function=scorer.py:score", "postprocess.export.format=sft",
+    "postprocess.select.min_pass_rate=0",
+)  # fmt: skip
+ELSEWHERE = (
+    "postprocess.output.path=out/s.parquet", "postprocess.export.path=out/t.parquet",
+)  # fmt: skip
 
 STORIES = (
     Story("new", (*SCRIPTED, SMALL_SHARDS), weight=3),
@@ -67,6 +74,20 @@ STORIES = (
         (*SCRIPTED, SMALL_SHARDS, "output.partition_rows=90"),
         (*SCRIPTED, SMALL_SHARDS, "output.partition_rows=90", "sampling.n_samples=1"),
         output="run/output",
+    ),
+    Story(
+        "scored",
+        SCORED,
+        weight=3,
+        also=("run/scored.parquet", "run/scored.json", "run/scored.errors.jsonl",
+              "run/train.parquet"),
+    ),
+    Story(
+        "rescored",
+        (*SCORED, *ELSEWHERE),
+        (*SCORED, *ELSEWHERE, "sampling.n_samples=1"),
+        weight=2,
+        also=("out/s.parquet", "out/s.json", "out/s.errors.jsonl", "out/t.parquet"),
     ),
 )  # fmt: skip
 
@@ -116,12 +137,11 @@ class Counts:
         )
 
 
-def drill(point: Point, directory: Path, source: Path, wanted: Path) -> Counts:
+def drill(point: Point, directory: Path, source: Path, undisturbed: Run) -> Counts:
     """One point: kill, resume, finish, compare."""
     counts, faults = Counts(points=1), []
     run = Run(directory, point.story, source)
-    expected = pq.read_table(wanted)
-    whole = [expected, *([pq.read_table(run.output)] if run.output.exists() else [])]
+    expected, before = undisturbed.published(), run.published()
     for stop in point.boundaries or point.delays_s:
         if point.boundaries:
             process = run.launch(boundary=stop)
@@ -132,8 +152,10 @@ def drill(point: Point, directory: Path, source: Path, wanted: Path) -> Counts:
         if process.returncode != -signal.SIGKILL:
             faults.append(f"a resumed launch ended by itself, {run.said(process)}")
         counts.kills += 1
-        if run.output.exists() and not is_one_of(run.output, whole):
-            faults.append(f"{run.output} was half published")
+        for name, held in run.published().items():
+            there = (run.directory / name).exists()
+            if there and not any(same(held, whole[name]) for whole in (expected, before)):
+                faults.append(f"{name} was half published")
     last = run.launch()
     counts.resumes = counts.kills
     if last.returncode != 0:
@@ -142,16 +164,20 @@ def drill(point: Point, directory: Path, source: Path, wanted: Path) -> Counts:
         faults.append(f"a traceback: {run.said()}")
     if left := run.leftovers():
         faults.append(f"left behind: {' '.join(left)}")
-    if not run.output.exists():
+    found = run.published()
+    wanted, table = expected[point.story.output], found[point.story.output]
+    if table is None:
         faults.append("no output")
-        counts.lost = expected.num_rows
+        counts.lost = wanted.num_rows
     else:
-        found = pq.read_table(run.output)
-        ids, times = set(expected["id"].to_pylist()), collections.Counter(found["id"].to_pylist())
+        ids, times = set(wanted["id"].to_pylist()), collections.Counter(table["id"].to_pylist())
         counts.lost = len(ids - set(times))
         counts.doubled = times.total() - len(times)
-        if not found.equals(expected, check_metadata=True):
-            faults.append("the output differs from the undisturbed run's")
+    faults += [
+        f"{name} differs from the undisturbed run's"
+        for name in expected
+        if not same(found[name], expected[name])
+    ]
     counts.regenerated, biggest_step = run.finished_rows()
     counts.most_per_kill = counts.regenerated / max(counts.kills, 1)
     if counts.most_per_kill > FLUSH_ROWS + biggest_step:
@@ -163,12 +189,10 @@ def drill(point: Point, directory: Path, source: Path, wanted: Path) -> Counts:
     return counts
 
 
-def is_one_of(path: Path, tables: list) -> bool:
-    try:
-        found = pq.read_table(path)
-    except (OSError, ValueError):
-        return False
-    return any(found.equals(table) for table in tables)
+def same(held: object, wanted: object) -> bool:
+    if isinstance(held, pa.Table) and isinstance(wanted, pa.Table):
+        return held.equals(wanted, check_metadata=True)
+    return held is not None and held == wanted
 
 
 # Which points.
@@ -209,8 +233,8 @@ def random_points(story: Story, seconds: float, count: int, rng: random.Random) 
 
 def scripted_points(
     directory: Path, source: Path, count: int, rng: random.Random, jobs: int
-) -> tuple[list[Point], dict[Story, Path]]:
-    """The points, seven in ten at boundaries; and the outputs of undisturbed runs."""
+) -> tuple[list[Point], dict[Story, Run]]:
+    """The points, seven in ten at boundaries; and the undisturbed runs."""
     slow = Story("slow", (*SCRIPTED, SMALL_SHARDS, SLOW))
     runs, seconds = {}, {}
 
@@ -224,7 +248,9 @@ def scripted_points(
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(undisturbed, (*STORIES, slow)))
-    new, grown = (pq.read_table(runs[story].output) for story in STORIES[:2])
+    for run in runs.values():
+        assert all(held is not None for held in run.published().values()), run.said()
+    new, grown = (runs[story].published()[story.output] for story in STORIES[:2])
     assert new.equals(grown), "a run that grew differs from one that had it all at once"
     num_random = count * 3 // 10
     points = random_points(slow, seconds[slow], num_random, rng)
@@ -233,12 +259,12 @@ def scripted_points(
         share = round(left * story.weight / weight)
         left, weight = left - share, weight - story.weight
         points += boundary_points(story, runs[story].boundaries(), share, rng)
-    return points, {story: run.output for story, run in runs.items()}
+    return points, runs
 
 
 def vllm_points(
     directory: Path, source: Path, count: int, rng: random.Random, model: Path
-) -> tuple[list[Point], dict[Story, Path]]:
+) -> tuple[list[Point], dict[Story, Run]]:
     """Random instants: one in five while the engine loads, the others once it runs."""
     words = (
         f"model.model_path={model}", "engine=cpu", "engine.kv_cache_gib=0.25",
@@ -260,7 +286,7 @@ def vllm_points(
         delay_s = round(rng.uniform(0.5, load_s) if loads else rng.uniform(0, 0.6 * work_s), 3)
         what = "while it loads" if loads else "once it runs"
         points.append(Point(0, story, what, delays_s=(delay_s,), waits_for_rows=not loads))
-    return points, {story: run.output}
+    return points, {story: run}
 
 
 def drill_all(

@@ -98,7 +98,7 @@ def test_a_threshold_that_can_not_be_is_told_by_the_runs_key(typed):
 def test_a_sweep_prepares_once_and_its_table_has_the_scores(typed):
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
     assert typed.code == 0, (typed.errors, typed.notes)
-    assert len(list((typed.here / "s/prompts").iterdir())) == 1
+    assert len(list((typed.here / "s/prompts").glob("*.parquet"))) == 1
     points = table(typed.here / "s/sweep.parquet")
     assert points["pass@1"].between(0, 1).all() and points["pass@4"].notna().all()
     assert points["objective"].equals(points["pass@1"])

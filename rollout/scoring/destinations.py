@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.disk import read_json
-from rollout.overrides import at_home
 from rollout.places import Kind, Place, place
 from rollout.scoring.error_file import error_path, is_error_file
 from rollout.scoring.settings import Postprocess
-from rollout.training.settings import Format
+from rollout.training.destination import export_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,6 @@ def scoring_places(
         "the errors", is_error_file,
     )  # fmt: skip
     return ScoringPlaces(rows, figures, errors, export_place(settings, export, section))
-
-
-def export_place(settings: Postprocess, export: str | None, section: str = "") -> Place | None:
-    """The place of the training file; None where none is asked for."""
-    if export is None or settings.export.format is Format.none:
-        return None
-    path = Path(at_home(export)).absolute()
-    return place(f"{section}export.path", export, path, overwrite=settings.export.overwrite)
 
 
 def is_figures(path: Path) -> bool:

@@ -8,12 +8,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rollout.column_paths import column_at
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 from rollout.input_columns import values_of
 from rollout.places import Place, Writer
 from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
+from rollout.training.destination import export_place
 from rollout.training.estimates import Counts
 from rollout.training.rows import Rows
 from rollout.training.settings import Format
@@ -37,13 +38,14 @@ class Handover:
         self,
         settings: "Postprocess",
         schema: "pa.Schema",
-        place: Place | None,
-        writer: Writer,
         compares: bool | None = None,
+        place: Place | None = None,
+        writer: Writer | None = None,
     ):
         self.estimate, self.export = settings.estimate, settings.export
         self.prefix, self.responses_key = settings.prefix, settings.responses_key
-        self._place, self._places_writer = place, writer
+        self._place = place or export_place(settings, settings.export.path)
+        self._places = writer or Writer()
         self.counts = Counts(self.estimate, settings.pass_threshold)
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
@@ -58,7 +60,7 @@ class Handover:
         if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
         try:
-            self._whole = self._places_writer.written(self._place)
+            self._whole = self._places.written(self._place)
             self._writer = pq.ParquetWriter(self._whole.__enter__(), self._rows.schema)
         except OSError as error:
             raise UserError(
@@ -98,7 +100,8 @@ class Handover:
     def finish(self) -> Summary:
         """Publish the file and give the summary.
 
-        Raises UserError where the selection left nothing; the summary is then in `summary`.
+        Raises UserError where the selection left nothing, RolloutError where a file has appeared
+        at its place; the summary is then in `summary`.
         """
         place = self._place if self._writer else None
         path = place and str(place.path)
@@ -123,7 +126,7 @@ class Handover:
             try:
                 self._whole.__exit__(None, None, None)
             except FileExistsError:
-                raise UserError(
+                raise RolloutError(
                     f"{place.shown} has appeared meanwhile and is left as it is; type another "
                     f"{place.key}="
                 ) from None

@@ -14,7 +14,6 @@ from rollout.overrides import at_home
 from rollout.places import Reading, Writer
 from rollout.prompts import Prompts, open_rows
 from rollout.schema import get, keys_of
-from rollout.scoring.destinations import export_place
 from rollout.scoring.scorers import SCORERS
 from rollout.scoring.settings import Postprocess
 from rollout.scoring.sources import SCORED, files_of, with_record
@@ -22,6 +21,7 @@ from rollout.signals import StopRequest
 from rollout.training.agreement import check_types
 from rollout.training.answers import COMPARED
 from rollout.training.checks import PROMPTS
+from rollout.training.destination import export_place
 from rollout.training.handover import Handover
 from rollout.training.table import Summary
 
@@ -44,8 +44,7 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
     place = export_place(settings, settings.export.path)
     writer = Writer([Reading("input", tuple(scored.files), at_home(settings.input))])
     writer.check([place] if place else [])
-    compares = _compares(settings, scored)
-    handover = Handover(settings, scored.schema, place, writer, compares)
+    handover = Handover(settings, scored.schema, _compares(settings, scored), place, writer)
     fault = None
     with stop.deferred():
         try:
@@ -54,7 +53,7 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
                 handover.add(batch)
             try:
                 handover.finish()
-            except UserError as error:
+            except RolloutError as error:
                 fault = error
         finally:
             handover.abort()

@@ -1,0 +1,138 @@
+"""What counts as finished: all that goes into a file, or that it is checked by, to the bit."""
+
+import json
+import os
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
+SCORED = ("postprocess.scorer=python", "postprocess.python.function=scorer.py:score")
+PREPARED = ("prepare.source=source.jsonl", "prepare.template=template.jinja")
+
+
+@pytest.fixture
+def here(typed):
+    """The directory of the command, with an input, a source and scorers."""
+    labels = [f"label {i:02}" for i in range(10)]
+    table = pa.table({"prompt": [f"question {i}" for i in range(10)], "answer": labels})
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table, typed.here / "in.parquet", **plain)
+    lines = [json.dumps({"q": f"question {i}", "answer": a}) for i, a in enumerate(labels)]
+    (typed.here / "source.jsonl").write_text("\n".join(lines))
+    (typed.here / "template.jinja").write_text("Say {{ q }} now")
+    (typed.here / "scorer.py").write_text("def score(response, row):\n    return 0.25\n")
+    (typed.here / "schema.json").write_text('{"type": "object"}')
+    return typed.here
+
+
+def edit(path, old, new):
+    """In place, with size and times as they were."""
+    status, data = path.stat(), path.read_bytes()
+    assert len(old) == len(new) and old in data
+    with path.open("rb+") as file:
+        file.write(data.replace(old, new, 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def again(typed, *words):
+    typed(*words)
+    return "finished already" in typed.out
+
+
+def test_a_corrected_label_is_published_and_scored_though_size_and_footer_stay(typed, here):
+    """The input counted by its size and footer, so old labels were published."""
+    words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
+    typed(*words)
+    edit(here / "in.parquet", b"label 03", b"LABEL 03")
+    assert not again(typed, *words) and typed.code == 0, typed.errors
+    for name in ("output", "scored"):
+        assert pq.read_table(here / f"run/{name}.parquet")["answer"][3].as_py() == "LABEL 03"
+    assert again(typed, *words)
+
+
+def test_an_edited_scorer_scores_again(typed, here):
+    words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
+    typed(*words)
+    edit(here / "scorer.py", b"0.25", b"0.75")
+    assert not again(typed, *words) and typed.code == 0
+    assert pq.read_table(here / "run/scored.parquet")["scores"][0].as_py() == [0.75, 0.75]
+
+
+def test_an_edited_schema_scores_again(typed, here):
+    words = (
+        *SMALL, "data.input=in.parquet", "run_dir=run", "postprocess.scorer=json_schema",
+        "postprocess.json_schema.schema=schema.json",
+    )  # fmt: skip
+    typed(*words)
+    assert again(typed, *words)
+    edit(here / "schema.json", b"object", b"string")
+    assert not again(typed, *words)
+
+
+@pytest.mark.parametrize("size", ["data.limit=8", "data.limit=3", "sampling.n_samples=3"])
+def test_without_shards_nothing_is_finished_but_what_was_published(typed, here, size):
+    """100 rows were called finished where 200 had been asked for."""
+    words = (*SMALL, "data.input=in.parquet", "run_dir=run", "data.limit=5")
+    typed(*words)
+    shutil.rmtree(here / "run/shards")
+    assert again(typed, *words)
+    typed(*words, size)
+    assert typed.code == 2 and "its shards/ are gone" in typed.errors[0]
+
+
+@pytest.mark.parametrize("name", ["output.parquet", "scored.parquet", "scored.json"])
+def test_one_flipped_bit_makes_a_published_file_another(typed, here, name):
+    """Size and footer stayed, so it counted as untouched."""
+    words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
+    typed(*words)
+    path = here / "run" / name
+    data = path.read_bytes()
+    middle = data[40:48]
+    edit(path, middle, bytes([middle[0] ^ 4]) + middle[1:])
+    typed(*words)
+    assert typed.code == 2 and name.partition(".")[0] in typed.errors[0]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("source.jsonl", b"question 3", b"Question 3"), ("template.jinja", b"now", b"NOW")],
+)
+def test_an_edited_source_or_template_is_prepared_again(typed, here, name, old, new, alone):
+    """`run_dir=run` alone took the prompts as they were made, whatever had changed since."""
+    typed(*SMALL, *PREPARED, "run_dir=run")
+    assert typed.code == 0, typed.errors
+    words = ["run_dir=run"] if alone else [*SMALL, *PREPARED, "run_dir=run"]
+    assert again(typed, *words)
+    edit(here / name, old, new)
+    typed(*words)
+    assert typed.code == 2 and "has another prompt now" in typed.errors[0]
+
+
+def test_prompts_edited_by_hand_are_not_taken_for_prepared_ones(typed, here):
+    typed(*SMALL, *PREPARED, "run_dir=run")
+    table = pq.read_table(here / "run/prompts.parquet")
+    pq.write_table(table.slice(1), here / "run/prompts.parquet")
+    typed(*SMALL, *PREPARED, "run_dir=run")
+    assert typed.code == 2 and "was changed since" in typed.errors[0]
+
+
+def test_a_copied_run_with_all_times_new_is_finished_still(typed, here):
+    words = (*SMALL, *SCORED, "data.input=in.parquet")
+    typed(*words, "run_dir=run")
+    shutil.copytree(here / "run", here / "copy", copy_function=shutil.copyfile)
+    assert again(typed, *words, "run_dir=copy")
+
+
+def test_a_run_started_afresh_takes_its_scores_along(typed, here):
+    words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
+    typed(*words)
+    typed(*words, "resume=fresh", "sampling.seed=1")
+    assert typed.code == 0, typed.errors
+    for directory in ("run", "run.old-1"):
+        assert {"output.parquet", "scored.parquet", "scored.json", "written.json"} <= {
+            path.name for path in (here / directory).iterdir()
+        }
