@@ -1,6 +1,7 @@
 """python -m rollout.prepare: every value as it was, or a fault of its row; splits all or none."""
 
 import gzip
+import json
 import threading
 import time
 
@@ -63,6 +64,16 @@ def test_numbers_and_texts_that_can_be_kept_are_kept_to_the_last_digit(here):
     found = made(here, "in.jsonl", prompt_column="q")
     assert [repr(row["x"]) for row in found] == [repr(float(x)) for x in kept]
     assert {row["q"] for row in found} == {"\0"}
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: {"k": [x]}])
+def test_true_beside_a_fraction_is_not_one(here, wrap):
+    """Arrow made 1.0 of it without a word, also where the fraction comes in another file."""
+    (here / "d").mkdir()
+    lines([{"q": "a", "x": wrap(0.5)}, {"q": "b", "x": wrap(True)}], "d/1.jsonl")
+    lines([{"q": "c", "x": wrap(False)}], "d/2.jsonl")
+    found = made(here, "d", prompt_column="q")
+    assert [json.loads(row["x"]) for row in found] == [wrap(0.5), wrap(True), wrap(False)]
 
 
 def test_line_ends_and_marks_of_byte_order_are_no_faults(here):

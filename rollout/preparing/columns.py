@@ -24,6 +24,9 @@ class Columns:
         self._types: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # columns that become text -> why
         self._large: set[tuple[str, ...]] = set()  # where integers are that a double would round
+        self._bools: set[tuple[str, ...]] = (
+            set()
+        )  # where true and false are, which Arrow takes for 1
 
     def look(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take some more rows into account."""
@@ -40,7 +43,11 @@ class Columns:
                 self._texts[name] = "values of several types"
                 continue
             for value in values:
-                self._large.update(_large_in(value, (name,)))
+                for path, member in _scalars(value, (name,)):
+                    if type(member) is bool:
+                        self._bools.add(path)
+                    elif type(member) is int and abs(member) > EXACT_FLOAT:
+                        self._large.add(path)
 
     @property
     def notes(self) -> list[str]:
@@ -76,8 +83,10 @@ class Columns:
                 self._texts[name] = f"objects of more than {MAX_MEMBERS} different members"
             elif _depth(kind) > MAX_DEPTH:
                 self._texts[name] = f"lists or objects more than {MAX_DEPTH} deep"
-            elif any(_is_rounded(kind, path[1:]) for path in self._large if path[0] == name):
+            elif any(_is_float(kind, path[1:]) for path in self._large if path[0] == name):
                 self._texts[name] = "fractions beside integers that a float would round"
+            elif any(_is_float(kind, path[1:]) for path in self._bools if path[0] == name):
+                self._texts[name] = "true and false beside numbers"
 
     def batch(self, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> "pa.RecordBatch":
         """The rows as Arrow, with `schema`, which is this one's."""
@@ -92,20 +101,19 @@ class Columns:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _large_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Where in a value integers stand that a double would round; "" stands for a list's members."""
-    if type(value) is int:
-        if abs(value) > EXACT_FLOAT:
-            yield path
-    elif isinstance(value, dict):
+def _scalars(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """What a value is made of, and where; "" stands for a list's members."""
+    if isinstance(value, dict):
         for name, member in value.items():
-            yield from _large_in(member, (*path, name))
+            yield from _scalars(member, (*path, name))
     elif isinstance(value, list):
         for member in value:
-            yield from _large_in(member, (*path, ""))
+            yield from _scalars(member, (*path, ""))
+    else:
+        yield path, value
 
 
-def _is_rounded(kind: "pa.DataType", path: tuple[str, ...]) -> bool:
+def _is_float(kind: "pa.DataType", path: tuple[str, ...]) -> bool:
     """Whether doubles stand at this place of a type."""
     import pyarrow as pa
 
