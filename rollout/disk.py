@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rollout import strict_json
+
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
 PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of a directory that is written whole
@@ -81,7 +83,8 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    """Write strict JSON; a number that is not finite is null there."""
+    text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rollout import strict_json
 from rollout.disk import written_whole
 from rollout.errors import UserError
 from rollout.scoring.scorers import Mark, Verdict
@@ -59,7 +60,7 @@ class ErrorFile:
         line = dict(
             row=row, sample=sample, verdict=verdict.name, error=mark.error, trace=mark.trace
         )
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(strict_json.dumps(line, ensure_ascii=False) + "\n")
         self.num_lines += 1
 
     def __exit__(self, *exception: Any) -> None:
