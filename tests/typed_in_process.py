@@ -7,11 +7,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import hydra.main  # imported before the fork, each of these is imported once
 import numpy  # noqa: F401
-import pyarrow.compute
-import pyarrow.dataset
-import pyarrow.parquet
 import rich.progress
 import rich.table  # noqa: F401
 

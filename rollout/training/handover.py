@@ -13,6 +13,8 @@ from rollout.disk import written_whole
 from rollout.errors import UserError
 from rollout.input_columns import values_of
 from rollout.overrides import at_home
+from rollout.parquet_writer import Writer
+from rollout.plain_types import decoded, rebuilt
 from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
@@ -47,8 +49,6 @@ class Handover:
             self._open()
 
     def _open(self) -> None:
-        import pyarrow.parquet as pq
-
         export = self.export
         if not export.path:
             raise UserError("export.path is not set; type export.path=train.parquet")
@@ -61,7 +61,7 @@ class Handover:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._whole = written_whole(path, replace=export.overwrite)
-            self._writer = pq.ParquetWriter(self._whole.__enter__(), self._rows.schema)
+            self._writer = Writer(self._whole.__enter__(), self._rows.schema)
         except OSError as error:
             raise UserError(
                 f"export.path={path} can't be written ({error.strerror or error}); type another "
@@ -77,7 +77,7 @@ class Handover:
         verdicts = f"{self.prefix}verdicts"
         wanted = [*names, *self.estimate.group_by, *(self._rows.needed if self._rows else [])]
         wanted += [name for name in (verdicts, self.responses_key) if name in batch.schema.names]
-        columns = {name: list(values_of(column_at(batch, name))) for name in dict.fromkeys(wanted)}
+        columns = {name: _values(column_at(batch, name)) for name in dict.fromkeys(wanted)}
         made: list[dict[str, Any]] = []
         origin: list[int] = []
         for number in range(batch.num_rows):
@@ -137,6 +137,11 @@ class Handover:
             self._writer = None
             reason = RuntimeError("aborted")
             self._whole.__exit__(RuntimeError, reason, None)
+
+
+def _values(column: "pa.Array") -> list[Any]:
+    """Each row's value as a training file can hold it: what extension types are made of."""
+    return list(values_of(rebuilt(column, decoded(column.type))))
 
 
 def rows_of(
