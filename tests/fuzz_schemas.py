@@ -171,9 +171,8 @@ def scoring(rng: random.Random, form: str, table: pa.Table) -> list[str]:
     kept = [n for n in names if n not in {"prompt", "id", *in_verl} and rng.random() < 0.5]
     key = "id"
     if form in ("grpo", "verl"):
-        key = rng.choice(
-            [n for n in names if n != "prompt" and table[n].slice(0, 1).null_count == 0]
-        )
+        full = [n for n in names if table[n].slice(0, 1).null_count == 0]
+        key = rng.choice([n for n in full if n != "prompt"])
         words.append(f"export.answer_key={quoted(key)}")
     if form == "grpo":
         kept = [n for n in ("id", *kept) if n != key]

@@ -21,6 +21,10 @@ LEAVES = [
     pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int32(), pa.string()),
     pa.uuid(), pa.json_(), pa.bool8(), pa.opaque(pa.string(), "kind", "vendor"),
 ]  # fmt: skip
+KEYS = [
+    pa.string(), pa.string(), pa.string_view(), pa.binary(), pa.int8(), pa.date32(),
+    pa.struct([("k", pa.int8())]),
+]  # fmt: skip
 EXTENSIONS_OF_LISTS = [pa.fixed_shape_tensor(pa.int32(), [2])]
 
 
@@ -34,7 +38,7 @@ def random_type(rng: random.Random, depth: int = 2) -> pa.DataType:
         names = rng.sample(["a", "b", "a.b", "answer", "é", ""], rng.randint(1, 3))
         return pa.struct([(name, random_type(rng, depth - 1)) for name in names])
     if shape == 1:
-        return pa.map_(pa.string(), inner)
+        return pa.map_(rng.choice(KEYS), inner)
     if shape == 2:
         return pa.list_(inner, rng.randint(1, 3))
     return rng.choice([pa.list_, pa.large_list, pa.list_view, pa.large_list_view])(inner)
@@ -66,7 +70,7 @@ def _lists(rng, kind, size, null, absent) -> pa.Array:
     sizes = [0 if gone.as_py() else rng.choice([0, 1, 1, 2, 4]) for gone in absent]
     starts = [sum(sizes[:i]) for i in range(size + 1)]
     if pa.types.is_map(kind):
-        keys = pa.array([f"k{i}" for i in range(starts[-1])], kind.key_type)
+        keys = random_column(rng, kind.key_type, starts[-1], null=0)
         items = random_column(rng, kind.item_type, starts[-1], null)
         offsets = [None if gone.as_py() else s for gone, s in zip(absent, starts, strict=False)]
         return pa.MapArray.from_arrays(
