@@ -30,6 +30,7 @@ AHEAD_LOTS = 64
 CLEANUP_S = 10.0
 START_S = 300.0  # a cold disk may take a minute for sympy
 SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
+GARBLED = "the scorer wrote into the pipe that its scores go through"
 MAX_LOST = 3
 
 
@@ -58,7 +59,9 @@ class Pool:
                     self._start()
                 first = self._workers[0]
                 wait([first.connection], POLL_S)
-                self._hear(first)
+                is_heard = self._hear(first)
+                if is_heard and first.has_ended() and not first.connection.poll():
+                    self._lost(first, None)
                 if time.monotonic() - first.started > START_S:
                     raise RolloutError(SLOW_START)
         except BaseException:
@@ -106,6 +109,9 @@ class Pool:
             self._hear(connections[connection])
         now = time.monotonic()
         for worker in list(self._workers):
+            if worker.has_ended() and not worker.connection.poll():
+                self._lost(worker, None)
+                continue
             at, since = worker.at()
             if worker.is_ready and worker.chunk and since and now - since > self._limit_s:
                 # It may have finished since, and said so.
@@ -150,7 +156,11 @@ class Pool:
         except (EOFError, OSError):
             self._lost(worker, None)
             return False
-        said = pickle.loads(said)
+        try:
+            said = pickle.loads(said)
+        except Exception:  # no words of ours
+            self._lost(worker, GARBLED)
+            return False
         if not worker.is_ready:
             if said is not None:
                 raise UserError(said)
@@ -158,6 +168,9 @@ class Pool:
             self._starts_lost = 0
             return True
         chunk = worker.chunk
+        if chunk is None or not isinstance(said, list) or len(said) > chunk.stop - chunk.start:
+            self._lost(worker, GARBLED)
+            return False
         lot = chunk.lot
         lot.marks[chunk.start : chunk.start + len(said)] = said
         lot.num_open -= len(said)
@@ -178,9 +191,12 @@ class Pool:
         if chunk is None:
             self._starts_lost += 1
             if self._starts_lost > MAX_LOST:
+                likely = f"is memory_gib={self._settings.memory_gib:g} enough?"
+                if self._settings.python.function:
+                    likely = f"does {self._settings.python.function} end it when it is imported?"
                 raise RolloutError(
-                    f"scorer={self._settings.scorer}: workers die while they start ({death}); is "
-                    f"memory_gib={self._settings.memory_gib:g} enough?"
+                    f"scorer={self._settings.scorer}: workers die while they start ({death}); "
+                    f"{likely}"
                 )
             return
         if not since and chunk.num_lost < MAX_LOST:  # between two items: nobody's fault

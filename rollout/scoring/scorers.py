@@ -135,6 +135,15 @@ def load_scorer(settings: Postprocess) -> Scorer:
     return scorer
 
 
+def told(error: BaseException, most: int = 500) -> str:
+    """An exception in one text, whatever its own methods do."""
+    try:
+        name = type(error).__name__
+        return str.__getitem__(f"{name}: {error}", slice(most))
+    except BaseException as fault:
+        return f"{type(error).__name__}, whose text can't be had ({type(fault).__name__})"
+
+
 def answer_column(settings: Postprocess) -> dict[str, str]:
     """`columns` of a scorer that compares with a right answer."""
     return {"answer_key": settings.answer_key or "answer"}
