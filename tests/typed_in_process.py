@@ -1,8 +1,10 @@
 """A command typed in a forked process: what a shell would see of it, without a new start."""
 
 import os
+import signal
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -34,8 +36,10 @@ class Said(NamedTuple):
         return next((sign for sign in signs if sign in self.out + self.err), "")
 
 
-def typed(module: str, *words: str) -> Said:
+def typed(module: str, *words: str, timeout_s: float = 180.0) -> Said:
     """Run `main` of this module with these words, in the current directory.
+
+    One that has not ended by then is killed, and its code is -9.
 
     Warnings are shown as Python's default shows them, each, whatever a test runner does to them.
     """
@@ -48,7 +52,12 @@ def typed(module: str, *words: str) -> Said:
                 code = _run(module, words, streams)
             finally:
                 os._exit(code)
-        _, status = os.waitpid(child, 0)
+        until, ended, status = time.monotonic() + timeout_s, 0, 0
+        while not ended:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            time.sleep(0.005)
+            if time.monotonic() > until:
+                os.kill(child, signal.SIGKILL)
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in streams]
     return Said(os.waitstatus_to_exitcode(status), *texts)
 

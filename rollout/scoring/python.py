@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, told
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, told
 from rollout.scoring.settings import Postprocess
 
 
@@ -77,44 +77,41 @@ def _module(path: Path) -> Any:
 
 
 def to_mark(value: Any) -> Mark:
-    """What the function returned as a Mark.
+    """What the function returned as a Mark: an error where that is no finite number.
 
-    Raises Unscorable for None, and TypeError or ValueError for what is no finite number.
+    Raises Unscorable for None.
     """
     extracted = compared = None
     if isinstance(value, dict):
         if "score" not in value:
             keys = ", ".join(map(repr, list(value)[:5])) or "nothing"
-            raise ValueError(f"the function returned a dict without 'score'; it has {keys}")
+            return _no_score(f"a dict without 'score'; it has {keys}")
         extracted, compared, value = value.get("extracted"), value.get("compared"), value["score"]
     if value is None:
         raise Unscorable("the function returned None: this row can't be judged")
+    kind = type(value).__name__
     if inspect.isawaitable(value) or inspect.isasyncgen(value) or inspect.isgenerator(value):
         if inspect.iscoroutine(value):
             value.close()  # else Python warns that nobody awaited it
-        raise TypeError(
-            f"the function returned a {type(value).__name__}, not a score; define it with def, "
-            "without async and yield"
-        )
-    score = _number(value)
+        return _no_score(f"a {kind}, not a score; define it with def, without async and yield")
+    # A text of digits and an array of one number would pass for numbers, and are a slip.
+    is_other = isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()) != ()
+    sign = getattr(getattr(value, "dtype", None), "kind", "f")  # numpy's: complex, dates, texts
+    try:
+        score = None if is_other or sign not in "biuf" else float(value)
+    except OverflowError:
+        return _no_score(f"a number too large for a score ({kind})")
+    except TypeError:
+        score = None
+    except ValueError:  # Decimal's signaling NaN
+        score = math.nan
+    if score is None:
+        return _no_score(f"{kind}, not a number, bool, None or dict")
+    if not math.isfinite(score):
+        return _no_score(f"{score}, not a finite number")
     texts = [None if text is None else str(text) for text in (extracted, compared)]
     return Mark(score, texts[0], None, texts[1])
 
 
-def _number(value: Any) -> float:
-    """The score that a value is. Raises TypeError or ValueError where it is none."""
-    kind = type(value).__name__
-    # A text of digits and an array of one number would pass for numbers, and are a slip.
-    is_other = isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()) != ()
-    sign = getattr(getattr(value, "dtype", None), "kind", "f")  # numpy's: complex, dates, texts
-    if is_other or sign not in "biuf":
-        raise TypeError(f"the function returned {kind}, not a number, bool, None or dict")
-    try:
-        score = float(value)
-    except OverflowError:
-        raise ValueError(f"the function returned {kind} too large for a score") from None
-    except TypeError:
-        raise TypeError(f"the function returned {kind}, not a number, bool, None or dict") from None
-    if not math.isfinite(score):
-        raise ValueError(f"the function returned {score}, not a finite number")
-    return score
+def _no_score(what: str) -> Mark:
+    return Mark(None, None, f"the function returned {what}", verdict=Verdict.error)

@@ -137,11 +137,11 @@ def load_scorer(settings: Postprocess) -> Scorer:
 
 def told(error: BaseException, most: int = 500) -> str:
     """An exception in one text, whatever its own methods do."""
+    name = type.__dict__["__name__"].__get__(type(error))  # past a metaclass of its own
     try:
-        name = type(error).__name__
-        return str.__getitem__(f"{name}: {error}", slice(most))
-    except BaseException as fault:
-        return f"{type(error).__name__}, whose text can't be had ({type(fault).__name__})"
+        return f"{name}: {error}"[:most].rstrip(": ")
+    except BaseException:
+        return f"{name}, whose text can't be had"
 
 
 def answer_column(settings: Postprocess) -> dict[str, str]:
