@@ -21,6 +21,8 @@ from hostile_texts import TEXTS, hostile_scorer
 from random_columns import random_column, random_type
 from typed_in_process import POSTPROCESS, ROLLOUT, typed
 
+from rollout.parquet_writer import Writer
+
 FUNCTION = Path(__file__).with_name("hostile_function.py")
 VERDICTS = ("right", "wrong", "no_answer", "cut_off", "error", "unjudged")
 COUNTS = {v: f"num_{ {'error': 'errors'}.get(v, v) }" for v in VERDICTS}
@@ -49,6 +51,13 @@ def table_of(rng: random.Random, size: int) -> dict:
     return columns
 
 
+def write(columns: dict) -> None:
+    """As parquet, by rollout's own writer: pyarrow's lacks some types."""
+    table = pa.table(columns)
+    with Writer("in.parquet", table.schema) as writer:
+        writer.write_table(table)
+
+
 def estimates(rng: random.Random) -> tuple[list[str], dict]:
     how = {
         "threshold": rng.choice([0.5, 1.0, 1e300]),
@@ -72,7 +81,7 @@ def by_hand(rng: random.Random) -> str:
         for _ in range(size)
     ]  # fmt: skip
     columns["responses"] = pa.array(responses, pa.list_(pa.string()))
-    pq.write_table(pa.table(columns), "in.parquet")
+    write(columns)
     words, how = estimates(rng)
     said = typed(POSTPROCESS, "input=in.parquet", "output.path=scored.parquet", *words)
     return checked(said, Path("scored.parquet"), how)
@@ -81,7 +90,7 @@ def by_hand(rng: random.Random) -> str:
 def run_words(rng: random.Random) -> tuple[list[str], dict]:
     size = rng.randint(1, 4)
     columns = table_of(rng, size) | {"prompt": pa.array(["hi", None, "there", "x"][:size])}
-    pq.write_table(pa.table(columns), "in.parquet")
+    write(columns)
     words, how = estimates(rng)
     run = ["engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=run",
            f"sampling.n_samples={rng.randint(1, 4)}", "sampling.max_tokens=4"]  # fmt: skip
@@ -129,7 +138,7 @@ def by_ours(rng: random.Random) -> str:
     table = {name: make(rng, size) for name, make in columns.items()}
     texts = [rng.choices(TEXTS, k=rng.randint(1, 3)) for _ in range(size)]
     table["responses"] = pa.array(texts, pa.list_(pa.string()))
-    pq.write_table(pa.table(table), "in.parquet")
+    write(table)
     said = typed(
         POSTPROCESS, "input=in.parquet", "output.path=scored.parquet", "timeout_s=2", *words
     )
