@@ -192,8 +192,8 @@ class Pool:
             self._starts_lost += 1
             if self._starts_lost > MAX_LOST:
                 likely = f"is memory_gib={self._settings.memory_gib:g} enough?"
-                if self._settings.python.function:
-                    likely = f"does {self._settings.python.function} end it when it is imported?"
+                if function := self._settings.python.function:
+                    likely += f" Or does {function.rpartition(':')[0]} end it as it is imported?"
                 raise RolloutError(
                     f"scorer={self._settings.scorer}: workers die while they start ({death}); "
                     f"{likely}"

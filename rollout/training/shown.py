@@ -19,3 +19,8 @@ def between(low: float, high: float, percent: bool) -> str:
     """An interval as text, such as 54-71 in percent; negative ends as `-5 to 3`."""
     ends = [f"{100 * end:.0f}" if percent else f"{end:.3g}" for end in (low, high)]
     return (" to " if low < 0 else "-").join(ends)
+
+
+def percent_text(share: float) -> str:
+    """A share that was typed, as 95%, 99.9% or 0.01%."""
+    return f"{100 * share:.6g}%"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.console import printable
 from rollout.training.estimates import Group, Value
-from rollout.training.shown import between, is_percent, score_text
+from rollout.training.shown import between, is_percent, percent_text, score_text
 
 SHOWN_GROUPS = 20
 NAME_WIDTH = 18
@@ -71,7 +71,7 @@ class Summary:
             rows.append([title, f"{group.num_rows:,}", f"{group.num_samples:,}", *values])
             if number == 0 and any(group.values[name].low is not None for name in names):
                 title, spans = _spans([group.values[name] for name in names])
-                rows.append([f"  {self.confidence:.0%} {title}", "", "", *spans])
+                rows.append([f"  {percent_text(self.confidence)} {title}", "", "", *spans])
         lines = _laid_out(["", "rows", "samples", *names], rows)
         if (more := len(self.groups) - 1 - SHOWN_GROUPS) > 0:
             lines.append(f"{more:,} groups more are in the JSON")
