@@ -6,6 +6,7 @@ scores and an export, types the command again, scores the output by hand, and ex
 file once more.
 """
 
+import json
 import random
 from pathlib import Path
 
@@ -33,6 +34,7 @@ TEXT_KINDS = [
 ]  # fmt: skip
 PLAIN = [kind for kind in TEXT_KINDS if not isinstance(kind, pa.BaseExtensionType)]
 PLAIN_TEXTS = [pa.string(), pa.large_string(), pa.string_view()]
+CHAT = [{"role": "user", "content": "hi"}]
 LISTS = [pa.list_, pa.large_list, pa.list_view, pa.large_list_view]
 
 
@@ -44,14 +46,28 @@ def texts(kind: pa.DataType, values: list) -> pa.Array:
     return pa.array(values, kind)
 
 
+SHARES = pa.struct([("from", pa.string_view()), ("value", pa.string())])
+ASKED = {  # how a run asks, where not for the column as it stands: the words and the column
+    "json": (["data.prompt_format=json"], lambda: texts(pa.string_view(), [json.dumps(CHAT)])),
+    "sharegpt": (
+        ["data.prompt_format=sharegpt"],
+        lambda: pa.array([[{"from": "human", "value": "hi"}]], pa.large_list_view(SHARES)),
+    ),
+    "system": (["data.system_prompt=Be brief."], lambda: texts(pa.string_view(), ["hi"])),
+    "template": (
+        ["data.template={{ prompt }} and {{ id }}"], lambda: texts(pa.large_string(), ["hi"]),
+    ),
+    "always": (["data.apply_chat_template=always"], lambda: texts(pa.json_(), ["hi"])),
+}  # fmt: skip
+
+
 def prompts(rng: random.Random, size: int) -> pa.Array:
     """A column of prompts, the first of them good; a few of the others can't be asked."""
     if rng.random() < 0.4:
         more = ["What is 2 + 2?", "${x} é", "", None, "a\x00b", "[1]"]
         return texts(rng.choice(TEXT_KINDS), ["hi", *rng.choices(more, k=size - 1)])
-    chat = [{"role": "user", "content": "hi"}]
-    others = [None, chat, [], [{"role": "system", "content": "é"}, *chat]]
-    chats = [chat, *rng.choices(others, k=size - 1)]
+    others = [None, CHAT, [], [{"role": "system", "content": "é"}, *CHAT]]
+    chats = [CHAT, *rng.choices(others, k=size - 1)]
     shape = rng.choice(LISTS)
     if rng.random() < 0.15:
         pairs = [c and [list(message.items()) for message in c] for c in chats]
@@ -95,13 +111,14 @@ def verl_columns(rng: random.Random, size: int) -> dict[str, pa.Array]:
     }
 
 
-def table_of(rng: random.Random) -> pa.Table:
+def table_of(rng: random.Random, asked: str) -> pa.Table:
     size = rng.choice([1, 2, 5, 9, 70])
+    prompt = pa.concat_arrays([ASKED[asked][1]()] * size) if asked else prompts(rng, size)
     names = rng.sample(NAMES, rng.randint(1, 5))
     columns = {name: random_column(rng, random_type(rng), size) for name in names}
     if rng.random() < 0.2:
         columns |= verl_columns(rng, size)
-    columns |= {"prompt": prompts(rng, size), "id": pa.array(range(size))}
+    columns |= {"prompt": prompt, "id": pa.array(range(size))}
     order = rng.sample(list(columns), len(columns))
     fields = [
         pa.field(name, columns[name].type, columns[name].null_count > 0 or rng.random() < 0.7)
@@ -122,7 +139,8 @@ def write(table: pa.Table, rows_per_group: int) -> None:
 
 
 def case(rng: random.Random, directory: Path) -> Outcome:
-    table = table_of(rng)
+    asked = rng.choice([*ASKED]) if rng.random() < 0.3 else ""
+    table = table_of(rng, asked)
     write(table, rng.choice([1, 2, 100]))
     Path("f.py").write_text(SCORER)
     given = pq.read_table("in.parquet")
@@ -133,6 +151,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     said = {}
     run = ["engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=run",
            "sampling.n_samples=3", "sampling.max_tokens=4", "sampling.seed=1"]  # fmt: skip
+    run += ASKED[asked][0] if asked else []
     run += [f"postprocess.{word}" for word in words]
     said["run"] = typed(ROLLOUT, *run)
     said["again"] = typed(ROLLOUT, *run)
@@ -155,7 +174,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
             return Outcome("changed", f"{path}: {fault}")
     exports = {"run/train.parquet": form, "train.parquet": form, "again.parquet": other}
     for path, name in exports.items():
-        if fault := changed_in_export(given, pq.read_table(path), name):
+        if fault := changed_in_export(given, pq.read_table(path), "" if asked else name):
             return Outcome("changed", f"{path} ({name}): {fault}")
     return Outcome(form)
 
@@ -212,7 +231,7 @@ def changed_in_export(given: pa.Table, found: pa.Table, form: str) -> str:
         return "no rows"
     ids = found["id"].to_pylist()
     own = {"prompt", "completion", "chosen", "rejected", "messages", "text", "score"}
-    if form == "verl":  # which has these in its own types
+    if "reward_model" in found.column_names:  # verl's, which has these in its own types
         own |= {"data_source", "ability", "reward_model", "extra_info"}
     for name in set(found.column_names) & set(given.column_names) - own:
         if found.schema.field(name).type != given.schema.field(name).type:

@@ -40,7 +40,7 @@ def some_words(rng: random.Random) -> list[str]:
     """What the function does in a row; what takes time or a worker is rare."""
     words = rng.choices(list(EXPECTED), k=rng.randint(1, 4))
     dear = (*SLOW, *DEADLY)
-    return ["inf" if w in dear and rng.random() < 0.6 else w for w in words]
+    return ["inf" if w in dear and rng.random() < 0.8 else w for w in words]
 
 
 def table_of(rng: random.Random, size: int) -> dict:
@@ -64,7 +64,7 @@ def estimates(rng: random.Random) -> tuple[list[str], dict]:
         "k": rng.choice([[], [1], [1, 2, 7], [50]]),
         "leave_out": rng.random() < 0.5,
     }
-    words = ["scorer=python", f"python.function={FUNCTION}:f", "timeout_s=1", "memory_gib=1",
+    words = ["scorer=python", f"python.function={FUNCTION}:f", "timeout_s=3", "memory_gib=1",
              f"pass_threshold={how['threshold']}", f"workers={rng.randint(1, 2)}",
              f"estimate.k={how['k']}", "estimate.resamples=50"]  # fmt: skip
     if how["leave_out"]:

@@ -30,7 +30,7 @@ def scored(tmp_path, monkeypatch):
         pq.write_table(pa.table(rows), "in.parquet")
         said = typed(
             POSTPROCESS, "input=in.parquet", "output.path=scored.parquet", "scorer=python",
-            f"python.function={FUNCTION}:f", "timeout_s=2", "memory_gib=1", *words,
+            f"python.function={FUNCTION}:f", "timeout_s=10", "memory_gib=1", *words,
         )  # fmt: skip
         assert json_faults(tmp_path) == ""
         figures = json.loads((tmp_path / "scored.json").read_text())

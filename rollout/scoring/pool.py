@@ -188,6 +188,8 @@ class Pool:
         self._workers.remove(worker)
         death = worker.end()
         chunk = worker.chunk
+        if chunk is None and worker.is_ready:  # ended by what an earlier item left behind
+            return
         if chunk is None:
             self._starts_lost += 1
             if self._starts_lost > MAX_LOST:
@@ -199,7 +201,13 @@ class Pool:
                     f"{likely}"
                 )
             return
-        if not since and chunk.num_lost < MAX_LOST:  # between two items: nobody's fault
+        if reason == GARBLED and chunk.stop - chunk.start > 1:  # by whom, one at a time will tell
+            alone = [Chunk(chunk.lot, i, i + 1) for i in range(chunk.start, chunk.stop)]
+            self._todo.extendleft(reversed(alone))
+            return
+        if (
+            reason is None and not since and chunk.num_lost < MAX_LOST
+        ):  # between two items: nobody's fault
             chunk.num_lost += 1
             self._todo.appendleft(chunk)
             return
