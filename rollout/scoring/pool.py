@@ -32,6 +32,7 @@ START_S = 300.0  # a cold disk may take a minute for sympy
 SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
 GARBLED = "the scorer wrote into the pipe that its scores go through"
 MAX_LOST = 3
+MAX_IDLE_LOST = 20  # workers that died with nothing to do, since the last mark
 
 
 class Pool:
@@ -46,7 +47,7 @@ class Pool:
         self._workers: list[Worker] = []
         self._todo: deque[Chunk] = deque()
         self._item_s = CHUNK_S  # one at a time at first: all workers share a small file
-        self._starts_lost = 0
+        self._starts_lost = self._idle_lost = 0
         # Ended in the middle of something, a worker can't clear up after itself.
         self._scratch = tempfile.TemporaryDirectory(prefix="rollout-", ignore_cleanup_errors=True)
 
@@ -175,6 +176,7 @@ class Pool:
         lot.marks[chunk.start : chunk.start + len(said)] = said
         lot.num_open -= len(said)
         chunk.start += len(said)
+        self._idle_lost = 0
         worker.num_heard += len(said)
         if chunk.start == chunk.stop:
             took_s = (time.monotonic() - worker.given) / max(1, worker.num_heard)
@@ -189,10 +191,12 @@ class Pool:
         death = worker.end()
         chunk = worker.chunk
         if chunk is None and worker.is_ready:  # ended by what an earlier item left behind
-            return
+            self._idle_lost += 1
+            if self._idle_lost <= MAX_IDLE_LOST:
+                return
         if chunk is None:
             self._starts_lost += 1
-            if self._starts_lost > MAX_LOST:
+            if max(self._starts_lost, self._idle_lost - MAX_IDLE_LOST) > MAX_LOST:
                 likely = f"is memory_gib={self._settings.memory_gib:g} enough?"
                 if function := self._settings.python.function:
                     likely += f" Or does {function.rpartition(':')[0]} end it as it is imported?"
