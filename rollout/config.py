@@ -14,7 +14,19 @@ from typing import Any
 from rollout.errors import UserError, did_you_mean
 from rollout.preparing.settings import LastAnswer, Prepare
 from rollout.reasoning import TAGS
-from rollout.schema import ABOUT, HOW, MAX_INT, ROWS, WHAT, Key, check_range, get, keys_of, setting
+from rollout.schema import (
+    ABOUT,
+    HOW,
+    MAX_INT,
+    ROWS,
+    WHAT,
+    Key,
+    check_finite,
+    check_range,
+    get,
+    keys_of,
+    setting,
+)
 from rollout.scoring.settings import Postprocess
 
 UNSET_PARAM = ("skip_special_tokens", True)  # the one default of vLLM that is true
@@ -440,6 +452,8 @@ def validate(settings: Settings) -> None:
         value = get(settings, key.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             check_range(key, value)
+        if key.is_bag:
+            check_finite(key.name, value)
     _check_extras(settings)
     if settings.engine.dtype not in DTYPES:
         raise UserError(

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rollout import strict_json
+
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
@@ -146,7 +148,8 @@ def exchanged(one: Path, other: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    """Write strict JSON; a number that is not finite is null there."""
+    text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

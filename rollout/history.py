@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rollout import strict_json
 from rollout.disk import cache_dir
 
 LEAST_SAMPLES = 64  # a run of fewer says little
@@ -44,7 +45,7 @@ def record(found: Record) -> None:
         if path.exists() and path.stat().st_size > MOST_BYTES:
             path.replace(path.with_suffix(".old.jsonl"))
         with path.open("a") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
+            file.write(strict_json.dumps(asdict(found)) + "\n")
 
 
 def last_like(model: str, dtype: str, machine: str) -> Record | None:

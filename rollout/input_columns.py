@@ -5,7 +5,7 @@ schemas alone; only null types ever give way to another; every type gives plain 
 dicts. Must not know how files are opened, which rows are wanted, or what makes a value a prompt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(member) for key, member in value.items() if member is not None}
     if isinstance(value, list):
-        is_map = value and isinstance(value[0], tuple)
+        is_map = value and isinstance(value[0], tuple) and isinstance(value[0][0], Hashable)
         return _plain(dict(value)) if is_map else [_plain(member) for member in value]
+    if isinstance(value, tuple):  # of a map whose keys no dict takes, such as structs
+        return [_plain(member) for member in value]
     return value

@@ -5,7 +5,6 @@ vLLM nor torch; needs no GPU and no weights. Exit codes: 0 the chosen preset fit
 2 configuration or input error.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rollout import config, machine
+from rollout import config, machine, strict_json
 from rollout.config import Backend, Device, Engine, Settings
 from rollout.console import say
 from rollout.errors import UserError
@@ -119,7 +118,7 @@ def _main(argv: list[str]) -> int:
     if "--json" in argv:
         from rollout.plan_values import plan_values
 
-        print(json.dumps(plan_values(plan), indent=2))
+        print(strict_json.dumps(plan_values(plan), indent=2))
     else:
         from rollout.plan_page import page
 

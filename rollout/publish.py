@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rollout.health import is_repetitive, is_unclosed
 from rollout.layout import added_names, added_types, shaped, with_derived
 from rollout.metrics import Totals, percentile
+from rollout.parquet_writer import Writer
 from rollout.partition import file_of
 from rollout.reasoning import TAGS, Splitter
 from rollout.records import Column
@@ -168,11 +169,10 @@ def write_output(
 def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> int:
     """Stream tables into one file, a row group each; how many rows they were."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     num_rows = 0
     # By bytes, since Arrow takes no text that is not UTF-8.
-    with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, schema) as writer:
+    with pa.OSFile(os.fsencode(path), "wb") as file, Writer(file, schema) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=max(1, group.num_rows))
             num_rows += group.num_rows

@@ -4,13 +4,12 @@ Owns the clock of a run. Knows no engine beyond its facts and counters.
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout import history, metrics, tracking
+from rollout import history, metrics, strict_json, tracking
 from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
 from rollout.disk import write_json
@@ -181,7 +180,7 @@ class Report:
     def _write_metrics(self, now: float) -> None:
         stats, tally = self._stats(), self._tally
         line = metrics.live(now, tally, stats, self._last)
-        self._metrics_file.write(json.dumps(line) + "\n")
+        self._metrics_file.write(strict_json.dumps(line) + "\n")
         self._tracker.log(line, now)
         self._last = metrics.mark(now, stats, tally)
         self._tokens_per_s = line["output_tokens_per_s"]

@@ -3,6 +3,7 @@
 Imports nothing heavy and knows no section: those are in config.py.
 """
 
+import math
 import types
 import typing
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -79,6 +80,16 @@ def get(settings: Any, name: str) -> Any:
     for part in name.split("."):
         settings = getattr(settings, part)
     return settings
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Refuse a number in a mapping of the user's that no record, being JSON, could hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name}={value} is not a finite number; type a number, or leave it out")
+    members = value.items() if isinstance(value, dict) else ()
+    members = enumerate(value) if isinstance(value, list | tuple) else members
+    for key, member in members:
+        check_finite(f"{name}.{key}", member)
 
 
 def check_range(key: Key, value: float) -> None:

@@ -18,6 +18,7 @@ from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
+from rollout.training.shown import score_text
 
 NUM_PREVIEW_ROWS = 8
 MOSTLY = 0.5  # share of repeats from which on they are worth a word
@@ -75,7 +76,7 @@ def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summa
     )
     figures = read_json(job.run_dir / "summary.json") or {}
     if scores := figures.get("scores"):
-        known = [f"{k} {v:.1%}" for k, v in scores.items() if isinstance(v, float)]
+        known = [f"{k} {score_text(v)}" for k, v in scores.items() if isinstance(v, float)]
         console.result(f"scored  {scores['path']}: {', '.join(known)}")
     if totals.num_failed and not job.settings.retry_failed:
         console.note("note: retry_failed=true tries the failed rows again")

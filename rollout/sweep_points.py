@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.console import duration
 from rollout.disk import read_json
+from rollout.training.shown import between
 
 COSTS = (
     "truncated_fraction", "empty_fraction", "num_failed", "num_preemptions", "num_empty",
@@ -20,6 +21,7 @@ COSTS = (
     "num_no_answer", "num_cut_off", "num_errors", "num_unjudged", "num_unscored",
 )  # fmt: skip
 SCORES = "scores"  # of summary.json, where the run was scored
+HUGE = 1e15  # digits beyond say nothing
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
 
@@ -91,6 +93,8 @@ def shown(name: str, value: float | None) -> str:
         return f"{value:.1%}"
     if name in ("generate_s", "wall_s"):
         return duration(value) if value >= 60 else f"{value:.1f}s"
+    if abs(value) >= HUGE:
+        return f"{value:.4g}"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
@@ -109,11 +113,10 @@ def interval_of(point: Point, name: str) -> tuple[float, float] | None:
 
 def score_shown(point: Point, name: str) -> str:
     """One of a point's scores with its interval, such as 62.5% (54-71)."""
-    text, between = shown(name, objective_of(point.figures, f"{SCORES}.{name}")), ""
+    text, span = shown(name, objective_of(point.figures, f"{SCORES}.{name}")), ""
     if text and (found := interval_of(point, name)):
-        low, high = (f"{100 * v:.0f}" if is_share(name) else f"{v:.3g}" for v in found)
-        between = f" ({low}-{high})"
-    return text + between
+        span = f" ({between(*found, is_share(name))})"
+    return text + span
 
 
 def counted(points: Iterable[Point]) -> str:

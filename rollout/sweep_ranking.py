@@ -20,6 +20,7 @@ from rollout.sweep_points import (
 )
 from rollout.sweep_rows import Unreadable, compared
 from rollout.training.intervals import Difference
+from rollout.training.shown import percent_text
 
 SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
 MAX_COMPARED = 50  # with the first point; of hundreds, those that come next
@@ -155,7 +156,7 @@ def _said(
     numbers = sorted({difference.num_rows for difference in made})
     if made:
         rows = f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,} to {numbers[-1]:,}"
-        how = f"paired bootstrap over the same {rows} rows, {made[0].confidence:.0%}"
+        how = f"paired bootstrap over the same {rows} rows, {percent_text(made[0].confidence)}"
         more = len(found.ranked) - 1 - MAX_COMPARED
         of = f"each of the {MAX_COMPARED} that follow" if more > 0 else "every other point"
         if alike:

@@ -10,6 +10,7 @@ Must not know: engines, prompts, the store, or what the numbers mean.
 
 import contextvars
 import json
+import math
 import os
 import queue
 import shlex
@@ -298,7 +299,9 @@ def _brief(error: BaseException) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """A copy whose text can be encoded; a model may emit half a character."""
+    """A copy whose text can be encoded (a model may emit half a character), its numbers finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, dict):
         return {_clean(k): _clean(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

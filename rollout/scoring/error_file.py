@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rollout import strict_json
 from rollout.places import Place, Writer
 from rollout.scoring.scorers import Mark, Verdict
 
@@ -50,7 +51,7 @@ class ErrorFile:
         line = dict(
             row=row, sample=sample, verdict=verdict.name, error=mark.error, trace=mark.trace
         )
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(strict_json.dumps(line, ensure_ascii=False) + "\n")
         self.num_lines += 1
 
     def __exit__(self, *exception: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, no_answer
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, no_answer, told
 from rollout.scoring.settings import Postprocess
 
 # A fence of at least three, indented or not, that the same or a longer one closes.
@@ -94,7 +94,7 @@ def given_schema(text: str) -> Any:
         return json.loads(text if is_inline else Path(text).expanduser().read_text("utf-8"))
     except OSError as error:
         raise UserError(f"json_schema.schema={text}: {error.strerror}; {HOW}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"json_schema.schema={text[:80]} is no JSON: {error}; correct it"
         ) from error
@@ -105,9 +105,13 @@ def validator_of(schema: Any) -> Any:
     import jsonschema
     import referencing
 
-    kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
     try:
+        kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
         kind.check_schema(schema)
+    except (TypeError, RecursionError) as error:  # a number, an unhashable $schema, too deep
+        raise UserError(
+            f"json_schema.schema is no JSON schema: {told(error)}; correct it"
+        ) from error
     except jsonschema.SchemaError as error:
         place = "/".join(map(str, error.absolute_path)) or "its top"
         raise UserError(

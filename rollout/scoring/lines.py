@@ -10,6 +10,7 @@ from rollout.scoring.tally import Example, Fault, Tally
 WIDTH = 100
 SHOWN_REASONS = 5
 SHOWN_FAULTS = 3
+TRACE_WIDTH = 200  # a line of code may be a megabyte
 TRACE_LINES = 12  # of a long traceback, the last ones
 
 
@@ -45,7 +46,7 @@ def _fault(fault: Fault) -> list[str]:
     if len(trace) > TRACE_LINES:
         trace = ["...", *trace[-TRACE_LINES:]]
     head = f"first of its kind, row {fault.row}, sample {fault.sample}: {fault.error}"
-    return [_cut(head), *(f"    {printable(line)}" for line in trace)]
+    return [_cut(head), *(f"    {_cut(line, TRACE_WIDTH)}" for line in trace)]
 
 
 def example_lines(tally: Tally) -> list[str]:
@@ -73,6 +74,6 @@ def _quoted(text: str | None) -> str:
     return shown if len(shown) <= 40 else f'{shown[:38]}…"'
 
 
-def _cut(line: str) -> str:
-    line = printable(line)
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+def _cut(line: str, width: int = WIDTH) -> str:
+    line = printable(line[: 2 * width])
+    return line if len(line) <= width else f"{line[: width - 1]}…"

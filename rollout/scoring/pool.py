@@ -30,7 +30,9 @@ AHEAD_LOTS = 64
 CLEANUP_S = 10.0
 START_S = 300.0  # a cold disk may take a minute for sympy
 SLOW_START = f"a worker did not start within {START_S:.0f} s; type the same command once more"
+GARBLED = "the scorer wrote into the pipe that its scores go through"
 MAX_LOST = 3
+MAX_IDLE_LOST = 20  # workers that died with nothing to do, since the last mark
 
 
 class Pool:
@@ -45,7 +47,7 @@ class Pool:
         self._workers: list[Worker] = []
         self._todo: deque[Chunk] = deque()
         self._item_s = CHUNK_S  # one at a time at first: all workers share a small file
-        self._starts_lost = 0
+        self._starts_lost = self._idle_lost = 0
         # Ended in the middle of something, a worker can't clear up after itself.
         self._scratch = tempfile.TemporaryDirectory(prefix="rollout-", ignore_cleanup_errors=True)
 
@@ -58,7 +60,9 @@ class Pool:
                     self._start()
                 first = self._workers[0]
                 wait([first.connection], POLL_S)
-                self._hear(first)
+                is_heard = self._hear(first)
+                if is_heard and first.has_ended() and not first.connection.poll():
+                    self._lost(first, None)
                 if time.monotonic() - first.started > START_S:
                     raise RolloutError(SLOW_START)
         except BaseException:
@@ -106,6 +110,9 @@ class Pool:
             self._hear(connections[connection])
         now = time.monotonic()
         for worker in list(self._workers):
+            if worker.has_ended() and not worker.connection.poll():
+                self._lost(worker, None)
+                continue
             at, since = worker.at()
             if worker.is_ready and worker.chunk and since and now - since > self._limit_s:
                 # It may have finished since, and said so.
@@ -150,7 +157,11 @@ class Pool:
         except (EOFError, OSError):
             self._lost(worker, None)
             return False
-        said = pickle.loads(said)
+        try:
+            said = pickle.loads(said)
+        except Exception:  # no words of ours
+            self._lost(worker, GARBLED)
+            return False
         if not worker.is_ready:
             if said is not None:
                 raise UserError(said)
@@ -158,10 +169,14 @@ class Pool:
             self._starts_lost = 0
             return True
         chunk = worker.chunk
+        if chunk is None or not isinstance(said, list) or len(said) > chunk.stop - chunk.start:
+            self._lost(worker, GARBLED)
+            return False
         lot = chunk.lot
         lot.marks[chunk.start : chunk.start + len(said)] = said
         lot.num_open -= len(said)
         chunk.start += len(said)
+        self._idle_lost = 0
         worker.num_heard += len(said)
         if chunk.start == chunk.stop:
             took_s = (time.monotonic() - worker.given) / max(1, worker.num_heard)
@@ -175,15 +190,28 @@ class Pool:
         self._workers.remove(worker)
         death = worker.end()
         chunk = worker.chunk
+        if chunk is None and worker.is_ready:  # ended by what an earlier item left behind
+            self._idle_lost += 1
+            if self._idle_lost <= MAX_IDLE_LOST:
+                return
         if chunk is None:
             self._starts_lost += 1
-            if self._starts_lost > MAX_LOST:
+            if max(self._starts_lost, self._idle_lost - MAX_IDLE_LOST) > MAX_LOST:
+                likely = f"is memory_gib={self._settings.memory_gib:g} enough?"
+                if function := self._settings.python.function:
+                    likely += f" Or does {function.rpartition(':')[0]} end it as it is imported?"
                 raise RolloutError(
-                    f"scorer={self._settings.scorer}: workers die while they start ({death}); is "
-                    f"memory_gib={self._settings.memory_gib:g} enough?"
+                    f"scorer={self._settings.scorer}: workers die while they start ({death}); "
+                    f"{likely}"
                 )
             return
-        if not since and chunk.num_lost < MAX_LOST:  # between two items: nobody's fault
+        if reason == GARBLED and chunk.stop - chunk.start > 1:  # by whom, one at a time will tell
+            alone = [Chunk(chunk.lot, i, i + 1) for i in range(chunk.start, chunk.stop)]
+            self._todo.extendleft(reversed(alone))
+            return
+        if (
+            reason is None and not since and chunk.num_lost < MAX_LOST
+        ):  # between two items: nobody's fault
             chunk.num_lost += 1
             self._todo.appendleft(chunk)
             return

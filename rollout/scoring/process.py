@@ -16,7 +16,7 @@ from typing import Any
 
 from rollout.scoring.scorers import Mark, Response
 from rollout.scoring.settings import Postprocess
-from rollout.scoring.worker import AT, command
+from rollout.scoring.worker import AT, CUT_OFF, command
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core each
 Item = tuple[Response, dict[str, Any]]  # a response, and its row's columns
@@ -91,19 +91,32 @@ class Worker:
         """Which item of its chunk it is at, and since when; 0: at none."""
         return AT.unpack(os.pread(self._place.fileno(), AT.size, 0))
 
+    def has_ended(self) -> bool:
+        """Whether it is gone, which its pipe does not tell where a fork of it holds that open."""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self._process.pid, how) is not None
+        except ChildProcessError:
+            return True
+
     def end(self) -> str:
         """Kill it and all it started, and say how it ended where it ended by itself."""
-        code = self._process.poll()
-        if code is None and _is_closing(self.connection):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(1.0)
-        if code is None:
-            _kill_tree(self._process.pid)
-        self._process.wait()
+        waited_s = 1.0 if not self.has_ended() and _is_closing(self.connection) else 0.0
+        until = time.monotonic() + waited_s
+        while not self.has_ended() and time.monotonic() < until:
+            time.sleep(0.01)
+        by_itself, pid = self.has_ended(), self._process.pid
+        if not by_itself:
+            _kill_tree(pid)
+        with contextlib.suppress(OSError):  # what it left; not waited for, its number is its own
+            os.killpg(pid, signal.SIGKILL)
+        code = self._process.wait()
         self.connection.close()
         self._place.close()
-        if code is None:
+        if not by_itself:
             return "it was ended"
+        if code == CUT_OFF:
+            return "the scorer closed the pipe that its scores go through"
         if code < 0:
             hint = " (was memory short?)" if -code == signal.SIGKILL else ""
             with contextlib.suppress(ValueError):

@@ -1,21 +1,22 @@
 """scorer=python: a function of the user's, given the response and the row's columns.
 
-It returns a number, a bool, None (the row can't be judged), or a dict with `score` and, if it
-likes, `extracted` and `compared`. What it raises is the sample's error, and so is a value of
-another kind.
+It returns a finite number, a bool, None (the row can't be judged), or a dict with `score` and, if
+it likes, `extracted` and `compared`. What it raises is the sample's error, and so is a value of
+another kind. Each call gets a row of its own: what it changes there is gone with it.
 """
 
 import importlib
 import importlib.util
 import inspect
 import math
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, told
 from rollout.scoring.settings import Postprocess
 
 
@@ -27,9 +28,13 @@ def columns(settings: Postprocess) -> dict[str, str] | None:
 def load(settings: Postprocess) -> Scorer:
     """Raises UserError where there is no such function, or its file can't be imported."""
     function = find(settings.python.function)
+    last: tuple[Any, bytes] = None, b""
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        return to_mark(function(response.text, row))
+        nonlocal last
+        if last[0] is not row:  # samples of one row follow one another
+            last = row, pickle.dumps(row)
+        return to_mark(function(response.text, pickle.loads(last[1])))
 
     return score
 
@@ -53,7 +58,7 @@ def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
     except BaseException as error:  # whatever a user's file does
         if isinstance(error, ModuleNotFoundError) and not is_file and error.name == place:
             raise UserError(f"{value}: there is no module {place}; {form}") from error
-        reason = f"{type(error).__name__}: {error}"
+        reason = told(error)
         raise UserError(f"{value}: {place} can't be imported ({reason}); correct it") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -72,34 +77,41 @@ def _module(path: Path) -> Any:
 
 
 def to_mark(value: Any) -> Mark:
-    """What the function returned as a Mark.
+    """What the function returned as a Mark: an error where that is no finite number.
 
-    Raises Unscorable for None, and TypeError or ValueError for what is no finite number.
+    Raises Unscorable for None.
     """
     extracted = compared = None
     if isinstance(value, dict):
         if "score" not in value:
             keys = ", ".join(map(repr, list(value)[:5])) or "nothing"
-            raise ValueError(f"the function returned a dict without 'score'; it has {keys}")
+            return _no_score(f"a dict without 'score'; it has {keys}")
         extracted, compared, value = value.get("extracted"), value.get("compared"), value["score"]
     if value is None:
         raise Unscorable("the function returned None: this row can't be judged")
+    kind = type(value).__name__
     if inspect.isawaitable(value) or inspect.isasyncgen(value) or inspect.isgenerator(value):
         if inspect.iscoroutine(value):
             value.close()  # else Python warns that nobody awaited it
-        raise TypeError(
-            f"the function returned a {type(value).__name__}, not a score; define it with def, "
-            "without async and yield"
-        )
+        return _no_score(f"a {kind}, not a score; define it with def, without async and yield")
+    # A text of digits and an array of one number would pass for numbers, and are a slip.
+    is_other = isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()) != ()
+    sign = getattr(getattr(value, "dtype", None), "kind", "f")  # numpy's: complex, dates, texts
     try:
-        score = None if isinstance(value, str | bytes) else float(value)
-    except (TypeError, ValueError, OverflowError):
+        score = None if is_other or sign not in "biuf" else float(value)
+    except OverflowError:
+        return _no_score(f"a number too large for a score ({kind})")
+    except TypeError:
         score = None
+    except ValueError:  # Decimal's signaling NaN
+        score = math.nan
     if score is None:
-        raise TypeError(
-            f"the function returned {type(value).__name__}, not a number, bool, None or dict"
-        )
+        return _no_score(f"{kind}, not a number, bool, None or dict")
     if not math.isfinite(score):
-        raise ValueError(f"the function returned {score}, not a finite number")
+        return _no_score(f"{score}, not a finite number")
     texts = [None if text is None else str(text) for text in (extracted, compared)]
     return Mark(score, texts[0], None, texts[1])
+
+
+def _no_score(what: str) -> Mark:
+    return Mark(None, None, f"the function returned {what}", verdict=Verdict.error)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rollout.column_paths import column_at
-from rollout.input_columns import values_of
+from rollout.input_columns import is_list, is_text, stored, values_of
+from rollout.plain_types import decoded, rebuilt
 from rollout.prompts import Prompts
 from rollout.scoring.pool import Pool, num_cores
 from rollout.scoring.process import Item, Lot
@@ -114,12 +115,9 @@ def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:
     if name not in batch.schema.names:
         return None
     column = batch.column(name)
-    kind = column.type
-    is_ours = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    is_ours = is_ours and (
-        pa.types.is_boolean(kind.value_type) or pa.types.is_string(kind.value_type)
-    )
-    return column.to_pylist() if is_ours else None
+    kind = stored(column.type)
+    is_ours = is_list(kind) and (pa.types.is_boolean(kind.value_type) or is_text(kind.value_type))
+    return rebuilt(column, decoded(kind)).to_pylist() if is_ours else None
 
 
 def _values(batch: "pa.RecordBatch", name: str) -> list[Any] | None:
@@ -131,6 +129,7 @@ def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
     """Each row's responses; what is no UTF-8 is read with question marks."""
     import pyarrow as pa
 
+    column = rebuilt(column, decoded(column.type))
     try:
         return column.to_pylist()
     except UnicodeDecodeError:

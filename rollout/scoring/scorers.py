@@ -135,6 +135,15 @@ def load_scorer(settings: Postprocess) -> Scorer:
     return scorer
 
 
+def told(error: BaseException, most: int = 500) -> str:
+    """An exception in one text, whatever its own methods do."""
+    name = type.__dict__["__name__"].__get__(type(error))  # past a metaclass of its own
+    try:
+        return f"{name}: {error}"[:most].rstrip(": ")
+    except BaseException:
+        return f"{name}, whose text can't be had"
+
+
 def answer_column(settings: Postprocess) -> dict[str, str]:
     """`columns` of a scorer that compares with a right answer."""
     return {"answer_key": settings.answer_key or "answer"}

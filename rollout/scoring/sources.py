@@ -14,7 +14,7 @@ from rollout.column_paths import field_at
 from rollout.config import Data
 from rollout.disk import read_json
 from rollout.errors import UserError, did_you_mean
-from rollout.input_columns import is_list, short, stored
+from rollout.input_columns import is_list, is_text, short, stored
 from rollout.input_files import find_files
 from rollout.overrides import at_home
 from rollout.prompts import Prompts, open_rows
@@ -97,6 +97,11 @@ def check_columns(
     """
     needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
     for setting, name in needed.items():
+        if name == settings.responses_key and setting != "responses_key":
+            raise UserError(
+                f"{setting}={name} is the column with the responses; type {setting}=COLUMN of "
+                "what they are scored by"
+            )
         if field_at(schema, name) is None:
             if name == "responses" and {"sample_index", "response"} <= set(schema.names):
                 raise UserError(
@@ -116,7 +121,7 @@ def check_columns(
     kind = schema.field(settings.responses_key).type
     if not _is_texts(kind):
         hint = ""
-        if _is_text(kind):
+        if is_text(kind):
             hint = "; one response a row (output.layout=per_sample) has to be made a list first"
         raise UserError(
             f"responses_key={settings.responses_key}: that column of {path} holds {kind}, but a "
@@ -160,19 +165,10 @@ def _or_else(settings: Postprocess, setting: str) -> str:
     return f", or {other}" if other and setting == "answer_key" else ""
 
 
-def _is_text(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-
-
 def _is_texts(kind: "pa.DataType") -> bool:
     from pyarrow import types
 
+    kind = stored(kind)
     if types.is_null(kind):
         return True
-    lists = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
-    is_list = any(getattr(types, f"is_{name}")(kind) for name in lists)
-    return is_list and (_is_text(kind.value_type) or types.is_null(kind.value_type))
+    return is_list(kind) and (is_text(kind.value_type) or types.is_null(kind.value_type))

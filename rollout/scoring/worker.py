@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, load_scorer
+from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, load_scorer, told
 
 FLUSH_S = 0.05  # marks are sent at least so often: little is marked twice after a death
 MAX_ERROR = 500  # characters kept of an error
@@ -30,6 +30,7 @@ MAX_FRAMES = 20
 HERE = Path(__file__).parent
 AT = struct.Struct("qd")  # the item it is at, and since when (monotonic seconds; 0: at none)
 PR_SET_PDEATHSIG = 1
+CUT_OFF = 97  # the exit code of a worker whose pipe the scorer has closed
 
 
 def command(pipe: int, place: int) -> list[str]:
@@ -49,13 +50,15 @@ def main(pipe: int, place: int, parent: int) -> None:
     connection, at = Connection(pipe), mmap.mmap(place, AT.size)
     os.close(place)
     try:
-        settings = connection.recv()
+        own, settings = os.getpid(), connection.recv()
         limit_memory(settings.memory_gib)
         try:
             score = load_scorer(settings)
         except UserError as error:
             connection.send(str(error))
             return
+        if os.getpid() != own:  # a fork that the scorer made as it was loaded
+            os._exit(0)
         connection.send(None)
         while True:
             mark_all(score, connection.recv(), connection, at)
@@ -71,6 +74,7 @@ def mark_all(
 ) -> None:
     """Send the marks of these items in pieces, in order."""
     marks, flushed = [], time.monotonic()
+    here = _place(connection)
     for number, (response, row) in enumerate(items):
         now = time.monotonic()
         if now - flushed > FLUSH_S and marks:
@@ -78,8 +82,21 @@ def mark_all(
             marks, flushed = [], now
         AT.pack_into(at, 0, number, now)
         marks.append(mark(score, response, row))
+        if os.getpid() != here[0]:  # a fork of the scorer's: its mark would come twice
+            os._exit(0)
+        if _place(connection) != here:
+            os._exit(CUT_OFF)
         AT.pack_into(at, 0, number, 0.0)
     connection.send_bytes(pickle.dumps(marks))
+
+
+def _place(connection: Connection) -> tuple[int, ...]:
+    """This process, and which pipe its marks go through: a scorer may close or reuse it."""
+    try:
+        found = os.fstat(connection.fileno())
+    except OSError:
+        return (os.getpid(),)
+    return os.getpid(), found.st_dev, found.st_ino
 
 
 def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
@@ -88,27 +105,27 @@ def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
         found = score(response, row)
         if found.score is not None and not math.isfinite(found.score):
             raise ValueError(f"the score is {found.score}, not a finite number")
+        return found._replace(
+            extracted=_clean(found.extracted),
+            error=_clean(found.error, MAX_ERROR),
+            compared=_clean(found.compared),
+            trace=_clean(found.trace, MAX_TRACE),
+        )
     except Unscorable as reason:
         return Mark(None, None, _clean(str(reason), MAX_ERROR), verdict=Verdict.unjudged)
     except BaseException as error:  # sys.exit() and KeyboardInterrupt, too
         return _failed(error)
-    return found._replace(
-        extracted=_clean(found.extracted),
-        error=_clean(found.error, MAX_ERROR),
-        compared=_clean(found.compared),
-        trace=_clean(found.trace, MAX_TRACE),
-    )
 
 
 def _failed(error: BaseException) -> Mark:
     """The mark of a response on which the scorer raised."""
+    reason = told(error, MAX_ERROR)
+    if isinstance(error, MemoryError):
+        reason = "MemoryError: it took more than memory_gib"
     try:
-        reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, MemoryError):
-            reason = "MemoryError: it took more than memory_gib"
         trace = _trace(error)
-    except Exception:
-        reason = trace = type(error).__name__
+    except BaseException:  # its own __str__ may do anything
+        trace = reason
     return Mark(
         None, None, _clean(reason, MAX_ERROR), None, Verdict.error, _clean(trace, MAX_TRACE)
     )
@@ -125,7 +142,9 @@ def _trace(error: BaseException) -> str:
 
 def _clean(text: str | None, most: int | None = None) -> str | None:
     """Plain text that a file can hold: JSON and user's functions make lone surrogates."""
-    return text and text[:most].encode(errors="replace").decode()
+    if text is None:
+        return None
+    return str.encode(str.__getitem__(text, slice(most)), errors="replace").decode()
 
 
 def die_with(parent: int) -> None:

@@ -3,6 +3,7 @@
 A scored file that was changed or damaged is an error, never a guess. Must not know scorers.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def _check_verdicts(verdicts: Sequence[Any], scores: Sequence[Any], row: int, pr
             shown = "null" if verdict is None else repr(str(verdict)[:40])
             has = f"has {shown} for sample {sample}, which is no verdict ({', '.join(VERDICTS)})"
             raise _damaged(row, f"{prefix}verdicts", has)
+        if scores[sample] is not None and not math.isfinite(scores[sample]):
+            raise _damaged(row, f"{prefix}scores", f"is {scores[sample]} for sample {sample}")
         if scores[sample] is None and verdict in ("right", "wrong"):
             has = f"is null for sample {sample}, whose verdict is {verdict}"
             raise _damaged(row, f"{prefix}scores", has)

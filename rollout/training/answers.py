@@ -3,9 +3,9 @@
 Must not know scorers; that one compares with text shows in its column `compared_with`.
 """
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from rollout import strict_json
 from rollout.column_paths import field_at
 from rollout.errors import UserError, did_you_mean
 from rollout.training.formats import Unfit, is_nested
@@ -78,4 +78,4 @@ def as_ground_truth(value: Any) -> str:
         return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return strict_json.dumps(value, ensure_ascii=False, default=str)

@@ -64,11 +64,19 @@ def check_settings(settings: "Postprocess") -> None:
             f"{key}={shown} has no effect on export.format={export.format.name}, only on "
             f"{names}; leave it out"
         )
-    low, high = select.min_pass_rate, select.max_pass_rate
-    if low is not None and high is not None and low > high:
-        raise UserError(
-            f"select.min_pass_rate={low} is above select.max_pass_rate={high}: no prompt fits"
-        )
+    for unit, what in (("pass_rate", "prompt"), ("chars", "response"), ("tokens", "response")):
+        low, high = (getattr(select, f"{end}_{unit}") for end in ("min", "max"))
+        if low is not None and high is not None and low > high:
+            raise UserError(
+                f"select.min_{unit}={low} is above select.max_{unit}={high}: no {what} fits; type "
+                "a smaller minimum or a larger maximum"
+            )
+    for key, names in (
+        ("estimate.group_by", settings.estimate.group_by),
+        ("export.keep", export.keep),
+    ):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"{key} names {twice[0]!r} twice; leave one out")
 
 
 def check_columns(settings: "Postprocess", schema: "pa.Schema") -> None:
@@ -84,4 +92,7 @@ def check_columns(settings: "Postprocess", schema: "pa.Schema") -> None:
         for name in names:
             if name not in schema.names and (key == "export.keep" or not field_at(schema, name)):
                 guess = did_you_mean(name, schema.names)
-                raise UserError(f"{key}: the input has no column {name!r}.{guess}")
+                listed = ", ".join(schema.names[:20]) + ", ..." * (len(schema.names) > 20)
+                raise UserError(
+                    f"{key}: the input has no column {name!r}.{guess} Choose from: {listed}"
+                )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rollout.training.intervals import interval
+from rollout.training.intervals import interval, mean
 from rollout.training.pass_at_k import pass_at_k
 from rollout.training.settings import Estimate, Unscored
 
@@ -118,7 +118,7 @@ class Counts:
         self._n.append(len(counted))
         self._c.append(sum(passed for _, passed, _ in counted))
         nothing = float("nan")
-        self._mean.append(sum(s for s, _, _ in counted) / len(counted) if counted else nothing)
+        self._mean.append(mean([s for s, _, _ in counted]) if counted else nothing)
         self._best.append(max((s for s, _, _ in counted), default=nothing))
         self._any_answer |= any(answer is not None for _, _, answer in counted)
         self._vote.append(majority([(p, a) for _, p, a in counted]) if counted else nothing)
@@ -192,7 +192,7 @@ class Counts:
         s = self.settings
         drawn = interval(values, s.confidence, s.resamples, s.seed, is_share)
         low, high = drawn or (None, None)
-        return Value(float(values.mean()), low, high, len(values))
+        return Value(mean(values.tolist()), low, high, len(values))
 
 
 def counts_of(verdicts: "pa.Array", settings: Estimate) -> "tuple[np.ndarray, np.ndarray]":

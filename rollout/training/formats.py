@@ -7,6 +7,8 @@ that ends with an assistant's turn was continued: that turn and the response are
 import json
 from typing import TYPE_CHECKING, Any
 
+from rollout.input_columns import is_list, stored
+from rollout.plain_types import decoded
 from rollout.training.settings import Export, Format
 
 if TYPE_CHECKING:
@@ -75,17 +77,15 @@ def is_nested(kind: "pa.DataType") -> bool:
     """Whether a column of this type holds lists: prompts are then chats."""
     from pyarrow import types
 
-    while hasattr(kind, "storage_type"):
-        kind = kind.storage_type
-    return types.is_nested(kind)
+    return types.is_nested(stored(kind))
 
 
 def chat_type(kind: "pa.DataType") -> "pa.DataType":
     """Give the type of messages to write: the input's members; role and content are text."""
     import pyarrow as pa
 
-    message = {"role": pa.string(), "content": pa.string()}
-    if is_nested(kind) and pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
+    message, kind = {"role": pa.string(), "content": pa.string()}, decoded(kind)
+    if is_list(kind) and pa.types.is_struct(kind.value_type):
         members = {field.name: field.type for field in kind.value_type}
         if message.keys() <= members.keys():  # not from and value
             message = members | message

@@ -7,10 +7,12 @@ Promises: batches stream, so memory grows by a few numbers a row; the file appea
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from rollout import parquet_writer
 from rollout.column_paths import column_at
 from rollout.errors import RolloutError, UserError
 from rollout.input_columns import values_of
 from rollout.places import Place, Writer
+from rollout.plain_types import decoded, rebuilt
 from rollout.training.agreement import check_row
 from rollout.training.answers import COMPARED
 from rollout.training.checks import check_columns, check_settings
@@ -55,13 +57,12 @@ class Handover:
             self._open()
 
     def _open(self) -> None:
-        import pyarrow.parquet as pq
-
         if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
         try:
             self._whole = self._places.written(self._place)
-            self._writer = pq.ParquetWriter(self._whole.__enter__(), self._rows.schema)
+            temporary = self._whole.__enter__()
+            self._writer = parquet_writer.Writer(temporary, self._rows.schema)
         except OSError as error:
             raise UserError(
                 f"{self._place.shown} can't be written ({error.strerror or error}); type another "
@@ -77,7 +78,7 @@ class Handover:
         verdicts = f"{self.prefix}verdicts"
         wanted = [*names, *self.estimate.group_by, *(self._rows.needed if self._rows else [])]
         wanted += [name for name in (verdicts, self.responses_key) if name in batch.schema.names]
-        columns = {name: list(values_of(column_at(batch, name))) for name in dict.fromkeys(wanted)}
+        columns = {name: _values(column_at(batch, name)) for name in dict.fromkeys(wanted)}
         made: list[dict[str, Any]] = []
         origin: list[int] = []
         for number in range(batch.num_rows):
@@ -140,6 +141,11 @@ class Handover:
             self._writer = None
             reason = RuntimeError("aborted")
             self._whole.__exit__(RuntimeError, reason, None)
+
+
+def _values(column: "pa.Array") -> list[Any]:
+    """Each row's value as a training file can hold it: what extension types are made of."""
+    return list(values_of(rebuilt(column, decoded(column.type))))
 
 
 def rows_of(

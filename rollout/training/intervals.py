@@ -3,8 +3,10 @@
 Arithmetic over one number a row; the same numbers give the same intervals. No files, no texts.
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import fsum, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 HELD_DRAWS = 1 << 21  # drawn at once
 MAX_DISTINCT = 20_000
 EXACT = 12  # decimals: what differs less is rounding
+LARGE = 1e100  # from here on arithmetic with values might overflow: they are scaled first
+MAX = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,27 @@ class Difference:
     num_rows: int
     confidence: float
     is_told_apart: bool
+
+
+def mean(values: "Sequence[float]") -> float:
+    """The mean of finite values, at least one: never beyond the largest, so never infinite."""
+    try:
+        return fsum(values) / len(values)
+    except OverflowError:
+        return fsum(value / len(values) for value in values)
+
+
+def _scale(*arrays: "np.ndarray") -> float:
+    """What to divide values by, so that arithmetic with them can't overflow; mostly 1."""
+    import numpy as np
+
+    largest = max((float(np.abs(values).max()) for values in arrays if len(values)), default=0.0)
+    return largest if largest > LARGE else 1.0
+
+
+def _back(value: float, scale: float) -> float:
+    """A scaled value as it was, at most the largest number there is."""
+    return value if scale == 1.0 else max(-MAX, min(MAX, value * scale))
 
 
 def interval(
@@ -47,6 +72,9 @@ def interval(
 
     if not resamples or not len(values):
         return None
+    if (scale := _scale(values)) != 1.0:
+        found = interval(values / scale, confidence, resamples, seed, is_share)
+        return found and (_back(found[0], scale), _back(found[1], scale))
     distinct, counts = np.unique(np.round(values, EXACT), return_counts=True)
     if len(distinct) == 1:
         if not is_share or distinct[0] not in (0, 1):
@@ -95,9 +123,11 @@ def difference(
 
     if not resamples or not len(one):
         return None
-    by_row = np.round(one - other, EXACT)
+    scale = _scale(one, other)
+    by_row = np.round(one / scale - other / scale, EXACT)
     value = float(by_row.mean())
     low, high = interval(by_row, confidence, resamples, seed) or (value, value)
     enough = 2.0 ** (1 - int(np.count_nonzero(by_row))) <= 1 - confidence
     is_told_apart = enough and not low <= 0 <= high
-    return Difference(value, low, high, len(by_row), confidence, is_told_apart)
+    ends = (_back(number, scale) for number in (value, low, high))
+    return Difference(*ends, len(by_row), confidence, is_told_apart)

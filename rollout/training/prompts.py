@@ -11,6 +11,7 @@ from rollout.asked import asked_in, rewording, zero_shot_key
 from rollout.chats import makes_chats
 from rollout.config import PromptFormat, Template
 from rollout.errors import UserError, did_you_mean
+from rollout.input_columns import is_list, stored
 from rollout.training.formats import (
     Prompt,
     Unfit,
@@ -175,5 +176,5 @@ def _was_few_shot(schema: "pa.Schema", key: str) -> bool:
 def _holds_numbers(kind: "pa.DataType") -> bool:
     from pyarrow import types
 
-    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return is_list and types.is_integer(kind.value_type)
+    kind = stored(kind)
+    return is_list(kind) and types.is_integer(stored(kind.value_type))

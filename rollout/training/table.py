@@ -9,6 +9,7 @@ from typing import Any
 
 from rollout.console import printable
 from rollout.training.estimates import Group, Value
+from rollout.training.shown import between, is_percent, percent_text, score_text
 
 SHOWN_GROUPS = 20
 NAME_WIDTH = 18
@@ -65,12 +66,12 @@ class Summary:
         names = _fitting(names, room // 9)
         rows = []
         for number, group in enumerate(self.groups[: SHOWN_GROUPS + 1]):
-            values = [_percent(group.values[name].value) for name in names]
+            values = [score_text(group.values[name].value) for name in names]
             title = _cut(", ".join(group.name.values()) or "all rows")
             rows.append([title, f"{group.num_rows:,}", f"{group.num_samples:,}", *values])
-            between = [_interval(group.values[name]) for name in names]
-            if number == 0 and any(between):
-                rows.append([f"  {self.confidence:.0%} interval, %", "", "", *between])
+            if number == 0 and any(group.values[name].low is not None for name in names):
+                title, spans = _spans([group.values[name] for name in names])
+                rows.append([f"  {percent_text(self.confidence)} {title}", "", "", *spans])
         lines = _laid_out(["", "rows", "samples", *names], rows)
         if (more := len(self.groups) - 1 - SHOWN_GROUPS) > 0:
             lines.append(f"{more:,} groups more are in the JSON")
@@ -202,12 +203,16 @@ def _is_same(one: float | None, two: float | None) -> bool:
     return one == two or (None not in (one, two) and math.isclose(one, two, abs_tol=1e-9))
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
-def _interval(value: Value) -> str:
-    return "" if value.low is None else f"{100 * value.low:.0f}-{100 * value.high:.0f}"
+def _spans(values: list[Value]) -> tuple[str, list[str]]:
+    """The intervals and what they are: percent, where all of them are."""
+    known = [(v.value, v.low, v.high) for v in values if v.low is not None]
+    unit = "" if all(is_percent(*numbers) for numbers in known) else "%"
+    texts = []
+    for v in values:
+        percent = v.low is not None and is_percent(v.value, v.low, v.high)
+        text = "" if v.low is None else between(v.low, v.high, percent)
+        texts.append(text + unit if percent else text)
+    return "interval" if unit else "interval, %", texts
 
 
 def _cut(text: str) -> str:

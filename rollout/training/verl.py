@@ -108,7 +108,7 @@ class Verl:
         info = {"index": number, "split": self.export.split or "train", "pass_rate": pass_rate}
         return {
             "data_source": source,
-            "ability": self.export.ability or row.get("ability") or "math",
+            "ability": self.export.ability or str(row.get("ability") or "math"),
             "reward_model": values,
             "extra_info": info,
         }

@@ -1,0 +1,116 @@
+"""Plain types of Arrow for those that some of its kernels lack: views, dictionaries, extensions.
+
+The type of a column, however deep, and its values rebuilt to it; not by a cast, which has no such
+kernels either. Must not know what columns mean.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def without_views(kind: "pa.DataType") -> "pa.DataType":
+    """The type with views of text, bytes and lists replaced by what they are views of."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if hasattr(kind, "storage_type"):
+        stored = without_views(kind.storage_type)
+        return kind if stored == kind.storage_type else stored
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    return _with_members(kind, without_views)
+
+
+def decoded(kind: "pa.DataType") -> "pa.DataType":
+    """The type that Python's own values make an array of: no dictionaries and extensions either."""
+    while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
+        kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
+    plain = without_views(kind)
+    return _with_members(plain, decoded)
+
+
+def _with_members(kind: "pa.DataType", of: "Callable[[pa.DataType], pa.DataType]") -> "pa.DataType":
+    import pyarrow as pa
+    from pyarrow import types
+
+    def member(field: "pa.Field") -> "pa.Field":
+        return field.with_type(of(field.type))
+
+    if types.is_struct(kind):
+        return pa.struct([member(field) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(member(kind.key_field), member(kind.item_field), kind.keys_sorted)
+    if types.is_fixed_size_list(kind):
+        return pa.list_(member(kind.value_field), kind.list_size)
+    if types.is_list(kind) or types.is_list_view(kind):
+        return pa.list_(member(kind.value_field))
+    if types.is_large_list(kind) or types.is_large_list_view(kind):
+        return pa.large_list(member(kind.value_field))
+    return kind
+
+
+def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
+    """The same values in one of the types above."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if array.type == kind:
+        return array
+    if hasattr(array.type, "storage_type"):
+        return rebuilt(array.storage, kind)
+    if types.is_struct(kind):
+        members = [rebuilt(array.field(i), kind.field(i).type) for i in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(members, fields=list(kind), mask=array.is_null())
+    if types.is_fixed_size_list(kind):
+        size = kind.list_size
+        values = array.values.slice(array.offset * size, len(array) * size)
+        values = rebuilt(values, kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=array.is_null())
+    if types.is_map(kind):
+        return _rebuilt_map(array, kind)
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = pa.ListArray if types.is_list(kind) else pa.LargeListArray
+        values = rebuilt(_flat(array), kind.value_type)
+        return make.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
+    return array.cast(kind)
+
+
+def _rebuilt_map(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
+    keys, items = (part.slice(start, stop - start) for part in (array.keys, array.items))
+    offsets = pc.subtract(array.offsets, start)
+    begins = pc.if_else(array.is_valid(), offsets[:-1], pa.scalar(None, pa.int32()))
+    offsets = pa.concat_arrays([begins, offsets[-1:]])
+    keys, items = rebuilt(keys, kind.key_type), rebuilt(items, kind.item_type)
+    return pa.MapArray.from_arrays(offsets, keys, items, type=kind)
+
+
+def _flat(array: "pa.Array") -> "pa.Array":
+    """The members of all lists, one after another."""
+    import pyarrow as pa
+
+    try:
+        return array.flatten()
+    except pa.ArrowNotImplementedError:  # extension types
+        pieces = [row.values for row in array if row.is_valid]
+        return pa.concat_arrays([array.values.slice(0, 0), *pieces])
+
+
+def _offsets(array: "pa.Array") -> "pa.Array":
+    """Where each list begins in the flattened values, in which a null list has none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import types
+
+    is_large = types.is_large_list(array.type) or types.is_large_list_view(array.type)
+    kind = pa.int64() if is_large else pa.int32()
+    sizes = pc.fill_null(pc.list_value_length(array), 0).cast(kind)
+    return pa.concat_arrays([pa.array([0], kind), pc.cumulative_sum(sizes)])
