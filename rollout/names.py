@@ -98,14 +98,20 @@ def _least_nested(keys: list[str]) -> list[str]:
 
 
 def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
-    """Nested sections by dotted key; what stands in a free-form setting stays whole."""
+    """Nested sections by dotted key; what stands in a free-form setting stays whole.
+
+    Raises UserError for a key that is there twice, dotted and nested.
+    """
     flat: dict[str, Any] = {}
     for name, value in content.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and not bag_of(key):
-            flat |= flatten(value, key + ".")
+            found = flatten(value, key + ".")
         else:
-            flat[key] = value
+            found = {key: value}
+        if twice := sorted(flat.keys() & found.keys()):
+            raise UserError(f"{twice[0]} is given twice; leave one of them out")
+        flat |= found
     return flat
 
 

@@ -15,6 +15,7 @@ from rollout import disk
 from rollout.errors import UserError
 from rollout.names import GROUPS, bag_of, declared, flatten
 from rollout.overrides import at_home, override
+from rollout.plain_yaml import read_yaml
 from rollout.store import is_a_run, last_attempt
 
 STARS = "***"
@@ -114,15 +115,12 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
 
 def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
     """What the last launch wrote of its settings, and where its command was typed, if it says."""
-    import yaml
-    from omegaconf._utils import get_yaml_loader
-
     attempt = last_attempt(run_dir)
     file = attempt / "config.yaml" if attempt else None
     if file and file.is_file():
         try:
-            content = yaml.load(file.read_text("utf-8"), Loader=get_yaml_loader())
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            content = read_yaml(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
             raise UserError(f"{file} can't be read: {error}; type the whole command") from error
         told = disk.read_json(attempt / "environment.json") or {}
     else:

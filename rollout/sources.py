@@ -15,9 +15,11 @@ from typing import Any
 from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
-from rollout.explain import yaml_problem
+from rollout.interpolation import alone
 from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
+from rollout.plain_values import plain
+from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
 from rollout.recorded import Recorded, recorded
 
@@ -96,7 +98,9 @@ def _run_before(typed: dict[str, str], lower: dict[str, Any], start_dir: Path) -
     if "run_dir" in typed:
         parsed = parse(f"run_dir={typed['run_dir']}")
         run_dir = None if parsed is None else parsed.value()
-    if not isinstance(run_dir, str) or not run_dir or "${" in run_dir:
+        # One that other settings are filled into is known once all are composed.
+        run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
+    if not isinstance(run_dir, str) or not run_dir:
         return None
     return recorded(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
 
@@ -106,33 +110,33 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     A run's own attempts/N/config.yaml can be read back.
     """
-    import yaml
-    from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
-
+    if not path.is_file() and path.exists():
+        raise UserError(f"config_file={path} is no file; type config_file=FILE.yaml")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"config_file={path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config_file={path} can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"config_file={path} is not YAML{yaml_problem(error)}") from error
+    except ValueError as error:
+        raise UserError(f"config_file={path} {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
     for name in FILLED_IN:
         content.pop(name, None)
-    flat = flatten(content)
-    for key, value in flat.items():
-        try:
+    try:
+        flat = flatten(content)
+        for key, value in flat.items():
             _check(key, value)
-        except UserError as error:
-            raise UserError(f"config_file={path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"config_file={path}: {error}") from None
     return flat
 
 
 def _check(key: str, value: Any) -> None:
     if key not in GROUPS:
-        declared(key, value)
+        if declared(key, value).is_bag:
+            plain(key, value)
     elif not isinstance(value, str):
         raise UserError(
             f"{key} must be a preset's name or hold settings, not {value!r}; "
