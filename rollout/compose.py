@@ -15,12 +15,14 @@ from typing import Any
 from rollout.config import Settings, get, keys
 from rollout.errors import UserError
 from rollout.explain import explain
+from rollout.fingerprint import NAMES_OF_DATA
 from rollout.interpolation import texts_in, without_interpolation
 from rollout.names import GROUPS, SAY_THE_INPUT, SWITCHES, declared, flatten, full_key, known_keys
 from rollout.overrides import at_home, broken, checked_preset, override, parse, parts
 from rollout.plain_values import check_path, check_scalar, plain
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
 from rollout.recorded import recorded
+from rollout.secret_texts import remember
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
@@ -204,6 +206,7 @@ def _check_values(settings: Settings) -> None:
             check_scalar(key, value)
         elif isinstance(value, dict | list):
             plain(key, value)
+        remember(value, by_name=keys()[key].is_bag and key.rpartition(".")[2] not in NAMES_OF_DATA)
     for key in PATHS:
         if path := get(settings, key):
             check_path(key, path, ROOM.get(key, 0))

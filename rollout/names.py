@@ -86,6 +86,17 @@ def meant_by(name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def _in_another_section(key: str) -> str | None:
+    """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
+    section, dot, _ = key.partition(".")
+    leaf = key.rpartition(".")[2]
+    found = _ending_in(leaf) if dot else []
+    if not found and leaf in OLD_NAMES:
+        found = [OLD_NAMES[leaf]]
+    near = [name for name in found if name.startswith(f"{section}.")]  # nested elsewhere in it
+    return found[0] if len(found) == 1 else next(iter(near), None)
+
+
 def _ending_in(name: str) -> list[str]:
     """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
     found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
@@ -122,6 +133,8 @@ def unknown_key(key: str, value: Any = "...") -> str:
         return f"there is no setting {key!r}; type {setting}=..."
     if meant := meant_by(key):
         return f"there is no setting {key!r}; type {meant}={value}"
+    if meant := _in_another_section(key):
+        return f"there is no setting {key!r}; did you mean {meant}?"
     bags = {
         "sampling": " Other vLLM SamplingParams go under sampling.extra.",
         "engine": " Other vLLM engine arguments go under engine.extra.",

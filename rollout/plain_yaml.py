@@ -48,7 +48,7 @@ def read_yaml(text: str) -> Any:
     except NoSettings:
         raise
     except ValueError as error:  # of a number, such as `!!int x`
-        raise NoSettings(f"holds no settings: {error}") from error
+        raise NoSettings(f"is not YAML of plain values: {error}") from error
 
 
 def to_yaml(plain: Any) -> str:
@@ -125,9 +125,10 @@ class _Check:
             if tag == "int" and len(name.value) > MAX_DIGITS:
                 raise _at(name, f"{name.value[:20]}... is no name of a setting")
             if name.value in seen:
-                raise _at(name, f"{name.value!r} is there twice; leave one of them out")
+                where = f"is not YAML, line {name.start_mark.line + 1}"
+                raise NoSettings(f"{where}: found duplicate key {name.value}; leave one out")
             seen.add(name.value)
 
 
 def _at(node: Any, problem: str) -> NoSettings:
-    return NoSettings(f"holds no settings, line {node.start_mark.line + 1}: {problem}")
+    return NoSettings(f"is not YAML of plain values, line {node.start_mark.line + 1}: {problem}")

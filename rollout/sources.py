@@ -15,13 +15,15 @@ from typing import Any
 from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
+from rollout.fingerprint import redacted
 from rollout.interpolation import alone
 from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
 from rollout.plain_values import plain
 from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
-from rollout.recorded import Recorded, recorded
+from rollout.recorded import Recorded, recorded, refuse_missing, take_starred
+from rollout.secret_texts import remember_whole, without_secrets
 
 ENVIRONMENT = {
     "MODEL_PATH": "model.model_path",
@@ -56,16 +58,21 @@ def gather(
     none; neither if `demo` is false. Raises UserError for a key, preset or flag that does not
     exist.
     """
+    for word, told in zip(argv, redacted(argv), strict=True):
+        if word != told:  # so that no message repeats it
+            remember_whole(unquoted(parts(word)[1]))
     line = read_command_line(argv, start_dir)
     typed = dict(map(parts, line.overrides))
     lower: dict[str, Any] = {}
     notes = []
     if line.config_file:
         lower |= read_config_file(start_dir / at_home(line.config_file))
+        refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
     if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
         lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
-        notes.append(f"from the environment: {' '.join(f'{n}={t}' for n, t in named.items())}")
+        said = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
+        notes.append(f"from the environment: {said}")
     if isinstance(run_dir := lower.get("run_dir"), str):
         lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
     given = {*lower, *typed}
@@ -111,7 +118,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
     A run's own attempts/N/config.yaml can be read back.
     """
     if not path.is_file() and path.exists():
-        raise UserError(f"config_file={path} is no file; type config_file=FILE.yaml")
+        raise UserError(
+            f"config_file={path} can't be read: it is no file; type config_file=FILE.yaml"
+        )
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
