@@ -4,6 +4,7 @@ Owns what a name given to us stands for, whoever gave it, and what to say of one
 exist. Must not know where names come from, or Hydra.
 """
 
+import difflib
 import re
 from collections.abc import Collection
 from functools import cache
@@ -19,13 +20,16 @@ SWITCHES = {"prepare": "prepare.source", "postprocess": "postprocess.scorer"}
 FILLED_IN = ("presets", "given")  # by us, not typed
 # Without any of these, a command goes on with the run in run_dir, or is the demo.
 SAY_THE_INPUT = frozenset({"data.input", "experiment", "data", "prepare.source"})
-# Flags of the script this tool replaces whose names are no key's last part.
+# Flags of the script this tool replaces, and others that mean what no key's last part says.
 OLD_NAMES = {
     "input_parquet": "data.input",
     "output_parquet": "output.path",
     "output": "output.path",
     "n": "sampling.n_samples",
     "model_name": "model.model_path",
+    "model.path": "model.model_path",
+    "model.name": "model.model_path",
+    "data.path": "data.input",
 }
 
 
@@ -90,11 +94,16 @@ def _in_another_section(key: str) -> str | None:
     """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
     section, dot, _ = key.partition(".")
     leaf = key.rpartition(".")[2]
-    found = _ending_in(leaf) if dot else []
-    if not found and leaf in OLD_NAMES:
-        found = [OLD_NAMES[leaf]]
-    near = [name for name in found if name.startswith(f"{section}.")]  # nested elsewhere in it
-    return found[0] if len(found) == 1 else next(iter(near), None)
+    if not dot:
+        return None
+    leaves = {name.rpartition(".")[2] for name in known_keys()}
+    own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}
+    if leaf not in leaves and not difflib.get_close_matches(leaf, own, 1, 0.7):
+        leaf = next(iter(difflib.get_close_matches(leaf, leaves, 1, 0.8)), leaf)
+    found = [OLD_NAMES[leaf]] if leaf in OLD_NAMES and leaf not in leaves else _ending_in(leaf)
+    ending = [name for name in known_keys() if name.endswith(f".{leaf}")]
+    near = _least_nested([name for name in ending if name.startswith(f"{section}.")])
+    return next((names[0] for names in (near, found) if len(names) == 1), None)
 
 
 def _ending_in(name: str) -> list[str]:

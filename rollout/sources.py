@@ -19,7 +19,7 @@ from rollout.fingerprint import redacted
 from rollout.interpolation import alone
 from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
-from rollout.plain_values import plain
+from rollout.plain_values import plain, short
 from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
 from rollout.recorded import Recorded, recorded, refuse_missing, take_starred
@@ -117,16 +117,15 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     A run's own attempts/N/config.yaml can be read back.
     """
-    if not path.is_file() and path.exists():
-        raise UserError(
-            f"config_file={path} can't be read: it is no file; type config_file=FILE.yaml"
-        )
     try:
+        if path.exists() and not path.is_file():  # a device has no end
+            raise UserError(f"config_file={path} can't be read: it is no file")
         content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"config_file={path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config_file={path} can't be read: {error}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config_file={short(str(path))} can't be read: {reason}") from error
     except ValueError as error:
         raise UserError(f"config_file={path} {error}") from error
     if not isinstance(content, dict):
