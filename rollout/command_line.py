@@ -116,7 +116,7 @@ def _refuse_flag(name: str, value: str, following: list[str]) -> None:
     """Say how an old flag, or an unknown one, is written here."""
     bare = name.lstrip("-")
     if key := bare if bare in known_keys() else meant_by(bare.replace("-", "_")):
-        if not value and following and not following[0].startswith("-"):
+        if not value and following and not following[0].startswith("-") and "=" not in following[0]:
             value = following[0]
         elif not value:
             value = "true" if known_keys()[key].type is bool else "..."

@@ -171,6 +171,8 @@ def _explain_typed(error: Any, hydra: Any) -> str:
         parsed = parse(word) if name and f"{key}.".startswith((f"{name}.", f"{name}[")) else None
         if parsed is not None and any(texts_in(parsed.value())):
             reason = reason.removesuffix(f" ({key})").rpartition("interpolation: ")[2]
+            if "positional argument" in reason:  # Python's words, of a function without a name
+                reason = "it lacks an argument, or has one too many"
             return broken(name, parsed.value(), reason)
     return reason
 

@@ -94,7 +94,7 @@ def _in_another_section(key: str) -> str | None:
     """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
     section, dot, _ = key.partition(".")
     leaf = key.rpartition(".")[2]
-    if not dot:
+    if not dot or key.rpartition(".")[0] in known_keys():
         return None
     leaves = {name.rpartition(".")[2] for name in known_keys()}
     own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}

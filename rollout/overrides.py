@@ -169,7 +169,8 @@ def checked_preset(group: str, value: str, config_dir: Path | None, multirun: bo
     chosen = "" if parsed is None else parsed.value()
     is_none = chosen is None and group == "experiment"
     # A mapping holds values of the group's settings: sampling={n_samples:4}.
-    if chosen == "" or not (is_none or isinstance(chosen, str | dict)):
+    is_broken_text = isinstance(chosen, str) and OPEN in chosen and is_broken(chosen)
+    if chosen == "" or is_broken_text or not (is_none or isinstance(chosen, str | dict)):
         raise UserError(unknown_preset(group, value, preset_names(group, config_dir)))
     return text
 
@@ -195,7 +196,7 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
             )
         if is_text or (setting.is_bag and value[:1] not in "[{"):
             return _text_that_hydra_cant_read(key, value, multirun)
-        if OPEN in value:
+        if OPEN in value and (setting.is_bag or setting.type == list[str]):
             way = how_to_type(key, _apart(value), multirun) if value[:1] == "[" else r'"\${..."'
             raise UserError(
                 f"{key}={value} can't be read; a text that holds ${{ wants quotes and a backslash "
