@@ -107,7 +107,7 @@ def parse(text: str) -> Any:
 
     try:
         return OverridesParser.create().parse_override(text)
-    except HydraException:
+    except (HydraException, ValueError, RecursionError):  # thousands of digits, or of brackets
         return None
 
 

@@ -5,6 +5,7 @@ no setting can be is a ValueError in one line, before anything of it is built. M
 settings there are.
 """
 
+from contextlib import suppress
 from typing import Any
 
 PLAIN_TAGS = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
@@ -32,7 +33,7 @@ def read_yaml(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise NoSettings(f"has more than {MAX_BYTES // 2**20} MiB, too much for settings")
     try:
-        loader = get_yaml_loader()(text)
+        loader = _joining(get_yaml_loader())(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -49,6 +50,20 @@ def read_yaml(text: str) -> Any:
         raise
     except ValueError as error:  # of a number, such as `!!int x`
         raise NoSettings(f"is not YAML of plain values: {error}") from error
+
+
+def _joining(loader: type) -> type:
+    """The loader, for which JSON's pairs of escapes (`\\ud835\\udcb3`) are one character, too."""
+
+    class Joining(loader):
+        def construct_scalar(self, node: Any) -> Any:
+            value = super().construct_scalar(node)
+            if isinstance(value, str) and any("\ud800" <= sign <= "\udbff" for sign in value):
+                with suppress(UnicodeError):  # half a pair: refused where it is used
+                    return value.encode("utf-16", "surrogatepass").decode("utf-16")
+            return value
+
+    return Joining
 
 
 def to_yaml(plain: Any) -> str:

@@ -49,7 +49,7 @@ _PATTERNS = [
     )
 ]
 _PARAMETER = re.compile(r"(?<=[?&;#])([\w.-]+)=([^&\s#'\"]+)")
-_TYPED = re.compile(rf"(\b{_FREE_FORM})=(?!\.\.\.)('[^']*'|\"[^\"]*\"|[^\s;]+)")
+_TYPED = re.compile(rf"(\b{_FREE_FORM})=(?!\.\.\.|\*\*\*)('[^']*'|\"[^\"]*\"|[^\s;'\"]+)")
 _known: set[str] = set()  # secrets that this process was given, which libraries may repeat
 SHORTEST = 6  # of those: a shorter one is part of other words
 

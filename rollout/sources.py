@@ -15,15 +15,15 @@ from typing import Any
 from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
-from rollout.fingerprint import redacted
+from rollout.fingerprint import NAMES_OF_DATA, redacted
 from rollout.interpolation import alone
-from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
+from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, bag_of, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
 from rollout.plain_values import plain, short
 from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
 from rollout.recorded import Recorded, recorded, refuse_missing, take_starred
-from rollout.secret_texts import remember_whole, without_secrets
+from rollout.secret_texts import remember, remember_whole, without_secrets
 
 ENVIRONMENT = {
     "MODEL_PATH": "model.model_path",
@@ -69,6 +69,10 @@ def gather(
         lower |= read_config_file(start_dir / at_home(line.config_file))
         refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
+    for key, value in lower.items():
+        bag = bag_of(key)
+        if bag and bag.name.rpartition(".")[2] not in NAMES_OF_DATA:
+            remember({key.rpartition(".")[2]: value})
     if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
         lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
         said = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())

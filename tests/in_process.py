@@ -80,3 +80,12 @@ def fault_of(name: str, done: Done, allowed=(0, 2), one_line=True) -> str:
     if done.code == 2 and one_line and (len(lines) != 1 or not lines[0].startswith(f"{name}: ")):
         return f"not one line: {lines[:4]}"
     return ""
+
+
+def one_prompt(directory: Path) -> Path:
+    """A prompt file of one row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"prompt": ["a"]}), directory / "in.parquet")
+    return directory / "in.parquet"
