@@ -85,6 +85,8 @@ def _is_read_as(setting: Key, typed: str, value: str, multirun: bool) -> bool:
     if parsed.is_sweep_override():
         return is_text and not multirun and alone(typed) == value
     meant = parsed.value()
+    if meant is None:
+        return False
     is_kept = isinstance(meant, str) and typed == typed.strip()
     return (is_kept and alone(meant) == value) or (
         is_text and not is_kept and alone(typed) == value
