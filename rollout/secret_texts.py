@@ -51,7 +51,7 @@ _PATTERNS = [
 _PARAMETER = re.compile(r"(?<=[?&;#])([\w.-]+)=([^&\s#'\"]+)")
 _TYPED = re.compile(rf"(\b{_FREE_FORM})=(?!\.\.\.|\*\*\*)('[^']*'|\"[^\"]*\"|[^\s;'\"]+)")
 _known: set[str] = set()  # secrets that this process was given, which libraries may repeat
-SHORTEST = 6  # of those: a shorter one is part of other words
+SHORTEST = 8  # of those: a shorter one may be part of other words
 
 
 def is_secret_name(name: str, holds_text: bool = True) -> bool:
