@@ -24,6 +24,7 @@ from rollout.health import verdict
 from rollout.job import Job, environment, fingerprint_record
 from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
+from rollout.plain_yaml import to_yaml
 from rollout.planner.ladder import Rung
 from rollout.publish import write_output
 from rollout.reasoning import Splitter
@@ -244,10 +245,7 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
     try:
         directory = next_attempt(job.run_dir)
         write_json(directory / "environment.json", environment(job))
-        from omegaconf import OmegaConf
-
-        plain = OmegaConf.to_yaml(to_plain(job.settings))
-        (directory / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
+        (directory / "config.yaml").write_text(to_yaml(to_plain(job.settings)), "utf-8")
         console.log_to(directory / "run.log")
     except OSError as error:
         raise UserError(

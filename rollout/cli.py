@@ -4,10 +4,11 @@ Exit codes: 0 done, 1 failed or incomplete, 2 configuration or input error, 130 
 Hydra is imported only once the words typed are known to make sense.
 """
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import rollout
@@ -16,6 +17,7 @@ from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
+from rollout.secret_texts import without_secrets
 from rollout.sources import Given, gather
 
 LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
@@ -52,14 +54,15 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     task = Task(argv, given.config_dir, swept)
     main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
     try:
-        with _hydra_environment([*given.words, *sweep_words(given.words, swept, given.config_dir)]):
+        words = [*given.words, *sweep_words(given.words, swept, given.config_dir)]
+        with _hydra_environment(words), _starred(is_needed=any(w[:5] == "--cfg" for w in words)):
             main(task)()
     except DryRunOver:
         say("the optimiser chooses the other points as it goes", sys.stdout)
     except KeyboardInterrupt as error:
         raise task.interrupted() from error
     except Exception as error:
-        failure = _composition_error(error)
+        failure = _composition_error(error, "--resolve" in given.words)
         is_foreign = type(error).__module__.split(".")[0] not in (*LIBRARIES, "rollout")
         if task.has_begun_sweep and is_foreign and not isinstance(error, OSError):
             failure = RolloutError(f"the sweep could not be run: {error}")
@@ -72,16 +75,32 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     return task.tell()
 
 
-def _composition_error(error: Exception) -> Exception:
+def _composition_error(error: Exception, is_resolved: bool) -> Exception:
     """Hydra's, omegaconf's or the file system's complaint as ours."""
     if isinstance(error, RolloutError):
         return error
+    if is_resolved and type(error).__name__ == "GrammarParseError":  # in what is filled in
+        return UserError("a text holds ${, which --resolve can't print; leave --resolve out")
     if type(error).__module__.split(".")[0] in LIBRARIES:
         return UserError(explain(error))
     if isinstance(error, OSError):  # Hydra makes a sweep's directories
         return UserError(f"can't make the run directory: {error}; type another run_dir=")
     # The task raises none but ours, so this is Hydra's, as for a preset that is not UTF-8.
     return UserError(f"the settings can't be composed: {error}")
+
+
+@contextmanager
+def _starred(is_needed: bool) -> Iterator[None]:
+    """Star the secrets in what Hydra prints of the settings."""
+    if not is_needed:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        sys.stdout.write(without_secrets(printed.getvalue()))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from rollout.errors import UserError, did_you_mean
 from rollout.names import GROUPS, known_keys, meant_by
 from rollout.overrides import at_home, checked_override, closing, parts, unquoted
+from rollout.plain_values import short
 from rollout.presets import ROOT_CONFIG
 
 FLAGS = ("-m", "--multirun", "--resolve")
@@ -115,7 +116,7 @@ def _refuse_flag(name: str, value: str, following: list[str]) -> None:
     """Say how an old flag, or an unknown one, is written here."""
     bare = name.lstrip("-")
     if key := bare if bare in known_keys() else meant_by(bare.replace("-", "_")):
-        if not value and following and not following[0].startswith("-"):
+        if not value and following and not following[0].startswith("-") and "=" not in following[0]:
             value = following[0]
         elif not value:
             value = "true" if known_keys()[key].type is bool else "..."
@@ -128,8 +129,12 @@ def _refuse_flag(name: str, value: str, following: list[str]) -> None:
 
 def _checked_config_dir(given: str, start_dir: Path) -> Path:
     path = (start_dir / at_home(given)).resolve()
-    if not path.is_dir():
-        raise UserError(f"--config-dir {given}: no such directory")
+    try:
+        is_there = path.is_dir()
+    except (OSError, ValueError):  # longer than a path can be
+        is_there = False
+    if not is_there:
+        raise UserError(f"--config-dir {short(given)}: no such directory")
     if (path / f"{ROOT_CONFIG}.yaml").exists():
         raise UserError(
             f"{path}/{ROOT_CONFIG}.yaml would replace the root of all settings; put it at "

@@ -15,10 +15,14 @@ from typing import Any
 from rollout.config import Settings, get, keys
 from rollout.errors import UserError
 from rollout.explain import explain
+from rollout.fingerprint import NAMES_OF_DATA
+from rollout.interpolation import texts_in, without_interpolation
 from rollout.names import GROUPS, SAY_THE_INPUT, SWITCHES, declared, flatten, full_key, known_keys
-from rollout.overrides import at_home, checked_preset, override, parts, without_interpolation
+from rollout.overrides import at_home, broken, checked_preset, override, parse, parts
+from rollout.plain_values import check_path, check_scalar, plain
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
 from rollout.recorded import recorded
+from rollout.secret_texts import remember
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
@@ -30,15 +34,17 @@ def compose(given: dict[str, Any]) -> Settings:
     A key may be dotted, or a last part that only one active setting has (names.full_key). A run_dir
     without input goes on with what the run there was last launched with.
     """
+    given = {name: plain(str(name), value) for name, value in given.items()}
     active = _active(given)
     named: dict[str, Any] = {}
     for name, value in given.items():
         key = full_key(name, active)
-        if key in named:
+        found = flatten({key: value})
+        if twice := sorted(named.keys() & found.keys()):
             raise UserError(
-                f"{name!r} and {key} are one setting, given twice; leave one of them out"
+                f"{name!r} and {twice[0]} are one setting, given twice; leave one of them out"
             )
-        named |= flatten({key: value})
+        named |= found
     own, overrides = _of_the_run_before(named)
     for key, value in (implied_presets(own | named) | own | named).items():
         text = override(key, value)
@@ -142,15 +148,33 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
             merged.given = sorted(key for key in given if key not in GROUPS)
         settings = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        raise UserError(explain(error)) from error
+        raise UserError(_explain_typed(error, hydra)) from error
     if not settings.run_dir:
         raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
-    for key in ("run_dir", "output.path", "data.input", "model.model_path"):
-        _check_path(key, get(settings, key) or "")
+    _check_values(settings)
     settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
     if schema := settings.sampling.structured_outputs.get("json"):
         settings.sampling.structured_outputs["json"] = _schema(schema)
     return settings
+
+
+def _explain_typed(error: Any, hydra: Any) -> str:
+    """As `explain`; of an interpolation that was typed, with how its text is typed."""
+    from omegaconf import OmegaConf
+
+    reason = explain(error)
+    if not str(type(error).__name__).startswith(("Interpolation", "UnsupportedInterpolation")):
+        return reason
+    key = str(getattr(error, "full_key", None) or "")
+    for word in OmegaConf.to_container(hydra.overrides.task, resolve=False):
+        name, _ = parts(word)
+        parsed = parse(word) if name and f"{key}.".startswith((f"{name}.", f"{name}[")) else None
+        if parsed is not None and any(texts_in(parsed.value())):
+            reason = reason.removesuffix(f" ({key})").rpartition("interpolation: ")[2]
+            if "positional argument" in reason:  # Python's words, of a function without a name
+                reason = "it lacks an argument, or has one too many"
+            return broken(name, parsed.value(), reason)
+    return reason
 
 
 def _schema(given: Any) -> dict[str, Any]:
@@ -176,16 +200,28 @@ def _schema(given: Any) -> dict[str, Any]:
     return schema
 
 
-def _check_path(key: str, path: str) -> None:
-    """Refuse a path that no file could have; whether there is one is its reader's question."""
-    try:
-        Path(at_home(path)).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        shown = path if len(path) <= 80 else f"{path[:60]}...{path[-15:]}"
-        raise UserError(f"{key}={shown} can't be a path: {reason}") from error
+def _check_values(settings: Settings) -> None:
+    """Refuse what no text, number or path can be; whether a file is there, its reader asks."""
+    for key in keys():
+        value = get(settings, key)
+        if isinstance(value, str):
+            check_scalar(key, value)
+        elif isinstance(value, dict | list):
+            plain(key, value)
+        remember(value, by_name=keys()[key].is_bag and key.rpartition(".")[2] not in NAMES_OF_DATA)
+    for key in PATHS:
+        if path := get(settings, key):
+            check_path(key, path, ROOM.get(key, 0))
+
+
+# What stands at a path alone; a text may stand for a file elsewhere, and its reader looks.
+PATHS = (
+    "run_dir", "output.path", "prepare.output.path", "postprocess.output.path",
+    "postprocess.export.path", "data.input", "postprocess.input", "model.model_path",
+    "model.lora_path", "prepare.source", "prepare.few_shot",
+)  # fmt: skip
+# Bytes for the names that are put below a directory, or for a temporary name beside a file.
+ROOM = {"run_dir": 400} | dict.fromkeys(PATHS[1:5], 100)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rollout.secret_texts import without_secrets
+
 PLAIN_INTERVAL_S = 10.0
 # rich would take sys.stdout and sys.stderr over, and show what belongs in the log.
 ALONE = {"redirect_stdout": False, "redirect_stderr": False}
@@ -50,7 +52,10 @@ class Console:
 
     def say_now(self, line: str) -> None:
         """Write one line past everything that buffers: the process is about to end."""
-        os.write(self._stderr.fileno(), (printable(line) + "\n").encode(errors="replace"))
+        os.write(
+            self._stderr.fileno(),
+            (printable(without_secrets(line)) + "\n").encode(errors="replace"),
+        )
 
     def result(self, text: str) -> None:
         """Print what the user came for."""
@@ -60,7 +65,7 @@ class Console:
         """Write to the log alone."""
         if self._log:
             with suppress(OSError):  # a full disk shows where rows are written
-                self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+                self._log.write(f"{time.strftime('%H:%M:%S')} {without_secrets(text)}\n")
 
     def _write(self, stream: Any, text: str) -> None:
         self.record(text)
@@ -136,7 +141,7 @@ class Console:
 
 def say(text: str, stream: Any) -> None:
     """Print `text`, safe for a terminal; a stream that is gone or closed is no reason to stop."""
-    safe = "\n".join(printable(line) for line in text.split("\n"))
+    safe = "\n".join(printable(line) for line in without_secrets(text).split("\n"))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     with suppress(OSError, ValueError, AttributeError):
         stream.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
@@ -211,7 +216,9 @@ class BarProgress:
         self._progress.__exit__(*exception)
 
     def say(self, line: str) -> None:
-        self._progress.console.print(printable(line), markup=False, highlight=False)
+        self._progress.console.print(
+            printable(without_secrets(line)), markup=False, highlight=False
+        )
 
     def update(
         self,

@@ -6,6 +6,8 @@ to type next; one line where it can be.
 
 from typing import Any
 
+from rollout.secret_texts import without_secrets
+
 
 class RolloutError(Exception):
     """A run ended early; everything finished is on disk."""
@@ -13,7 +15,7 @@ class RolloutError(Exception):
     exit_code = 1
 
     def __init__(self, *args: str):
-        super().__init__(*args)
+        super().__init__(*map(without_secrets, args))  # it is printed, logged and kept
         self.details: list[str] = []  # further lines, such as a table
         self.fault: Any = None  # a MemoryFault, where memory ran out
 

@@ -25,6 +25,8 @@ def explain(error: BaseException) -> str:
         return unknown_preset(match[1], match[2], options)
     full_key = re.search(r"full_key: (\S+)", everything)
     key = full_key[1] if full_key else ""
+    if key == "hydra.runtime.cwd":
+        return "the name of the current directory holds ${, which Hydra can't take; cd to another"
     if setting := known_keys().get(key):
         value = re.search(r"[Vv]alue '([^\n]*?)'(?: of type| is not|,)", everything)
         if value or re.search(r"not Optional|Cannot (assign|convert)|Invalid value", everything):

@@ -9,6 +9,15 @@ from typing import Any
 
 from rollout.config import Settings, keys
 from rollout.schema import WHAT, get
+from rollout.secret_texts import (
+    STARS,
+    TEXT_STARS,
+    has_secret,
+    is_secret_member,
+    is_secret_name,
+    secrets_in,
+    without_secrets,
+)
 
 # Of engine.extra, what is known to leave the samples as they are.
 HOW_EXTRAS = (
@@ -26,7 +35,10 @@ HOW_EXTRAS = (
 def fingerprint(settings: Settings) -> dict[str, Any]:
     """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
     what = {name: get(settings, name) for name, key in keys().items() if key.kind == WHAT}
-    found = {name: _plain(value, secret=_digest) for name, value in what.items()}
+    found = {
+        name: _plain(value, _digest, by_name=name.rpartition(".")[2] not in NAMES_OF_DATA)
+        for name, value in what.items()
+    }
     extra = _plain(settings.engine.extra, secret=_digest)
     found |= {f"engine.extra.{name}": v for name, v in extra.items() if name not in HOW_EXTRAS}
     if settings.data.shuffle_seed is not None:  # another limit then picks other rows
@@ -37,63 +49,89 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
 def to_plain(settings: Any) -> Any:
     """The settings as nested plain values, fit for YAML or JSON."""
     if is_dataclass(settings):
-        return {f.name: to_plain(getattr(settings, f.name)) for f in fields(settings)}
+        return {f.name: _told(f.name, getattr(settings, f.name)) for f in fields(settings)}
     return _plain(settings)
 
 
-SECRET = re.compile(
-    r"(^|[_-])(tokens?|secrets?|passw(or)?d|credentials?|authorization|(api[_-]?)?key)\d*$", re.I
-)
-# The same within text typed for a free-form setting.
-SECRET_TEXT = re.compile(r"(token|secret|passw(or)?d|credential|authorization|api[_-]?key)", re.I)
+def _told(name: str, value: Any) -> Any:
+    if is_dataclass(value):
+        return to_plain(value)
+    if isinstance(value, dict):  # a free-form setting: here a user may have put a token
+        return _plain(value, by_name=name not in NAMES_OF_DATA)
+    return _plain(value, secret=lambda _: TEXT_STARS)
+
+
+# Free-form settings whose names are those of columns, presets or a schema's properties.
+NAMES_OF_DATA = ("structured_outputs", "logit_bias", "rename", "splits", "presets")
 
 
 def redacted(words: list[str]) -> list[str]:
     """Overrides as they may be written down: a value that may hold a secret is starred.
 
-    Only free-form settings can hold one; `max_tokens` and its like are no secret.
+    By its name only in a free-form setting; `max_tokens` and its like are no secret.
     """
     bags = [name for name, key in keys().items() if key.is_bag]
-    free = ("hydra.", *(f"{bag}." for bag in bags))
     parents = {bag.rpartition(".")[0] for bag in bags} | {*bags, "hydra.job"}
     found = []
     for word in words:
         key, equals, value = word.partition("=")
-        name = key.lstrip("+")
-        holds = (name.startswith(free) and SECRET.search(name.rsplit(".", 1)[-1])) or (
-            (name.startswith(free) or name in parents)
-            and (SECRET_TEXT.search(value) or SECRET_VALUE.search(value))
+        name = key.lstrip("+~")
+        if not equals:
+            found.append(without_secrets(word))
+            continue
+        bag = next((b for b in (*bags, "hydra") if f"{name}.".startswith(f"{b}.")), None)
+        is_named = bag is None or bag.rpartition(".")[2] not in NAMES_OF_DATA
+        inner = name.removeprefix(str(bag)).split(".")[1:] if bag and is_named else []
+        is_number = re.fullmatch(r"[-+]?[0-9.]+|true|false|null|", value, re.I) is not None
+        is_literal = (
+            is_named and (bag or name in parents) and value.lstrip("('\"")[:1] in ("{", "[")
         )
-        is_plain = re.fullmatch(r"[-+]?[0-9.]+|true|false|null", value, re.I)  # no secret
-        found.append(f"{key}=***" if equals and holds and not is_plain else word)
+        holds = (
+            any(is_secret_name(part, holds_text=not is_number) for part in inner)
+            and re.fullmatch(r"true|false|null|", value, re.I) is None
+        )
+        holds = holds or has_secret(value) or (is_literal and _holds_secret(value))
+        found.append(f"{key}={STARS}" if holds else word)
     return found
 
 
-# Tokens of Hugging Face, OpenAI, GitHub, Slack and AWS, by their form.
-SECRET_VALUE = re.compile(r"(hf_|sk-|ghp_|gho_|github_pat_|xox[abp]-|AKIA)[A-Za-z0-9_-]{12,}")
+def _holds_secret(literal: str) -> bool:
+    """Whether a mapping or list has a secret; one that can't be read, perhaps."""
+    from rollout.overrides import parse
+
+    parsed = parse(f"x={literal}")
+    if parsed is None or parsed.is_sweep_override():
+        names = re.findall(r"[\w.-]+(?=['\"]?\s*[:=])", literal)
+        return any(map(is_secret_name, names))
+    return any(secrets_in(parsed.value()))
 
 
-def _plain(value: Any, secret: Callable[[str], str] = lambda value: "***") -> Any:
+def _plain(
+    value: Any, secret: Callable[[str], str] = lambda value: STARS, by_name: bool = True
+) -> Any:
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, dict):  # a free bag: here a user may have put a token
+    if isinstance(value, dict):
         return {
             str(k): secret(str(v))
-            if (SECRET.search(str(k)) and _holds_text(v))
-            or (isinstance(v, str) and SECRET_VALUE.search(v))
-            else _plain(v, secret)
+            if by_name and is_secret_member(value, k)
+            else _plain(v, secret, by_name)
             for k, v in value.items()
         }
-    return [_plain(v, secret) for v in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        places = {place[0] for place in secrets_in(value, by_name) if len(place) == 1}
+        return [
+            secret(str(v)) if i in places else _plain(v, secret, by_name)
+            for i, v in enumerate(value)
+        ]
+    return secret(value) if isinstance(value, str) and has_secret(value) else value
+
+
+def with_digests(found: dict[str, Any]) -> dict[str, Any]:
+    """A fingerprint as it may be written down; what was starred in it before stays so."""
+    return _plain(found, secret=_digest, by_name=False)
 
 
 def _digest(value: str) -> str:
     """Tells two secrets apart and neither."""
-    return f"*** {hashlib.blake2b(value.encode(errors='replace'), digest_size=4).hexdigest()}"
-
-
-def _holds_text(value: Any) -> bool:
-    """Numbers are no secrets: min_tokens, skip_special_tokens."""
-    if isinstance(value, dict):
-        return any(map(_holds_text, value.values()))
-    return any(map(_holds_text, value)) if isinstance(value, list) else isinstance(value, str)
+    return f"{STARS} {hashlib.blake2b(value.encode(errors='replace'), digest_size=4).hexdigest()}"

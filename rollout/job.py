@@ -21,7 +21,7 @@ from rollout.config import Backend, Device, Engine, Layout, Output, Resume, Sett
 from rollout.console import Console
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
-from rollout.fingerprint import fingerprint, redacted, to_plain
+from rollout.fingerprint import fingerprint, redacted, to_plain, with_digests
 from rollout.layout import added_names
 from rollout.ledger import Ledger
 from rollout.metrics import Tally, Timeline, Totals, summarize
@@ -288,7 +288,7 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     found["model.chat_template"] = _template_text(job.settings.model.chat_template)
     found |= job.prompts.wording.fingerprint()
     if model is None:  # the scripted engine
-        return {key: v for key, v in found.items() if not key.startswith("model.")}
+        return with_digests({k: v for k, v in found.items() if not k.startswith("model.")})
     found["model.model_path"] = model.path
     found["model.revision"] = model.revision
     found["model.config_digest"] = model.config_digest
@@ -302,7 +302,7 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     for key, value in model.generation_config.items():
         if found.get(f"sampling.{key}", "") is None:  # null: the model's own value counts
             found[f"sampling.{key}"] = f"{value} (of the model)"
-    return found
+    return with_digests(found)
 
 
 def fingerprint_record(job: Job) -> dict[str, Any]:

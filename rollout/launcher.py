@@ -29,6 +29,7 @@ from rollout.config import OBJECTIVE, objective_in
 from rollout.console import say
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import redacted
+from rollout.interpolation import without_interpolation
 from rollout.names import GROUPS
 from rollout.overrides import parse, parts, unquoted
 from rollout.presets import overridden_groups
@@ -99,7 +100,7 @@ class SweepLauncher(Launcher):
         HydraConfig.instance().set_config(composed)
         place = Path(str(composed.hydra.sweep.dir), str(composed.hydra.sweep.subdir)).absolute()
         with read_write(composed.hydra.runtime), open_dict(composed.hydra.runtime):
-            composed.hydra.runtime.output_dir = str(place)
+            composed.hydra.runtime.output_dir = without_interpolation(str(place))
         return composed
 
     def _asked(self, job: DictConfig) -> Asked:

@@ -4,6 +4,7 @@ Owns what a name given to us stands for, whoever gave it, and what to say of one
 exist. Must not know where names come from, or Hydra.
 """
 
+import difflib
 import re
 from collections.abc import Collection
 from functools import cache
@@ -19,13 +20,16 @@ SWITCHES = {"prepare": "prepare.source", "postprocess": "postprocess.scorer"}
 FILLED_IN = ("presets", "given")  # by us, not typed
 # Without any of these, a command goes on with the run in run_dir, or is the demo.
 SAY_THE_INPUT = frozenset({"data.input", "experiment", "data", "prepare.source"})
-# Flags of the script this tool replaces whose names are no key's last part.
+# Flags of the script this tool replaces, and others that mean what no key's last part says.
 OLD_NAMES = {
     "input_parquet": "data.input",
     "output_parquet": "output.path",
     "output": "output.path",
     "n": "sampling.n_samples",
     "model_name": "model.model_path",
+    "model.path": "model.model_path",
+    "model.name": "model.model_path",
+    "data.path": "data.input",
 }
 
 
@@ -86,6 +90,22 @@ def meant_by(name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def _in_another_section(key: str) -> str | None:
+    """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
+    section, dot, _ = key.partition(".")
+    leaf = key.rpartition(".")[2]
+    if not dot or key.rpartition(".")[0] in known_keys():
+        return None
+    leaves = {name.rpartition(".")[2] for name in known_keys()}
+    own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}
+    if leaf not in leaves and not difflib.get_close_matches(leaf, own, 1, 0.7):
+        leaf = next(iter(difflib.get_close_matches(leaf, leaves, 1, 0.8)), leaf)
+    found = [OLD_NAMES[leaf]] if leaf in OLD_NAMES and leaf not in leaves else _ending_in(leaf)
+    ending = [name for name in known_keys() if name.endswith(f".{leaf}")]
+    near = _least_nested([name for name in ending if name.startswith(f"{section}.")])
+    return next((names[0] for names in (near, found) if len(names) == 1), None)
+
+
 def _ending_in(name: str) -> list[str]:
     """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
     found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
@@ -98,14 +118,20 @@ def _least_nested(keys: list[str]) -> list[str]:
 
 
 def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
-    """Nested sections by dotted key; what stands in a free-form setting stays whole."""
+    """Nested sections by dotted key; what stands in a free-form setting stays whole.
+
+    Raises UserError for a key that is there twice, dotted and nested.
+    """
     flat: dict[str, Any] = {}
     for name, value in content.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and not bag_of(key):
-            flat |= flatten(value, key + ".")
+            found = flatten(value, key + ".")
         else:
-            flat[key] = value
+            found = {key: value}
+        if twice := sorted(flat.keys() & found.keys()):
+            raise UserError(f"{twice[0]} is given twice; leave one of them out")
+        flat |= found
     return flat
 
 
@@ -116,6 +142,8 @@ def unknown_key(key: str, value: Any = "...") -> str:
         return f"there is no setting {key!r}; type {setting}=..."
     if meant := meant_by(key):
         return f"there is no setting {key!r}; type {meant}={value}"
+    if meant := _in_another_section(key):
+        return f"there is no setting {key!r}; did you mean {meant}?"
     bags = {
         "sampling": " Other vLLM SamplingParams go under sampling.extra.",
         "engine": " Other vLLM engine arguments go under engine.extra.",

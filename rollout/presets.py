@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rollout.errors import did_you_mean
+from rollout.errors import UserError, did_you_mean
 from rollout.names import flatten
+from rollout.plain_yaml import NoSettings, read_yaml
 
 ROOT_CONFIG = "rollout"  # the file that lists the groups
 
@@ -47,14 +48,17 @@ def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str
 
 
 def preset_content(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
-    """What a preset's file says; nothing where it is not there, or not YAML."""
-    import yaml
+    """What a preset's file says; nothing where it is not there, or not YAML.
 
+    Raises UserError for YAML that refers to itself, or names a thing twice.
+    """
     files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
     file = next((f for f in files if f.is_file()), None)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(file.read_text(encoding="utf-8")) if file else None
+    except NoSettings as error:  # Hydra would recurse, or take one of two values
+        raise UserError(f"{file} {error}") from error
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -15,9 +15,10 @@ from rollout import disk
 from rollout.errors import UserError
 from rollout.names import GROUPS, bag_of, declared, flatten
 from rollout.overrides import at_home, override
+from rollout.plain_yaml import read_yaml
+from rollout.secret_texts import STARS, TEXT_STARS
 from rollout.store import is_a_run, last_attempt
 
-STARS = "***"
 # A launch that goes on is told these anew.
 OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")
 # What the planner and engine=auto ask of a key is whether the user set it; others are not asked.
@@ -52,12 +53,7 @@ class Recorded:
         presets set beside it. Raises UserError for a secret that is not among those.
         """
         also = set(also_given)
-        for key in self.missing:
-            if not any(key == k or key.startswith(f"{k}.") for k in also):
-                raise UserError(
-                    f"{key} was starred in the run's record, since it looks like a secret; type "
-                    f"{key}=... beside run_dir="
-                )
+        refuse_missing(self.missing, also, "the run's record", "run_dir")
         chosen = {group: name for group, name in self.presets.items() if group not in also}
         kept = set(in_force)
         given = {key for key in self.given if key in kept or bag_of(key)}
@@ -99,12 +95,7 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
     for key in (*PATHS, *PATHS_OR_TEXTS):
         if isinstance(value := values.get(key), str):
             values[key] = _here(key, value, place or start_dir, start_dir, before, run_dir)
-    missing = [key for key in values if _is_starred(values[key]) and bag_of(key)]
-    for key in missing:
-        del values[key]
-    for key in [key for key in values if isinstance(values[key], dict)]:
-        missing += [f"{key}.{inner}" for inner in _starred(values[key])]
-        values[key] = _without_stars(values[key])
+    missing = take_starred(values)
     if values.get("prepare.source") is not None:
         _as_prepared(values, is_changed=any(key.startswith("prepare.") for key in given))
     given = [key for key in given if str(key).startswith(ASKED_FOR)]
@@ -114,15 +105,12 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
 
 def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
     """What the last launch wrote of its settings, and where its command was typed, if it says."""
-    import yaml
-    from omegaconf._utils import get_yaml_loader
-
     attempt = last_attempt(run_dir)
     file = attempt / "config.yaml" if attempt else None
     if file and file.is_file():
         try:
-            content = yaml.load(file.read_text("utf-8"), Loader=get_yaml_loader())
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            content = read_yaml(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
             raise UserError(f"{file} can't be read: {error}; type the whole command") from error
         told = disk.read_json(attempt / "environment.json") or {}
     else:
@@ -176,8 +164,37 @@ def _as_prepared(values: dict[str, Any], is_changed: bool) -> None:
         values.pop("data.input", None)
 
 
-def _is_starred(value: Any) -> bool:
-    return value == STARS or (isinstance(value, list) and STARS in value)
+def take_starred(values: dict[str, Any]) -> list[str]:
+    """Take what was starred out of `values`; return the keys that held it."""
+    missing = [key for key in values if _is_starred(values[key], bag_of(key) is not None)]
+    for key in missing:
+        del values[key]
+    for key in [key for key in values if isinstance(values[key], dict)]:
+        missing += [f"{key}.{inner}" for inner in _starred(values[key])]
+        values[key] = _without_stars(values[key])
+    return missing
+
+
+def refuse_missing(
+    missing: Iterable[str], also_given: Iterable[str], place: str, word: str
+) -> None:
+    """Raise UserError for a starred key that is not set beside the record as well."""
+    also = set(also_given)
+    for key in missing:
+        if not any(key == k or key.startswith(f"{k}.") for k in also):
+            raise UserError(
+                f"{key} was starred in {place}, since it looks like a secret; type {key}=... "
+                f"beside {word}="
+            )
+
+
+def _is_starred(value: Any, is_free_form: bool = True) -> bool:
+    stars = {STARS, TEXT_STARS} if is_free_form else {TEXT_STARS}
+    return any(isinstance(v, str) and v in stars for v in _members(value))
+
+
+def _members(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _starred(members: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -15,11 +15,15 @@ from typing import Any
 from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
 from rollout.errors import UserError
-from rollout.explain import yaml_problem
-from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, declared, flatten, known_keys
+from rollout.fingerprint import NAMES_OF_DATA, redacted
+from rollout.interpolation import alone
+from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, bag_of, declared, flatten, known_keys
 from rollout.overrides import at_home, override, parse, parts, unquoted
+from rollout.plain_values import plain, short
+from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
-from rollout.recorded import Recorded, recorded
+from rollout.recorded import Recorded, recorded, refuse_missing, take_starred
+from rollout.secret_texts import remember, remember_whole, without_secrets
 
 ENVIRONMENT = {
     "MODEL_PATH": "model.model_path",
@@ -54,16 +58,25 @@ def gather(
     none; neither if `demo` is false. Raises UserError for a key, preset or flag that does not
     exist.
     """
+    for word, told in zip(argv, redacted(argv), strict=True):
+        if word != told:  # so that no message repeats it
+            remember_whole(unquoted(parts(word)[1]))
     line = read_command_line(argv, start_dir)
     typed = dict(map(parts, line.overrides))
     lower: dict[str, Any] = {}
     notes = []
     if line.config_file:
         lower |= read_config_file(start_dir / at_home(line.config_file))
+        refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
+    for key, value in lower.items():
+        bag = bag_of(key)
+        if bag and bag.name.rpartition(".")[2] not in NAMES_OF_DATA:
+            remember({key.rpartition(".")[2]: value})
     if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
         lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
-        notes.append(f"from the environment: {' '.join(f'{n}={t}' for n, t in named.items())}")
+        said = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
+        notes.append(f"from the environment: {said}")
     if isinstance(run_dir := lower.get("run_dir"), str):
         lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
     given = {*lower, *typed}
@@ -96,7 +109,9 @@ def _run_before(typed: dict[str, str], lower: dict[str, Any], start_dir: Path) -
     if "run_dir" in typed:
         parsed = parse(f"run_dir={typed['run_dir']}")
         run_dir = None if parsed is None else parsed.value()
-    if not isinstance(run_dir, str) or not run_dir or "${" in run_dir:
+        # One that other settings are filled into is known once all are composed.
+        run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
+    if not isinstance(run_dir, str) or not run_dir:
         return None
     return recorded(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
 
@@ -106,33 +121,34 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     A run's own attempts/N/config.yaml can be read back.
     """
-    import yaml
-    from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
-
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=get_yaml_loader())
+        if path.exists() and not path.is_file():  # a device has no end
+            raise UserError(f"config_file={path} can't be read: it is no file")
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"config_file={path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config_file={path} can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"config_file={path} is not YAML{yaml_problem(error)}") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config_file={short(str(path))} can't be read: {reason}") from error
+    except ValueError as error:
+        raise UserError(f"config_file={path} {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
     for name in FILLED_IN:
         content.pop(name, None)
-    flat = flatten(content)
-    for key, value in flat.items():
-        try:
+    try:
+        flat = flatten(content)
+        for key, value in flat.items():
             _check(key, value)
-        except UserError as error:
-            raise UserError(f"config_file={path}: {error}") from None
+    except UserError as error:
+        raise UserError(f"config_file={path}: {error}") from None
     return flat
 
 
 def _check(key: str, value: Any) -> None:
     if key not in GROUPS:
-        declared(key, value)
+        if declared(key, value).is_bag:
+            plain(key, value)
     elif not isinstance(value, str):
         raise UserError(
             f"{key} must be a preset's name or hold settings, not {value!r}; "

@@ -122,7 +122,12 @@ class Task:
     # In the process that was started by hand.
 
     def sweep_begins(self, config: Any) -> None:
-        self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+        except OmegaConfBaseException:  # Hydra says so next; of a callback it would warn
+            return
         if not launcher.is_ours(config.hydra):  # whose processes would outlive this one
             self._open.enter_context(guard())
             if threading.current_thread() is threading.main_thread():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rollout.errors import RolloutError
+from rollout.secret_texts import without_secrets
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def _write_traceback(run_dir: Path) -> str:
     log = run_dir / "error.log"
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+        log.write_text(without_secrets(traceback.format_exc()), "utf-8", "backslashreplace")
     except OSError:
-        return traceback.format_exc()
+        return without_secrets(traceback.format_exc())
     return str(log)

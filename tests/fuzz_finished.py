@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz import Outcome
-from in_process import Said, command
+from said import Said, command
 
 NUM_ROWS = 12
 FILES = ("output.parquet", "scored.parquet", "scored.json", "train.parquet")

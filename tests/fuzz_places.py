@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz import Outcome
-from in_process import command
+from said import command
 
 SCRIPTED = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
 SCORER = (

@@ -1,0 +1,149 @@
+"""YAML as plain values: read from strangers, written so that it is read back exactly.
+
+Promises that a text which refers to itself, grows without bound, names a thing twice or holds what
+no setting can be is a ValueError in one line, before anything of it is built. Must not know which
+settings there are.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+PLAIN_TAGS = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+MAX_DEPTH = 50
+MAX_GROWTH = 10_000  # values that aliases may add to those written
+MAX_BYTES = 8 * 2**20  # about a minute's reading
+MAX_DIGITS = 40
+ODD_BREAKS = frozenset("\r\x85\u2028\u2029")
+
+
+class NoSettings(ValueError):
+    """It is YAML, and can't be settings."""
+
+
+def read_yaml(text: str) -> Any:
+    """The plain values of a YAML text.
+
+    Raises ValueError, to be put after the file's name: `is not YAML, line 3: ...`.
+    """
+    import yaml
+    from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
+
+    from rollout.explain import yaml_problem
+
+    if len(text) > MAX_BYTES:
+        raise NoSettings(f"has more than {MAX_BYTES // 2**20} MiB, too much for settings")
+    try:
+        loader = _joining(get_yaml_loader())(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _Check().size_of(node, 0)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not YAML{yaml_problem(error)}") from error
+    except RecursionError:
+        raise NoSettings(f"is nested more than {MAX_DEPTH} deep") from None
+    except NoSettings:
+        raise
+    except ValueError as error:  # of a number, such as `!!int x`
+        raise NoSettings(f"is not YAML of plain values: {error}") from error
+
+
+def _joining(loader: type) -> type:
+    """The loader, for which JSON's pairs of escapes (`\\ud835\\udcb3`) are one character, too."""
+
+    class Joining(loader):
+        def construct_scalar(self, node: Any) -> Any:
+            value = super().construct_scalar(node)
+            if isinstance(value, str) and any("\ud800" <= sign <= "\udbff" for sign in value):
+                with suppress(UnicodeError):  # half a pair: refused where it is used
+                    return value.encode("utf-16", "surrogatepass").decode("utf-16")
+            return value
+
+    return Joining
+
+
+def to_yaml(plain: Any) -> str:
+    """Plain values as YAML that `read_yaml` reads back as exactly those."""
+    import yaml
+    from omegaconf._utils import get_omega_conf_dumper
+
+    class Dumper(get_omega_conf_dumper()):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        if ODD_BREAKS & set(value):  # outside double quotes they are read back as line ends
+            return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"')
+        return dumper.str_representer(dumper, value)
+
+    Dumper.add_representer(str, text)
+    # Without a width: folded lines lose spaces.
+    return yaml.dump(
+        plain,
+        Dumper=Dumper,
+        default_flow_style=False,
+        allow_unicode=True,
+        sort_keys=False,
+        width=float("inf"),
+    )
+
+
+class _Check:
+    """Walks YAML's nodes, each of them once, however often aliases refer to it."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}  # of a node written out, by its id
+        self._above: set[int] = set()
+
+    def size_of(self, node: Any, depth: int) -> int:
+        """How many values a node comes to. Raises NoSettings for what can't be settings."""
+        if id(node) in self._above:
+            raise _at(node, "it refers to itself (an alias within its own anchor)")
+        if id(node) in self._sizes:
+            return self._sizes[id(node)]
+        tag = node.tag.removeprefix("tag:yaml.org,2002:")
+        if tag not in PLAIN_TAGS:
+            shown = f"!!{tag}" if tag != node.tag else tag
+            raise _at(
+                node, f"the tag {shown} makes no plain value; leave it out, or quote the text"
+            )
+        if depth > MAX_DEPTH:
+            raise _at(node, f"it is nested more than {MAX_DEPTH} deep")
+        size = 1
+        if isinstance(node.value, list):
+            self._above.add(id(node))
+            members = node.value
+            if tag == "map":
+                self._check_names(node)
+                members = [value for _, value in node.value]
+            size += sum(self.size_of(member, depth + 1) for member in members)
+            self._above.remove(id(node))
+        elif tag == "int" and len(node.value) > MAX_DIGITS:
+            raise _at(node, f"{node.value[:20]}... is too large a number; quote it if it is a text")
+        self._sizes[id(node)] = size
+        if size > MAX_GROWTH + len(self._sizes):
+            raise _at(node, f"its aliases make {size:,} values of it")
+        return size
+
+    def _check_names(self, node: Any) -> None:
+        seen: set[str] = set()
+        for name, _ in node.value:
+            tag = name.tag.removeprefix("tag:yaml.org,2002:")
+            if not isinstance(name.value, str) or tag not in ("str", "int", "merge"):
+                shown = name.value if isinstance(name.value, str) else "a list or mapping"
+                quoted = f"; if it is one, quote it: '{shown}'" if shown == name.value else ""
+                raise _at(name, f"{shown} ({tag}) is no name of a setting{quoted}")
+            if tag == "int" and len(name.value) > MAX_DIGITS:
+                raise _at(name, f"{name.value[:20]}... is no name of a setting")
+            if name.value in seen:
+                where = f"is not YAML, line {name.start_mark.line + 1}"
+                raise NoSettings(f"{where}: found duplicate key {name.value}; leave one out")
+            seen.add(name.value)
+
+
+def _at(node: Any, problem: str) -> NoSettings:
+    return NoSettings(f"is not YAML of plain values, line {node.start_mark.line + 1}: {problem}")
