@@ -120,7 +120,9 @@ def read_record(
             if name in found and not _is_of(found[name], kind):
                 raise _Damaged(f"{name!r} can't be {_cut(found[name])}")
     except _Damaged as damage:
-        raise UserError(f"{path} is damaged ({damage}); put it back as it was, or {way_out}") from None
+        raise UserError(
+            f"{path} is damaged ({damage}); put it back as it was, or {way_out}"
+        ) from None
     return found
 
 
