@@ -223,14 +223,12 @@ class Attempt:
         try:
             with self.own_errors():
                 yield
-        except Interrupted:
-            raise
         except RolloutError as error:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
         """Tell log and tracker why the attempt ends early."""
-        code = error.exit_code if isinstance(error, RolloutError) else 1
+        code = error.exit_code if isinstance(error, RolloutError | Interrupted) else 1
         self.console.record(f"{type(error).__name__}: {error}")
         self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
 

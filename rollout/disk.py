@@ -147,7 +147,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def read_regular(path: Path) -> bytes:
-    """What a regular file holds. Raises OSError for all else: to open a pipe would wait for ever."""
+    """What a regular file holds. Raises OSError for all else: a pipe would keep us waiting."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):

@@ -18,7 +18,7 @@ from rollout.config import Backend, Settings
 from rollout.console import Console, say
 from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle_everywhere
-from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.errors import RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import prepare, refuse_objective
@@ -151,8 +151,6 @@ class Sweep:
                 refuse_no_room(job)
                 settle(job, self._console, self._prepared)
                 refuse_own_tables(job, self.directory)
-        except Interrupted:
-            raise
         except RolloutError as error:
             self._tell_refusal(point, error)
             self._fail(point, error)
@@ -245,8 +243,6 @@ class Sweep:
             self._has_tracker = True
             with faults_told(point.run_dir):
                 return Attempt(job, store, standing, console, patience_s)
-        except Interrupted:
-            raise
         except RolloutError as error:
             if isinstance(error, UserError):
                 self._tell_refusal(point, error)
@@ -276,8 +272,6 @@ class Sweep:
                 if runnable:
                     with self._report.progress(owing, which) as on_turn:
                         generate(engines, runnable, self._stop, on_turn, lambda: self._shelf.steps)
-        except Interrupted:
-            raise
         except RolloutError as error:
             self._stop.raise_if_requested()
             for attempt in attempts:
@@ -291,8 +285,6 @@ class Sweep:
                 raise attempt.error
             with faults_told(point.run_dir):
                 summary = attempt.publish(self._stop)
-        except Interrupted:
-            raise
         except RolloutError as error:
             attempt.fail(error)
             self._fail(point, error)

@@ -44,7 +44,7 @@ class Task:
         self._console = Console()
         self.sweep = Sweep(argv, self._console)
         self._sweep_dir: Path | None = None  # where a sweep was begun
-        self._error: RolloutError | None = None
+        self._error: RolloutError | Interrupted | None = None
         self._open = ExitStack()
         Task.current = self
         register(config_dir)
@@ -66,7 +66,7 @@ class Task:
             return self._point(composed, hydra)
         try:
             return self._run(to_settings(composed, hydra))
-        except RolloutError as error:  # kept: Hydra would print lines of its own
+        except (RolloutError, Interrupted) as error:  # kept: Hydra would print lines of its own
             self._error = error
             return None
 
@@ -138,13 +138,15 @@ class Task:
         self._error = Interrupted(signal_number)
         raise KeyboardInterrupt  # launchers end their workers at that
 
-    def interrupted(self) -> Interrupted:
+    def interrupted(self, error: KeyboardInterrupt) -> Interrupted:
         """What to say where a signal ended it."""
-        number = self._error.exit_code - 128 if self._error else signal.SIGINT
+        known = next((e for e in (error, self._error) if isinstance(e, Interrupted)), None)
+        known = known or Interrupted(signal.SIGINT)
         if self._sweep_dir is None or self.sweep.is_begun:
-            return self._error or Interrupted(number)
+            return known
         again = command_in(self._argv, self._sweep_dir)
-        return Interrupted(number, f"interrupted; finished rows are on disk; to go on: {again}")
+        message = f"interrupted; finished rows are on disk; to go on: {again}"
+        return Interrupted(known.signal_number, message)
 
     def close(self) -> None:
         """Free what is held, on every way out."""
