@@ -257,7 +257,8 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
         from omegaconf import OmegaConf
 
         plain = OmegaConf.to_yaml(to_plain(job.settings))
-        (directory / "config.yaml").write_text(plain, "utf-8", "backslashreplace")
+        with written_whole(directory / "config.yaml") as temporary:  # cut off, it would be valid
+            temporary.write_text(plain, "utf-8", "backslashreplace")
         console.log_to(directory / "run.log")
     except OSError as error:
         raise UserError(

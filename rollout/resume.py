@@ -22,6 +22,7 @@ from rollout.fingerprint import redacted, to_plain
 from rollout.job import Job, fingerprint_of, is_published, path_in
 from rollout.metrics import Totals
 from rollout.owed import KEPT_IF_CHOSEN, Wanted
+from rollout.run_records import summary_record
 from rollout.schema import MAX_INT
 from rollout.store import FORMAT, State, Store, made_with
 from rollout.workflow import scored_path, scoring_of
@@ -119,7 +120,7 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
     standing = standing_of(state, settings, kept)
     refuse_failed_rows(job, standing)
     published = published_as(job)
-    summary = disk.read_json(job.run_dir / "summary.json")
+    summary = summary_record(job.run_dir)
     if summary and published and standing.num_owed == 0:
         standing.finished = Totals.known(summary)
     return standing
@@ -173,7 +174,7 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
 
     None where the directory is there and empty: its only shard was damaged and is made again.
     """
-    published, summary = published_as(job), disk.read_json(job.run_dir / "summary.json")
+    published, summary = published_as(job), summary_record(job.run_dir)
     was = made_with(job.run_dir).get("fingerprint", {})
     is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
@@ -297,7 +298,7 @@ def differences(
 def _is_more(new: int | str, old: int | str) -> bool:
     """Whether a limit grew; auto is more than any number."""
     new, old = (MAX_INT if value == "auto" else value for value in (new, old))
-    return new > old
+    return isinstance(old, int) and new > old  # a record may have been edited
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 from rollout import metrics
 from rollout.config import OnError, Sampling, Settings
 from rollout.console import Console, duration
-from rollout.disk import read_json
 from rollout.health import WORDS
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
+from rollout.run_records import summary_record
 
 NUM_PREVIEW_ROWS = 8
 MOSTLY = 0.5  # share of repeats from which on they are worth a word
@@ -73,7 +73,7 @@ def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summa
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
     )
-    figures = read_json(job.run_dir / "summary.json") or {}
+    figures = summary_record(job.run_dir) or {}
     if scores := figures.get("scores"):
         known = [f"{k} {v:.1%}" for k, v in scores.items() if isinstance(v, float)]
         console.result(f"scored  {scores['path']}: {', '.join(known)}")
