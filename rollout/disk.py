@@ -103,7 +103,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_record(
-    path: Path, way_out: str, needed: dict[str, Kind] | None = None, **members: Kind
+    path: Path, way_out: str, needed: dict[str, Kind] | None = None, /, **members: Kind
 ) -> dict[str, Any] | None:
     """The JSON object in a file that a decision hangs on; None only where nothing stands there.
 

@@ -37,7 +37,7 @@ from rollout.sweep_batches import (
     refuse_own_tables,
 )
 from rollout.sweep_points import Point, figures_of
-from rollout.sweep_report import PointConsole, SweepReport
+from rollout.sweep_report import PointConsole, SweepReport, points_in
 from rollout.unforeseen import faults_told
 from rollout.workflow import with_prompts
 
@@ -83,6 +83,7 @@ class Sweep:
         scored = [stage for stage in stages if stage.scorer]
         refuse_objective(objective, (scored or stages or [Postprocess()])[0])
         refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
+        points_in(directory)  # a damaged record is not overwritten
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]
@@ -352,7 +353,7 @@ class Sweep:
         if self._report.is_open and not self._all_refused:
             try:
                 self._report.write(self.directory)
-            except OSError as error:
+            except (OSError, UserError) as error:
                 self.fault = f"the table could not be written: {error}"
 
     @property
