@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rollout.shown import printable
+
 PLAIN_INTERVAL_S = 10.0
 # rich would take sys.stdout and sys.stderr over, and show what belongs in the log.
 ALONE = {"redirect_stdout": False, "redirect_stderr": False}
@@ -112,7 +114,7 @@ class Console:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self._rich(), transient=True, **ALONE) as progress:
-            progress.add_task(what, total=None)
+            progress.add_task(printable(what), total=None)
             yield
 
     @contextmanager
@@ -141,11 +143,6 @@ def say(text: str, stream: Any) -> None:
     with suppress(OSError, ValueError, AttributeError):
         stream.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
-
-
-def printable(line: str) -> str:
-    """The line with control characters, which could steer a terminal, written out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def flush_streams() -> None:
@@ -224,6 +221,6 @@ class BarProgress:
         now = time.monotonic()
         if now - self._last >= 0.2 or fraction == 1.0:
             self._last = now
-            words = f"{fraction:4.0%}  {eta(left_s)}  {text}"
+            words = f"{fraction:4.0%}  {eta(left_s)}  {printable(text)}"
             self._progress.update(self._task, completed=fraction, description=words)
             self._below = table() if table else None

@@ -18,6 +18,7 @@ from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
 from rollout.run_records import summary_record
+from rollout.shown import printable
 
 NUM_PREVIEW_ROWS = 8
 MOSTLY = 0.5  # share of repeats from which on they are worth a word
@@ -122,9 +123,9 @@ def preview_text(results: list[Result], texts: list[str], responses: int = 2) ->
 
 
 def one_line(text: str, width: int) -> str:
-    """Untrusted text on one line: no control characters, cut at `width`."""
+    """Untrusted text on one line: what steers or hides is written out, cut at `width`."""
     cut = text[: 4 * width]
-    flat = "".join(c if c.isprintable() else " " for c in " ".join(cut.split()))
+    flat = printable(" ".join(cut.split()))
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
