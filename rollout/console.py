@@ -95,9 +95,13 @@ class Console:
             flush_streams()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
+            opened = [s for s in (self._stdout, self._stderr) if s not in before]
+            self._stdout, self._stderr = before
+            for stream in opened:
+                with suppress(OSError):  # a pipe that nobody reads any more
+                    stream.close()
             for descriptor in (*saved, log):
                 os.close(descriptor)
-            self._stdout, self._stderr = before
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
