@@ -109,7 +109,7 @@ def _main(argv: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in argv):
         raise UserError("one command scores one input; for several scorers type it once for each")
-    from rollout.stages import compose_stage
+    from rollout.stages import compose_stage, farewell_of
 
     composed = compose_stage("postprocess", argv)
     settings = composed.postprocess
@@ -122,8 +122,8 @@ def _main(argv: list[str]) -> int:
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
-        stop.farewell = lambda: f"interrupted; nothing was written to {settings.output.path}"
         output = Path(at_home(settings.output.path)).absolute()
+        stop.farewell = farewell_of(output)
         scored = postprocess(settings, settings.input, output, console, stop)
     console.result(str(scored))
     if scored.fault:
@@ -133,10 +133,12 @@ def _main(argv: list[str]) -> int:
 
 def _export_again(settings: Postprocess) -> int:
     """Without a scorer: the input has its scores, which are counted and exported."""
+    from rollout.stages import farewell_of
+
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
-        stop.farewell = lambda: f"interrupted; nothing was written to {settings.export.path}"
+        stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
         summary, fault = reexport(settings, stop)
     console.result(summary.text())
     if fault:
@@ -185,8 +187,8 @@ def postprocess(
         finally:
             batches.close()  # ends the workers
             handover.abort()
-    summary = handover.summary
-    write_json(figures_path, summary.as_json() | tally.as_json())
+        summary = handover.summary
+        write_json(figures_path, summary.as_json() | tally.as_json())
     fault = _nothing_judged(tally, settings) or fault
     elapsed_s = time.monotonic() - began
     return Scored(output_path, tally, elapsed_s, summary, errors.num_lines, fault)
