@@ -72,10 +72,10 @@ def case(rng: random.Random, directory: Path) -> Outcome:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", *words], cwd=directory, env=environment(),
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return Outcome("hangs", f"no end within 60 s: {what}")
+            return Outcome("hangs", f"no end within 300 s: {what}")
         outcome = judged(words, done, directory, kind, target)
         if outcome.fault:
             return Outcome(outcome.kind, f"{outcome.fault}: {what}: {done.returncode} "

@@ -105,7 +105,7 @@ def after(command: Command, directory: Path, code: int, expected: list, told: st
     if not (is_stage and (directory / command.outputs[0]).exists()):
         again = subprocess.run(
             command.typed, cwd=directory, env=environment(),
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         if again.returncode != undisturbed_code(command):
             return f"then the same command: {again.returncode} {again.stderr[-800:]!r}; {told}"
@@ -131,11 +131,11 @@ def signalled(
         if process.poll() is None:
             (os.killpg if to_group else os.kill)(process.pid, number)
     try:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=200)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return 999, process.communicate()[1], []
-    end = time.monotonic() + 8
+    end = time.monotonic() + 30
     while (left := living(process.pid)) and time.monotonic() < end:
         time.sleep(0.1)
     return process.returncode, errors, left
