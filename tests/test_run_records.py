@@ -57,7 +57,7 @@ def test_settings_that_were_cut_off_are_not_gone_on_with(done):
     """What is left of config.yaml is YAML, too: the run went on with fewer settings."""
     path = done.here / "run" / "attempts" / "2" / "config.yaml"
     text = path.read_text()
-    path.write_text(text[: text.index("output:")])
+    path.write_text(text[: text.index("\npostprocess:") + 1])
     assert f"{path} is damaged" in refusal(done, "run_dir=run")
 
 
