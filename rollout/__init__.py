@@ -1,10 +1,26 @@
 """n responses for every prompt of a parquet file, by vLLM. See `vllm_rollout` and the README."""
 
+import signal
+import sys
 import threading
 from typing import Any
 
 __version__ = "0.1.0"
 _ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
+
+
+def _is_command() -> bool:
+    """Whether this process is one of the commands, and no program that imports rollout."""
+    words = sys.orig_argv[1:]
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1].split(".")[0] == "rollout"
+    return sys.argv[0] in words and sys.argv[0].endswith("/rollout")
+
+
+# Until the command minds signals, and once it is over, Ctrl-C ends it as SIGTERM does: a
+# KeyboardInterrupt would print the traceback of an import, or of what Python does at exit.
+if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def vllm_rollout(
@@ -26,7 +42,8 @@ def vllm_rollout(
     What is left out has the command line's default. Returns a `report.Summary` with
     `output_path`, `run_dir` and `figures`; calls from several threads wait for each other. Raises
     errors.UserError for settings or input that can't serve, errors.RolloutError for a run that
-    ended early; finished rows are then on disk.
+    ended early, errors.Interrupted (a KeyboardInterrupt) for a signal; finished rows are then on
+    disk.
     """
     from rollout.compose import compose
     from rollout.console import Console

@@ -14,7 +14,7 @@ from typing import Any
 from rollout.asked import with_asked
 from rollout.config import Layout, OnError
 from rollout.console import Console
-from rollout.disk import write_json
+from rollout.disk import write_json, written_whole
 from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats
 from rollout.errors import Interrupted, RolloutError, UserError
@@ -212,14 +212,12 @@ class Attempt:
         try:
             with self.own_errors():
                 yield
-        except Interrupted:
-            raise
         except RolloutError as error:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
         """Tell log and tracker why the attempt ends early."""
-        code = error.exit_code if isinstance(error, RolloutError) else 1
+        code = error.exit_code if isinstance(error, RolloutError | Interrupted) else 1
         self.console.record(f"{type(error).__name__}: {error}")
         self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
 
@@ -245,7 +243,8 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
     try:
         directory = next_attempt(job.run_dir)
         write_json(directory / "environment.json", environment(job))
-        (directory / "config.yaml").write_text(to_yaml(to_plain(job.settings)), "utf-8")
+        with written_whole(directory / "config.yaml") as temporary:  # cut off, it would be valid
+            temporary.write_text(to_yaml(to_plain(job.settings)), "utf-8")
         console.log_to(directory / "run.log")
     except OSError as error:
         raise UserError(

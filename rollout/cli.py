@@ -60,7 +60,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     except DryRunOver:
         say("the optimiser chooses the other points as it goes", sys.stdout)
     except KeyboardInterrupt as error:
-        raise task.interrupted() from error
+        raise task.interrupted(error) from error
     except Exception as error:
         failure = _composition_error(error, "--resolve" in given.words)
         is_foreign = type(error).__module__.split(".")[0] not in (*LIBRARIES, "rollout")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.secret_texts import without_secrets
+from rollout.shown import printable
 
 PLAIN_INTERVAL_S = 10.0
 # rich would take sys.stdout and sys.stderr over, and show what belongs in the log.
@@ -98,9 +99,13 @@ class Console:
             flush_streams()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
+            opened = [s for s in (self._stdout, self._stderr) if s not in before]
+            self._stdout, self._stderr = before
+            for stream in opened:
+                with suppress(OSError):  # a pipe that nobody reads any more
+                    stream.close()
             for descriptor in (*saved, log):
                 os.close(descriptor)
-            self._stdout, self._stderr = before
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -117,7 +122,7 @@ class Console:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=self._rich(), transient=True, **ALONE) as progress:
-            progress.add_task(what, total=None)
+            progress.add_task(printable(what), total=None)
             yield
 
     @contextmanager
@@ -146,11 +151,6 @@ def say(text: str, stream: Any) -> None:
     with suppress(OSError, ValueError, AttributeError):
         stream.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
-
-
-def printable(line: str) -> str:
-    """The line with control characters, which could steer a terminal, written out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def flush_streams() -> None:
@@ -231,6 +231,6 @@ class BarProgress:
         now = time.monotonic()
         if now - self._last >= 0.2 or fraction == 1.0:
             self._last = now
-            words = f"{fraction:4.0%}  {eta(left_s)}  {text}"
+            words = f"{fraction:4.0%}  {eta(left_s)}  {printable(text)}"
             self._progress.update(self._task, completed=fraction, description=words)
             self._below = table() if table else None

@@ -5,10 +5,12 @@ temporary name and renamed. Nothing here knows what the files mean.
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout import strict_json
+from rollout.errors import UserError
 
+Kind = type | tuple[type, ...]
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
@@ -155,12 +159,84 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is no file, or no such object in it."""
+    """The JSON object in a file; None where there is none, or no such object can be read in it.
+
+    For what can be made anew, or done without. What decides something is read by `read_record`.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return _object_in(path)
+    except _Damaged:
         return None
-    return found if isinstance(found, dict) else None
+
+
+def read_record(
+    path: Path, way_out: str, needed: dict[str, Kind] | None = None, /, **members: Kind
+) -> dict[str, Any] | None:
+    """The JSON object in a file that a decision hangs on; None only where nothing stands there.
+
+    Each of `members` has to be of that kind where it is there; those of `needed` have to be there.
+    A damaged record raises UserError, which ends with `way_out`: what else to type.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = _object_in(path)
+        for name, kind in {**(needed or {}), **members}.items():
+            if name not in found and name in (needed or {}):
+                raise _Damaged(f"it has no {name!r}")
+            if name in found and not _is_of(found[name], kind):
+                raise _Damaged(f"{name!r} can't be {_cut(found[name])}")
+    except _Damaged as damage:
+        raise UserError(
+            f"{path} is damaged ({damage}); put it back as it was, or {way_out}"
+        ) from None
+    return found
+
+
+class _Damaged(Exception):
+    """Why a file holds no record."""
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_regular(path).decode("utf-8"))
+    except OSError as error:
+        raise _Damaged(error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise _Damaged("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _Damaged(f"no JSON at line {error.lineno}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
+        raise _Damaged("no JSON that can be read") from None
+    if not isinstance(found, dict):
+        raise _Damaged(f"it holds {_cut(found)} and no object")
+    return found
+
+
+def read_regular(path: Path) -> bytes:
+    """What a regular file holds. Raises OSError for all else: a pipe would keep us waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
+def _is_of(value: Any, kind: Kind) -> bool:
+    """Whether a member is of a kind; True and False are no numbers."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+
+def _cut(value: Any) -> str:
+    """A value of JSON on one line, cut."""
+    try:
+        text = json.dumps(value)
+    except (RecursionError, ValueError):
+        text = type(value).__name__
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def remove(path: Path) -> None:

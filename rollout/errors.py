@@ -33,12 +33,23 @@ class EngineError(RolloutError):
     """The engine could not be started, or died."""
 
 
-class Interrupted(RolloutError):
-    """SIGINT or SIGTERM arrived."""
+class Interrupted(KeyboardInterrupt):
+    """SIGINT, SIGTERM or SIGHUP arrived; everything finished is on disk.
+
+    No Exception: it may come at any line of any library, and many catch those, to go on or to
+    raise one of their own. A KeyboardInterrupt they let pass.
+    """
 
     def __init__(self, signal_number: int, message: str = "interrupted"):
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signal_number
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker process of a launcher's
+        return type(self), (self.signal_number, str(self))
 
 
 class RequestRefused(Exception):

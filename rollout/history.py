@@ -74,7 +74,13 @@ def _read(line: str) -> Record | None:
             if isinstance(value, str) is not is_text or isinstance(value, bool):
                 raise TypeError(field.name)
         return found
-    except (ValueError, KeyError, TypeError, OverflowError):  # torn, or of another version
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ):  # torn, or of another version
         return None
 
 

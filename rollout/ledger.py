@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from rollout import contents
-from rollout.disk import read_json, write_json
+from rollout.disk import read_record, write_json
 from rollout.errors import UserError
 
 NAME = "written.json"
@@ -71,15 +71,15 @@ class Ledger:
         write_json(self._file, {"files": {n: e for n, e in entries.items() if e is not None}})
 
     def _entries(self) -> dict[str, dict]:
-        if not os.path.lexists(self._file):
-            return {}
-        found = (read_json(self._file) or {}).get("files")
-        if not isinstance(found, dict) or not all(map(_is_entry, found.values())):
-            raise UserError(
-                f"{self._file} is damaged; put it back as it was, or remove it: then what the run "
-                "wrote counts as yours, and is replaced only where you type overwrite=true"
-            )
-        return found
+        way_out = (
+            "remove it: then what the run wrote counts as yours, and is replaced only where you "
+            "type overwrite=true"
+        )
+        found = read_record(self._file, way_out, {"files": dict})
+        entries = found["files"] if found else {}
+        if not all(map(_is_entry, entries.values())):
+            raise UserError(f"{self._file} is damaged; put it back as it was, or {way_out}")
+        return entries
 
     def _name(self, path: Path) -> str:
         return path_in(self._directory, path)

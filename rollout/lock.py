@@ -82,9 +82,9 @@ def _holder(file: Any) -> dict[str, Any] | None:
     file.seek(0)
     try:
         found = json.loads(file.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and "pid" in found else None
+    return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
 
 
 def _is_alive(holder: dict[str, Any] | None) -> bool:
@@ -92,10 +92,10 @@ def _is_alive(holder: dict[str, Any] | None) -> bool:
     if holder is None or holder.get("host") != platform.node():
         return True
     try:
-        os.kill(int(holder["pid"]), 0)
+        os.kill(holder["pid"], 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, ValueError):
+    except (PermissionError, OverflowError):
         return True
     return True
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from rollout import disk, lock
 from rollout.config import Resume
@@ -9,6 +10,7 @@ from rollout.console import Console
 from rollout.errors import UserError
 from rollout.job import Job, record_of
 from rollout.resume import Standing, begin, go_on
+from rollout.run_records import run_record
 from rollout.shards import shard_rows
 from rollout.store import Store, attempts, finish_moving, holds_rows, is_a_run, move_aside
 
@@ -28,10 +30,17 @@ def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
             opened = _opened(job, console)
         except OSError as error:
             raise UserError(
-                f"run_dir={run_dir}: can't write there ({error.strerror or error}); make room, or "
-                "type another run_dir="
+                f"run_dir={run_dir}: can't write there ({_told(error, run_dir)}); make room, put "
+                "that right, or type another run_dir="
             ) from error
         yield opened
+
+
+def _told(error: OSError, run_dir: Path) -> str:
+    """What the system says, and of which file in the directory."""
+    said = error.strerror or str(error)
+    path = Path(error.filename) if isinstance(error.filename, str) else run_dir
+    return said if path == run_dir else f"{path}: {said}"
 
 
 def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
@@ -57,8 +66,8 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
         disk.write_json(run_dir / "run.json", record_of(job, store.rows_per_shard, standing.kept))
         store.expect(standing.owed)
         return store, standing
-    record = disk.read_json(run_dir / "run.json") or {}
-    store = Store(run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
+    record = run_record(run_dir)
+    store = Store(run_dir, job.prompts.num_rows, record["rows_per_shard"])
     standing = go_on(job, store, record, console)
     if standing.num_given_up:
         tried = settings.data.max_attempts
@@ -94,6 +103,6 @@ def standing_now(job: Job, console: Console) -> Standing:
     is_new = job.settings.resume is Resume.fresh or not is_a_run(job.run_dir)
     if is_new or not holds_rows(job.run_dir):
         return begin(job)
-    record = disk.read_json(job.run_dir / "run.json") or {}
-    store = Store(job.run_dir, job.prompts.num_rows, record.get("rows_per_shard", 1))
+    record = run_record(job.run_dir)
+    store = Store(job.run_dir, job.prompts.num_rows, record["rows_per_shard"])
     return go_on(job, store, record, console)

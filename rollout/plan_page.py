@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollout.config import Device
-from rollout.console import duration, printable, say
+from rollout.console import duration, say
 from rollout.plan import Plan, Row
 from rollout.planner.at_hand import ASSUMED_PROMPT
 from rollout.planner.fit import Limit, gib
 from rollout.planner.told import LIMITS, chosen_words, samples
 from rollout.presets import preset_keys
+from rollout.shown import printable
 
 SAMPLING = (
     "n_samples", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",

@@ -111,7 +111,7 @@ def _main(argv: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in argv):
         raise UserError("one command scores one input; for several scorers type it once for each")
-    from rollout.stages import compose_stage
+    from rollout.stages import compose_stage, farewell_of
 
     composed = compose_stage("postprocess", argv)
     settings = composed.postprocess
@@ -125,7 +125,7 @@ def _main(argv: list[str]) -> int:
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
-        stop.farewell = lambda: f"interrupted; nothing was written to {settings.output.path}"
+        stop.farewell = farewell_of(output)
         scored = postprocess(settings, settings.input, output, console, stop)
     console.result(str(scored))
     if scored.fault:
@@ -145,10 +145,12 @@ def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> 
 
 def _export_again(settings: Postprocess) -> int:
     """Without a scorer: the input has its scores, which are counted and exported."""
+    from rollout.stages import farewell_of
+
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
-        stop.farewell = lambda: f"interrupted; nothing was written to {settings.export.path}"
+        stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
         summary, fault = reexport(settings, stop)
     console.result(summary.text())
     if fault:

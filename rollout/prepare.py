@@ -82,7 +82,7 @@ def _main(argv: list[str]) -> int:
     if not argv or any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
-    from rollout.stages import compose_stage
+    from rollout.stages import compose_stage, farewell_of
 
     composed = compose_stage("prepare", argv)
     settings = composed.prepare
@@ -93,7 +93,8 @@ def _main(argv: list[str]) -> int:
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
-        stop.farewell = lambda: f"interrupted; nothing was written to {path}"
+        paths = [split_path(path, name) for name in shares_of(settings)] or [path]
+        stop.farewell = farewell_of(*paths)
         prepared = prepare(settings, path, console, Path.cwd(), stop)
     console.result(str(prepared))
     return 0

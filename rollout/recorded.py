@@ -6,6 +6,7 @@ what to type where the record can't serve. Must not know Hydra, or what beats wh
 """
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rollout.errors import UserError
 from rollout.names import GROUPS, bag_of, declared, flatten
 from rollout.overrides import at_home, override
 from rollout.plain_yaml import read_yaml
+from rollout.run_records import environment_of, run_record
 from rollout.secret_texts import STARS, TEXT_STARS
 from rollout.store import is_a_run, last_attempt
 
@@ -107,22 +109,23 @@ def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
     """What the last launch wrote of its settings, and where its command was typed, if it says."""
     attempt = last_attempt(run_dir)
     file = attempt / "config.yaml" if attempt else None
-    if file and file.is_file():
+    if file and os.path.lexists(file):
         try:
-            content = read_yaml(file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} can't be read: {error}; type the whole command") from error
-        told = disk.read_json(attempt / "environment.json") or {}
+            content = read_yaml(disk.read_regular(file).decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise UserError(f"{file} can't be read: {line}; type the whole command") from error
+        # The last two keys: without them the file was cut off, and settings are missing.
+        if not isinstance(content, dict) or not {"presets", "given"} <= content.keys():
+            raise UserError(f"{file} is damaged (it is not whole); type the whole command")
+        told = environment_of(attempt)
     else:
-        told = disk.read_json(run_dir / "run.json") or {}
-        content = told.get("config")
-    if not isinstance(content, dict):
-        raise UserError(f"run_dir={run_dir}: its record holds no settings; type the whole command")
-    return content, _place(told)
-
-
-def _place(told: dict[str, Any]) -> Path | None:
-    return Path(told["cwd"]) if isinstance(told.get("cwd"), str) else None
+        file, told = run_dir / "run.json", run_record(run_dir) or {}
+        content = told.get("config") or {}
+    presets, given = content.get("presets") or {}, content.get("given") or []
+    if not (content and isinstance(presets, dict) and isinstance(given, list)):
+        raise UserError(f"{file} is damaged (it holds no settings); type the whole command")
+    return content, Path(told["cwd"]) if "cwd" in told else None
 
 
 def _here(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout import contents, disk
+from rollout import contents
 from rollout.config import OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
@@ -23,6 +23,7 @@ from rollout.job import Job, fingerprint_of
 from rollout.ledger import path_in
 from rollout.metrics import Totals
 from rollout.owed import KEPT_IF_CHOSEN, Wanted
+from rollout.run_records import published_record, summary_record
 from rollout.schema import MAX_INT
 from rollout.scoring.checked_by import checked_by, scored_so
 from rollout.store import FORMAT, State, Store, made_with
@@ -121,7 +122,7 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
         refuse_changed_rows(job, state)
     standing = standing_of(state, settings, kept)
     refuse_failed_rows(job, standing)
-    summary = disk.read_json(job.run_dir / "summary.json")
+    summary = summary_record(job.run_dir)
     if summary and standing.num_owed == 0 and is_published(job):
         standing.finished = Totals.known(summary)
     return standing
@@ -175,7 +176,7 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
 
     None where the directory is there and empty: its only shard was damaged and is made again.
     """
-    summary = disk.read_json(job.run_dir / "summary.json")
+    summary = summary_record(job.run_dir)
     was = made_with(job.run_dir).get("fingerprint", {})
     is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
@@ -240,7 +241,7 @@ def is_published(job: Job) -> bool:
 
     To the bit: settings, input, scorers, and every file that was written.
     """
-    found = disk.read_json(job.run_dir / "published.json")
+    found = published_record(job.run_dir)
     if not found or any(found.get(key) != value for key, value in publication(job).items()):
         return False
     if not contents.all_hold(job.prompts.files, found.get("input")):
@@ -323,7 +324,7 @@ def differences(
 def _is_more(new: int | str, old: int | str) -> bool:
     """Whether a limit grew; auto is more than any number."""
     new, old = (MAX_INT if value == "auto" else value for value in (new, old))
-    return new > old
+    return isinstance(old, int) and new > old  # a record may have been edited
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

@@ -8,7 +8,7 @@ from rollout.config import Settings, validate
 from rollout.console import Console
 from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle
-from rollout.errors import Interrupted, RolloutError
+from rollout.errors import RolloutError
 from rollout.fitting import refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import Job, describe, plan_of, prepare
@@ -95,8 +95,6 @@ def answer(attempt: Attempt, console: Console, stop: StopRequest) -> None:
                 generate(engines, [attempt], stop, steps=lambda: shelf.steps)
         if attempt.error:
             raise attempt.error
-    except Interrupted:
-        raise
     except RolloutError as error:
         stop.raise_if_requested()
         if attempt.report.has_begun:

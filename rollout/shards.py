@@ -10,6 +10,7 @@ a UserError that says how to have its rows generated again. Knows no settings an
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ BESIDE = (
     ),
 )  # fmt: skip
 STORED = (*STATE, *BESIDE, *(column for column in COLUMNS.values() if not column.is_derived))
+FILE = re.compile(r"[0-9]{8}\.(log|parquet)")
 IDENTITY = ("index", "row", "digest")
 STATE_NAMES = (*IDENTITY, *(c.name for c in STATE), "num_attempts")
 
@@ -72,8 +74,15 @@ class Shards:
     def found(self) -> list[int]:
         """The shards of which any file is there, ascending."""
         names = (path.name for path in self.directory.glob("*"))
-        stems = {name.split(".")[0] for name in names if name.endswith((".log", ".parquet"))}
-        return sorted(int(stem) for stem in stems if stem.isdigit())
+        ours = {name for name in names if FILE.fullmatch(name)}
+        for name in ours:  # a pipe would keep us waiting; what a link led to may be back tomorrow
+            if not (self.directory / name).is_file():
+                raise UserError(
+                    f"{self.directory / name} is no file, where finished rows should stand; put "
+                    f"back what was there; to have its rows generated again, type: rm -r "
+                    f"'{self.directory / name}' and the same command once more"
+                )
+        return sorted({int(name[:8]) for name in ours})
 
     def append(self, shard: int, results: list[Result]) -> None:
         """Append finished rows to the shard's log, in one frame."""
@@ -150,7 +159,12 @@ class Shards:
                 pa.OSFile(os.fsencode(path)) as source,
                 pq.ParquetFile(source, page_checksum_verification=True) as file,
             ):
-                return file.read(names, use_threads=False)
+                rows, schema = file.read(names, use_threads=False), _schema()
+                if rows.schema.types != [schema.field(name).type for name in names]:
+                    raise ValueError("it has other columns than a shard's")
+                if any(rows.column(n).null_count for n in STATE_NAMES if n in names):
+                    raise ValueError("it lacks what every row has")
+                return rows
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise

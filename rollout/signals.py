@@ -18,14 +18,19 @@ DEADLINE_S = 4.5  # with a margin, less than the 5 that are promised
 
 
 class StopRequest:
-    """Whether the user asked to stop. Inside `deferred()` a signal waits to be looked at."""
+    """Whether the user asked to stop. Inside `deferred()` a signal waits to be looked at.
 
-    def __init__(self) -> None:
+    What was asked stays on record, in `outer` as well: a library may swallow an Interrupted.
+    """
+
+    def __init__(self, outer: "StopRequest | None" = None) -> None:
         self.signal_number: int | None = None
+        self.command = outer.command if outer else "rollout"
         self.farewell: Callable[[], str] = lambda: "interrupted"  # the last line, whoever says it
         self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self.tell: Callable[[], None] = lambda: None  # what SIGUSR1 asks for
-        self.is_over = False
+        self.is_over = False  # what is to be said is said
+        self._outer = outer
         self._deferring = False
         self._deadline: threading.Timer | None = None
 
@@ -52,7 +57,7 @@ class StopRequest:
     def handle(self, signal_number: int, frame: object) -> None:
         if self.signal_number is not None:
             self._end_at_once(signal_number)
-        self.signal_number = signal_number
+        self._note(signal_number, self)
         with suppress(Exception):
             self.say("stopping; a second signal ends at once")
         self._deadline = threading.Timer(DEADLINE_S, self._end_at_once, [signal_number])
@@ -60,6 +65,13 @@ class StopRequest:
         self._deadline.start()
         if not self._deferring:
             self.raise_if_requested()
+
+    def _note(self, signal_number: int, by: "StopRequest") -> None:
+        self.signal_number = signal_number
+        if by is not self:
+            self.farewell = lambda: by.farewell()
+        if self._outer:
+            self._outer._note(signal_number, by)
 
     def handle_question(self, signal_number: int, frame: object) -> None:
         # In a thread: the main one may be in the middle of a line of its own.
@@ -70,7 +82,7 @@ class StopRequest:
 
         with suppress(Exception):  # whatever state the run is in
             if not self.is_over:
-                self.say(f"rollout: {self.farewell()}")
+                self.say(f"{self.command}: {self.farewell()}")
         for child in psutil.Process().children(recursive=True):
             child.kill()
         os._exit(128 + signal_number)
@@ -82,23 +94,33 @@ class StopRequest:
             self._deadline.cancel()
 
 
+_installed: list[StopRequest] = []  # the innermost last
+
+
 @contextmanager
 def stop_on_signals(ends_process: bool = False) -> Iterator[StopRequest]:
     """Install the handlers, and put the old ones back; elsewhere than in the main thread, none.
 
-    With `ends_process`, a process that was asked to stop has to end by the deadline, too.
+    With `ends_process`, a process that was asked to stop has to end by the deadline, too. Raises
+    Interrupted where a block around this one was asked to stop and a library swallowed that.
     """
-    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield StopRequest()
         return
+    outer = _installed[-1] if _installed else None
+    stop = StopRequest(outer)
+    if outer:
+        outer.raise_if_requested()
     # nohup's SIGHUP stays ignored.
     wanted = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop.handle) for number in wanted}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, stop.handle_question)
+    _installed.append(stop)
     try:
         yield stop
     finally:
+        stop._deferring = True  # neither may be left half done
+        _installed.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)
         stop.over(ends_process)

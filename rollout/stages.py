@@ -4,6 +4,7 @@
 presets, experiments, config_file and checks. Must not know what a stage does.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rollout.compose import compose_words
@@ -29,6 +30,26 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
     validate(settings)
     refuse_idle_in_stage(settings, stage)
     return settings
+
+
+def farewell_of(*paths: Path) -> Callable[[], str]:
+    """What a command that is asked to stop says: whether its files had their names in time."""
+    before = {path: _inode(path) for path in paths}
+
+    def farewell() -> str:
+        written = [str(p) for p in paths if _inode(p) not in (None, before[p])]
+        if written:
+            return f"interrupted at its end; {' and '.join(written)} stands there whole"
+        return f"interrupted; nothing was written to {paths[0]}"
+
+    return farewell
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _refuse_foreign(words: list[str], stage: str) -> None:

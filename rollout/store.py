@@ -27,6 +27,7 @@ from rollout.ledger import Ledger
 from rollout.owed import OwedRow, Wanted
 from rollout.partition import stranger_in
 from rollout.records import Prompt, Result, result_of
+from rollout.run_records import MOVING, OTHER_PLACE, moving_to, rows_made_with, run_record
 from rollout.shards import STATE_NAMES, Shards
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ NEVER_WITHOUT_A_RUN = (
     "wandb.json",
 )
 SWEEP_RECORDS = ("sweep.json", "sweep.parquet", "sweep.csv", "sweep.html", "engine.log")
-MOVING = ".moving.json"  # where to, while an old run is moved aside
 
 
 class State:
@@ -241,22 +241,14 @@ class Store:
 # Directories.
 
 
-def is_a_run(run_dir: Path) -> bool:
-    """Whether run.json is there and ours. Raises UserError where it is somebody else's."""
+def is_a_run(run_dir: Path, way_out: str = OTHER_PLACE) -> bool:
+    """Whether run.json is there and ours. Raises UserError where it is somebody else's, or damaged.
+
+    `way_out` is what else to type then.
+    """
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"run_dir={run_dir} is a file; type another run_dir=")
-    path = run_dir / "run.json"
-    if not os.path.lexists(path):
-        return False
-    found = disk.read_json(path) or {}
-    size = found.get("rows_per_shard")
-    is_ours = {"rollout", "fingerprint", "input"} <= set(found) and isinstance(size, int)
-    if not is_ours or size < 1:
-        raise UserError(
-            f"{path} was not written by rollout, or is damaged; put it back as it was, or type "
-            "another run_dir="
-        )
-    return True
+    return run_record(run_dir, way_out) is not None
 
 
 def looks_like_a_run(directory: Path) -> bool:
@@ -320,9 +312,9 @@ def last_attempt(run_dir: Path) -> Path | None:
 def made_with(run_dir: Path) -> dict[str, Any]:
     """The `fingerprint` and `argv` of the rows on disk: of the last attempt that wrote any."""
     for attempt in reversed(attempts(run_dir)):
-        if found := disk.read_json(attempt / "fingerprint.json"):
+        if found := rows_made_with(attempt):
             return found
-    return disk.read_json(run_dir / "run.json") or {}
+    return run_record(run_dir) or {}
 
 
 def move_aside(run_dir: Path) -> Path | None:
@@ -351,10 +343,8 @@ def own_files(run_dir: Path) -> list[str]:
 
 def finish_moving(run_dir: Path) -> Path | None:
     """Go on with a move that was killed; return where to, or None where there was none."""
-    to = (disk.read_json(run_dir / MOVING) or {}).get("to")
-    if to is None:
+    if (old := moving_to(run_dir)) is None:
         return None
-    old = Path(to)
     old.mkdir(exist_ok=True)
     for name in own_files(run_dir):
         disk.rename(run_dir / name, old / name)

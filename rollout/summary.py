@@ -12,12 +12,13 @@ from typing import Any
 from rollout import metrics
 from rollout.config import OnError, Sampling, Settings
 from rollout.console import Console, duration
-from rollout.disk import read_json
 from rollout.health import WORDS
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
+from rollout.run_records import summary_record
+from rollout.shown import printable
 from rollout.training.shown import score_text
 
 NUM_PREVIEW_ROWS = 8
@@ -74,7 +75,7 @@ def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summa
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
     )
-    figures = read_json(job.run_dir / "summary.json") or {}
+    figures = summary_record(job.run_dir) or {}
     if scores := figures.get("scores"):
         known = [f"{k} {score_text(v)}" for k, v in scores.items() if isinstance(v, float)]
         console.result(f"scored  {scores['path']}: {', '.join(known)}")
@@ -123,9 +124,9 @@ def preview_text(results: list[Result], texts: list[str], responses: int = 2) ->
 
 
 def one_line(text: str, width: int) -> str:
-    """Untrusted text on one line: no control characters, cut at `width`."""
+    """Untrusted text on one line: what steers or hides is written out, cut at `width`."""
     cut = text[: 4 * width]
-    flat = "".join(c if c.isprintable() else " " for c in " ".join(cut.split()))
+    flat = printable(" ".join(cut.split()))
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 

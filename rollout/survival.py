@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from rollout.driver import Flight, Tick, drive, probe
 from rollout.engines.base import COUNTERS, Engine, EngineStats
-from rollout.errors import EngineError, Interrupted, RolloutError
+from rollout.errors import EngineError, RolloutError
 from rollout.owed import OwedRow
 from rollout.records import Prompt, Request, Result
 
@@ -60,8 +60,6 @@ class Engines:
         began = time.monotonic()
         try:
             self.current = self._load()
-        except Interrupted:
-            raise
         except RolloutError as error:
             if self.num_starts == 1:
                 raise

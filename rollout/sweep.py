@@ -18,7 +18,7 @@ from rollout.config import Backend, Settings
 from rollout.console import Console, say
 from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle_everywhere
-from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.errors import RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import prepare, refuse_objective
@@ -37,7 +37,7 @@ from rollout.sweep_batches import (
     refuse_own_tables,
 )
 from rollout.sweep_points import Point, figures_of
-from rollout.sweep_report import PointConsole, SweepReport
+from rollout.sweep_report import PointConsole, SweepReport, points_in
 from rollout.unforeseen import faults_told
 from rollout.workflow import with_prompts
 
@@ -83,6 +83,7 @@ class Sweep:
         scored = [stage for stage in stages if stage.scorer]
         refuse_objective(objective, (scored or stages or [Postprocess()])[0])
         refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
+        points_in(directory)  # a damaged record is not overwritten
         self._begin(directory)
         self._report.objective = objective
         entries = [entry for a in asked if (entry := self._entry(a))]
@@ -153,8 +154,6 @@ class Sweep:
                 refuse_no_room(job)
                 settle(job, self._console, self._prepared)
                 refuse_own_tables(job, self.directory)
-        except Interrupted:
-            raise
         except RolloutError as error:
             self._tell_refusal(point, error)
             self._fail(point, error)
@@ -247,8 +246,6 @@ class Sweep:
             self._has_tracker = True
             with faults_told(point.run_dir):
                 return Attempt(job, store, standing, console, patience_s)
-        except Interrupted:
-            raise
         except RolloutError as error:
             if isinstance(error, UserError):
                 self._tell_refusal(point, error)
@@ -278,8 +275,6 @@ class Sweep:
                 if runnable:
                     with self._report.progress(owing, which) as on_turn:
                         generate(engines, runnable, self._stop, on_turn, lambda: self._shelf.steps)
-        except Interrupted:
-            raise
         except RolloutError as error:
             self._stop.raise_if_requested()
             for attempt in attempts:
@@ -293,8 +288,6 @@ class Sweep:
                 raise attempt.error
             with faults_told(point.run_dir):
                 summary = attempt.publish(self._stop)
-        except Interrupted:
-            raise
         except RolloutError as error:
             attempt.fail(error)
             self._fail(point, error)
@@ -362,7 +355,7 @@ class Sweep:
         if self._report.is_open and not self._all_refused:
             try:
                 self._report.write(self.directory)
-            except OSError as error:
+            except (OSError, UserError) as error:
                 self.fault = f"the table could not be written: {error}"
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rollout.console import printable
+from rollout.shown import printable
 from rollout.sweep_columns import LABELS, MEASURES, score_names, swept_column, swept_keys
 from rollout.sweep_points import (
     SCORES,

@@ -16,6 +16,7 @@ from rollout.chats import content_of
 from rollout.config import Data, PromptFormat
 from rollout.input_columns import values_of
 from rollout.input_files import open_parquet
+from rollout.shown import printable_text
 
 MAX_ROWS = 100  # of a published file
 MAX_TOTAL_CHARS = 16 << 20  # fewer rows where they are very long
@@ -125,7 +126,7 @@ def page(
 
     shown = list(side[:MAX_POINTS])
     environment = ImmutableSandboxedEnvironment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_without_controls
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     return environment.from_string(TEMPLATE).render(
         title=title,
@@ -166,14 +167,11 @@ def cut(text: str, size: int = MAX_CHARS) -> str:
     return text if len(text) <= size else text[:size].rstrip() + " …"
 
 
-def _without_controls(value: Any) -> Any:
-    """What a template prints, control characters made visible; line breaks and tabs stay."""
-    if not isinstance(value, str) or hasattr(value, "__html__") or value.isprintable():
-        return value
-    return value.translate(CONTROLS)
+def _shown(value: Any) -> Any:
+    """What a template prints, with all that steers or hides written out."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return printable_text(value) if is_text else value
 
-
-CONTROLS = {c: "\ufffd" for c in (*range(32), *range(127, 160)) if chr(c) not in "\n\t"}
 
 TEMPLATE = """\
 <!DOCTYPE html>

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.console import duration
 from rollout.disk import read_json
+from rollout.run_records import summary_record
 from rollout.training.shown import between
 
 COSTS = (
@@ -42,9 +43,9 @@ class Point:
 
 def figures_of(run_dir: Path) -> dict[str, Any]:
     """A run's summary.json; of a directory that was moved, with the file as it lies now."""
-    figures = read_json(run_dir / "summary.json") or {}
+    figures = summary_record(run_dir) or {}
     published = (read_json(run_dir / "published.json") or {}).get("path")
-    if published and figures:
+    if isinstance(published, str) and figures:
         figures["output_path"] = str(run_dir / published)
     return figures
 

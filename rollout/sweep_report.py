@@ -8,13 +8,15 @@ import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rollout import metrics
 from rollout.attempt import Attempt
 from rollout.config import OBJECTIVE
 from rollout.console import Console, PlainProgress, duration, eta
-from rollout.disk import read_json, write_json
+from rollout.disk import read_record, write_json
 from rollout.engines.base import EngineStats
+from rollout.errors import UserError
 from rollout.report import LOOK_S, Clock
 from rollout.store import is_a_sweep
 from rollout.sweep_lines import live_table, table_lines
@@ -23,8 +25,26 @@ from rollout.sweep_ranking import rank
 from rollout.sweep_table import write_tables
 
 RECORD = "sweep.json"
+KEPT = {  # of a point
+    "name": str, "values": dict, "status": str, "error": str | None, "engine": int | None,
+    "prompt_key": str, "prefix": str,
+}  # fmt: skip
 SETTLED_S = 3.0
 INDENT = " " * 7  # under the best point's name
+
+
+def points_in(directory: Path) -> list[dict[str, Any]]:
+    """What sweep.json says of the points of all commands so far. Raises UserError if damaged."""
+    path = directory / RECORD
+    way_out = "remove it: then the table has the points of this command alone"
+    found = (read_record(path, way_out, {"points": list}) or {"points": []})["points"]
+    for record in found:
+        is_whole = isinstance(record, dict) and {"name", "values", "run_dir"} <= record.keys()
+        is_whole = is_whole and isinstance(record["run_dir"], str)
+        is_whole = is_whole and all(isinstance(record[n], KEPT[n]) for n in KEPT if n in record)
+        if not is_whole or not all(isinstance(v, str) for v in record["values"].values()):
+            raise UserError(f"{path} is damaged (a point); put it back as it was, or {way_out}")
+    return found
 
 
 class PointConsole(Console):
@@ -142,9 +162,8 @@ class SweepReport:
         """Write sweep.parquet, .csv and .html as things stand, and sweep.json to go on from."""
         points = self._all(directory)
         write_tables(directory, points, rank(points, self.objective))
-        kept = ("name", "values", "status", "error", "engine", "prompt_key", "prefix")
         records = [
-            {key: getattr(point, key) for key in kept}
+            {key: getattr(point, key) for key in KEPT}
             | {"run_dir": os.path.relpath(point.run_dir, directory)}
             for point in points
         ]
@@ -158,10 +177,11 @@ class SweepReport:
     def _all(self, directory: Path) -> list[Point]:
         """This command's points, and those that earlier ones left in the directory."""
         found = dict(self._points)
-        for record in (read_json(directory / RECORD) or {}).get("points", ()):
-            run_dir = Path(os.path.normpath(directory / record.pop("run_dir")))
+        for record in points_in(directory):
+            run_dir = Path(os.path.normpath(directory / record["run_dir"]))
             if run_dir.is_dir() and run_dir not in found:
-                found[run_dir] = Point(**record, run_dir=run_dir, figures=figures_of(run_dir))
+                known = {name: record[name] for name in KEPT if name in record}
+                found[run_dir] = Point(**known, run_dir=run_dir, figures=figures_of(run_dir))
         return list(found.values())
 
     def tell_end(self, directory: Path) -> None:

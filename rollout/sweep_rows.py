@@ -69,6 +69,8 @@ def _source(point: Point, prompt_key: str) -> Source:
     except OSError:
         raise Unreadable("the scored file is gone; the same command scores again") from None
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
+    if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):
+        raise Unreadable(f"{point.run_dir / 'published.json'} is damaged")
     stamp = found.st_mtime_ns, found.st_size
     return Source(path, stamp, prompt_key, json.dumps(scoring, sort_keys=True))
 
@@ -156,5 +158,8 @@ def _numbered(prompts: "np.ndarray") -> "np.ndarray":
 def _estimate(scoring: dict[str, Any]) -> Estimate:
     """The settings of the estimates, as published.json has them."""
     known = {key: v for key, v in scoring.get("estimate", {}).items() if key in asdict(Estimate())}
-    known["unscored"] = Unscored[known.get("unscored", Unscored.fail.name)]
+    try:
+        known["unscored"] = Unscored[known.get("unscored", Unscored.fail.name)]
+    except (KeyError, TypeError):
+        raise Unreadable("how it was scored is not on record any more") from None
     return Estimate(**known | {"group_by": []})

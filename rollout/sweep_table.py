@@ -6,11 +6,13 @@ nothing.
 
 import csv
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rollout.disk import written_whole
+from rollout.shown import printable_text
 from rollout.sweep_columns import (
     COUNTS,
     ENDS,
@@ -21,7 +23,7 @@ from rollout.sweep_columns import (
     score_names,
     swept_keys,
 )
-from rollout.sweep_page import MAX_POINTS, Answer, Row, first_answers, page
+from rollout.sweep_page import MAX_POINTS, Answer, Row, first_answers, page, utf8
 from rollout.sweep_points import SCORES, Point, counted, score_shown, shown
 from rollout.sweep_ranking import Ranking
 
@@ -92,12 +94,16 @@ def _write_parquet(
             if end < len(columns[0].values) and sum(a.nbytes for a in held) < HELD_BYTES:
                 continue
             part = [
-                pa.array(column.values[start:end], kind)
+                pa.array(map(_encodable, column.values[start:end]), kind)
                 for column, kind in zip(columns, kinds, strict=True)
             ]
             rows = pa.Table.from_arrays([*part, pa.concat_arrays(held)], schema=schema)
             writer.write_table(rows)
             start, held = end, []
+
+
+def _encodable(value: Any) -> Any:
+    return utf8(value) if isinstance(value, str) else value
 
 
 def _write_csv(path: Path, columns: list[Column]) -> None:
@@ -109,10 +115,13 @@ def _write_csv(path: Path, columns: list[Column]) -> None:
 
 
 def _harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet takes for a formula, and that hides nothing."""
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, str) or not value.lstrip().startswith(FORMULA):
+    if not isinstance(value, str):
+        return value
+    value = printable_text(value)
+    if not unicodedata.normalize("NFKC", value).lstrip().startswith(FORMULA):
         return value
     try:
         float(value)

@@ -26,11 +26,15 @@ from rollout.fingerprint import redacted
 from rollout.guard import guard
 from rollout.resume import command_in
 from rollout.sweep import Sweep, nothing_answered
-from rollout.sweep_points import Point, figures_of, objective_of
+from rollout.sweep_points import STATUSES, Point, figures_of, objective_of
 from rollout.unforeseen import faults_told
 from rollout.wording import read_wording
 
 RECORD = "point.json"
+KINDS = {
+    "name": str, "values": dict, "status": str, "error": str | None, "number": int,
+    "at_s": int | float,
+}  # fmt: skip
 
 
 class Task:
@@ -44,7 +48,7 @@ class Task:
         self._console = Console()
         self.sweep = Sweep(argv, self._console)
         self._sweep_dir: Path | None = None  # where a sweep was begun
-        self._error: RolloutError | None = None
+        self._error: RolloutError | Interrupted | None = None
         self._open = ExitStack()
         Task.current = self
         register(config_dir)
@@ -66,7 +70,7 @@ class Task:
             return self._point(composed, hydra)
         try:
             return self._run(to_settings(composed, hydra))
-        except RolloutError as error:  # kept: Hydra would print lines of its own
+        except (RolloutError, Interrupted) as error:  # kept: Hydra would print lines of its own
             self._error = error
             return None
 
@@ -143,13 +147,15 @@ class Task:
         self._error = Interrupted(signal_number)
         raise KeyboardInterrupt  # launchers end their workers at that
 
-    def interrupted(self) -> Interrupted:
+    def interrupted(self, error: KeyboardInterrupt) -> Interrupted:
         """What to say where a signal ended it."""
-        number = self._error.exit_code - 128 if self._error else signal.SIGINT
+        known = next((e for e in (error, self._error) if isinstance(e, Interrupted)), None)
+        known = known or Interrupted(signal.SIGINT)
         if self._sweep_dir is None or self.sweep.is_begun:
-            return self._error or Interrupted(number)
+            return known
         again = command_in(self._argv, self._sweep_dir)
-        return Interrupted(number, f"interrupted; finished rows are on disk; to go on: {again}")
+        message = f"interrupted; finished rows are on disk; to go on: {again}"
+        return Interrupted(known.signal_number, message)
 
     def close(self) -> None:
         """Free what is held, on every way out."""
@@ -176,19 +182,27 @@ class Task:
     def _read_points(self, directory: Path) -> None:
         """Take in what the points of this command left, where another launcher ran them."""
         found = [*directory.glob(f"*/{RECORD}"), *directory.glob(f"*/*/{RECORD}")]
-        records = [(read_json(path) or {}, path.parent) for path in found]
-        for record, run_dir in sorted(records, key=lambda pair: pair[0].get("number", 0)):
-            if record.get("at_s", 0) < self._began - 1:
-                continue
+        records = [(read_json(path), path.parent) for path in found]
+        records = [pair for pair in records if self._is_of_this_command(pair[0])]
+        for record, run_dir in sorted(records, key=lambda pair: pair[0]["number"]):
             point = Point(record["name"], record["values"], run_dir, record["status"])
             point.error = record["error"]
             point.figures = figures_of(run_dir)
-            point.prompt_key = record.get("prompt_key", "prompt")
-            point.prefix = record.get("prefix", "")
+            point.prompt_key = str(record.get("prompt_key", "prompt"))
+            point.prefix = str(record.get("prefix", ""))
             error = None
             if point.status == "failed":
-                error = UserError if record["is_user_error"] else RolloutError
+                error = UserError if record.get("is_user_error") else RolloutError
             self.sweep.take(point, directory, record.get("objective"), error)
+
+    def _is_of_this_command(self, record: dict[str, Any] | None) -> bool:
+        """Whether a point of this command left the record, and no earlier one."""
+        if record is None or any(
+            not isinstance(record.get(name), kind) or isinstance(record.get(name), bool)
+            for name, kind in KINDS.items()
+        ):
+            return False
+        return record["at_s"] >= self._began - 1 and record["status"] in STATUSES
 
 
 class SweepBegins(Callback):

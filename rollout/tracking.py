@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rollout import config as settings
+from rollout.disk import read_json, write_json
 
 OPEN_WAIT_S = 5.0
 INIT_TIMEOUT_S = 15.0
@@ -171,9 +172,11 @@ class WandbTracker:
         global _why_offline
         why = _reason_to_be_offline(self._tracking.mode)
         record = self._run_dir / "wandb.json"
-        known = None
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            known = str(json.loads(record.read_text())["id"])
+        known = (read_json(record) or {}).get("id")
+        if not isinstance(known, str) or not known.isalnum():
+            known = None
+            if os.path.lexists(record):
+                self._say(f"wandb: {record} is damaged, so this attempt is a run of its own there")
         run, run_id = None, known or _new_id()
         if not why:
             try:
@@ -183,7 +186,8 @@ class WandbTracker:
                 run_id = _new_id()  # wandb's service still holds the one that failed
         run = run or self._init("offline", run_id)
         if not known:
-            record.write_text(json.dumps({"id": run.id}))
+            with suppress(OSError):
+                write_json(record, {"id": run.id})
         # wandb's own step restarts when an attempt is continued offline: it is no axis.
         run.define_metric("elapsed_s")
         run.define_metric("*", step_metric="elapsed_s")

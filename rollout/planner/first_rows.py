@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 from rollout.config import Template
-from rollout.console import printable
 from rollout.errors import RequestRefused
 from rollout.planner.chat_signs import (
     answers_at_the_end,
@@ -23,6 +22,7 @@ from rollout.planner.chat_signs import (
 from rollout.planner.tokens import Piece, PromptTokenizer
 from rollout.prompts import Prompts
 from rollout.records import Prompt
+from rollout.shown import printable
 
 MOST_CHARS = 50_000  # of a row; to look at longer ones would take seconds
 NUM_FIRST = 32  # rows looked at

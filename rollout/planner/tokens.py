@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Model
-from rollout.errors import Interrupted, RequestRefused, UserError
+from rollout.errors import RequestRefused, UserError
 from rollout.planner.chat_template import GO_ON, left_open, rendered
 from rollout.planner.prepared_chat import prepared
 from rollout.records import Message, Prompt
@@ -101,7 +101,7 @@ class PromptTokenizer:
             raise RequestRefused("the model has no chat template, so chats can't be asked")
         try:
             return self._render(content, prompt.tools)
-        except (Interrupted, RequestRefused, UserError):
+        except (RequestRefused, UserError):
             raise
         except OverLimit as error:
             raise RequestRefused(f"the chat template {error}") from error
@@ -233,7 +233,7 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
     try:
         backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
         named = _add_tokens(backend, config, directory)
-    except (Interrupted, KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as fault:  # the package raises nothing narrower, and panics
         raise NoTokenizer(f"{directory / 'tokenizer.json'} does not load: {fault}") from fault

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.errors import Interrupted, RolloutError, UserError, did_you_mean
+from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_columns import check_names, conform, unify
 from rollout.input_files import open_parquet, reading, seal
 from rollout.preparing.settings import Prepare
@@ -191,7 +191,7 @@ def _in_one_line(settings: Prepare, kind: type[RolloutError] = UserError) -> Ite
     """Whatever the library raises, in one line."""
     try:
         yield
-    except (RolloutError, Interrupted, GeneratorExit):
+    except (RolloutError, GeneratorExit):
         raise
     except Exception as error:  # the hub's, fsspec's, Arrow's, ...
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)

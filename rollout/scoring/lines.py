@@ -3,9 +3,9 @@
 import json
 import textwrap
 
-from rollout.console import printable
 from rollout.scoring.scorers import Verdict
 from rollout.scoring.tally import Example, Fault, Tally
+from rollout.shown import printable
 
 WIDTH = 100
 SHOWN_REASONS = 5

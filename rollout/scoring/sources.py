@@ -18,13 +18,16 @@ from rollout.input_columns import is_list, is_text, short, stored
 from rollout.input_files import find_files
 from rollout.overrides import at_home
 from rollout.prompts import Prompts, open_rows
+from rollout.run_records import published_record
 from rollout.scoring.scorers import check_threshold, room
 from rollout.scoring.settings import AnswerIs, Postprocess
+from rollout.store import is_a_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORED = "scored.parquet"  # in a run's directory
+FILE_ITSELF = "type input= of the file itself"
 VERL_TRUTH = "reward_model.ground_truth"
 ADDED = ("scores", "verdicts", "score_errors", "extracted", "compared_with", "pass_rate")
 
@@ -34,7 +37,7 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
     if not text:
         raise UserError("input is not set; type input=output.parquet, or the directory of a run")
     path = start_dir / at_home(str(text))
-    if path.is_dir() and (path / "run.json").is_file():
+    if path.is_dir() and is_a_run(path, FILE_ITSELF):
         text = str(_output_of_run(path))
     with _in_our_words():
         return find_files(str(text), start_dir)
@@ -42,8 +45,7 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
 
 def _output_of_run(run_dir: Path) -> Path:
     """The file, or directory of files, that a run published."""
-    published = read_json(run_dir / "published.json") or {}
-    path = run_dir / published.get("path", "output.parquet")
+    path = run_dir / published_record(run_dir, FILE_ITSELF).get("path", "output.parquet")
     if not path.exists():
         raise UserError(
             f"input={run_dir}: the run there has published no output yet; finish it with "

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Data
-from rollout.disk import read_json
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_files import open_parquet, reading
 from rollout.overrides import at_home
 from rollout.places import Reading, Writer
 from rollout.prompts import Prompts, open_rows
+from rollout.run_records import published_record
 from rollout.schema import get, keys_of
 from rollout.scoring.scorers import SCORERS
 from rollout.scoring.settings import Postprocess
-from rollout.scoring.sources import SCORED, files_of, with_record
+from rollout.scoring.sources import FILE_ITSELF, SCORED, files_of, with_record
 from rollout.signals import StopRequest
+from rollout.store import is_a_run
 from rollout.training.agreement import check_types
 from rollout.training.answers import COMPARED
 from rollout.training.checks import PROMPTS
@@ -66,9 +67,9 @@ def open_scored(settings: Postprocess) -> Prompts:
     """Find the scored rows and check their columns. Raises UserError."""
     run_dir = Path.cwd() / at_home(settings.input)
     given = settings.input
-    if run_dir.is_dir() and (run_dir / "run.json").is_file():
-        published = read_json(run_dir / "published.json") or {}
-        given = str(run_dir / published.get("scored", SCORED))
+    if run_dir.is_dir() and is_a_run(run_dir, FILE_ITSELF):
+        scored = published_record(run_dir, FILE_ITSELF).get("scored")
+        given = str(run_dir / (scored or SCORED))
         if not Path(given).exists():
             raise UserError(_unscored(f"the run of {settings.input}"))
     rows = open_rows(files_of(given, Path.cwd()), Data())

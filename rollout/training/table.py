@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rollout.console import printable
+from rollout.shown import printable
 from rollout.training.estimates import Group, Value
 from rollout.training.shown import between, is_percent, percent_text, score_text
 

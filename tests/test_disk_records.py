@@ -1,0 +1,52 @@
+"""Records of a run directory that are not as they were written: refused by name, or made anew."""
+
+import json
+import os
+
+import pytest
+
+from rollout.disk import read_json, read_record
+from rollout.errors import UserError
+
+WAY = "type resume=fresh"
+DAMAGES = {
+    "empty": lambda path: path.write_text(""),
+    "torn": lambda path: path.write_text('{"rows": 3, "na'),
+    "a list": lambda path: path.write_text("[1, 2]"),
+    "null": lambda path: path.write_text("null"),
+    "not UTF-8": lambda path: path.write_bytes(b"\xff\xfe{}"),
+    "deep": lambda path: path.write_text("[" * 100_000),
+    "a huge number": lambda path: path.write_text('{"rows": ' + "9" * 5000 + "}"),
+    "a directory": lambda path: path.mkdir(),
+    "a loop": lambda path: path.symlink_to(path.name),
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_refused_by_name_and_never_taken_for_absent(tmp_path, damage):
+    """A damaged fingerprint.json was taken for none, and rows of two kinds could be mixed.
+    A pipe in place of a record was waited for without end."""
+    path = tmp_path / "record.json"
+    DAMAGES[damage](path)
+    with pytest.raises(UserError) as refused:
+        read_record(path, WAY)
+    assert str(path) in str(refused.value) and str(refused.value).endswith(WAY)
+    assert read_json(path) is None
+
+
+def test_a_member_of_another_kind_or_a_missing_one_is_damage(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"rows": True, "names": None}))
+    with pytest.raises(UserError, match="'rows' can't be true"):
+        read_record(path, WAY, rows=int)
+    with pytest.raises(UserError, match="it has no 'cwd'"):
+        read_record(path, WAY, {"cwd": str})
+    assert read_record(path, WAY, names=(list, type(None)), other=str) is not None
+
+
+def test_only_what_is_not_there_is_absent(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert read_record(tmp_path / "record.json", WAY) is None
+    assert read_record(tmp_path / "file" / "record.json", WAY) is None

@@ -1,0 +1,90 @@
+"""A run's directory whose records were damaged: refused by name, and nothing lost."""
+
+import json
+import os
+import shutil
+
+import pytest
+from processes import rollout
+from prompt_files import write
+
+WORDS = ("data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run")
+
+
+AGAIN = (*WORDS, "sampling.n_samples=3")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of two launches."""
+    here = tmp_path_factory.mktemp("finished")
+    write(here / "in.parquet", ["a", "b", "c"])
+    for n in (2, 3):
+        assert rollout(*WORDS, f"sampling.n_samples={n}", cwd=here).returncode == 0
+    return here
+
+
+@pytest.fixture
+def done(finished, typed):
+    shutil.copytree(finished, typed.here, dirs_exist_ok=True)
+    return typed
+
+
+def refusal(typed, *words):
+    typed(*words)
+    assert typed.code == 2 and len(typed.errors) == 1, (typed.errors, typed.out)
+    return typed.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("attempts/2/fingerprint.json", "[]"),
+        ("attempts/2/fingerprint.json", '{"fingerprint": 3}'),
+        ("run.json", "null"),
+        ("run.json", '{"rollout": "0.1.0"}'),
+    ],
+)
+@pytest.mark.parametrize("words", [AGAIN, ("run_dir=run",)])
+def test_a_damaged_record_that_decides_is_refused_by_name(done, name, text, words):
+    """A damaged fingerprint.json counted as none: the one before it was compared with."""
+    path = done.here / "run" / name
+    path.write_text(text)
+    assert str(path) in refusal(done, *words)
+
+
+def test_settings_that_were_cut_off_are_not_gone_on_with(done):
+    """What is left of config.yaml is YAML, too: the run went on with fewer settings."""
+    path = done.here / "run" / "attempts" / "2" / "config.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("\npostprocess:") + 1])
+    assert f"{path} is damaged" in refusal(done, "run_dir=run")
+
+
+@pytest.mark.parametrize("name", ["shards/00000000.parquet", "shards/00000000.log"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_among_the_shards_is_refused_and_not_waited_for(done, name, make):
+    path = done.here / "run" / name
+    path.unlink(missing_ok=True)
+    make(path)
+    assert f"{path} is no file" in refusal(done, *AGAIN)
+
+
+@pytest.mark.parametrize("text", ["null", '{"num_rows": "3"}', "[" * 9999])
+def test_figures_that_were_damaged_are_made_anew(done, text):
+    path, output = done.here / "run" / "summary.json", done.here / "run" / "output.parquet"
+    before = output.read_bytes()
+    path.write_text(text)
+    assert done(*AGAIN).code == 0
+    assert json.loads(path.read_text())["num_rows"] == 3 and output.read_bytes() == before
+
+
+def test_a_damaged_table_of_a_sweep_is_not_written_over(typed):
+    """Points of earlier commands were lost from it."""
+    write(typed.here / "in.parquet", ["a"])
+    assert typed("-m", *WORDS, "sampling.temperature=0.5,0.6").code == 0
+    path = typed.here / "run" / "sweep.json"
+    path.write_text(path.read_text()[:-20])
+    assert f"{path} is damaged" in refusal(typed, "-m", *WORDS, "sampling.temperature=0.7,0.8")
+    path.unlink()
+    assert typed("-m", *WORDS, "sampling.temperature=0.7,0.8").code == 0
