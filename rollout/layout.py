@@ -6,8 +6,9 @@ however often a prompt is repeated. Knows no file and no settings.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rollout.plain_types import taken
 from rollout.reasoning import Splitter, splitter_by
 from rollout.records import Column
 from rollout.shards import arrow_type
@@ -119,12 +120,12 @@ def _per_sample(
         row = pa.array(row_of[here])
         sample = pa.array(flat_of[here], mask=has_none[here])
         added = [
-            _taken(flat[c.name], sample) if c.name in flat else _taken(results.column(c.name), row)
+            taken(flat[c.name], sample) if c.name in flat else taken(results.column(c.name), row)
             for c in columns
         ]
         index = pa.array(sample_of[here], pa.int32(), mask=has_none[here])
-        numbers = [_taken(results.column("row"), row), index]
-        repeated = [_taken(column, row) for column in rows.columns]
+        numbers = [taken(results.column("row"), row), index]
+        repeated = [taken(column, row) for column in rows.columns]
         yield pa.Table.from_arrays([*repeated, *numbers, *added], schema=schema)
 
 
@@ -135,14 +136,3 @@ def _num_bytes(column: "pa.ChunkedArray") -> int:
     if pa.types.is_dictionary(column.type):
         return sum(chunk.indices.nbytes for chunk in column.chunks)
     return column.nbytes
-
-
-def _taken(column: "pa.ChunkedArray", positions: "pa.Array") -> Any:
-    """The values at these positions, null where the position is."""
-    import pyarrow as pa
-
-    try:
-        return column.take(positions)
-    except pa.ArrowNotImplementedError:  # views, run-end encoded; only ever a row's own values
-        pieces = [column.slice(at, 1).chunk(0) for at in positions.to_pylist()]
-        return pa.concat_arrays(pieces)

@@ -5,7 +5,7 @@ kernels either. Must not know what columns mean.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +78,18 @@ def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
         values = rebuilt(_flat(array), kind.value_type)
         return make.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
     return array.cast(kind)
+
+
+def taken(column: "pa.Array | pa.ChunkedArray", positions: "pa.Array") -> Any:
+    """The values at these positions, null where the position is."""
+    import pyarrow as pa
+
+    try:
+        return column.take(positions)
+    except pa.ArrowNotImplementedError:  # views; their positions are never null
+        pieces = [column.slice(at, 1) for at in positions.to_pylist()]
+        whole = [p.chunk(0) if isinstance(p, pa.ChunkedArray) else p for p in pieces]
+        return pa.concat_arrays(whole)
 
 
 def _rebuilt_map(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":

@@ -113,7 +113,8 @@ def in_run(rng: random.Random) -> str:
 
 def in_sweep(rng: random.Random) -> str:
     words, how = run_words(rng)
-    objective = rng.choice(["scores.mean", "scores.pass@1", "scores.best@n", "scores.maj@n"])
+    k = how["k"][0] if how["k"] else 1
+    objective = rng.choice(["scores.mean", f"scores.pass@{k}", "scores.best@n", "scores.maj@n"])
     said = typed(ROLLOUT, "-m", *words, "sampling.temperature=0.5,1.0", f"objective={objective}")
     if said.code not in (0, 1) or bad_stderr(said):
         return f"exit {said.code}: {said.err} {said.out[-300:]}"

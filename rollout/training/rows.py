@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.column_paths import column_at, field_at
 from rollout.errors import UserError
+from rollout.plain_types import taken
 from rollout.training.answers import Answers
 from rollout.training.formats import Prompt, Unfit, columns_of, continued, whole
 from rollout.training.prompts import Prompts
@@ -166,21 +167,13 @@ class Rows:
             del own[answers.name]
         made = pa.Table.from_pylist(rows, schema=pa.schema(list(own.items()))).combine_chunks()
         arrays = {name: made.column(name) for name in own}
+        places = pa.array(origin)
         for name in (*merges, *self._kept):
-            taken = _taken(column_at(batch, name), origin)
-            arrays[name] = merged(taken, arrays[name].chunk(0)) if name in merges else taken
+            there = taken(column_at(batch, name), places)
+            arrays[name] = merged(there, arrays[name].chunk(0)) if name in merges else there
         if answers:
-            arrays[answers.name] = _taken(column_at(batch, answers.column), origin)
+            arrays[answers.name] = taken(column_at(batch, answers.column), places)
         return pa.Table.from_arrays([arrays[n] for n in self.schema.names], schema=self.schema)
-
-
-def _taken(column: "pa.Array", origin: list[int]) -> "pa.Array":
-    import pyarrow as pa
-
-    try:
-        return column.take(pa.array(origin))
-    except pa.ArrowNotImplementedError:  # view types
-        return pa.concat_arrays([column.slice(place, 1) for place in origin])
 
 
 def _preference(prompt: Prompt, best: Candidate, worst: Candidate) -> dict[str, Any]:
