@@ -24,9 +24,7 @@ class Columns:
         self._types: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # columns that become text -> why
         self._large: set[tuple[str, ...]] = set()  # where integers are that a double would round
-        self._bools: set[tuple[str, ...]] = (
-            set()
-        )  # where true and false are, which Arrow takes for 1
+        self._bools: set[tuple[str, ...]] = set()  # where true and false are: 1.0 to Arrow
 
     def look(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take some more rows into account."""
