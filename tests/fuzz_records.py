@@ -48,7 +48,7 @@ def undamaged_words(rng: random.Random) -> tuple[str, list[tuple[str, ...]]]:
             ("scored", [("rollout.postprocess", "input=run", "scorer=exact", "workers=1",
                          "output.path=again.parquet")]),
             ("scored", [("rollout.postprocess", "input=run", "export.format=sft",
-                         "export.path=sft.jsonl")]),
+                         "export.path=sft.parquet", "select.passed=false")]),
             ("torn", [("rollout", *RUN)]),
             ("torn", [("rollout", "run_dir=run")]),
             ("sweep", [("rollout", *SWEEP)]),
