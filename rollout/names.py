@@ -94,10 +94,10 @@ def _in_another_section(key: str) -> str | None:
     """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
     section, dot, _ = key.partition(".")
     leaf = key.rpartition(".")[2]
-    if not dot or key.rpartition(".")[0] in known_keys():
+    own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}
+    if not dot or not own or key.rpartition(".")[0] in known_keys():
         return None
     leaves = {name.rpartition(".")[2] for name in known_keys()}
-    own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}
     if leaf not in leaves and not difflib.get_close_matches(leaf, own, 1, 0.7):
         leaf = next(iter(difflib.get_close_matches(leaf, leaves, 1, 0.8)), leaf)
     found = [OLD_NAMES[leaf]] if leaf in OLD_NAMES and leaf not in leaves else _ending_in(leaf)

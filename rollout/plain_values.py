@@ -91,7 +91,7 @@ def check_path(key: str, path: str, room: int = 0) -> None:
     from rollout.overrides import at_home
 
     if "\0" in path:
-        raise UserError(f"{key}={short(path)} can't be a path: it holds a NUL character")
+        raise UserError(f"{key}={short(path)} can't be a path: it has a null byte")
     try:
         whole = Path(at_home(path))
         names = [len(os.fsencode(part)) for part in whole.parts]
