@@ -276,11 +276,16 @@ def refuse_users_files(run_dir: Path) -> None:
 def refuse_users_tables(directory: Path) -> None:
     """Raise UserError where a new sweep would write over files that no sweep left there."""
     found = [name for name in SWEEP_RECORDS[:-1] if os.path.lexists(directory / name)]
-    if found and not is_a_sweep(directory):
+    if found and not (is_a_sweep(directory) or _holds_points(directory)):
         raise UserError(
             f"run_dir={directory} has a {found[0]} that no sweep wrote, and a sweep would write "
             "over it; type another run_dir="
         )
+
+
+def _holds_points(directory: Path) -> bool:
+    """Whether points of a sweep lie there; its sweep.json may be lost."""
+    return any(looks_like_a_run(path) for path in directory.iterdir() if path.is_dir())
 
 
 def holds_rows(run_dir: Path) -> bool:
