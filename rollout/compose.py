@@ -19,7 +19,7 @@ from rollout.fingerprint import NAMES_OF_DATA
 from rollout.interpolation import texts_in, without_interpolation
 from rollout.names import GROUPS, SAY_THE_INPUT, SWITCHES, declared, flatten, full_key, known_keys
 from rollout.overrides import at_home, broken, checked_preset, override, parse, parts
-from rollout.plain_values import check_path, check_scalar, plain
+from rollout.plain_values import PATHS, check_path, check_scalar, plain
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
 from rollout.recorded import recorded
 from rollout.secret_texts import remember
@@ -214,12 +214,6 @@ def _check_values(settings: Settings) -> None:
             check_path(key, path, ROOM.get(key, 0))
 
 
-# What stands at a path alone; a text may stand for a file elsewhere, and its reader looks.
-PATHS = (
-    "run_dir", "output.path", "prepare.output.path", "postprocess.output.path",
-    "postprocess.export.path", "data.input", "postprocess.input", "model.model_path",
-    "model.lora_path", "prepare.source", "prepare.few_shot",
-)  # fmt: skip
 # Bytes for the names that are put below a directory, or for a temporary name beside a file.
 ROOM = {"run_dir": 400} | dict.fromkeys(PATHS[1:5], 100)
 

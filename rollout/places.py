@@ -7,6 +7,7 @@ when the file gets its name; what appeared in between stays. Links are followed,
 under whatever name. Must not know what a file holds.
 """
 
+import errno
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -157,7 +158,12 @@ class Writer:
         Raises FileExistsError where something appeared there that may not go; it stays.
         """
         path, ledger = wanted.path, self.ledger
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(
+                errno.ENOTDIR, "a file has its name", str(path.parent)
+            ) from None
         if os.path.realpath(path) != str(path):
             raise FileExistsError(f"{path} leads elsewhere now")
         before = _identity(path) if self._may_go(wanted) else None
@@ -212,9 +218,8 @@ class Writer:
             if is_record or (inside in SWEEP_RECORDS and is_a_sweep(directory)):
                 whose = "the run keeps its own record" if own else f"{directory} keeps its record"
                 raise wanted.refusal(f"is where {whose}")
-        if wanted.kind is Kind.directory and self._run_dir:
-            if self._run_dir.is_relative_to(wanted.path):
-                raise wanted.refusal("is where the run keeps its own record")
+        if self._run_dir and self._run_dir.is_relative_to(wanted.path):
+            raise wanted.refusal("is where the run keeps its own record")
 
     def _refuse_read(self, wanted: Place) -> None:
         """Neither what is read may be written over, nor may the next launch read what is written"""

@@ -13,6 +13,18 @@ from rollout.errors import UserError
 
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
+# Settings whose texts are paths, and those whose texts may be one.
+PATHS = (
+    "run_dir", "output.path", "prepare.output.path", "postprocess.output.path",
+    "postprocess.export.path", "data.input", "postprocess.input", "model.model_path",
+    "model.lora_path", "prepare.source", "prepare.few_shot",
+)  # fmt: skip
+PATHS_OR_TEXTS = (
+    "model.model_path", "model.lora_path", "model.chat_template", "data.template",
+    "data.system_prompt", "data.tools", "prepare.source", "prepare.template", "prepare.system",
+    "prepare.few_shot", "prepare.few_shot_answer", "postprocess.json_schema.schema",
+    "postprocess.python.function",
+)  # fmt: skip
 LEAST_INT, LARGEST_INT = -(2**63), 2**64 - 1  # what msgpack and the engines take
 MAX_PATH, MAX_NAME = 4095, 255  # bytes; of Linux
 
@@ -70,8 +82,10 @@ class _Walk:
 def check_scalar(key: str, value: str | int | float) -> None:
     """Raise UserError for a text that is no Unicode and a number that no engine takes."""
     if isinstance(value, str):
+        # On Linux a name is bytes; what is not UTF-8 in it, Python keeps as surrogates.
+        is_name = key in PATHS or key in PATHS_OR_TEXTS
         try:
-            value.encode()
+            value.encode("utf-8", "surrogateescape" if is_name else "strict")
         except UnicodeEncodeError as error:
             raise UserError(
                 f"{key}={short(value)} is not valid UTF-8 ({value[error.start]!r} at position "

@@ -16,6 +16,7 @@ from rollout import disk
 from rollout.errors import UserError
 from rollout.names import GROUPS, bag_of, declared, flatten
 from rollout.overrides import at_home, override
+from rollout.plain_values import PATHS_OR_TEXTS
 from rollout.plain_yaml import read_yaml
 from rollout.run_records import environment_of, run_record
 from rollout.secret_texts import STARS, TEXT_STARS
@@ -28,13 +29,6 @@ ASKED_FOR = ("engine.", "model.")
 PATHS = (
     "data.input", "output.path", "prepare.output.path", "postprocess.output.path",
     "postprocess.export.path",
-)  # fmt: skip
-# A path where there is such a file; else a text, or a name.
-PATHS_OR_TEXTS = (
-    "model.model_path", "model.lora_path", "model.chat_template", "data.template",
-    "data.system_prompt", "data.tools", "prepare.source", "prepare.template", "prepare.system",
-    "prepare.few_shot", "prepare.few_shot_answer", "postprocess.json_schema.schema",
-    "postprocess.python.function",
 )  # fmt: skip
 
 
