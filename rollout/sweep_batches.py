@@ -72,14 +72,22 @@ def refuse_one_place(entries: list[Entry], taken: dict[Any, str]) -> None:
             above = [parent for parent in wanted.path.parents if (parent, "directory") in taken]
             marks = [*_marks(wanted), *((parent, "directory") for parent in above)]
             if mark := next((mark for mark in marks if mark in taken), None):
-                swept = [key for key in entry.point.values if "." in key] or ["run_dir"]
-                names = "-".join(f"${{{key}}}" for key in swept)
                 raise UserError(
                     f"{wanted.key}={wanted.given} is the same for the points {taken[mark]} and "
-                    f"{name}; leave it out (each point writes in its own directory), or name it "
-                    f"after all that is swept: {wanted.key}='answers/{names}.parquet'"
+                    f"{name}; {_way_out(wanted.key, list(entry.point.values))}"
                 )
         taken |= {mark: name for wanted in written for mark in _marks(wanted)}
+
+
+def _way_out(key: str, swept: list[str]) -> str:
+    """What to type where points would share what `key` names."""
+    if key in swept:
+        return f"type values of {key} that are different files"
+    names = "-".join(f"${{{name}}}" for name in swept if "." in name) or "${run_dir}"
+    return (
+        "leave it out (each point writes in its own directory), or name it after all that is "
+        f"swept: {key}='answers/{names}.parquet'"
+    )
 
 
 def _marks(wanted: Place) -> list[Any]:
