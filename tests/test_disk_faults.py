@@ -264,7 +264,8 @@ def rewrite(path):
 
 
 def append_rows(path):
-    more = pa.table({"prompt": ["one more", "and another"], "id": [1000, 1001]})
+    prompts, answers = ["one more", "and another"], ["this", "that"]
+    more = pa.table({"prompt": prompts, "id": [1000, 1001], "answer": answers})
     table = pq.read_table(path)
     pq.write_table(pa.concat_tables([table, more.cast(table.schema)]), path)
 
