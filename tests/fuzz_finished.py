@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz import Outcome
-from said import Said, command
+from in_process import Done, fault_of, run
 
 NUM_ROWS = 12
 FILES = ("output.parquet", "scored.parquet", "scored.json", "train.parquet")
@@ -34,23 +34,23 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     source = PREPARED if prepares else ("data.input=in.parquet",)
     limit = rng.choice((None, 8))
     words = [*source, *COMMON, *SCORED, *([f"data.limit={limit}"] if limit else [])]
-    first = command(*words, "run_dir=run")
+    first = run("rollout", [*words, "run_dir=run"], limit_s=120)
     if first.code != 0:
         return Outcome("broke", f"{words}: {first.err}")
     changes = CHANGES | (OF_SOURCE if prepares else OF_INPUT)
     name = rng.choice(list(changes))
     before = published(directory / "run")
     more, wanted = changes[name](rng, directory, words)
-    said = command(*more, "run_dir=run")
+    said = run("rollout", [*more, "run_dir=run"], limit_s=120)
     what = f"{' '.join(words)}; {name}; {' '.join(w for w in more if w not in words)}"
     return judged(directory, name, what, more, wanted, before, said)
 
 
 def judged(
-    directory: Path, name: str, what: str, words: list[str], wanted: str, before: dict, said: Said
+    directory: Path, name: str, what: str, words: list[str], wanted: str, before: dict, said: Done
 ) -> Outcome:
-    if said.fault:
-        return Outcome("fault", f"{what}: {said.fault}")
+    if fault := fault_of("rollout", said, (0, 1, 2), one_line=False):
+        return Outcome("fault", f"{what}: {fault}")
     seen = AGAIN if "finished already" in said.out else ANEW if said.code == 0 else REFUSED
     if seen not in wanted.split(" or "):
         return Outcome("fault", f"{what}: {wanted} was expected, seen {seen}: {said.err[-500:]}")
@@ -59,7 +59,7 @@ def judged(
         return Outcome(f"{name}: {seen}")
     if seen == AGAIN and now != before:
         return Outcome("fault", f"{what}: {seen}, and the files are others")
-    fresh = command(*words, "run_dir=fresh")
+    fresh = run("rollout", [*words, "run_dir=fresh"], limit_s=120)
     if fresh.code != 0:
         return Outcome("broke", f"{what}: fresh: {fresh.err}")
     differ = [n for n, table in published(directory / "fresh").items() if now.get(n) != table]

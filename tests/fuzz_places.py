@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz import Outcome
-from said import command
+from in_process import fault_of, run
 
 SCRIPTED = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
 SCORER = (
@@ -45,13 +45,13 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     (directory / "source.jsonl").write_text('{"q": "what"}\n{"q": "why"}\n')
     (directory / "notes.json").write_text('{"my": "notes"}\n')
     (directory / "template.jinja").write_text("Say {{ prompt }}")
-    first = command("data.input=in.parquet", "run_dir=other", *SCRIPTED)
+    first = run("rollout", ["data.input=in.parquet", "run_dir=other", *SCRIPTED])
     if first.code != 0:
         return Outcome("broke", first.err)
     inputs = ("in.parquet", "many", "many/*.parquet")
     if rng.random() < 0.4:  # the run itself is finished already
         inputs = inputs[:1]
-        command("data.input=in.parquet", "run_dir=run", *SCRIPTED)
+        run("rollout", ["data.input=in.parquet", "run_dir=run", *SCRIPTED])
 
     key = rng.choice(list(OUTPUTS))
     standing = sorted(p for p in directory.rglob("*") if p.is_file() and p.name[0] != ".")
@@ -80,12 +80,12 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     if appears:
         thread = threading.Thread(target=appear, args=(directory / "run", prey, started))
         thread.start()
-    said = command(*words)
+    said = run("rollout", words, limit_s=120)
     if appears:
         started.set()
         thread.join()
-    if said.fault:
-        return Outcome("fault", f"{' '.join(words)}: {said.fault}")
+    if fault := fault_of("rollout", said, (0, 1, 2), one_line=False):
+        return Outcome("fault", f"{' '.join(words)}: {fault}")
     lost = [path for path in before if not path.is_file() or path.read_bytes() != before[path]]
     lost = [path for path in lost if not is_run_s_own(path, directory)]
     named = overwrites and prey.suffix == ".parquet" and not is_read(prey, words, directory)
