@@ -56,6 +56,11 @@ class Ledger:
         digests = self._entries()[self._name(path)]["digests"][-1:]
         self._write(path, {"digests": digests, "stamp": contents.stamp(path)})
 
+    def adopt(self, path: Path) -> None:
+        """Say that what stands at `path` was written by us."""
+        found = contents.seen(path)
+        self._write(path, {"digests": [found["digest"]], "stamp": found["stamp"]})
+
     def forget(self, path: Path) -> None:
         """Say that nothing of ours stands at `path` any more."""
         if self.lists(path):

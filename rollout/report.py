@@ -276,6 +276,7 @@ class Report:
         texts = preview_prompts(job.prompts, len(first_results))
         write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)
+        job.writer.ledger.adopt(job.run_dir / "summary.json")
         self._tracker.table(*table_of(first_results, texts, job.settings))
         self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))

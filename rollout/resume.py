@@ -247,6 +247,8 @@ def is_published(job: Job) -> bool:
     if not contents.all_hold(job.prompts.files, found.get("input")):
         return False
     ledger, places = job.writer.ledger, job.places
+    if not ledger.knows(job.run_dir / "summary.json"):  # its figures would be told
+        return False
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
         is_checked_so = contents.all_hold(files, found.get("checked_by"))

@@ -136,3 +136,12 @@ def test_a_run_started_afresh_takes_its_scores_along(typed, here):
         assert {"output.parquet", "scored.parquet", "scored.json", "written.json"} <= {
             path.name for path in (here / directory).iterdir()
         }
+
+
+def test_edited_figures_are_not_told(typed, here):
+    """They were read from summary.json, whoever had written it."""
+    words = (*SMALL, "data.input=in.parquet", "run_dir=run")
+    typed(*words)
+    edit(here / "run/summary.json", b'"num_rows": 10', b'"num_rows": 99')
+    assert not again(typed, *words) and "99" not in typed.out
+    assert again(typed, *words) and "10 rows" in typed.out
