@@ -42,6 +42,8 @@ def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
     flags, typed = _split(argv)
     config_dir, flags = _take(flags, "--config-dir")
     config_file, typed = _take(typed, "config_file")
+    if config_file is not None and not unquoted(config_file):
+        raise UserError("config_file= names no file; type config_file=FILE.yaml, or leave it out")
     if config_dir is not None:
         config_dir = _checked_config_dir(config_dir, start_dir)
     is_sweep = any(flag in ("-m", "--multirun") for flag in flags)

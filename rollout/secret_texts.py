@@ -52,6 +52,7 @@ _PARAMETER = re.compile(r"(?<=[?&;#])([\w.-]+)=([^&\s#'\"]+)")
 _TYPED = re.compile(rf"(\b{_FREE_FORM})=(?!\.\.\.|\*\*\*)('[^']*'|\"[^\"]*\"|[^\s;'\"]+)")
 _known: set[str] = set()  # secrets that this process was given, which libraries may repeat
 SHORTEST = 8  # of those: a shorter one may be part of other words
+LONGEST_WORD = 12  # and so may one of plain letters, such as disabled
 
 
 def is_secret_name(name: str, holds_text: bool = True) -> bool:
@@ -141,7 +142,11 @@ def remember(value: Any, by_name: bool = True) -> None:
 
 def remember_whole(value: Any) -> None:
     """Star every text in `value` from now on."""
-    _known.update(text for text in _texts(value) if len(text) >= SHORTEST)
+    _known.update(
+        text
+        for text in _texts(value)
+        if len(text) >= SHORTEST and not (text.isalpha() and len(text) <= LONGEST_WORD)
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:

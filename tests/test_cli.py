@@ -178,6 +178,7 @@ def test_an_old_flag_is_refused_with_the_key_to_type(typed, flag, key):
         (["n=4"], "type sampling.n_samples=4"),
         (["--sampling.top_p=1"], "no dashes here; type sampling.top_p=1"),
         (["sampling.top_p=", "0.5"], "no space after =; type sampling.top_p=0.5"),
+        (["config_file="], "type config_file=FILE.yaml"),
         (["embedded:foo"], "type model.model_path=embedded:foo"),
         (["q.parquet"], "type data.input=q.parquet"),
         (["engine=cpu", "engine.device=cuda"], "type engine.device=auto"),
