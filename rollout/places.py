@@ -143,6 +143,8 @@ class Writer:
         taken: list[Place] = []
         for wanted in places:
             self._refuse_records(wanted)
+            if wanted.kind is not Kind.companion and wanted.path not in may_go:
+                _refuse_other_kind(wanted)
             self._refuse_read(wanted)
             if wanted.path not in may_go:
                 self._refuse_standing(wanted)
@@ -245,7 +247,6 @@ class Writer:
             return
         if not path.is_file() and not path.is_dir():
             raise UserError(f"{wanted.shown} is no regular file; type a name in .parquet")
-        _refuse_other_kind(wanted)
         if path.is_dir() and not any(path.iterdir()):
             return
         if self.ledger and self.ledger.knows(path):
