@@ -7,6 +7,7 @@ names and contents of what lies in it. Must not know what files are for.
 
 import ast
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -81,35 +82,46 @@ def all_hold(paths: Iterable[Path], before: Any) -> bool:
     )
 
 
-def imported_by(file: Path) -> list[Path]:
-    """A Python file and what it imports from its own directory, theirs included, each once.
+def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
+    """A Python file and what it imports of the user's own, theirs included, each once.
 
-    Read from the text, so nothing is run. Modules found elsewhere are not among them.
+    That is from its own directory, from that of the package it lies in, and from `start_dir`. Read
+    from the text, so nothing is run. Modules found elsewhere are not among them.
     """
+    package = file.parent
+    while (package / "__init__.py").is_file():
+        package = package.parent
+    roots = dict.fromkeys([file.parent, package, start_dir or Path.cwd()])
     found, waiting = {}, [file]
     while waiting:
         path = waiting.pop()
         if path in found or not path.is_file():
             continue
         found[path] = None
+        waiting.append(path.parent / "__init__.py")
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
             continue
         for level, name in _imports(tree):
-            base = path.parents[level - 1] if 0 < level <= len(path.parents) else file.parent
+            above = [path.parents[level - 1]] if 0 < level <= len(path.parents) else roots
             parts = [part for part in name.split(".") if part]
-            for length in range(1, len(parts) + 1):
+            for base, length in itertools.product(above, range(1, len(parts) + 1)):
                 module = base.joinpath(*parts[:length])
                 waiting += [module.with_name(f"{module.name}.py"), module / "__init__.py"]
     return sorted(found)
 
 
 def _imports(tree: ast.AST) -> Iterable[tuple[int, str]]:
-    """What is imported, and how many dots stand before it."""
+    """What is imported, and how many dots stand before it; import_module("name") counts."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield node.level, f"{node.module or ''}.{alias.name}"
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            text = getattr(node.args[0], "value", None)
+            if called in ("import_module", "__import__") and isinstance(text, str):
+                yield len(text) - len(text.lstrip(".")), text.lstrip(".")

@@ -39,6 +39,8 @@ def explain(error: BaseException) -> str:
         return unknown_key(key)
     lines = [*str(chain[-1]).splitlines(), type(error).__name__]
     first = next(line.strip() for line in lines if line.strip())
+    if re.search(r"[Ii]nterpolation", first):
+        first += r"; a preset that means the text ${ itself writes \${"
     return first + (f" ({key})" if key not in first else "")
 
 

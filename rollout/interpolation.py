@@ -35,6 +35,15 @@ def texts_in(value: Any) -> Iterator[str]:
         yield text
 
 
+def holds(value: Any, text: str) -> bool:
+    """Whether one of the texts in a value of Hydra's or of omegaconf's is just `text`."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        return any(holds(member, text) for member in value)
+    return getattr(value, "text", value) == text
+
+
 def names_in(text: str) -> list[str]:
     """The settings that a text asks for by their dotted names: `x` in `a ${x}`."""
     found = (

@@ -27,7 +27,7 @@ from rollout.ledger import Ledger
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES
-from rollout.places import Reading, Writer
+from rollout.places import Kind, Reading, Writer
 from rollout.preparing.written import MARK
 from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
@@ -105,6 +105,7 @@ def prepare(
     refuse_many_files(prompts, settings)
     refuse_own_input(prompts, run_dir)
     readings = [Reading("data.input", tuple(prompts.files), settings.data.input or "")]
+    refuse_own_shards(readings[0], run_dir)
     readings += named_files(settings)
     writer = Writer(readings, Ledger(run_dir), run_dir, tag_of(run_dir))
     if settings.resume is Resume.fresh:
@@ -223,6 +224,15 @@ def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
             raise UserError(
                 f"{file}, the input, lies where the run keeps its own files; type another run_dir="
             )
+
+
+def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
+    """Raise UserError where the next launch would take the run's own files for input."""
+    if reading.would_find(run_dir / "shards" / "00000000.parquet", Kind.parquet):
+        raise UserError(
+            f"run_dir={run_dir}: data.input={reading.given} would find the run's own files there; "
+            "type another run_dir=, or a data.input= that leaves it out"
+        )
 
 
 def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:

@@ -26,7 +26,7 @@ class Ledger:
 
     def lists(self, path: Path) -> bool:
         """Whether a file of this name was written once, whatever stands there now."""
-        return self._name(path) in self._entries()
+        return self._entry_of(path) is not None
 
     def knows(self, path: Path) -> bool:
         """Whether what stands at `path` is what was written there, to the bit."""
@@ -34,7 +34,7 @@ class Ledger:
 
     def standing(self, path: Path) -> str | None:
         """The digest of what stands at `path` where that was written by us."""
-        entry = self._entries().get(self._name(path))
+        entry = self._entry_of(path)
         if entry is None:
             return None
         try:
@@ -53,7 +53,7 @@ class Ledger:
 
     def confirm(self, path: Path) -> None:
         """Say that the file noted last has its name now."""
-        digests = self._entries()[self._name(path)]["digests"][-1:]
+        digests = self._entry_of(path)["digests"][-1:]
         self._write(path, {"digests": digests, "stamp": contents.stamp(path)})
 
     def adopt(self, path: Path) -> None:
@@ -70,7 +70,34 @@ class Ledger:
         """The names of what was written in the directory itself and stands there, untouched."""
         return [n for n in self._entries() if "/" not in n and self.knows(self._directory / n)]
 
+    def _entry_of(self, path: Path) -> dict | None:
+        """What is kept of the file. Outside of the directory it may have moved along with that.
+
+        A copy of the directory did not write what lies outside: that stays the original's.
+        """
+        entries, name = self._entries(), self._name(path)
+        if not Path(name).is_absolute():
+            return entries.get(name)
+        entry = entries.get(name) or next(
+            (e for e in entries.values() if self._led_to(e, name)), None
+        )
+        if entry is None:
+            return None
+        writer = Path(str(entry.get("by", self._directory)))
+        return (
+            entry if writer == self._directory or not (writer / self._file.name).exists() else None
+        )
+
+    def _led_to(self, entry: dict, name: str) -> bool:
+        """Whether the file lies, seen from the directory, where the entry's did."""
+        relative = entry.get("relative")
+        return isinstance(relative, str) and os.path.relpath(name, self._directory) == relative
+
     def _write(self, path: Path, entry: dict | None) -> None:
+        name = self._name(path)
+        if entry and Path(name).is_absolute():
+            relative = os.path.relpath(name, self._directory)
+            entry |= {"relative": relative, "by": str(self._directory)}
         entries = self._entries() | {self._name(path): entry}
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._file, {"files": {n: e for n, e in entries.items() if e is not None}})

@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.interpolation import OPEN, alone, is_broken, names_in, texts_in, without_interpolation
+from rollout.interpolation import (
+    OPEN,
+    alone,
+    holds,
+    is_broken,
+    names_in,
+    texts_in,
+    without_interpolation,
+)
 from rollout.names import GROUPS, bag_of, declared, known_keys
+from rollout.plain_values import MISSING, check_scalar
 from rollout.presets import preset_names, unknown_preset
 from rollout.schema import Key, type_name
 
@@ -209,6 +218,8 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
         hint = f"; a bracket is open: type {key}={value}{missing}" if missing else ""
         raise UserError(f"{key}={value} is not {kind}{hint} ({setting.help})")
     meant = parsed.value()
+    if value == MISSING or holds(getattr(meant, "list", meant), MISSING):
+        check_scalar(key, MISSING)
     if parsed.is_sweep_override():
         if not multirun and not is_text:
             raise UserError(_several_values(f"{key}={value}"))

@@ -65,6 +65,8 @@ def place(
     """The place that `key=given` names. Raises UserError where no file can be there."""
     full = Path(os.path.realpath(path))
     shown = os.fspath(given)
+    if "://" in shown:
+        raise UserError(f"{key}={shown}: only local files are written; type a path")
     if len(shown) > 80:
         shown = f"{shown[:40]}...{shown[-17:]}"
     found = Place(key, shown, full, kind, overwrite)
@@ -75,6 +77,16 @@ def place(
     if len(os.fsencode(full.name)) > MAX_NAME_BYTES or len(os.fsencode(full)) > MAX_PATH_BYTES:
         raise UserError(f"{found.shown}: the name is too long; type a shorter one")
     return found
+
+
+def table_place(sweep_dir: Path, name: str) -> Place:
+    """The place of one of a sweep's tables, which only goes where the ledger knows it."""
+    path = Path(os.path.realpath(sweep_dir)) / name
+    return Place("run_dir", str(sweep_dir), path, Kind.companion, what=name, is_ours=_nobodys)
+
+
+def _nobodys(path: Path) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,7 @@ def reading_of(key: str, text: str, start_dir: Path | None = None) -> list[Readi
         path = start_dir / Path(text).expanduser()
         if not text or path.is_file():
             return [Reading(key, (path,))] if text else []
-        if key != "prepare.source":  # a model's directory holds no parquet file of ours
+        if not key.endswith("source"):  # a model's directory holds no parquet file of ours
             return []
         names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
         found = path.iterdir() if path.is_dir() else (start_dir / name for name in names)
@@ -196,8 +208,6 @@ class Writer:
         """Whether what stands at the place may be replaced."""
         if self.ledger and self.ledger.knows(wanted.path):
             return True
-        if wanted.kind is Kind.companion and not (self.ledger and self.ledger.lists(wanted.path)):
-            return wanted.is_ours(wanted.path)
         return wanted.overwrite and self._is_replaceable(wanted, wanted.path)
 
     def _is_replaceable(self, wanted: Place, path: Path) -> bool:
@@ -243,7 +253,7 @@ class Writer:
             return
         if wanted.kind is Kind.companion:
             if not (path.is_file() and self._may_go(wanted)):
-                raise wanted.refusal("which holds something else")
+                self._refuse_companion(wanted)
             return
         if not path.is_file() and not path.is_dir():
             raise UserError(f"{wanted.shown} is no regular file; type a name in .parquet")
@@ -260,6 +270,15 @@ class Writer:
             raise wanted.refusal(
                 f"exists already and is no parquet file, which {overwrite} does not replace"
             )
+
+    def _refuse_companion(self, wanted: Place) -> None:
+        if not (wanted.path.is_file() and wanted.is_ours(wanted.path)):
+            raise wanted.refusal("which holds something else")
+        raise UserError(
+            f"{wanted.shown} would go to {wanted.path}, which exists already; remove it, or type "
+            f"another {wanted.key}=, or {wanted.key.removesuffix('path')}overwrite=true to replace "
+            "it"
+        )
 
 
 def shared(one: Place, other: Place) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.errors import UserError
 
+MISSING = "???"  # omegaconf's mark, which it can't quote
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
 # Settings whose texts are paths, and those whose texts may be one.
@@ -81,6 +82,11 @@ class _Walk:
 
 def check_scalar(key: str, value: str | int | float) -> None:
     """Raise UserError for a text that is no Unicode and a number that no engine takes."""
+    if value == MISSING:
+        raise UserError(
+            f"{key}={value}: three question marks mean that nothing is set, so they can't be a "
+            "text; add a space or another sign"
+        )
     if isinstance(value, str):
         # On Linux a name is bytes; what is not UTF-8 in it, Python keeps as surrogates.
         is_name = key in PATHS or key in PATHS_OR_TEXTS

@@ -203,9 +203,9 @@ def postprocess(
         finally:
             batches.close()  # ends the workers
             handover.abort()
-    summary = handover.summary
-    with _writing(places.figures), writer.written(places.figures) as temporary:
-        write_json(temporary, summary.as_json() | tally.as_json())
+        summary = handover.summary
+        with _writing(places.figures), writer.written(places.figures) as temporary:
+            write_json(temporary, summary.as_json() | tally.as_json())
     fault = _nothing_judged(tally, settings) or fault
     elapsed_s = time.monotonic() - began
     return Scored(places.scored.path, tally, elapsed_s, summary, errors.num_lines, fault)

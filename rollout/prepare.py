@@ -159,7 +159,7 @@ def prepare(
             console.note(f"note: {note}")
         schema = chosen.schema(settings, source, rendering)
         metadata = {
-            MARK: mark_of(settings),
+            MARK: mark_of(settings, start_dir),
             FILES: read_of(settings, start_dir, [*source.files, *rendering.files]),
         }
         schema = schema.with_metadata(metadata)

@@ -18,7 +18,7 @@ from rollout import contents
 from rollout.config import OnError, Settings, keys
 from rollout.console import Console
 from rollout.errors import UserError
-from rollout.fingerprint import redacted, to_plain
+from rollout.fingerprint import redacted, to_plain, with_digests
 from rollout.job import Job, fingerprint_of
 from rollout.ledger import path_in
 from rollout.metrics import Totals
@@ -71,6 +71,8 @@ class Standing:
         return self.num_owed_samples / max(self.num_owed, 1)
 
     def __str__(self) -> str:
+        if self.finished:
+            return f"finished already: {self.num_rows:,} rows"
         also = [
             f"{count:,} {what}"
             for count, what in (
@@ -174,7 +176,7 @@ def wanted_of(settings: Settings, kept: list[str], sampler: Any, run: int) -> Wa
 def _without_shards(job: Job, kept: list[str]) -> Standing | None:
     """A finished run whose shards were deleted: it can be told, and nothing can be added.
 
-    None where the directory is there and empty: its only shard was damaged and is made again.
+    None where it was not finished: its only shard was damaged and is made again.
     """
     summary = summary_record(job.run_dir)
     was = made_with(job.run_dir).get("fingerprint", {})
@@ -186,11 +188,12 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
             standing.owed[:] = False
             standing.finished = Totals.known(summary)
             return standing
-    if (job.run_dir / "shards").is_dir():
+    if (job.run_dir / "shards").is_dir() and not summary:
         return None
     raise UserError(
         f"run_dir={job.run_dir} is finished and its shards/ are gone, so nothing can be added or "
-        f"published anew; {start_over()}"
+        f"published anew; {start_over()}; what is published can be scored by python -m "
+        f"rollout.postprocess input={job.run_dir} scorer=... output.path=..."
     )
 
 
@@ -212,8 +215,8 @@ def publication(job: Job) -> dict[str, Any]:
         "layout": output.layout.value,
         "partition_rows": output.partition_rows,
         "num_rows": job.prompts.num_rows,
-        "data": data | job.prompts.wording.fingerprint(),
-        "scoring": scored_so(scoring_of(job.settings)),
+        "data": with_digests(data | job.prompts.wording.fingerprint()),
+        "scoring": with_digests({"": scored_so(scoring_of(job.settings))})[""],
         "reasoning": _reasoning_of(job),
     }
 

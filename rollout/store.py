@@ -56,7 +56,8 @@ NEVER_WITHOUT_A_RUN = (
     "memory.json",
     "wandb.json",
 )
-SWEEP_RECORDS = ("sweep.json", "sweep.parquet", "sweep.csv", "sweep.html", "engine.log")
+SWEEP_TABLES = ("sweep.parquet", "sweep.csv", "sweep.html")
+SWEEP_RECORDS = ("sweep.json", *SWEEP_TABLES, "engine.log", "written.json")
 
 
 class State:
@@ -274,18 +275,18 @@ def refuse_users_files(run_dir: Path) -> None:
 
 
 def refuse_users_tables(directory: Path) -> None:
-    """Raise UserError where a new sweep would write over files that no sweep left there."""
-    found = [name for name in SWEEP_RECORDS[:-1] if os.path.lexists(directory / name)]
-    if found and not (is_a_sweep(directory) or _holds_points(directory)):
+    """Raise UserError where a sweep would write over tables that no sweep left there so."""
+    ledger = Ledger(directory)
+    for name in SWEEP_TABLES:
+        if os.path.lexists(directory / name) and not ledger.knows(directory / name):
+            raise UserError(
+                f"run_dir={directory} has a {name} that is not as a sweep wrote it, and a sweep "
+                "would write over it; move it elsewhere, or type another run_dir="
+            )
+    if os.path.lexists(directory / "sweep.json") and not is_a_sweep(directory):
         raise UserError(
-            f"run_dir={directory} has a {found[0]} that no sweep wrote, and a sweep would write "
-            "over it; type another run_dir="
+            f"run_dir={directory} has a sweep.json that no sweep wrote; type another run_dir="
         )
-
-
-def _holds_points(directory: Path) -> bool:
-    """Whether points of a sweep lie there; its sweep.json may be lost."""
-    return any(looks_like_a_run(path) for path in directory.iterdir() if path.is_dir())
 
 
 def holds_rows(run_dir: Path) -> bool:

@@ -387,6 +387,10 @@ class Sweep:
 
 
 def nothing_answered(summary: Summary) -> str:
+    """Why a run that ended is no result."""
+    scores = summary.figures.get("scores") or {}
+    if scores.get("num_judged") == 0:
+        return f"nothing could be judged; see column score_errors of {scores.get('path')}"
     return (
         f"no row could be answered; see column error of {summary.output_path} "
         "(retry_failed=true tries them again)"

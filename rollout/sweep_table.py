@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.disk import written_whole
+from rollout.ledger import Ledger
+from rollout.places import Writer, table_place
 from rollout.shown import printable_text
 from rollout.sweep_columns import (
     COUNTS,
@@ -34,10 +35,12 @@ FORMULA = ("=", "+", "-", "@")  # how one begins in a spreadsheet
 def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> None:
     """Write sweep.parquet, sweep.csv and sweep.html, each at once in place of the one before.
 
+    Raises FileExistsError where one of them is not as a sweep wrote it; it stays.
+
     sweep.parquet has a column more: `responses`, the first rows of each point's published file
     (see `first_answers`); null where the point is not done or the file can't be read.
     """
-    columns = columns_of(points, ranking)
+    writer, columns = Writer(ledger=Ledger(sweep_dir)), columns_of(points, ranking)
     best = ranking.ranked[0] if ranking.ranked else None
     side: list[tuple[Point, list[Answer]]] = []
     passed_over: list[Point] = []
@@ -53,15 +56,15 @@ def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> 
                 side.append((point, found)) if is_shown else passed_over.append(point)
             yield found
 
-    with written_whole(sweep_dir / "sweep.parquet") as temporary:
+    with writer.written(table_place(sweep_dir, "sweep.parquet")) as temporary:
         _write_parquet(temporary, columns, answers())
-    with written_whole(sweep_dir / "sweep.csv") as temporary:
+    with writer.written(table_place(sweep_dir, "sweep.csv")) as temporary:
         _write_csv(temporary, columns)
     lines = _page_lines(points, ranking)
     headers, rows = _page_table(points, columns, ranking.objective)
     beside = [(point.name, found) for point, found in side]
     html = page(sweep_dir.name, lines, headers, rows, beside, len(passed_over))
-    with written_whole(sweep_dir / "sweep.html") as temporary:
+    with writer.written(table_place(sweep_dir, "sweep.html")) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 

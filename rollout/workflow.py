@@ -152,12 +152,12 @@ def named_files(settings: Settings) -> list[Reading]:
 def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column]) -> None:
     """Raise UserError where the output of this run could not be scored, before anything starts."""
     wanted = scoring_of(settings)
+    if settings.postprocess.input is not None:
+        raise UserError(
+            "postprocess.input: a run scores its own output; to score another file type "
+            f"python -m rollout.postprocess input={settings.postprocess.input} scorer=..."
+        )
     if wanted is None:
-        if settings.postprocess.input is not None:
-            raise UserError(
-                "postprocess.input: a run scores its own output; to score another file type "
-                f"python -m rollout.postprocess input={settings.postprocess.input} scorer=..."
-            )
         return
     import pyarrow as pa
 

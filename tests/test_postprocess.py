@@ -1,5 +1,6 @@
 """python -m rollout.postprocess: the scored file, its refusals, and how it ends when stopped."""
 
+import json
 import os
 import signal
 import subprocess
@@ -98,7 +99,8 @@ def test_a_directory_of_files_and_a_runs_directory_will_do(source, tmp_path):
     settings = Postprocess(scorer="exact", workers=1)
     parts = postprocess(settings, "parts", tmp_path / "a.parquet", Console(quiet=True))
     assert parts.tally.num_rows == 2 * len(ROWS)
-    (tmp_path / "run.json").write_text("{}")
+    record = {"rollout": "0", "input": {}, "fingerprint": {}, "rows_per_shard": 1}
+    (tmp_path / "run.json").write_text(json.dumps(record))
     (tmp_path / "a.parquet").rename(tmp_path / "other.parquet")
     run = postprocess(settings, tmp_path, tmp_path / "b.parquet", Console(quiet=True))
     assert run.tally.num_rows == len(ROWS)

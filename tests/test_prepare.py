@@ -378,7 +378,7 @@ def test_a_preview_shows_prompts_and_writes_nothing(here, capsys):
         main([f"source={source}", "template=Say: {{ q }}", "preview=true"])
     out = capsys.readouterr().out
     assert ended.value.code == 0 and "\x1b" not in out
-    assert "user       Say:  [31m one two" in out and "nothing was written" in out
+    assert "user       Say: \\x1b[31m one two" in out and "nothing was written" in out
     assert [path.name for path in here.iterdir()] == [source]
 
 

@@ -342,10 +342,10 @@ def test_a_moved_sweep_keeps_its_responses(sweep, typed):
     assert typed.code == 0 and found["responses"].notna().all()
 
 
-def test_a_table_that_cannot_be_written_is_one_line(sweep, typed):
+def test_a_table_that_cannot_be_written_is_one_line_before_any_work(sweep, typed):
     (typed.here / "s/sweep.html").mkdir(parents=True)
     done = sweep("sampling.seed=1,2")
-    assert done.code == 1 and "the table could not be written" in done.errors[-1]
+    assert done.code == 2 and "sweep.html" in done.errors[-1]
 
 
 def test_a_file_in_the_place_of_the_sweep_is_one_line(sweep, typed):

@@ -207,7 +207,7 @@ def test_nothing_is_left_beside_the_three_files_and_old_ones_are_replaced(tmp_pa
     for points in ([point(speed=1.0)], [point(speed=1.0), point(speed=2.0)]):
         written = table(tmp_path, points)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["sweep.csv", "sweep.html", "sweep.parquet"]
+    assert names == ["sweep.csv", "sweep.html", "sweep.parquet", "written.json"]
     assert written.num_rows == 2
 
 

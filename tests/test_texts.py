@@ -150,3 +150,13 @@ def test_a_path_that_no_file_can_have_is_refused_before_any_work(key, path):
 )
 def test_a_key_under_another_section_is_answered_with_the_right_one(typed, key, meant):
     assert f"did you mean {meant}?" in typed.refused(*SCRIPTED, f"{key}=1")
+
+
+@pytest.mark.parametrize(
+    "word", ["data.system_prompt=???", "output.path='???'", "sampling.stop=['???']"]
+)
+def test_three_question_marks_are_refused_and_never_dropped(typed, word):
+    """To omegaconf they mean that nothing is set, so the text vanished without a word."""
+    one_prompt(typed.here)
+    said = typed.refused("data.input=in.parquet", "engine=scripted", word, "run_dir=run")
+    assert "three question marks" in said

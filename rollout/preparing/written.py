@@ -3,21 +3,20 @@
 Owns the mark that says how a file was made.
 """
 
-import glob
 import json
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout import contents
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
-from rollout.overrides import at_home
-from rollout.places import Place, Writer
+from rollout.places import Place, Writer, reading_of
 from rollout.preparing.settings import Destination, Prepare
 from rollout.preparing.spool import Spool
 from rollout.publish import row_groups, write_parquet
@@ -29,34 +28,59 @@ MAX_SPLIT_BYTES = 100  # of 255 that a name may have, with that of output.path a
 MARK, FILES = b"rollout.prepare", b"rollout.prepare.files"
 
 
-def mark_of(settings: Prepare) -> str:
-    """What a file was made by, as JSON; where it lies is no part of it."""
+# Settings whose text may name a file; such a one counts by what it holds.
+MAY_NAME_A_FILE = ("source", "template", "system", "few_shot", "few_shot_answer")
+
+
+def mark_of(settings: Prepare, start_dir: Path) -> str:
+    """What a file was made by, as JSON; where that, or what it was made of, lies is no part of it.
+
+    Of a file, a glob or a directory only the last part of its name counts.
+    """
     plain = to_plain(replace(settings, output=Destination(), preview=False))
     del plain["output"], plain["preview"]
-    source = at_home(settings.source or "")
-    if glob.has_magic(source) or Path(source).exists():  # elsewhere the same words say others
-        plain["source"] = str(Path(source).absolute())
+    for name in MAY_NAME_A_FILE:
+        text = plain[name]
+        is_path = text and ("/" in text or Path(text).suffix) and not set("{\n") & set(text)
+        if is_path and (name != "source" or not _is_hub_name(text, start_dir)):
+            plain[name] = Path(text).name
+    if settings.source == "reasoning_gym":
+        with suppress(metadata.PackageNotFoundError):
+            plain["version"] = metadata.version("reasoning-gym")
     return json.dumps(plain, sort_keys=True)
 
 
+def _is_hub_name(text: str, start_dir: Path) -> bool:
+    is_one = text.count("/") == 1 and not Path(text).suffix and text[0] not in "./~"
+    return is_one and not (start_dir / text).exists()
+
+
 def read_of(settings: Prepare, start_dir: Path, files: list[Path]) -> str:
-    """The files that were read, with what they held, as JSON; and which the source named."""
-    read = {os.fspath(path.absolute()): contents.seen(path) for path in files}
-    return json.dumps({"read": read, "named": _named(settings, start_dir)})
+    """The files that were read, with what they held, as JSON; and how many the source named."""
+    read = [
+        {"path": os.fspath(path.absolute()), "name": path.name} | contents.seen(path)
+        for path in files
+    ]
+    return json.dumps({"read": read, "named": [path.name for path in _named(settings, start_dir)]})
 
 
-def _named(settings: Prepare, start_dir: Path) -> list[str] | None:
-    """The files that the source names, which change as files come and go; None where it is none."""
+def _named(settings: Prepare, start_dir: Path) -> list[Path]:
+    """The files that the source names, which change as files come and go."""
     from rollout.preparing.finding import files_of
 
     try:
-        found = files_of(settings.source or "", start_dir, settings.format)
+        return files_of(settings.source or "", start_dir, settings.format)
     except (UserError, OSError, ValueError):
-        return None
-    return [os.fspath(path.absolute()) for path in found] or None
+        return []
 
 
-def was_made_by(path: Path, settings: Prepare) -> bool:
+def _texts(settings: Prepare, start_dir: Path) -> list[Path]:
+    """The other files that the settings name."""
+    texts = [getattr(settings, name) for name in MAY_NAME_A_FILE[1:]]
+    return [r.files[0] for text in texts if text for r in reading_of("file", text, start_dir)]
+
+
+def was_made_by(path: Path, settings: Prepare, start_dir: Path | None = None) -> bool:
     """Whether the file at `path` was made by these settings, of files that hold what they held.
 
     What is gone since, or not on this machine, is no reason to make it again.
@@ -64,19 +88,26 @@ def was_made_by(path: Path, settings: Prepare) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    start_dir = start_dir or Path.cwd()
     try:
-        metadata = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
-        told = json.loads(metadata.get(FILES, b"{}"))
-        read, named = told["read"], told["named"]
+        marks = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
+        told = json.loads(marks.get(FILES, b"{}"))
+        read, names = told["read"], told["named"]
+        where = [(Path(entry["path"]), str(entry["name"]), entry) for entry in read]
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return False
-    if metadata.get(MARK) != mark_of(settings).encode():
+    if marks.get(MARK) != mark_of(settings, start_dir).encode():
         return False
-    now = _named(settings, Path.cwd())
-    if now is not None and now != named:
+    named = _named(settings, start_dir)
+    if named and [file.name for file in named] != names:
         return False
-    there = [name for name in read if Path(name).exists()]
-    return all(contents.holds(Path(name), read[name]) for name in there)
+    now = [file.absolute() for file in (*named, *_texts(settings, start_dir))]
+    for file in now:
+        if not any(name == file.name and contents.holds(file, entry) for _, name, entry in where):
+            return False
+    known = {file.name for file in now}
+    others = [(file, entry) for file, name, entry in where if name not in known and file.exists()]
+    return all(contents.holds(file, entry) for file, entry in others)
 
 
 def shares_of(settings: Prepare) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config import Data
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_files import open_parquet, reading
+from rollout.ledger import Ledger
 from rollout.overrides import at_home
 from rollout.places import Reading, Writer
 from rollout.prompts import Prompts, open_rows
@@ -69,7 +70,15 @@ def open_scored(settings: Postprocess) -> Prompts:
     given = settings.input
     if run_dir.is_dir() and is_a_run(run_dir, FILE_ITSELF):
         scored = published_record(run_dir, FILE_ITSELF).get("scored")
+        ledger = Ledger(run_dir)
+        if scored is None and ledger.lists(run_dir / SCORED):  # of an earlier launch
+            raise UserError(_unscored(f"what the run of {settings.input} published last"))
         given = str(run_dir / (scored or SCORED))
+        if scored is not None and Path(given).exists() and not ledger.knows(Path(given)):
+            raise UserError(
+                f"{given} is not as the run of {settings.input} wrote it; type input= of the file "
+                "itself to take it as it is, or score the run again"
+            )
         if not Path(given).exists():
             raise UserError(_unscored(f"the run of {settings.input}"))
     rows = open_rows(files_of(given, Path.cwd()), Data())
