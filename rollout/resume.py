@@ -7,6 +7,7 @@ gone on with; a row finished is never asked again, except for what was asked for
 """
 
 import contextlib
+import os
 import shlex
 import shutil
 import sys
@@ -209,6 +210,10 @@ def publication(job: Job) -> dict[str, Any]:
         del data[name]
     return {
         "path": path_in(job.run_dir, job.output_path),
+        "places": [
+            [str(place.path), os.path.relpath(place.path, os.path.realpath(job.run_dir))]
+            for place in job.places
+        ],
         "columns": [c.name for c in job.columns],
         "prefix": output.prefix,
         "skips_failed": job.settings.data.on_error is OnError.skip,
@@ -244,8 +249,15 @@ def is_published(job: Job) -> bool:
 
     To the bit: settings, input, scorers, and every file that was written.
     """
-    found = published_record(job.run_dir)
-    if not found or any(found.get(key) != value for key, value in publication(job).items()):
+    found, wanted = published_record(job.run_dir), publication(job)
+    # Outside of the run's directory a file may have moved along with that.
+    places = zip(wanted.pop("places"), found.get("places") or (), strict=False)
+    if len(list(job.places)) != len(found.get("places") or ()) or not all(
+        isinstance(there, list) and set(here) & set(map(str, there)) for here, there in places
+    ):
+        return False
+    del wanted["path"]
+    if any(found.get(key) != value for key, value in wanted.items()):
         return False
     if not contents.all_hold(job.prompts.files, found.get("input")):
         return False

@@ -54,7 +54,14 @@ def published_record(
 ) -> dict[str, Any]:
     """published.json; empty where nothing was published."""
     path = run_dir / "published.json"
-    kinds = {"path": str, "columns": list, "prefix": str, "input": list, "scored": str}
+    kinds = {
+        "path": str,
+        "columns": list,
+        "prefix": str,
+        "input": list,
+        "scored": str,
+        "places": list,
+    }
     return read_record(path, way_out, **kinds, scoring=(dict, NONE)) or {}
 
 

@@ -145,3 +145,78 @@ def test_edited_figures_are_not_told(typed, here):
     edit(here / "run/summary.json", b'"num_rows": 10', b'"num_rows": 99')
     assert not again(typed, *words) and "99" not in typed.out
     assert again(typed, *words) and "10 rows" in typed.out
+
+
+@pytest.mark.parametrize(
+    ("function", "edited"),
+    [("pkg.mod:score", "pkg/tab.py"), ("pkg.mod:score", "helpers.py"),
+     ("pkg.mod:score", "pkg/__init__.py"), ("late.py:score", "pkg/tab.py")],
+)  # fmt: skip
+def test_whatever_of_the_users_a_scorer_imports_counts(typed, here, function, edited):
+    """Absolute imports within a package were looked for beside the file alone."""
+    (here / "pkg").mkdir()
+    (here / "pkg/__init__.py").write_text("K = 0.25\n")
+    (here / "pkg/tab.py").write_text("K = 0.25\n")
+    (here / "helpers.py").write_text("K = 0.25\n")
+    imports = "import pkg, helpers\nfrom pkg.tab import K\n"
+    (here / "pkg/mod.py").write_text(f"{imports}\ndef score(r, row):\n    return K\n")
+    late = "import importlib\n\ndef score(r, row):\n"
+    (here / "late.py").write_text(f"{late}    return importlib.import_module('pkg.mod').K\n")
+    words = (*SMALL, "data.input=in.parquet", "run_dir=run", "postprocess.scorer=python",
+             f"postprocess.python.function={function}")  # fmt: skip
+    typed(*words)
+    assert typed.code == 0 and again(typed, *words), typed.errors
+    edit(here / edited, b"0.25", b"0.75")
+    assert not again(typed, *words)
+
+
+def test_prepared_prompts_are_known_from_another_directory_and_in_a_moved_project(
+    typed, here, monkeypatch
+):
+    project = here / "project"
+    project.mkdir()
+    for name in ("source.jsonl", "template.jinja"):
+        shutil.copy(here / name, project / name)
+    monkeypatch.chdir(project)
+    typed(*SMALL, *PREPARED, "run_dir=run")
+    assert again(typed, *SMALL, *PREPARED, "prepare.template=./template.jinja", "run_dir=run")
+    monkeypatch.chdir(here)
+    assert again(typed, "run_dir=project/run")
+    project.rename(here / "moved")
+    monkeypatch.chdir(here / "moved")
+    assert again(typed, *SMALL, *PREPARED, "run_dir=run")
+    (here / "moved/source.jsonl").unlink()
+    assert again(typed, "run_dir=run")
+
+
+def test_emptied_shards_of_a_finished_run_generate_nothing_again(typed, here):
+    """With a label corrected, all rows were asked again, over the published file."""
+    words = (*SMALL, "data.input=in.parquet", "run_dir=run", "sampling.seed=null")
+    typed(*words)
+    for path in (here / "run/shards").iterdir():
+        path.unlink()
+    assert again(typed, *words)
+    edit(here / "in.parquet", b"label 03", b"LABEL 03")
+    typed(*words)
+    assert typed.code == 2 and "its shards/ are gone" in typed.errors[0]
+
+
+def test_scores_of_an_earlier_output_are_not_exported_for_the_runs_own(typed, here):
+    """postprocess input=RUN took the scored file that lay there, however old."""
+    from rollout.postprocess import main
+
+    words = (*SMALL, "data.input=in.parquet", "run_dir=run")
+    typed(*words, *SCORED)
+    typed(*words, "sampling.n_samples=3")
+    with pytest.raises(SystemExit) as ended:
+        main(["input=run", "export.format=sft", "export.path=t.parquet"])
+    assert ended.value.code == 2 and not (here / "t.parquet").exists()
+
+
+def test_a_file_of_an_earlier_launch_is_not_taken_for_this_ones(typed, here):
+    words = (*SMALL[:2], *SCORED, "data.input=in.parquet", "run_dir=run")
+    first, second = ("postprocess.output.path=one.parquet", "postprocess.output.path=two.parquet")
+    typed(*words, first, "sampling.n_samples=2")
+    typed(*words, second, "sampling.n_samples=3")
+    assert not again(typed, *words, first, "sampling.n_samples=3") and typed.code == 0
+    assert len(pq.read_table(here / "one.parquet")["scores"][0].as_py()) == 3

@@ -176,3 +176,60 @@ def test_an_output_that_leads_elsewhere_by_the_end_is_not_followed(here):
     shutil.copy(here / "in.parquet", here / "b/o.parquet")
     done = rollout(*SMALL, "output.path=to/o.parquet", "run_dir=run", cwd=here)
     assert done.returncode == 2 and "exists already" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["n.json", "n.errors.jsonl"])
+@pytest.mark.parametrize("command", ["rollout.cli", "rollout.postprocess"])
+def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, command):
+    """A JSON file with a key `groups` counted as a scoring's own, and was replaced."""
+    import importlib
+
+    mine = '{"groups": [], "row": 0, "sample": 0, "verdict": "", "error": "", "trace": ""}'
+    typed(*SMALL, "run_dir=run")
+    (here / name).write_text(mine)
+    words = ["input=run", "scorer=exact", "output.path=n.parquet"]
+    if command == "rollout.cli":
+        words = [*SMALL, "run_dir=run", *(f"postprocess.{word}" for word in words[1:])]
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(command).main(list(words))
+    assert ended.value.code == 2 and (here / name).read_text() == mine
+    assert not (here / "n.parquet").exists()
+
+
+def test_a_tables_place_in_a_sweep_is_its_users_once_he_puts_a_file_there(typed, here):
+    sweep = (*SMALL, "run_dir=s", "-m")
+    typed(*sweep, "sampling.temperature=0.5,1.0")
+    assert typed.code == 0, typed.errors
+    typed(*sweep, "sampling.temperature=0.5,0.7")
+    assert typed.code == 0, typed.errors
+    (here / "s/sweep.csv").write_text("mine")
+    typed(*sweep, "sampling.temperature=0.9,1.1")
+    assert typed.code == 2 and (here / "s/sweep.csv").read_text() == "mine"
+
+
+def test_a_copied_run_does_not_own_what_lies_outside_of_it_and_a_moved_one_does(typed, here):
+    """The copy replaced the original's output, which then was not as the original wrote it."""
+    (here / "project").mkdir()
+    words = (*SMALL, "output.path=project/out.parquet")
+    typed(*words, "run_dir=project/run")
+    shutil.copytree(here / "project/run", here / "copy")
+    typed(*words, "run_dir=copy", "sampling.n_samples=3")
+    assert typed.code == 2 and "exists already" in typed.errors[0]
+    (here / "project").rename(here / "moved")
+    typed(*SMALL, "output.path=moved/out.parquet", "run_dir=moved/run")
+    assert typed.code == 0 and "finished already" in typed.out
+
+
+@pytest.mark.parametrize("source", ["many", "many/*.parquet"])
+def test_prompts_are_not_written_among_what_they_are_made_of(typed, here, source):
+    """The second launch took them for a source."""
+    (here / "many").mkdir()
+    shutil.copy(here / "in.parquet", here / "many/a.parquet")
+    words = (f"prepare.source={source}", "prepare.prompt_column=prompt", "run_dir=run")
+    said = typed.refused(*SMALL[:3], *words, "prepare.output.path=many/p.parquet")
+    assert "would read it as input" in said
+
+
+def test_an_input_that_would_find_the_runs_own_shards_is_refused(typed, here):
+    words = ("data.input=**/*.parquet", "run_dir=runs/a", "output.path=/tmp/nowhere.parquet")
+    assert "the run's own files" in typed.refused(*SMALL[:3], *words)
