@@ -27,10 +27,11 @@ from rollout.ledger import Ledger
 from rollout.metrics import Tally, Timeline, Totals, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES
-from rollout.places import Kind, Reading, Writer
+from rollout.places import Writer
 from rollout.preparing.written import MARK
 from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
+from rollout.readings import Reading
 from rollout.records import COLUMNS, RENAMED, Column, output_columns
 from rollout.scoring.settings import Postprocess
 from rollout.store import (
@@ -228,7 +229,7 @@ def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
 
 def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
     """Raise UserError where the next launch would take the run's own files for input."""
-    if reading.would_find(run_dir / "shards" / "00000000.parquet", Kind.parquet):
+    if reading.would_find(run_dir / "shards" / "00000000.parquet"):
         raise UserError(
             f"run_dir={run_dir}: data.input={reading.given} would find the run's own files there; "
             "type another run_dir=, or a data.input= that leaves it out"

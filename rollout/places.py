@@ -8,19 +8,18 @@ under whatever name. Must not know what a file holds.
 """
 
 import errno
-import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from fnmatch import fnmatch
 from pathlib import Path
 
 from rollout import disk
 from rollout.errors import UserError
 from rollout.ledger import Ledger
-from rollout.partition import directory_written_whole, file_of, stranger_in
+from rollout.partition import directory_written_whole, stranger_in
+from rollout.readings import Reading, same
 from rollout.store import RECORDS, SWEEP_RECORDS, is_a_sweep, looks_like_a_run
 
 OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow")
@@ -89,48 +88,6 @@ def _nobodys(path: Path) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What is read: the files that a setting names, and the words that found them."""
-
-    key: str
-    files: tuple[Path, ...]
-    given: str = ""  # a glob or a directory finds other files next time
-    start_dir: Path = field(default_factory=Path.cwd)
-
-    def would_find(self, path: Path, kind: Kind) -> bool:
-        """Whether the same words, typed again, would take `path` for input."""
-        given = self.start_dir / Path(self.given).expanduser()
-        if not self.given or kind is Kind.companion or given.is_file():
-            return False
-        names = [path, file_of(path, 0)] if kind is Kind.directory else [path]
-        if glob.has_magic(str(given)):
-            pattern = str(given)
-            parents = {os.path.realpath(file.parent): file.parent for file in self.files}
-            if (beside := parents.get(str(path.parent))) is not None:  # by a link's name, too
-                names.append(beside / path.name)
-            return any(fnmatch(str(n), pattern) if "**" in pattern else n.match(pattern)
-                       for n in names)  # fmt: skip
-        return given.is_dir() and kind is not Kind.directory and _same(path.parent, given)
-
-
-def reading_of(key: str, text: str, start_dir: Path | None = None) -> list[Reading]:
-    """What a setting reads where its text names files: a file, a glob or a directory of files."""
-    start_dir = start_dir or Path.cwd()
-    try:
-        path = start_dir / Path(text).expanduser()
-        if not text or path.is_file():
-            return [Reading(key, (path,))] if text else []
-        if not key.endswith("source"):  # a model's directory holds no parquet file of ours
-            return []
-        names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
-        found = path.iterdir() if path.is_dir() else (start_dir / name for name in names)
-        files = tuple(file for file in found if file.is_file())
-    except (OSError, ValueError, RuntimeError):  # a text, and no name
-        return []
-    return [Reading(key, files, text, start_dir)] if files else []
-
-
 class Writer:
     """Decides what may be written, and writes it under a temporary name first.
 
@@ -146,6 +103,7 @@ class Writer:
     ):
         self.readings, self.ledger, self.tag = list(readings), ledger, tag
         self._run_dir = run_dir and Path(os.path.realpath(run_dir))
+        self._seen: dict[Reading, set] = {}
 
     def check(self, places: Iterable[Place], may_go: Iterable[Path] = ()) -> None:
         """Raise UserError, saying what to type, where one of them can't be written.
@@ -214,7 +172,7 @@ class Writer:
         """Whether overwrite=true reaches so far."""
         if wanted.kind is Kind.companion:
             return wanted.is_ours(path)
-        if any(_same(path, file) for reading in self.readings for file in reading.files):
+        if any(same(path, file) for reading in self.readings for file in reading.files):
             return False
         if path.is_dir():
             return stranger_in(path) is None
@@ -237,15 +195,21 @@ class Writer:
         """Neither what is read may be written over, nor may the next launch read what is written"""
         path = wanted.path
         for reading in self.readings:
-            for file in reading.files:
-                if _same(path, file) or Path(os.path.realpath(file)).parent == path:
-                    what = "the input itself" if reading.given else f"what {reading.key} names"
-                    raise wanted.refusal(f"is {what}")
-            if reading.would_find(path, wanted.kind):
+            if _inode(path) in self._inodes(reading) or path in reading.directories():
+                what = "the input itself" if reading.given else f"what {reading.key} names"
+                raise wanted.refusal(f"is {what}")
+            is_companion = wanted.kind is Kind.companion
+            if not is_companion and reading.would_find(path, wanted.kind is Kind.directory):
                 raise UserError(
                     f"{wanted.shown} lies among the input files, where the next launch would read "
                     f"it as input; type {wanted.key}= elsewhere"
                 )
+
+    def _inodes(self, reading: Reading) -> set:
+        """What the files that are read are known by, whatever their names; looked at once."""
+        if reading not in self._seen:
+            self._seen[reading] = {_inode(file) for file in reading.files} - {None}
+        return self._seen[reading]
 
     def _refuse_standing(self, wanted: Place) -> None:
         path = wanted.path
@@ -274,17 +238,14 @@ class Writer:
     def _refuse_companion(self, wanted: Place) -> None:
         if not (wanted.path.is_file() and wanted.is_ours(wanted.path)):
             raise wanted.refusal("which holds something else")
-        raise UserError(
-            f"{wanted.shown} would go to {wanted.path}, which exists already; remove it, or type "
-            f"another {wanted.key}=, or {wanted.key.removesuffix('path')}overwrite=true to replace "
-            "it"
-        )
+        overwrite = f"{wanted.key.removesuffix('path')}overwrite=true"
+        raise wanted.refusal("which exists already", f", or {overwrite} to replace it")
 
 
 def shared(one: Place, other: Place) -> bool:
     """Whether two places are one file, or one lies in the other."""
     a, b = one.path, other.path
-    if a == b or _same(a, b):
+    if a == b or same(a, b):
         return True
     return (one.kind is Kind.directory and b.is_relative_to(a)) or (
         other.kind is Kind.directory and a.is_relative_to(b)
@@ -321,11 +282,12 @@ def _refuse_unwritable(wanted: Place) -> None:
         raise UserError(f"{wanted.shown}: can't write in {nearest}; type another {wanted.key}=")
 
 
-def _same(path: Path, other: Path) -> bool:
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        return path.samefile(other)
+        status = path.stat()
     except OSError:
-        return False
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _identity(path: Path) -> list | None:

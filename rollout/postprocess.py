@@ -17,9 +17,10 @@ from rollout.disk import write_json
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.overrides import at_home
-from rollout.places import Place, Reading, Writer, reading_of
+from rollout.places import Place, Writer
 from rollout.prompts import Prompts
 from rollout.publish import row_groups, write_parquet
+from rollout.readings import Reading, reading_of
 from rollout.scoring.destinations import ScoringPlaces, scoring_places
 from rollout.scoring.error_file import ErrorFile, error_path
 from rollout.scoring.lines import example_lines, fault_lines, reason_lines

@@ -17,7 +17,7 @@ from rollout.errors import UserError
 from rollout.exits import run_command
 from rollout.ledger import Ledger
 from rollout.overrides import at_home
-from rollout.places import Reading, Writer, place, reading_of
+from rollout.places import Writer, place
 from rollout.preparing.finding import open_source
 from rollout.preparing.openai_batch import unpacked
 from rollout.preparing.prepared import Prepared
@@ -37,6 +37,7 @@ from rollout.preparing.written import (
     was_made_by,
     write,
 )
+from rollout.readings import Reading, reading_of
 from rollout.signals import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:

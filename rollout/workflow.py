@@ -24,10 +24,11 @@ from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.ledger import Ledger
 from rollout.overrides import at_home
-from rollout.places import Kind, Place, Reading, Writer, place, reading_of
+from rollout.places import Kind, Place, Writer, place
 from rollout.plain_values import PATHS_OR_TEXTS
 from rollout.preparing.settings import Prepare
 from rollout.prompts import Prompts
+from rollout.readings import Reading, reading_of
 from rollout.records import Column
 from rollout.schema import keys_of
 from rollout.scoring.destinations import ScoringPlaces, scoring_places

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from rollout import contents
 from rollout.errors import RolloutError, UserError
 from rollout.fingerprint import to_plain
-from rollout.places import Place, Writer, reading_of
+from rollout.places import Place, Writer
 from rollout.preparing.settings import Destination, Prepare
 from rollout.preparing.spool import Spool
 from rollout.publish import row_groups, write_parquet
+from rollout.readings import reading_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

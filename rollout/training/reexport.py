@@ -11,8 +11,9 @@ from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_files import open_parquet, reading
 from rollout.ledger import Ledger
 from rollout.overrides import at_home
-from rollout.places import Reading, Writer
+from rollout.places import Writer
 from rollout.prompts import Prompts, open_rows
+from rollout.readings import Reading
 from rollout.run_records import published_record
 from rollout.schema import get, keys_of
 from rollout.scoring.scorers import SCORERS
