@@ -177,7 +177,8 @@ def wanted_of(settings: Settings, kept: list[str], sampler: Any, run: int) -> Wa
 def _without_shards(job: Job, kept: list[str]) -> Standing | None:
     """A finished run whose shards were deleted: it can be told, and nothing can be added.
 
-    None where it was not finished: its only shard was damaged and is made again.
+    None where the directory is there and empty: its only shard was damaged and is made again, but
+    never in place of what was published of it.
     """
     summary = summary_record(job.run_dir)
     was = made_with(job.run_dir).get("fingerprint", {})
@@ -189,7 +190,8 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
             standing.owed[:] = False
             standing.finished = Totals.known(summary)
             return standing
-    if (job.run_dir / "shards").is_dir() and not summary:
+    stands = summary and job.writer.ledger.knows(job.output_path)  # others would take its place
+    if (job.run_dir / "shards").is_dir() and not stands:
         return None
     raise UserError(
         f"run_dir={job.run_dir} is finished and its shards/ are gone, so nothing can be added or "
