@@ -167,6 +167,7 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
 
 LARGE = {"engine": "scripted", "n_samples": 2, "max_tokens": 32}
 NUM_TOKENS = 8  # of each response
+PROMPT_TOKENS = list(range(12))
 NUM_TICK_ROWS = 16  # rows that finish in one step of the engine
 
 
@@ -239,7 +240,7 @@ def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None
     for row in store.owed_rows(job.prompts.where(standing.owed & done), standing.state, wanted):
         texts = [f"answer {i} to {row.prompt.row}: many words" for i in range(wanted.n_samples)]
         samples = [Sample(text, "stop", NUM_TOKENS) for text in texts]
-        finished.append(row.result([Completion(row.requests()[0], samples, 12, 0)]))
+        finished.append(row.result([Completion(row.requests()[0], samples, PROMPT_TOKENS)]))
         if len(finished) >= NUM_TICK_ROWS:
             store.append(finished)
             finished = []
@@ -265,6 +266,7 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
     from rollout.console import Console
     from rollout.opening import open_run
     from rollout.resume import wanted_of
+    from rollout.signals import StopRequest
 
     compose({"run_dir": workdir})  # Hydra's own imports
     figures = {"imports_s": time.perf_counter() - began, "imports_peak_rss_mib": peak_rss_mib()}
@@ -285,7 +287,7 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
         if publishes:
             with closing(Attempt(job, store, standing, console)) as attempt:
                 began = time.perf_counter()
-                summary = attempt.publish()
+                summary = attempt.publish(StopRequest())
                 figures["publish_s"] = time.perf_counter() - began
             figures["publish_peak_rss_mib"] = peak_rss_mib()
             assert summary.num_rows == job.prompts.num_rows

@@ -216,7 +216,7 @@ def answer(side: str, jobs: "list[Job]", engines: "Engines") -> dict:
         errors = [attempt.error for attempt in attempts if attempt.error]
         if errors:
             raise errors[0]
-        tables = [pq.read_table(attempt.publish().output_path) for attempt in attempts]
+        tables = [pq.read_table(attempt.publish(StopRequest()).output_path) for attempt in attempts]
     counts = {name: getattr(after, name) - getattr(before, name) for name in COUNTERS}
     return {
         "s": seconds,

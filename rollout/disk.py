@@ -20,6 +20,7 @@ from typing import Any
 
 from rollout import strict_json
 from rollout.errors import UserError
+from rollout.exact_json import integer_of
 
 Kind = type | tuple[type, ...]
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
@@ -152,10 +153,15 @@ def exchanged(one: Path, other: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON; a number that is not finite is null there."""
-    text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    """Write strict JSON whole; a number that is not finite is null there."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        fill_json(temporary, value)
+
+
+def fill_json(path: Path, value: Any) -> None:
+    """Write the same into a file that is there under a temporary name."""
+    text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -199,7 +205,8 @@ class _Damaged(Exception):
 
 def _object_in(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_regular(path).decode("utf-8"))
+        text = read_regular(path).decode("utf-8")
+        found = json.loads(text, parse_int=integer_of)
     except OSError as error:
         raise _Damaged(error.strerror or str(error)) from None
     except UnicodeDecodeError:

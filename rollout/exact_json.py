@@ -56,7 +56,8 @@ def number_of(text: str) -> float:
     )
 
 
-def _integer(text: str) -> int:
+def integer_of(text: str) -> int:
+    """The integer that a text says; Python's own limit may be off. Raises Inexact beyond it."""
     if len(text) > MAX_DIGITS:
         raise Inexact(f"holds a number of {len(text):,} digits; write it as text")
     return int(text)
@@ -68,12 +69,17 @@ def _constant(text: str) -> float:
 
 def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """The pairs as an object. Raises Inexact where a key stands twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Inexact(f"has the key {_short(repr(twice))} twice; rename one")
-    return found
+    if twice := doubled(pairs):
+        raise Inexact(f"has the key {_short(repr(twice[0]))} twice; rename one")
+    return dict(pairs)
+
+
+def doubled(pairs: list[tuple[Any, Any]]) -> list[Any]:
+    """The keys that stand twice among the pairs, in order; mostly none."""
+    if len(dict(pairs)) == len(pairs):
+        return []
+    names = [name for name, _ in pairs]
+    return [name for name in names if names.count(name) > 1]
 
 
 def _short(text: str) -> str:
@@ -81,7 +87,7 @@ def _short(text: str) -> str:
 
 
 _EXACT = json.JSONDecoder(
-    object_pairs_hook=once, parse_float=number_of, parse_int=_integer, parse_constant=_constant
+    object_pairs_hook=once, parse_float=number_of, parse_int=integer_of, parse_constant=_constant
 )
 _LENIENT = json.JSONDecoder(
     strict=False, parse_int=lambda text: 0, parse_float=lambda text: 0, parse_constant=lambda t: 0

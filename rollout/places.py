@@ -46,7 +46,6 @@ class Place:
     overwrite: bool = False
     what: str = ""  # of a companion: "the figures"
     is_ours: Callable[[Path], bool] | None = None  # of a companion: by what it holds
-    hint: str = ""  # what to type where the file may go, if not the key's own overwrite=true
 
     @property
     def shown(self) -> str:
@@ -145,10 +144,10 @@ class Writer:
                 return True
             return before is not None and _identity(old) == before
 
-        written: Callable[..., AbstractContextManager[Path]] = disk.written_whole
+        whole: Callable[..., AbstractContextManager[Path]] = disk.written_whole
         if wanted.kind is Kind.directory:
-            written = directory_written_whole
-        with written(path, self.tag, may_go) as temporary:
+            whole = directory_written_whole
+        with whole(path, self.tag, may_go) as temporary:
             yield temporary
             if ledger:
                 ledger.note(path, temporary)

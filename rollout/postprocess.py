@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
-from rollout.disk import write_json
+from rollout.disk import fill_json
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.overrides import at_home
@@ -206,7 +206,7 @@ def postprocess(
             handover.abort()
         summary = handover.summary
         with _writing(places.figures), writer.written(places.figures) as temporary:
-            write_json(temporary, summary.as_json() | tally.as_json())
+            fill_json(temporary, summary.as_json() | tally.as_json())
     fault = _nothing_judged(tally, settings) or fault
     elapsed_s = time.monotonic() - began
     return Scored(places.scored.path, tally, elapsed_s, summary, errors.num_lines, fault)

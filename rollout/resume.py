@@ -222,9 +222,13 @@ def publication(job: Job) -> dict[str, Any]:
         "layout": output.layout.value,
         "partition_rows": output.partition_rows,
         "num_rows": job.prompts.num_rows,
-        "data": with_digests(data | job.prompts.wording.fingerprint()),
-        "scoring": with_digests({"": scored_so(scoring_of(job.settings))})[""],
         "reasoning": _reasoning_of(job),
+        **with_digests(
+            {
+                "data": data | job.prompts.wording.fingerprint(),
+                "scoring": scored_so(scoring_of(job.settings)),
+            }
+        ),
     }
 
 
@@ -252,13 +256,9 @@ def is_published(job: Job) -> bool:
     To the bit: settings, input, scorers, and every file that was written.
     """
     found, wanted = published_record(job.run_dir), publication(job)
-    # Outside of the run's directory a file may have moved along with that.
-    places = zip(wanted.pop("places"), found.get("places") or (), strict=False)
-    if len(list(job.places)) != len(found.get("places") or ()) or not all(
-        isinstance(there, list) and set(here) & set(map(str, there)) for here, there in places
-    ):
+    if not _are_same_places(wanted.pop("places"), found.get("places")):
         return False
-    del wanted["path"]
+    del wanted["path"]  # one of the places
     if any(found.get(key) != value for key, value in wanted.items()):
         return False
     if not contents.all_hold(job.prompts.files, found.get("input")):
@@ -276,6 +276,19 @@ def is_published(job: Job) -> bool:
     return all(
         ledger.knows(place.path) or (place in optional and not ledger.lists(place.path))
         for place in places
+    )
+
+
+def _are_same_places(wanted: list[list[str]], found: Any) -> bool:
+    """Whether each file lies where it did, by its path or as seen from the run's directory.
+
+    Outside of that a file may have moved along with it.
+    """
+    if not isinstance(found, list) or len(found) != len(wanted):
+        return False
+    pairs = zip(wanted, found, strict=True)
+    return all(
+        isinstance(there, list) and set(here) & set(map(str, there)) for here, there in pairs
     )
 
 

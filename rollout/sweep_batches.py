@@ -14,6 +14,7 @@ from rollout.engines.base import EnginePlan
 from rollout.errors import UserError
 from rollout.job import Job, plan_of
 from rollout.places import Kind, Place
+from rollout.readings import same
 from rollout.store import SWEEP_RECORDS
 from rollout.sweep_points import Point
 
@@ -50,15 +51,11 @@ def refuse_own_tables(job: Job, directory: Path) -> None:
     for wanted in job.places:
         if wanted.path in [Path(os.path.realpath(directory)) / name for name in SWEEP_RECORDS]:
             raise wanted.refusal("is where the sweep keeps its own files")
-    if any(_same(file.parent, directory) for file in job.prompts.files):
+    if any(same(file.parent, directory) for file in job.prompts.files):
         raise UserError(
             f"data.input={job.settings.data.input} lies in the sweep's own directory, where "
             "sweep.parquet would become input; type another run_dir="
         )
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def refuse_one_place(entries: list[Entry], taken: dict[Any, str]) -> None:

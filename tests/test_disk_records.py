@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -50,3 +51,16 @@ def test_only_what_is_not_there_is_absent(tmp_path):
     (tmp_path / "file").write_text("")
     assert read_record(tmp_path / "record.json", WAY) is None
     assert read_record(tmp_path / "file" / "record.json", WAY) is None
+
+
+def test_a_huge_number_is_damage_also_where_python_would_read_it(tmp_path):
+    """`scorer=code` lifts Python's own limit, for tests with integers of any length."""
+    path = tmp_path / "record.json"
+    DAMAGES["a huge number"](path)
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        with pytest.raises(UserError, match="no JSON that can be read"):
+            read_record(path, WAY)
+    finally:
+        sys.set_int_max_str_digits(limit)

@@ -10,7 +10,7 @@ import pytest
 from rollout.console import Console
 from rollout.postprocess import main, postprocess
 from rollout.scoring.scorers import Unscorable, answers_of, as_text
-from rollout.scoring.settings import AnswerIs, Function, Postprocess
+from rollout.scoring.settings import AnswerIs, Destination, Function, Postprocess
 from rollout.scoring.unclosed import responses_of
 from rollout.training.settings import Estimate, Unscored
 
@@ -92,8 +92,8 @@ def test_a_row_without_a_right_answer_is_left_out_and_an_error_is_not_solved(tmp
     _, found = scored(tmp_path, rows, scorer="python", python=function)
     assert found[0]["verdicts"] == ["right", "error"] and found[0]["pass_rate"] == 0.5
     left_out = Estimate(unscored=Unscored.leave_out)
-    more = {"scorer": "python", "python": function, "estimate": left_out}
-    (tmp_path / "out.parquet").unlink()
+    again = {"estimate": left_out, "output": Destination(overwrite=True)}
+    more = {"scorer": "python", "python": function} | again
     assert scored(tmp_path, rows, **more)[1][0]["pass_rate"] == 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
+from rollout.exact_json import doubled
 from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, no_answer, told
 from rollout.scoring.settings import Postprocess
 
@@ -143,9 +144,6 @@ def _refuse(name: str) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return found
+    if twice := doubled(pairs):
+        raise ValueError(f"the key {twice[0]!r} stands twice in one object")
+    return dict(pairs)
