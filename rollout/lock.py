@@ -10,15 +10,17 @@ import errno
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rollout.errors import UserError
 
 NAME = ".rollout.lock"
+START = '{"pid": '  # of what a holder writes there
 PATIENCE_S = 10.0  # for the dying engine processes of a killed launch, which share its lock
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -27,11 +29,10 @@ NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the directory during the block.
 
-    Raises UserError, naming the holder, where another launch has it. What a dead process left
-    is taken over.
+    Raises UserError, naming the holder, where another launch has it, or where the file of that
+    name is no lock. What a dead process left is taken over.
     """
-    path = run_dir / NAME
-    with path.open("a+", encoding="utf-8") as file:
+    with _opened(run_dir) as file:
         if not _lock(file):
             holder = _holder(file)
             if holder and not _is_alive(holder):
@@ -43,6 +44,8 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
                 if (holder and _is_alive(holder)) or time.monotonic() > end:
                     raise UserError(_refusal(run_dir, holder))
                 time.sleep(0.2)
+        if not _is_lock(file):
+            raise _not_ours(run_dir)
         file.seek(0)
         file.truncate()
         file.write(json.dumps(_me()) + "\n")
@@ -52,6 +55,34 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
         finally:
             file.seek(0)
             file.truncate()
+
+
+def _opened(run_dir: Path) -> TextIO:
+    """The lock file, made if need be. A link, or what is no file, is somebody else's."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(run_dir / NAME, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise _not_ours(run_dir) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_ours(run_dir)
+    return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+
+
+def _is_lock(file: TextIO) -> bool:
+    """Whether it holds what a launch writes there, be it cut off."""
+    file.seek(0)
+    return START.startswith(file.read(len(START)).rstrip("\0"))
+
+
+def _not_ours(run_dir: Path) -> UserError:
+    return UserError(
+        f"run_dir={run_dir} has a {NAME} that no launch made; move it elsewhere, or type another "
+        "run_dir="
+    )
 
 
 def _lock(file: Any) -> bool:

@@ -30,11 +30,34 @@ def test_what_a_dead_process_left_is_taken_over(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0\0"])
-def test_an_unreadable_lock_file_is_no_obstacle(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "{", '{"pid": 12', "\0\0"])
+def test_a_lock_file_cut_off_is_no_obstacle(tmp_path, text):
     (tmp_path / ".rollout.lock").write_text(text)
     with lock.held(tmp_path):
         pass
+
+
+OTHERS = {
+    "a text": lambda path: path.write_text("mine"),
+    "other JSON": lambda path: path.write_text('{"packages": {}}'),
+    "bytes": lambda path: path.write_bytes(b"\xff\xfe\0"),
+    "a directory": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a link": lambda path: path.symlink_to(path.with_name("keep")),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_no_launch_made_is_left_as_it_is(tmp_path, other):
+    """A link there led to a file that was emptied."""
+    (tmp_path / "keep").write_text("mine")
+    OTHERS[other](tmp_path / ".rollout.lock")
+    before = (tmp_path / ".rollout.lock").lstat()
+    with pytest.raises(UserError, match=r"lock that no launch made; move"), lock.held(tmp_path):
+        pass
+    after = (tmp_path / ".rollout.lock").lstat()
+    assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+    assert (tmp_path / "keep").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("host", "pid", "free"), [("here", "dead", True), ("here", "own", False),
