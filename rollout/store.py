@@ -276,16 +276,22 @@ def refuse_users_files(run_dir: Path) -> None:
 
 def refuse_users_tables(directory: Path) -> None:
     """Raise UserError where a sweep would write over tables that no sweep left there so."""
-    ledger = Ledger(directory)
+    ledger, record = Ledger(directory), directory / "sweep.json"
     for name in SWEEP_TABLES:
-        if os.path.lexists(directory / name) and not ledger.knows(directory / name):
+        is_known = ledger.knows(directory / name)  # raises for a written.json of another kind
+        if os.path.lexists(directory / name) and not is_known:
             raise UserError(
                 f"run_dir={directory} has a {name} that is not as a sweep wrote it, and a sweep "
                 "would write over it; move it elsewhere, or type another run_dir="
             )
-    if os.path.lexists(directory / "sweep.json") and not is_a_sweep(directory):
+    if os.path.lexists(record) and not is_a_sweep(directory):
         raise UserError(
             f"run_dir={directory} has a sweep.json that no sweep wrote; type another run_dir="
+        )
+    if os.path.lexists(directory / "engine.log") and not os.path.lexists(record):
+        raise UserError(
+            f"run_dir={directory} has an engine.log and no sweep.json, so it is not a sweep's, and "
+            "a sweep would add to it; type another run_dir="
         )
 
 

@@ -117,6 +117,7 @@ class Sweep:
         if self._report.is_open:
             return
         try:
+            refuse_users_tables(self.directory)  # before there is a lock to leave behind
             self.directory.mkdir(parents=True, exist_ok=True)
             self._open.enter_context(lock.held(self.directory, self._console.note))
             refuse_users_tables(self.directory)

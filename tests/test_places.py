@@ -207,6 +207,16 @@ def test_a_tables_place_in_a_sweep_is_its_users_once_he_puts_a_file_there(typed,
     assert typed.code == 2 and (here / "s/sweep.csv").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["engine.log", "written.json", "sweep.json", "sweep.html"])
+def test_a_new_sweep_begins_nothing_where_a_file_of_its_names_stands(typed, here, name):
+    """A sweep added to a user's engine.log, and met their written.json once all was done."""
+    (here / "s").mkdir()
+    (here / "s" / name).write_text("mine")
+    said = typed.refused(*SMALL, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
+    assert name in said and (here / "s" / name).read_text() == "mine"
+    assert {path.name for path in (here / "s").iterdir()} <= {name, ".rollout.lock"}
+
+
 def test_a_copied_run_does_not_own_what_lies_outside_of_it_and_a_moved_one_does(typed, here):
     """The copy replaced the original's output, which then was not as the original wrote it."""
     (here / "project").mkdir()
