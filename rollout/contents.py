@@ -86,12 +86,11 @@ def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
     """A Python file and what it imports of the user's own, theirs included, each once.
 
     That is from its own directory, from that of the package it lies in, and from `start_dir`. Read
-    from the text, so nothing is run. Modules found elsewhere are not among them.
+    from the text, so nothing is run. Modules found elsewhere are not among them, nor those that
+    are installed: there are thousands, and versions tell them apart.
     """
-    package = file.parent
-    while (package / "__init__.py").is_file():
-        package = package.parent
-    roots = dict.fromkeys([file.parent, package, start_dir or Path.cwd()])
+    own = dict.fromkeys([file.parent, home_of(file), start_dir or Path.cwd()])
+    roots = [root for root in own if not is_installed(root)]
     found, waiting = {}, [file]
     while waiting:
         path = waiting.pop()
@@ -110,6 +109,19 @@ def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
                 module = base.joinpath(*parts[:length])
                 waiting += [module.with_name(f"{module.name}.py"), module / "__init__.py"]
     return sorted(found)
+
+
+def home_of(file: Path) -> Path:
+    """The directory that a Python file is imported from: above the package it lies in."""
+    home = file.parent
+    while (home / "__init__.py").is_file():
+        home = home.parent
+    return home
+
+
+def is_installed(home: Path) -> bool:
+    """Whether packages are installed there, or Python's own modules lie there."""
+    return home == Path(os.__file__).parent or any(home.glob("*.dist-info"))
 
 
 def _imports(tree: ast.AST) -> Iterable[tuple[int, str]]:

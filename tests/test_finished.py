@@ -2,11 +2,15 @@
 
 import json
 import os
+import platform
 import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from rollout.scoring.checked_by import checked_by
+from rollout.scoring.settings import Function, Postprocess
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
 SCORED = ("postprocess.scorer=python", "postprocess.python.function=scorer.py:score")
@@ -220,3 +224,21 @@ def test_a_file_of_an_earlier_launch_is_not_taken_for_this_ones(typed, here):
     typed(*words, second, "sampling.n_samples=3")
     assert not again(typed, *words, first, "sampling.n_samples=3") and typed.code == 0
     assert len(pq.read_table(here / "one.parquet")["scores"][0].as_py()) == 3
+
+
+def test_of_a_scorer_in_an_installed_package_the_version_counts(tmp_path, monkeypatch):
+    """All that the package's neighbours import was read: thousands of files, for minutes."""
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge/__init__.py").write_text("import other\n")
+    (tmp_path / "other.py").write_text("")
+    judge = Postprocess(scorer="python", python=Function(function="judge:score"))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = checked_by(judge)
+    assert [file.name for file in own[0]] == ["__init__.py", "other.py"]
+    about = tmp_path / "judge-1.5.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: judge\nVersion: 1.5\n")
+    (about / "top_level.txt").write_text("judge\n")
+    files, versions = checked_by(judge)
+    assert files == [tmp_path / "judge/__init__.py"] and versions["judge"] == "1.5"
+    assert versions["python"] == platform.python_version() == own[1]["python"]

@@ -1,8 +1,10 @@
 """What scores depend on beside the rows: the scorer's own files, and the versions of libraries.
 
-What a scorer's file imports from its own directory counts; a data file that it opens does not.
+What a scorer's file imports from its own directory counts; a data file that it opens does not. Of
+a scorer in an installed package the version counts.
 """
 
+import platform
 import sys
 from importlib import metadata
 from importlib.machinery import PathFinder
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import rollout
-from rollout.contents import imported_by
+from rollout.contents import home_of, imported_by, is_installed
 from rollout.fingerprint import to_plain
 from rollout.scoring.settings import Postprocess
 
@@ -24,6 +26,8 @@ LIBRARIES = {
 def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
     """The files that a scoring is made with, and the version of each package."""
     versions = {"rollout": rollout.__version__}
+    if settings.scorer in ("code", "python"):  # it runs what it checks, or is run
+        versions["python"] = platform.python_version()
     for name in LIBRARIES.get(settings.scorer or "", ()):
         try:
             versions[name] = metadata.version(name)
@@ -31,10 +35,20 @@ def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
             versions[name] = "none"
     files = []
     if settings.scorer == "python" and (text := settings.python.function):
-        files = imported_by(_file_of(text.rpartition(":")[0]))
+        file = _file_of(text.rpartition(":")[0])
+        if is_installed(home := home_of(file)):
+            files, versions = [file], versions | _versions_of(file.relative_to(home))
+        else:
+            files = imported_by(file)
     if settings.scorer == "json_schema" and (schema := _file(settings.json_schema.schema)):
         files = [schema]
     return files, versions
+
+
+def _versions_of(module: Path) -> dict[str, str]:
+    """The versions of the packages that have put a file into the directory of packages."""
+    top = module.parts[0].removesuffix(".py")
+    return {name: metadata.version(name) for name in metadata.packages_distributions().get(top, ())}
 
 
 def scored_so(settings: Postprocess | None) -> dict[str, Any] | None:
