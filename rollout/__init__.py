@@ -2,11 +2,6 @@
 
 import signal
 import sys
-import threading
-from typing import Any
-
-__version__ = "0.1.0"
-_ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
 
 
 def _is_command() -> bool:
@@ -21,6 +16,12 @@ def _is_command() -> bool:
 # KeyboardInterrupt would print the traceback of an import, or of what Python does at exit.
 if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import threading  # noqa: E402  all other imports come after that
+from typing import Any  # noqa: E402
+
+__version__ = "0.1.0"
+_ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
 
 
 def vllm_rollout(
