@@ -7,6 +7,7 @@ kind differs from its section's says so; rows are of kind ROWS. This module impo
 """
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -438,7 +439,7 @@ def objective_in(settings: Settings) -> str:
 SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking")
 
 
-def keys() -> dict[str, Key]:
+def keys() -> Mapping[str, Key]:
     """Every setting by its dotted name, in the order of declaration."""
     return keys_of(Settings)
 

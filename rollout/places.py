@@ -161,6 +161,12 @@ class Writer:
         if self.ledger:
             self.ledger.forget(wanted.path)
 
+    def remove_own(self, wanted: Place) -> None:
+        """Remove what stands there where this run wrote it, and only then."""
+        if self.ledger and self.ledger.knows(wanted.path):
+            wanted.path.unlink(missing_ok=True)
+            self.ledger.forget(wanted.path)
+
     def _may_go(self, wanted: Place) -> bool:
         """Whether what stands at the place may be replaced."""
         if self.ledger and self.ledger.knows(wanted.path):

@@ -6,8 +6,10 @@ Imports nothing heavy and knows no section: those are in config.py.
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from rollout.errors import UserError
@@ -46,7 +48,8 @@ class Key:
         return typing.get_origin(self.type) is dict
 
 
-def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> dict[str, Key]:
+@cache
+def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> Mapping[str, Key]:
     """Every setting of a dataclass by its dotted name, in the order of declaration."""
     kind = getattr(schema, "kind", kind)
     hints = typing.get_type_hints(schema)
@@ -61,7 +64,7 @@ def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> dict[str, Key]
         found[name] = Key(
             name, hint, default, f.metadata["help"], f.metadata.get("kind", kind), checks
         )
-    return found
+    return types.MappingProxyType(found)
 
 
 def type_name(hint: Any) -> str:

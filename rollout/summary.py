@@ -75,8 +75,10 @@ def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summa
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
     )
-    figures = summary_record(job.run_dir) or {}
-    if scores := figures.get("scores"):
+    figures = (summary_record(job.run_dir) or {}) | {"output_path": str(job.output_path)}
+    if (scores := figures.get("scores")) and job.places.scoring:  # the run may have moved
+        scores = scores | {"path": str(job.places.scoring.scored.path)}
+        figures["scores"] = scores
         known = [f"{k} {score_text(v)}" for k, v in scores.items() if isinstance(v, float)]
         console.result(f"scored  {scores['path']}: {', '.join(known)}")
     if totals.num_failed and not job.settings.retry_failed:

@@ -4,6 +4,8 @@ import json
 import os
 import platform
 import shutil
+import sys
+from importlib.util import spec_from_file_location
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +32,21 @@ def here(typed):
     (typed.here / "scorer.py").write_text("def score(response, row):\n    return 0.25\n")
     (typed.here / "schema.json").write_text('{"type": "object"}')
     return typed.here
+
+
+class EditableFinder:
+    """What pip install -e puts among the finders: it knows where the project lies."""
+
+    def __init__(self, directory):
+        self._directory = directory
+
+    def find_spec(self, name, path=None, target=None):
+        place = self._directory / name
+        if name != "judge":
+            return None
+        return spec_from_file_location(
+            name, place / "__init__.py", submodule_search_locations=[str(place)]
+        )
 
 
 def edit(path, old, new):
@@ -154,18 +171,22 @@ def test_edited_figures_are_not_told(typed, here):
 @pytest.mark.parametrize(
     ("function", "edited"),
     [("pkg.mod:score", "pkg/tab.py"), ("pkg.mod:score", "helpers.py"),
-     ("pkg.mod:score", "pkg/__init__.py"), ("late.py:score", "pkg/tab.py")],
+     ("pkg.mod:score", "pkg/__init__.py"), ("late.py:score", "pkg/tab.py"),
+     ("star.py:score", "pkg/tab.py"), ("named.py:score", "pkg/tab.py")],
 )  # fmt: skip
 def test_whatever_of_the_users_a_scorer_imports_counts(typed, here, function, edited):
     """Absolute imports within a package were looked for beside the file alone."""
     (here / "pkg").mkdir()
-    (here / "pkg/__init__.py").write_text("K = 0.25\n")
+    (here / "pkg/__init__.py").write_text("__all__ = ['tab']\nK = 0.25\n")
     (here / "pkg/tab.py").write_text("K = 0.25\n")
     (here / "helpers.py").write_text("K = 0.25\n")
     imports = "import pkg, helpers\nfrom pkg.tab import K\n"
     (here / "pkg/mod.py").write_text(f"{imports}\ndef score(r, row):\n    return K\n")
     late = "import importlib\n\ndef score(r, row):\n"
     (here / "late.py").write_text(f"{late}    return importlib.import_module('pkg.mod').K\n")
+    (here / "star.py").write_text("from pkg import *\n\ndef score(r, row):\n    return tab.K\n")
+    named = "name = 'tab'\n    return importlib.import_module(f'pkg.{name}').K\n"
+    (here / "named.py").write_text(f"{late}    {named}")
     words = (*SMALL, "data.input=in.parquet", "run_dir=run", "postprocess.scorer=python",
              f"postprocess.python.function={function}")  # fmt: skip
     typed(*words)
@@ -235,10 +256,37 @@ def test_of_a_scorer_in_an_installed_package_the_version_counts(tmp_path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     own = checked_by(judge)
     assert [file.name for file in own[0]] == ["__init__.py", "other.py"]
-    about = tmp_path / "judge-1.5.dist-info"
+    about = tmp_path / "judge-1.5.dist-info"  # also left by pip install -t, among the user's own
     about.mkdir()
+    assert checked_by(judge)[0] == own[0]
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path)])
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: judge\nVersion: 1.5\n")
     (about / "top_level.txt").write_text("judge\n")
     files, versions = checked_by(judge)
     assert files == [tmp_path / "judge/__init__.py"] and versions["judge"] == "1.5"
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.meta_path", [EditableFinder(tmp_path), *sys.meta_path])
+    assert tmp_path / "judge/__init__.py" in checked_by(judge)[0]
     assert versions["python"] == platform.python_version() == own[1]["python"]
+
+
+def test_an_export_that_would_be_empty_is_never_finished_with_an_earlier_one(typed, here):
+    """The second time it was "finished already", with the training file of another selection."""
+    words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
+    words += ("postprocess.export.format=sft", "postprocess.pass_threshold=0.2")
+    typed(*words)
+    assert typed.code == 0 and (here / "run/train.parquet").exists(), typed.errors
+    for _ in range(2):
+        typed(*words, "postprocess.select.min_chars=100000")
+        assert typed.code != 0 and "would be empty" in typed.errors[-1]
+        assert not (here / "run/train.parquet").exists()
+    typed(*words)
+    assert typed.code == 0 and (here / "run/train.parquet").exists(), typed.errors
+
+
+def test_a_moved_run_tells_where_its_files_are_now(typed, here):
+    words = (*SMALL, *SCORED, "data.input=in.parquet")
+    typed(*words, "run_dir=run")
+    (here / "run").rename(here / "moved")
+    assert again(typed, *words, "run_dir=moved")
+    assert f"scored  {here}/moved/scored.parquet" in typed.out and f"{here}/run/" not in typed.out

@@ -5,9 +5,9 @@ a scorer in an installed package the version counts.
 """
 
 import platform
-import sys
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,21 @@ def _file_of(place: str) -> Path:
     """The file of `file.py` or of `package.module`, which is not imported for it."""
     if place.endswith(".py"):
         return Path(place).expanduser().absolute()
-    where, found = [str(Path.cwd()), *sys.path], None
-    for name in place.split("."):
-        found = PathFinder.find_spec(name, where)
+    first, *names = place.split(".")
+    here = PathFinder.find_spec(first, [str(Path.cwd())])
+    # A directory without __init__.py gives way to a package elsewhere.
+    found = here if here and here.origin else _spec_of(first) or here
+    for name in names:
         if found is None:
             break
         where = list(found.submodule_search_locations or ())
+        found = PathFinder.find_spec(name, where)
     return Path(found.origin) if found and found.origin else Path(place)
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    """As Python would find it, by the finders of editable installs, too."""
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError):
+        return None

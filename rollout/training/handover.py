@@ -117,6 +117,7 @@ class Handover:
         )
         if self._writer and not self.num_exported:
             self.abort()
+            self._places.remove_own(place)  # of an earlier selection, it would pass for this one
             rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.most_common())
             raise UserError(
                 f"{place.shown} would be empty: of {self._row:,} rows were dropped "
