@@ -88,6 +88,7 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
             "command"
         ) from None
     before = Path(str(content.get("run_dir") or run_dir))
+    place = place and _moved_along(place, before, run_dir)
     for key in (*PATHS, *PATHS_OR_TEXTS):
         if isinstance(value := values.get(key), str):
             values[key] = _here(key, value, place or start_dir, start_dir, before, run_dir)
@@ -120,6 +121,14 @@ def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
     if not (content and isinstance(presets, dict) and isinstance(given, list)):
         raise UserError(f"{file} is damaged (it holds no settings); type the whole command")
     return content, Path(told["cwd"]) if "cwd" in told else None
+
+
+def _moved_along(place: Path, before: Path, run_dir: Path) -> Path:
+    """Where a launch's own directory is now, if it was moved together with the run's."""
+    if place.exists() or not before.is_absolute():
+        return place
+    now = Path(os.path.abspath(run_dir / os.path.relpath(place, before)))  # noqa: PTH100
+    return now if now.is_dir() else place
 
 
 def _here(

@@ -290,3 +290,24 @@ def test_a_moved_run_tells_where_its_files_are_now(typed, here):
     (here / "run").rename(here / "moved")
     assert again(typed, *words, "run_dir=moved")
     assert f"scored  {here}/moved/scored.parquet" in typed.out and f"{here}/run/" not in typed.out
+
+
+@pytest.mark.parametrize("source", [PREPARED, ("data.input=in.parquet",)])
+def test_a_moved_project_goes_on_where_it_is_now(typed, here, monkeypatch, source):
+    """`run_dir=` alone made the old directory again, and published there."""
+    project = here / "project"
+    project.mkdir()
+    for name in ("source.jsonl", "template.jinja", "scorer.py", "in.parquet"):
+        shutil.copy(here / name, project / name)
+    monkeypatch.chdir(project)
+    words = (*SMALL, *SCORED, *source, "run_dir=runs/a", "output.path=out.parquet")
+    words += ("postprocess.output.path=scored.parquet",)
+    typed(*words)
+    assert typed.code == 0, typed.errors
+    project.rename(here / "moved")
+    monkeypatch.chdir(here / "moved")
+    assert again(typed, "run_dir=runs/a") and f"output  {here}/moved/out.parquet" in typed.out
+    monkeypatch.chdir(here)
+    assert again(typed, "run_dir=moved/runs/a") and not project.exists()
+    monkeypatch.chdir(here / "moved")
+    assert again(typed, *words)
