@@ -22,14 +22,13 @@ from rollout.input_columns import check_names, conform, unify, values_of
 from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
 from rollout.prompt_columns import check_columns, check_printed
 from rollout.records import Prompt
+from rollout.row_batches import BATCH_ROWS, group_batches
 from rollout.wording import Wording, read_wording
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-BATCH_ROWS = 1024
-BATCH_BYTES = 16 << 20  # rows of a megabyte each must not come a thousand at a time
 GO_ON = "finished rows are on disk: give the input as it was and type the same command once more"
 
 
@@ -120,10 +119,8 @@ class Prompts:
         import pyarrow as pa
 
         # One row group at a time: a batch across two fails where a dictionary is nested.
-        row_bytes = file.metadata.row_group(group.number).total_byte_size / group.num_rows
-        num_rows = max(1, min(num_rows, int(BATCH_BYTES / max(row_bytes, 1))))
         start, end, last = group.start, group.start + group.num_rows, self.rows[-1]
-        for batch in file.iter_batches(num_rows, [group.number], schema.names, use_threads=False):
+        for batch in group_batches(file, group.number, schema.names, num_rows):
             if picked := self._picked(start, batch.num_rows):
                 chosen = _take(batch, [int(row) - start for row in self.rows[picked]])
                 yield picked.start, conform(chosen, schema)

@@ -16,11 +16,12 @@ from rollout.chats import content_of
 from rollout.config import Data, PromptFormat
 from rollout.input_columns import values_of
 from rollout.input_files import open_parquet
+from rollout.row_batches import group_batches
 from rollout.shown import printable_text
 
+BATCH_ROWS = 10
 MAX_ROWS = 100  # of a published file
 MAX_TOTAL_CHARS = 16 << 20  # fewer rows where they are very long
-BATCH_ROWS = 10
 MAX_POINTS, NUM_PROMPTS, NUM_RESPONSES, MAX_CHARS = 12, 8, 2, 600  # side by side
 CHATS = Data(prompt_format=PromptFormat.json)
 
@@ -74,7 +75,7 @@ def _rows(files: list[Path], wanted: list[str]) -> Iterator[tuple[Any, ...]]:
     for path in files:
         with open_parquet(path) as file:
             for group in range(file.num_row_groups):  # one at a time, as in prompts.py
-                for batch in file.iter_batches(BATCH_ROWS, [group], wanted, use_threads=False):
+                for batch in group_batches(file, group, wanted, BATCH_ROWS):
                     yield from zip(*(values_of(batch.column(k)) for k in wanted), strict=True)
 
 

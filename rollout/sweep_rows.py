@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rollout.disk import read_json
 from rollout.input_columns import values_of
 from rollout.input_files import open_parquet
+from rollout.row_batches import group_batches
 from rollout.sweep_points import SCORES, Point
 from rollout.training.estimates import Counts, counts_of
 from rollout.training.intervals import Difference, difference
@@ -23,8 +24,6 @@ from rollout.training.settings import Estimate, Unscored
 
 if TYPE_CHECKING:
     import numpy as np
-
-BATCH_ROWS = 1000
 
 
 class Unreadable(Exception):
@@ -134,7 +133,7 @@ def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any
         is_known = source.prompt_key in file.schema_arrow.names
         wanted = [*([source.prompt_key] if is_known else []), *(prefix + c for c in columns)]
         for group in range(file.num_row_groups):  # one at a time, as in prompts.py
-            for batch in file.iter_batches(BATCH_ROWS, [group], wanted, use_threads=False):
+            for batch in group_batches(file, group, wanted):
                 hashes = [0] * batch.num_rows  # without prompts a row is its place
                 if is_known:
                     prompts = values_of(batch.column(source.prompt_key))

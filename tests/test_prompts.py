@@ -14,7 +14,8 @@ from prompt_files import CHATS, JSON, MESSAGE, TEXTS, make, read, refusal, write
 
 from rollout.config import Data
 from rollout.errors import RolloutError
-from rollout.prompts import BATCH_BYTES, open_prompts
+from rollout.prompts import open_prompts
+from rollout.row_batches import BATCH_BYTES
 
 
 def test_damaged_rows_end_the_run_with_the_name_of_the_file(tmp_path):
@@ -149,6 +150,21 @@ def test_rows_of_a_megabyte_come_a_few_at_a_time(tmp_path):
     path = write(tmp_path / "in.parquet", [f"{i}" * (1 << 20) for i in range(40, 64)])
     sizes = [b.nbytes for b in open_prompts(Data(input=path)).batches()]
     assert len(sizes) > 1 and max(sizes) <= 1.1 * BATCH_BYTES
+
+
+def test_long_texts_that_repeat_come_a_few_at_a_time(tmp_path):
+    """They are stored once: of half a megabyte each, 1,024 came at once, and took 1.7 GiB."""
+    cells = ["short"] * 100 + ["x" * (1 << 19)] * 150 + ["y" * (1 << 20)] * 40
+    table = pa.table({"prompt": [str(i) for i in range(len(cells))], "context": cells})
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert (tmp_path / "in.parquet").stat().st_size < BATCH_BYTES / 16
+    found, sizes = [], []
+    for batch in open_prompts(Data(input=str(tmp_path / "in.parquet"))).batches():
+        sizes.append(batch.nbytes)
+        found += batch.column("prompt").to_pylist()
+        assert batch.column("context").to_pylist() == cells[len(found) - len(batch) : len(found)]
+    assert found == table["prompt"].to_pylist()
+    assert max(sizes) <= 2.1 * BATCH_BYTES and sum(size > BATCH_BYTES for size in sizes) <= 2
 
 
 def test_the_digest_changes_with_the_input_and_not_with_its_place(tmp_path):

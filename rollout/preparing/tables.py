@@ -15,11 +15,10 @@ from rollout.input_columns import check_names, conform, unify
 from rollout.input_files import open_parquet, reading, seal
 from rollout.preparing.settings import Prepare
 from rollout.preparing.source import CHUNK_ROWS, Chunk, Source, Tally
+from rollout.row_batches import BATCH_BYTES, group_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-BATCH_BYTES = 16 << 20
 
 
 def open_parquet_files(files: list[Path], tally: Tally) -> Source:
@@ -35,10 +34,7 @@ def open_parquet_files(files: list[Path], tally: Tally) -> Source:
     def batches(path: Path) -> "Iterator[pa.RecordBatch]":
         with open_parquet(path) as file:
             for number in range(file.metadata.num_row_groups):
-                group = file.metadata.row_group(number)
-                row_bytes = group.total_byte_size / max(1, group.num_rows)
-                rows = max(1, min(CHUNK_ROWS, int(BATCH_BYTES / max(1, row_bytes))))
-                yield from file.iter_batches(rows, [number], use_threads=False)
+                yield from group_batches(file, number)
 
     return _of_files(files, schema, batches, tally)
 

@@ -14,6 +14,7 @@ from rollout.overrides import at_home
 from rollout.places import Writer
 from rollout.prompts import Prompts, open_rows
 from rollout.readings import Reading
+from rollout.row_batches import group_batches
 from rollout.run_records import published_record
 from rollout.schema import get, keys_of
 from rollout.scoring.scorers import SCORERS
@@ -146,7 +147,8 @@ def _compares(settings: Postprocess, scored: Prompts) -> bool:
         )
     for path in scored.files:
         with reading(path, UserError), open_parquet(path) as file:
-            for batch in file.iter_batches(columns=[name]):
-                if batch.column(0).null_count < len(batch):
-                    return True
+            for number in range(file.num_row_groups):
+                for batch in group_batches(file, number, [name]):
+                    if batch.column(0).null_count < len(batch):
+                        return True
     return False

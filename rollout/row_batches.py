@@ -1,0 +1,46 @@
+"""Rows of a parquet file, a little at a time: a batch is bounded by what its rows decode to.
+
+A footer knows only how long a column is as it is stored, and a long text that repeats is stored
+once. So rows come a few at a time, and fewer where those turn out to be large. Must not know what
+the rows are.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+BATCH_ROWS = 64  # what a first batch may decode to is known only afterwards
+BATCH_BYTES = 16 << 20
+
+
+def group_batches(
+    file: "pq.ParquetFile",
+    number: int,
+    columns: Sequence[str] | None = None,
+    most: int = BATCH_ROWS,
+) -> "Iterator[pa.RecordBatch]":
+    """Stream a row group's rows, at most `most` at a time and about BATCH_BYTES of them.
+
+    A batch is larger only where it is the first that holds such large rows, or a single row.
+    """
+    group = file.metadata.row_group(number)
+    row_bytes = group.total_byte_size / max(1, group.num_rows)
+    size = max(1, min(most, BATCH_ROWS, int(BATCH_BYTES / max(1, row_bytes))))
+    done, is_over = 0, False
+    while not is_over:
+        is_over, start = True, 0
+        for batch in file.iter_batches(size, [number], columns, use_threads=False):
+            fresh = batch.slice(max(0, done - start))
+            start += batch.num_rows
+            if not fresh.num_rows:
+                continue
+            done = start
+            num_bytes = fresh.nbytes
+            yield fresh
+            if num_bytes > BATCH_BYTES and size > 1:  # read on from here with fewer
+                size = max(1, min(size // 2, BATCH_BYTES * fresh.num_rows // num_bytes))
+                is_over = False
+                break
