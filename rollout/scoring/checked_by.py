@@ -14,6 +14,7 @@ from typing import Any
 import rollout
 from rollout.contents import home_of, imported_by, is_installed
 from rollout.fingerprint import to_plain
+from rollout.scoring.function import module_of
 from rollout.scoring.settings import Postprocess
 
 LIBRARIES = {
@@ -82,8 +83,9 @@ def _file_of(place: str) -> Path:
     """The file of `file.py` or of `package.module`, which is not imported for it."""
     if place.endswith(".py"):
         return Path(place).expanduser().absolute()
-    where, found = [str(Path.cwd()), *sys.path], None
-    for name in place.split("."):
+    start_dir, module = module_of(place)
+    where, found = [str(start_dir), *sys.path], None
+    for name in module.split("."):
         found = PathFinder.find_spec(name, where)
         if found is None:
             break
