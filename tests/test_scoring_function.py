@@ -6,7 +6,7 @@ import pytest
 from in_process import run
 
 from rollout.errors import UserError
-from rollout.scoring.function import refuse_absent
+from rollout.scoring.function import as_said_from, refuse_absent
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2", "data.input=in.parquet")
 FUNCTION = "postprocess.python.function="
@@ -84,6 +84,25 @@ def test_modules_of_python_and_of_packages_are_found(here):
         refuse_absent("..pk:f")
 
 
+def test_a_finished_run_is_finished_from_another_directory_when_its_scorer_is_a_module(
+    typed, here, monkeypatch
+):
+    """It published anew, moved summary.json away and ended: there was no module pk there."""
+    (here / "pk/__init__.py").write_text("")
+    (here / "pk/m.py").write_text(f"from . import k\nimport pk.k\n{SCORE}")
+    (here / "pk/k.py").write_text("")
+    words = ("postprocess.scorer=python", f"{FUNCTION}pk.m:score")
+    typed(*SMALL, *words, "run_dir=run")
+    assert typed.code == 0, typed.errors
+    for name in ("other", "third"):
+        (here / name).mkdir()
+        monkeypatch.chdir(here / name)
+        typed("run_dir=../run")
+        assert typed.code == 0 and "finished already" in typed.out, typed.errors
+        typed("run_dir=../run", f"sampling.n_samples={3 + (name == 'third')}")
+        assert typed.code == 0 and (here / "run/summary.json").exists(), typed.errors
+
+
 def test_a_finished_run_stays_whole_when_its_scorer_is_gone(typed, here):
     (here / "scorers").mkdir()
     (here / "scorers/own.py").write_text(SCORE)
@@ -95,3 +114,11 @@ def test_a_finished_run_stays_whole_when_its_scorer_is_gone(typed, here):
     typed("run_dir=run")
     assert typed.code == 2 and "no module scorers.own" in typed.errors[-1]
     assert typed.files() == before
+
+
+def test_an_installed_module_keeps_its_name(here, tmp_path):
+    (here / "xml").mkdir()  # no package: Python takes its own
+    for text in ("xml.dom.minidom:parse", "math:sqrt", "pyarrow.compute:sum", "nomod:f"):
+        assert as_said_from(text, here) == text
+    assert as_said_from("pk.m:score", here) == f"{here}/pk.m:score"
+    assert as_said_from("scorer.py:score", here) == f"{here}/scorer.py:score"

@@ -91,16 +91,35 @@ def refuse_absent(text: str | None) -> None:
         )
 
 
-def _spec_of(module: str, where: list[str]) -> ModuleSpec | None:
+def as_said_from(text: str, launch_dir: Path) -> str:
+    """A function that was named in another directory, as it has to be named from here.
+
+    What lay in that directory is named with it; what is installed keeps its name.
+    """
+    place, _, name = text.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            is_there = (launch_dir / place).exists()
+        else:
+            start_dir, module = os.path.split(launch_dir / place)
+            own = _spec_of(module, [start_dir], is_elsewhere=False)
+            found = _spec_of(module, [start_dir, *sys.path])
+            is_there = own and found and own.origin == found.origin
+    except (ImportError, OSError, ValueError):
+        is_there = False
+    return f"{launch_dir / place}:{name}" if is_there else text
+
+
+def _spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleSpec | None:
     """Where a module lies; None: its package would have to be imported to know.
 
-    Raises ModuleNotFoundError where it is nowhere.
+    `is_elsewhere`: Python may know it without these directories. Raises ModuleNotFoundError.
     """
     importlib.invalidate_caches()  # a file may have been made a moment ago
     spec = None
     for number, part in enumerate(module.split(".")):
         package, spec = spec, PathFinder.find_spec(part, where) if part else None
-        if spec is None and part and number == 0:
+        if spec is None and part and number == 0 and is_elsewhere:
             try:
                 spec = importlib.util.find_spec(part)  # built in, or a finder of its own
             except (ImportError, ValueError, AttributeError):
