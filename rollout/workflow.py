@@ -199,6 +199,20 @@ def refuse_no_scorer(settings: Settings) -> None:
         raise UserError(_with_long_keys(str(error.args[0]))) from error
 
 
+def refuse_failing_scorer(settings: Settings) -> None:
+    """Raise UserError where the user's function can't be imported: a worker tries."""
+    wanted = scoring_of(settings)
+    if wanted is None or wanted.scorer != "python":
+        return
+    from rollout.scoring.pool import Pool
+
+    try:
+        with Pool(wanted, num_workers=1):
+            pass
+    except UserError as error:
+        raise UserError(_with_long_keys(str(error.args[0]))) from error
+
+
 def _with_long_keys(message: str) -> str:
     """The message with the keys of python -m rollout.postprocess as a run has them."""
     names = list(keys_of(Postprocess))
@@ -226,5 +240,5 @@ def score(
         scored = places.scoring.scored.path
         return postprocess(wanted, places.output.path, scored, console, stop, within)
     except UserError as error:  # it was no fault before the run began
-        said = str(error.args[0])
+        said = _with_long_keys(str(error.args[0]))
         raise RolloutError(f"the responses are published, but not scored: {said}") from error

@@ -116,6 +116,36 @@ def test_a_finished_run_stays_whole_when_its_scorer_is_gone(typed, here):
     assert typed.files() == before
 
 
+def test_a_complete_run_stays_complete_when_its_scorer_fails(typed, here):
+    """All was published anew, and summary.json gone, before the scorer was imported."""
+    words = (*SMALL, "postprocess.scorer=python", f"{FUNCTION}scorer.py:score", "run_dir=run")
+    typed(*words)
+    (here / "scorer.py").write_text(f"import gone_since\n{SCORE}")
+    typed(*words)
+    assert typed.code == 2 and f"{FUNCTION}scorer.py" in typed.errors[-1]
+    assert "No module named 'gone_since'" in typed.errors[-1]
+    assert (here / "run/summary.json").exists()
+    (here / "scorer.py").write_text(SCORE)
+    typed(*words)
+    assert typed.code == 0 and "finished already" in typed.out, typed.errors
+
+
+def test_what_a_module_without_a_package_imports_counts_from_any_directory(
+    typed, here, monkeypatch
+):
+    (here / "pk/__init__.py").unlink()
+    (here / "pk/m.py").write_text(f"import pk.k\n{SCORE}")
+    (here / "pk/k.py").write_text("K = 1\n")
+    typed(*SMALL, "postprocess.scorer=python", f"{FUNCTION}pk.m:score", "run_dir=run")
+    (here / "other").mkdir()
+    monkeypatch.chdir(here / "other")
+    typed("run_dir=../run")
+    assert typed.code == 0 and "finished already" in typed.out, typed.errors
+    (here / "pk/k.py").write_text("K = 2\n")
+    typed("run_dir=../run")
+    assert typed.code == 0 and "finished already" not in typed.out, typed.errors
+
+
 def test_an_installed_module_keeps_its_name(here, tmp_path):
     (here / "xml").mkdir()  # no package: Python takes its own
     for text in ("xml.dom.minidom:parse", "math:sqrt", "pyarrow.compute:sum", "nomod:f"):

@@ -36,11 +36,12 @@ def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
             versions[name] = "none"
     files = []
     if settings.scorer == "python" and (text := settings.python.function):
-        file = _file_of(text.rpartition(":")[0])
+        place = text.rpartition(":")[0]
+        file, start_dir = _file_of(place), None if place.endswith(".py") else module_of(place)[0]
         if is_installed(home := home_of(file)):
             files, versions = [file], versions | _versions_of(file.relative_to(home))
         else:
-            files = imported_by(file)
+            files = imported_by(file, start_dir)
     if settings.scorer == "json_schema" and (schema := _file(settings.json_schema.schema)):
         files = [schema]
     return files, versions
