@@ -13,6 +13,7 @@ from rollout.resume import Standing, begin, go_on
 from rollout.run_records import run_record
 from rollout.shards import shard_rows
 from rollout.store import Store, attempts, finish_moving, holds_rows, is_a_run, move_aside
+from rollout.workflow import refuse_failing_scorer
 
 
 @contextlib.contextmanager
@@ -78,6 +79,8 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
     if standing.finished:
         store.tidy()
         return store, standing
+    if not standing.num_owed and (run_dir / "summary.json").exists():
+        refuse_failing_scorer(settings)  # what stands there complete stays so
     store.repair(console.note)
     store.expect(standing.owed)
     console.note(f"resuming: {standing}")

@@ -153,9 +153,11 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     Raises UserError where the settings, the model's shape or the input can't be read.
     """
     from rollout.compose import compose_words
+    from rollout.workflow import refuse_no_scorer
 
     settings = compose_words(given.words, given.config_dir)
     config.validate(settings)
+    refuse_no_scorer(settings)
     if settings.engine.backend is not Backend.vllm:
         raise UserError(
             f"engine={settings.presets['engine']} holds no model, so there is nothing to plan"

@@ -19,6 +19,7 @@ from rollout.overrides import at_home, override
 from rollout.plain_values import PATHS_OR_TEXTS
 from rollout.plain_yaml import read_yaml
 from rollout.run_records import environment_of, run_record
+from rollout.scoring.function import as_said_from
 from rollout.secret_texts import STARS, TEXT_STARS
 from rollout.store import is_a_run, last_attempt
 
@@ -142,8 +143,9 @@ def _here(
         return str(moved) if key in PATHS and (moved.exists() or not path.exists()) else value
     if place == start_dir or value.startswith("~") or "://" in value:
         return value
-    file = value.rpartition(":")[0] if key == "postprocess.python.function" else value
-    return str(place / value) if key in PATHS or _is_there(place, file) else value
+    if key == "postprocess.python.function":
+        return as_said_from(value, place)
+    return str(place / value) if key in PATHS or _is_there(place, value) else value
 
 
 def _is_there(place: Path, text: str) -> bool:

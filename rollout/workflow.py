@@ -167,7 +167,7 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
     from rollout.scoring.sources import check_columns
     from rollout.training.handover import rows_of
 
-    scorer = room(wanted)
+    room(wanted)
     if settings.output.layout is Layout.per_sample:
         raise UserError("postprocess.scorer needs lists of responses; leave output.layout out")
     added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
@@ -177,9 +177,39 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         check_threshold(wanted)
         check_columns(schema, prompts.files[0], wanted, prompts.schema.names)
         rows_of(wanted, scored_schema(asked, wanted.prefix), compares_with_text(wanted))
+    except UserError as error:  # whose keys are those of python -m rollout.postprocess
+        raise UserError(_with_long_keys(str(error.args[0]))) from error
+    refuse_no_scorer(settings)
+
+
+def refuse_no_scorer(settings: Settings) -> None:
+    """Raise UserError where the scorer's own settings can't serve; imports nothing heavy."""
+    from rollout.scoring.scorers import room
+
+    wanted = settings.postprocess
+    if wanted.scorer is None:
+        return
+    scorer = room(wanted)
+    try:
         if wanted.scorer in CHECKED_AT_ONCE:
             scorer.load(wanted)
-    except UserError as error:  # whose keys are those of python -m rollout.postprocess
+        elif hasattr(scorer, "check"):
+            scorer.check(wanted)
+    except UserError as error:
+        raise UserError(_with_long_keys(str(error.args[0]))) from error
+
+
+def refuse_failing_scorer(settings: Settings) -> None:
+    """Raise UserError where the user's function can't be imported: a worker tries."""
+    wanted = scoring_of(settings)
+    if wanted is None or wanted.scorer != "python":
+        return
+    from rollout.scoring.pool import Pool
+
+    try:
+        with Pool(wanted, num_workers=1):
+            pass
+    except UserError as error:
         raise UserError(_with_long_keys(str(error.args[0]))) from error
 
 
@@ -210,5 +240,5 @@ def score(
         scored = places.scoring.scored.path
         return postprocess(wanted, places.output.path, scored, console, stop, within)
     except UserError as error:  # it was no fault before the run began
-        said = str(error.args[0])
+        said = _with_long_keys(str(error.args[0]))
         raise RolloutError(f"the responses are published, but not scored: {said}") from error

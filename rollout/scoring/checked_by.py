@@ -14,6 +14,7 @@ from typing import Any
 import rollout
 from rollout.contents import home_of, imported_by, is_installed
 from rollout.fingerprint import to_plain
+from rollout.scoring.function import module_of
 from rollout.scoring.settings import Postprocess
 
 LIBRARIES = {
@@ -35,11 +36,12 @@ def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
             versions[name] = "none"
     files = []
     if settings.scorer == "python" and (text := settings.python.function):
-        file = _file_of(text.rpartition(":")[0])
+        place = text.rpartition(":")[0]
+        file, start_dir = _file_of(place), None if place.endswith(".py") else module_of(place)[0]
         if is_installed(home := home_of(file)):
             files, versions = [file], versions | _versions_of(file.relative_to(home))
         else:
-            files = imported_by(file)
+            files = imported_by(file, start_dir)
     if settings.scorer == "json_schema" and (schema := _file(settings.json_schema.schema)):
         files = [schema]
     return files, versions
@@ -82,8 +84,9 @@ def _file_of(place: str) -> Path:
     """The file of `file.py` or of `package.module`, which is not imported for it."""
     if place.endswith(".py"):
         return Path(place).expanduser().absolute()
-    first, *names = place.split(".")
-    here = PathFinder.find_spec(first, [str(Path.cwd())])
+    start_dir, module = module_of(place)
+    first, *names = module.split(".")
+    here = PathFinder.find_spec(first, [str(start_dir)])
     # A directory without __init__.py gives way to a package elsewhere.
     found = here if here and here.origin else _spec_of(first) or here
     for name in names:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
+from rollout.scoring.function import named, refuse_absent
 from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, told
 from rollout.scoring.settings import Postprocess
 
@@ -23,6 +24,11 @@ from rollout.scoring.settings import Postprocess
 def columns(settings: Postprocess) -> dict[str, str] | None:
     """None: all of them, but the responses."""
     return None
+
+
+def check(settings: Postprocess) -> None:
+    """Raise UserError where there clearly is no such function; nothing is imported."""
+    refuse_absent(settings.python.function)
 
 
 def load(settings: Postprocess) -> Scorer:
@@ -40,24 +46,14 @@ def load(settings: Postprocess) -> Scorer:
 
 
 def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
-    """The function that `module:function` or `file.py:function` names."""
-    form = "type python.function=file.py:function or module:function"
-    if not text:
-        raise UserError(f"scorer=python needs a function; {form}")
-    place, colon, name = text.rpartition(":")
+    """The function that `module:function` or `file.py:function` names, imported."""
+    refuse_absent(text)
+    place, name, file, module, start_dir = named(text)
     value = f"python.function={text}"
-    if not (colon and place and name):
-        raise UserError(f"{value} does not say which function; {form}")
-    is_file = place.endswith(".py")
-    path = Path(place).expanduser()
-    if is_file and not path.is_file():
-        raise UserError(f"{value}: there is no file {path.absolute()}; {form}")
-    sys.path.insert(0, str(path.absolute().parent) if is_file else str(Path.cwd()))
+    sys.path.insert(0, str(file.parent if file else start_dir))
     try:
-        module = _module(path) if is_file else importlib.import_module(place)
+        module = _module(file) if file else importlib.import_module(module)
     except BaseException as error:  # whatever a user's file does
-        if isinstance(error, ModuleNotFoundError) and not is_file and error.name == place:
-            raise UserError(f"{value}: there is no module {place}; {form}") from error
         reason = told(error)
         raise UserError(f"{value}: {place} can't be imported ({reason}); correct it") from error
     function = getattr(module, name, None)
@@ -69,7 +65,7 @@ def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
 
 
 def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # dataclasses and pickle look for it
     spec.loader.exec_module(module)

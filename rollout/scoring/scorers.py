@@ -2,7 +2,8 @@
 
 Each scorer is a module of its own, imported when it is chosen. It has
 `columns(settings)`, the input columns it needs, by the setting that names each (None: all);
-optionally `optional(settings)`, the names of columns it reads only where the input has them; and
+optionally `optional(settings)`, the names of columns it reads only where the input has them, and
+`check(settings)`, which raises UserError for what a glance shows before anything is started; and
 `load(settings)`, which returns the function that marks a response. `load` runs in a worker,
 imports what is heavy and raises UserError where its settings can't serve.
 """
