@@ -5,16 +5,15 @@ a scorer in an installed package the version counts.
 """
 
 import platform
+import sys
 from importlib import metadata
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import rollout
 from rollout.contents import home_of, imported_by, is_installed
 from rollout.fingerprint import to_plain
-from rollout.scoring.function import module_of
+from rollout.scoring.function import module_of, spec_of
 from rollout.scoring.settings import Postprocess
 
 LIBRARIES = {
@@ -85,21 +84,8 @@ def _file_of(place: str) -> Path:
     if place.endswith(".py"):
         return Path(place).expanduser().absolute()
     start_dir, module = module_of(place)
-    first, *names = module.split(".")
-    here = PathFinder.find_spec(first, [str(start_dir)])
-    # A directory without __init__.py gives way to a package elsewhere.
-    found = here if here and here.origin else _spec_of(first) or here
-    for name in names:
-        if found is None:
-            break
-        where = list(found.submodule_search_locations or ())
-        found = PathFinder.find_spec(name, where)
-    return Path(found.origin) if found and found.origin else Path(place)
-
-
-def _spec_of(name: str) -> ModuleSpec | None:
-    """As Python would find it, by the finders of editable installs, too."""
     try:
-        return find_spec(name)
-    except (ImportError, ValueError):
-        return None
+        found = spec_of(module, [str(start_dir), *sys.path])
+    except ModuleNotFoundError:  # the scorer will say so
+        found = None
+    return Path(found.origin) if found and found.origin else Path(place)

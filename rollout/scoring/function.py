@@ -66,7 +66,7 @@ def refuse_absent(text: str | None) -> None:
             raise UserError(f"{value}: there is no file {file}; {FORM}")
     else:
         try:
-            spec = _spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
+            spec = spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
         except ModuleNotFoundError:
             raise UserError(
                 f"{value}: there is no module {wanted.module}, neither in {wanted.start_dir} nor "
@@ -102,15 +102,15 @@ def as_said_from(text: str, launch_dir: Path) -> str:
             is_there = (launch_dir / place).exists()
         else:
             start_dir, module = os.path.split(launch_dir / place)
-            own = _spec_of(module, [start_dir], is_elsewhere=False)
-            found = _spec_of(module, [start_dir, *sys.path])
+            own = spec_of(module, [start_dir], is_elsewhere=False)
+            found = spec_of(module, [start_dir, *sys.path])
             is_there = own and found and own.origin == found.origin
     except (ImportError, OSError, ValueError):
         is_there = False
     return f"{launch_dir / place}:{name}" if is_there else text
 
 
-def _spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleSpec | None:
+def spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleSpec | None:
     """Where a module lies; None: its package would have to be imported to know.
 
     `is_elsewhere`: Python may know it without these directories. Raises ModuleNotFoundError.
