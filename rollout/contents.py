@@ -84,6 +84,43 @@ def all_hold(paths: Iterable[Path], before: Any) -> bool:
     )
 
 
+class Watched:
+    """Files that are read more than once, and must hold the same each time."""
+
+    def __init__(self, paths: Iterable[Path]):
+        """Note the stamps; raises OSError. No file is read before `take_digests`."""
+        self._seen: dict[Path, Seen] = {path: {"stamp": stamp(path)} for path in paths}
+
+    def take_digests(self) -> list[Path]:
+        """Read each file once, from where on it is held to that; those touched before then."""
+        touched = []
+        for path, known in self._seen.items():
+            if "digest" not in known:
+                self._seen[path] = seen(path)
+                if self._seen[path]["stamp"] != known["stamp"]:
+                    touched.append(path)
+        return touched
+
+    def holds(self, path: Path) -> bool:
+        """Whether the file holds what it held: it is read where it was touched. Raises OSError.
+
+        Before `take_digests` it may hold anything.
+        """
+        known, now = self._seen[path], stamp(path)
+        if now == known["stamp"]:
+            return True
+        if "digest" not in known:
+            return path.is_file()
+        if digest(path) != known["digest"]:
+            return False
+        known["stamp"] = now
+        return True
+
+    def seen(self, path: Path) -> Seen:
+        """The file as it is held to be; of one that is not watched, as it is now."""
+        return self._seen.get(path) or seen(path)
+
+
 def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
     """A Python file and what it imports of the user's own, theirs included, each once.
 

@@ -192,12 +192,6 @@ def _footer_bytes(path: Path) -> int:
         return int.from_bytes(file.read(4), "little")
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """Changes whenever the file is written or replaced, even by as many bytes; for one process."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino
-
-
 def _looks_like(head: bytes, path: Path) -> str:
     """What a file that is no parquet seems to be, and what to do about it."""
 

@@ -9,19 +9,21 @@ from rollout.config import Resume
 from rollout.console import Console
 from rollout.errors import UserError
 from rollout.job import Job, record_of
-from rollout.resume import Standing, begin, go_on
+from rollout.resume import Standing, begin, go_on, refuse_changed_rows
 from rollout.run_records import run_record
 from rollout.shards import shard_rows
 from rollout.store import Store, attempts, finish_moving, holds_rows, is_a_run, move_aside
 from rollout.workflow import refuse_failing_scorer
+
+LARGE_INPUT_BYTES = 1 << 30  # to read takes a second or more
 
 
 @contextlib.contextmanager
 def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
     """Hold the run directory during the block; say how far the run in it is.
 
-    Raises UserError where another launch holds it, or the run in it can't be gone on with.
-    Nothing is changed then.
+    Raises UserError where another launch holds it, or the run in it can't be gone on with, and
+    RolloutError where the input changed meanwhile. Nothing is changed then.
     """
     run_dir = job.run_dir
     with contextlib.ExitStack() as stack:
@@ -60,6 +62,7 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
         n, max_tokens = settings.sampling.n_samples, settings.sampling.token_limit
         store = Store(run_dir, job.prompts.num_rows, shard_rows(n, max_tokens))
         standing = begin(job)
+        _hold_to_input(job, standing, console)
         disk.remove_leftovers(run_dir, "run.json")
         if is_a_run(run_dir):
             store.repair(console.note)
@@ -81,6 +84,7 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
         return store, standing
     if not standing.num_owed and (run_dir / "summary.json").exists():
         refuse_failing_scorer(settings)  # what stands there complete stays so
+    _hold_to_input(job, standing, console)
     store.repair(console.note)
     store.expect(standing.owed)
     console.note(f"resuming: {standing}")
@@ -91,6 +95,16 @@ def _opened(job: Job, console: Console) -> tuple[Store, Standing]:
         )
     _reopen(job)
     return store, standing
+
+
+def _hold_to_input(job: Job, standing: Standing, console: Console) -> None:
+    """Note what the input holds, once for the whole run. Raises RolloutError where it changed."""
+    num_bytes = sum(path.stat().st_size for path in job.prompts.files if path.exists())
+    slow = console.waiting(f"noting what the input holds ({num_bytes / 2**30:.1f} GiB)")
+    with slow if num_bytes >= LARGE_INPUT_BYTES else contextlib.nullcontext():
+        was_touched = job.prompts.take_digests()
+    if was_touched and standing.state.present.any():  # since these were compared
+        refuse_changed_rows(job, standing.state)
 
 
 def _reopen(job: Job) -> None:

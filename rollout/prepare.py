@@ -161,7 +161,7 @@ def prepare(
         schema = chosen.schema(settings, source, rendering)
         metadata = {
             MARK: mark_of(settings, start_dir),
-            FILES: read_of(settings, start_dir, [*source.files, *rendering.files]),
+            FILES: read_of(settings, start_dir, [*source.files, *rendering.files], source.watched),
         }
         schema = schema.with_metadata(metadata)
         needs_all = settings.shuffle or settings.sample is not None or bool(shares)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Data
+from rollout.contents import Seen, Watched
 from rollout.errors import RolloutError, UserError
 from rollout.idle import refuse_idle
 from rollout.input_columns import check_names, conform, unify, values_of
-from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal, stamp
+from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal
 from rollout.prompt_columns import check_columns, check_printed
 from rollout.records import Prompt
 from rollout.row_batches import BATCH_ROWS, group_batches
@@ -54,7 +55,7 @@ class Prompts:
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]
-    stamps: dict[Path, tuple[int, int]]  # as they were when opened
+    watched: Watched
 
     @property
     def num_rows(self) -> int:
@@ -92,6 +93,33 @@ class Prompts:
         """
         return (batch for _, batch in self._read(self.schema.names, num_rows))
 
+    def take_digests(self) -> bool:
+        """Read the files once; from here on they are held to every byte, before to their footers.
+
+        Gives whether one was touched since `open_prompts`. Raises RolloutError where one changed.
+        """
+        with reading(self.files[0], advice=GO_ON):
+            touched = self.watched.take_digests()
+        for path in touched:
+            with reading(path, advice=GO_ON):
+                self._refuse_changed(path)
+        return bool(touched)
+
+    def contents(self) -> list[Seen]:
+        """The files, each with its name, as all that was read of them found them.
+
+        Raises RolloutError where one holds anything else by now.
+        """
+        self.take_digests()
+        for path in self.files:
+            with reading(path, advice=GO_ON):
+                self._refuse_changed(path)
+        return [{"name": path.name} | self.watched.seen(path) for path in self.files]
+
+    def _refuse_changed(self, path: Path) -> None:
+        if not self.watched.holds(path) or seal(path) != self.seals[path]:
+            raise RolloutError(f"{path} was changed during the run; {GO_ON}")
+
     def digest(self) -> str:
         """Identify the input without reading it: names, sizes and footers (rows, types, stats)."""
         found = hashlib.blake2b(digest_size=16)
@@ -109,8 +137,7 @@ class Prompts:
             if not wanted:
                 continue
             with reading(path, advice=GO_ON):
-                if stamp(path) != self.stamps[path] or seal(path) != self.seals[path]:
-                    raise RolloutError(f"{path} was changed during the run; {GO_ON}")
+                self._refuse_changed(path)
                 with open_parquet(path) as file:
                     for group in wanted:
                         yield from self._read_group(file, group, schema, num_rows)
@@ -161,7 +188,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
 def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> Prompts:
     """All rows of these files, their footers checked. Raises UserError as `open_prompts` does."""
     schema, groups, seals, num_rows = None, [], {}, 0
-    stamps = {path: stamp(path) for path in files}
+    watched = Watched(files)
     for path in files:
         with reading(path, UserError):
             seals[path] = seal(path)
@@ -173,7 +200,7 @@ def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> 
             if size:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
-    return Prompts(files, schema, num_rows, data, wording, groups, range(num_rows), seals, stamps)
+    return Prompts(files, schema, num_rows, data, wording, groups, range(num_rows), seals, watched)
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

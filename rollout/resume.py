@@ -234,7 +234,7 @@ def publication(job: Job) -> dict[str, Any]:
 
 def made_of(job: Job) -> dict[str, Any]:
     """The contents of all files that go into the published ones, or that these are checked by."""
-    made = {"input": contents.all_seen(job.prompts.files)}
+    made: dict[str, Any] = {"input": job.prompts.contents()}
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
         made["scored"] = path_in(job.run_dir, job.places.scoring.scored.path)

@@ -138,8 +138,11 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
 
     failed = figures["num_failed"]
     counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
-    if 0 < figures["num_generated_samples"] != figures["num_samples"]:
-        counts += f" ({figures['num_generated_samples']:,} of them in this attempt)"
+    num_of_attempt = figures["num_generated_samples"]
+    if figures["num_generated_rows"] and num_of_attempt != figures["num_samples"]:
+        counts += (
+            f" ({f'{num_of_attempt:,}' if num_of_attempt else 'none'} of them in this attempt)"
+        )
     speed = (
         f" in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
         f"{number('output_tokens_per_s')} output tokens/s, "

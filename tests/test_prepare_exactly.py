@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import threading
 import time
 
@@ -10,9 +11,11 @@ import test_prepare
 from test_prepare import ROWS, lines, made, prompts, refusal
 
 from rollout.console import Console
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 from rollout.prepare import prepare
-from rollout.preparing.settings import OnBadRow, Prepare
+from rollout.preparing.row_files import open_rows
+from rollout.preparing.settings import FileFormat, OnBadRow, Prepare
+from rollout.preparing.source import Tally
 
 here = test_prepare.here  # the fixture
 
@@ -157,3 +160,15 @@ def test_a_few_shot_file_is_read_as_exactly_as_the_source(here):
     said = refusal(here, lines(ROWS), prompt_column="question", few_shot="shots.jsonl")
     assert "shots.jsonl, line 1: this line's JSON has the key 'answer' twice" in said
     assert "on_error" not in said
+
+
+def test_a_source_that_is_touched_between_its_two_readings_has_not_changed(tmp_path):
+    """mtime and inode alone ended it with `was changed meanwhile`."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"q": "one"}\n')
+    source = open_rows([path], FileFormat.jsonl, Tally())
+    os.utime(path, (1, 1))
+    assert [chunk.batch.to_pylist() for chunk in source.chunks()] == [[{"q": "one"}]]
+    path.write_text('{"q": "two"}\n')
+    with pytest.raises(RolloutError, match="was changed meanwhile"):
+        list(source.chunks())

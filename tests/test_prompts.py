@@ -1,6 +1,7 @@
 """Prompts: the selected rows in input order, with every column as it was, in little memory."""
 
 import decimal
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, JSON, MESSAGE, TEXTS, make, read, refusal, write
 
+from rollout import contents
 from rollout.config import Data
 from rollout.errors import RolloutError
 from rollout.prompts import open_prompts
@@ -32,6 +34,31 @@ def test_a_file_that_changes_during_the_run_ends_it(tmp_path):
     write(tmp_path / "in.parquet", [*TEXTS[:2], "other"])
     with pytest.raises(RolloutError, match="was changed during the run"):
         list(prompts)
+
+
+def test_a_file_that_is_touched_during_the_run_has_not_changed(tmp_path):
+    """mtime and inode alone ended a run in which not a byte changed."""
+    path = Path(write(tmp_path / "in.parquet", TEXTS))
+    for takes_digests in (False, True):
+        prompts = open_prompts(Data(input=str(path)))
+        assert not takes_digests or not prompts.take_digests()
+        os.utime(path, (1, 1))
+        assert [p.content for p in prompts] == TEXTS
+        (tmp_path / "copy").write_bytes(path.read_bytes())
+        (tmp_path / "copy").rename(path)
+        assert [p.content for p in prompts] == TEXTS
+        assert contents.all_hold([path], prompts.contents())
+
+
+def test_a_file_that_changes_and_keeps_its_footer_has_changed(tmp_path):
+    path = Path(write(tmp_path / "in.parquet", TEXTS))
+    prompts = open_prompts(Data(input=str(path)))
+    prompts.take_digests()
+    data = path.read_bytes()
+    path.write_bytes(data[:20] + bytes([data[20] ^ 1]) + data[21:])
+    for read_on in (prompts.contents, lambda: list(prompts)):
+        with pytest.raises(RolloutError, match="was changed during the run"):
+            read_on()
 
 
 def test_a_file_that_cannot_be_read_again_ends_the_run_with_the_reason(tmp_path):

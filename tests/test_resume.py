@@ -202,7 +202,9 @@ def test_failed_rows_are_tried_again_when_asked_so_many_times(typed, run):
     assert "finished already" in run(bad).out
     line = "resuming: 39 of 40 rows done, 1 owed, 1 of them failed and are retried"
     for _ in range(2):
-        assert line in run(bad, "retry_failed=true").notes
+        done = run(bad, "retry_failed=true")
+        assert line in done.notes
+        assert "40 rows, 312 samples (none of them in this attempt) in " in done.out
     assert "finished already" in run(bad, "retry_failed=true").out
     done = run("retry_failed=true", "data.max_attempts=4")
     assert done.code == 0

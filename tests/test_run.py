@@ -186,6 +186,18 @@ def test_an_input_that_changes_during_the_run_is_never_paired_with_other_answers
     assert not list(tmp_path.glob("outputs/*/*/output.parquet"))
 
 
+def test_an_input_that_is_touched_during_the_run_changes_nothing(tmp_path):
+    source = write(tmp_path / "in.parquet", [f"q {i}" for i in range(3000)])
+    words = f"data.input={source}", "engine=scripted", "tracking=none", "run_dir=run"
+    words = *words, "engine.scripted.response_tokens=30"
+    process = start(*words, "engine.scripted.step_s=0.002", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("run/shards/*")))
+    os.utime(source, (1, 1))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "finished already" in rollout(*words, cwd=tmp_path).stdout
+
+
 def test_a_prompt_that_is_not_utf8_fails_alone(tmp_path):
     import numpy as np
 

@@ -51,6 +51,25 @@ def summed(*rows, **settings):
     return handover.finish()
 
 
+def test_what_is_told_together_of_too_many_groups_is_said():
+    """The last of `981 groups more are in the JSON` held 99,000 rows, and nothing said so."""
+    tasks = ["(other)", *map(str, range(1000)), "5", "1000"]
+    batch = pa.RecordBatch.from_pylist(
+        [ROW | {"task": task, "verdicts": ["right", "error"]} for task in tasks]
+    )
+    settings = Postprocess(estimate=Estimate(group_by=["task"], resamples=0))
+    handover = Handover(settings, batch.schema)
+    handover.add(batch)
+    summary = handover.finish()
+    said = (
+        "the last of the groups, (other), holds 2 rows: those of every value after the first 1,000"
+    )
+    assert "981 groups more are in the JSON" in summary.text() and said in summary.text()
+    assert summary.as_json()["notes"] == [said]
+    assert [g.num_rows for g in summary.groups if g.name == {"task": "(other)"}] == [1, 2]
+    assert not summed(ODD).as_json()["notes"]
+
+
 ODD = ["right", "no_answer", "cut_off", "error"], ["a", "b", "c", "d"]
 
 

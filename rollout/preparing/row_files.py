@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from rollout.contents import Watched
 from rollout.errors import RolloutError, UserError
-from rollout.input_files import stamp
 from rollout.preparing.columns import Cells, Columns
 from rollout.preparing.csv_rows import cells_by
 from rollout.preparing.json_rows import items, lines
@@ -33,7 +33,8 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
     read = {FileFormat.jsonl: lines, FileFormat.json: items}.get(kind) or cells_by(
         "\t" if kind is FileFormat.tsv else ","
     )
-    stamps = {path: stamp(path) for path in files}
+    watched = Watched(files)
+    watched.take_digests()
     tally.total_work += 2 * sum(path.stat().st_size for path in files)
     first_fault = ""
     for path in files:
@@ -49,7 +50,7 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
 
     def chunks() -> Iterator[Chunk]:
         for path in files:
-            if stamp(path) != stamps[path]:
+            if not watched.holds(path):
                 raise RolloutError(f"{path} was changed meanwhile; type the same command again")
             for rows in _chunks(path, read, tally):
                 good, at = [], []
@@ -64,7 +65,8 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
                     yield Chunk(columns.batch(good, schema), _where(path, at), _raw(good, is_csv))
 
     name = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return Source(name, schema, chunks, files, notes=list(columns.notes), mixed=columns.mixed)
+    notes, mixed = list(columns.notes), columns.mixed
+    return Source(name, schema, chunks, files, notes=notes, mixed=mixed, watched=watched)
 
 
 def _raw(rows: list[dict[str, Any]], is_csv: bool) -> list[dict[str, Any]] | None:

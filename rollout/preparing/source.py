@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollout.contents import Watched
 from rollout.errors import UserError
 from rollout.input_columns import values_of
 
@@ -80,3 +81,4 @@ class Source:
     notes: list[str] = field(default_factory=list)
     mixed: frozenset[str] = frozenset()  # columns of text whose rows, as read, may hold lists
     read_by: dict[str, str] = field(default_factory=dict)  # column: what a run types to read it
+    watched: Watched | None = None  # the files, where they are read twice

@@ -56,12 +56,12 @@ def _is_hub_name(text: str, start_dir: Path) -> bool:
     return is_one and not (start_dir / text).exists()
 
 
-def read_of(settings: Prepare, start_dir: Path, files: list[Path]) -> str:
+def read_of(
+    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None = None
+) -> str:
     """The files that were read, with what they held, as JSON; and how many the source named."""
-    read = [
-        {"path": os.fspath(path.absolute()), "name": path.name} | contents.seen(path)
-        for path in files
-    ]
+    seen = watched.seen if watched else contents.seen
+    read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
     return json.dumps({"read": read, "named": [path.name for path in _named(settings, start_dir)]})
 
 

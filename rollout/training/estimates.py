@@ -75,7 +75,8 @@ class Counts:
     def __init__(self, settings: Estimate, pass_threshold: float):
         self.settings = settings
         self.threshold = pass_threshold
-        self._numbers: dict[tuple[str, ...], int] = {}  # of the groups
+        self._numbers: dict[tuple[str, ...] | None, int] = {}  # of the groups; None: all others
+        self.num_rows_other = 0  # of groups that appeared after the first MAX_GROUPS
         self._totals: list[Counter[str]] = []  # of each group
         self._any_answer = False
         self._group, self._n, self._c = array("i"), array("i"), array("i")
@@ -86,7 +87,7 @@ class Counts:
         scores: Sequence[float | None] | None,
         answers: Sequence[str | None] | None,
         verdicts: Sequence[str | None] | None = None,
-        group: tuple[str, ...] = (),
+        group: tuple[str, ...] | None = (),
         num_distinct: int | None = None,
     ) -> None:
         """Count one row: its samples' scores, canonical answers and verdicts, aligned.
@@ -105,7 +106,8 @@ class Counts:
             if verdict != "unjudged" and (fails or verdict != "error")
         ]
         if group not in self._numbers and len(self._numbers) >= MAX_GROUPS:
-            group = (OTHER,) * len(group)
+            group = None
+            self.num_rows_other += 1
         number = self._numbers.setdefault(group, len(self._numbers))
         if number == len(self._totals):
             self._totals.append(Counter())
@@ -129,7 +131,7 @@ class Counts:
         return "right" if score >= self.threshold else "wrong"
 
     def groups(self) -> list[Group]:
-        """Estimate all rows first, then each group in order of appearance."""
+        """Estimate all rows first, then each group in order of appearance, all others last."""
         import numpy as np
 
         numbers, figures = np.array(self._group, dtype=np.int32), self.by_row()
@@ -137,6 +139,7 @@ class Counts:
         found = [self._estimate({}, everyone, sum(self._totals, Counter()), figures)]
         if self.settings.group_by:
             for names, number in self._numbers.items():
+                names = names or (OTHER,) * len(self.settings.group_by)
                 name = dict(zip(self.settings.group_by, names, strict=True))
                 rows, totals = numbers == number, self._totals[number]
                 found.append(self._estimate(name, rows, totals, figures))

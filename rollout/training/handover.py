@@ -114,6 +114,7 @@ class Handover:
             path,
             self.estimate.confidence,
             self._rows.notes if self._rows else [],
+            self.counts.num_rows_other,
         )
         if self._writer and not self.num_exported:
             self.abort()

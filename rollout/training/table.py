@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rollout.shown import printable
-from rollout.training.estimates import Group, Value
+from rollout.training.estimates import MAX_GROUPS, OTHER, Group, Value
 from rollout.training.shown import between, is_percent, percent_text, score_text
 
 SHOWN_GROUPS = 20
@@ -26,10 +26,12 @@ class Summary:
     path: str | None
     confidence: float = 0.95
     notes: list[str] = field(default_factory=list)  # on the export
+    num_rows_other: int = 0  # in the last group, which stands for all after the first MAX_GROUPS
 
     def as_json(self) -> dict[str, Any]:
         """Give plain values."""
-        return asdict(self) | {"dropped": dict(self.dropped)}
+        notes = [*self._group_notes(), *self.notes]
+        return asdict(self) | {"dropped": dict(self.dropped), "notes": notes}
 
     def figures(self) -> dict[str, Any]:
         """Give all rows' figures for summary.json, and the intervals of those that have one."""
@@ -75,11 +77,20 @@ class Summary:
         lines = _laid_out(["", "rows", "samples", *names], rows)
         if (more := len(self.groups) - 1 - SHOWN_GROUPS) > 0:
             lines.append(f"{more:,} groups more are in the JSON")
-        for note in _notes(everything, names):
+        for note in [*self._group_notes(), *_notes(everything, names)]:
             lines += textwrap.wrap(
                 note, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
             )
         return lines
+
+    def _group_notes(self) -> list[str]:
+        """What the last group is, where there were too many to tell each."""
+        if not self.num_rows_other:
+            return []
+        return [
+            f"the last of the groups, {OTHER}, holds {_rows(self.num_rows_other)}: those of every "
+            f"value after the first {MAX_GROUPS:,}"
+        ]
 
     def _says_nothing(self, name: str) -> bool:
         """Whether a figure is another's: the mean of passes is pass@1, their best pass@n."""
