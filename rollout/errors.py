@@ -29,6 +29,10 @@ class UserError(RolloutError):
     exit_code = 2
 
 
+class EmptyExport(RolloutError):
+    """Responses and scores are written, but none of them may be exported."""
+
+
 class EngineError(RolloutError):
     """The engine could not be started, or died."""
 

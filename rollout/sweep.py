@@ -18,7 +18,7 @@ from rollout.config import Backend, Settings
 from rollout.console import Console, say
 from rollout.context import refuse_no_room
 from rollout.effects import refuse_idle_everywhere
-from rollout.errors import RolloutError, UserError
+from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.fitting import ladder_of, refuse_impossible, settle
 from rollout.generate import generate
 from rollout.job import prepare, refuse_objective
@@ -40,6 +40,8 @@ from rollout.sweep_points import Point, figures_of
 from rollout.sweep_report import PointConsole, SweepReport, points_in
 from rollout.unforeseen import faults_told
 from rollout.workflow import with_prompts
+
+OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave the point itself as it is
 
 
 @dataclass(slots=True)
@@ -305,8 +307,8 @@ class Sweep:
 
     def _fail(self, point: Point, error: RolloutError) -> None:
         self.errors[point.run_dir] = error
-        if isinstance(error, UserError) and (point.run_dir / "summary.json").exists():
-            # What is refused is this command; the point stands as it did.
+        if isinstance(error, OF_THE_COMMAND) and (point.run_dir / "summary.json").exists():
+            # What is refused is this command, or its export; the point stands.
             point.status = "done"
             point.figures = figures_of(point.run_dir)
             return
@@ -381,7 +383,7 @@ class Sweep:
         if not self.dry_run:
             counts = f"{len(self.points) - len(self.errors)} of {len(self.points)} points are done"
             again = f"the others again: {command_in(self._argv, self.directory)}"
-            if all(isinstance(error, UserError) for error in self.errors.values()):
+            if all(isinstance(error, OF_THE_COMMAND) for error in self.errors.values()):
                 again = "correct what the others say, or leave them out"
             say(f"{counts}; {again}", sys.stderr)
         return 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rollout.asked import with_asked
 from rollout.config import Layout, Settings, get
 from rollout.console import Console
-from rollout.errors import RolloutError, UserError
+from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.ledger import Ledger
 from rollout.overrides import at_home
@@ -238,7 +238,12 @@ def score(
     try:
         within = places.scoring, writer
         scored = places.scoring.scored.path
-        return postprocess(wanted, places.output.path, scored, console, stop, within)
+        found = postprocess(wanted, places.output.path, scored, console, stop, within)
     except UserError as error:  # it was no fault before the run began
         said = _with_long_keys(str(error.args[0]))
         raise RolloutError(f"the responses are published, but not scored: {said}") from error
+    if isinstance(found.fault, UserError):  # of an empty export: no fault of the words
+        said = _with_long_keys(str(found.fault.args[0]))
+        fault = EmptyExport(f"the responses are published and scored, but not exported: {said}")
+        return replace(found, fault=fault)
+    return found

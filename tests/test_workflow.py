@@ -113,7 +113,8 @@ def test_a_dry_run_prepares_nowhere(typed):
 def test_an_export_that_is_empty_is_told_when_all_else_is_done(typed):
     never = [*SCORED, "postprocess.regex.pattern=never there"]
     typed(*SMALL, *IN_RUN, *never, "postprocess.export.format=sft", "run_dir=r")
-    assert typed.code == 2 and "would be empty" in typed.errors[-1]
+    assert typed.code == 1 and "would be empty" in typed.errors[-1]
+    assert "loosen postprocess.select.*" in typed.errors[-1]
     assert (typed.here / "r/summary.json").exists() and (typed.here / "r/scored.parquet").exists()
 
 
