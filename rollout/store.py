@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout import disk
 from rollout.errors import UserError
+from rollout.ledger import NAME as LEDGER
 from rollout.ledger import Ledger
 from rollout.owed import OwedRow, Wanted
 from rollout.partition import stranger_in
@@ -276,7 +277,7 @@ def refuse_users_files(run_dir: Path) -> None:
 
 def refuse_users_tables(directory: Path) -> None:
     """Raise UserError where a sweep would write over tables that no sweep left there so."""
-    ledger, record = Ledger(directory), directory / "sweep.json"
+    ledger = Ledger(directory)
     for name in SWEEP_TABLES:
         is_known = ledger.knows(directory / name)  # raises for a written.json of another kind
         if os.path.lexists(directory / name) and not is_known:
@@ -284,11 +285,13 @@ def refuse_users_tables(directory: Path) -> None:
                 f"run_dir={directory} has a {name} that is not as a sweep wrote it, and a sweep "
                 "would write over it; move it elsewhere, or type another run_dir="
             )
-    if os.path.lexists(record) and not is_a_sweep(directory):
+    if os.path.lexists(directory / "sweep.json") and not is_a_sweep(directory):
         raise UserError(
             f"run_dir={directory} has a sweep.json that no sweep wrote; type another run_dir="
         )
-    if os.path.lexists(directory / "engine.log") and not os.path.lexists(record):
+    marks = ("sweep.json", LEDGER)
+    is_marked = any(os.path.lexists(directory / name) for name in marks)
+    if os.path.lexists(directory / "engine.log") and not is_marked:
         raise UserError(
             f"run_dir={directory} has an engine.log and no sweep.json, so it is not a sweep's, and "
             "a sweep would add to it; type another run_dir="
