@@ -1,6 +1,7 @@
 """Shared fixtures: a tiny real model, and one loaded engine per process that needs it."""
 
 import os
+import signal
 
 import pytest
 
@@ -13,6 +14,13 @@ for name in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPER
     os.environ.pop(name, None)
 for name in ("TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):
     os.environ.pop(name, None)
+# Started by nohup or in the background, the commands of the tests would inherit deaf ears.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
