@@ -23,7 +23,7 @@ from rollout.input_columns import check_names, conform, unify, values_of
 from rollout.input_files import find_files, open_parquet, reading, row_group_sizes, seal
 from rollout.prompt_columns import check_columns, check_printed
 from rollout.records import Prompt
-from rollout.row_batches import BATCH_ROWS, group_batches
+from rollout.row_batches import BATCH_ROWS, group_batches, take
 from rollout.wording import Wording, read_wording
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Prompts:
                 if not indexes:
                     continue
                 if len(indexes) < batch.num_rows:
-                    batch = _take(batch, [index - first for index in indexes])
+                    batch = take(batch, [index - first for index in indexes])
             columns = [values_of(column) for column in batch.columns]
             for index, values in zip(indexes, zip(*columns, strict=True), strict=True):
                 yield index, dict(zip(names, values, strict=True))
@@ -149,7 +149,7 @@ class Prompts:
         start, end, last = group.start, group.start + group.num_rows, self.rows[-1]
         for batch in group_batches(file, group.number, schema.names, num_rows):
             if picked := self._picked(start, batch.num_rows):
-                chosen = _take(batch, [int(row) - start for row in self.rows[picked]])
+                chosen = take(batch, [int(row) - start for row in self.rows[picked]])
                 yield picked.start, conform(chosen, schema)
             start += batch.num_rows
             if start > last:
@@ -215,14 +215,3 @@ def _select(num_rows: int, data: Data) -> Sequence[int]:
     import numpy as np
 
     return np.sort(np.random.default_rng(data.shuffle_seed).permutation(num_rows)[window])
-
-
-def _take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
-    """These ascending rows of a batch."""
-    import pyarrow as pa
-
-    if rows[-1] - rows[0] == len(rows) - 1:
-        return batch.slice(rows[0], len(rows))
-    # Not RecordBatch.take, which has no kernel for view types.
-    pieces = [batch.slice(row, 1) for row in rows]
-    return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]

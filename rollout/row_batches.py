@@ -44,3 +44,16 @@ def group_batches(
                 size = max(1, min(size // 2, BATCH_BYTES * fresh.num_rows // num_bytes))
                 is_over = False
                 break
+
+
+def take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
+    """These rows of a batch, in this order."""
+    import pyarrow as pa
+
+    if rows == list(range(rows[0], rows[0] + len(rows))):
+        return batch.slice(rows[0], len(rows))
+    try:
+        return batch.take(pa.array(rows, pa.int64()))
+    except pa.ArrowNotImplementedError:  # view types
+        pieces = [batch.slice(row, 1) for row in rows]
+        return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]

@@ -140,9 +140,8 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
     counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
     num_of_attempt = figures["num_generated_samples"]
     if figures["num_generated_rows"] and num_of_attempt != figures["num_samples"]:
-        counts += (
-            f" ({f'{num_of_attempt:,}' if num_of_attempt else 'none'} of them in this attempt)"
-        )
+        own = f"{num_of_attempt:,}" if num_of_attempt else "none"
+        counts += f" ({own} of them in this attempt)"
     speed = (
         f" in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
         f"{number('output_tokens_per_s')} output tokens/s, "

@@ -14,7 +14,7 @@ from rollout.errors import UserError, did_you_mean
 from rollout.preparing.rendering import Rendering
 from rollout.preparing.settings import Prepare
 from rollout.preparing.source import Chunk, Source, Tally
-from rollout.preparing.spool import take
+from rollout.row_batches import take
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from rollout.row_batches import take
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -80,16 +82,3 @@ class Spool:
         for place, index in enumerate(order):
             places[index] = place
         return take(gathered, places)
-
-
-def take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
-    """These rows of a batch, in this order."""
-    import pyarrow as pa
-
-    if rows == list(range(rows[0], rows[0] + len(rows))):
-        return batch.slice(rows[0], len(rows))
-    try:
-        return batch.take(pa.array(rows, pa.int64()))
-    except pa.ArrowNotImplementedError:  # view types
-        pieces = [batch.slice(row, 1) for row in rows]
-        return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import rollout
-from rollout.contents import home_of, imported_by, is_installed
 from rollout.fingerprint import to_plain
-from rollout.scoring.function import module_of, spec_of
+from rollout.scoring.function import Named, named, spec_of
+from rollout.scoring.imports import home_of, imported_by, is_installed
 from rollout.scoring.settings import Postprocess
 
 LIBRARIES = {
@@ -35,12 +35,12 @@ def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
             versions[name] = "none"
     files = []
     if settings.scorer == "python" and (text := settings.python.function):
-        place = text.rpartition(":")[0]
-        file, start_dir = _file_of(place), None if place.endswith(".py") else module_of(place)[0]
+        wanted = named(text)
+        file = wanted.file or _file_of(wanted)
         if is_installed(home := home_of(file)):
             files, versions = [file], versions | _versions_of(file.relative_to(home))
         else:
-            files = imported_by(file, start_dir)
+            files = imported_by(file, None if wanted.file else wanted.start_dir)
     if settings.scorer == "json_schema" and (schema := _file(settings.json_schema.schema)):
         files = [schema]
     return files, versions
@@ -79,13 +79,10 @@ def _file(text: str | None) -> Path | None:
         return None
 
 
-def _file_of(place: str) -> Path:
-    """The file of `file.py` or of `package.module`, which is not imported for it."""
-    if place.endswith(".py"):
-        return Path(place).expanduser().absolute()
-    start_dir, module = module_of(place)
+def _file_of(wanted: Named) -> Path:
+    """The file of a module, which is not imported for it."""
     try:
-        found = spec_of(module, [str(start_dir), *sys.path])
+        found = spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
     except ModuleNotFoundError:  # the scorer will say so
         found = None
-    return Path(found.origin) if found and found.origin else Path(place)
+    return Path(found.origin) if found and found.origin else Path(wanted.place)

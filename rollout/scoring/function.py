@@ -15,9 +15,9 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
-from rollout.contents import home_of, is_installed
 from rollout.errors import UserError, did_you_mean
 from rollout.overrides import at_home
+from rollout.scoring.imports import home_of, is_installed
 
 FORM = "type python.function=file.py:function or module:function"
 # A module in which these stand may define names, or find submodules, that its text does not show.
