@@ -6,11 +6,13 @@ Knows processes and a queue, no engine.
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 from rollout.machine import num_oom_kills
 
 EXIT_S = 2.0  # for a dying core's exit status
+POLL_S = 0.01
 
 
 class CoreWatch:
@@ -38,9 +40,8 @@ class CoreWatch:
             ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             was_killed = ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
             self._exit_status = -ended.si_status if was_killed else ended.si_status
-        except ChildProcessError:  # they were faster
-            process.join()
-            self._exit_status = process.exitcode
+        except ChildProcessError:  # vLLM's monitor was faster, and may still have to note it
+            self._exit_status = _noted_exit_code(process)
         self._ended.set()
         status = self._exit_status
         how = f"was killed by signal {-status}" if status is not None and status < 0 else "ended"
@@ -55,3 +56,14 @@ class CoreWatch:
             return -signal.SIGKILL
         self._ended.wait(EXIT_S)
         return self._exit_status
+
+
+def _noted_exit_code(process: Any) -> int | None:
+    """The exit code of a process that another thread has waited for, None where none is noted.
+
+    `multiprocessing` says None between that thread's `waitpid` and its note of the result.
+    """
+    end = time.monotonic() + EXIT_S / 2
+    while process.exitcode is None and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return process.exitcode
