@@ -286,9 +286,10 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
         figures["peak_rss_mib"] = peak_rss_mib()
         if publishes:
             with closing(Attempt(job, store, standing, console)) as attempt:
-                began = time.perf_counter()
+                began, cpu_began = time.perf_counter(), time.process_time()
                 summary = attempt.publish(StopRequest())
                 figures["publish_s"] = time.perf_counter() - began
+                figures["publish_cpu_s"] = time.process_time() - cpu_began
             figures["publish_peak_rss_mib"] = peak_rss_mib()
             assert summary.num_rows == job.prompts.num_rows
             assert summary.num_samples == job.prompts.num_rows * wanted.n_samples

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
-BLOCK = 1024  # texts looked at one by one
+BLOCK = 1024  # texts looked at one by one, and rows joined at once
+BLOCK_BYTES = 16 * 2**20
 
 
 class RowCounter:
@@ -202,8 +203,8 @@ def _joined(
 
     remaining = iter(parts)
     results = None
-    for batch in batches:
-        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    tables = (pa.Table.from_batches([batch]) for batch in batches)
+    for table in row_groups(tables, BLOCK, BLOCK_BYTES):  # a batch has few rows, and costs as much
         while table.num_rows:
             while results is None or results.num_rows == 0:
                 results = counter.add(next(remaining))
@@ -216,8 +217,10 @@ def _joined(
             table, results = table.slice(n), results.slice(n)
 
 
-def row_groups(pieces: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
-    """Gather pieces into row groups of about ROW_GROUP_BYTES."""
+def row_groups(
+    pieces: "Iterable[pa.Table]", most_rows: int = ROW_GROUP_ROWS, most_bytes: int = ROW_GROUP_BYTES
+) -> "Iterator[pa.Table]":
+    """Gather pieces into tables of about `most_rows` or `most_bytes`, whichever comes first."""
     import pyarrow as pa
 
     held: list[pa.Table] = []
@@ -226,7 +229,7 @@ def row_groups(pieces: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         held.append(table)
         num_bytes += table.nbytes
         num_rows += table.num_rows
-        if num_bytes >= ROW_GROUP_BYTES or num_rows >= ROW_GROUP_ROWS:
+        if num_bytes >= most_bytes or num_rows >= most_rows:
             yield pa.concat_tables(held)
             held, num_bytes, num_rows = [], 0, 0
     if num_rows:
