@@ -8,9 +8,10 @@ A process is ours if it is no older than the watcher and one of these holds, eac
 its parent is the guarded process or one of ours; it holds the guard's pipe (a fork: exec closes
 it); it was given the guard's token in its environment (an exec). The marks find what was born
 between the last look and the death; vLLM's children soon hide their environment behind a process
-title, so looks are needed as well. Never by process group, session or name: neighbours in a
-shell pipeline are strangers, and so is what the host program had started before. Linux only;
-elsewhere there is no watcher. Must know nothing of vLLM.
+title, so looks are needed as well. A process amid its exec shows no mark, and is looked at again.
+Never by process group, session or name: neighbours in a shell pipeline are strangers, and so is
+what the host program had started before. Linux only; elsewhere there is no watcher. Must know
+nothing of vLLM.
 
 This file is also the watcher's program, run as `python -I -S guard.py`: standard library only.
 """
@@ -34,6 +35,7 @@ GRACE_S = 3.0
 # multiprocessing's tracker ignores SIGTERM and removes what the dead left in shared memory.
 TRACKER, TRACKER_GRACE_S = b"multiprocessing.resource_tracker", 4.0
 GIVE_UP_S = 15.0
+PF_KTHREAD = 0x00200000  # of the flags in /proc/PID/stat (Linux, include/linux/sched.h)
 
 
 # In the guarded process.
@@ -131,6 +133,7 @@ class Ours:
         self._pipe = os.readlink("/proc/self/fd/0")
         self._strangers: set[int] = {os.getpid()}
         self.born: dict[int, int] = {}  # by process id: when it started, which tells reused ids
+        self.undecided: set[int] = set()  # those that show no environment yet
 
     def look(self) -> None:
         """Find new ones by their parent, while the guarded process lives."""
@@ -141,9 +144,12 @@ class Ours:
     def look_for_orphans(self) -> None:
         """Find those, too, that lost their parent before a look saw them."""
         new = self._new()
-        marked = {pid for pid in new if self._is_marked(pid)}
+        found = {pid: self._is_marked(pid) for pid in new}
+        marked = {pid for pid, is_ours in found.items() if is_ours}
         self._adopt(new, marked)
         self.born |= {pid: new[pid][1] for pid in marked}
+        self.undecided = {pid for pid, is_ours in found.items() if is_ours is None} - set(self.born)
+        self._strangers -= self.undecided
 
     def forget_strangers(self) -> None:
         self._strangers = {os.getpid()}
@@ -163,14 +169,20 @@ class Ours:
             self._strangers -= kin
             parents |= kin
 
-    def _is_marked(self, pid: int) -> bool:
+    def _is_marked(self, pid: int) -> bool | None:
+        """Whether it has a mark of ours; None amid an exec, when it has lost the pipe already and
+        has no environment yet. That is just the moment at which whoever started it goes on.
+        """
         # Descriptors first: a process that execs in between has lost the pipe and has the token.
         with suppress(OSError):
             for number in os.listdir(f"/proc/{pid}/fd"):
                 with suppress(OSError):
                     if os.readlink(f"/proc/{pid}/fd/{number}") == self._pipe:
                         return True
-            return self._token in read(f"/proc/{pid}/environ").split(b"\0")
+            environment = read(f"/proc/{pid}/environ")
+            if environment or is_of_the_kernel(pid):
+                return self._token in environment.split(b"\0")
+            return None
         return False
 
 
@@ -187,7 +199,7 @@ def end(ours: Ours) -> None:
             elif (pid, born) not in asked:
                 asked.add((pid, born))
                 send(pid, born, signal.SIGTERM)
-        num_quiet = 0 if ours.born else num_quiet + 1
+        num_quiet = 0 if ours.born or ours.undecided else num_quiet + 1
         time.sleep(0.1)
 
 
@@ -208,11 +220,20 @@ def is_tracker(pid: int) -> bool:
     return False
 
 
+def is_of_the_kernel(pid: int) -> bool:
+    """Whether it is a thread of the kernel's, which never has an environment."""
+    return bool(int(stat_words(pid)[6]) & PF_KTHREAD)
+
+
+def stat_words(pid: int) -> list[bytes]:
+    """The words of /proc/PID/stat from the third on: the name before may hold anything."""
+    return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
 def stat(pid: int) -> tuple[int, int] | None:
     """Parent's id and start (in clock ticks since boot) of a process that runs."""
     try:
-        # The name, in brackets, may hold anything.
-        words = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        words = stat_words(pid)
     except OSError:
         return None
     return None if words[0] in b"ZX" else (int(words[1]), int(words[19]))

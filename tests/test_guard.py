@@ -18,6 +18,7 @@ from processes import ROOT, environment, start
 from test_run import wait_for
 from test_vllm_run import words
 
+from rollout import guard as guard_module
 from rollout.guard import GRACE_S, TOKEN, guard
 
 SOURCE = ROOT / "rollout" / "guard.py"
@@ -258,3 +259,31 @@ def test_a_killed_run_leaves_nothing_of_vllm(tmp_path, tiny_model):
     process.kill()
     wait_for(lambda: not any(is_alive(child.pid) for child in family), timeout_s=10)
     process.communicate(timeout=1)
+
+
+def test_a_child_seen_amid_its_exec_is_looked_at_again(monkeypatch):
+    """The pipe is closed already, and the kernel has not laid out the environment yet."""
+    with subprocess.Popen(["sleep", "60"], env=os.environ | {TOKEN: "the-token"}) as child:
+        environment = f"/proc/{child.pid}/environ"
+        shown = [b"", b"", f"{TOKEN}=the-token\0".encode()]
+        read = guard_module.read
+        monkeypatch.setattr(
+            guard_module, "read", lambda path: shown.pop(0) if path == environment else read(path)
+        )
+        ours = guard_module.Ours(parent=1, token="the-token")
+        ours._born, ours._pipe = guard_module.stat(child.pid)[1], "no pipe"
+        for _ in range(2):
+            ours.look_for_orphans()
+            assert child.pid in ours.undecided and child.pid not in ours.born
+        ours.look_for_orphans()
+        assert child.pid not in ours.undecided and child.pid in ours.born
+        child.kill()
+
+
+def test_a_thread_of_the_kernel_is_no_process_amid_an_exec():
+    """By psutil: the kernel's own hang on process 2. A container has none."""
+    assert not guard_module.is_of_the_kernel(os.getpid())
+    for process in psutil.process_iter(["pid", "ppid"]):
+        if process.info["ppid"] == 2:
+            assert guard_module.is_of_the_kernel(process.info["pid"])
+            return
