@@ -20,7 +20,9 @@ if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handl
 import threading  # noqa: E402  all other imports come after that
 from typing import Any  # noqa: E402
 
-__version__ = "0.1.0"
+from rollout.version import VERSION  # noqa: E402
+
+__version__ = VERSION
 _ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
 
 
@@ -49,6 +51,7 @@ def vllm_rollout(
     from rollout.compose import compose
     from rollout.console import Console
     from rollout.run import run
+    from rollout.run_settings import recorded
 
     given = {
         "model.model_path": model_path,
@@ -59,4 +62,4 @@ def vllm_rollout(
     }
     given = {key: value for key, value in given.items() if value is not None}
     with _ONE_AT_A_TIME:
-        return run(compose(given | settings), Console(quiet=quiet))
+        return run(compose(given | settings, recorded), Console(quiet=quiet))

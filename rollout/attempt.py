@@ -14,24 +14,23 @@ from typing import Any
 from rollout.asked import with_asked
 from rollout.config import Layout, OnError
 from rollout.console import Console
+from rollout.counts import Totals
 from rollout.disk import write_json, written_whole
 from rollout.engines import reasoning_splitter
-from rollout.engines.base import Engine, EngineStats
+from rollout.engines.base import Engine, EngineStats, Rung
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.fitting import ENDED, remember
-from rollout.health import verdict
 from rollout.job import Job, environment, fingerprint_record
-from rollout.metrics import Totals
 from rollout.owed import OwedRow, Wanted
 from rollout.plain_yaml import to_yaml
-from rollout.planner.ladder import Rung
 from rollout.publish import write_output
 from rollout.reasoning import Splitter
 from rollout.records import Result
 from rollout.report import Clock, Report, open_tracker
 from rollout.resume import Standing, made_of, publication, resume_command, wanted_of
 from rollout.signals import StopRequest
+from rollout.stop_early import verdict
 from rollout.store import Store, next_attempt
 from rollout.summary import Summary, num_preview_rows
 from rollout.workflow import score

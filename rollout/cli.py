@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-import rollout
 from rollout.console import say
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
 from rollout.explain import explain
 from rollout.presets import ROOT_CONFIG, conf_dir
+from rollout.run_settings import recorded
 from rollout.secret_texts import without_secrets
 from rollout.sources import Given, gather
+from rollout.version import VERSION
 
 LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
 
@@ -35,9 +36,9 @@ def _run(argv: list[str]) -> int:
         print(help_text(full="all" in argv))
         return 0
     if "--version" in argv:
-        print(f"rollout {rollout.__version__}")
+        print(f"rollout {VERSION}")
         return 0
-    given = gather(argv, os.environ, Path.cwd())
+    given = gather(argv, os.environ, Path.cwd(), recorded)
     for note in given.notes:
         say(note, sys.stderr)
     return _run_hydra(given, [*argv, *given.from_environment])

@@ -7,9 +7,10 @@ environment, files of settings, or what an override comes to.
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollout.disk import at_home
 from rollout.errors import UserError, did_you_mean
 from rollout.names import GROUPS, known_keys, meant_by
-from rollout.overrides import at_home, checked_override, closing, parts, unquoted
+from rollout.overrides import checked_override, closing, parts, unquoted
 from rollout.plain_values import short
 from rollout.presets import ROOT_CONFIG
 

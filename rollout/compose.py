@@ -13,26 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config import Settings, get, keys
+from rollout.disk import at_home
 from rollout.errors import UserError
 from rollout.explain import explain
 from rollout.fingerprint import NAMES_OF_DATA
 from rollout.interpolation import texts_in, without_interpolation
 from rollout.names import GROUPS, SAY_THE_INPUT, SWITCHES, declared, flatten, full_key, known_keys
-from rollout.overrides import at_home, broken, checked_preset, override, parse, parts
+from rollout.overrides import broken, checked_preset, override, parse, parts
 from rollout.plain_values import PATHS, check_path, check_scalar, plain
 from rollout.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
-from rollout.recorded import recorded
+from rollout.recorded import ReadRun
 from rollout.secret_texts import remember
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
 
 
-def compose(given: dict[str, Any]) -> Settings:
+def compose(given: dict[str, Any], read_run: ReadRun | None = None) -> Settings:
     """Settings for `given` keys and presets, from Python: no command line, no environment.
 
     A key may be dotted, or a last part that only one active setting has (names.full_key). A run_dir
-    without input goes on with what the run there was last launched with.
+    without input goes on with what the run there was last launched with, as `read_run` has it.
     """
     given = {name: plain(str(name), value) for name, value in given.items()}
     active = _active(given)
@@ -45,7 +46,7 @@ def compose(given: dict[str, Any]) -> Settings:
                 f"{name!r} and {twice[0]} are one setting, given twice; leave one of them out"
             )
         named |= found
-    own, overrides = _of_the_run_before(named)
+    own, overrides = _of_the_run_before(named, read_run)
     for key, value in (implied_presets(own | named) | own | named).items():
         text = override(key, value)
         if key in GROUPS:
@@ -63,13 +64,15 @@ def _active(given: dict[str, Any]) -> set[str]:
     return {s for s, key in SWITCHES.items() if key in said or key.rsplit(".", 1)[-1] in given}
 
 
-def _of_the_run_before(named: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _of_the_run_before(
+    named: dict[str, Any], read_run: ReadRun | None
+) -> tuple[dict[str, Any], list[str]]:
     """What the run in run_dir says beside `named`, and the overrides that we fill in for it."""
     run_dir, here = named.get("run_dir"), Path.cwd()
     is_path = isinstance(run_dir, str | os.PathLike) and os.fspath(run_dir)
-    if not is_path or SAY_THE_INPUT & named.keys():
+    if read_run is None or not is_path or SAY_THE_INPUT & named.keys():
         return {}, []
-    if (before := recorded(here / at_home(os.fspath(run_dir)), here, named)) is None:
+    if (before := read_run(here / at_home(os.fspath(run_dir)), here, named)) is None:
         return {}, []
     chosen = [(g, str(name)) for g, name in named.items() if g in GROUPS]
     beaten = set(named).union(*(preset_keys(group, name, None) for group, name in chosen))

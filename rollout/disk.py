@@ -335,3 +335,15 @@ def cut(path: Path, size: int) -> None:
     """Cut a torn tail off."""
     if path.stat().st_size > size:
         os.truncate(path, size)
+
+
+def file_of(directory: Path, number: int) -> Path:
+    return directory / f"part-{number:05d}.parquet"
+
+
+def at_home(path: str) -> str:
+    """`path` with a leading ~ written out. Raises UserError where there is no such home."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home directory; type ./{path}") from None

@@ -7,6 +7,7 @@ since these libraries put little else into their errors. Must not know who compo
 import re
 
 from rollout.names import known_keys, unknown_key
+from rollout.plain_yaml import yaml_problem
 from rollout.presets import unknown_preset
 from rollout.schema import type_name
 
@@ -42,10 +43,3 @@ def explain(error: BaseException) -> str:
     if re.search(r"[Ii]nterpolation", first):
         first += r"; a preset that means the text ${ itself writes \${"
     return first + (f" ({key})" if key not in first else "")
-
-
-def yaml_problem(error: Exception) -> str:
-    """Line and problem of a YAML error, to be put after `is not YAML`."""
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-    return (f", line {mark.line + 1}" if mark else "") + f": {problem}"

@@ -13,6 +13,7 @@ from rollout import machine
 from rollout.config import Backend, Engine, OnOom, keys, validate
 from rollout.console import Console
 from rollout.disk import read_json, write_json
+from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError
 from rollout.fingerprint import to_plain
@@ -22,7 +23,7 @@ from rollout.planner.choose import choose, smallest_change
 from rollout.planner.first_rows import check_prompts
 from rollout.planner.fit import Limit, ModelSize, Needs, fit
 from rollout.planner.hardware import Hardware, found
-from rollout.planner.ladder import STEPPED, Ladder, Rung
+from rollout.planner.ladder import STEPPED, Ladder
 from rollout.planner.lengths import Lengths
 from rollout.planner.tokens import NoTokenizer
 from rollout.planner.told import one_line, room_note

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rollout.attempt import Attempt
-from rollout.engines.base import COUNTERS, Engine, EngineStats
+from rollout.engines.base import COUNTERS, Engine, EngineStats, Rung
 from rollout.errors import EngineError
 from rollout.job import Job
 from rollout.machine import memory_in_use_gib
-from rollout.planner.ladder import Rung
 from rollout.records import Result
 from rollout.report import LOOK_S, Clock
 from rollout.signals import StopRequest
@@ -113,7 +112,7 @@ class _Stats:
         now = self._clock.now()
         if now - self._weighed_at >= WEIGH_S:
             self._weighed_at = now
-            self._memory_gib = memory_in_use_gib(self._job.device, self._num_gpus)
+            self._memory_gib = memory_in_use_gib(self._num_gpus)
         if self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
             now_stats, base = self._engines.stats(), self._base

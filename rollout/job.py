@@ -14,20 +14,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import rollout
 from rollout import config, machine
 from rollout.adapters import Adapter, resolve_adapter
 from rollout.config import Backend, Device, Engine, Layout, Output, Resume, Settings
 from rollout.console import Console
+from rollout.counts import Totals
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.fingerprint import fingerprint, redacted, to_plain, with_digests
 from rollout.layout import added_names
 from rollout.ledger import Ledger
-from rollout.metrics import Tally, Timeline, Totals, summarize
+from rollout.metrics import Tally, Timeline, summarize
 from rollout.models import ResolvedModel, resolve_model
 from rollout.partition import MAX_FILES
 from rollout.places import Writer
+from rollout.planner.device import choose_device
 from rollout.preparing.written import MARK
 from rollout.prompt_columns import refuse_rival
 from rollout.prompts import Prompts, open_prompts
@@ -42,6 +43,7 @@ from rollout.store import (
     own_files,
     refuse_users_files,
 )
+from rollout.version import VERSION
 from rollout.workflow import RunPlaces, named_files, refuse_unscorable, run_places
 
 SCORES = (  # figures of a run that is scored
@@ -119,7 +121,7 @@ def prepare(
         writer.check(places)
     found = machine.look()
     preset = str(settings.presets.get("engine", "custom"))
-    device = machine.choose_device(settings.engine, preset, found)
+    device = choose_device(settings.engine, preset, found)
     model = adapter = None
     if settings.engine.backend is Backend.vllm:
         extra = settings.engine.extra
@@ -338,7 +340,7 @@ def _template_text(given: str | None) -> str | None:
 def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
     """run.json: what this run is."""
     return {
-        "rollout": rollout.__version__,
+        "rollout": VERSION,
         "format": FORMAT,
         **fingerprint_record(job),
         "config": to_plain(job.settings),

@@ -14,11 +14,10 @@ from typing import Any
 from rollout.config import OnOom, Sampling
 from rollout.console import Console
 from rollout.engines import check_sampling, load_engine
-from rollout.engines.base import Engine, EnginePlan
+from rollout.engines.base import Engine, EnginePlan, Ladder, Rung
 from rollout.engines.memory_faults import OomKind, explain
 from rollout.errors import RolloutError
 from rollout.guard import guard
-from rollout.planner.ladder import Ladder, Rung
 from rollout.signals import StopRequest
 from rollout.survival import Engines
 
@@ -45,7 +44,7 @@ class EngineShelf:
     def _is_enough(self, ladder: Ladder | None) -> bool:
         """Whether what was given up for memory leaves the context that these runs need."""
         given = {name: value for step in self.steps for name, value in step.changed.items()}
-        length, needed = given.get("max_model_len"), ladder.needs.longest if ladder else None
+        length, needed = given.get("max_model_len"), ladder.longest if ladder else None
         return length is None or needed is None or length >= needed
 
     @contextmanager

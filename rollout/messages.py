@@ -10,7 +10,6 @@ from typing import Any
 
 from rollout import exact_json
 from rollout.records import Message
-from rollout.sharegpt import is_turn
 
 # Part types that are text, and the member that holds it.
 TEXT_PARTS = {
@@ -111,3 +110,8 @@ def _calls_fault(message: Message) -> str | None:
         if arguments and not isinstance(arguments, dict):
             return f"has tool call arguments {arguments!r:.40}, not an object"
     return None
+
+
+def is_turn(value: Any) -> bool:
+    """Whether a message is written in ShareGPT's way."""
+    return isinstance(value, dict) and "from" in value and "role" not in value

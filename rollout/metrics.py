@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+from rollout.counts import Totals
 from rollout.engines.base import EngineStats
 from rollout.health import SIGNS, Signs, signs_of
 from rollout.reasoning import TAGS
 from rollout.records import Result
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 PHASES = ("fill", "steady", "tail")
 PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length, until samples have finished
@@ -44,33 +45,6 @@ class Tally:
     def join(self, other: "Tally") -> None:
         for f in fields(self):
             setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
-
-
-@dataclass(slots=True)
-class Totals:
-    """What the rows of a run come to, over all attempts.
-
-    A figure that an older launch did not count is None.
-    """
-
-    num_rows: int = 0  # those left out by data.on_error=skip included
-    num_failed: int = 0
-    num_samples: int = 0
-    num_output_tokens: int = 0
-    num_prompt_tokens: int = 0  # each prompt once
-    num_truncated: int = 0  # finish_reason length
-    num_empty: int = 0
-    max_response_tokens: int = 0
-    num_distinct: int | None = None  # different responses of a row, summed over the rows
-    num_unclosed: int | None = None  # reasoning begun and not closed, by model.reasoning_tags
-    num_repetitive: int | None = None  # end in one phrase over and over (health.is_repetitive)
-    p95_response_tokens: int | None = None  # percentile(..., 95); None too where no samples are
-
-    @classmethod
-    def known(cls, figures: dict) -> "Totals":
-        """As a summary.json has them, be it of a launch that did not count all of them."""
-        counted = [f.name for f in fields(cls) if f.default is not None or f.name in figures]
-        return cls(**{name: figures[name] for name in counted})
 
 
 @dataclass(slots=True)
@@ -131,20 +105,6 @@ def rate(count: float, seconds: float) -> float | None:
 
 def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
-
-
-def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
-    """The shortest length that at least `percent` % of the samples do not exceed.
-
-    `num_of_length[i]` samples are i tokens long; None where there are none. Nearest rank, so
-    a length that occurs: the ceil(percent/100 * N)-th shortest of N; definition 1 in Hyndman and
-    Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996), 361-365.
-    """
-    up_to = num_of_length.cumsum()
-    if not len(up_to) or not up_to[-1]:
-        return None
-    rank = -(-percent * int(up_to[-1]) // 100)  # in integers: 0.07 * 100 > 7
-    return int(up_to.searchsorted(rank))
 
 
 def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:

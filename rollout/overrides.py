@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from rollout.disk import at_home
 from rollout.errors import UserError
 from rollout.interpolation import (
     OPEN,
@@ -137,14 +138,6 @@ def closing(value: str) -> str:
             missing = ("]" if sign == "[" else "}") + missing
         missing = missing.removeprefix(sign) if sign in "]}" else missing
     return missing
-
-
-def at_home(path: str) -> str:
-    """`path` with a leading ~ written out. Raises UserError where there is no such home."""
-    try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError:
-        raise UserError(f"{path}: there is no such home directory; type ./{path}") from None
 
 
 def checked_override(text: str, config_dir: Path | None, multirun: bool) -> str:

@@ -16,10 +16,6 @@ MAX_FILES = 100_000  # five digits, so that the order of the names is that of th
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
-def file_of(directory: Path, number: int) -> Path:
-    return directory / f"part-{number:05d}.parquet"
-
-
 def stranger_in(directory: Path) -> Path | None:
     """What no published directory holds: the first such file or directory in it, by name."""
     return next(

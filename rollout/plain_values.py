@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from rollout.disk import at_home
 from rollout.errors import UserError
 
 MISSING = "???"  # omegaconf's mark, which it can't quote
@@ -108,8 +109,6 @@ def check_path(key: str, path: str, room: int = 0) -> None:
 
     `room` is how many bytes it leaves for names that are put below it, or beside it.
     """
-    from rollout.overrides import at_home
-
     if "\0" in path:
         raise UserError(f"{key}={short(path)} can't be a path: it has a null byte")
     try:

@@ -28,8 +28,6 @@ def read_yaml(text: str) -> Any:
     import yaml
     from omegaconf._utils import get_yaml_loader  # presets are read by it: 1e-3 is a number
 
-    from rollout.explain import yaml_problem
-
     if len(text) > MAX_BYTES:
         raise NoSettings(f"has more than {MAX_BYTES // 2**20} MiB, too much for settings")
     try:
@@ -147,3 +145,10 @@ class _Check:
 
 def _at(node: Any, problem: str) -> NoSettings:
     return NoSettings(f"is not YAML of plain values, line {node.start_mark.line + 1}: {problem}")
+
+
+def yaml_problem(error: Exception) -> str:
+    """Line and problem of a YAML error, to be put after `is not YAML`."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+    return (f", line {mark.line + 1}" if mark else "") + f": {problem}"

@@ -8,25 +8,25 @@ vLLM nor torch; needs no GPU and no weights. Exit codes: 0 the chosen preset fit
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from rollout import config, machine, strict_json
-from rollout.config import Backend, Device, Engine, Settings
+from rollout.config import Backend, Engine, Settings
 from rollout.console import say
 from rollout.errors import UserError
 from rollout.exits import run_command
 from rollout.history import Record, last_like
 from rollout.planner.at_hand import Found, find_model, lengths_of, needs_of, tokenizer_of
-from rollout.planner.choose import Change, Choice, choose, devices_that_do, smallest_change
-from rollout.planner.first_rows import Shown, check_prompts, first_prompts
-from rollout.planner.fit import Fit, Needs, fit
+from rollout.planner.choose import choose, devices_that_do, smallest_change
+from rollout.planner.first_rows import check_prompts, first_prompts
+from rollout.planner.fit import fit
 from rollout.planner.hardware import Hardware, found, named
-from rollout.planner.lengths import Lengths
+from rollout.planner.plan import DataFigures, Plan, Row, recommended
 from rollout.planner.tokens import NoTokenizer
-from rollout.prompts import Prompts, open_prompts
+from rollout.prompts import open_prompts
 from rollout.sources import Given, gather
 
 OWN_KEYS = ("device", "num_devices")
@@ -49,53 +49,6 @@ command names (engine=auto where it names none) fits; 1: it does not; 2: a wrong
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One engine preset."""
-
-    preset: str
-    fit: Fit
-    choice: Choice | None  # of engine=auto
-
-
-@dataclass(frozen=True, slots=True)
-class DataFigures:
-    """What the input asks."""
-
-    prompts: Prompts | None  # None: no data.input
-    lengths: Lengths | None
-    why_not: str  # why they were not counted
-    shown: list[Shown]
-    checks: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that the command says."""
-
-    settings: Settings
-    model: Found
-    hardware: Hardware
-    data: DataFigures
-    needs: Needs
-    rows: list[Row]
-    change: Change | None  # that makes the command's own preset fit
-    num_enough: int | None  # of these devices, where it fits on none of them
-    recommended: Row | None
-    history: Record | None
-
-    @property
-    def fits_alone(self) -> bool:
-        """Whether one device holds the model with the context that is recommended."""
-        single = replace(self.recommended.fit.engine, tensor_parallel_size=1)
-        return fit(self.model.size, single, self.hardware, self.needs).fits
-
-    @property
-    def own(self) -> Row:
-        """The preset that the command names."""
-        return next(row for row in self.rows if row.preset == self.settings.presets["engine"])
-
-
 def main(argv: list[str] | None = None) -> None:
     """Print the plan and exit with its code."""
     run_command("rollout.plan", _main, argv)
@@ -111,7 +64,7 @@ def _main(argv: list[str]) -> int:
         print(HELP.format(devices=devices))
         return 0
     words, own = split(argv)
-    given = gather(words, os.environ, Path.cwd(), demo=False)
+    given = gather(words, os.environ, Path.cwd())
     for note in given.notes:
         say(note, sys.stderr)
     plan = make_plan(given, own)
@@ -153,7 +106,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     Raises UserError where the settings, the model's shape or the input can't be read.
     """
     from rollout.compose import compose_words
-    from rollout.workflow import refuse_no_scorer
+    from rollout.scoring.within_run import refuse_no_scorer
 
     settings = compose_words(given.words, given.config_dir)
     config.validate(settings)
@@ -257,36 +210,6 @@ def engine_of(content: dict[str, Any], given: Engine, kept: set[str]) -> Engine:
             value = content[name]
             setattr(engine, name, type(default)[value] if isinstance(default, Enum) else value)
     return engine
-
-
-def recommended(rows: list[Row]) -> Row | None:
-    """`auto`, or a preset that is named after these devices and holds about as many samples."""
-    auto = next((row for row in rows if row.preset == "auto" and row.fit.fits), None)
-    for row in sorted(rows, key=lambda row: -row.fit.num_side_by_side):
-        if row.preset == "auto" or not row.fit.fits or not _is_named_after(row):
-            continue
-        if auto is None:
-            return row
-        same = row.fit.engine.tensor_parallel_size == auto.fit.engine.tensor_parallel_size
-        if same and row.fit.num_side_by_side >= 0.8 * auto.fit.num_side_by_side:
-            return row
-    if auto is None:
-        fitting = [row for row in rows if row.fit.fits]
-        return max(fitting, key=lambda row: row.fit.num_side_by_side, default=None)
-    return auto
-
-
-def _is_named_after(row: Row) -> bool:
-    """Whether the preset's name has the device's: single_a100 for an A100 of 80 GB."""
-    hardware = row.fit.hardware
-    if hardware.device is Device.cpu:
-        return row.preset == "cpu"
-    label = hardware.label.lower().replace(" ", "_").replace("-", "_")
-    named_devices = {"a100": 70.0, "h100": 70.0, "h200": 130.0, "rtx_4090": 20.0}
-    return any(
-        device in row.preset and device in label and hardware.memory_gib >= least_gib
-        for device, least_gib in named_devices.items()
-    )
 
 
 def _history(settings: Settings, model: Found) -> Record | None:

@@ -5,16 +5,12 @@ from typing import Any
 
 from rollout.config import Device
 from rollout.console import duration, say
-from rollout.plan import Plan, Row
 from rollout.planner.at_hand import ASSUMED_PROMPT
 from rollout.planner.fit import Limit, gib
+from rollout.planner.plan import Plan, Row, sampling_values, work
 from rollout.planner.told import LIMITS, chosen_words, samples
-from rollout.presets import preset_keys
 from rollout.shown import printable
 
-SAMPLING = (
-    "n_samples", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
-)  # fmt: skip
 BAR = 30  # characters of the histogram's longest bar
 WIDTH = 118
 
@@ -219,56 +215,12 @@ def _data(plan: Plan) -> Iterator[str]:
             yield f"   | {line}"
 
 
-def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
-    """Each effective sampling value with where it comes from."""
-    settings, suggested = plan.settings, plan.model.generation_config
-    chosen = {g: str(settings.presets.get(g)) for g in ("sampling", "experiment")}
-    found: dict[str, tuple[Any, str]] = {}
-    for name in SAMPLING:
-        key, value = f"sampling.{name}", getattr(settings.sampling, name)
-        where = "default"
-        for group, preset in chosen.items():
-            if preset != "None" and key in preset_keys(group, preset, None):
-                where = f"{group}={preset}" if preset != "default" else "default"
-        if key in settings.given:
-            where = "given"
-        if value is None:
-            value, where = suggested.get(name, "vLLM's own"), "the model's generation_config"
-        found[name] = value, where
-    return found
-
-
 def _sampling(plan: Plan) -> Iterator[str]:
     by_origin: dict[str, list[str]] = {}
     for name, (value, where) in sampling_values(plan).items():
         by_origin.setdefault(where, []).append(f"{name}={value}")
     for i, (where, values) in enumerate(by_origin.items()):
         yield f"{'sample' if i == 0 else '':<7} {' '.join(values)}  ({where})"
-
-
-def work(plan: Plan) -> dict[str, Any]:
-    """Requests, tokens at most, and what earlier runs here make likely; nothing without data."""
-    settings, data = plan.settings, plan.data
-    if data.prompts is None:
-        return {}
-    askable = data.prompts.num_rows
-    if data.lengths is not None:
-        over = data.lengths.num_longer_than(plan.own.fit.max_model_len - 1)
-        askable -= data.lengths.num_bad + over.num_rows
-    limit = settings.sampling.token_limit or plan.own.fit.max_model_len
-    num_samples = askable * settings.sampling.n_samples
-    found: dict[str, Any] = {
-        "num_requests": askable,
-        "num_samples": num_samples,
-        "most_output_tokens": num_samples * limit,
-        "likely_output_tokens": None,
-        "likely_s": None,
-    }
-    if plan.history and plan.history.output_tokens_per_s > 0:
-        mean = min(plan.history.mean_response_tokens, limit)
-        found["likely_output_tokens"] = round(num_samples * mean)
-        found["likely_s"] = num_samples * mean / plan.history.output_tokens_per_s
-    return found
 
 
 def _work(plan: Plan) -> Iterator[str]:

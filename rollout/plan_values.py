@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from rollout.plan import DataFigures, Plan
-from rollout.plan_page import sampling_values, work
+from rollout.planner.plan import DataFigures, Plan, sampling_values, work
 from rollout.planner.told import values_of
 
 

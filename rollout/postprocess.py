@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
-from rollout.disk import fill_json
+from rollout.disk import at_home, fill_json
 from rollout.errors import RolloutError, UserError
 from rollout.exits import run_command
-from rollout.overrides import at_home
 from rollout.places import Place, Writer
 from rollout.prompts import Prompts
 from rollout.publish import row_groups, write_parquet

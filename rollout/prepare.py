@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.console import Console
+from rollout.disk import at_home
 from rollout.errors import UserError
 from rollout.exits import run_command
 from rollout.ledger import Ledger
-from rollout.overrides import at_home
 from rollout.places import Writer, place
 from rollout.preparing.finding import open_source
 from rollout.preparing.openai_batch import unpacked

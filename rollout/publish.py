@@ -7,118 +7,23 @@ Knows no engine and no settings. Memory is bounded by a shard and a row group.
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.health import is_repetitive, is_unclosed
+from rollout.counts import RowCounter, Totals
+from rollout.disk import file_of
 from rollout.layout import added_names, added_types, shaped, with_derived
-from rollout.metrics import Totals, percentile
 from rollout.parquet_writer import Writer
-from rollout.partition import file_of
 from rollout.reasoning import TAGS, Splitter
 from rollout.records import Column
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
-BLOCK = 1024  # texts looked at one by one, and rows joined at once
-BLOCK_BYTES = 16 * 2**20
-
-
-class RowCounter:
-    """Counts the rows of a run, some at a time. Keeps one number a length, and no row.
-
-    Unclosed reasoning goes by `tags`; None: it is not counted.
-    """
-
-    def __init__(self, tags: Sequence[str] | None = None) -> None:
-        import numpy as np
-
-        self._tags = tags
-        self._totals = Totals(num_distinct=0, num_repetitive=0)
-        self._totals.num_unclosed = 0 if tags else None
-        self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
-
-    def add(self, results: "pa.Table") -> "pa.Table":
-        """Count some rows of a shard; they come back with the column is_reasoning_closed.
-
-        That is by the tags, where there are any.
-        """
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        totals, responses = self._totals, results.column("responses")
-        texts = pc.list_flatten(responses)
-        reasons = pc.list_flatten(results.column("finish_reason"))
-        lengths = pc.list_flatten(results.column("num_response_tokens"))
-        totals.num_rows += results.num_rows
-        totals.num_failed += results.num_rows - results.column("error").null_count
-        totals.num_samples += len(lengths)
-        totals.num_output_tokens += pc.sum(lengths).as_py() or 0
-        totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
-        totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
-        totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
-        totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
-        totals.num_distinct += _num_distinct(responses, texts)
-        self._add_lengths(pc.drop_null(lengths).to_numpy())
-        known, closed = pc.fill_null(texts, ""), []
-        if not self._tags:
-            for some in _blocks(known):
-                totals.num_repetitive += sum(map(is_repetitive, some))
-            return results
-        opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
-        for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
-            totals.num_repetitive += sum(map(is_repetitive, some))
-            pairs = zip(some, is_open, strict=True)
-            closed += [not is_unclosed(text, opens, self._tags) for text, opens in pairs]
-        totals.num_unclosed += len(closed) - sum(closed)
-        ends = np.cumsum(pc.fill_null(pc.list_value_length(responses), 0).to_numpy())
-        lists = pa.ListArray.from_arrays([0, *ends.tolist()], pa.array(closed, pa.bool_()))
-        return results.append_column("is_reasoning_closed", lists)
-
-    def _add_lengths(self, lengths: "np.ndarray") -> None:
-        import numpy as np
-
-        known, more = self._num_of_length, np.bincount(lengths)
-        longer, shorter = (more, known) if len(more) > len(known) else (known, more)
-        longer[: len(shorter)] += shorter
-        self._num_of_length = longer
-
-    def totals(self) -> Totals:
-        """What has been counted so far."""
-        return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
-
-
-def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int:
-    """Different texts of each row, summed over the rows; `texts` are the flattened responses."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    codes = pc.dictionary_encode(texts, null_encoding="encode")  # one dictionary for all chunks
-    codes = pa.chunked_array([chunk.indices for chunk in codes.chunks], pa.int32()).to_numpy()
-    rows = _row_of(responses)
-    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
-
-
-def _blocks(values: "pa.ChunkedArray") -> Iterator[list]:
-    """The values as Python's own, some at a time."""
-    for start in range(0, len(values), BLOCK):
-        yield values.slice(start, BLOCK).to_pylist()
-
-
-def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
-    """The row of each of the flattened responses."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    # Not list_parent_indices, which counts what a null row hides.
-    sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
-    return np.repeat(np.arange(len(sizes)), sizes)
+JOINED_ROWS = 1024  # a batch of input has few rows, and costs as much to join
+JOINED_BYTES = 16 * 2**20
 
 
 def write_output(
@@ -204,7 +109,7 @@ def _joined(
     remaining = iter(parts)
     results = None
     tables = (pa.Table.from_batches([batch]) for batch in batches)
-    for table in row_groups(tables, BLOCK, BLOCK_BYTES):  # a batch has few rows, and costs as much
+    for table in row_groups(tables, JOINED_ROWS, JOINED_BYTES):
         while table.num_rows:
             while results is None or results.num_rows == 0:
                 results = counter.add(next(remaining))

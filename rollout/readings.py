@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rollout.partition import file_of
+from rollout.disk import file_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rollout import history, metrics, strict_json, tracking
 from rollout.config import Device, Template
 from rollout.console import Console, duration, eta
+from rollout.counts import Totals
 from rollout.disk import write_json
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
@@ -249,7 +250,7 @@ class Report:
         )
 
     def finish(
-        self, totals: metrics.Totals, first_results: list[Result], scored: "Scored | None" = None
+        self, totals: Totals, first_results: list[Result], scored: "Scored | None" = None
     ) -> Summary:
         """Write summary.json, the sample table, and the last lines on screen."""
         job, facts = self._job, self._facts

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 from rollout import contents
 from rollout.config import OnError, Settings, keys
 from rollout.console import Console
+from rollout.counts import Totals
 from rollout.errors import UserError
 from rollout.fingerprint import redacted, to_plain, with_digests
 from rollout.job import Job, fingerprint_of
 from rollout.ledger import path_in
-from rollout.metrics import Totals
 from rollout.owed import KEPT_IF_CHOSEN, Wanted
-from rollout.run_records import published_record, summary_record
+from rollout.run_records import published_record
 from rollout.schema import MAX_INT
 from rollout.scoring.checked_by import checked_by, scored_so
 from rollout.store import FORMAT, State, Store, made_with
+from rollout.summary_record import summary_record
 from rollout.workflow import scoring_of
 
 if TYPE_CHECKING:

@@ -5,13 +5,11 @@ launch does: taken for absent it would mix samples or lose a file. summary.json 
 and made anew where it is damaged. Knows what the records hold, and not what follows from that.
 """
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rollout.disk import read_json, read_record
+from rollout.disk import read_record
 from rollout.errors import UserError
-from rollout.metrics import Tally, Timeline, Totals, summarize
 
 MOVING = ".moving.json"  # where to, while an old run is moved aside
 MAX_SHARD_ROWS = 2**31
@@ -69,28 +67,6 @@ def environment_of(attempt: Path) -> dict[str, Any]:
     """environment.json: where and on what an attempt was launched; empty where it has none."""
     way_out = "type the whole command with another run_dir="
     return read_record(attempt / "environment.json", way_out, cwd=str) or {}
-
-
-def summary_record(run_dir: Path) -> dict[str, Any] | None:
-    """summary.json; None where there is none that can be read: it is made anew."""
-    found = read_json(run_dir / "summary.json") or {}
-    counts = (f.name for f in fields(Totals) if f.default is not None)
-    numbers = summarize(Totals(), Tally(), Timeline())
-    is_whole = all(_is_count(found.get(name)) for name in counts)
-    is_whole &= all(found.get(name) is None or _is_number(found[name]) for name in numbers)
-    return found if is_whole and _are_scores(found.get("scores") or {}) else None
-
-
-def _are_scores(scores: Any) -> bool:
-    if scores == {}:
-        return True
-    if not isinstance(scores, dict) or not isinstance(scores.get("path"), str):
-        return False
-    spans = scores.get("intervals") or {}
-    return isinstance(spans, dict) and all(
-        isinstance(span, list) and len(span) == 2 and all(map(_is_number, span))
-        for span in spans.values()
-    )
 
 
 def _is_number(value: Any) -> bool:

@@ -21,11 +21,6 @@ CALLERS = ("function_call", "tool_call", "function-call")
 MEMBERS = ("from", "value")
 
 
-def is_turn(value: Any) -> bool:
-    """Whether a message is written in ShareGPT's way."""
-    return isinstance(value, dict) and "from" in value and "role" not in value
-
-
 def messages_of(turns: Any) -> list[Message]:
     """The messages that a conversation's turns are. Raises ValueError."""
     if not isinstance(turns, list) or not turns:

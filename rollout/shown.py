@@ -68,3 +68,10 @@ def _escaped(c: str) -> str:
     if number < 0x100:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def one_line(text: str, width: int) -> str:
+    """Untrusted text on one line: what steers or hides is written out, cut at `width`."""
+    cut = text[: 4 * width]
+    flat = printable(" ".join(cut.split()))
+    return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -14,15 +14,16 @@ from typing import Any
 
 from rollout.command_line import read_command_line
 from rollout.config import SECTIONS
+from rollout.disk import at_home
 from rollout.errors import UserError
 from rollout.fingerprint import NAMES_OF_DATA, redacted
 from rollout.interpolation import alone
 from rollout.names import FILLED_IN, GROUPS, SAY_THE_INPUT, bag_of, declared, flatten, known_keys
-from rollout.overrides import at_home, override, parse, parts, unquoted
+from rollout.overrides import override, parse, parts, unquoted
 from rollout.plain_values import plain, short
 from rollout.plain_yaml import read_yaml
 from rollout.presets import implied_presets, preset_keys, preset_names
-from rollout.recorded import Recorded, recorded, refuse_missing, take_starred
+from rollout.recorded import ReadRun, Recorded, refuse_missing, take_starred
 from rollout.secret_texts import remember, remember_whole, without_secrets
 
 ENVIRONMENT = {
@@ -50,13 +51,16 @@ class Given:
 
 
 def gather(
-    argv: list[str], environment: Mapping[str, str], start_dir: Path, demo: bool = True
+    argv: list[str],
+    environment: Mapping[str, str],
+    start_dir: Path,
+    read_run: ReadRun | None = None,
 ) -> Given:
     """Take the command line, the environment and `config_file=` together.
 
-    Without input it is what the run in run_dir was last launched with, or the demo where there is
-    none; neither if `demo` is false. Raises UserError for a key, preset or flag that does not
-    exist.
+    Without input it is what the run in run_dir was last launched with, as `read_run` has it, or the
+    demo where there is none; neither without `read_run`. Raises UserError for a key, preset or flag
+    that does not exist.
     """
     for word, told in zip(argv, redacted(argv), strict=True):
         if word != told:  # so that no message repeats it
@@ -82,15 +86,15 @@ def gather(
     given = {*lower, *typed}
     has_input = bool(given & SAY_THE_INPUT)
     before = None
-    if demo and not has_input and not line.is_sweep:
-        before = _run_before(typed, lower, start_dir)
+    if read_run and not has_input and not line.is_sweep:
+        before = _run_before(read_run, typed, lower, start_dir)
     own = before.values if before else {}
     lower = _without_preset_keys(own | lower, typed, line.config_dir)
     filled_in = before.filled_in(own.keys() & lower.keys() - given, given) if before else []
     lower = implied_presets({*lower, *typed}) | lower
     if before:
         notes.insert(0, f"from run_dir={before.run_dir}: the settings of its last launch")
-    elif demo and not has_input:
+    elif read_run and not has_input:
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
@@ -103,7 +107,9 @@ def gather(
     return Given(words, line.config_dir, notes, from_environment)
 
 
-def _run_before(typed: dict[str, str], lower: dict[str, Any], start_dir: Path) -> Recorded | None:
+def _run_before(
+    read_run: ReadRun, typed: dict[str, str], lower: dict[str, Any], start_dir: Path
+) -> Recorded | None:
     """What the run in run_dir was launched with; None where there is no run."""
     run_dir = lower.get("run_dir")
     if "run_dir" in typed:
@@ -113,7 +119,7 @@ def _run_before(typed: dict[str, str], lower: dict[str, Any], start_dir: Path) -
         run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
     if not isinstance(run_dir, str) or not run_dir:
         return None
-    return recorded(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
+    return read_run(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

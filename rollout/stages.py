@@ -24,7 +24,7 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
     Raises UserError as the command line of a run does.
     """
     words = [_in_stage(word, stage) for word in argv]
-    given = gather(words, {}, Path.cwd(), demo=False)
+    given = gather(words, {}, Path.cwd())
     _refuse_foreign(words, stage)
     settings = compose_words(given.words, given.config_dir)
     validate(settings)

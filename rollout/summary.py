@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rollout import metrics
 from rollout.config import OnError, Sampling, Settings
 from rollout.console import Console, duration
+from rollout.counts import Totals
 from rollout.health import WORDS
 from rollout.job import Job
 from rollout.prompts import Prompts
 from rollout.records import Result
 from rollout.resume import Standing, resume_command
-from rollout.run_records import summary_record
-from rollout.shown import printable
+from rollout.shown import one_line
+from rollout.summary_record import summary_record
 from rollout.training.shown import score_text
 
 NUM_PREVIEW_ROWS = 8
@@ -56,7 +56,7 @@ def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
     )
 
 
-def summary_of(job: Job, totals: metrics.Totals, figures: dict[str, Any]) -> Summary:
+def summary_of(job: Job, totals: Totals, figures: dict[str, Any]) -> Summary:
     return Summary(
         job.run_dir,
         job.output_path,
@@ -67,7 +67,7 @@ def summary_of(job: Job, totals: metrics.Totals, figures: dict[str, Any]) -> Sum
     )
 
 
-def finished_before(job: Job, totals: metrics.Totals, console: Console) -> Summary:
+def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
     """Tell of a run that owes nothing and stands published."""
     failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
     console.result(
@@ -123,13 +123,6 @@ def preview_text(results: list[Result], texts: list[str], responses: int = 2) ->
         for sample in result.samples[:responses]:
             lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
     return "\n".join(lines) + "\n"
-
-
-def one_line(text: str, width: int) -> str:
-    """Untrusted text on one line: what steers or hides is written out, cut at `width`."""
-    cut = text[: 4 * width]
-    flat = printable(" ".join(cut.split()))
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def closing_lines(figures: dict[str, Any], job: Job) -> str:

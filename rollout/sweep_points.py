@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.console import duration
 from rollout.disk import read_json
-from rollout.run_records import summary_record
+from rollout.summary_record import summary_record
 from rollout.training.shown import between
 
 COSTS = (

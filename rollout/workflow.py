@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,19 +19,19 @@ from typing import TYPE_CHECKING
 from rollout.asked import with_asked
 from rollout.config import Layout, Settings, get
 from rollout.console import Console
+from rollout.disk import at_home
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.fingerprint import to_plain
 from rollout.ledger import Ledger
-from rollout.overrides import at_home
 from rollout.places import Kind, Place, Writer, place
 from rollout.plain_values import PATHS_OR_TEXTS
 from rollout.preparing.settings import Prepare
 from rollout.prompts import Prompts
 from rollout.readings import Reading, reading_of
 from rollout.records import Column
-from rollout.schema import keys_of
 from rollout.scoring.destinations import ScoringPlaces, scoring_places
 from rollout.scoring.settings import Postprocess
+from rollout.scoring.within_run import refuse_no_scorer, with_long_keys
 from rollout.shards import arrow_type
 from rollout.signals import StopRequest
 from rollout.training.settings import Format
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 PROMPTS, SCORED, TRAIN = "prompts.parquet", "scored.parquet", "train.parquet"
 PROMPTS_LEDGER = "prompts.json"
-CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import nothing heavy
 
 
 def with_prompts(settings: Settings, console: Console, directory: Path) -> Settings:
@@ -178,25 +176,8 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         check_columns(schema, prompts.files[0], wanted, prompts.schema.names)
         rows_of(wanted, scored_schema(asked, wanted.prefix), compares_with_text(wanted))
     except UserError as error:  # whose keys are those of python -m rollout.postprocess
-        raise UserError(_with_long_keys(str(error.args[0]))) from error
+        raise UserError(with_long_keys(str(error.args[0]))) from error
     refuse_no_scorer(settings)
-
-
-def refuse_no_scorer(settings: Settings) -> None:
-    """Raise UserError where the scorer's own settings can't serve; imports nothing heavy."""
-    from rollout.scoring.scorers import room
-
-    wanted = settings.postprocess
-    if wanted.scorer is None:
-        return
-    scorer = room(wanted)
-    try:
-        if wanted.scorer in CHECKED_AT_ONCE:
-            scorer.load(wanted)
-        elif hasattr(scorer, "check"):
-            scorer.check(wanted)
-    except UserError as error:
-        raise UserError(_with_long_keys(str(error.args[0]))) from error
 
 
 def refuse_failing_scorer(settings: Settings) -> None:
@@ -210,16 +191,7 @@ def refuse_failing_scorer(settings: Settings) -> None:
         with Pool(wanted, num_workers=1):
             pass
     except UserError as error:
-        raise UserError(_with_long_keys(str(error.args[0]))) from error
-
-
-def _with_long_keys(message: str) -> str:
-    """The message with the keys of python -m rollout.postprocess as a run has them."""
-    names = list(keys_of(Postprocess))
-    sections = {name.partition(".")[0] for name in names if "." in name}
-    keys = [rf"{re.escape(name)}\b" if "." in name else f"{name}=" for name in names]
-    keys += [rf"{section}\.\*" for section in sections]
-    return re.sub(rf"(?<![\w./])(?:{'|'.join(keys)})", r"postprocess.\g<0>", message)
+        raise UserError(with_long_keys(str(error.args[0]))) from error
 
 
 def score(
@@ -240,10 +212,10 @@ def score(
         scored = places.scoring.scored.path
         found = postprocess(wanted, places.output.path, scored, console, stop, within)
     except UserError as error:  # it was no fault before the run began
-        said = _with_long_keys(str(error.args[0]))
+        said = with_long_keys(str(error.args[0]))
         raise RolloutError(f"the responses are published, but not scored: {said}") from error
     if isinstance(found.fault, UserError):  # of an empty export: no fault of the words
-        said = _with_long_keys(str(found.fault.args[0]))
+        said = with_long_keys(str(found.fault.args[0]))
         fault = EmptyExport(f"the responses are published and scored, but not exported: {said}")
         return replace(found, fault=fault)
     return found

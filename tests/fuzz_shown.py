@@ -17,7 +17,7 @@ from fuzz import Outcome
 from rollout.console import say
 from rollout.scoring.lines import example_lines, fault_lines
 from rollout.scoring.tally import Example, Fault, Tally
-from rollout.summary import one_line
+from rollout.shown import one_line
 from rollout.sweep_page import Row, page
 from rollout.sweep_points import Point
 from rollout.sweep_ranking import rank

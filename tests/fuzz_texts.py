@@ -84,13 +84,14 @@ def composed(stage: str, words: list[str], env: dict[str, str] | None = None):
     """The settings that a command's words come to; or the line of its refusal."""
     from rollout.compose import compose_words
     from rollout.errors import UserError
+    from rollout.run_settings import recorded
     from rollout.sources import gather
     from rollout.stages import compose_stage
 
     try:
         if stage != "rollout":
             return compose_stage(stage, words)
-        given = gather(words, env or {}, Path.cwd())
+        given = gather(words, env or {}, Path.cwd(), recorded)
         return compose_words(given.words, given.config_dir)
     except UserError as error:
         return str(error)

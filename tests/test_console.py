@@ -3,7 +3,7 @@
 import os
 
 from rollout.console import Console, duration
-from rollout.summary import one_line
+from rollout.shown import one_line
 
 
 def test_durations_read_like_a_clock():

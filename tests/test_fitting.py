@@ -8,6 +8,7 @@ import pytest
 from rollout import machine
 from rollout.fitting import ENDED, RECORD
 from rollout.machine import Gpu, Machine
+from rollout.planner import device as planner_device
 
 OOM = ("engine=scripted", "engine.scripted.oom_above=40", "sampling.n_samples=2")
 
@@ -18,7 +19,7 @@ def on(monkeypatch):
 
     def set_machine(*gpus, available_gib=12.0, build="cuda"):
         monkeypatch.setattr(machine, "look", lambda: Machine(gpus, 4, 16.0, available_gib))
-        monkeypatch.setattr(machine, "vllm_build", lambda: (build, "0.32.0"))
+        monkeypatch.setattr(planner_device, "vllm_build", lambda: (build, "0.32.0"))
 
     return set_machine
 
@@ -223,9 +224,10 @@ def test_a_dry_run_writes_nothing_of_a_kill(typed, monkeypatch):
 
 
 def test_an_engine_whose_context_was_cut_does_not_serve_runs_that_need_more(tmp_path):
+    from rollout.engines.base import Rung
     from rollout.loading import EngineShelf
     from rollout.planner.fit import Needs
-    from rollout.planner.ladder import Ladder, Rung
+    from rollout.planner.ladder import Ladder
 
     shelf = EngineShelf(None, None)
     shelf._descent = type("Descent", (), {"steps": [Rung(None, {"max_model_len": 1024})]})()

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from rollout.config import Sampling, StopIf
-from rollout.health import Signs, is_repetitive, signs_of, verdict
+from rollout.health import Signs, is_repetitive, signs_of
 from rollout.metrics import Tally
 from rollout.records import Result, Sample
+from rollout.stop_early import verdict
 
 SENTENCE = "Wait, let me reconsider the problem from the very start. "
 LOOPS = {

@@ -11,7 +11,8 @@ import pytest
 from rollout import machine
 from rollout.config import Backend, Device, Engine
 from rollout.errors import UserError
-from rollout.machine import Gpu, Machine, choose_device, memory_in_use_gib
+from rollout.machine import Gpu, Machine, memory_in_use_gib
+from rollout.planner.device import choose_device, vllm_build
 
 A100, H100 = Gpu("NVIDIA A100-SXM4-80GB", 80.0), Gpu("NVIDIA H100", 80.0)
 CUDA, CPU = ("cuda", "0.33.0"), ("cpu", "0.32.0")
@@ -115,7 +116,7 @@ def test_the_machine_at_hand_can_be_read():
 
 
 def test_the_installed_vllm_is_named_with_its_kind():
-    kind, version = machine.vllm_build()
+    kind, version = vllm_build()
     assert kind in ("cpu", "cuda") and version[0].isdigit()
 
 
@@ -179,19 +180,19 @@ def test_the_memory_in_use_is_that_of_the_fullest_gpu_of_the_engine(
 ):
     if listed is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-    assert memory_in_use_gib(Device.cuda, num_gpus) == gib
+    assert memory_in_use_gib(num_gpus) == gib
 
 
 def test_nvml_is_started_once_for_all_readings(nvml):
-    assert [memory_in_use_gib(Device.cuda, 1) for _ in range(3)] == [5, 5, 5]
+    assert [memory_in_use_gib(1) for _ in range(3)] == [5, 5, 5]
     assert nvml.num_starts == 1
 
 
 def test_what_nvml_cannot_say_is_unknown(nvml, monkeypatch):
     del nvml.used_gib[1]
-    assert memory_in_use_gib(Device.cuda, 2) is None
+    assert memory_in_use_gib(2) is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-of-another-machine")
-    assert memory_in_use_gib(Device.cuda, 1) is None
+    assert memory_in_use_gib(1) is None
 
 
 def test_without_a_driver_the_memory_of_gpus_is_unknown(nvml, monkeypatch):
@@ -199,23 +200,23 @@ def test_without_a_driver_the_memory_of_gpus_is_unknown(nvml, monkeypatch):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", start)
-    assert memory_in_use_gib(Device.cuda, 1) is None
+    assert memory_in_use_gib(1) is None
 
 
 @pytest.mark.skipif(not machine.look().gpus, reason="no GPU here")
 def test_the_gpu_at_hand_holds_no_more_than_it_has():
-    assert 0 <= memory_in_use_gib(Device.cuda, 1) <= machine.look().gpus[0].memory_gib
+    assert 0 <= memory_in_use_gib(1) <= machine.look().gpus[0].memory_gib
 
 
 def test_on_a_cpu_a_run_holds_what_its_descendants_hold():
     """The grandchild holds 64 MiB; with its parent and their imports a little more."""
     hold = "import sys; held = bytearray(b'x') * 2**26; print(flush=True); sys.stdin.read()"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
-    before = memory_in_use_gib(Device.cpu, 0)
+    before = memory_in_use_gib(0)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
         child.stdout.readline()
-        held = memory_in_use_gib(Device.cpu, 0) - before
+        held = memory_in_use_gib(0) - before
         child.stdin.close()
     assert 64 / 1024 < held < 160 / 1024
 
@@ -225,4 +226,4 @@ def test_a_child_that_has_ended_meanwhile_is_no_error(monkeypatch):
         gone = psutil.Process(child.pid)
     monkeypatch.setattr(psutil.Process, "children", lambda process, recursive: [gone])
     own = psutil.Process().memory_info().rss / 2**30
-    assert memory_in_use_gib(Device.cpu, 0) == pytest.approx(own, rel=0.1)
+    assert memory_in_use_gib(0) == pytest.approx(own, rel=0.1)

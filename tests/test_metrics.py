@@ -5,18 +5,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from rollout.counts import Totals, percentile
 from rollout.engines.base import EngineStats
-from rollout.metrics import (
-    Mark,
-    Tally,
-    Timeline,
-    Totals,
-    live,
-    outlook,
-    percentile,
-    phases,
-    summarize,
-)
+from rollout.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
 from rollout.records import Result
 
 

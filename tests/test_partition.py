@@ -11,8 +11,8 @@ import pytest
 from drilled_run import Run, Story, write_input
 
 from rollout import partition
-from rollout.disk import remove_leftovers, written_whole
-from rollout.partition import directory_written_whole, file_of
+from rollout.disk import file_of, remove_leftovers, written_whole
+from rollout.partition import directory_written_whole
 
 SCRIPTED = ("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=x")
 TEN = "output.partition_rows=10"

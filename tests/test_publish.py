@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.publish import RowCounter
+from rollout.counts import RowCounter
 
 INTS = pa.list_(pa.int32())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rollout import config
+from rollout.engines.memory_faults import MemoryFault
 from rollout.reasoning import TAGS
 from rollout.records import Completion, Request, is_greedy_row
 
@@ -136,3 +137,36 @@ class Engine(Protocol):
 
     def shutdown(self) -> None:
         """Free everything and end every process; safe to call twice and after a death."""
+
+
+CPU_KV_CACHE_GIB = 4.0
+CPU_BLOCK_SIZE = 32  # tokens; vLLM's 128 on CPUs keeps shorter prompts from sharing their prefix
+
+
+def cpu_kv_cache_gib(available_gib: float) -> float:
+    """The KV cache on a CPU where nothing is said: 4 GiB, or a quarter of the memory free."""
+    return min(CPU_KV_CACHE_GIB, available_gib / 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A smaller engine, and what was changed: setting -> value."""
+
+    engine: config.Engine
+    changed: dict[str, object]
+
+    def __str__(self) -> str:
+        return " ".join(f"engine.{name}={value}" for name, value in self.changed.items())
+
+
+class Ladder(Protocol):
+    """What to give up, a rung at a time, when an engine runs out of memory."""
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest prompt with its response, as far as the data are known."""
+        ...
+
+    def next(self, engine: config.Engine, fault: MemoryFault) -> Rung | None:
+        """The next rung down from `engine`; None at the floor."""
+        ...

@@ -18,11 +18,13 @@ from typing import Any
 
 from rollout.config import Device, Model, Sampling
 from rollout.engines.base import (
+    CPU_BLOCK_SIZE,
     ONE_FOR_ALL,
     EngineFacts,
     EnginePlan,
     EngineStats,
     Sampler,
+    cpu_kv_cache_gib,
     repeats,
 )
 from rollout.engines.core_watch import CoreWatch
@@ -30,7 +32,6 @@ from rollout.engines.faults import cause_of_death, explain_load, tail_of
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.engines.vllm_chats import chat_token_ids, template_of
 from rollout.errors import EngineError, RequestRefused, RolloutError, UserError, did_you_mean
-from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.messages import text_of
 from rollout.reasoning import Split, Splitter, opens, split
 from rollout.records import Completion, Prompt, Request, Sample, is_greedy

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config import Device, Engine
+from rollout.engines.base import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.errors import UserError
-from rollout.machine import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.planner.allowances import Allowance, allowances
 from rollout.planner.hardware import Hardware
 from rollout.planner.kv_cache import KVCache, kv_cache_of

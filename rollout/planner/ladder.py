@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rollout.config import Device, Engine
+from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.planner.choose import CONTEXT_STEP, MOST_SHARE
 from rollout.planner.fit import ModelSize, Needs, fit, kv_cache_gib
@@ -41,23 +42,16 @@ HOST = (OomKind.host, OomKind.killed)
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """A smaller engine, and what was changed: setting -> value."""
-
-    engine: Engine
-    changed: dict[str, object]
-
-    def __str__(self) -> str:
-        return " ".join(f"engine.{name}={value}" for name, value in self.changed.items())
-
-
-@dataclass(frozen=True, slots=True)
 class Ladder:
     """What is known of a run when its memory runs out; `size` is None without a model."""
 
     size: ModelSize | None
     hardware: Hardware
     needs: Needs
+
+    @property
+    def longest(self) -> int | None:
+        return self.needs.longest
 
     def next(self, engine: Engine, fault: MemoryFault) -> Rung | None:
         """The next rung down from `engine`; None at the floor."""

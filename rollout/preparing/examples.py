@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rollout.chats import content_of
 from rollout.config import Data
+from rollout.disk import at_home
 from rollout.errors import UserError
 from rollout.input_columns import values_of
-from rollout.overrides import at_home
 from rollout.preparing.finding import files_of, format_of
 from rollout.preparing.row_files import first_rows
 from rollout.preparing.settings import FileFormat, Prepare

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rollout.disk import at_home
 from rollout.errors import UserError, did_you_mean
-from rollout.overrides import at_home
 from rollout.preparing.gym import NAME, open_gym
 from rollout.preparing.row_files import COMPRESSED, open_rows
 from rollout.preparing.settings import FileFormat, Prepare

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollout.errors import UserError, did_you_mean
+from rollout.gym_entry import entry_of
 from rollout.preparing.settings import Prepare
 from rollout.preparing.source import Chunk, Source, Tally
-from rollout.scoring.reasoning_gym import entry_of
 
 NAME = "reasoning_gym"
 ENTRY = "reasoning_gym_entry"

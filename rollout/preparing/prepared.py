@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.preparing.source import Tally
-from rollout.summary import one_line
+from rollout.shown import one_line
 
 
 @dataclass(frozen=True, slots=True)

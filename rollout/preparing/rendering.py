@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from rollout.chats import SYSTEM_ROLES, content_of
 from rollout.config import Data, PromptFormat
 from rollout.errors import UserError, did_you_mean
+from rollout.messages import is_turn
 from rollout.preparing.columns import as_json_chats, json_chats
 from rollout.preparing.examples import PLAIN, examples_of, listed, read_text
 from rollout.preparing.settings import LastAnswer, MadeOf, Prepare
 from rollout.preparing.source import Source
 from rollout.prompt_columns import CHAT_NAMES, LIKELY, check_printed, likeliness
 from rollout.row_template import RowCondition, RowTemplate, open_condition, open_template
-from rollout.sharegpt import is_turn
 
 if TYPE_CHECKING:
     import pyarrow as pa

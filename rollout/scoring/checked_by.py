@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import rollout
 from rollout.fingerprint import to_plain
 from rollout.scoring.function import Named, named, spec_of
 from rollout.scoring.imports import home_of, imported_by, is_installed
 from rollout.scoring.settings import Postprocess
+from rollout.version import VERSION
 
 LIBRARIES = {
     "math": ("math-verify", "latex2sympy2_extended", "sympy"),
@@ -25,7 +25,7 @@ LIBRARIES = {
 
 def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
     """The files that a scoring is made with, and the version of each package."""
-    versions = {"rollout": rollout.__version__}
+    versions = {"rollout": VERSION}
     if settings.scorer in ("code", "python"):  # it runs what it checks, or is run
         versions["python"] = platform.python_version()
     for name in LIBRARIES.get(settings.scorer or "", ()):

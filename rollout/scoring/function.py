@@ -15,8 +15,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
+from rollout.disk import at_home
 from rollout.errors import UserError, did_you_mean
-from rollout.overrides import at_home
 from rollout.scoring.imports import home_of, is_installed
 
 FORM = "type python.function=file.py:function or module:function"

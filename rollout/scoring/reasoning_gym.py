@@ -4,15 +4,13 @@ The entry (question, answer, metadata) names its task in metadata.source_dataset
 stands in the last <answer> tags, or all of it where there are none.
 """
 
-import json
 from functools import cache
 from typing import Any
 
 from rollout.errors import UserError
+from rollout.gym_entry import entry_of
 from rollout.scoring.scorers import Mark, Response, Scorer, Unscorable, as_text, no_answer
 from rollout.scoring.settings import Postprocess
-
-TUPLES = ("arc_agi", "rearc")  # whose verifiers compare tuples, which JSON has not
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
@@ -39,7 +37,10 @@ def load(settings: Postprocess) -> Scorer:
             raise Unscorable(f"reasoning-gym has no task {task!r} ({error})") from error
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
-        entry = entry_of(row[key], key)
+        try:
+            entry = entry_of(row[key], key)
+        except ValueError as error:
+            raise Unscorable(str(error)) from error
         gold = entry.get("answer")
         compared = None if gold is None else as_text(gold)
         verify = verifier(entry["metadata"]["source_dataset"])
@@ -50,24 +51,3 @@ def load(settings: Postprocess) -> Scorer:
         return Mark(float(verify(answer=answer, entry=entry)), answer, None, compared)
 
     return score
-
-
-def entry_of(value: Any, key: str) -> dict[str, Any]:
-    """The entry as a dict. Raises Unscorable where it is none, or names no task."""
-    try:
-        entry = json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise Unscorable(f"{key} is no JSON: {error}") from error
-    if entry is None:
-        raise Unscorable(f"{key} is null")
-    metadata = entry.get("metadata") if isinstance(entry, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("source_dataset"), str):
-        raise Unscorable(f"{key} has no metadata.source_dataset that names its task")
-    return _with_tuples(entry) if metadata["source_dataset"] in TUPLES else entry
-
-
-def _with_tuples(value: Any) -> Any:
-    """The value with tuples for its lists, as it was before it was JSON."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(member) for name, member in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from rollout.asked import with_asked_by
 from rollout.column_paths import field_at
 from rollout.config import Data
-from rollout.disk import read_json
+from rollout.disk import at_home, read_json
 from rollout.errors import UserError, did_you_mean
 from rollout.input_columns import is_list, is_text, short, stored
 from rollout.input_files import find_files
-from rollout.overrides import at_home
 from rollout.prompts import Prompts, open_rows
 from rollout.run_records import published_record
 from rollout.scoring.scorers import check_threshold, room

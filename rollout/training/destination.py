@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.overrides import at_home
+from rollout.disk import at_home
 from rollout.places import Place, place
 from rollout.training.settings import Format
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config import Data
+from rollout.disk import at_home
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.input_files import open_parquet, reading
 from rollout.ledger import Ledger
-from rollout.overrides import at_home
 from rollout.places import Writer
 from rollout.prompts import Prompts, open_rows
 from rollout.readings import Reading
