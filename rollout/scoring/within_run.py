@@ -1,4 +1,4 @@
-"""The section `postprocess` of a run: refused before the run starts, in the keys that were typed there."""
+"""The section `postprocess` of a run: checked before the run starts, in the keys typed there."""
 
 import re
 
