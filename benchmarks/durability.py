@@ -27,17 +27,17 @@ from driver_overhead import tell, write_prompts
 if TYPE_CHECKING:
     import numpy as np
 
-    from rollout.job import Job
-    from rollout.records import Result
-    from rollout.store import Store
-    from rollout.survival import Engines
+    from rollout.engines.survival import Engines
+    from rollout.rows.records import Result
+    from rollout.runs.job import Job
+    from rollout.store.store import Store
 
 
 def prepared(workdir: Path, name: str, **settings: Any) -> "Job":
     """The job of a run in `workdir`/`name`, checked as a launch checks it."""
-    from rollout.compose import compose
-    from rollout.console import Console
-    from rollout.job import prepare
+    from rollout.config.compose import compose
+    from rollout.runs.job import prepare
+    from rollout.system.console import Console
 
     given = {"data.input": workdir / "prompts.parquet", "run_dir": workdir / name}
     return prepare(compose(given | {"tracking": "none"} | settings), Console(quiet=True))
@@ -93,11 +93,11 @@ def one_side(job: "Job", engines: "Engines", kind: type[Timed]) -> dict:
 
     With the store, that is every append, flush and seal, as in a run; publishing is not in it.
     """
-    from rollout.attempt import Attempt
-    from rollout.console import Console
-    from rollout.generate import generate
-    from rollout.opening import open_run
-    from rollout.signals import StopRequest
+    from rollout.runs.attempt import Attempt
+    from rollout.runs.generate import generate
+    from rollout.runs.opening import open_run
+    from rollout.system.console import Console
+    from rollout.system.signals import StopRequest
 
     job = replace(job, run_dir=Path(tempfile.mkdtemp(dir=job.run_dir)))
     console, before = Console(quiet=True), engines.stats().num_steps
@@ -125,10 +125,10 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
         os.environ.setdefault(name, value)
     from tiny_model import make_tiny_model
 
-    from rollout.console import Console
-    from rollout.job import plan_of
-    from rollout.loading import EngineShelf
-    from rollout.signals import StopRequest
+    from rollout.engines.loading import EngineShelf
+    from rollout.runs.job import plan_of
+    from rollout.system.console import Console
+    from rollout.system.signals import StopRequest
 
     write_prompts(workdir / "prompts.parquet", num_rows)
     job = prepared(workdir, "runs", model_path=make_tiny_model(workdir / "tiny"), **VLLM)
@@ -194,9 +194,9 @@ KINDS = {"killed": killed, "scattered": scattered}
 
 def build(workdir: Path, name: str) -> dict:
     """Begin a run and write the rows of its kind, with a torn frame behind them."""
-    from rollout.attempt import Attempt
-    from rollout.console import Console
-    from rollout.opening import open_run
+    from rollout.runs.attempt import Attempt
+    from rollout.runs.opening import open_run
+    from rollout.system.console import Console
 
     job, console = prepared(workdir, name, **LARGE), Console(quiet=True)
     with (
@@ -217,9 +217,9 @@ def complete(workdir: Path, name: str) -> dict:
     """Write all rows that the run still owes; publish nothing."""
     import numpy as np
 
-    from rollout.attempt import Attempt
-    from rollout.console import Console
-    from rollout.opening import open_run
+    from rollout.runs.attempt import Attempt
+    from rollout.runs.opening import open_run
+    from rollout.system.console import Console
 
     job, console = prepared(workdir, name, **LARGE), Console(quiet=True)
     with (
@@ -232,8 +232,8 @@ def complete(workdir: Path, name: str) -> dict:
 
 def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None:
     """Append results for the owed rows of a mask, a few at a time, as the loop does."""
-    from rollout.records import Completion, Sample
-    from rollout.resume import wanted_of
+    from rollout.rows.records import Completion, Sample
+    from rollout.runs.resume import wanted_of
 
     wanted = wanted_of(job.settings, standing.kept, sampler=None, run=0)
     finished = []
@@ -261,12 +261,12 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
-    from rollout.attempt import Attempt
-    from rollout.compose import compose
-    from rollout.console import Console
-    from rollout.opening import open_run
-    from rollout.resume import wanted_of
-    from rollout.signals import StopRequest
+    from rollout.config.compose import compose
+    from rollout.runs.attempt import Attempt
+    from rollout.runs.opening import open_run
+    from rollout.runs.resume import wanted_of
+    from rollout.system.console import Console
+    from rollout.system.signals import StopRequest
 
     compose({"run_dir": workdir})  # Hydra's own imports
     figures = {"imports_s": time.perf_counter() - began, "imports_peak_rss_mib": peak_rss_mib()}

@@ -30,11 +30,11 @@ def compare(name: str, model: Path, sizes_mib: tuple[int, ...], workdir: Path) -
     """One row for each size of the KV cache."""
     from vllm.model_executor.model_loader import base_loader
 
-    from rollout import config
+    from rollout.config import settings as config
     from rollout.engines import load_engine
     from rollout.engines.base import EnginePlan
-    from rollout.planner.fit import Needs, fit, model_size
-    from rollout.planner.hardware import Hardware
+    from rollout.plan.memory.fit import Needs, fit, model_size
+    from rollout.plan.memory.hardware import Hardware
 
     held = []
     process = base_loader.process_weights_after_loading
@@ -86,8 +86,8 @@ def main() -> None:
     from attention_models import make_model
     from tiny_model import make_tiny_model
 
-    from rollout.config import Model
-    from rollout.models import resolve_model
+    from rollout.config.settings import Model
+    from rollout.inputs.models import resolve_model
 
     rows = []
     with tempfile.TemporaryDirectory() as name:

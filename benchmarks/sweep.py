@@ -35,8 +35,8 @@ from driver_overhead import ROOT, tell, write_prompts
 from durability import ONE_THREAD, prepared
 
 if TYPE_CHECKING:
-    from rollout.job import Job
-    from rollout.survival import Engines
+    from rollout.engines.survival import Engines
+    from rollout.runs.job import Job
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.3)
 
@@ -170,10 +170,10 @@ NUM_WARM_ROWS = 8
 
 def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
     """Answer all points of all sweeps in this process, a few prompts before; counts are sums."""
-    from rollout.console import Console
-    from rollout.job import plan_of
-    from rollout.loading import EngineShelf
-    from rollout.signals import StopRequest
+    from rollout.engines.loading import EngineShelf
+    from rollout.runs.job import plan_of
+    from rollout.system.console import Console
+    from rollout.system.signals import StopRequest
 
     def points(offset: int, limit: int) -> "list[Job]":
         which = {"model_path": workdir / "tiny", "offset": offset, "limit": limit, **TAIL}
@@ -193,12 +193,12 @@ def answer(side: str, jobs: "list[Job]", engines: "Engines") -> dict:
     """Answer the points of one sweep; timed from the first submission to the last flush."""
     import pyarrow.parquet as pq
 
-    from rollout.attempt import Attempt
-    from rollout.console import Console
     from rollout.engines.base import COUNTERS
-    from rollout.generate import generate
-    from rollout.opening import open_run
-    from rollout.signals import StopRequest
+    from rollout.runs.attempt import Attempt
+    from rollout.runs.generate import generate
+    from rollout.runs.opening import open_run
+    from rollout.system.console import Console
+    from rollout.system.signals import StopRequest
 
     with ExitStack() as stack:
         attempts = []

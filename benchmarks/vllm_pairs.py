@@ -51,10 +51,10 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
     """The script people write: load, one generate call, done. Nothing is saved."""
     import pyarrow.parquet as pq
 
-    from rollout.compose import compose
-    from rollout.config import Device
+    from rollout.config.compose import compose
+    from rollout.config.settings import Device
     from rollout.engines.base import EnginePlan
-    from rollout.engines.vllm import _set_environment, engine_arguments
+    from rollout.engines.vllm.engine import _set_environment, engine_arguments
 
     settings = compose({"model.model_path": model, "run_dir": workdir, **SETTINGS})
     plan = EnginePlan(

@@ -20,7 +20,7 @@ if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handl
 import threading  # noqa: E402  all other imports come after that
 from typing import Any  # noqa: E402
 
-from rollout.version import VERSION  # noqa: E402
+from rollout.system.version import VERSION  # noqa: E402
 
 __version__ = VERSION
 _ONE_AT_A_TIME = threading.Lock()  # an engine and the terminal are the process's
@@ -48,10 +48,10 @@ def vllm_rollout(
     ended early, errors.Interrupted (a KeyboardInterrupt) for a signal; finished rows are then on
     disk.
     """
-    from rollout.compose import compose
-    from rollout.console import Console
+    from rollout.config.compose import compose
     from rollout.run import run
-    from rollout.run_settings import recorded
+    from rollout.runs.run_settings import recorded
+    from rollout.system.console import Console
 
     given = {
         "model.model_path": model_path,

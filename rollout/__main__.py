@@ -1,6 +1,124 @@
-"""python -m rollout"""
+"""python -m rollout: the command line, one-line errors, exit codes.
+
+Exit codes: 0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
+Hydra is imported only once the words typed are known to make sense.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+from rollout.config.explain import explain
+from rollout.config.presets import ROOT_CONFIG, conf_dir
+from rollout.config.sources import Given, gather
+from rollout.errors import RolloutError, UserError
+from rollout.errors.secret_texts import without_secrets
+from rollout.runs.run_settings import recorded
+from rollout.system.console import say
+from rollout.system.exits import run_command
+from rollout.system.version import VERSION
+
+LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    run_command("rollout", _run, argv)
+
+
+def _run(argv: list[str]) -> int:
+    if any(word in ("-h", "--help", "help") for word in argv):
+        from rollout.config.help import help_text
+
+        print(help_text(full="all" in argv))
+        return 0
+    if "--version" in argv:
+        print(f"rollout {VERSION}")
+        return 0
+    given = gather(argv, os.environ, Path.cwd(), recorded)
+    for note in given.notes:
+        say(note, sys.stderr)
+    return _run_hydra(given, [*argv, *given.from_environment])
+
+
+def _run_hydra(given: Given, argv: list[str]) -> int:
+    """Let Hydra compose, and run the task for every job, or hand a sweep over to it."""
+    import hydra
+
+    from rollout.sweeps.launcher import DryRunOver, sweep_words, swept_keys
+    from rollout.sweeps.task import Task
+
+    swept = swept_keys(given.words)
+    task = Task(argv, given.config_dir, swept)
+    main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
+    try:
+        words = [*given.words, *sweep_words(given.words, swept, given.config_dir)]
+        with _hydra_environment(words), _starred(is_needed=any(w[:5] == "--cfg" for w in words)):
+            main(task)()
+    except DryRunOver:
+        say("the optimiser chooses the other points as it goes", sys.stdout)
+    except KeyboardInterrupt as error:
+        raise task.interrupted(error) from error
+    except Exception as error:
+        failure = _composition_error(error, "--resolve" in given.words)
+        is_foreign = type(error).__module__.split(".")[0] not in (*LIBRARIES, "rollout")
+        if task.has_begun_sweep and is_foreign and not isinstance(error, OSError):
+            failure = RolloutError(f"the sweep could not be run: {error}")
+        if isinstance(error, RolloutError) or not task.sweep.points:
+            raise failure from error
+        if not task.sweep.errors:  # else all points of a study failed, and there is no best one
+            task.sweep.fault = f"the sweep ended early: {failure}"
+    finally:
+        task.close()
+    return task.tell()
+
+
+def _composition_error(error: Exception, is_resolved: bool) -> Exception:
+    """Hydra's, omegaconf's or the file system's complaint as ours."""
+    if isinstance(error, RolloutError):
+        return error
+    if is_resolved and type(error).__name__ == "GrammarParseError":  # in what is filled in
+        return UserError("a text holds ${, which --resolve can't print; leave --resolve out")
+    if type(error).__module__.split(".")[0] in LIBRARIES:
+        return UserError(explain(error))
+    if isinstance(error, OSError):  # Hydra makes a sweep's directories
+        return UserError(f"can't make the run directory: {error}; type another run_dir=")
+    # The task raises none but ours, so this is Hydra's, as for a preset that is not UTF-8.
+    return UserError(f"the settings can't be composed: {error}")
+
+
+@contextmanager
+def _starred(is_needed: bool) -> Iterator[None]:
+    """Star the secrets in what Hydra prints of the settings."""
+    if not is_needed:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        sys.stdout.write(without_secrets(printed.getvalue()))
+
+
+@contextmanager
+def _hydra_environment(words: list[str]) -> Iterator[None]:
+    """sys.argv as Hydra reads it, and its errors raised to us instead of printed."""
+    saved = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [sys.argv[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = saved[0]
+        if saved[1] is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = saved[1]
+
 
 if __name__ == "__main__":
-    from rollout.cli import main
-
     main()

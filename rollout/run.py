@@ -3,24 +3,24 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from rollout.attempt import Attempt
-from rollout.config import Settings, validate
-from rollout.console import Console
-from rollout.context import refuse_no_room
-from rollout.effects import refuse_idle
+from rollout.config.effects import refuse_idle
+from rollout.config.settings import Settings, validate
+from rollout.engines.loading import EngineShelf
 from rollout.errors import RolloutError
-from rollout.fitting import refuse_impossible, settle
-from rollout.generate import generate
-from rollout.job import Job, describe, plan_of, prepare
-from rollout.loading import EngineShelf
-from rollout.opening import open_run, standing_now
-from rollout.resume import Standing
-from rollout.signals import StopRequest, stop_on_signals
-from rollout.store import Store
-from rollout.summary import Summary, finished_before, parting
-from rollout.workflow import with_prompts
+from rollout.runs.attempt import Attempt
+from rollout.runs.context import refuse_no_room
+from rollout.runs.fitting import refuse_impossible, settle
+from rollout.runs.generate import generate
+from rollout.runs.job import Job, describe, plan_of, prepare
+from rollout.runs.opening import open_run, standing_now
+from rollout.runs.resume import Standing
+from rollout.runs.summary import Summary, finished_before, parting
+from rollout.runs.workflow import with_prompts
+from rollout.store.store import Store
+from rollout.system.console import Console
+from rollout.system.signals import StopRequest, stop_on_signals
 
-EXAMPLES = "pkg://rollout/examples/"
+EXAMPLES = "pkg://rollout/inputs/examples/"
 
 
 def run(

@@ -44,7 +44,7 @@ class Typed:
         self.code, self.out, self.notes, self.errors = None, "", [], []
 
     def __call__(self, *words):
-        from rollout.cli import main
+        from rollout.__main__ import main
 
         before = self.files()
         self._capsys.readouterr()

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
-from rollout.machine import Machine
+from rollout.system.machine import Machine
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "memory.md"
@@ -64,12 +64,12 @@ def _is_whole(typed: str) -> bool:
 @cache
 def answer(words: tuple[str, ...]) -> list[str]:
     """What the planner prints on MACHINE, without blank lines. Raises SystemExit at a refusal."""
-    from rollout import plan
+    from rollout.plan import build as plan
 
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(plan.machine, "look", lambda: MACHINE),
-        patch("rollout.planner.at_hand.find_cached_snapshot", lambda *_: None),
+        patch("rollout.plan.model.find_cached_snapshot", lambda *_: None),
         patch.dict(os.environ, {"COLUMNS": "118"}),
         redirect_stdout(out),
         redirect_stderr(err),

@@ -108,7 +108,7 @@ def write_inputs(directory: Path) -> None:
 
 
 def odd_word(rng: random.Random, name: str) -> str:
-    from rollout.names import GROUPS, known_keys
+    from rollout.config.names import GROUPS, known_keys
 
     if rng.random() < 0.2:
         return rng.choice(FLAGS)

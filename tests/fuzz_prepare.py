@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz import Outcome
 
-from rollout.prepare import main
+from rollout.prepare.__main__ import main
 
 TEXTS = (
     "What is 1+1?", "Zoë 🙂?", 'a "b" c', "two\nlines", "a\r\nb", "\u2028 and \u2029", "nul \0",

@@ -16,7 +16,7 @@ from fuzz import Outcome
 from random_columns import random_column, random_type
 from typed_in_process import POSTPROCESS, ROLLOUT, typed
 
-from rollout.parquet_writer import Writer
+from rollout.system.formats.parquet_writer import Writer
 
 NAMES = ["a", "x y", "a.b", "é", "$x", "row", "index", "Answer", "k=1", "q'q", "answer"]
 FORMATS = ["sft", "prompt_completion", "dpo", "grpo", "verl"]

@@ -21,7 +21,7 @@ from hostile_texts import TEXTS, hostile_scorer
 from random_columns import random_column, random_type
 from typed_in_process import POSTPROCESS, ROLLOUT, typed
 
-from rollout.parquet_writer import Writer
+from rollout.system.formats.parquet_writer import Writer
 
 FUNCTION = Path(__file__).with_name("hostile_function.py")
 VERDICTS = ("right", "wrong", "no_answer", "cut_off", "error", "unjudged")

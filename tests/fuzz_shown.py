@@ -14,14 +14,14 @@ from pathlib import Path
 
 from fuzz import Outcome
 
-from rollout.console import say
-from rollout.scoring.lines import example_lines, fault_lines
-from rollout.scoring.tally import Example, Fault, Tally
-from rollout.shown import one_line
-from rollout.sweep_page import Row, page
-from rollout.sweep_points import Point
-from rollout.sweep_ranking import rank
-from rollout.sweep_table import write_tables
+from rollout.postprocess.lines import example_lines, fault_lines
+from rollout.postprocess.tally import Example, Fault, Tally
+from rollout.sweeps.page import Row, page
+from rollout.sweeps.points import Point
+from rollout.sweeps.ranking import rank
+from rollout.sweeps.table import write_tables
+from rollout.system.console import say
+from rollout.system.shown import one_line
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 LETTERS = "abcאבגسلامहिन्दी東京ไทย👩💻❤🏽é1=+-@\"<&'"

@@ -15,10 +15,10 @@ from typing import Any
 from fuzz import Outcome
 from jinja2 import Environment, StrictUndefined
 
-from rollout import time_limit
 from rollout.errors import UserError
-from rollout.planner.chat_template import rendered
-from rollout.row_template import open_condition, open_template
+from rollout.inputs.row_template import open_condition, open_template
+from rollout.plan.prompts.chat_template import rendered
+from rollout.system import time_limit
 
 LIMIT_S = 0.4
 SLACK_S = 5.0  # other work on the machine, and one step of C

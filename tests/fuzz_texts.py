@@ -82,11 +82,11 @@ def some(rng: random.Random, stage: str) -> dict:
 
 def composed(stage: str, words: list[str], env: dict[str, str] | None = None):
     """The settings that a command's words come to; or the line of its refusal."""
-    from rollout.compose import compose_words
+    from rollout.config.compose import compose_words
+    from rollout.config.sources import gather
+    from rollout.config.stages import compose_stage
     from rollout.errors import UserError
-    from rollout.run_settings import recorded
-    from rollout.sources import gather
-    from rollout.stages import compose_stage
+    from rollout.runs.run_settings import recorded
 
     try:
         if stage != "rollout":
@@ -98,7 +98,7 @@ def composed(stage: str, words: list[str], env: dict[str, str] | None = None):
 
 
 def differing(settings, wanted: dict) -> str:
-    from rollout.schema import get
+    from rollout.config.schema import get
 
     if isinstance(settings, str):
         return f"refused: {settings[:300]}; given {wanted!r}"
@@ -145,7 +145,7 @@ def from_file(rng, directory) -> str:
 
 
 def from_python(rng, directory) -> str:
-    from rollout.compose import compose
+    from rollout.config.compose import compose
     from rollout.errors import UserError
 
     given = some(rng, "rollout")
@@ -198,7 +198,7 @@ def typed(rng, directory) -> str:
 
 def typed_well(rng, directory) -> str:
     """As the way out says it."""
-    from rollout.overrides import how_to_type
+    from rollout.config.overrides import how_to_type
 
     stage = rng.choice(list(TEXTS))
     given = {key: value for key, value in some(rng, stage).items() if isinstance(value, str)}
@@ -223,7 +223,7 @@ def kept(rng, directory) -> str:
     config = json.loads((place / "run.json").read_text())["config"]
     if config["engine"]["scripted"]["text"] != given["engine.scripted.text"]:
         return f"run.json has {config['engine']['scripted']['text']!r}; given {given!r}"
-    from rollout.overrides import how_to_type
+    from rollout.config.overrides import how_to_type
 
     alone = shlex.split(how_to_type("run_dir", str(place)))
     fault = differing(composed("rollout", alone), given)

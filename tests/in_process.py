@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMANDS = {
-    "rollout": "rollout.cli",
+    "rollout": "rollout.__main__",
     "rollout.plan": "rollout.plan",
     "rollout.prepare": "rollout.prepare",
     "rollout.postprocess": "rollout.postprocess",

@@ -31,7 +31,7 @@ sys.path[:0] = [str(TESTS)] * (str(TESTS) not in sys.path)  # for python tests/k
 
 from drilled_run import PATIENCE_S, Run, Story, write_input  # noqa: E402
 
-from rollout.store import FLUSH_ROWS  # noqa: E402
+from rollout.store.store import FLUSH_ROWS  # noqa: E402
 
 SCRIPTED = ("engine=scripted", "engine.max_num_seqs=16", "sampling.n_samples=2")
 SMALL_SHARDS = "sampling.max_tokens=262144"  # 32 rows each

@@ -7,8 +7,8 @@
 
 Every change of a name (open for writing, rename, link, mkdir, remove) is a boundary, seen by an
 audit hook before it happens; so are the pieces of a frame and of a file written whole, which the
-hook can't see. The code under test is the real one: only rollout.disk and the driver are wrapped,
-from here, and they do what they did.
+hook can't see. The code under test is the real one: only rollout.system.disk and the driver are
+wrapped, from here, and they do what they did.
 """
 
 import functools
@@ -69,7 +69,7 @@ class Boundaries:
 
 def wrap_disk(boundaries: Boundaries) -> None:
     """Make the inside of a frame, and of a file written whole, places to die."""
-    from rollout import disk
+    from rollout.system import disk
 
     append_frame, written_whole = disk.append_frame, disk.written_whole
 
@@ -96,7 +96,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
 
 def wrap_driver(journal: Journal) -> None:
     """Note the rows that each step of the engine finished."""
-    from rollout.driver import Flight
+    from rollout.engines.driver import Flight
 
     step = Flight.step
 
@@ -117,7 +117,7 @@ def main() -> None:
     wrap_disk(boundaries)
     wrap_driver(journal)
     sys.addaudithook(boundaries.audit)
-    from rollout.cli import main as rollout_main
+    from rollout.__main__ import main as rollout_main
 
     try:
         rollout_main()

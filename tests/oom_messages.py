@@ -859,7 +859,7 @@ KILLED = (
         "RuntimeError: its core's process was killed by signal 9",
         "killed",
         {"signal": 9},
-        "rollout/engines/vllm.py::_watch_core",
+        "rollout/engines/vllm/engine.py::_watch_core",
         "run",
     ),
     Message(

@@ -7,12 +7,12 @@ import sys
 
 import yaml
 
-from rollout.config import Device, Engine
-from rollout.machine import Machine
-from rollout.planner.choose import shortened
-from rollout.planner.fit import Limit, Needs, fit, model_size
-from rollout.planner.hardware import Hardware, named
-from rollout.presets import conf_dir
+from rollout.config.presets import conf_dir
+from rollout.config.settings import Device, Engine
+from rollout.plan.choose import shortened
+from rollout.plan.memory.fit import Limit, Needs, fit, model_size
+from rollout.plan.memory.hardware import Hardware, named
+from rollout.system.machine import Machine
 
 # preset -> the devices it is meant for
 MEANT_FOR = {

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.config import Data, PromptFormat
+from rollout.config.settings import Data, PromptFormat
 from rollout.errors import UserError
-from rollout.prompts import open_prompts
+from rollout.inputs.prompts import open_prompts
 
 TEXTS = ["Water boils at", "  spaces stay  ", "Zoë 🙂\nline"]
 CHATS = [

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config import Model
+from rollout.config.settings import Model
 from rollout.errors import UserError
-from rollout.models import resolve_model
+from rollout.inputs.models import resolve_model
 
 ROOT = Path(__file__).parents[1]
 RESOLVE = """
 import sys
-from rollout.config import Model
+from rollout.config.settings import Model
 from rollout.errors import UserError
-from rollout.models import resolve_model
+from rollout.inputs.models import resolve_model
 try:
     print(resolve_model(Model(model_path=sys.argv[1], revision=(sys.argv[2:] or [None])[0])))
 except UserError as fault:

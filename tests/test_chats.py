@@ -8,9 +8,9 @@ import pytest
 from chat_shapes import CHATS as SHAPES
 from prompt_files import CHATS, JSON, MESSAGE, contents, errors, refusal, write
 
-from rollout.chats import content_of
-from rollout.config import Data, Template
-from rollout.records import Prompt
+from rollout.config.settings import Data, Template
+from rollout.inputs.chats import content_of
+from rollout.rows.records import Prompt
 
 
 def test_lists_of_text_parts_are_content(tmp_path):

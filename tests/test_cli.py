@@ -9,7 +9,7 @@ import pytest
 import yaml
 from processes import environment, rollout
 
-from rollout.config import keys
+from rollout.config.settings import keys
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 KEYS = keys()
@@ -324,7 +324,7 @@ def test_version_is_one_line(typed):
 def modules_after(tmp_path, *words):
     """What a real command imported before it ended."""
     code = (
-        "import atexit, sys; from rollout.cli import main; "
+        "import atexit, sys; from rollout.__main__ import main; "
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=open('modules', 'w'))); "
         "main(sys.argv[1:])"
     )

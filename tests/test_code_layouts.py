@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rollout.scoring import settings as s
-from rollout.scoring.contests import imports_for, is_same_output
-from rollout.scoring.scorers import Response, Unscorable, Verdict, load_scorer
+from rollout.config.sections import postprocess as s
+from rollout.postprocess.scoring.code.contests import imports_for, is_same_output
+from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="contained on Linux only")
 HUMANEVAL = Path(__file__).parent / "data" / "humaneval.jsonl.gz"
@@ -285,7 +285,7 @@ def test_humaneval_is_scored_as_it_is_distributed():
 
 
 def test_a_missing_column_of_tests_is_told_by_its_likely_name():
-    from rollout.scoring import code
+    from rollout.postprocess.scoring import code
 
     assert code.suggested("code.tests_key", ["prompt", "test", "entry_point"]) == "test"
     assert code.suggested("code.tests_key", ["prompt", "responses"]) is None

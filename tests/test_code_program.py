@@ -2,9 +2,9 @@
 
 import pytest
 
-from rollout.scoring.program import program_in
-from rollout.scoring.prompted import asked_for, prompted
-from rollout.scoring.scorers import Response
+from rollout.postprocess.scoring.code.program import program_in
+from rollout.postprocess.scoring.code.prompted import asked_for, prompted
+from rollout.postprocess.scoring.scorers import Response
 
 ADD, WRONG = "def add(a, b):\n    return a + b\n", "def add(a, b):\n    return a - b\n"
 OPENED = "Add two numbers.\n\n```python\n"

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from typed_in_process import POSTPROCESS, ROLLOUT, typed
 
-from rollout.input_columns import values_of
-from rollout.parquet_writer import Writer
+from rollout.inputs.columns import values_of
+from rollout.system.formats.parquet_writer import Writer
 
 VIEWS = pa.struct([("a", pa.string_view()), ("b", pa.list_(pa.binary_view()))])
 BELOW = {

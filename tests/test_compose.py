@@ -5,8 +5,8 @@ import pytest
 from processes import rollout
 
 from rollout import vllm_rollout
-from rollout.compose import compose
-from rollout.config import Resume, get, keys
+from rollout.config.compose import compose
+from rollout.config.settings import Resume, get, keys
 from rollout.errors import UserError
 
 SCRIPTED = ("engine=scripted", "tracking=none")

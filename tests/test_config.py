@@ -8,9 +8,13 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from rollout import config
-from rollout.compose import compose
-from rollout.config import (
+from rollout.config import settings as config
+from rollout.config.compose import compose
+from rollout.config.fingerprint import fingerprint, redacted, to_plain
+from rollout.config.names import GROUPS, flatten
+from rollout.config.presets import conf_dir
+from rollout.config.schema import type_name
+from rollout.config.settings import (
     ABOUT,
     HOW,
     ROWS,
@@ -20,10 +24,6 @@ from rollout.config import (
     keys,
 )
 from rollout.errors import UserError
-from rollout.fingerprint import fingerprint, redacted, to_plain
-from rollout.names import GROUPS, flatten
-from rollout.presets import conf_dir
-from rollout.schema import type_name
 
 KEYS = keys()
 RANGED = [k for k in KEYS.values() if {"minimum", "maximum", "above"} & set(k.checks)]
@@ -265,7 +265,7 @@ def test_engine_presets_hold_the_promised_numbers(preset, parallel, utilization,
 
 
 def test_a_token_is_starred_by_its_form_under_any_name():
-    from rollout.fingerprint import _plain, redacted
+    from rollout.config.fingerprint import _plain, redacted
 
     token = "hf_" + "a1" * 12
     assert _plain({"plain": token, "kept": "half_precision"}) == {

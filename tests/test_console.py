@@ -2,8 +2,8 @@
 
 import os
 
-from rollout.console import Console, duration
-from rollout.shown import one_line
+from rollout.system.console import Console, duration
+from rollout.system.shown import one_line
 
 
 def test_durations_read_like_a_clock():

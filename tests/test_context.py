@@ -2,9 +2,9 @@
 
 import pytest
 
-from rollout.config import Sampling
-from rollout.planner.lengths import Lengths
-from rollout.planner.told import room_note
+from rollout.config.settings import Sampling
+from rollout.plan.in_words import room_note
+from rollout.plan.prompts.lengths import Lengths
 
 DEMO = ("tracking=none", "data.limit=2")
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rollout.engines.core_watch import CoreWatch
+from rollout.engines.vllm.core_watch import CoreWatch
 
 
 def watched(process):

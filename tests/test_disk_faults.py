@@ -19,7 +19,7 @@ from drilled_run import Run, Story, write_input
 from processes import command, environment, rollout, start
 from test_run import wait_for
 
-from rollout.disk import written_whole
+from rollout.system.disk import written_whole
 
 WORDS = (
     "data.input=in.parquet", "run_dir=run", "engine=scripted", "tracking=none",

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from rollout.disk import read_json, read_record
 from rollout.errors import UserError
+from rollout.system.disk import read_json, read_record
 
 WAY = "type resume=fresh"
 DAMAGES = {

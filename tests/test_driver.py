@@ -1,10 +1,10 @@
 """The driving loop against the scripted engine."""
 
-from rollout import config
-from rollout.driver import Flight, drive, window_of
+from rollout.config import settings as config
+from rollout.engines.driver import Flight, drive, window_of
 from rollout.engines.scripted import ScriptedEngine
-from rollout.owed import OwedRow, Wanted
-from rollout.records import Prompt
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Prompt
 
 
 def engine_of(max_num_seqs=4, **script):

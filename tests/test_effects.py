@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from processes import run_module
 
-from rollout.compose import compose
-from rollout.effects import idle, refuse_idle
+from rollout.config.compose import compose
+from rollout.config.effects import idle, refuse_idle
+from rollout.config.names import known_keys
 from rollout.errors import UserError
-from rollout.names import known_keys
 
 SCRIPTED = ["engine=scripted", "tracking=none", "sampling.n_samples=1"]
 
@@ -79,7 +79,7 @@ def test_a_setting_with_an_effect_or_of_a_preset_is_none(given):
 def test_every_section_of_a_scorer_is_known_to_be_one():
     sections = {key.split(".")[1] for key in known_keys() if key.count(".") == 2}
     others = {"output", "estimate", "select", "export"}
-    from rollout.effects import SCORERS
+    from rollout.config.effects import SCORERS
 
     ours = {key.split(".")[1] for key in known_keys() if key.startswith("postprocess.")}
     assert set(SCORERS) == (sections & ours) - others

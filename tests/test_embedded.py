@@ -6,8 +6,8 @@ from pathlib import Path
 
 from resolving import RESOLVE, refusal, run_python, start_resolve
 
-from rollout.config import Model
-from rollout.models import resolve_model
+from rollout.config.settings import Model
+from rollout.inputs.models import resolve_model
 
 SMOLLM2 = "embedded:smollm2-135m-instruct"
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rollout.config.sections.export import Export, Format, Select
+from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.scoring.settings import Postprocess
-from rollout.training.handover import Handover
-from rollout.training.settings import Export, Format, Select
+from rollout.postprocess.export.handover import Handover
 
 CHAT = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2?"}]
 PREFILLED = [*CHAT, {"role": "assistant", "content": "It is "}]

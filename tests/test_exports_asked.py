@@ -6,16 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.asked import asked_in, with_asked
-from rollout.config import Data, PromptFormat, Template
-from rollout.console import Console
+from rollout.config.sections.export import Export, Format
+from rollout.config.sections.postprocess import Postprocess
+from rollout.config.sections.prepare import MadeOf, Prepare
+from rollout.config.settings import Data, PromptFormat, Template
 from rollout.errors import UserError
-from rollout.prepare import prepare
-from rollout.preparing.settings import MadeOf, Prepare
-from rollout.scoring.settings import Postprocess
-from rollout.training.handover import Handover
-from rollout.training.settings import Export, Format
-from rollout.wording import read_wording
+from rollout.inputs.asked import asked_in, with_asked
+from rollout.inputs.wording import read_wording
+from rollout.postprocess.export.handover import Handover
+from rollout.prepare.prepare import prepare
+from rollout.system.console import Console
 
 ASK = {"role": "user", "content": "2 + 2?"}
 SAYS = {"role": "assistant", "content": "4"}

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rollout.config.sections.export import Export, Format
+from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.postprocess import main
-from rollout.scoring.scorers import Response, load_scorer
-from rollout.scoring.settings import Postprocess
-from rollout.training.handover import Handover
-from rollout.training.settings import Export, Format
+from rollout.postprocess.__main__ import main
+from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.scoring.scorers import Response, load_scorer
 
 CHAT = [{"role": "user", "content": "600 + 634?"}]
 SOLUTION = "600 + 634 = <<600+634=1234>>1,234\n#### 1,234"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.engines.faults import explain_load
+from rollout.engines.vllm.faults import explain_load
 from rollout.errors import EngineError, UserError
 
 SEEN = [

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.scoring.checked_by import checked_by
-from rollout.scoring.settings import Function, Postprocess
+from rollout.config.sections.postprocess import Function, Postprocess
+from rollout.postprocess.scoring.checked_by import checked_by
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
 SCORED = ("postprocess.scorer=python", "postprocess.python.function=scorer.py:score")
@@ -228,7 +228,7 @@ def test_emptied_shards_of_a_finished_run_generate_nothing_again(typed, here):
 
 def test_scores_of_an_earlier_output_are_not_exported_for_the_runs_own(typed, here):
     """postprocess input=RUN took the scored file that lay there, however old."""
-    from rollout.postprocess import main
+    from rollout.postprocess.__main__ import main
 
     words = (*SMALL, "data.input=in.parquet", "run_dir=run")
     typed(*words, *SCORED)

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from rollout import machine
-from rollout.fitting import ENDED, RECORD
-from rollout.machine import Gpu, Machine
-from rollout.planner import device as planner_device
+from rollout.plan import device as planner_device
+from rollout.runs.fitting import ENDED, RECORD
+from rollout.system import machine
+from rollout.system.machine import Gpu, Machine
 
 OOM = ("engine=scripted", "engine.scripted.oom_above=40", "sampling.n_samples=2")
 
@@ -29,7 +29,7 @@ def qwen3_4b(tmp_path):
     """A directory that has the 4B model's config and no weights."""
     import yaml
 
-    from rollout.presets import conf_dir
+    from rollout.config.presets import conf_dir
 
     shape = yaml.safe_load((conf_dir() / "model" / "qwen3_4b.yaml").read_text())["shape"]
     directory = tmp_path / "m4b"
@@ -225,9 +225,9 @@ def test_a_dry_run_writes_nothing_of_a_kill(typed, monkeypatch):
 
 def test_an_engine_whose_context_was_cut_does_not_serve_runs_that_need_more(tmp_path):
     from rollout.engines.base import Rung
-    from rollout.loading import EngineShelf
-    from rollout.planner.fit import Needs
-    from rollout.planner.ladder import Ladder
+    from rollout.engines.loading import EngineShelf
+    from rollout.plan.ladder import Ladder
+    from rollout.plan.memory.fit import Needs
 
     shelf = EngineShelf(None, None)
     shelf._descent = type("Descent", (), {"steps": [Rung(None, {"max_model_len": 1024})]})()

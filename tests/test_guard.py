@@ -18,17 +18,17 @@ from processes import ROOT, environment, start
 from test_run import wait_for
 from test_vllm_run import words
 
-from rollout import guard as guard_module
-from rollout.guard import GRACE_S, TOKEN, guard
+from rollout.system import guard as guard_module
+from rollout.system.guard import GRACE_S, TOKEN, guard
 
-SOURCE = ROOT / "rollout" / "guard.py"
+SOURCE = ROOT / "rollout/system/guard.py"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guard reads /proc")
 
 PRELUDE = """
 import multiprocessing, os, signal, subprocess, sys, time
 from multiprocessing.shared_memory import SharedMemory
-from rollout.guard import guard
+from rollout.system.guard import guard
 
 def say(word):
     os.write(1, f"{word}\\n".encode())  # at once: others write too

@@ -7,11 +7,11 @@ import timeit
 import pandas as pd
 import pytest
 
-from rollout.config import Sampling, StopIf
-from rollout.health import Signs, is_repetitive, signs_of
-from rollout.metrics import Tally
-from rollout.records import Result, Sample
-from rollout.stop_early import verdict
+from rollout.config.settings import Sampling, StopIf
+from rollout.rows.records import Result, Sample
+from rollout.rows.signs import Signs, is_repetitive, signs_of
+from rollout.runs.metrics import Tally
+from rollout.runs.stop_early import verdict
 
 SENTENCE = "Wait, let me reconsider the problem from the very start. "
 LOOPS = {
@@ -104,7 +104,7 @@ def scripted(typed):
 
 
 def num_on_disk(typed):
-    from rollout.store import Store
+    from rollout.store.store import Store
 
     rows_per_shard = json.loads((typed.here / "r" / "run.json").read_text())["rows_per_shard"]
     return int(Store(typed.here / "r", 100, rows_per_shard).state().present.sum())

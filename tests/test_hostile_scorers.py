@@ -11,10 +11,10 @@ from fuzz_scorings import FUNCTION, json_faults
 from hostile_function import EXPECTED, SLOW
 from typed_in_process import POSTPROCESS, typed
 
-from rollout import strict_json
-from rollout.config import Settings, validate
+from rollout.config.settings import Settings, validate
 from rollout.errors import UserError
-from rollout.training.intervals import difference, interval, mean
+from rollout.postprocess.export.intervals import difference, interval, mean
+from rollout.system.formats import strict_json
 
 LARGE = 1.7e308
 

@@ -35,9 +35,9 @@ def test_the_linter_finds_nothing():
 
 
 def test_readme_lists_every_setting_as_it_is_declared():
-    from rollout.help import settings_table
+    from rollout.config.help import settings_table
 
     assert settings_table() in (ROOT / "README.md").read_text(), (
         "paste what this prints: "
-        "python -c 'from rollout.help import settings_table; print(settings_table())'"
+        "python -c 'from rollout.config.help import settings_table; print(settings_table())'"
     )

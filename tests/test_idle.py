@@ -7,7 +7,14 @@ import pyarrow as pa
 import pytest
 from prompt_files import contents, read, refusal, write
 
-from rollout.config import Data, LastAnswer, PromptFormat, Settings, SystemPromptMode, validate
+from rollout.config.settings import (
+    Data,
+    LastAnswer,
+    PromptFormat,
+    Settings,
+    SystemPromptMode,
+    validate,
+)
 from rollout.errors import UserError
 
 REPLACE = SystemPromptMode.replace
@@ -54,7 +61,7 @@ def test_rows_are_read_only_up_to_the_first_that_is_changed(tmp_path):
 
 
 def read_prompts(path):
-    from rollout.prompts import open_prompts
+    from rollout.inputs.prompts import open_prompts
 
     return open_prompts(Data(input=path, system_prompt="A"))
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, MESSAGE, TEXTS, contents, make, refusal, write
 
-from rollout.config import Data
-from rollout.prompts import open_prompts
+from rollout.config.settings import Data
+from rollout.inputs.prompts import open_prompts
 
 
 def by_pandas(rows, path):

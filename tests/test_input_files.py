@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from prompt_files import TEXTS, contents, refusal, write
 
-from rollout.config import Data
+from rollout.config.settings import Data
 from rollout.errors import UserError
-from rollout.input_files import reading, seal
-from rollout.prompts import open_prompts
+from rollout.inputs.files import reading, seal
+from rollout.inputs.prompts import open_prompts
 
 BAD_FILES = {
     b"": "it is empty",

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from rollout.training.intervals import difference, interval
+from rollout.postprocess.export.intervals import difference, interval
 
 DRAWN = 0.95, 1000, 0  # confidence, resamples, seed
 

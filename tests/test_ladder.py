@@ -3,12 +3,12 @@
 import pytest
 import yaml
 
-from rollout.config import Device, Engine
+from rollout.config.presets import conf_dir
+from rollout.config.settings import Device, Engine
 from rollout.engines.memory_faults import MemoryFault, OomKind
-from rollout.planner.fit import Needs, model_size
-from rollout.planner.hardware import Hardware
-from rollout.planner.ladder import LEAST_SEQS, Ladder
-from rollout.presets import conf_dir
+from rollout.plan.ladder import LEAST_SEQS, Ladder
+from rollout.plan.memory.fit import Needs, model_size
+from rollout.plan.memory.hardware import Hardware
 
 GPU = Hardware("A100", Device.cuda, 1, 79.2, 78.7)
 CPU = Hardware("CPU", Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)

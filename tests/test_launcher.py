@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from rollout.launcher import point_name, swept_keys
+from rollout.sweeps.launcher import point_name, swept_keys
 
 SCRIPTED = ["engine=scripted", "tracking=none", "run_dir=s", "-m"]
 
@@ -27,7 +27,7 @@ def test_hydra_takes_our_launcher_for_one_of_its_plugins(typed):
     """A Hydra that looks for plugins in another way fails here."""
     from hydra.core.plugins import Plugins
 
-    from rollout import launcher
+    from rollout.sweeps import launcher
 
     launcher.register()
     name = f"{launcher.MODULE}.SweepLauncher"

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout import layout, vllm_rollout
+from rollout import vllm_rollout
 from rollout.errors import UserError
-from rollout.publish import write_output
-from rollout.records import COLUMNS, Result, Sample, output_columns
-from rollout.shards import Shards
+from rollout.rows.records import COLUMNS, Result, Sample, output_columns
+from rollout.store import row_layout as layout
+from rollout.store.publish import write_output
+from rollout.store.shards import Shards
 
 SCRIPTED = {"engine": "scripted", "tracking": "none", "quiet": True, "n_samples": 3}
 PROMPTS = ["one", None, "three", "refused", "five"]

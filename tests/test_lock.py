@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from rollout import lock
 from rollout.errors import UserError
+from rollout.system import lock
 
 
 def test_a_directory_in_use_is_refused_naming_the_holder_until_it_is_let_go(tmp_path):

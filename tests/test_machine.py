@@ -8,11 +8,11 @@ import psutil
 import pynvml
 import pytest
 
-from rollout import machine
-from rollout.config import Backend, Device, Engine
+from rollout.config.settings import Backend, Device, Engine
 from rollout.errors import UserError
-from rollout.machine import Gpu, Machine, memory_in_use_gib
-from rollout.planner.device import choose_device, vllm_build
+from rollout.plan.device import choose_device, vllm_build
+from rollout.system import machine
+from rollout.system.machine import Gpu, Machine, memory_in_use_gib
 
 A100, H100 = Gpu("NVIDIA A100-SXM4-80GB", 80.0), Gpu("NVIDIA H100", 80.0)
 CUDA, CPU = ("cuda", "0.33.0"), ("cpu", "0.32.0")

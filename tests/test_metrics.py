@@ -5,10 +5,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from rollout.counts import Totals, percentile
 from rollout.engines.base import EngineStats
-from rollout.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
-from rollout.records import Result
+from rollout.rows.records import Result
+from rollout.runs.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
+from rollout.store.counts import Totals, percentile
 
 
 def at(second, output=0, prompt=0, rows=0):

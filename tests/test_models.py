@@ -11,8 +11,8 @@ import yaml
 from resolving import ROOT, refusal, run_python
 from tiny_model import make_tiny_model
 
-from rollout.config import Model, Sampling
-from rollout.models import resolve_model
+from rollout.config.settings import Model, Sampling
+from rollout.inputs.models import resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_revision_of_a_local_directory_is_said_to_be_ignored(model):
 
 
 def test_importing_the_module_imports_nothing_heavy():
-    code = "import sys, rollout.models; print({'torch', 'transformers', 'huggingface_hub'} "
+    code = "import sys, rollout.inputs.models; print({'torch', 'transformers', 'huggingface_hub'} "
     assert run_python(code + "& set(sys.modules))").stdout.strip() == "set()"
 
 

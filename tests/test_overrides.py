@@ -6,8 +6,8 @@ import json
 import pandas as pd
 import pytest
 
-from rollout.compose import compose
-from rollout.overrides import override, quoted
+from rollout.config.compose import compose
+from rollout.config.overrides import override, quoted
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 ODD_TEXTS = [

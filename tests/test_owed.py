@@ -2,8 +2,8 @@
 
 import pytest
 
-from rollout.owed import OwedRow, Wanted
-from rollout.records import Completion, Prompt, Result, Sample, seed_of
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Completion, Prompt, Result, Sample, seed_of
 
 PROMPT = Prompt(3, 3, "p")
 BASE = seed_of(42, PROMPT)

@@ -70,7 +70,7 @@ def test_a_wheel_runs_from_any_directory(tmp_path):
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     site = tmp_path / "site"
     zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(site)
-    code = "import rollout; print(rollout.__file__); from rollout.cli import main; main()"
+    code = "import rollout; print(rollout.__file__); from rollout.__main__ import main; main()"
     words = ["engine=scripted", "tracking=none"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],

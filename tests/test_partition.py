@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from drilled_run import Run, Story, write_input
 
-from rollout import partition
-from rollout.disk import file_of, remove_leftovers, written_whole
-from rollout.partition import directory_written_whole
+from rollout.store import directory_output as partition
+from rollout.store.directory_output import directory_written_whole
+from rollout.system.disk import file_of, remove_leftovers, written_whole
 
 SCRIPTED = ("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=x")
 TEN = "output.partition_rows=10"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.training.estimates import VERDICTS, Counts, counts_of, majority
-from rollout.training.pass_at_k import pass_at_k
-from rollout.training.settings import Estimate, Unscored
+from rollout.config.sections.export import Estimate, Unscored
+from rollout.postprocess.export.estimates import VERDICTS, Counts, counts_of, majority
+from rollout.postprocess.export.pass_at_k import pass_at_k
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ SCORES = {"right": 1.0, "wrong": 0.0, "no_answer": 0.0, "cut_off": 0.0, "error":
 
 
 def test_the_names_of_the_verdicts_are_those_of_scoring():
-    from rollout.scoring.scorers import Verdict
+    from rollout.postprocess.scoring.scorers import Verdict
 
     assert list(VERDICTS) == [verdict.name for verdict in Verdict]
 

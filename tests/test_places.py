@@ -179,7 +179,7 @@ def test_an_output_that_leads_elsewhere_by_the_end_is_not_followed(here):
 
 
 @pytest.mark.parametrize("name", ["n.json", "n.errors.jsonl"])
-@pytest.mark.parametrize("command", ["rollout.cli", "rollout.postprocess"])
+@pytest.mark.parametrize("command", ["rollout.__main__", "rollout.postprocess"])
 def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, command):
     """A JSON file with a key `groups` counted as a scoring's own, and was replaced."""
     import importlib
@@ -188,7 +188,7 @@ def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, 
     typed(*SMALL, "run_dir=run")
     (here / name).write_text(mine)
     words = ["input=run", "scorer=exact", "output.path=n.parquet"]
-    if command == "rollout.cli":
+    if command == "rollout.__main__":
         words = [*SMALL, "run_dir=run", *(f"postprocess.{word}" for word in words[1:])]
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(command).main(list(words))

@@ -8,7 +8,7 @@ import time
 import pytest
 from processes import ROOT, environment
 
-from rollout.plan import main, split
+from rollout.plan.__main__ import main, split
 
 A100 = ("device=a100_80gb",)
 
@@ -49,7 +49,7 @@ def test_a_plan_for_another_machine_needs_nothing_of_this_one(plan):
 def test_a_plan_takes_about_two_seconds_and_imports_no_engine():
     """Generous, for a busy machine; what it imports is what would make it slow."""
     code = (
-        "import sys; from rollout.plan import main\n"
+        "import sys; from rollout.plan.__main__ import main\n"
         "try: main(['model=qwen3_4b', 'device=a100_80gb'])\n"
         "except SystemExit: print(sorted(m.split('.')[0] for m in sys.modules), file=sys.stderr)"
     )
@@ -120,7 +120,8 @@ def test_the_page_shows_prompts_histogram_and_where_sampling_comes_from(plan, ti
 
 
 def test_time_is_estimated_from_runs_of_this_machine_alone(plan, tiny_model, prompts):
-    from rollout import history, machine
+    from rollout.plan import history
+    from rollout.system import machine
 
     words = ("model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}", "--json")
     assert json.loads(plan(*words)[1])["work"]["likely_s"] is None

@@ -3,12 +3,12 @@
 import pytest
 import yaml
 
-from rollout.config import Device, Engine
-from rollout.machine import Machine
-from rollout.planner.choose import choose, smallest_change
-from rollout.planner.fit import Limit, Needs, fit, model_size
-from rollout.planner.hardware import Hardware, named
-from rollout.presets import conf_dir
+from rollout.config.presets import conf_dir
+from rollout.config.settings import Device, Engine
+from rollout.plan.choose import choose, smallest_change
+from rollout.plan.memory.fit import Limit, Needs, fit, model_size
+from rollout.plan.memory.hardware import Hardware, named
+from rollout.system.machine import Machine
 
 NOWHERE = Machine((), 2, 24.0, 20.0)
 CPU = Hardware("CPU", Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)

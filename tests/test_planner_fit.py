@@ -6,15 +6,15 @@ import pytest
 import yaml
 from preset_headers import MEANT_FOR, written
 
-from rollout.config import Device, Engine
+from rollout.config.presets import conf_dir, preset_names
+from rollout.config.settings import Device, Engine
 from rollout.errors import UserError
-from rollout.machine import Machine
-from rollout.planner.fit import GIB, Limit, Needs, fit, model_size
-from rollout.planner.hardware import KINDS, Hardware, named
-from rollout.planner.kv_cache import kv_cache_of
-from rollout.planner.shape import Attention, read_shape
-from rollout.planner.weights import count_weights
-from rollout.presets import conf_dir, preset_names
+from rollout.plan.memory.fit import GIB, Limit, Needs, fit, model_size
+from rollout.plan.memory.hardware import KINDS, Hardware, named
+from rollout.plan.memory.kv_cache import kv_cache_of
+from rollout.plan.memory.shape import Attention, read_shape
+from rollout.plan.memory.weights import count_weights
+from rollout.system.machine import Machine
 
 NOWHERE = Machine((), 2, 24.0, 20.0)
 ENGINE = Engine(gpu_memory_utilization=0.95, max_num_seqs=256)

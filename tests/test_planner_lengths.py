@@ -13,13 +13,13 @@ from prompt_files import write
 from tiny_model import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
-from rollout.config import Data, Model, PromptFormat, Template
+from rollout.config.settings import Data, Model, PromptFormat, Template
 from rollout.errors import RequestRefused, UserError
-from rollout.planner.first_rows import check_prompts, first_prompts
-from rollout.planner.lengths import NumRows, read_lengths
-from rollout.planner.tokens import NoTokenizer, open_tokenizer
-from rollout.prompts import open_prompts
-from rollout.records import Prompt
+from rollout.inputs.prompts import open_prompts
+from rollout.plan.prompts.first_rows import check_prompts, first_prompts
+from rollout.plan.prompts.lengths import NumRows, read_lengths
+from rollout.plan.prompts.tokenizer import NoTokenizer, open_tokenizer
+from rollout.rows.records import Prompt
 
 USER = {"role": "user", "content": "Grüße 🙂, <s> 日本語 \t12 345\n\n"}
 CONTENTS = [
@@ -64,7 +64,7 @@ def theirs(directory, contents, chat_template=None, **variables):
 
     from transformers import AutoTokenizer
 
-    from rollout.engines.vllm import VllmEngine
+    from rollout.engines.vllm.engine import VllmEngine
 
     engine = VllmEngine.__new__(VllmEngine)
     engine._tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -147,7 +147,7 @@ def test_tokens_are_those_the_engine_sends(tiny_model):
 
 
 def test_tokens_of_the_embedded_model_are_those_the_engine_sends():
-    from rollout.models import resolve_model
+    from rollout.inputs.models import resolve_model
 
     model = Model(model_path="embedded:smollm2-135m-instruct")
     directory = Path(resolve_model(model).path)
@@ -317,8 +317,8 @@ def test_a_model_without_a_readable_tokenizer_is_refused_with_the_reason(model_d
 def test_no_engine_is_imported_to_count_tokens(model_dir):
     code = (
         "import sys, pathlib; from rollout.config import Model\n"
-        "from rollout.records import Prompt; import rollout.planner.lengths\n"
-        "from rollout.planner.tokens import open_tokenizer\n"
+        "from rollout.rows.records import Prompt; import rollout.plan.prompts.lengths\n"
+        "from rollout.plan.prompts.tokenizer import open_tokenizer\n"
         "t = open_tokenizer(pathlib.Path(sys.argv[1]), Model())\n"
         "t.count_many([Prompt(0, 0, 'a'), Prompt(0, 0, [{'role': 'user', 'content': 'a'}])])\n"
         "print({'torch', 'transformers', 'vllm', 'pandas', 'wandb'} & set(sys.modules))"

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from processes import environment
 
-from rollout.console import Console
+from rollout.config.sections.export import Export, Format
+from rollout.config.sections.postprocess import AnswerIs, Function, Postprocess, Regex
 from rollout.errors import UserError
-from rollout.postprocess import HELP, main, postprocess
-from rollout.scoring.settings import AnswerIs, Function, Postprocess, Regex
-from rollout.training.settings import Export, Format
+from rollout.postprocess.__main__ import HELP, main
+from rollout.postprocess.postprocess import postprocess
+from rollout.system.console import Console
 
 SCHEMA = pa.schema(
     [
@@ -242,7 +243,9 @@ def ended(process):
 
 def workers_of(pid):
     return [
-        p for p in psutil.Process(pid).children() if "rollout.scoring.worker" in str(p.cmdline())
+        p
+        for p in psutil.Process(pid).children()
+        if "rollout.postprocess.scoring.worker" in str(p.cmdline())
     ]
 
 

@@ -16,21 +16,22 @@ import pyarrow.parquet as pq
 import pytest
 from processes import environment
 
-from rollout.compose import compose
-from rollout.config import Data
-from rollout.console import Console
-from rollout.errors import UserError
-from rollout.prepare import HELP, is_made_by, main, prepare
-from rollout.preparing.settings import (
+from rollout.config.compose import compose
+from rollout.config.sections.prepare import (
     FileFormat,
     MadeOf,
     OnBadRow,
     Prepare,
 )
-from rollout.preparing.source import Tally
-from rollout.preparing.spool import Spool
-from rollout.prompts import open_prompts
-from rollout.workflow import with_prompts
+from rollout.config.settings import Data
+from rollout.errors import UserError
+from rollout.inputs.prompts import open_prompts
+from rollout.prepare.__main__ import HELP, main
+from rollout.prepare.prepare import is_made_by, prepare
+from rollout.prepare.sources.source import Tally
+from rollout.prepare.spool import Spool
+from rollout.runs.workflow import with_prompts
+from rollout.system.console import Console
 
 ROWS = [
     {"question": "What is 1+1?", "answer": "2", "level": 1},
@@ -415,7 +416,7 @@ def test_a_preparation_that_is_stopped_leaves_nothing(here):
 def test_a_list_in_json_is_read_piece_by_piece(here):
     import io
 
-    from rollout.preparing.json_rows import items
+    from rollout.prepare.sources.json_rows import items
 
     rows = [{"q": '[{,]}\\" ' * 300, "i": i} for i in range(2000)]
     text = json.dumps(rows)
@@ -441,9 +442,9 @@ TASKS = (
 
 def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here):
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
-    from rollout.scoring.reasoning_gym import load
-    from rollout.scoring.scorers import Response
-    from rollout.scoring.settings import Postprocess
+    from rollout.config.sections.postprocess import Postprocess
+    from rollout.postprocess.scoring.reasoning_gym import load
+    from rollout.postprocess.scoring.scorers import Response
 
     rows = made(here, "reasoning_gym", task=",".join(TASKS), size=3)
     score = load(Postprocess(scorer="reasoning_gym"))

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.config import Data
-from rollout.console import Console
+from rollout.config.sections.prepare import LastAnswer, OnBadRow, Prepare
+from rollout.config.settings import Data
 from rollout.errors import UserError
-from rollout.prepare import prepare
-from rollout.preparing.settings import LastAnswer, OnBadRow, Prepare
-from rollout.prompts import open_prompts
+from rollout.inputs.prompts import open_prompts
+from rollout.prepare.prepare import prepare
+from rollout.system.console import Console
 
 HI = {"role": "user", "content": "Hi"}
 YES = {"role": "assistant", "content": "Yes."}

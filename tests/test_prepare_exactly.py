@@ -10,12 +10,12 @@ import pytest
 import test_prepare
 from test_prepare import ROWS, lines, made, prompts, refusal
 
-from rollout.console import Console
+from rollout.config.sections.prepare import FileFormat, OnBadRow, Prepare
 from rollout.errors import RolloutError, UserError
-from rollout.prepare import prepare
-from rollout.preparing.row_files import open_rows
-from rollout.preparing.settings import FileFormat, OnBadRow, Prepare
-from rollout.preparing.source import Tally
+from rollout.prepare.prepare import prepare
+from rollout.prepare.sources.row_files import open_rows
+from rollout.prepare.sources.source import Tally
+from rollout.system.console import Console
 
 here = test_prepare.here  # the fixture
 

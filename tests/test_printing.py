@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from prompt_files import contents, read, refusal, write
 
-from rollout.row_template import open_template
+from rollout.inputs.row_template import open_template
 
 ROW = {
     "c": ["a", "b"], "d": {"k": "v"}, "n": None, "i": 3, "f": 1.5, "b": True, "s": "txt",

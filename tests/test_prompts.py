@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, JSON, MESSAGE, TEXTS, make, read, refusal, write
 
-from rollout import contents
-from rollout.config import Data
+from rollout.config.settings import Data
 from rollout.errors import RolloutError
-from rollout.prompts import open_prompts
-from rollout.row_batches import BATCH_BYTES
+from rollout.inputs.prompts import open_prompts
+from rollout.system import contents
+from rollout.system.formats.row_batches import BATCH_BYTES
 
 
 def test_damaged_rows_end_the_run_with_the_name_of_the_file(tmp_path):
@@ -81,7 +81,7 @@ def test_an_offset_beyond_the_end_is_refused(tmp_path):
 
 
 def test_the_demo_has_four_texts_and_four_chats():
-    demo = Data(input="pkg://rollout/examples/prompts.parquet", prompt_format=JSON)
+    demo = Data(input="pkg://rollout/inputs/examples/prompts.parquet", prompt_format=JSON)
     prompts = list(open_prompts(demo))
     assert [type(p.content) for p in prompts] == [str, list] * 4
     assert prompts[1].content[-1] == {"role": "user", "content": "What is the capital of France?"}
@@ -223,7 +223,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 
 def test_importing_the_room_imports_no_pyarrow():
-    code = "import rollout.prompts, sys; sys.exit('pyarrow' in sys.modules)"
+    code = "import rollout.inputs.prompts, sys; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.counts import RowCounter
+from rollout.store.counts import RowCounter
 
 INTS = pa.list_(pa.int32())
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.config import Model
+from rollout.config.settings import Model
 from rollout.errors import UserError
-from rollout.health import is_unclosed
-from rollout.reasoning import Split, opens, split
+from rollout.rows.reasoning import Split, opens, split
+from rollout.rows.signs import is_unclosed
 
 COLUMNS = "output.columns=[reasoning,final_response,is_reasoning_closed]"
 THOUGHT = "<think>\nso so\n</think>\n\n42"

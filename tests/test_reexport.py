@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.postprocess import main
+from rollout.postprocess.__main__ import main
 
 ROW = {
     "prompt": "2 + 2?", "answer": "It is 4.\n#### 4", "responses": ["4", "5", "x"],

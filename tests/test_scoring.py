@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
-from rollout.scoring import settings as s
-from rollout.scoring.scorers import SCORERS, Response, Unscorable, load_scorer, room
+from rollout.postprocess.scoring.scorers import SCORERS, Response, Unscorable, load_scorer, room
 
 
 def scorer(name, **sections):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies
 
+from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
-from rollout.scoring import settings as s
-from rollout.scoring.letters import reader
-from rollout.scoring.scorers import Response, Unscorable, Verdict, load_scorer
+from rollout.postprocess.scoring.choice.letters import reader
+from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
 LINES = (Path(__file__).parent / "choice_texts.txt").read_text("utf-8").splitlines()
 TEXTS = [line.split(" ", 1) for line in LINES if not line.startswith(";")]

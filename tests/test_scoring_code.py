@@ -8,10 +8,10 @@ import psutil
 import pytest
 from processes import environment
 
-from rollout.scoring import settings as s
-from rollout.scoring.layouts import tests_of as read_tests
-from rollout.scoring.programs import Limits, outcome_of
-from rollout.scoring.scorers import Response, load_scorer
+from rollout.config.sections import postprocess as s
+from rollout.postprocess.scoring.code.layouts import tests_of as read_tests
+from rollout.postprocess.scoring.code.programs import Limits, outcome_of
+from rollout.postprocess.scoring.scorers import Response, load_scorer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="contained on Linux only")
 LIMITS = Limits(seconds=20, memory_bytes=2**30, output_bytes=2**20)
@@ -170,8 +170,8 @@ def test_a_test_that_takes_too_long_is_named_and_those_before_it_count(tests):
 
 def test_without_namespaces_the_hook_refuses_the_network():
     inner = (
-        "from rollout.scoring.programs import *; L = Limits(20, 2**30, 2**20); "
-        "from rollout.scoring.layouts import tests_of; "
+        "from rollout.postprocess.scoring.code.programs import *; L = Limits(20, 2**30, 2**20); "
+        "from rollout.postprocess.scoring.code.layouts import tests_of; "
         "T = tests_of({'t': 'assert a'}, 't', None); "
         "print(outcome_of('import socket; socket.socket()', T, L), outcome_of('a = 1', T, L))"
     )

@@ -6,7 +6,7 @@ import pytest
 from in_process import run
 
 from rollout.errors import UserError
-from rollout.scoring.function import as_said_from, refuse_absent
+from rollout.postprocess.scoring.function import as_said_from, refuse_absent
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2", "data.input=in.parquet")
 FUNCTION = "postprocess.python.function="

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.scoring import settings as s
-from rollout.scoring.scorers import Response, Unscorable, Verdict, load_scorer
+from rollout.config.sections import postprocess as s
+from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
 LINES = (Path(__file__).parent / "data" / "math_cases.jsonl").read_text(encoding="utf-8")
 CASES = [json.loads(line) for line in LINES.splitlines()]

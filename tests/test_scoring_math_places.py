@@ -2,8 +2,8 @@
 
 import pytest
 
-from rollout.scoring import settings as s
-from rollout.scoring.scorers import Response, Verdict, load_scorer
+from rollout.config.sections import postprocess as s
+from rollout.postprocess.scoring.scorers import Response, Verdict, load_scorer
 
 score = load_scorer(s.Postprocess(scorer="math"))
 

@@ -5,11 +5,11 @@ import time
 import psutil
 import pytest
 
+from rollout.config.sections import postprocess as s
 from rollout.errors import RolloutError, UserError
-from rollout.scoring import settings as s
-from rollout.scoring.pool import Pool
-from rollout.scoring.process import Lot
-from rollout.scoring.scorers import Response
+from rollout.postprocess.scoring.pool import Pool
+from rollout.postprocess.scoring.process import Lot
+from rollout.postprocess.scoring.scorers import Response
 
 FUNCTION = """
 import ctypes, os, re, sys, time

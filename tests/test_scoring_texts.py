@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
-from rollout.scoring import settings as s
-from rollout.scoring.scorers import Response, Unscorable, Verdict, load_scorer, room
-from rollout.scoring.worker import mark as marked
+from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer, room
+from rollout.postprocess.scoring.worker import mark as marked
 
 
 def scorer(name, **sections):

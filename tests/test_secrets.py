@@ -3,8 +3,8 @@
 import pytest
 from in_process import one_prompt
 
-from rollout.fingerprint import redacted, to_plain
-from rollout.secret_texts import is_secret_name, without_secrets
+from rollout.config.fingerprint import redacted, to_plain
+from rollout.errors.secret_texts import is_secret_name, without_secrets
 
 SECRETS = [
     "https://user:PASSWORD9@host/x", "https://PASSWORD9@host", "postgres://u:p@PASSWORD9@h/db",
@@ -22,7 +22,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("text", SECRETS)
 def test_a_secret_in_any_text_is_starred(text):
-    from rollout.compose import compose
+    from rollout.config.compose import compose
 
     assert "PASSWORD9" not in without_secrets(text) and "***" in without_secrets(text)
     given = {"sampling.extra": {"a": [text]}, "data.system_prompt": text, "sampling.stop": [text]}

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from rollout.training.selection import Candidate, chosen, fitting, keeps_row, preferred
-from rollout.training.settings import Export, Select
+from rollout.config.sections.export import Export, Select
+from rollout.postprocess.export.selection import Candidate, chosen, fitting, keeps_row, preferred
 
 SAMPLES = [
     Candidate(0, "four", 1.0, "stop", 1),

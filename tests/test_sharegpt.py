@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from prompt_files import contents, errors, read, refusal, write
 
-from rollout.config import Data, LastAnswer, PromptFormat
-from rollout.prompts import open_prompts
+from rollout.config.settings import Data, LastAnswer, PromptFormat
+from rollout.inputs.prompts import open_prompts
 
 SHAREGPT = PromptFormat.sharegpt
 DROP, KEEP = {"last_answer": LastAnswer.drop}, {"last_answer": LastAnswer.keep}

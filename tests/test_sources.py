@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from rollout.compose import compose
-from rollout.sources import ENVIRONMENT
+from rollout.config.compose import compose
+from rollout.config.sources import ENVIRONMENT
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 

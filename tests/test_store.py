@@ -5,14 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout import store as store_module
-from rollout.disk import written_whole
 from rollout.errors import UserError
-from rollout.owed import OwedRow, Wanted
-from rollout.publish import write_output
-from rollout.records import Prompt, Result, Sample, output_columns
-from rollout.shards import shard_rows
-from rollout.store import (
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Prompt, Result, Sample, output_columns
+from rollout.store import store as store_module
+from rollout.store.publish import write_output
+from rollout.store.shards import shard_rows
+from rollout.store.store import (
     Store,
     holds_rows,
     is_a_run,
@@ -20,6 +19,7 @@ from rollout.store import (
     move_aside,
     next_attempt,
 )
+from rollout.system.disk import written_whole
 
 COLUMNS = output_columns(["finish_reason", "num_response_tokens", "seed"])
 

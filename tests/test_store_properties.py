@@ -18,13 +18,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rollout import config, disk
-from rollout import store as store_module
-from rollout.owed import OwedRow, Wanted
-from rollout.records import Completion, Prompt, Result, Sample, result_of
-from rollout.resume import standing_of
-from rollout.shards import Shards
-from rollout.store import FLUSH_ROWS, FLUSH_S, Store
+from rollout.config import settings as config
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Completion, Prompt, Result, Sample, result_of
+from rollout.runs.resume import standing_of
+from rollout.store import store as store_module
+from rollout.store.shards import Shards
+from rollout.store.store import FLUSH_ROWS, FLUSH_S, Store
+from rollout.system import disk
 
 FIELDS = (
     "index", "row", "digest", "samples", "seed", "num_prompt_tokens", "num_cached_tokens", "error",
@@ -64,7 +65,7 @@ class Model:
 
 
 class MortalDisk:
-    """rollout.disk as it is, which also tells the model, and ends the process when told to."""
+    """rollout.system.disk as it is, which also tells the model, and ends the process if told to."""
 
     def __init__(self, model: Model, patch: pytest.MonkeyPatch):
         self.fate: tuple[int, float] | None = None

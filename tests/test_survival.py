@@ -2,12 +2,13 @@
 
 import pytest
 
-from rollout import config, survival
+from rollout.config import settings as config
+from rollout.engines import survival
 from rollout.engines.scripted import ScriptedEngine
+from rollout.engines.survival import Engines, drive_on
 from rollout.errors import EngineError
-from rollout.owed import OwedRow, Wanted
-from rollout.records import Prompt
-from rollout.survival import Engines, drive_on
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Prompt
 
 
 class Run:

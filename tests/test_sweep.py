@@ -258,7 +258,7 @@ def test_ctrl_c_ends_all_points_and_the_same_command_goes_on(prompts, typed):
 
 
 def test_a_sweep_in_use_is_refused(sweep, typed):
-    from rollout import lock
+    from rollout.system import lock
 
     (typed.here / "s").mkdir()
     with lock.held(typed.here / "s"):
@@ -285,7 +285,7 @@ def test_the_table_holds_the_points_of_earlier_commands_too(sweep, typed):
 
 def test_a_full_disk_under_one_point_is_its_own(sweep, typed, monkeypatch):
     """metrics.jsonl, written at the end, took the whole sweep down."""
-    from rollout.report import Report
+    from rollout.runs.progress import Report
 
     write = Report._write_metrics
 

@@ -11,11 +11,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from rollout.sweep_lines import MAX_LINES, MAX_LIVE_LINES, live_table, table_lines
-from rollout.sweep_page import MAX_ROWS, first_answers
-from rollout.sweep_points import Point, is_maximized, objective_of, ranked
-from rollout.sweep_ranking import rank
-from rollout.sweep_table import write_tables
+from rollout.sweeps.lines import MAX_LINES, MAX_LIVE_LINES, live_table, table_lines
+from rollout.sweeps.page import MAX_ROWS, first_answers
+from rollout.sweeps.points import Point, is_maximized, objective_of, ranked
+from rollout.sweeps.ranking import rank
+from rollout.sweeps.table import write_tables
 
 SPEED = "output_tokens_per_s"
 EVIL = "<script>alert(1)</script>"

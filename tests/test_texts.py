@@ -6,10 +6,10 @@ import shlex
 import pytest
 from in_process import one_prompt
 
-from rollout.compose import compose
+from rollout.config.compose import compose
+from rollout.config.overrides import how_to_type
 from rollout.errors import UserError
-from rollout.overrides import how_to_type
-from rollout.plain_yaml import read_yaml, to_yaml
+from rollout.system.formats.plain_yaml import read_yaml, to_yaml
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 LATEX = r"$\text{${x}$}$"
@@ -63,8 +63,8 @@ def test_a_broken_interpolation_is_refused_with_the_word_that_says_the_text(type
 
 @pytest.mark.parametrize("text", ODD)
 def test_the_word_that_says_a_text_is_read_as_that_text(text):
-    from rollout.compose import compose_words
-    from rollout.overrides import checked_override
+    from rollout.config.compose import compose_words
+    from rollout.config.overrides import checked_override
 
     word = shlex.split(how_to_type("data.system_prompt", text))
     words = [checked_override(w, None, False) for w in ["engine=scripted", "data.input=x", *word]]

@@ -9,13 +9,13 @@ import pytest
 from jinja2 import Environment
 from prompt_files import read, write
 
-from rollout import time_limit
-from rollout.config import Data
+from rollout.config.settings import Data
 from rollout.errors import UserError
-from rollout.planner.chat_template import rendered
-from rollout.prompts import open_prompts
-from rollout.row_template import open_condition, open_template
-from rollout.time_limit import OverLimit, limited
+from rollout.inputs.prompts import open_prompts
+from rollout.inputs.row_template import open_condition, open_template
+from rollout.plan.prompts.chat_template import rendered
+from rollout.system import time_limit
+from rollout.system.time_limit import OverLimit, limited
 
 LOOPS = "{% for i in range(n) %}{% for j in range(n) %}{% endfor %}{% endfor %}{{ q }}"
 DOUBLED = "{% set x = namespace(a=q) %}{% for i in range(n) %}{% set x.a = x.a ~ x.a %}{% endfor %}"

@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rollout import tracking
-from rollout.config import Tracking, WandbMode
-from rollout.tracking import NoTracker, open_tracker
+from rollout.config.settings import Tracking, WandbMode
+from rollout.runs import tracking
+from rollout.runs.tracking import NoTracker, open_tracker
 
 CONFIG = {"sampling": {"n_samples": 8, "temperature": 0.7}, "data": {"limit": None, "tags": ["a"]}}
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -75,8 +75,8 @@ def python(code: str) -> list[str]:
     """A command line, run with `open_tracker` and its configuration at hand."""
     start = """
 from pathlib import Path
-from rollout.config import Tracker, Tracking
-from rollout.tracking import open_tracker"""
+from rollout.config.settings import Tracker, Tracking
+from rollout.runs.tracking import open_tracker"""
     return [sys.executable, "-c", start + code]
 
 

@@ -5,10 +5,10 @@ import json
 import pyarrow as pa
 import pytest
 
+from rollout.config.sections.export import Estimate, Export, Format, Select, Unscored
+from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.scoring.settings import Postprocess
-from rollout.training.handover import Handover
-from rollout.training.settings import Estimate, Export, Format, Select, Unscored
+from rollout.postprocess.export.handover import Handover
 
 ROW = {
     "prompt": "2 + 2?", "responses": ["4", "5"], "task": "sum", "scores": [1.0, None],

@@ -11,7 +11,7 @@ from processes import environment
 from prompt_files import write
 
 from rollout.errors import RolloutError, UserError
-from rollout.unforeseen import HEAD, faults_told
+from rollout.system.unforeseen import HEAD, faults_told
 
 FAULT = "a fault of rollout"
 NOT_OURS = {

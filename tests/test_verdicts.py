@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.console import Console
-from rollout.postprocess import main, postprocess
-from rollout.scoring.scorers import Unscorable, answers_of, as_text
-from rollout.scoring.settings import AnswerIs, Destination, Function, Postprocess
-from rollout.scoring.unclosed import responses_of
-from rollout.training.settings import Estimate, Unscored
+from rollout.config.sections.export import Estimate, Unscored
+from rollout.config.sections.postprocess import AnswerIs, Destination, Function, Postprocess
+from rollout.postprocess.__main__ import main
+from rollout.postprocess.postprocess import postprocess
+from rollout.postprocess.scoring.scorers import Unscorable, answers_of, as_text
+from rollout.postprocess.scoring.unclosed import responses_of
+from rollout.system.console import Console
 
 FUNCTION = """
 def f(text, row):

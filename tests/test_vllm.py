@@ -5,13 +5,13 @@ import os
 import psutil
 import pytest
 
-from rollout import config
-from rollout.driver import Flight, drive
+from rollout.config import settings as config
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
+from rollout.engines.driver import Flight, drive
 from rollout.errors import RequestRefused
-from rollout.owed import OwedRow, Wanted
-from rollout.records import Prompt, Request
+from rollout.rows.owed import OwedRow, Wanted
+from rollout.rows.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 N = 4

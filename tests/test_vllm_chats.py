@@ -11,15 +11,15 @@ from chat_shapes import CHATS, TOOLS
 from processes import environment
 from tiny_model import make_tiny_model
 
-from rollout import config
-from rollout.chats import content_of
-from rollout.config import Data
+from rollout.config import settings as config
+from rollout.config.settings import Data
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
-from rollout.models import resolve_model
-from rollout.planner.tokens import open_tokenizer
-from rollout.records import Prompt, Request
+from rollout.inputs.chats import content_of
+from rollout.inputs.models import resolve_model
+from rollout.plan.prompts.tokenizer import open_tokenizer
+from rollout.rows.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 HERE = Path(__file__).parent

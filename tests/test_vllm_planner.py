@@ -6,11 +6,11 @@ import re
 import pytest
 from attention_models import make_model
 
-from rollout.config import Device, Engine, Model
+from rollout.config.settings import Device, Engine, Model
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
-from rollout.planner.fit import Needs, fit, model_size
-from rollout.planner.hardware import Hardware
+from rollout.plan.memory.fit import Needs, fit, model_size
+from rollout.plan.memory.hardware import Hardware
 
 pytestmark = pytest.mark.vllm
 CPU = Hardware("CPU", Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)

@@ -5,13 +5,13 @@ import json
 import pytest
 from prompt_files import write
 
-from rollout import config
-from rollout.config import Data, PromptFormat
+from rollout.config import settings as config
+from rollout.config.settings import Data, PromptFormat
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
-from rollout.prompts import open_prompts
-from rollout.records import Request
+from rollout.inputs.prompts import open_prompts
+from rollout.rows.records import Request
 
 pytestmark = pytest.mark.vllm
 SAMPLING = config.Sampling(n_samples=2, max_tokens=4, temperature=None)

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, JSON, contents, read, refusal, write
 
-from rollout.config import Data, Model, PromptFormat, Settings, Template, validate
+from rollout.config.settings import Data, Model, PromptFormat, Settings, Template, validate
 from rollout.errors import UserError
-from rollout.prompts import open_prompts
-from rollout.records import Prompt
+from rollout.inputs.prompts import open_prompts
+from rollout.rows.records import Prompt
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 SUB = {"name": "subtract"}

@@ -13,13 +13,13 @@ import numpy  # noqa: F401
 import rich.progress
 import rich.table  # noqa: F401
 
-import rollout.cli
-import rollout.launcher
-import rollout.postprocess
+import rollout.__main__
+import rollout.postprocess.postprocess
 import rollout.run
-import rollout.task  # noqa: F401
+import rollout.sweeps.launcher
+import rollout.sweeps.task  # noqa: F401
 
-ROLLOUT, POSTPROCESS = "rollout.cli", "rollout.postprocess"
+ROLLOUT, POSTPROCESS = "rollout.__main__", "rollout.postprocess"
 
 
 class Said(NamedTuple):

@@ -1,8 +1,8 @@
 """Engines by name. Importing this package loads none of them."""
 
-from rollout.config import Backend, Model, Sampling
+from rollout.config.settings import Backend, Model, Sampling
 from rollout.engines.base import Engine, EnginePlan
-from rollout.reasoning import Splitter
+from rollout.rows.reasoning import Splitter
 
 
 def load_engine(plan: EnginePlan) -> Engine:
@@ -11,7 +11,7 @@ def load_engine(plan: EnginePlan) -> Engine:
         from rollout.engines.scripted import ScriptedEngine
 
         return ScriptedEngine(plan.engine)
-    from rollout.engines.vllm import VllmEngine
+    from rollout.engines.vllm.engine import VllmEngine
 
     return VllmEngine(plan)
 
@@ -23,7 +23,7 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
     UserError.
     """
     if plan.engine.backend is Backend.vllm:
-        from rollout.engines import vllm
+        from rollout.engines.vllm import engine as vllm
 
         vllm.check_sampling(plan, sampling)
 
@@ -33,6 +33,6 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
 
     Raises UserError where there is no such parser, or it does not fit the model.
     """
-    from rollout.engines import vllm
+    from rollout.engines.vllm import engine as vllm
 
     return vllm.reasoning_splitter(name, model_path, model)

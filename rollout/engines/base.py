@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rollout import config
+from rollout.config import settings as config
 from rollout.engines.memory_faults import MemoryFault
-from rollout.reasoning import TAGS
-from rollout.records import Completion, Request, is_greedy_row
+from rollout.rows.reasoning import TAGS
+from rollout.rows.records import Completion, Request, is_greedy_row
 
 
 @dataclass(slots=True)

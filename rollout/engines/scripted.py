@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rollout import config
+from rollout.config import settings as config
 from rollout.engines.base import (
     ONE_FOR_ALL,
     EngineFacts,
@@ -21,9 +21,9 @@ from rollout.engines.base import (
 )
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
-from rollout.messages import text_of
-from rollout.reasoning import opens
-from rollout.records import Completion, Request, Sample, is_greedy
+from rollout.rows.messages import text_of
+from rollout.rows.reasoning import opens
+from rollout.rows.records import Completion, Request, Sample, is_greedy
 
 WORDS = (
     "a stone river of light moves under old bridges while seven quiet birds count every "

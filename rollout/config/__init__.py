@@ -1,0 +1,1 @@
+"""Every setting, its checks, and the way from words typed to `Settings`."""

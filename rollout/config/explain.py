@@ -1,0 +1,45 @@
+"""What Hydra, omegaconf and YAML complain of, in one line of ours.
+
+Promises the key, the value and what would do, wherever the error holds them. Reads messages,
+since these libraries put little else into their errors. Must not know who composed what.
+"""
+
+import re
+
+from rollout.config.names import known_keys, unknown_key
+from rollout.config.presets import unknown_preset
+from rollout.config.schema import type_name
+from rollout.system.formats.plain_yaml import yaml_problem
+
+
+def explain(error: BaseException) -> str:
+    """One line for whatever composition raised: which key, which value, what would do."""
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    if mark := getattr(chain[-1], "problem_mark", None):
+        return f"{mark.name} is not YAML{yaml_problem(chain[-1])}"
+    everything = "\n".join(str(e) for e in chain)
+    if match := re.search(r"Could not find '([^']+)/([^']+)'", everything):
+        listed = everything.partition("Available options in")[2].splitlines()[1:]
+        options = [line.strip() for line in listed if re.fullmatch(r"[\w./-]+", line.strip())]
+        return unknown_preset(match[1], match[2], options)
+    full_key = re.search(r"full_key: (\S+)", everything)
+    key = full_key[1] if full_key else ""
+    if key == "hydra.runtime.cwd":
+        return "the name of the current directory holds ${, which Hydra can't take; cd to another"
+    if setting := known_keys().get(key):
+        value = re.search(r"[Vv]alue '([^\n]*?)'(?: of type| is not|,)", everything)
+        if value or re.search(r"not Optional|Cannot (assign|convert)|Invalid value", everything):
+            null = "=null" if "not Optional" in everything else ""
+            shown = f"={value[1]}" if value else null
+            return f"{key}{shown} is not {type_name(setting.type)} ({setting.help})"
+    if key == "experiment":
+        return "an experiment sets whole sections: its first line must be `# @package _global_`"
+    if key and re.search(r"Key '[^']+' (?:not in|is not in struct)", everything):
+        return unknown_key(key)
+    lines = [*str(chain[-1]).splitlines(), type(error).__name__]
+    first = next(line.strip() for line in lines if line.strip())
+    if re.search(r"[Ii]nterpolation", first):
+        first += r"; a preset that means the text ${ itself writes \${"
+    return first + (f" ({key})" if key not in first else "")

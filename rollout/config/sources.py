@@ -1,0 +1,212 @@
+"""Where settings come from, and what beats what: presets < YAML file < environment < typed.
+
+Everything lower than the command line is turned into Hydra overrides before Hydra starts, so
+that one mechanism composes, checks types and records what was in force. A preset that is typed
+also beats what the file or the environment say of the keys it sets. Promises a note for the
+user of all that was not typed. Must not know how Hydra composes, or what is done with it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.config.command_line import read_command_line
+from rollout.config.fingerprint import NAMES_OF_DATA, redacted
+from rollout.config.interpolation import alone
+from rollout.config.names import (
+    FILLED_IN,
+    GROUPS,
+    SAY_THE_INPUT,
+    bag_of,
+    declared,
+    flatten,
+    known_keys,
+)
+from rollout.config.overrides import override, parse, parts, unquoted
+from rollout.config.plain_values import plain, short
+from rollout.config.presets import implied_presets, preset_keys, preset_names
+from rollout.config.recorded import ReadRun, Recorded, refuse_missing, take_starred
+from rollout.config.settings import SECTIONS
+from rollout.errors import UserError
+from rollout.errors.secret_texts import remember, remember_whole, without_secrets
+from rollout.system.disk import at_home
+from rollout.system.formats.plain_yaml import read_yaml
+
+ENVIRONMENT = {
+    "MODEL_PATH": "model.model_path",
+    "INPUT": "data.input",
+    "OUTPUT": "output.path",
+    "N_SAMPLES": "sampling.n_samples",
+    "MAX_TOKENS": "sampling.max_tokens",
+    "TEMPERATURE": "sampling.temperature",
+    "TOP_P": "sampling.top_p",
+    "TENSOR_PARALLEL_SIZE": "engine.tensor_parallel_size",
+    "GPU_MEMORY_UTILIZATION": "engine.gpu_memory_utilization",
+    "MAX_NUM_SEQS": "engine.max_num_seqs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """All that the user gave, for Hydra."""
+
+    words: list[str]  # flags, then overrides, lowest precedence first
+    config_dir: Path | None  # the user's own presets
+    notes: list[str]  # what was not typed, for the user
+    from_environment: list[str]  # overrides that say what the environment did
+
+
+def gather(
+    argv: list[str],
+    environment: Mapping[str, str],
+    start_dir: Path,
+    read_run: ReadRun | None = None,
+) -> Given:
+    """Take the command line, the environment and `config_file=` together.
+
+    Without input it is what the run in run_dir was last launched with, as `read_run` has it, or the
+    demo where there is none; neither without `read_run`. Raises UserError for a key, preset or flag
+    that does not exist.
+    """
+    for word, told in zip(argv, redacted(argv), strict=True):
+        if word != told:  # so that no message repeats it
+            remember_whole(unquoted(parts(word)[1]))
+    line = read_command_line(argv, start_dir)
+    typed = dict(map(parts, line.overrides))
+    lower: dict[str, Any] = {}
+    notes = []
+    if line.config_file:
+        lower |= read_config_file(start_dir / at_home(line.config_file))
+        refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
+        notes.append(f"from {line.config_file}: {', '.join(lower)}")
+    for key, value in lower.items():
+        bag = bag_of(key)
+        if bag and bag.name.rpartition(".")[2] not in NAMES_OF_DATA:
+            remember({key.rpartition(".")[2]: value})
+    if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
+        lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
+        said = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
+        notes.append(f"from the environment: {said}")
+    if isinstance(run_dir := lower.get("run_dir"), str):
+        lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
+    given = {*lower, *typed}
+    has_input = bool(given & SAY_THE_INPUT)
+    before = None
+    if read_run and not has_input and not line.is_sweep:
+        before = _run_before(read_run, typed, lower, start_dir)
+    own = before.values if before else {}
+    lower = _without_preset_keys(own | lower, typed, line.config_dir)
+    filled_in = before.filled_in(own.keys() & lower.keys() - given, given) if before else []
+    lower = implied_presets({*lower, *typed}) | lower
+    if before:
+        notes.insert(0, f"from run_dir={before.run_dir}: the settings of its last launch")
+    elif read_run and not has_input:
+        # Without input: the demo. A sampling preset that was given keeps its values.
+        lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
+    words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
+    there = {ENVIRONMENT[name]: text for name, text in named.items()}
+    from_environment = [
+        f"{key}={there[key]}" if re.fullmatch(r"[\w./-]+", there[key]) else override(key, value)
+        for key, value in lower.items()
+        if key in there and key not in typed
+    ]
+    return Given(words, line.config_dir, notes, from_environment)
+
+
+def _run_before(
+    read_run: ReadRun, typed: dict[str, str], lower: dict[str, Any], start_dir: Path
+) -> Recorded | None:
+    """What the run in run_dir was launched with; None where there is no run."""
+    run_dir = lower.get("run_dir")
+    if "run_dir" in typed:
+        parsed = parse(f"run_dir={typed['run_dir']}")
+        run_dir = None if parsed is None else parsed.value()
+        # One that other settings are filled into is known once all are composed.
+        run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
+    if not isinstance(run_dir, str) or not run_dir:
+        return None
+    return read_run(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The settings of a plain YAML file, by dotted key. Raises UserError naming a bad key.
+
+    A run's own attempts/N/config.yaml can be read back.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a device has no end
+            raise UserError(f"config_file={path} can't be read: it is no file")
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"config_file={path}: no such file") from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"config_file={short(str(path))} can't be read: {reason}") from error
+    except ValueError as error:
+        raise UserError(f"config_file={path} {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"config_file={path} must hold sections: {', '.join(SECTIONS)}")
+    for name in FILLED_IN:
+        content.pop(name, None)
+    try:
+        flat = flatten(content)
+        for key, value in flat.items():
+            _check(key, value)
+    except UserError as error:
+        raise UserError(f"config_file={path}: {error}") from None
+    return flat
+
+
+def _check(key: str, value: Any) -> None:
+    if key not in GROUPS:
+        if declared(key, value).is_bag:
+            plain(key, value)
+    elif not isinstance(value, str):
+        raise UserError(
+            f"{key} must be a preset's name or hold settings, not {value!r}; "
+            f"there are: {', '.join(preset_names(key))}"
+        )
+
+
+def _from_text(name: str, text: str) -> str | int | None:
+    """An environment variable's value; omegaconf reads numbers from text, but not null."""
+    kind = known_keys()[ENVIRONMENT[name]].type
+    if kind == int | str and text.strip().isdecimal():
+        return int(text)
+    is_text = kind in (str, str | None)
+    return None if not is_text and text.strip().lower() in ("null", "none") else text
+
+
+def _without_preset_keys(
+    lower: dict[str, Any], typed: dict[str, str], config_dir: Path | None
+) -> dict[str, Any]:
+    """Leave out what a preset typed on the command line sets itself.
+
+    Raises UserError where only some presets of a sweep set it: no one value would be in force.
+    """
+    beaten: set[str] = set()
+    for group, value in typed.items():
+        if group not in GROUPS:
+            continue
+        sets = [preset_keys(group, name, config_dir) for name in _swept(group, value, config_dir)]
+        always, ever = set.intersection(*sets), set.union(*sets)
+        if unclear := sorted((ever - always) & set(lower)):
+            raise UserError(
+                f"{unclear[0]} is set by the config_file or the environment, and by only some of "
+                f"{group}={value}; type {unclear[0]}=..."
+            )
+        beaten |= {group, *always}
+    return {key: value for key, value in lower.items() if key not in beaten}
+
+
+def _swept(group: str, value: str, config_dir: Path | None) -> list[str]:
+    """The presets that a typed value names: one, or those of a sweep."""
+    parsed = parse(f"{group}={value}")
+    if not parsed.is_choice_sweep():
+        return [unquoted(value)]
+    choices = parsed.value()
+    if hasattr(choices, "filter"):  # glob(*)
+        return choices.filter(preset_names(group, config_dir)) or [value]
+    return [unquoted(str(choice)) for choice in parsed.sweep_string_iterator()]

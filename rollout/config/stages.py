@@ -1,0 +1,82 @@
+"""The commands around a rollout: their words are the settings of one section, in the one language.
+
+`python -m rollout.prepare source=x` means what `prepare.source=x` means in a run: the same
+presets, experiments, config_file and checks. Must not know what a stage does.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rollout.config.compose import compose_words
+from rollout.config.effects import refuse_idle_in_stage
+from rollout.config.names import GROUPS, bag_of, known_keys
+from rollout.config.overrides import parts
+from rollout.config.settings import Settings, validate
+from rollout.config.sources import gather
+from rollout.errors import UserError, did_you_mean
+
+LIKELY = {"data.input": "input"}
+
+
+def compose_stage(stage: str, argv: list[str]) -> Settings:
+    """The settings that `argv` says, where a key of the stage may leave out the stage's name.
+
+    Raises UserError as the command line of a run does.
+    """
+    words = [_in_stage(word, stage) for word in argv]
+    given = gather(words, {}, Path.cwd())
+    _refuse_foreign(words, stage)
+    settings = compose_words(given.words, given.config_dir)
+    validate(settings)
+    refuse_idle_in_stage(settings, stage)
+    return settings
+
+
+def farewell_of(*paths: Path) -> Callable[[], str]:
+    """What a command that is asked to stop says: whether its files had their names in time."""
+    before = {path: _inode(path) for path in paths}
+
+    def farewell() -> str:
+        written = [str(p) for p in paths if _inode(p) not in (None, before[p])]
+        if written:
+            return f"interrupted at its end; {' and '.join(written)} stands there whole"
+        return f"interrupted; nothing was written to {paths[0]}"
+
+    return farewell
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _refuse_foreign(words: list[str], stage: str) -> None:
+    """Raise UserError for a word that sets what the stage has no use for.
+
+    A config_file or an experiment may hold the other sections as well.
+    """
+    for word in words:
+        key, _ = parts(word)
+        of_others = key in known_keys() or bag_of(key) or (key in GROUPS and key != "experiment")
+        if word.startswith("-") or key.startswith(f"{stage}.") or not of_others:
+            continue
+        leaf = key.rsplit(".", 1)[-1]
+        own = leaf if f"{stage}.{leaf}" in known_keys() else LIKELY.get(key)
+        hint = f"did you mean {own}?" if own else "leave it out"
+        raise UserError(f"{word} is for a run, and rollout.{stage} has no use for it; {hint}")
+
+
+def _in_stage(word: str, stage: str) -> str:
+    """`source=x` as `prepare.source=x`; other words stay."""
+    key, _ = parts(word)
+    own = [name for name in known_keys() if name.startswith(f"{stage}.")]
+    bags = [name for name in own if known_keys()[name].is_bag]
+    full = f"{stage}.{key}"
+    if full in own or any(full.startswith(f"{bag}.") for bag in bags):
+        return word.replace(key, full, 1)
+    short = [name.removeprefix(f"{stage}.") for name in own]
+    if close := did_you_mean(key, short) if "=" in word and key not in known_keys() else "":
+        raise UserError(f"there is no setting {key!r}.{close} See --help")
+    return word

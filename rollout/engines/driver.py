@@ -1,0 +1,144 @@
+"""The driving loop: keep the engine full, hand finished rows out as they come.
+
+The window counts *unfinished samples*, about twice what the engine decodes side by side:
+counted in rows, a large n would drain the engine at the end of every row; counted in all that
+was submitted, host memory would grow with the file. The loop knows no file and no clock.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rollout.engines.base import Engine
+from rollout.errors import EngineError, RequestRefused
+from rollout.rows.owed import OwedRow
+from rollout.rows.records import Completion, Request, Result
+
+MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written as it goes
+
+
+@dataclass(slots=True)
+class Tick:
+    """One turn of the loop: what finished, and whether any row is left to submit."""
+
+    finished: list[Result]
+    source_dry: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A row in the engine: those of its requests that are not back, and those that are."""
+
+    row: OwedRow
+    left: list[Request] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    error: str | None = None
+
+
+class Flight:
+    """The rows that are in one engine. After its death, `unfinished` tells which went down."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._window = window_of(engine.facts.max_num_seqs)
+        self._open: dict[OwedRow, _Open] = {}
+        self._row_of: dict[Request, OwedRow] = {}
+        self.num_completions = self.num_steps = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self._engine.num_unfinished < self._window
+
+    @property
+    def unfinished(self) -> list[OwedRow]:
+        """Rows submitted and not finished, in the order of submission."""
+        return [flying.row for flying in self._open.values()]
+
+    def submit(self, row: OwedRow) -> Result | None:
+        """Submit all that the row is owed; its result at once where there is nothing to wait for.
+
+        A sample that can't go on (no room in the context) stays as it is.
+        """
+        if row.prompt.error:
+            return row.result([], row.prompt.error)
+        flying = self._open[row] = _Open(row)
+        for request in row.requests():
+            try:
+                self._engine.submit(request)
+                flying.left.append(request)
+                self._row_of[request] = row
+            except RequestRefused as refusal:
+                if request.prefix is None:
+                    flying.error = str(refusal)
+        return None if flying.left else self._close(flying)
+
+    def step(self) -> list[Result]:
+        """One step of the engine; the rows whose last request came back."""
+        finished = []
+        self.num_steps += 1
+        for completion in self._engine.step():
+            flying = self._open[self._row_of.pop(completion.request)]
+            flying.completions.append(completion)
+            self.num_completions += 1
+            flying.left.remove(completion.request)
+            if not flying.left:
+                finished.append(self._close(flying))
+        return finished
+
+    def _close(self, flying: _Open) -> Result:
+        del self._open[flying.row]
+        return flying.row.result(flying.completions, flying.error)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._open
+
+
+def window_of(max_num_seqs: int) -> int:
+    """Samples to keep unfinished: one full batch running and one waiting."""
+    return 2 * max_num_seqs
+
+
+def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
+    """Submit all `rows`, never more than a window ahead; yield every turn.
+
+    Each row is yielded exactly once: finished, or failed with its error. Rows come in the order
+    they finish. Raises EngineError when the engine dies. The caller may stop at any turn; what
+    is in flight is then left in the engine.
+    """
+    source = iter(rows)
+    dry = False
+    while True:
+        settled: list[Result] = []
+        while not dry and flight.has_room and len(settled) < MAX_REFUSED_IN_A_ROW:
+            row = next(source, None)
+            if row is None:
+                dry = True
+            else:
+                try:
+                    result = flight.submit(row)
+                except EngineError:
+                    if settled:
+                        yield Tick(settled, dry)
+                    raise
+                settled += [result] if result else []
+        if settled:
+            yield Tick(settled, dry)
+        if not flight.is_empty:
+            yield Tick(flight.step(), dry)
+        elif dry:
+            return
+
+
+def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
+    """See the engine live through `num_steps` of a harmless request, again and again.
+
+    Raises EngineError where it dies of that.
+    """
+    while num_steps > 0:
+        try:
+            engine.submit(request)
+        except RequestRefused:
+            return  # it is alive
+        while engine.num_unfinished:
+            engine.step()
+            num_steps -= 1

@@ -1,0 +1,635 @@
+"""The engine room: the only module that knows vLLM. Its types do not leave it.
+
+One `LLMEngine`, driven step by step in this process: n samples in one request, final output
+only. On a CPU the engine's core runs in this process too (a third of the start-up time); with
+GPUs it is vLLM's own child process, so that tokenising here and decoding there overlap.
+Tested with vLLM 0.32 (CPU); written for 0.24 and later.
+"""
+
+import difflib
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from rollout.config.settings import Device, Model, Sampling
+from rollout.engines.base import (
+    CPU_BLOCK_SIZE,
+    ONE_FOR_ALL,
+    EngineFacts,
+    EnginePlan,
+    EngineStats,
+    Sampler,
+    cpu_kv_cache_gib,
+    repeats,
+)
+from rollout.engines.memory_faults import Stage, memory_fault
+from rollout.engines.vllm.chats import chat_token_ids, template_of
+from rollout.engines.vllm.core_watch import CoreWatch
+from rollout.engines.vllm.faults import cause_of_death, explain_load, tail_of
+from rollout.errors import EngineError, RequestRefused, RolloutError, UserError, did_you_mean
+from rollout.rows.messages import text_of
+from rollout.rows.reasoning import Split, Splitter, opens, split
+from rollout.rows.records import Completion, Prompt, Request, Sample, is_greedy
+
+# Of SamplingParams, what is the whole run's, or ours.
+NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
+PROMPT_END_TOKENS = 32  # that surely hold a tag
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those vLLM takes
+SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
+
+
+class VllmEngine:
+    def __init__(self, plan: EnginePlan):
+        _set_environment(plan)
+        self._plan = plan
+        self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
+        self._books = _Books()
+        self._groups: dict[str, tuple[Request, float]] = {}  # with when it was submitted
+        self._adapters: dict[Path, Any] = {}
+        self._engine: Any = None
+        self._next_id = 0
+        self._num_finished_tokens = 0
+        self._core: CoreWatch | None = None
+        with _explained(plan, self._log_start):
+            from vllm import EngineArgs, SamplingParams
+            from vllm.sampling_params import RequestOutputKind
+            from vllm.usage.usage_lib import UsageContext
+            from vllm.v1.engine.llm_engine import LLMEngine
+
+            self._new_params = SamplingParams
+            self._final_only = RequestOutputKind.FINAL_ONLY
+            self._row_params = [p for p in _parameters(SamplingParams) if p not in NOT_A_ROWS]
+            self._refusals = _refusals()
+            arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
+            # As LLM does it: the offline defaults for batched tokens, not the server's.
+            self._engine = LLMEngine.from_engine_args(
+                arguments,
+                usage_context=UsageContext.LLM_CLASS,
+                stat_loggers=[self._books.factory()],
+            )
+            # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
+            # of the throughput (benchmarks/driver_overhead.py vllm).
+            self._engine.log_stats = False
+            self._core = CoreWatch(self._engine.engine_core)
+            self._tokenizer = self._engine.get_tokenizer()
+            self._renderer = self._engine.renderer
+            resolved = self._engine.vllm_config
+            self._vocab_size = resolved.model_config.get_vocab_size()
+        self._suggested = resolved.model_config.get_diff_sampling_param()
+        self.facts = _facts(plan, resolved)
+        given = _template(plan.model.chat_template)
+        self.facts.has_chat_template = template_of(self._renderer, given) is not None
+
+    def sampler(
+        self,
+        sampling: Sampling,
+        model: Model,
+        wants_logprobs: bool,
+        adapter: Path | None = None,
+    ) -> Sampler:
+        """The effective SamplingParams' arguments, noting where generation_config differs."""
+        params = _typed_sampling(sampling, wants_logprobs)
+        suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
+        params |= {k: v for k, v in suggested.items() if k not in params}
+        ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
+        notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
+        greedy = is_greedy(params.get("temperature"))
+        if greedy and sampling.n_samples > 1:
+            notes.append(ONE_FOR_ALL)
+        ready = _as_vllm_wants(params) | ({"n": 1} if greedy else {})
+        _checked(self._new_params, "sampling", ready)
+        chat = _template(model.chat_template), dict(model.chat_template_kwargs)
+        lora = self._lora(adapter) if adapter else None
+        shown, tags = {**params, "seed": sampling.seed}, model.reasoning_tags
+        return Sampler(shown, notes, ready, chat, lora, tags, greedy)
+
+    def _lora(self, adapter: Path) -> Any:
+        """The adapter, loaded: one that does not fit the model is refused here, not in a step."""
+        from vllm.lora.request import LoRARequest
+
+        if adapter not in self._adapters:
+            number = len(self._adapters) + 1
+            lora = LoRARequest(f"{number}:{adapter.name}", number, str(adapter))
+            try:
+                self._engine.add_lora(lora)
+            except Exception as error:  # whatever vLLM finds in the files
+                with self._plan.log_file.open("a") as log:
+                    log.write(traceback.format_exc())
+                raise UserError(
+                    f"model.lora_path={adapter}: vLLM can't load this adapter for "
+                    f"{self._plan.model_path}: {_first_line(error)}"
+                ) from error
+            self._adapters[adapter] = lora
+        return self._adapters[adapter]
+
+    def submit(self, request: Request) -> None:
+        prompt = request.prompt
+        template, variables = request.sampler.chat if request.sampler else (None, {})
+        token_ids = self._encode(prompt, template, variables)
+        if request.prefix:
+            token_ids = [*token_ids, *request.prefix.token_ids]
+        limit = self.facts.max_model_len
+        if len(token_ids) >= limit:
+            raise RequestRefused(
+                f"the prompt has {len(token_ids)} tokens, which leaves no room for a response "
+                f"in the context of {limit} (max_model_len)"
+            )
+        given = request.sampler.ready if request.sampler else {}
+        if prompt.sampling:
+            given = given | self._own_sampling(prompt.sampling)
+        own = {
+            "n": 1 if repeats(request) else request.n_samples,
+            "max_tokens": request.max_tokens or limit - len(token_ids),
+            "seed": request.seed,
+            "output_kind": self._final_only,
+        }
+        if request.prefix and (least := given.get("min_tokens")):
+            own["min_tokens"] = max(0, least - request.prefix.num_tokens)
+        request_id = str(self._next_id)
+        self._next_id += 1
+        try:
+            params = self._new_params(**given | own)
+            lora = request.sampler.adapter if request.sampler else None
+            self._engine.add_request(
+                request_id, {"prompt_token_ids": token_ids}, params, lora_request=lora
+            )
+        except self._refusals as refusal:
+            said = _first_line(refusal)
+            if prompt.sampling:
+                said = f"{self._blamed(prompt.sampling)}: {said}"
+            raise RequestRefused(said) from refusal
+        except Exception as error:
+            raise self._death(error) from error
+        self._groups[request_id] = request, time.monotonic()
+
+    def _own_sampling(self, own: dict[str, Any]) -> dict[str, Any]:
+        """A row's own SamplingParams, which beat the run's. Raises RequestRefused."""
+        for name in own:
+            if name not in self._row_params:
+                close = difflib.get_close_matches(name, self._row_params, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise RequestRefused(f"a row can't set the sampling parameter {name!r}{hint}")
+        own = {k: v for k, v in own.items() if k != "max_tokens"}
+        if not isinstance(own.get("structured_outputs", {}), dict):
+            raise RequestRefused("structured_outputs is no object such as {'choice': ['a', 'b']}")
+        if isinstance(bias := own.get("logit_bias"), dict):  # JSON has no keys but texts
+            try:
+                own["logit_bias"] = {int(token_id): value for token_id, value in bias.items()}
+            except ValueError as error:
+                raise RequestRefused(
+                    f"logit_bias has a key that is no token id: {error}"
+                ) from error
+        try:
+            return _as_vllm_wants(own)
+        except UserError as error:
+            raise RequestRefused(str(error)) from error
+
+    def _blamed(self, own: dict[str, Any]) -> str:
+        """The row's own setting that vLLM refuses by itself; else all of them."""
+        for name, value in own.items():
+            try:
+                self._new_params(**_as_vllm_wants({name: value}))
+            except (*self._refusals, UserError):
+                return f"the row's own sampling (data.sampling_key), {name}={value!r:.60}"
+        return f"the row's own sampling (data.sampling_key), {', '.join(own)}"
+
+    def _encode(self, prompt: Prompt, template: str | None, variables: dict[str, Any]) -> list[int]:
+        """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
+        if prompt.token_ids is not None:
+            if (highest := max(prompt.token_ids)) >= self._vocab_size:
+                raise RequestRefused(
+                    f"token id {highest} is out of vocabulary: the model has {self._vocab_size}"
+                )
+            return list(prompt.token_ids)
+        if isinstance(prompt.content, str):
+            return self._tokenizer.encode(prompt.content)
+        if template_of(self._renderer, template, prompt.tools) is None:
+            raise UserError(
+                f"{self._plan.model_path} has no chat template, so chats can't be asked; "
+                "type model.chat_template=FILE.jinja, or take an instruct model"
+            )
+        return chat_token_ids(self._renderer, prompt.content, template, prompt.tools, variables)
+
+    def step(self) -> list[Completion]:
+        try:
+            outputs = self._engine.step()
+        except Exception as error:
+            raise self._death(error) from error
+        return [self._completion(output) for output in outputs if output.finished]
+
+    def _completion(self, output: Any) -> Completion:
+        request, submitted_s = self._groups.pop(output.request_id)
+        samples = [
+            Sample(
+                text=part.text,
+                finish_reason=str(part.finish_reason),
+                num_tokens=len(part.token_ids),
+                stop_reason=None if part.stop_reason is None else str(part.stop_reason),
+                token_ids=list(part.token_ids),
+                cumulative_logprob=part.cumulative_logprob,
+                logprobs=_logprobs(part),
+            )
+            for part in sorted(output.outputs, key=lambda part: part.index)
+        ]
+        is_one = repeats(request)
+        wanted = 1 if is_one else request.n_samples
+        assert len(samples) == wanted, "the engine returned other than n samples"
+        self._num_finished_tokens += sum(sample.num_tokens for sample in samples)
+        prompt_token_ids = list(output.prompt_token_ids)
+        if prefix := request.prefix:
+            del prompt_token_ids[-prefix.num_tokens :]
+            samples = [self._joined(prefix, samples[0])]
+        if is_one:
+            samples = [replace(samples[0]) for _ in range(request.n_samples)]
+        latency_s = time.monotonic() - submitted_s
+        num_cached = output.num_cached_tokens
+        opened = self._opens_reasoning(request, prompt_token_ids)
+        return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened, is_one)
+
+    def _opens_reasoning(self, request: Request, token_ids: list[int]) -> bool:
+        """Whether the prompt, as the model saw it, ends within the reasoning.
+
+        By its last tokens, so that text, chats and token ids are told alike; what an assistant's
+        turn that is gone on with has opened counts, too.
+        """
+        if request.sampler is None:
+            return False
+        tags, content = request.sampler.reasoning_tags, request.prompt.content
+        if isinstance(content, list) and content[-1].get("role") == "assistant":
+            return not split(text_of(content[-1]), tags).is_closed
+        return opens(self._tokenizer.decode(token_ids[-PROMPT_END_TOKENS:]), tags)
+
+    def _joined(self, prefix: Sample, more: Sample) -> Sample:
+        """A sample and what came after it; a character cut in two at the seam is made whole."""
+        whole = prefix.extended(more)
+        if self._tokenizer.decode(prefix.token_ids, skip_special_tokens=True).endswith("\ufffd"):
+            text = self._tokenizer.decode(whole.token_ids, skip_special_tokens=True)
+            if text.startswith(prefix.text) and more.stop_reason is None:
+                return prefix.extended(more, text)
+        return whole
+
+    def _death(self, error: Exception) -> EngineError:
+        """The engine's death with its cause, which a core of its own tells the log alone."""
+        log_file, start = self._plan.log_file, self._log_start
+        message = cause_of_death(_first_line(error), log_file, start)
+        death = EngineError(f"the engine died: {message}")
+        trace = "".join(traceback.format_exception(error))
+        if self._plan.device is not Device.cpu or "EngineCore" in trace:
+            trace = f"{tail_of(log_file, start)}\n{trace}"
+        death.fault = memory_fault(
+            trace, Stage.run, self._core.exit_status() if self._core else None
+        )
+        return death
+
+    @property
+    def num_unfinished(self) -> int:
+        return self._engine.get_num_unfinished_requests()
+
+    def stats(self) -> EngineStats:
+        stats = self._books.stats
+        stats.num_output_tokens = self._num_finished_tokens + self._num_tokens_in_flight()
+        return stats
+
+    def _num_tokens_in_flight(self) -> int:
+        """Tokens of samples still running, and of finished ones whose row is not."""
+        processor = self._engine.output_processor
+        with suppress(AttributeError):  # vLLM's own affair: figures must not end a run
+            running = (s.detokenizer.num_output_tokens() for s in processor.request_states.values())
+            parents = processor.parent_requests.values()
+            held = (len(part.token_ids) for p in parents for part in p.output_aggregator if part)
+            return sum(running) + sum(held)
+        return 0
+
+    def shutdown(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        engine.engine_core.shutdown()
+        if self._plan.device is Device.cpu:  # the core's process group is this process's
+            from vllm.distributed import cleanup_dist_env_and_memory
+
+            cleanup_dist_env_and_memory()
+
+
+# Loading.
+
+
+def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
+    """vLLM's EngineArgs for this plan; `engine.extra` comes last and wins."""
+    engine = plan.engine
+    arguments: dict[str, Any] = {
+        "model": plan.model_path,
+        "revision": plan.revision,
+        "trust_remote_code": plan.model.trust_remote_code,
+        "tensor_parallel_size": engine.tensor_parallel_size,
+        "gpu_memory_utilization": engine.gpu_memory_utilization,
+        "max_model_len": engine.max_model_len,
+        "dtype": engine.dtype,
+        "quantization": engine.quantization,
+        "enforce_eager": engine.enforce_eager,
+        "enable_prefix_caching": engine.enable_prefix_caching,
+        "max_num_seqs": engine.max_num_seqs,
+        "max_num_batched_tokens": engine.max_num_batched_tokens,
+        "kv_cache_dtype": engine.kv_cache_dtype,
+        "disable_log_stats": False,
+        "seed": 0,
+    }
+    kv_cache_gib = engine.kv_cache_gib
+    if plan.device is Device.cpu:
+        kv_cache_gib = kv_cache_gib or cpu_kv_cache_gib(plan.available_gib)
+        # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
+        arguments |= {
+            "enforce_eager": True,
+            "enable_chunked_prefill": False,
+            "block_size": CPU_BLOCK_SIZE,
+        }
+    if plan.num_loras:
+        rank = next((r for r in LORA_RANKS if r >= plan.lora_rank), plan.lora_rank)
+        arguments |= {"enable_lora": True, "max_loras": plan.num_loras, "max_lora_rank": rank}
+    if kv_cache_gib is not None:
+        arguments["kv_cache_memory_bytes"] = int(kv_cache_gib * 2**30)
+    arguments = {k: v for k, v in arguments.items() if v is not None}
+    return arguments | engine.extra
+
+
+def _set_environment(plan: EnginePlan) -> None:
+    """Set what vLLM reads from the environment; the user's own values win, but for the log."""
+    import json
+    import logging.config
+    import sys
+
+    own: dict[str, str] = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if plan.device is Device.cpu:
+        own["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    for name, value in own.items():
+        os.environ.setdefault(name, value)
+    handler = {
+        "class": "logging.FileHandler",
+        "filename": str(plan.log_file),
+        "formatter": "plain",
+        "level": "INFO",
+    }
+    logging_config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(levelname)s %(asctime)s [%(name)s] %(message)s"}},
+        "handlers": {"file": handler},
+        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
+    }
+    config_file = plan.log_file.with_name("vllm_logging.json")
+    config_file.write_text(json.dumps(logging_config, indent=2))
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config_file)
+    if "vllm" in sys.modules:  # which reads it when it is imported: this is another engine's log
+        logging.config.dictConfig(logging_config)
+
+
+def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
+    """Build vLLM's own object; an argument it does not know or like is the user's to mend."""
+    known = _parameters(kind)
+    for name in arguments:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint}")
+    try:
+        return kind(**arguments)
+    except _refusals() as error:
+        raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
+
+
+def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
+    """Plain values made vLLM's own objects where it takes nothing else."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    constraint = params.get("structured_outputs")
+    if not isinstance(constraint, dict):
+        return params
+    made = _checked(StructuredOutputsParams, "sampling.structured_outputs", constraint)
+    return params | {"structured_outputs": made}
+
+
+def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
+    """SamplingParams' arguments as the user set them."""
+    n = 1 if is_greedy(sampling.temperature) else sampling.n_samples
+    params = {"n": n, "max_tokens": sampling.token_limit} | sampling.params
+    if wants_logprobs:
+        params.setdefault("logprobs", 0)
+    return params
+
+
+def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
+    """Refuse what can be refused before a model is loaded. Raises UserError."""
+    _set_environment(plan)
+    with _explained(plan):
+        from vllm import SamplingParams
+
+        typed = _typed_sampling(sampling, wants_logprobs=False)
+        _checked(SamplingParams, "sampling", _as_vllm_wants(typed))
+
+
+def _logprobs(part: Any) -> list[float] | None:
+    """The log-probability of each sampled token, where they were asked for."""
+    if part.logprobs is None:
+        return None
+    pairs = zip(part.token_ids, part.logprobs, strict=True)
+    return [known[token_id].logprob for token_id, known in pairs]
+
+
+def _parameters(kind: Any) -> list[str]:
+    import inspect
+
+    try:
+        return [f.name for f in fields(kind)]
+    except TypeError:
+        return list(inspect.signature(kind).parameters)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises when it will not take a setting or a prompt; the engine lives on."""
+    from vllm import exceptions
+
+    own = getattr(exceptions, "VLLMClientError", None) or exceptions.VLLMValidationError
+    return (ValueError, TypeError, own)
+
+
+def _template(given: str | None) -> str | None:
+    """The text of a chat template given as a file or as text."""
+    if given is None or "{" in given:
+        return given
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise UserError(f"model.chat_template={given}: no such file, and no template text either")
+    return path.read_text()
+
+
+def _facts(plan: EnginePlan, resolved: Any) -> EngineFacts:
+    import vllm
+
+    cache = resolved.cache_config
+    scheduler = resolved.scheduler_config
+    return EngineFacts(
+        name="vllm",
+        version=vllm.__version__,
+        max_num_seqs=scheduler.max_num_seqs,
+        max_model_len=resolved.model_config.max_model_len,
+        num_gpus=0 if plan.device is Device.cpu else resolved.parallel_config.world_size,
+        details={
+            "device": plan.device.name,
+            "dtype": str(resolved.model_config.dtype).removeprefix("torch."),
+            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
+            "block_size": cache.block_size,
+            "num_kv_cache_blocks": cache.num_gpu_blocks,
+            "kv_cache_tokens": _kv_cache_tokens(cache),
+            "enable_prefix_caching": cache.enable_prefix_caching,
+            "quantization": resolved.model_config.quantization,
+        },
+    )
+
+
+def _kv_cache_tokens(cache: Any) -> int:
+    """Tokens of full-length requests that the KV cache holds, as vLLM logs it."""
+    told = getattr(cache, "kv_cache_size_tokens", None)  # not in 0.24
+    return told or (cache.num_gpu_blocks or 0) * (cache.block_size or 0)
+
+
+class _Books:
+    """vLLM's per-step statistics, added up."""
+
+    def __init__(self) -> None:
+        self.stats = EngineStats()
+
+    def factory(self) -> type:
+        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`.
+
+        It passes for vLLM's Prometheus logger, which would otherwise keep gauges at every step
+        for a server that is not there.
+        """
+        from vllm.v1.metrics.loggers import PrometheusStatLogger
+
+        stats = self.stats
+
+        class Books(PrometheusStatLogger):
+            def __init__(self, vllm_config: Any, engine_indexes: Any = None):
+                pass
+
+            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+                stats.num_steps += 1
+                if scheduler_stats is None:
+                    return
+                stats.num_running = scheduler_stats.num_running_reqs
+                stats.num_waiting = scheduler_stats.num_waiting_reqs
+                usage = stats.kv_cache_usage = scheduler_stats.kv_cache_usage
+                stats.kv_cache_usage_peak = max(stats.kv_cache_usage_peak, usage)
+                prefixes = scheduler_stats.prefix_cache_stats
+                if prefixes is not None:  # None where prefix caching is off
+                    stats.num_queried_tokens += prefixes.queries
+                    stats.num_cached_tokens += prefixes.hits
+                    # Counted when it comes back and looks its prefix up again.
+                    stats.num_preemptions += prefixes.preempted_requests
+
+            def log_engine_initialized(self) -> None:
+                pass
+
+            def log(self) -> None:
+                pass
+
+            def record_sleep_state(self, *_: Any, **__: Any) -> None:
+                pass
+
+        return Books
+
+
+# Reasoning.
+
+
+def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
+    """vLLM's reasoning parser `name`, with the tokenizer in `model_path`. Raises UserError.
+
+    It hears of the chat template's variables, since enable_thinking=false turns some parsers off.
+
+    https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
+    """
+    from transformers import AutoTokenizer
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.reasoning import ReasoningParserManager
+
+    known, variables = _reasoning_parsers(), dict(model.chat_template_kwargs)
+    if name not in known:
+        raise UserError(
+            f"output.reasoning_parser={name}: vLLM has no such parser.{did_you_mean(name, known)} "
+            f"There are: {', '.join(known)}"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_path, trust_remote_code=model.trust_remote_code
+        )
+        kind = ReasoningParserManager.get_reasoning_parser(name)
+        parser = kind(tokenizer, chat_template_kwargs=variables)
+    except Exception as error:  # a parser wants its own tokens, templates, libraries
+        raise UserError(
+            f"output.reasoning_parser={name} does not fit {model_path}: {_first_line(error)}; "
+            "leave it out to split by model.reasoning_tags"
+        ) from error
+    request = ChatCompletionRequest(messages=[], model=model_path, chat_template_kwargs=variables)
+    extract = getattr(parser, "extract_reasoning", None) or parser.extract_reasoning_content
+    end = getattr(parser, "reasoning_end_str", None) or getattr(parser, "end_token", None)
+
+    def by_parser(text: str, opened: bool) -> Split:
+        try:
+            reasoning, answer = extract(text, request)
+        except Exception as error:  # its code on a model's text: anything may come
+            raise UserError(
+                f"output.reasoning_parser={name} can't split a response ({_first_line(error)}); "
+                "leave it out, and the same command publishes by model.reasoning_tags"
+            ) from error
+        has_ended = bool(answer) or reasoning is None or bool(end and end in text)
+        return Split(reasoning, answer or "", has_ended)
+
+    return by_parser
+
+
+def _reasoning_parsers() -> list[str]:
+    """The names vLLM knows."""
+    from vllm.reasoning import ReasoningParserManager as Manager
+
+    registered = getattr(Manager, "list_registered", None)
+    return sorted(registered() if registered else Manager.reasoning_parsers)
+
+
+# Errors.
+
+
+@contextmanager
+def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
+    """Turn whatever loading raises into one line; the traceback goes to the log."""
+    try:
+        yield
+    except RolloutError:
+        raise
+    except Exception as error:
+        with plan.log_file.open("a") as log:
+            log.write(traceback.format_exc())
+        raise explain_load(
+            error,
+            _first_line(error),
+            plan.model_path,
+            plan.engine.dtype,
+            plan.log_file,
+            log_start,
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The line of an error that tells most: pydantic puts its own title before the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if "validation error" in lines[0] and len(lines) > 1:
+        lines = [next((x for x in lines[1:] if "error, " in x.lower()), lines[-1])]
+        lines[0] = lines[0].removeprefix("Value error, ").split(" [type=")[0]
+    return lines[0][:500]

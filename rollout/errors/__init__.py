@@ -1,0 +1,73 @@
+"""Every error a user may meet, and the exit code each one ends the process with.
+
+A message says what is wrong with which value, why it matters where that is not plain, and what
+to type next; one line where it can be.
+"""
+
+from typing import Any
+
+from rollout.errors.secret_texts import without_secrets
+
+
+class RolloutError(Exception):
+    """A run ended early; everything finished is on disk."""
+
+    exit_code = 1
+
+    def __init__(self, *args: str):
+        super().__init__(*map(without_secrets, args))  # it is printed, logged and kept
+        self.details: list[str] = []  # further lines, such as a table
+        self.fault: Any = None  # a MemoryFault, where memory ran out
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *self.details])
+
+
+class UserError(RolloutError):
+    """The configuration, the input or the machine cannot serve the request; nothing was started."""
+
+    exit_code = 2
+
+
+class EmptyExport(RolloutError):
+    """Responses and scores are written, but none of them may be exported."""
+
+
+class EngineError(RolloutError):
+    """The engine could not be started, or died."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT, SIGTERM or SIGHUP arrived; everything finished is on disk.
+
+    No Exception: it may come at any line of any library, and many catch those, to go on or to
+    raise one of their own. A KeyboardInterrupt they let pass.
+    """
+
+    def __init__(self, signal_number: int, message: str = "interrupted"):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signal_number
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker process of a launcher's
+        return type(self), (self.signal_number, str(self))
+
+
+class RequestRefused(Exception):
+    """An engine will not take this one request; the message is recorded on its row."""
+
+
+def did_you_mean(word: str, known) -> str:
+    """` Did you mean 'x'?`, or nothing when no known word is close."""
+    import difflib
+
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not close:  # compare the last parts too: `temprature` against `sampling.temperature`
+        leaves = {name.rsplit(".", 1)[-1]: name for name in known}
+        leaf = difflib.get_close_matches(word.rsplit(".", 1)[-1], leaves, n=1, cutoff=0.7)
+        close = [leaves[name] for name in leaf]
+    return f" Did you mean {close[0]!r}?" if close else ""

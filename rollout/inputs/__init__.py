@@ -1,0 +1,1 @@
+"""What a run is given: parquet files of prompts, models, adapters."""

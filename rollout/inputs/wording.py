@@ -1,0 +1,156 @@
+"""Wording: what data.template, data.system_prompt and data.tools say, and a row's values in it.
+
+Owns those three settings as texts or files, read once, and how one row's values become a Prompt.
+Promises: a setting that cannot be read is a UserError; a row that cannot be asked is a Prompt
+with the reason. Must not know Arrow, files of rows or engines.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.config.settings import Data, PromptFormat
+from rollout.errors import UserError
+from rollout.inputs.chats import content_of
+from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of
+from rollout.inputs.row_template import RowTemplate, open_template
+from rollout.rows.records import Prompt
+from rollout.system.formats import exact_yaml
+
+LIKE_A_PATH = re.compile(r"\S*(/\S*|\.(txt|md|jinja2?|j2|json|ya?ml|prompt))", re.I)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wording:
+    """What is put around every row's own words. Made by `read_wording`."""
+
+    data: Data
+    template: RowTemplate | None = None
+    system: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    is_plain: bool = True  # there is nothing but the prompt column's text or messages
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a prompt is made of, each once; those of its text come first."""
+        data, named = self.data, [self.data.prompt_key]
+        if self.template:  # in the order they are read in
+            named = sorted(self.template.names, key=lambda name: _place(name, self.template.source))
+        more = [key for key in (data.tools_key, data.sampling_key) if key is not None]
+        return list(dict.fromkeys([*named, *more]))
+
+    def __str__(self) -> str:
+        if self.template is None:
+            return f"column {self.data.prompt_key!r}"
+        return f"data.template over {', '.join(self.columns)}"
+
+    def prompt_of(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
+        """The prompt that these columns' values make; with `error` where they make none."""
+        try:
+            if self.is_plain:
+                return Prompt(index, row, content_of(values[self.data.prompt_key], self.data))
+            return self._asked(index, row, values)
+        except ValueError as fault:
+            return Prompt(index, row, None, str(fault))
+
+    def _asked(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
+        data = self.data
+        sampling = sampling_of(values[data.sampling_key]) if data.sampling_key else None
+        if data.prompt_format is PromptFormat.tokens:
+            token_ids = token_ids_of(values[data.prompt_key])
+            return Prompt(index, row, None, token_ids=token_ids, sampling=sampling)
+        if self.template:
+            value = self.template.render({name: values[name] for name in self.template.names})
+        else:
+            value = values[data.prompt_key]
+        content = content_of(value, data, self.system)
+        own = tools_of(values[data.tools_key]) if data.tools_key else None
+        tools = (self.tools if own is None else own) or None  # []: this row has none
+        return Prompt(index, row, content, tools=tools, sampling=sampling)
+
+    def fingerprint(self) -> dict[str, str]:
+        """The three settings by what they say, wherever it was written."""
+        said = {
+            "data.template": self.template and self.template.source,
+            "data.system_prompt": self.system,
+            "data.tools": self.tools and json.dumps(self.tools, ensure_ascii=False),
+        }
+        return {key: _told(text) for key, text in said.items() if text is not None}
+
+
+def read_wording(data: Data, start_dir: Path) -> Wording:
+    """Read the settings; relative paths hang on `start_dir`. Raises UserError."""
+    template = system = tools = None
+    if data.template is not None:
+        template = open_template(
+            _read("data.template", data.template, "{" in data.template, start_dir)
+        )
+    if data.system_prompt is not None:
+        given = data.system_prompt
+        is_text = not LIKE_A_PATH.fullmatch(given) and not _is_file(given, start_dir)
+        system = _read("data.system_prompt", given, is_text, start_dir).rstrip("\n")
+    if data.tools is not None:
+        is_text = data.tools.lstrip()[:1] in ("[", "{") or "\n" in data.tools
+        tools = _tools(_read("data.tools", data.tools, is_text, start_dir))
+    options = data.template, data.system_prompt, data.tools, data.tools_key, data.sampling_key
+    is_plain = not any(options) and data.prompt_format is not PromptFormat.tokens
+    return Wording(data, template, system, tools, is_plain)
+
+
+def _place(name: str, source: str) -> tuple[int, str]:
+    found = re.search(rf"\b{re.escape(name)}\b", source)
+    return (found.start() if found else len(source)), name
+
+
+def _read(key: str, given: str, is_text: bool, start_dir: Path) -> str:
+    """The text, or that of the file it names."""
+    text = given
+    if not is_text:
+        try:
+            text = (start_dir / Path(given).expanduser()).read_text(encoding="utf-8-sig")
+        except (OSError, RuntimeError, ValueError) as error:
+            shown = given if len(given) <= 80 else f"{given[:80]}..."
+            known = isinstance(error, FileNotFoundError)
+            why = "no such file" if known else getattr(error, "strerror", None) or error
+            raise UserError(f"{key}={shown} can't be read: {why}; {WANTED[key]}") from error
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{key} is not UTF-8 text; {WANTED[key]}") from None
+    if not text.strip():
+        raise UserError(f"{key}={given} says nothing; {WANTED[key]}, or leave it out")
+    return text
+
+
+WANTED = {
+    "data.template": "type a Jinja file, or text such as 'Q: {{ question }}'",
+    "data.system_prompt": "type a file, or the text itself",
+    "data.tools": "type a YAML or JSON file, or the list itself",
+}
+
+
+def _is_file(given: str, start_dir: Path) -> bool:
+    try:
+        return (start_dir / Path(given).expanduser()).is_file()
+    except (OSError, RuntimeError, ValueError):  # longer than a name can be, and so on
+        return False
+
+
+def _tools(text: str) -> list[dict[str, Any]]:
+    import yaml
+
+    try:
+        return checked_tools(exact_yaml.load(text))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        lines = str(error).splitlines()
+        raise UserError(f"data.tools: {lines[0]}; {WANTED['data.tools']}") from error
+
+
+def _told(text: str) -> str:
+    """The text; a long one with a digest at its end, which differs where its middle does."""
+    if len(text) <= 60:
+        return text
+    return f"{text} (digest {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()})"

@@ -1,0 +1,86 @@
+"""python -m rollout.plan: what fits where, before anything is loaded."""
+
+import os
+import sys
+from pathlib import Path
+
+from rollout.config.sources import gather
+from rollout.errors import UserError
+from rollout.plan.build import make_plan
+from rollout.system.console import say
+from rollout.system.exits import run_command
+from rollout.system.formats import strict_json
+
+OWN_KEYS = ("device", "num_devices")
+HELP = """\
+rollout.plan: does the model fit, in which preset, and what to change
+
+  python -m rollout.plan model=qwen3_4b                         on this machine
+  python -m rollout.plan model=qwen3_4b device=a100_80gb num_devices=2
+  python -m rollout.plan data.input=prompts.parquet model=qwen3_8b engine=rtx_4090
+
+Every setting of a run may be typed (python -m rollout --help), and
+
+  device        {devices},
+                cpu, or the memory alone: 48gib; default: what is here
+  num_devices   how many of them; default 1, or those that are here
+  --json        the same for programs
+
+Loads nothing, starts nothing; needs neither GPU nor weights. Exit code 0: the preset that the
+command names (engine=auto where it names none) fits; 1: it does not; 2: a wrong setting or input.
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the plan and exit with its code."""
+    run_command("rollout.plan", _main, argv)
+
+
+def _main(argv: list[str]) -> int:
+    from rollout.plan.memory.hardware import KINDS
+
+    if any(word in ("-h", "--help", "help") for word in argv):
+        import textwrap
+
+        devices = textwrap.fill(", ".join(KINDS), 84, subsequent_indent=" " * 16)
+        print(HELP.format(devices=devices))
+        return 0
+    words, own = split(argv)
+    given = gather(words, os.environ, Path.cwd())
+    for note in given.notes:
+        say(note, sys.stderr)
+    plan = make_plan(given, own)
+    if "--json" in argv:
+        from rollout.plan.values import plan_values
+
+        print(strict_json.dumps(plan_values(plan), indent=2))
+    else:
+        from rollout.plan.page import page
+
+        page(plan)
+    return 0 if plan.own.fit.fits else 1
+
+
+def split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The words of a run, and the planner's own keys. Raises UserError for a sweep."""
+    own: dict[str, str] = {}
+    words = []
+    for word in argv:
+        key, equals, value = word.partition("=")
+        if key in OWN_KEYS:
+            if not equals or not value:
+                raise UserError(f"{key} has no value; type {key}=...")
+            own[key] = value
+        elif word in ("-m", "--multirun"):
+            raise UserError("a plan looks at one command; its table has every engine preset")
+        elif word != "--json":
+            words.append(word)
+    if "num_devices" in own and not (own["num_devices"].isdecimal() and int(own["num_devices"])):
+        raise UserError(
+            f"num_devices={own['num_devices']} is no number of devices; type a whole one"
+        )
+    return words, own
+
+
+if __name__ == "__main__":
+    main()

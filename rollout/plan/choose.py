@@ -1,0 +1,287 @@
+"""Which engine settings suit: what `engine=auto` takes, and the smallest change that makes one fit.
+
+Pure: knows models, devices and what the data need; tries settings against `fit` and takes the
+first that holds. Promises that a setting the user gave is never changed.
+"""
+
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from rollout.config.settings import Device, Engine
+from rollout.plan.memory.fit import (
+    Fit,
+    Limit,
+    ModelSize,
+    Needs,
+    fit,
+    pipeline_parallel_size,
+)
+from rollout.plan.memory.hardware import Hardware
+
+SIDE_BY_SIDE = (1024, 512, 256, 128, 64, 32, 16, 8)  # max_num_seqs that are tried
+MOST_ON_CPU, MOST_ON_SMALL, MOST_ON_LARGE = 256, 512, 1024
+LARGE_GIB = 70.0
+SPARE = 0.02  # of a GPU's memory, left free beside what others hold
+# Below this much of weights on each device, the two all-reduces in every layer cost what reading
+# fewer weights saves: 2 GiB at 2 TB/s take 1 ms, 2 x 36 all-reduces of some 15 us as much.
+LEAST_WEIGHTS_GIB = 2.0
+MOST_SHARE = 0.95
+CONTEXT_STEP = 256  # contexts are rounded down to multiples
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `engine=auto` takes."""
+
+    engine: Engine
+    fit: Fit
+    changed: dict[str, object]  # setting -> value, of those that differ from what was asked
+
+
+def choose(
+    model: ModelSize, asked: Engine, hardware: Hardware, needs: Needs, given: Set[str] = frozenset()
+) -> Choice:
+    """Settings for `engine=auto` on this hardware; `given` are the user's own, by name.
+
+    First the number of devices: as many as leave each enough weights to be worth the exchange,
+    and more where the model does not fit. Then the memory share, the context (shortened only
+    where the whole one can't be held), and as many samples side by side as the KV cache holds at
+    the data's lengths.
+    """
+    best = None
+    for tensor_parallel_size in _device_counts(model, asked, hardware, given):
+        tried = replace(asked, tensor_parallel_size=tensor_parallel_size)
+        tried = _share(tried, hardware, given)
+        found = _at_context(model, tried, hardware, needs, given)
+        best = best or found
+        if found.fits:
+            best = found
+            break
+    best = _side_by_side(model, best, hardware, needs, given)
+    changed = {
+        name: getattr(best.engine, name)
+        for name in (
+            "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "max_num_seqs",
+        )
+        if getattr(best.engine, name) != getattr(asked, name)
+    }  # fmt: skip
+    return Choice(best.engine, best, changed)
+
+
+def _device_counts(
+    model: ModelSize, asked: Engine, hardware: Hardware, given: Set[str]
+) -> Iterator[int]:
+    """Numbers of devices to try, the best one first."""
+    if "tensor_parallel_size" in given or hardware.device is Device.cpu:
+        yield asked.tensor_parallel_size
+        return
+    most = hardware.num_devices // pipeline_parallel_size(asked)
+    shape = model.shape
+    counts = [n for n in (2**i for i in range(10)) if n <= max(1, most) and not shape.num_heads % n]
+    weights = model.weights(asked)
+    best = 1
+    for count in counts[1:]:
+        enough = weights.device_bytes(count) / 2**30 >= LEAST_WEIGHTS_GIB
+        if enough and count <= max(1, shape.num_kv_heads):
+            best = count
+    yield best
+    yield from (n for n in counts if n > best)
+
+
+def _share(engine: Engine, hardware: Hardware, given: Set[str]) -> Engine:
+    """The memory share, lowered to what others leave free."""
+    if hardware.device is Device.cpu or "gpu_memory_utilization" in given:
+        return engine
+    free = hardware.free_gib / hardware.memory_gib
+    share = min(engine.gpu_memory_utilization, int((free - SPARE) * 100) / 100)
+    return replace(engine, gpu_memory_utilization=max(share, 0.01))
+
+
+def _at_context(
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs, given: Set[str]
+) -> Fit:
+    """At the whole context, or where that can't be held at the longest that can.
+
+    If need be below the longest rows, which are then refused one by one, but not below a typical
+    one.
+    """
+    found = fit(model, engine, hardware, needs)
+    if found.fits or found.limit is not Limit.context or "max_model_len" in given:
+        return found
+    if "gpu_memory_utilization" not in given and hardware.device is Device.cuda:
+        most = min(MOST_SHARE, int((hardware.free_gib / hardware.memory_gib - SPARE) * 100) / 100)
+        if most > engine.gpu_memory_utilization:
+            engine = replace(engine, gpu_memory_utilization=most)
+            found = fit(model, engine, hardware, needs)
+            if found.fits:
+                return found
+    shorter = shortened(found, needs) or shortened(found, Needs(needs.typical))
+    return fit(model, replace(engine, max_model_len=shorter), hardware, needs) if shorter else found
+
+
+def shortened(found: Fit, needs: Needs) -> int | None:
+    """The longest context that fits and that the data can do with; None where there is none."""
+    longest = found.longest_context
+    if longest >= CONTEXT_STEP:
+        longest -= longest % CONTEXT_STEP
+    return longest if longest >= (needs.longest or CONTEXT_STEP) else None
+
+
+def _side_by_side(
+    model: ModelSize, found: Fit, hardware: Hardware, needs: Needs, given: Set[str]
+) -> Fit:
+    """As many samples at once as the KV cache holds, at the lengths that are known."""
+    if "max_num_seqs" in given or not found.fits or needs.typical is None:
+        return found
+    most = MOST_ON_LARGE if hardware.memory_gib >= LARGE_GIB else MOST_ON_SMALL
+    most = MOST_ON_CPU if hardware.device is Device.cpu else most
+    for number in SIDE_BY_SIDE:
+        if number > most:
+            continue
+        tried = fit(model, replace(found.engine, max_num_seqs=number), hardware, needs)
+        if tried.fits and tried.typical is not None and tried.typical >= 0.75 * number:
+            return tried
+    return found
+
+
+# The smallest change.
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Overrides that make an engine fit."""
+
+    overrides: tuple[str, ...]
+    fit: Fit
+    costs: tuple[str, ...]  # what the user gives up
+
+    def __str__(self) -> str:
+        return " ".join(self.overrides)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One setting changed."""
+
+    name: str
+    value: object
+    cost: str = ""
+
+    def __str__(self) -> str:
+        value = "null" if self.value is None else str(self.value).lower()
+        return f"engine.{self.name}={value}"
+
+
+DIFFERENT = "slightly different samples"
+
+
+def smallest_change(
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
+) -> Change | None:
+    """The least harmful change that fits, and of one harm the smallest; None where none does.
+
+    One setting, in the order of `_steps`; a shorter context that the data can do with, alone or
+    with one of them; then two of them, and two with a shorter context.
+    """
+    steps = _steps(model, engine, hardware)
+    pairs = [(one, other) for one, other in combinations(steps, 2) if one.name != other.name]
+    for tries in ([(), *((step,) for step in steps)], pairs):
+        found: list[tuple[tuple[_Step, ...], Fit]] = []
+        for chosen in tries:
+            changed = replace(engine, **{step.name: step.value for step in chosen})
+            found.append((chosen, fit(model, changed, hardware, needs)))
+            if chosen and found[-1][1].fits:
+                return _change(found[-1][1], chosen)
+        for chosen, misfit in found:
+            if change := _with_context(model, misfit, needs, chosen):
+                return change
+    return None
+
+
+def _with_context(
+    model: ModelSize, found: Fit, needs: Needs, steps: tuple[_Step, ...]
+) -> Change | None:
+    """The same with the longest context that fits, where the data can do with it."""
+    longest = model.shape.max_position if found.limit is Limit.model else None
+    if found.limit is Limit.context:
+        longest = shortened(found, needs)
+    if longest is None:
+        return None
+    shorter = replace(found.engine, max_model_len=longest)
+    again = fit(model, shorter, found.hardware, needs)
+    cost = f"rows longer than {longest:,} tokens" if needs.is_estimate else ""
+    return _change(again, (*steps, _Step("max_model_len", longest, cost))) if again.fits else None
+
+
+def _change(found: Fit, steps: tuple[_Step, ...]) -> Change:
+    costs = dict.fromkeys(step.cost for step in steps if step.cost)
+    return Change(tuple(map(str, steps)), found, tuple(costs))
+
+
+def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
+    """Settings to try, the least harmful first."""
+    if hardware.device is Device.cpu:
+        return _cpu_steps(model, engine, hardware)
+    found = []
+    free = hardware.free_gib / hardware.memory_gib
+    now = engine.gpu_memory_utilization
+    if engine.kv_cache_gib is not None:
+        found.append(_Step("kv_cache_gib", None))
+    shares = [round(0.05 * i, 2) for i in range(2, 20)]
+    found += [_Step("gpu_memory_utilization", share) for share in shares if now < share <= free]
+    lower = int((free - SPARE) * 100) / 100
+    if 0 < lower < now:
+        found.append(_Step("gpu_memory_utilization", lower))
+    if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
+        found.append(_Step("dtype", "float16", "float16 instead of bfloat16"))
+    for number in (512, 256, 128, 64, 32):
+        if number < engine.max_num_seqs:
+            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
+    if not engine.enforce_eager:
+        found.append(_Step("enforce_eager", True, "slower decoding"))
+    if (engine.max_num_batched_tokens or hardware.batched_tokens) > 2048:
+        found.append(_Step("max_num_batched_tokens", 2048, "slower prefill"))
+    for count in (1, 2, 4, 8, 16):
+        held = count * pipeline_parallel_size(engine)
+        if count != engine.tensor_parallel_size and held <= hardware.num_devices:
+            found.append(_Step("tensor_parallel_size", count))
+    if engine.kv_cache_dtype == "auto" and hardware.has_fp8:
+        found.append(_Step("kv_cache_dtype", "fp8", DIFFERENT))
+    if engine.quantization is None and hardware.has_fp8:
+        if model.weights(engine).quantization is None:
+            found.append(_Step("quantization", "fp8", DIFFERENT))
+    return found
+
+
+def _cpu_steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
+    """On a CPU the KV cache is what can grow, or give way."""
+    held = fit(model, engine, hardware)
+    room = hardware.free_gib - held.weights_gib - held.allowance.total_gib
+    need = held.cache.bytes_of(held.max_model_len) / 2**30 if held.cache else 0
+    found = []
+    if held.kv_cache_gib < need <= 0.9 * room:
+        found.append(_Step("kv_cache_gib", max(0.001, round(need * 1.05, 3))))
+    largest = int(9 * room) / 10
+    for size in (largest, 0.5, 0.25):
+        if 0 < size < held.kv_cache_gib:
+            found.append(_Step("kv_cache_gib", size))
+    for number in (256, 64):
+        if number < engine.max_num_seqs:
+            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
+    return found
+
+
+def devices_that_do(
+    model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
+) -> int | None:
+    """How many of these devices would hold the model, with as many as share it; None: no number."""
+    if hardware.device is Device.cpu:
+        return None
+    for number in (2, 4, 8, 16, 32):
+        tried = replace(engine, tensor_parallel_size=number)
+        if number > hardware.num_devices:
+            found = fit(model, tried, replace(hardware, num_devices=number), needs)
+            if found.fits or (found.limit is Limit.context and shortened(found, needs)):
+                return number
+    return None

@@ -1,0 +1,143 @@
+"""The devices a plan is made for: those of this machine, or a kind known by name.
+
+Owns the table of GPU kinds. Memory is what the CUDA runtime reports as the total
+(cudaMemGetInfo), of which vLLM takes its share; it is less than the label and than what
+nvidia-smi shows. Must not know models or presets.
+"""
+
+import re
+from dataclasses import dataclass
+
+from rollout.config.settings import Device
+from rollout.errors import UserError, did_you_mean
+from rollout.system.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Devices of one kind."""
+
+    label: str
+    device: Device  # cpu or cuda
+    num_devices: int  # 1 for a CPU
+    memory_gib: float  # of one device, or of the host
+    free_gib: float  # of the fullest one, now
+    capability: float = 8.0  # CUDA's compute capability
+    batched_tokens: int = 8192  # that vLLM processes in one step where nothing is said
+
+    @property
+    def has_bfloat16(self) -> bool:
+        return self.device is Device.cpu or self.capability >= 8.0
+
+    @property
+    def has_fp8(self) -> bool:
+        """Whether weights and KV cache can be kept in fp8 (compute capability 8.9 and later)."""
+        return self.device is Device.cuda and self.capability >= 8.9
+
+    def __str__(self) -> str:
+        number = f"{self.num_devices} x " if self.device is Device.cuda else ""
+        return f"{number}{self.label} ({self.memory_gib:.1f} GiB)"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of GPU."""
+
+    label: str
+    memory_gib: float
+    capability: float  # CUDA's compute capability
+
+
+# GiB as "total capacity" and "Free memory on device (x/y GiB)" give them in vLLM's issue threads.
+KINDS = {
+    "a100_40gb": Kind("A100 40 GB", 39.4, 8.0),
+    "a100_80gb": Kind("A100 80 GB", 79.2, 8.0),
+    "h100_80gb": Kind("H100 80 GB", 79.1, 9.0),
+    "h100_nvl": Kind("H100 NVL 94 GB", 93.0, 9.0),
+    "h20_96gb": Kind("H20 96 GB", 95.0, 9.0),
+    "h200_141gb": Kind("H200 141 GB", 139.8, 9.0),
+    "b200_180gb": Kind("B200 180 GB", 178.3, 10.0),
+    "rtx_pro_6000": Kind("RTX PRO 6000 96 GB", 95.0, 12.0),
+    "a6000": Kind("RTX A6000 48 GB", 47.5, 8.6),
+    "l40s": Kind("L40S 48 GB", 44.4, 8.9),
+    "l4": Kind("L4 24 GB", 22.0, 8.9),
+    "a10": Kind("A10 24 GB", 22.0, 8.6),
+    "rtx_3090": Kind("RTX 3090 24 GB", 23.6, 8.6),
+    "rtx_4090": Kind("RTX 4090 24 GB", 23.5, 8.9),
+    "rtx_5090": Kind("RTX 5090 32 GB", 31.3, 12.0),
+    "t4": Kind("T4 16 GB", 14.6, 7.5),
+    "v100_16gb": Kind("V100 16 GB", 15.8, 7.0),
+    "v100_32gb": Kind("V100 32 GB", 31.7, 7.0),
+}
+IDLE_GIB = 0.5  # taken on an empty card
+
+
+def named(name: str, num_devices: int, machine: Machine) -> Hardware:
+    """The devices called `name`, all free: a kind of KINDS, or `cpu` for this machine's."""
+    name = name.lower().replace("-", "_")
+    if name == "cpu":
+        if num_devices > 1:
+            raise UserError(f"num_devices={num_devices}: a CPU is one device; leave it out")
+        return cpu_of(machine)
+    kind = KINDS.get(name)
+    if kind is None:
+        memory_gib = _memory_of(name)
+        kind = Kind(f"GPU with {memory_gib:.3g} GiB", memory_gib, 8.9)
+    return Hardware(
+        kind.label,
+        Device.cuda,
+        num_devices,
+        kind.memory_gib,
+        kind.memory_gib - IDLE_GIB,
+        kind.capability,
+        batched_tokens(kind.label, kind.memory_gib),
+    )
+
+
+def _memory_of(name: str) -> float:
+    """GiB of a device given by its memory alone: `48gib`, or `48gb`, which is 44.7 GiB.
+
+    Raises UserError for another name.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(gib|gb)", name)
+    if match and float(match[1]) >= 1:
+        return float(match[1]) * (1 if match[2] == "gib" else 1e9 / 2**30)
+    like = [known for known in KINDS if name in known]
+    hint = f" Did you mean {' or '.join(like)}?" if like else did_you_mean(name, [*KINDS, "cpu"])
+    raise UserError(
+        f"device={name} is unknown.{hint} There are: {', '.join([*KINDS, 'cpu'])}; another by its "
+        "memory: device=48gib"
+    )
+
+
+def found(machine: Machine, device: Device) -> Hardware:
+    """The devices of this machine that an engine on `device` would use."""
+    if device is Device.cpu or not machine.gpus:
+        return cpu_of(machine)
+    smallest = min(machine.gpus, key=lambda gpu: gpu.memory_gib)
+    return Hardware(
+        smallest.name,
+        Device.cuda,
+        len(machine.gpus),
+        smallest.memory_gib,
+        min(gpu.free_gib for gpu in machine.gpus),
+        smallest.capability,
+        batched_tokens(smallest.name, smallest.memory_gib),
+    )
+
+
+def cpu_of(machine: Machine) -> Hardware:
+    return Hardware(
+        f"CPU, {machine.num_cpus} cores",
+        Device.cpu,
+        1,
+        machine.memory_gib,
+        machine.available_gib,
+        batched_tokens=4096,
+    )
+
+
+def batched_tokens(label: str, memory_gib: float) -> int:
+    """vLLM's default for offline use (vllm/engine/arg_utils.py, get_batch_defaults)."""
+    is_large = memory_gib >= 160 or (memory_gib >= 70 and "a100" not in label.lower())
+    return 16384 if is_large else 8192

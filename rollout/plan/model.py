@@ -1,0 +1,130 @@
+"""The model that settings name, as far as it is at hand: shape, files, tokenizer, data's needs.
+
+Promises an answer without weights and, for a shipped preset, without network. Must not know
+engines or runs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rollout.config.presets import preset_content
+from rollout.config.settings import Settings
+from rollout.errors import UserError
+from rollout.inputs.embedded import is_unpacked
+from rollout.inputs.hub import fetch_tokenizer, find_cached_snapshot
+from rollout.inputs.models import ResolvedModel, resolve_model
+from rollout.inputs.prompts import Prompts
+from rollout.plan.memory.fit import ModelSize, Needs, model_size
+from rollout.plan.prompts.lengths import Lengths, read_lengths
+from rollout.plan.prompts.tokenizer import NoTokenizer, PromptTokenizer, open_tokenizer
+
+EMBEDDED = "embedded:"
+ASSUMED_RESPONSE = 2048  # where neither max_tokens nor the context is known
+ASSUMED_PROMPT = 512  # tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model to plan for."""
+
+    size: ModelSize
+    source: str  # where its shape was read, in words
+    generation_config: dict[str, Any]
+    directory: Path | None  # that holds its tokenizer, if here
+    digest: str = ""  # of its config.json; "" where only the preset's facts are known
+
+
+def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
+    """The model, from its directory, the hub's cache, the preset's facts or the hub, in that order.
+
+    Raises UserError where none of them says its shape.
+    """
+    model = settings.model
+    name = str(model.model_path)
+    shape = preset_shape(settings, config_dir)
+    overrides = settings.engine.extra.get("hf_overrides")
+    is_here = Path(name).expanduser().exists()
+    if name.startswith(EMBEDDED):
+        is_here = is_unpacked(name.removeprefix(EMBEDDED))
+    elif not is_here and name.count("/") == 1 and not name.startswith((".", "~", "/")):
+        is_here = find_cached_snapshot(name, model.revision) is not None
+    if shape and not is_here:
+        is_own = any(key.startswith("model.shape") for key in settings.given)
+        source = "model.shape" if is_own else "the preset's own figures"
+        return Found(model_size(name, shape, None, overrides), source, {}, None)
+    resolved = resolve_model(model, lambda line: None, needs_weights=False, needs_tokenizer=False)
+    return found_model(resolved, name, overrides)
+
+
+def found_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> Found:
+    """The same for a model that was resolved already. Raises UserError as `model_size` does."""
+    directory = directory_of(resolved)
+    if not resolved.config:
+        raise UserError(
+            f"{resolved.path} has params.json instead of config.json, which is not planned for"
+        )
+    source = {"hub": "config.json from the hub"}.get(resolved.source, "config.json")
+    size = model_size(name, resolved.config, directory, overrides)
+    return Found(size, source, resolved.generation_config, directory, resolved.config_digest)
+
+
+def preset_shape(settings: Settings, config_dir: Path | None = None) -> dict[str, Any]:
+    """The shape that the model preset states; nothing where the path is another model's."""
+    preset = str(settings.presets.get("model", "custom"))
+    said = preset_content("model", preset, config_dir).get("model_path")
+    is_typed = any(key.split(".")[:2] == ["model", "shape"] for key in settings.given)
+    return settings.model.shape if is_typed or said == settings.model.model_path else {}
+
+
+def directory_of(resolved: ResolvedModel) -> Path | None:
+    """Where the checkpoint's files are on this machine."""
+    if resolved.source != "hub":
+        return Path(resolved.path)
+    return find_cached_snapshot(resolved.path, resolved.revision)
+
+
+def tokenizer_of(
+    directory: Path | None, settings: Settings, resolved: ResolvedModel | None = None
+) -> PromptTokenizer:
+    """The model's tokenizer. Raises NoTokenizer, saying why there is none to count with."""
+    if settings.engine.extra.get("tokenizer"):
+        raise NoTokenizer("engine.extra.tokenizer names another one")
+    if resolved is not None and resolved.source == "hub":
+        fetch_tokenizer(resolved.path, resolved.revision)
+    if directory is None:
+        raise NoTokenizer(
+            f"its tokenizer is not on this machine; type: hf download {settings.model.model_path} "
+            "--include 'token*' 'chat_template*' config.json"
+        )
+    return open_tokenizer(directory, settings.model)
+
+
+def lengths_of(prompts: Prompts, tokenizer: PromptTokenizer, context: int) -> Lengths:
+    """Token lengths of the prompts; how many leave no room for a response is exact."""
+    return read_lengths(prompts, tokenizer, context - 1)
+
+
+def needs_of(lengths: Lengths | None, max_tokens: int | None, context: int = 0) -> Needs:
+    """What the engine must hold. A running sample has half of its response on average.
+
+    Rows that leave no room in the `context` are not asked, and do not count. Where the prompts
+    were not counted, ASSUMED_PROMPT tokens are taken for the mean. Without `max_tokens` responses
+    may fill the context.
+    """
+    max_tokens = max_tokens or context or ASSUMED_RESPONSE
+    if lengths is None or not lengths.num_counted:
+        longest = ASSUMED_PROMPT + max_tokens
+        return Needs(longest, ASSUMED_PROMPT + max_tokens // 2, is_estimate=True)
+    asked = [n for n in (*lengths.sample, *lengths.long_rows) if n < context]
+    counted = [n for n in lengths.sample if n < context]
+    longest = max(asked, default=0)
+    if lengths.longest_bound < context:
+        longest = lengths.longest_bound
+    elif not lengths.num_longer_than(context - 1).is_exact:
+        longest = context
+    mean = sum(counted) / len(counted) if counted else ASSUMED_PROMPT
+    return Needs(
+        longest=min(longest + max_tokens, context),
+        typical=min(int(mean + max_tokens / 2), context),
+    )

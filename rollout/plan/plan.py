@@ -1,0 +1,141 @@
+"""A plan: which presets fit, for which data, and which of them is recommended."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rollout.config.presets import preset_keys
+from rollout.config.settings import Device, Settings
+from rollout.inputs.prompts import Prompts
+from rollout.plan.choose import Change, Choice
+from rollout.plan.history import Record
+from rollout.plan.memory.fit import Fit, Needs, fit
+from rollout.plan.memory.hardware import Hardware
+from rollout.plan.model import Found
+from rollout.plan.prompts.first_rows import Shown
+from rollout.plan.prompts.lengths import Lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One engine preset."""
+
+    preset: str
+    fit: Fit
+    choice: Choice | None  # of engine=auto
+
+
+@dataclass(frozen=True, slots=True)
+class DataFigures:
+    """What the input asks."""
+
+    prompts: Prompts | None  # None: no data.input
+    lengths: Lengths | None
+    why_not: str  # why they were not counted
+    shown: list[Shown]
+    checks: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that the command says."""
+
+    settings: Settings
+    model: Found
+    hardware: Hardware
+    data: DataFigures
+    needs: Needs
+    rows: list[Row]
+    change: Change | None  # that makes the command's own preset fit
+    num_enough: int | None  # of these devices, where it fits on none of them
+    recommended: Row | None
+    history: Record | None
+
+    @property
+    def fits_alone(self) -> bool:
+        """Whether one device holds the model with the context that is recommended."""
+        single = replace(self.recommended.fit.engine, tensor_parallel_size=1)
+        return fit(self.model.size, single, self.hardware, self.needs).fits
+
+    @property
+    def own(self) -> Row:
+        """The preset that the command names."""
+        return next(row for row in self.rows if row.preset == self.settings.presets["engine"])
+
+
+def recommended(rows: list[Row]) -> Row | None:
+    """`auto`, or a preset that is named after these devices and holds about as many samples."""
+    auto = next((row for row in rows if row.preset == "auto" and row.fit.fits), None)
+    for row in sorted(rows, key=lambda row: -row.fit.num_side_by_side):
+        if row.preset == "auto" or not row.fit.fits or not _is_named_after(row):
+            continue
+        if auto is None:
+            return row
+        same = row.fit.engine.tensor_parallel_size == auto.fit.engine.tensor_parallel_size
+        if same and row.fit.num_side_by_side >= 0.8 * auto.fit.num_side_by_side:
+            return row
+    if auto is None:
+        fitting = [row for row in rows if row.fit.fits]
+        return max(fitting, key=lambda row: row.fit.num_side_by_side, default=None)
+    return auto
+
+
+def _is_named_after(row: Row) -> bool:
+    """Whether the preset's name has the device's: single_a100 for an A100 of 80 GB."""
+    hardware = row.fit.hardware
+    if hardware.device is Device.cpu:
+        return row.preset == "cpu"
+    label = hardware.label.lower().replace(" ", "_").replace("-", "_")
+    named_devices = {"a100": 70.0, "h100": 70.0, "h200": 130.0, "rtx_4090": 20.0}
+    return any(
+        device in row.preset and device in label and hardware.memory_gib >= least_gib
+        for device, least_gib in named_devices.items()
+    )
+
+
+SAMPLING = (
+    "n_samples", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
+)  # fmt: skip
+
+
+def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
+    """Each effective sampling value with where it comes from."""
+    settings, suggested = plan.settings, plan.model.generation_config
+    chosen = {g: str(settings.presets.get(g)) for g in ("sampling", "experiment")}
+    found: dict[str, tuple[Any, str]] = {}
+    for name in SAMPLING:
+        key, value = f"sampling.{name}", getattr(settings.sampling, name)
+        where = "default"
+        for group, preset in chosen.items():
+            if preset != "None" and key in preset_keys(group, preset, None):
+                where = f"{group}={preset}" if preset != "default" else "default"
+        if key in settings.given:
+            where = "given"
+        if value is None:
+            value, where = suggested.get(name, "vLLM's own"), "the model's generation_config"
+        found[name] = value, where
+    return found
+
+
+def work(plan: Plan) -> dict[str, Any]:
+    """Requests, tokens at most, and what earlier runs here make likely; nothing without data."""
+    settings, data = plan.settings, plan.data
+    if data.prompts is None:
+        return {}
+    askable = data.prompts.num_rows
+    if data.lengths is not None:
+        over = data.lengths.num_longer_than(plan.own.fit.max_model_len - 1)
+        askable -= data.lengths.num_bad + over.num_rows
+    limit = settings.sampling.token_limit or plan.own.fit.max_model_len
+    num_samples = askable * settings.sampling.n_samples
+    found: dict[str, Any] = {
+        "num_requests": askable,
+        "num_samples": num_samples,
+        "most_output_tokens": num_samples * limit,
+        "likely_output_tokens": None,
+        "likely_s": None,
+    }
+    if plan.history and plan.history.output_tokens_per_s > 0:
+        mean = min(plan.history.mean_response_tokens, limit)
+        found["likely_output_tokens"] = round(num_samples * mean)
+        found["likely_s"] = num_samples * mean / plan.history.output_tokens_per_s
+    return found

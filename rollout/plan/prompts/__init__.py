@@ -1,0 +1,1 @@
+"""Prompts as the model sees them: chat templates, tokens, lengths."""

@@ -1,0 +1,59 @@
+"""The plan as plain values, for `--json`."""
+
+from typing import Any
+
+from rollout.plan.in_words import values_of
+from rollout.plan.plan import DataFigures, Plan, sampling_values, work
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values; GiB per device, tokens, seconds."""
+    shape, lengths = plan.model.size.shape, plan.data.lengths
+    weights = plan.model.size.weights(plan.settings.engine)
+    return {
+        "model": {
+            "name": plan.model.size.name,
+            "source": plan.model.source,
+            "num_parameters": weights.num_parameters,
+            "quantization": weights.quantization,
+            "max_position": shape.max_position,
+            "estimates": list(shape.estimates),
+        },
+        "device": {
+            "name": plan.hardware.label,
+            "kind": plan.hardware.device.name,
+            "num_devices": plan.hardware.num_devices,
+            "memory_gib": plan.hardware.memory_gib,
+            "free_gib": plan.hardware.free_gib,
+        },
+        "engine": plan.own.preset,
+        "presets": {row.preset: values_of(row.fit) for row in plan.rows},
+        "recommended": plan.recommended.preset if plan.recommended else None,
+        "smallest_change": list(plan.change.overrides) if plan.change else None,
+        "data": _data_values(plan.data, lengths, plan.own.fit.max_model_len),
+        "sampling": {
+            name: {"value": value, "from": where}
+            for name, (value, where) in sampling_values(plan).items()
+        },
+        "work": work(plan),
+    }
+
+
+def _data_values(data: DataFigures, lengths: Any, context: int) -> dict[str, Any]:
+    num_rows = data.prompts.num_rows if data.prompts else 0
+    found: dict[str, Any] = {"num_rows": num_rows, "not_counted": data.why_not or None}
+    if lengths is None:
+        return found
+    return found | {
+        "mean": lengths.mean,
+        "p50": lengths.p50,
+        "p95": lengths.p95,
+        "p99": lengths.p99,
+        "longest": lengths.longest,
+        "longest_bound": lengths.longest_bound,
+        "num_counted": lengths.num_counted,
+        "num_bad": lengths.num_bad,
+        "num_too_long": lengths.num_longer_than(context - 1).num_rows,
+        "histogram": [[part.low, part.high, part.num_rows] for part in lengths.histogram],
+        "checks": data.checks,
+    }

@@ -1,0 +1,1 @@
+"""After a run: responses are scored, and written as trainers read them."""

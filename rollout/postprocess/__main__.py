@@ -1,0 +1,83 @@
+"""python -m rollout.postprocess: score the responses of a run."""
+
+from pathlib import Path
+
+from rollout.errors import UserError
+from rollout.postprocess.postprocess import _export_again, postprocess
+from rollout.postprocess.responses import files_of
+from rollout.postprocess.scoring.scorers import room
+from rollout.system.console import Console
+from rollout.system.disk import at_home
+from rollout.system.exits import run_command
+from rollout.system.signals import stop_on_signals
+
+HELP = """\
+rollout.postprocess: score the responses of a run
+
+  python -m rollout.postprocess input=output.parquet scorer=math output.path=scored.parquet
+
+  input         output.parquet of a run, a glob, a directory of files, or a run's directory
+  output.path   the same rows with scores, verdicts, score_errors, extracted, compared_with and
+                pass_rate; output.overwrite=true replaces a file that stands there
+  scorer        math            the last answer equals answer_key, as mathematics
+                exact           the response is answer_key; exact.ignore_case=true, ...
+                choice          the letter chosen is answer_key's; choice.letters=ABCD
+                regex           regex.pattern='answer: (.*)' finds answer_key's
+                json_schema     JSON that json_schema.schema=FILE.json allows
+                reasoning_gym   the task's own verifier
+                code            its Python passes code.tests_key; needs code.allow=true: contained
+                                (time, memory, network, files), but no sandbox for hostile code
+                python          python.function=file.py:function, given (response, row)
+  answer_key    column with the right answer (default: answer); where it holds lists,
+                answer_is=any: each is right, answer_is=all: a response gives all of them
+  after         only what follows the last of these is scored (default: </think>)
+  timeout_s     for one response (default: 10); workers: processes (default: one a core)
+  prefix        for scoring a second time: prefix=second_
+  estimate.     pass@k and its table: estimate.k=[1,10] estimate.group_by=[COLUMN]
+  select.       what is exported: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
+  export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet
+                without scorer=, a scored input is exported again, in another format
+
+Verdicts: right, wrong; no_answer and cut_off (score 0, counted apart); error (time-out, exception,
+memory: no score, not solved in pass@k); unjudged (the row has nothing to compare with: left out).
+Nothing stops for a response. All settings: python -m rollout --help all, section postprocess.
+Exit code 0: done; 1: failed, or no response could be judged; 2: a wrong setting or input;
+130: interrupted, nothing written.
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Score what the words say and exit with the code."""
+    run_command("rollout.postprocess", _main, argv)
+
+
+def _main(argv: list[str]) -> int:
+    if not argv or any(word in ("-h", "--help", "help") for word in argv):
+        print(HELP, end="")
+        return 0
+    if any(word in ("-m", "--multirun") for word in argv):
+        raise UserError("one command scores one input; for several scorers type it once for each")
+    from rollout.config.stages import compose_stage, farewell_of
+
+    composed = compose_stage("postprocess", argv)
+    settings = composed.postprocess
+    if settings.scorer is None and settings.input:
+        return _export_again(settings)
+    room(settings)
+    if not settings.output.path:
+        raise UserError("output.path is not set; type output.path=scored.parquet")
+    output = Path(at_home(settings.output.path)).absolute()
+    files_of(settings.input, Path.cwd())
+    console = Console()
+    with stop_on_signals(ends_process=True) as stop:
+        stop.say = console.say_now
+        stop.farewell = farewell_of(output)
+        scored = postprocess(settings, settings.input, output, console, stop)
+    console.result(str(scored))
+    if scored.fault:
+        raise scored.fault
+    return 0
+
+
+if __name__ == "__main__":
+    main()

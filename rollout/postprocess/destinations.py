@@ -1,0 +1,51 @@
+"""The files of a scoring: scored rows, figures, errors and an export, each with its place."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollout.config.sections.postprocess import Postprocess
+from rollout.postprocess.error_file import error_path, is_error_file
+from rollout.postprocess.export.destination import export_place
+from rollout.store.places import Kind, Place, place
+from rollout.system.disk import read_json
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringPlaces:
+    """Where a scoring writes; iterates over all of it, the scored rows first."""
+
+    scored: Place
+    figures: Place
+    errors: Place
+    export: Place | None
+
+    def __iter__(self) -> Iterator[Place]:
+        yield from (self.scored, self.figures, self.errors)
+        if self.export:
+            yield self.export
+
+
+def scoring_places(
+    settings: Postprocess, scored: Path, export: str | None, section: str = ""
+) -> ScoringPlaces:
+    """The places of a scoring into `scored`; `section` stands before the keys in messages.
+
+    Raises UserError where no file can be there.
+    """
+    key, output = f"{section}output.path", settings.output
+    rows = place(key, output.path or scored, scored, overwrite=output.overwrite)
+    figures = Place(
+        key, rows.given, rows.path.with_suffix(".json"), Kind.companion, output.overwrite,
+        "the figures", is_figures,
+    )  # fmt: skip
+    errors = Place(
+        key, rows.given, error_path(rows.path), Kind.companion, output.overwrite,
+        "the errors", is_error_file,
+    )  # fmt: skip
+    return ScoringPlaces(rows, figures, errors, export_place(settings, export, section))
+
+
+def is_figures(path: Path) -> bool:
+    """Whether the file holds the figures of a scoring."""
+    return path.is_file() and "groups" in (read_json(path) or {})

@@ -1,0 +1,109 @@
+"""Whether the columns of scored rows are what a scoring writes, and agree with one another.
+
+A scored file that was changed or damaged is an error, never a guess. Must not know scorers.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.errors import UserError
+from rollout.inputs.columns import is_list, is_text, short, stored
+from rollout.postprocess.export.estimates import VERDICTS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LISTS = ("scores", "verdicts", "extracted")  # a value for each response
+AGAIN = "score it again with scorer=..."
+
+
+def check_types(schema: "pa.Schema", path: Path, prefix: str, responses_key: str) -> None:
+    """Refuse scored columns of other types than a scoring writes. Raises UserError."""
+    if not _is_list_of(schema.field(responses_key).type, is_text):
+        kind = short(schema.field(responses_key).type)
+        raise UserError(
+            f"responses_key={responses_key}: that column of {path} holds {kind}, but a list of "
+            "texts is needed; type responses_key=COLUMN of another"
+        )
+    wanted = {
+        "scores": ("a list of numbers", lambda kind: _is_list_of(kind, _is_number)),
+        "verdicts": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
+        "extracted": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
+        "pass_rate": ("a number", _is_number),
+        "compared_with": ("a text", is_text),
+    }
+    for name, (meant, fits) in wanted.items():
+        if prefix + name not in schema.names:  # compared_with, of an older version
+            continue
+        kind = stored(schema.field(prefix + name).type)
+        if not (_is_null(kind) or fits(kind)):
+            raise UserError(
+                f"column {prefix + name!r} of {path} holds {short(kind)}, but a scoring writes "
+                f"{meant}; {AGAIN}"
+            )
+
+
+def _is_null(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    return types.is_null(kind)
+
+
+def _is_number(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    return types.is_floating(kind) or types.is_integer(kind)
+
+
+def _is_list_of(kind: "pa.DataType", fits: Any) -> bool:
+    kind = stored(kind)
+    if _is_null(kind):
+        return True
+    return is_list(kind) and (_is_null(kind.value_type) or fits(kind.value_type))
+
+
+def check_row(row: dict[str, Any], number: int, prefix: str, responses_key: str) -> None:
+    """Refuse a row whose scored columns don't agree. Raises UserError.
+
+    Columns that `row` lacks are not looked at; no responses go with null and with empty lists.
+    """
+    lists = {name: row[prefix + name] for name in LISTS if prefix + name in row}
+    for name, values in lists.items():
+        if values is not None and not isinstance(values, list):
+            raise _damaged(number, prefix + name, "holds what is no UTF-8 text")
+    texts = row.get(responses_key, lists["scores"])
+    if isinstance(texts, bytes):  # no UTF-8: they can't be counted
+        texts = lists["scores"]
+    num = len(texts or ())
+    for name, values in lists.items():
+        if values is None and num:
+            raise _damaged(number, prefix + name, f"is null, but there are {num:,} responses")
+        if len(values or ()) != num:
+            has = f"has {len(values):,} values, but there are {num:,} responses"
+            raise _damaged(number, prefix + name, has)
+    _check_verdicts(lists.get("verdicts") or (), lists["scores"] or (), number, prefix)
+    rate = row.get(f"{prefix}pass_rate")
+    if rate is not None and not 0 <= rate <= 1:
+        raise _damaged(number, f"{prefix}pass_rate", f"is {rate}, which is no share")
+
+
+def _check_verdicts(verdicts: Sequence[Any], scores: Sequence[Any], row: int, prefix: str) -> None:
+    for sample, verdict in enumerate(verdicts):
+        if verdict not in VERDICTS:
+            shown = "null" if verdict is None else repr(str(verdict)[:40])
+            has = f"has {shown} for sample {sample}, which is no verdict ({', '.join(VERDICTS)})"
+            raise _damaged(row, f"{prefix}verdicts", has)
+        if scores[sample] is not None and not math.isfinite(scores[sample]):
+            raise _damaged(row, f"{prefix}scores", f"is {scores[sample]} for sample {sample}")
+        if scores[sample] is None and verdict in ("right", "wrong"):
+            has = f"is null for sample {sample}, whose verdict is {verdict}"
+            raise _damaged(row, f"{prefix}scores", has)
+
+
+def _damaged(row: int, column: str, what: str) -> UserError:
+    return UserError(
+        f"row {row:,} of the scored rows: column {column!r} {what}; it was changed after it was "
+        f"scored: {AGAIN}"
+    )

@@ -1,0 +1,19 @@
+"""Where the training file goes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.config.sections.export import Format
+from rollout.store.places import Place, place
+from rollout.system.disk import at_home
+
+if TYPE_CHECKING:
+    from rollout.config.sections.postprocess import Postprocess
+
+
+def export_place(settings: "Postprocess", export: str | None, section: str = "") -> Place | None:
+    """The place of the training file; None where none is asked for."""
+    if export is None or settings.export.format is Format.none:
+        return None
+    path = Path(at_home(export)).absolute()
+    return place(f"{section}export.path", export, path, overwrite=settings.export.overwrite)

@@ -1,0 +1,180 @@
+"""The prompts of an export: those that the run asked, as their format writes them.
+
+Owns what is done about rewording (data.template, data.system_prompt, ...), few-shot examples and
+tools. Raises UserError where the file can't say what was asked. Must not know scores or files.
+"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rollout.config.sections.export import Export, Format
+from rollout.config.settings import PromptFormat, Template
+from rollout.errors import UserError, did_you_mean
+from rollout.inputs.asked import asked_in, rewording, zero_shot_key
+from rollout.inputs.chats import makes_chats
+from rollout.inputs.columns import is_list, stored
+from rollout.postprocess.export.formats import (
+    Prompt,
+    Unfit,
+    chat_type,
+    is_nested,
+    members_of,
+    prompt_of,
+)
+from rollout.postprocess.export.selection import needs_responses
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rollout.inputs.wording import Wording
+
+PREPARED = b"rollout.prepare"  # how python -m rollout.prepare made the prompts
+DEFAULT_KEY = "prompt"
+
+
+class Prompts:
+    """How each row's prompt is found. `kind` is its type in the file: text or messages."""
+
+    def __init__(self, export: Export, schema: "pa.Schema", prompt_key: str):
+        self.export, self.schema = export, schema
+        self.notes: list[str] = []
+        self.asked = self._asked(prompt_key)
+        self.key = self.asked.data.prompt_key if self.asked else prompt_key
+        self.columns = self.asked.columns if self.asked else [self.key]
+        self._check_columns()
+        self._zero_shot = self._without_examples()
+        self.has_tools = self.asked is not None and "data.tools" in " ".join(rewording(self.asked))
+        if self.has_tools and export.format in (Format.grpo, Format.verl):
+            self.notes.append(f"the tools that were asked are no part of {export.format.name}")
+            self.has_tools = False
+        is_mixed = self.asked and self.asked.data.prompt_format is PromptFormat.json
+        is_chat = self._is_chat()
+        if is_chat and export.as_chat and not is_mixed:
+            raise UserError("export.as_chat=true: the prompts are chats already; leave it out")
+        import pyarrow as pa
+
+        self.is_chat = is_chat or export.as_chat or export.format is Format.verl
+        column = schema.field(self.key).type if self.key in self.columns else pa.string()
+        self.kind = chat_type(column) if self.is_chat else pa.string()
+        self._members = members_of(column)
+
+    def _asked(self, prompt_key: str) -> "Wording | None":
+        """How the run asked; None: the column as it stands."""
+        asked, wanted = asked_in(self.schema), self.export.as_asked
+        if not wanted and asked is None:
+            raise UserError(
+                "export.as_asked=false: the prompts were asked as they stand, or the file doesn't "
+                "say how; leave it out"
+            )
+        made_by = asked and ", ".join(rewording(asked))
+        if not wanted or (asked and prompt_key not in (DEFAULT_KEY, asked.data.prompt_key)):
+            if made_by:
+                self.notes.append(f"prompts as column {prompt_key!r} has them, without {made_by}")
+            return None
+        if made_by:
+            self.notes.append(f"prompts as the run asked them: {made_by}")
+        elif asked and asked.data.prompt_key != prompt_key:
+            self.notes.append(f"prompts as the run asked them: column {asked.data.prompt_key!r}")
+        return asked
+
+    def _check_columns(self) -> None:
+        names, format = self.schema.names, self.export.format.name
+        for name in self.columns:
+            if name in names:
+                continue
+            if self.asked is None:
+                raise UserError(
+                    f"prompt_key={name}: the input has no column {name!r}, which "
+                    f"export.format={format} needs.{did_you_mean(name, names)}"
+                )
+            raise UserError(
+                f"export.format={format}: the run asked {self.asked}, but the input has no column "
+                f"{name!r} any more; type export.as_asked=false prompt_key=COLUMN"
+            )
+        takes_ids = self.asked and self.asked.data.prompt_format is PromptFormat.tokens
+        if takes_ids or _holds_numbers(self.schema.field(self.columns[0]).type):
+            raise UserError(
+                f"export.format={format} needs text or messages, but the prompts are token ids; "
+                "type export.as_asked=false prompt_key=COLUMN of one that has their text"
+            )
+
+    def _without_examples(self) -> str | None:
+        """The column to take instead, where few-shot examples are left out."""
+        export, name = self.export, zero_shot_key(self.key)
+        if self.key not in self.columns:  # data.template is about other columns
+            has_column = had_examples = False
+        else:
+            has_column = name in self.schema.names
+            had_examples = has_column or _was_few_shot(self.schema, self.key)
+        if not had_examples:
+            if export.few_shot is not None:
+                raise UserError(
+                    f"export.few_shot has no effect: there is no column {name!r}, which "
+                    "rollout.prepare writes with few_shot=; leave it out"
+                )
+            return None
+        keeps = not needs_responses(export.format) if export.few_shot is None else export.few_shot
+        if keeps:
+            if export.few_shot is None:
+                self.notes.append(
+                    "prompts keep their few-shot examples; export.few_shot=false leaves them out"
+                )
+            return None
+        if not has_column:
+            raise UserError(
+                f"export.format={export.format.name}: the prompts have few-shot examples, and "
+                f"the column {name!r} without them is missing; prepare and roll out again, or "
+                "type export.few_shot=true to keep the examples"
+            )
+        if export.few_shot is None:
+            self.notes.append("few-shot examples are left out; export.few_shot=true keeps them")
+        return name
+
+    def _is_chat(self) -> bool:
+        kind = self.schema.field(self.columns[0]).type
+        if self.asked is None:
+            return is_nested(kind)
+        data = self.asked.data
+        reads_chats = data.prompt_format not in (PromptFormat.auto, PromptFormat.tokens)
+        is_always = data.apply_chat_template is Template.always
+        made = makes_chats(data) or is_always or reads_chats
+        return made or (self.asked.template is None and is_nested(kind))
+
+    @property
+    def needed(self) -> list[str]:
+        """The columns that `of` reads."""
+        return self.columns + ([self._zero_shot] if self._zero_shot else [])
+
+    def of(self, row: dict[str, Any]) -> tuple[Prompt, str | None]:
+        """Give a row's prompt, and its tools as JSON. Raises Unfit."""
+        value, tools = row.get(self.key), None
+        if self._zero_shot:
+            value = row[self._zero_shot]
+        if self.asked:
+            values = {name: row[name] for name in self.columns}
+            if self._zero_shot:
+                values[self.key] = value
+            made = self.asked.prompt_of(0, 0, values)
+            if made.error:
+                raise Unfit("rows that could not be asked")
+            value, tools = made.content, made.tools
+        prompt = prompt_of(value, self.export, self._members)
+        if self.is_chat and isinstance(prompt, str):
+            raise Unfit("rows whose prompt is text beside chats")
+        return prompt, json.dumps(tools, ensure_ascii=False) if tools else None
+
+
+def _was_few_shot(schema: "pa.Schema", key: str) -> bool:
+    """Whether rollout.prepare put examples before these prompts."""
+    try:
+        made = json.loads((schema.metadata or {}).get(PREPARED, b"{}"))
+    except ValueError:
+        return False
+    return bool(made.get("few_shot")) and made.get("prompt_key", DEFAULT_KEY) == key
+
+
+def _holds_numbers(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    kind = stored(kind)
+    return is_list(kind) and types.is_integer(stored(kind.value_type))

@@ -1,0 +1,154 @@
+"""A scored file counted and exported once more: nothing is scored, no worker starts.
+
+`python -m rollout.postprocess input=scored.parquet export.format=dpo export.path=dpo.parquet`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config.schema import get, keys_of
+from rollout.config.sections.postprocess import Postprocess
+from rollout.config.settings import Data
+from rollout.errors import RolloutError, UserError, did_you_mean
+from rollout.inputs.files import open_parquet, reading
+from rollout.inputs.prompts import Prompts, open_rows
+from rollout.inputs.readings import Reading
+from rollout.postprocess.export.agreement import check_types
+from rollout.postprocess.export.answers import COMPARED
+from rollout.postprocess.export.checks import PROMPTS
+from rollout.postprocess.export.destination import export_place
+from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.table import Summary
+from rollout.postprocess.responses import FILE_ITSELF, SCORED, files_of, with_record
+from rollout.postprocess.scoring.scorers import SCORERS
+from rollout.store.ledger import Ledger
+from rollout.store.places import Writer
+from rollout.store.run_records import published_record
+from rollout.store.store import is_a_run
+from rollout.system.disk import at_home
+from rollout.system.formats.row_batches import group_batches
+from rollout.system.signals import StopRequest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NEEDED = ("scores", "verdicts", "extracted", "pass_rate")
+COUNTS = ("estimate.", "select.", "export.")
+OF_THE_FILE = ("input", "answer_key", "responses_key", "prompt_key", "prefix")
+
+
+def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, RolloutError | None]:
+    """Count and export the rows of `settings.input`, which is scored already.
+
+    The error says why there is no export, or that no response is right or wrong. Raises UserError
+    before any work where settings and input can't serve, and at a row whose columns don't agree.
+    """
+    scored = open_scored(settings)
+    _refuse_scoring(settings)
+    place = export_place(settings, settings.export.path)
+    writer = Writer([Reading("input", tuple(scored.files), at_home(settings.input))])
+    writer.check([place] if place else [])
+    handover = Handover(settings, scored.schema, _compares(settings, scored), place, writer)
+    fault = None
+    with stop.deferred():
+        try:
+            for batch in scored.batches():
+                stop.raise_if_requested()
+                handover.add(batch)
+            try:
+                handover.finish()
+            except RolloutError as error:
+                fault = error
+        finally:
+            handover.abort()
+    if not handover.summary.groups[0].num_judged:
+        fault = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
+    return handover.summary, fault
+
+
+def open_scored(settings: Postprocess) -> Prompts:
+    """Find the scored rows and check their columns. Raises UserError."""
+    run_dir = Path.cwd() / at_home(settings.input)
+    given = settings.input
+    if run_dir.is_dir() and is_a_run(run_dir, FILE_ITSELF):
+        scored = published_record(run_dir, FILE_ITSELF).get("scored")
+        ledger = Ledger(run_dir)
+        if scored is None and ledger.lists(run_dir / SCORED):  # of an earlier launch
+            raise UserError(_unscored(f"what the run of {settings.input} published last"))
+        given = str(run_dir / (scored or SCORED))
+        if scored is not None and Path(given).exists() and not ledger.knows(Path(given)):
+            raise UserError(
+                f"{given} is not as the run of {settings.input} wrote it; type input= of the file "
+                "itself to take it as it is, or score the run again"
+            )
+        if not Path(given).exists():
+            raise UserError(_unscored(f"the run of {settings.input}"))
+    rows = open_rows(files_of(given, Path.cwd()), Data())
+    if not rows.num_rows:
+        raise UserError(f"input={rows.files[0]} has no rows")
+    _check(rows.schema, rows.files[0], settings)
+    return with_record(rows)
+
+
+def _check(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
+    names = schema.names
+    missing = [name for name in NEEDED if settings.prefix + name not in names]
+    prefixes = [name.removesuffix("verdicts") for name in names if name.endswith("verdicts")]
+    if missing and prefixes:
+        raise UserError(
+            f"{path} has no column {settings.prefix + missing[0]!r}, but the scores of another "
+            f"scoring; type prefix={prefixes[0] or repr('')}"
+        )
+    if missing and settings.prefix + "scores" in names:
+        raise UserError(
+            f"{path} has scores but no column {settings.prefix + missing[0]!r}: an older version "
+            "scored it; type scorer= and input= of the run's output to score it again"
+        )
+    if missing:
+        raise UserError(_unscored(path))
+    if settings.responses_key not in names:
+        guess = did_you_mean(settings.responses_key, names)
+        raise UserError(
+            f"responses_key={settings.responses_key}: {path} has no such column.{guess}"
+        )
+    check_types(schema, path, settings.prefix, settings.responses_key)
+
+
+def _unscored(what: Any) -> str:
+    listed = ", ".join(SCORERS)
+    return f"scorer is not set, and {what} has no scores; type scorer=NAME, one of {listed}"
+
+
+def _refuse_scoring(settings: Postprocess) -> None:
+    """Refuse what only a scoring heeds."""
+    for name, key in keys_of(Postprocess).items():
+        value = get(settings, name)
+        if name.startswith(COUNTS) or name in OF_THE_FILE or value == key.default:
+            continue
+        shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
+        way = "export.path= says where the training file goes; " if name == "output.path" else ""
+        raise UserError(
+            f"{name}={shown} has no effect without scorer=: the input's "
+            f"scores are taken as they are; {way}leave it out, or type scorer=NAME to score"
+        )
+
+
+def _compares(settings: Postprocess, scored: Prompts) -> bool:
+    """Whether the scorer compared with text. Raises UserError where the file can't say."""
+    name, export = settings.prefix + COMPARED, settings.export
+    if export.format not in PROMPTS:
+        return False
+    if name not in scored.schema.names:
+        if export.answer_key:
+            return False
+        raise UserError(
+            f"{scored.files[0]} has no column {name!r}, which says what the scorer compared with; "
+            "score it again, or type export.answer_key=COLUMN to take a column as it stands"
+        )
+    for path in scored.files:
+        with reading(path, UserError), open_parquet(path) as file:
+            for number in range(file.num_row_groups):
+                for batch in group_batches(file, number, [name]):
+                    if batch.column(0).null_count < len(batch):
+                        return True
+    return False

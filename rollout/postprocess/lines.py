@@ -1,0 +1,79 @@
+"""What came of a scoring, as lines for a terminal: reasons, errors and examples."""
+
+import json
+import textwrap
+
+from rollout.postprocess.scoring.scorers import Verdict
+from rollout.postprocess.tally import Example, Fault, Tally
+from rollout.system.shown import printable
+
+WIDTH = 100
+SHOWN_REASONS = 5
+SHOWN_FAULTS = 3
+TRACE_WIDTH = 200  # a line of code may be a megabyte
+TRACE_LINES = 12  # of a long traceback, the last ones
+
+
+def reason_lines(tally: Tally) -> list[str]:
+    """Why samples were not judged, and how many of them.
+
+    A reason that says no more than its verdict is left out: the table has that line.
+    """
+    verdicts = (Verdict.no_answer.value, Verdict.cut_off.value)
+    reasons = [(reason, n) for reason, n in tally.reasons() if reason not in verdicts]
+    lines = []
+    for reason, number in reasons[:SHOWN_REASONS]:
+        lines += textwrap.wrap(
+            printable(reason), WIDTH, initial_indent=f"{number:>8,}  ", subsequent_indent=" " * 10
+        )
+    if (more := len(reasons) - SHOWN_REASONS) > 0:
+        lines.append(f"{'':>8}  and {more:,} other reasons, see the figures")
+    return lines
+
+
+def fault_lines(tally: Tally) -> list[str]:
+    """The first error of each kind, whole."""
+    lines = []
+    for fault in list(tally.faults.values())[:SHOWN_FAULTS]:
+        lines += _fault(fault)
+    if (more := len(tally.faults) - SHOWN_FAULTS) > 0:
+        lines.append(f"and {more:,} other kinds of error, see the figures")
+    return lines
+
+
+def _fault(fault: Fault) -> list[str]:
+    trace = (fault.trace or "").rstrip().splitlines()
+    if len(trace) > TRACE_LINES:
+        trace = ["...", *trace[-TRACE_LINES:]]
+    head = f"first of its kind, row {fault.row}, sample {fault.sample}: {fault.error}"
+    return [_cut(head), *(f"    {_cut(line, TRACE_WIDTH)}" for line in trace)]
+
+
+def example_lines(tally: Tally) -> list[str]:
+    """Two right and two wrong responses: the quickest way to see a scorer that is wrong."""
+    ranked = sorted(tally.examples, key=lambda example: (example.verdict != "right", example.row))
+    return [line for example in ranked for line in _example(example)]
+
+
+def _example(example: Example) -> list[str]:
+    extracted, compared = (_quoted(text) for text in (example.extracted, example.compared))
+    against = f", compared with {compared}" if example.compared is not None else ""
+    found = f"extracted {extracted}{against}"
+    if example.error:
+        found = example.error if example.extracted is None else f"{found}: {example.error}"
+    head = f"{example.verdict:<5}  row {example.row}, sample {example.sample}: {found}"
+    end = " ".join(printable(example.response_end).split())
+    end = end if len(end) <= WIDTH - 12 else f"…{end[len(end) - WIDTH + 13 :]}"
+    return [_cut(head), f"         {end}"]
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return "nothing"
+    shown = json.dumps(printable(text), ensure_ascii=False)
+    return shown if len(shown) <= 40 else f'{shown[:38]}…"'
+
+
+def _cut(line: str, width: int = WIDTH) -> str:
+    line = printable(line[: 2 * width])
+    return line if len(line) <= width else f"{line[: width - 1]}…"

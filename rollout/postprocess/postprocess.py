@@ -1,0 +1,229 @@
+"""python -m rollout.postprocess: score the responses of a run.
+
+Owns what a scoring looks like from outside: checks first, then a stream from the input to one
+file that appears whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
+2 configuration or input error, 130 and 143 signals.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config.sections.postprocess import Postprocess
+from rollout.errors import RolloutError
+from rollout.inputs.prompts import Prompts
+from rollout.inputs.readings import Reading, reading_of
+from rollout.postprocess.destinations import ScoringPlaces, scoring_places
+from rollout.postprocess.error_file import ErrorFile, error_path
+from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.reexport import reexport
+from rollout.postprocess.export.table import Summary
+from rollout.postprocess.lines import example_lines, fault_lines, reason_lines
+from rollout.postprocess.responses import files_of, open_responses
+from rollout.postprocess.scored_rows import scored_batches, scored_schema
+from rollout.postprocess.scoring.scorers import Verdict, compares_with_text
+from rollout.postprocess.tally import Tally
+from rollout.store.places import Place, Writer
+from rollout.store.publish import row_groups, write_parquet
+from rollout.system.console import Console
+from rollout.system.disk import at_home, fill_json
+from rollout.system.signals import StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of a scoring."""
+
+    path: Path
+    tally: Tally
+    elapsed_s: float
+    summary: Summary
+    num_errors: int = 0  # lines of the file of errors
+    fault: RolloutError | None = None  # nothing was judged, or why there is no export
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For summary.json, a sweep's table and an optimiser."""
+        tally = self.tally
+        return {
+            "path": str(self.path),
+            "num_scored": tally.num_scored,
+            "num_unscored": tally.num_unscored,
+            "num_judged": tally.num_judged,
+            **tally.counts(),
+            **self.summary.figures(),
+        }
+
+    def __str__(self) -> str:
+        """What the user came for: how many pass, what could not be scored, where the file is."""
+        return described(self)
+
+
+def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[Reading]:
+    """What a scoring reads: its input, found by what was `given`, and the scorer's files."""
+    given = str(given)
+    is_a_run = (Path(at_home(given)) / "run.json").is_file()  # which names its own file
+    found = [Reading("input", tuple(files), "" if is_a_run else at_home(given))]
+    function = (settings.python.function or "").rpartition(":")[0]
+    named = {"python.function": function, "json_schema.schema": settings.json_schema.schema}
+    return found + [r for key, text in named.items() if text for r in reading_of(key, text)]
+
+
+def _export_again(settings: Postprocess) -> int:
+    """Without a scorer: the input has its scores, which are counted and exported."""
+    from rollout.config.stages import farewell_of
+
+    console = Console()
+    with stop_on_signals(ends_process=True) as stop:
+        stop.say = console.say_now
+        stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
+        summary, fault = reexport(settings, stop)
+    console.result(summary.text())
+    if fault:
+        raise fault
+    return 0
+
+
+def postprocess(
+    settings: Postprocess,
+    input_path: str | Path,
+    output_path: Path,
+    console: Console,
+    stop: StopRequest | None = None,
+    within: tuple[ScoringPlaces, Writer] | None = None,
+) -> Scored:
+    """Score `input_path` into `output_path`; each file written appears whole or not at all.
+
+    `input_path` is what `settings.input` may be. `within` a run are the places of all files, and
+    who decides whether they may be written. Raises UserError before any work where settings, input
+    or output can't serve; Interrupted where `stop` is asked for.
+    """
+    if stop is None:
+        with stop_on_signals() as own:
+            return postprocess(settings, input_path, output_path, console, own, within)
+    began = time.monotonic()
+    files = files_of(input_path, Path.cwd())
+    responses = open_responses(files, settings)
+    if within is None:
+        places = scoring_places(settings, output_path, settings.export.path)
+        writer = Writer(readings_of(settings, files, input_path))
+    else:
+        places, writer = within
+    writer.check(places)
+    schema = scored_schema(responses.schema, settings.prefix)
+    compares = compares_with_text(settings)
+    handover = Handover(settings, schema, compares, places.export, writer)
+    tally, fault = Tally(settings.pass_threshold), None
+    errors = ErrorFile(places.errors, writer)
+    with stop.deferred():
+        poll = stop.raise_if_requested
+        batches = scored_batches(settings, responses, tally, poll, errors.add)
+        try:
+            with console.progress() as progress, errors:
+                watched = _watched(batches, responses.num_rows, tally, progress, began)
+                _write(_counted(watched, handover), responses, places.scored, writer, settings)
+            try:
+                handover.finish()
+            except RolloutError as error:
+                fault = error
+        finally:
+            batches.close()  # ends the workers
+            handover.abort()
+        summary = handover.summary
+        with _writing(places.figures), writer.written(places.figures) as temporary:
+            fill_json(temporary, summary.as_json() | tally.as_json())
+    fault = _nothing_judged(tally, settings) or fault
+    elapsed_s = time.monotonic() - began
+    return Scored(places.scored.path, tally, elapsed_s, summary, errors.num_lines, fault)
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[None]:
+    """Name the place in whatever writing there raises."""
+    try:
+        yield
+    except FileExistsError:
+        raise RolloutError(
+            f"{place.shown}: {place.path} was written by someone else meanwhile and is left as it "
+            f"is; type another {place.key}="
+        ) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise RolloutError(f"{place.shown} can't be written: {reason}") from error
+
+
+def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
+    """Why a scoring that compared no response with anything is no result."""
+    if tally.num_judged:
+        return None
+    if not tally.num_samples:
+        return RolloutError("nothing could be judged: no row has a response")
+    reason, number = tally.reasons()[0]
+    what_to_do = f"is scorer={settings.scorer} the one for these responses?"
+    if tally.verdicts[Verdict.cut_off] > tally.num_samples / 2:
+        what_to_do = "draw them with a larger sampling.max_tokens (continue_truncated=true goes on)"
+    return RolloutError(
+        f"nothing could be judged: not one of {tally.num_samples:,} samples is right or wrong "
+        f"({number:,} times: {reason}); {what_to_do}"
+    )
+
+
+def _write(
+    batches: "Iterator[pa.RecordBatch]",
+    responses: Prompts,
+    place: Place,
+    writer: Writer,
+    settings: Postprocess,
+) -> None:
+    """Stream the scored rows into one file, which appears whole."""
+    import pyarrow as pa
+
+    schema = scored_schema(responses.schema, settings.prefix)
+    with _writing(place), writer.written(place) as temporary:
+        tables = (pa.Table.from_batches([batch]) for batch in batches)
+        write_parquet(temporary, schema, row_groups(tables))
+
+
+def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":
+    """The same batches, counted, and exported where that is asked for."""
+    for batch in batches:
+        handover.add(batch)
+        yield batch
+
+
+def _watched(
+    batches: "Iterator[pa.RecordBatch]", num_rows: int, tally: Tally, progress, began: float
+) -> "Iterator[pa.RecordBatch]":
+    """The same batches, with progress shown."""
+    for batch in batches:
+        yield batch
+        fraction = tally.num_rows / num_rows
+        elapsed_s = time.monotonic() - began
+        left_s = elapsed_s * (1 - fraction) / fraction if elapsed_s > 1 else None
+        text = f"{tally.num_rows:,}/{num_rows:,} rows  {tally.num_scored:,} scored"
+        if tally.num_unscored:
+            text += f"  {tally.num_unscored:,} without a score"
+        progress.update(fraction, left_s, text)
+
+
+def described(scored: Scored) -> str:
+    """How many pass, what could not be judged and why, some examples, where the files are."""
+    tally = scored.tally
+    lines = [
+        f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
+        f"{scored.elapsed_s:.1f} s",
+        *scored.summary.table_lines(),
+    ]
+    if tally.num_failed_rows:
+        lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
+    lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
+    lines += scored.summary.export_lines()
+    if scored.num_errors:
+        lines.append(f"errors  {error_path(scored.path)}: {scored.num_errors:,} samples")
+    return "\n".join([*lines, f"scored  {scored.path} (figures: {scored.path.stem}.json)"])

@@ -1,0 +1,175 @@
+"""The responses to score: which files, which columns, and their rows in order.
+
+Promises that what is wrong with the input as a whole is a UserError found in the footers alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rollout.config.sections.postprocess import AnswerIs, Postprocess
+from rollout.config.settings import Data
+from rollout.errors import UserError, did_you_mean
+from rollout.inputs.asked import with_asked_by
+from rollout.inputs.columns import is_list, is_text, short, stored
+from rollout.inputs.files import find_files
+from rollout.inputs.prompts import Prompts, open_rows
+from rollout.postprocess.scoring.scorers import check_threshold, room
+from rollout.rows.column_paths import field_at
+from rollout.store.run_records import published_record
+from rollout.store.store import is_a_run
+from rollout.system.disk import at_home, read_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCORED = "scored.parquet"  # in a run's directory
+FILE_ITSELF = "type input= of the file itself"
+VERL_TRUTH = "reward_model.ground_truth"
+ADDED = ("scores", "verdicts", "score_errors", "extracted", "compared_with", "pass_rate")
+
+
+def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
+    """What `input` names: a file, a glob, a directory of files, or a run's directory."""
+    if not text:
+        raise UserError("input is not set; type input=output.parquet, or the directory of a run")
+    path = start_dir / at_home(str(text))
+    if path.is_dir() and is_a_run(path, FILE_ITSELF):
+        text = str(_output_of_run(path))
+    with _in_our_words():
+        return find_files(str(text), start_dir)
+
+
+def _output_of_run(run_dir: Path) -> Path:
+    """The file, or directory of files, that a run published."""
+    path = run_dir / published_record(run_dir, FILE_ITSELF).get("path", "output.parquet")
+    if not path.exists():
+        raise UserError(
+            f"input={run_dir}: the run there has published no output yet; finish it with "
+            f"python -m rollout run_dir={run_dir}, or type input=FILE.parquet"
+        )
+    return path
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """The finder of files speaks of data.input; the key here is input."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error.args[0]).replace("data.input", "input")) from error
+
+
+def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
+    """Check the footers and columns of the input; `.batches()` then streams its rows.
+
+    Raises UserError: a pass_threshold that can't be, not parquet, files that disagree, no rows, a
+    column that is missing or is no list of texts, a name that is taken.
+    """
+    check_threshold(settings)
+    with _in_our_words():
+        rows = open_rows(files, Data())
+    if not rows.num_rows:
+        raise UserError(f"input={files[0]} has no rows")
+    check_columns(rows.schema, files[0], settings)
+    return with_record(rows)
+
+
+def with_record(rows: Prompts) -> Prompts:
+    """The same rows; a run's file that has lost the record of what was asked gets it back."""
+    path = rows.files[0].absolute()
+    run = read_json(path.parent / "run.json") or {}
+    published = read_json(path.parent / "published.json") or {}
+    if path.name not in (published.get("path"), SCORED) or not isinstance(
+        run.get("fingerprint"), dict
+    ):
+        return rows
+    return replace(rows, schema=with_asked_by(rows.schema, run["fingerprint"]))
+
+
+def check_columns(
+    schema: "pa.Schema", path: Path, settings: Postprocess, given: Sequence[str] | None = None
+) -> None:
+    """Refuse a missing column, responses that are no lists of texts, and names that are taken.
+
+    `given` are the columns that the file has already, where a run will add the others.
+    """
+    needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
+    for setting, name in needed.items():
+        if name == settings.responses_key and setting != "responses_key":
+            raise UserError(
+                f"{setting}={name} is the column with the responses; type {setting}=COLUMN of "
+                "what they are scored by"
+            )
+        if field_at(schema, name) is None:
+            if name == "responses" and {"sample_index", "response"} <= set(schema.names):
+                raise UserError(
+                    f"{path} has one row a sample (output.layout=per_sample); score the run's "
+                    "output as output.layout=per_prompt writes it"
+                )
+            names = schema.names if given is None or setting == "responses_key" else given
+            listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+            column = (
+                VERL_TRUTH if setting == "answer_key" and field_at(schema, VERL_TRUTH) else "COLUMN"
+            )
+            raise UserError(
+                f"{setting}={name}: {path} has columns {listed}."
+                f"{did_you_mean(name, names)} "
+                f"Type {setting}={column}{_or_else(settings, setting)}"
+            )
+    kind = schema.field(settings.responses_key).type
+    if not _is_texts(kind):
+        hint = ""
+        if is_text(kind):
+            hint = "; one response a row (output.layout=per_sample) has to be made a list first"
+        raise UserError(
+            f"responses_key={settings.responses_key}: that column of {path} holds {kind}, but a "
+            f"list of texts is needed{hint}"
+        )
+    _refuse_idle_answer_is(schema, path, settings, needed.get("answer_key"))
+    added = [settings.prefix + name for name in ADDED]
+    if taken := [name for name in added if name in schema.names]:
+        raise UserError(
+            f"{path} has a column {taken[0]!r} already; type prefix=second_ to add "
+            f"second_{taken[0]} beside it, input= of the file without it, or leave scorer= out to "
+            "export the scores it has"
+        )
+
+
+def _refuse_idle_answer_is(
+    schema: "pa.Schema", path: Path, settings: Postprocess, answer_key: str | None
+) -> None:
+    """Refuse answer_is where no answer can be a list. scorer=choice reads `A, C` as one."""
+    from pyarrow import types
+
+    if settings.answer_is is AnswerIs.one or settings.scorer == "choice":
+        return
+    said = f"answer_is={settings.answer_is.name} has no effect"
+    if answer_key is None:
+        raise UserError(
+            f"{said} on scorer={settings.scorer}, which takes no answers from a column of lists; "
+            "leave it out"
+        )
+    kind = stored(field_at(schema, answer_key).type)
+    if not (is_list(kind) or types.is_null(kind)):
+        raise UserError(
+            f"{said}: column {answer_key!r} of {path} holds {short(kind)}, one answer a row and no "
+            "lists; leave answer_is out, or type answer_key=COLUMN of one with lists"
+        )
+
+
+def _or_else(settings: Postprocess, setting: str) -> str:
+    """How the scorer does without the answer's column, where it can."""
+    other = getattr(room(settings), "MISSING", None)
+    return f", or {other}" if other and setting == "answer_key" else ""
+
+
+def _is_texts(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    kind = stored(kind)
+    if types.is_null(kind):
+        return True
+    return is_list(kind) and (is_text(kind.value_type) or types.is_null(kind.value_type))

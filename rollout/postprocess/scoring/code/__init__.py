@@ -1,0 +1,71 @@
+"""scorer=code: the program in a response is run against the row's tests; the share that pass.
+
+`layouts` reads the tests, `program` finds the program, `programs` runs it. A program that fails,
+takes too long or too much is wrong, and `score_errors` tells how. Tests that can't be run as they
+are meant, or that run nothing, leave the row unjudged. Each program runs in a process of its own
+(see contained.py): that contains accidents. It is no sandbox for hostile code.
+"""
+
+import sys
+from functools import partial
+from typing import Any
+
+from rollout.config.sections.postprocess import Postprocess
+from rollout.errors import UserError
+from rollout.postprocess.scoring.code import contests
+from rollout.postprocess.scoring.code.layouts import Kind, likely_column, tests_of
+from rollout.postprocess.scoring.code.program import program_in
+from rollout.postprocess.scoring.code.programs import Limits, outcome_of
+from rollout.postprocess.scoring.code.prompted import asked_for, prompted
+from rollout.postprocess.scoring.scorers import Mark, Response, Scorer, Verdict, no_answer
+
+OPTIONAL = ("entry_point", "test_setup_code", "test_imports", "starter_code", "fn_name", "metadata")
+
+
+def columns(settings: Postprocess) -> dict[str, str]:
+    """The tests' column."""
+    return {"code.tests_key": settings.code.tests_key}
+
+
+def optional(settings: Postprocess) -> tuple[str, ...]:
+    """The prompt, and what data sets give beside the tests."""
+    return (settings.prompt_key, *OPTIONAL)
+
+
+def suggested(setting: str, names: list[str]) -> str | None:
+    """The column that is likely meant by a setting of `columns`."""
+    return likely_column(names) if setting == "code.tests_key" else None
+
+
+def load(settings: Postprocess) -> Scorer:
+    """Raises UserError where running code was not allowed, or can't be contained here."""
+    if not settings.code.allow:
+        raise UserError(
+            "scorer=code runs what the model wrote on this machine: contained (time, memory, no "
+            "network, own directory), but no sandbox for hostile code; type code.allow=true"
+        )
+    if sys.platform != "linux":
+        raise UserError(f"scorer=code contains programs on Linux only, and this is {sys.platform}")
+    code = settings.code
+    limits = Limits(settings.timeout_s, int(code.memory_gib * 2**30), int(code.output_mib * 2**20))
+    sys.set_int_max_str_digits(0)  # tests have integers of any length
+
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        prompt = prompted(row.get(settings.prompt_key), row.get("starter_code"))
+        tests = tests_of(row, code.tests_key, partial(asked_for, prompt))
+        if not response.text.strip():
+            return no_answer()
+        found = program_in(response, prompt, tests.names, tests.target)
+        if found.is_partial:
+            return no_answer(error=Verdict.cut_off.value, verdict=Verdict.cut_off)
+        if found.text is None:
+            return no_answer(error="the response holds no Python program")
+        program = found.text
+        if tests.kind is not Kind.asserts:
+            imports = contests.imports_for(program)
+            program = f"{imports}\n{program}" if imports else program
+        outcome = outcome_of(program, tests, limits, found.helpers)
+        share = outcome.num_passed / outcome.num_tests
+        return Mark(share, found.text, outcome.error, trace=outcome.trace)
+
+    return score

@@ -1,0 +1,174 @@
+"""Which function scorer=python names, found without importing anything of the user's.
+
+A module is looked for in the directory of the command first, as `python -m` does, or in the one
+written before it: `/home/me/project/rewards.math:score`. Promises that only what clearly can't be
+imported is refused; a worker that imports it finds the rest.
+"""
+
+import ast
+import importlib.util
+import os
+import symtable
+import sys
+import warnings
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import NamedTuple
+
+from rollout.errors import UserError, did_you_mean
+from rollout.postprocess.scoring.imports import home_of, is_installed
+from rollout.system.disk import at_home
+
+FORM = "type python.function=file.py:function or module:function"
+# A module in which these stand may define names, or find submodules, that its text does not show.
+DYNAMIC = frozenset(
+    {"exec", "setattr", "globals", "vars", "locals", "modules", "f_globals", "__dict__",
+     "__path__", "__getattr__", "__builtins__"}
+)  # fmt: skip
+
+
+class Named(NamedTuple):
+    """What a setting says: a function of a file, or of a module and where that is looked for."""
+
+    place: str  # as typed, before the colon
+    name: str
+    file: Path | None
+    module: str = ""
+    start_dir: Path = Path()
+
+
+def named(text: str | None) -> Named:
+    """The parts of python.function. Raises UserError where it does not say which function."""
+    if not text:
+        raise UserError(f"scorer=python needs a function; {FORM}")
+    place, colon, name = text.rpartition(":")
+    if not (colon and place and name):
+        raise UserError(f"python.function={text} does not say which function; {FORM}")
+    if place.endswith(".py"):
+        return Named(place, name, Path(at_home(place)).absolute())
+    start_dir, module = module_of(place)
+    return Named(place, name, None, module, start_dir)
+
+
+def module_of(place: str) -> tuple[Path, str]:
+    """The directory in which a module is looked for first, and its name."""
+    directory, module = os.path.split(at_home(place))
+    return Path(directory).absolute(), module
+
+
+def refuse_absent(text: str | None) -> None:
+    """Raise UserError where there clearly is no such file, module or function."""
+    wanted, file = named(text), None
+    value = f"python.function={text}"
+    if wanted.file is not None:
+        file = wanted.file
+        if not file.is_file():
+            raise UserError(f"{value}: there is no file {file}; {FORM}")
+    else:
+        try:
+            spec = spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
+        except ModuleNotFoundError:
+            raise UserError(
+                f"{value}: there is no module {wanted.module}, neither in {wanted.start_dir} nor "
+                f"installed; {FORM}"
+            ) from None
+        file = _source_of(spec)
+    if file is None:
+        return
+    try:
+        names = _names_in(file)
+    except (SyntaxError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{value}: {wanted.place} can't be imported ({reason}); correct it"
+        ) from error
+    except (ValueError, RecursionError, MemoryError):
+        return
+    if names is not None and wanted.name not in names:
+        guess = did_you_mean(wanted.name, [name for name in names if not name.startswith("_")])
+        raise UserError(
+            f"{value}: {wanted.place} has no function {wanted.name!r}.{guess} Name one it defines"
+        )
+
+
+def as_said_from(text: str, launch_dir: Path) -> str:
+    """A function that was named in another directory, as it has to be named from here.
+
+    What lay in that directory is named with it; what is installed keeps its name.
+    """
+    place, _, name = text.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            is_there = (launch_dir / place).exists()
+        else:
+            start_dir, module = os.path.split(launch_dir / place)
+            own = spec_of(module, [start_dir], is_elsewhere=False)
+            found = spec_of(module, [start_dir, *sys.path])
+            is_there = own and found and own.origin == found.origin
+    except (ImportError, OSError, ValueError):
+        is_there = False
+    return f"{launch_dir / place}:{name}" if is_there else text
+
+
+def spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleSpec | None:
+    """Where a module lies; None: its package would have to be imported to know.
+
+    `is_elsewhere`: Python may know it without these directories. Raises ModuleNotFoundError.
+    """
+    importlib.invalidate_caches()  # a file may have been made a moment ago
+    spec = None
+    for number, part in enumerate(module.split(".")):
+        package, spec = spec, PathFinder.find_spec(part, where) if part else None
+        if spec is None and part and number == 0 and is_elsewhere:
+            try:
+                spec = importlib.util.find_spec(part)  # built in, or a finder of its own
+            except (ImportError, ValueError, AttributeError):
+                return None
+        if spec is None:
+            if package is not None and _may_add(package):
+                return None
+            raise ModuleNotFoundError(module)
+        where = list(spec.submodule_search_locations or ())
+    return spec
+
+
+def _may_add(package: ModuleSpec) -> bool:
+    """Whether a module may have submodules that lie elsewhere, as `os.path` does."""
+    if package.origin is None:  # a directory without __init__.py
+        return False
+    file = _source_of(package)
+    try:
+        is_plain = file and not is_installed(home_of(file)) and _names_in(file) is not None
+    except (SyntaxError, OSError, ValueError, RecursionError, MemoryError):
+        return True
+    return not is_plain
+
+
+def _source_of(spec: ModuleSpec | None) -> Path | None:
+    origin = spec and spec.origin
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _names_in(file: Path) -> set[str] | None:
+    """The names that a module's text defines; None where it may define others.
+
+    Raises SyntaxError, OSError, ValueError.
+    """
+    text = importlib.util.decode_source(file.read_bytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the user's text, which is told where it is imported
+        tree, top = ast.parse(text, str(file)), symtable.symtable(text, str(file), "exec")
+    for node in ast.walk(tree):
+        name = getattr(node, "id", None) or getattr(node, "attr", None)
+        is_starred = isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names)
+        if is_starred or name in DYNAMIC or getattr(node, "name", None) in DYNAMIC:
+            return None
+    names, tables = set(), [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            is_bound = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+            if is_bound and (table is top or symbol.is_declared_global()):
+                names.add(symbol.get_name())
+    return names

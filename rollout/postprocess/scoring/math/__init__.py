@@ -1,0 +1,86 @@
+"""scorer=math: whether the response's answer is the right one, as mathematics.
+
+Where the answer is looked for: math_answer. What is read: math_read, whole or not at all, for the
+right answer (math_gold) as for the response's. What counts as equal: math_compare; math-verify
+decides for formulas. A right answer that is words (True, (B), Tuesday), a clock time, a date or a
+range is compared as text with an answer given in an explicit place.
+"""
+
+import re
+from typing import Any
+
+from rollout.config.sections.postprocess import AnswerIs, Postprocess
+from rollout.postprocess.scoring.math.answer import Found, find
+from rollout.postprocess.scoring.math.canonical import canonical
+from rollout.postprocess.scoring.math.close import close
+from rollout.postprocess.scoring.math.compare import same
+from rollout.postprocess.scoring.math.gold import Gold, gold_of
+from rollout.postprocess.scoring.math.number import number
+from rollout.postprocess.scoring.math.values import Formula, Group, Named, Number, Value, Words
+from rollout.postprocess.scoring.scorers import (
+    Mark,
+    Response,
+    Scorer,
+    Verdict,
+    answer_column,
+    answers_of,
+    no_answer,
+)
+
+columns = answer_column
+DECIMAL_COMMA = re.compile(r"\s*[$€£]?\s*(-?\d+),(?!\d{3}\b)(\d+)\s*[$€£]?\s*")
+
+
+def load(settings: Postprocess) -> Scorer:
+    """Its time-outs are the pool's: math-verify's own need signals."""
+    import math_verify  # noqa: F401  before the first response is timed
+
+    def score(response: Response, row: dict[str, Any]) -> Mark:
+        golds = [gold_of(answer) for answer in answers_of(row, settings)]
+        compared = _compared(golds, settings.answer_is)
+        if not response.text.strip():
+            return no_answer(compared)
+        wants_words = any(isinstance(gold.value, Words) for gold in golds)
+        found = find(response.text, response.is_cut, wants_words)
+        if found is None:
+            return no_answer(
+                compared, verdict=Verdict.cut_off if response.is_cut else Verdict.no_answer
+            )
+        if settings.answer_is is AnswerIs.all and len(golds) > 1:
+            right = _is_right(found, Group("list", tuple(gold.value for gold in golds)))
+        else:
+            right = any(_is_right(found, gold.value) for gold in golds)
+        return Mark(float(right), _extracted(found), None, compared)
+
+    return score
+
+
+def _compared(golds: list[Gold], answer_is: AnswerIs) -> str:
+    texts = [gold.text for gold in golds]
+    return (
+        texts[0]
+        if answer_is is AnswerIs.one
+        else (" or " if answer_is is AnswerIs.any else ", ").join(texts)
+    )
+
+
+def _is_right(found: Found, gold: Any) -> bool:
+    if found.value is not None and same(gold, found.value):
+        return True
+    if not found.is_explicit and isinstance(found.value, Group) and not isinstance(gold, Group):
+        if all(map(_is_equation, found.value.items)):  # a = 3, b = 4, a + b = 7
+            return same(gold, found.value.items[-1])
+    if isinstance(gold, Number) and gold.quantum and (comma := DECIMAL_COMMA.fullmatch(found.text)):
+        decimal = number(f"{comma[1]}.{comma[2]}")  # 2,74 where 2.74 is right
+        return decimal is not None and close(gold, decimal)
+    # Boxes that stand side by side answer a question for several values, and no other.
+    is_several = isinstance(gold, Group) and found.several is not None
+    return is_several and same(gold, found.several)
+
+
+def _is_equation(value: Value) -> bool:
+    return isinstance(value, Named) or (isinstance(value, Formula) and "=" in value.latex)
+
+
+def _extracted(found: Found) -> str:
+    return " ".join(found.text.split())[:200] if found.value is None else canonical(found.value)

@@ -1,0 +1,240 @@
+"""Where a response gives its answer, for scorer=math: the most explicit place, then the last.
+
+1. the last `\\boxed{}` (or `\\fbox{}`) or `<answer>` that says something;
+   "The final answer is 7" after it takes its place;
+2. the last `#### N`, or what follows the last "answer is" or "answer:";
+3. if nothing of that can be read: the whole response or its last line where that is nothing but
+   mathematics, or the last number or formula in it. Where max_tokens cut the response off, this
+   place does not count: the last number of an unfinished text is a step.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rollout.postprocess.scoring.math.claims import (
+    claimed,
+    is_comment,
+    is_refusal,
+    is_retracted,
+    replaced,
+    verdict,
+)
+from rollout.postprocess.scoring.math.prose import CONNECTIVE, TRIES, after_marker, last_in_line
+from rollout.postprocess.scoring.math.read import read
+from rollout.postprocess.scoring.math.text import closing, peel, plain
+from rollout.postprocess.scoring.math.values import Group, Number, Value, Words
+
+
+class Found(NamedTuple):
+    """An answer as it stands in the response."""
+
+    text: str
+    value: Value | None  # None: it stands in an explicit place but can't be read
+    is_explicit: bool
+    several: Value | None = None  # boxes joined by `and` or commas, as the list they make
+
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:(\{)|(-?[\d.]+|[A-Za-z](?![A-Za-z])))")
+_ANSWER = r"(?:final[_ ]?)?answer\s*>"
+_TAG = re.compile(rf"<{_ANSWER}(.*?)(?:</{_ANSWER}|(?=<{_ANSWER})|\Z)", re.DOTALL | re.I)
+_JOINT = re.compile(
+    r"(?:[\s$,]|\\[()\[\], ;]|\\q?quad|\\text\{\s*(?:and|or|,)\s*\}|\band\b|\bor\b|[a-z]\w*\s*=)*",
+    re.I,
+)
+_BULLET = re.compile(r"^\s*[-*•+]\s+")
+_HASHES = re.compile(r"####[ \t]*([^\n#]+)")
+_MARKER = re.compile(
+    r"\b(?:final[ \t]+)?answers?\b"
+    r"(?:[ \t]+(?:to|of|for|in|here|would|should|must|will|that)\b[^.:=\n]{0,60}?)?"
+    r"[ \t*_]*(?:\s[-–—]\s+|\b(?:is|are|was|be|equals|becomes)\b[ \t]*:?|:|=(?!=)|\n)"
+    r"|^[ \t]*A[ \t]*:|答案[是为：:\s]*",
+    re.I | re.M,
+)
+_CALCULATED = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator
+_STRUCK = re.compile(r"~~[^~\n]+~~")
+_TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark|center)(?:\s[^<>]*)?/?>", re.I)
+_COPULA_END = re.compile(r"\b(?:is|are|was|be|equals|becomes)\s*\Z", re.I)
+_CHECK = re.compile(r"\b(?:check|verify|confirm)\w*\s+(?:(?:the|my|this|our)\s+)?\Z", re.I)
+_IF = re.compile(r"[^.!?\n,]{1,40}?\bif\b")
+_IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
+
+
+def find(text: str, is_cut: bool, wants_words: bool) -> Found | None:
+    """The response's answer, or None where there is none to be seen."""
+    text = plain(text)
+    if "<" in text:
+        text = _TAGS.sub("", _CALCULATED.sub("", text))
+    if "~~" in text:
+        text = _STRUCK.sub("", text)
+    text = claimed(text)
+    if found := _boxed(text, is_cut):
+        box, found = found
+        final = list(re.finditer(r"\bfinal answer is\b", text[box:], re.I))
+        last = _said(text[box + final[-1].start() :], is_cut, wants_words, True) if final else None
+        return last or _turned(text[box:], True) or found
+    if found := _said(text, is_cut, wants_words):
+        return found
+    if is_cut or is_refusal(text):
+        return None
+    return _last(text, wants_words)
+
+
+def _boxes(text: str) -> Iterator[tuple[int, int, str, bool]]:
+    """From the last: start, end, content, and whether it is closed."""
+    for found in reversed(list(_BOX.finditer(text))[-2 * TRIES :]):
+        if not found[1]:
+            yield found.start(), found.end(), found[2], found.end() < len(text)
+            continue
+        end = closing(text, found.end() - 1)
+        if end < 0:
+            rest = text[found.end() :]
+            yield found.start(), len(text), re.split(r"\n|\$|\\\)|\\\]", rest)[0], False
+        else:
+            yield found.start(), end + 1, text[found.end() : end], True
+
+
+def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
+    """Where the last box or <answer> ends, and what it says."""
+    places: list[tuple[int, int, str, bool]] = []
+    if "\\boxed" in text or "\\fbox" in text:
+        for box in _boxes(text):
+            if places and box[1] > places[-1][0]:
+                continue  # around the one before
+            places.append(box)
+    answer = last_tag(text)
+    if answer and (not places or places[0][1] <= answer[0]):
+        inside = find(answer[2], False, True) if answer[3] or not is_cut else None
+        if inside is not None:
+            whole = read(answer[2])
+            found = Found(answer[2], whole, True) if whole else inside._replace(is_explicit=True)
+            return answer[1], found
+        if peel(answer[2]) and (answer[3] or not is_cut):
+            return answer[1], Found(answer[2].strip(), None, True)
+    spoken = [place for place in places if peel(place[2])]
+    if is_cut and spoken and not spoken[0][3]:
+        first = spoken.pop(0)
+        if not spoken or spoken[0][2].strip() != first[2].strip():
+            return None  # the last box was being written
+    if not spoken:
+        return None
+    joined = [spoken[0]]
+    for box in spoken[1:]:
+        if (
+            not _JOINT.fullmatch(text[box[1] : joined[-1][0]])
+            or "\n\n" in text[box[1] : joined[-1][0]]
+        ):
+            break
+        joined.append(box)
+    several = read(" ; ".join(box[2] for box in reversed(joined))) if len(joined) > 1 else None
+    content = spoken[0][2].strip()
+    after = re.match(r"\s*\\?[$)]?\s*(\\?%|per ?cent\b|pct\b)", text[spoken[0][1] :])
+    value = (read(f"{content} \\%") if after else None) or read(content)
+    if value is None and "\\text" in content:  # \boxed{\text{The answer is }17}
+        inside = _said(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False, True)
+        value = inside.value if inside else None
+    return spoken[0][1], Found(content, value, True, several)
+
+
+def last_tag(text: str) -> tuple[int, int, str, bool] | None:
+    """The last <answer> that says something: start, end, content, whether it is closed."""
+    if "answer" not in text or "<" not in text:
+        return None
+    for found in reversed(list(_TAG.finditer(text))):
+        if found[1].strip():
+            return found.start(), found.end(), found[1], found[0].rstrip().endswith(">")
+    return None
+
+
+def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -> Found | None:
+    """What follows `####` or "answer is": the last that a value follows at once, or the last.
+
+    Where `is_strict`, only one that a value follows at once.
+    """
+    places: list[tuple[int, str, str]] = [(m.start(), m[1], "#") for m in _HASHES.finditer(text)]
+    for found in _MARKER.finditer(text):
+        tail = text[found.end() : found.end() + 1000]
+        is_supposed = found[0].lower().rstrip().endswith("would be") and _IF.match(tail)
+        if not (is_supposed or _CHECK.search(text[max(0, found.start() - 30) : found.start()])):
+            places.append((found.start(), tail, found[0]))
+    for found in _IS_ANSWER.finditer(text):
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        places.append((found.start(), line, ""))
+    weak: list[Found] = []
+    for start, tail, marker in sorted(places, reverse=True)[:TRIES]:
+        if not marker:
+            if heard := last_in_line(tail):
+                return _turned(text[start:]) or Found(heard[0].strip(), heard[1], True)
+            continue
+        if marker == "#":
+            value, content = read(tail, True), peel(tail)
+            end = start + len(text[start:].split("\n")[0])
+            if value is None or (isinstance(value, Words) and len(content) > 30):
+                continue
+            if is_cut and end >= len(text):
+                return None  # the number may go on
+            return _turned(text[end:]) or Found(content, value, True)
+        if said := after_marker(tail):
+            content, value, rest, is_direct = said
+            is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
+            is_aside = is_word and (not wants_words or is_comment(tail))
+            is_sentence = not is_strict and not _COPULA_END.search(marker) and value is not None
+            if is_aside or not (is_direct or is_sentence):
+                weak.append(Found(content, value, True))
+                continue
+            if (
+                is_cut
+                and not re.match(r"[^\d.,]|[.,]\s", rest)
+                and not (value is not None and _is_ended(content, value))
+            ):
+                return None
+            return _turned(text[start:]) or Found(content, value, True)
+    if is_strict or is_cut or not weak or is_refusal(text):
+        return None
+    return _turned(text) or weak[0]
+
+
+def _turned(text: str, must: bool = False) -> Found | None:
+    """What takes the place of the answer that a text begins with ("Wait, it should be 5")."""
+    for content in replaced(text, must):
+        if value := read(content, True):
+            return Found(content.strip(), value, True)
+    if not must and (turn := is_retracted(text)):
+        return _last(text[turn.end() :], False) or Found("", None, True)
+    return None
+
+
+def _is_ended(content: str, value: Value) -> bool:
+    """Whether an answer at the very end of a cut text can't go on: $17$, 17 apples."""
+    is_closed = content.rstrip().endswith(("$", "\\)", "\\]"))
+    return is_closed or (isinstance(value, Number) and bool(value.unit) and content[-1].isalpha())
+
+
+def _has_words(value: Value) -> bool:
+    items = value.items if isinstance(value, Group) else (value,)
+    return any(isinstance(item, Words) and item.text[:1].isalpha() for item in items)
+
+
+def _last(text: str, wants_words: bool) -> Found | None:
+    """The response or its last line as mathematics, or the last number or formula in it."""
+    stripped = text.strip()
+    lines = [line for line in stripped.splitlines() if line.strip()]
+    if wants_words and lines:
+        for line in (lines[-1], lines[0]):
+            if word := verdict(line):
+                return Found(word, Words(word), False)
+    if len(lines) > 1:
+        lines = [_BULLET.sub("", line) for line in lines]
+    for whole in [stripped, *lines[-1:]]:
+        whole = whole[lead.end() :] if (lead := CONNECTIVE.match(whole)) else whole
+        value = read(whole, True) if len(whole) <= 200 else None
+        if value is not None and (wants_words or not _has_words(value)):
+            return Found(peel(whole), value, False)
+    for display in reversed(list(re.finditer(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", text, re.DOTALL))):
+        if not re.search(r"\d", text[display.end() :]) and (value := read(display[0])):
+            return Found((display[1] or display[2]).strip(), value, False)
+        break
+    for line in list(reversed(lines))[:20]:
+        if heard := last_in_line(line):
+            return Found(heard[0].strip(), heard[1], False)
+    return None

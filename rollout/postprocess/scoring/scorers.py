@@ -1,0 +1,178 @@
+"""What a scorer is, which ones there are, and the verdicts they give.
+
+Each scorer is a module of its own, imported when it is chosen. It has
+`columns(settings)`, the input columns it needs, by the setting that names each (None: all);
+optionally `optional(settings)`, the names of columns it reads only where the input has them, and
+`check(settings)`, which raises UserError for what a glance shows before anything is started; and
+`load(settings)`, which returns the function that marks a response. `load` runs in a worker,
+imports what is heavy and raises UserError where its settings can't serve.
+"""
+
+import importlib
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, NamedTuple
+
+from rollout.config.sections.postprocess import AnswerIs, Postprocess
+from rollout.errors import UserError, did_you_mean
+
+SCORERS = (
+    "math", "reasoning_gym", "exact", "choice", "regex", "json_schema", "code", "python",
+)  # fmt: skip
+
+
+class Verdict(Enum):
+    """What became of one response. The names stand in the column `verdicts`.
+
+    Right and wrong are judged. A response without an answer, or cut off before one, scores 0 and
+    is counted apart. An error (the scorer raised, took too long or ran out of memory) has no
+    score, and neither has a response whose row can't be judged (no right answer to compare with).
+    """
+
+    right = "right"
+    wrong = "wrong"
+    no_answer = "no answer found"
+    cut_off = "cut off before an answer"
+    error = "error"
+    unjudged = "could not be judged"
+
+
+class Response(NamedTuple):
+    """What is scored: a response without its reasoning."""
+
+    text: str
+    is_cut: bool = False  # max_tokens ended it (finish_reason is length)
+    is_unclosed: bool = False  # its reasoning never ended, so `text` holds no answer
+
+
+class Mark(NamedTuple):  # which pickles in a fifth of a dataclass's time
+    """A scorer's judgement of one response.
+
+    Without `verdict` it is right or wrong by `score` and pass_threshold.
+    """
+
+    score: float | None
+    extracted: str | None = None  # the answer as understood, one text for what is equal
+    error: str | None = None  # why it is not right, or has no score: one line
+    compared: str | None = None  # the right answer as understood, as text training can compare with
+    verdict: Verdict | None = None
+    trace: str | None = None  # an error whole, with file and line
+
+
+Scorer = Callable[[Response, dict[str, Any]], Mark]
+
+
+class Unscorable(Exception):
+    """Why a row can't be judged, in words for the user: no sample of it gets a score."""
+
+
+def no_answer(
+    compared: str | None = None,
+    error: str | None = None,
+    verdict: Verdict = Verdict.no_answer,
+) -> Mark:
+    """The mark of a response that holds nothing to compare: score 0, counted apart."""
+    return Mark(0.0, None, error or verdict.value, compared, verdict)
+
+
+def room(settings: Postprocess) -> Any:
+    """The chosen scorer's module. Raises UserError for an unknown name."""
+    name = settings.scorer
+    if name is None:
+        raise UserError(f"scorer is not set; type scorer=NAME, one of {', '.join(SCORERS)}")
+    if name not in SCORERS:
+        raise UserError(
+            f"scorer={name} is unknown.{did_you_mean(name, SCORERS)} Choose from: "
+            f"{', '.join(SCORERS)}; for a function of yours type scorer=python "
+            "python.function=file.py:function"
+        )
+    return importlib.import_module(f"rollout.postprocess.scoring.{name}")
+
+
+def check_threshold(settings: Postprocess) -> None:
+    """Refuse a pass_threshold that all responses reach, or none can. Raises UserError."""
+    threshold = settings.pass_threshold
+    if threshold <= 0:
+        raise UserError(
+            f"pass_threshold={threshold:g} would make every wrong answer right, since it scores 0; "
+            "type a pass_threshold above 0, such as pass_threshold=0.5"
+        )
+    if threshold > 1 and settings.scorer != "python":
+        raise UserError(
+            f"pass_threshold={threshold:g}: scorer={settings.scorer} gives scores from 0 to 1, so "
+            "nothing could pass; type a pass_threshold of at most 1, such as pass_threshold=1"
+        )
+
+
+def optional_columns(settings: Postprocess) -> tuple[str, ...]:
+    """The columns that the chosen scorer reads where the input has them."""
+    optional = getattr(room(settings), "optional", None)
+    return optional(settings) if optional else ()
+
+
+def compares_with_text(settings: Postprocess) -> bool:
+    """Whether the chosen scorer fills `compared`: it reads a right answer, or an entry with one."""
+    named = room(settings).columns(settings) or {}
+    return "answer_key" in named or "reasoning_gym.entry_key" in named
+
+
+def load_scorer(settings: Postprocess) -> Scorer:
+    """The chosen scorer. A response whose reasoning never ended is not shown to it."""
+    module = room(settings)
+    score, takes_all = module.load(settings), module.columns(settings) is None
+
+    def scorer(response: Response, row: dict[str, Any]) -> Mark:
+        if response.is_unclosed:  # the empty text tells what the row compares with
+            mark = no_answer() if takes_all else score(Response(""), row)
+        else:
+            mark = score(response, row)
+        if response.is_cut and mark.verdict is Verdict.no_answer:
+            return mark._replace(verdict=Verdict.cut_off, error=Verdict.cut_off.value)
+        if response.is_unclosed and mark.verdict is Verdict.no_answer:
+            return mark._replace(error="no answer found: the reasoning never ended")
+        return mark
+
+    return scorer
+
+
+def told(error: BaseException, most: int = 500) -> str:
+    """An exception in one text, whatever its own methods do."""
+    name = type.__dict__["__name__"].__get__(type(error))  # past a metaclass of its own
+    try:
+        return f"{name}: {error}"[:most].rstrip(": ")
+    except BaseException:
+        return f"{name}, whose text can't be had"
+
+
+def answer_column(settings: Postprocess) -> dict[str, str]:
+    """`columns` of a scorer that compares with a right answer."""
+    return {"answer_key": settings.answer_key or "answer"}
+
+
+def answers_of(row: dict[str, Any], settings: Postprocess) -> list[Any]:
+    """The row's right answers: one, or those that `answer_is` makes alternatives or a whole.
+
+    Raises Unscorable where there is none, or where a list comes unasked.
+    """
+    key = settings.answer_key or "answer"
+    value = row[key]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values or any(
+        v is None or (isinstance(v, float) and not math.isfinite(v)) for v in values
+    ):
+        shown = "an empty list" if not values else "null" if None in values else f"{value}"
+        raise Unscorable(f"{key} is {shown}")
+    if len(values) > 1 and settings.answer_is is AnswerIs.one:
+        raise Unscorable(
+            f"{key} is a list of {len(values)} answers; type answer_is=any where each of them is "
+            "right, answer_is=all where a response has to give all of them"
+        )
+    return values
+
+
+def as_text(value: Any) -> str:
+    """An answer as text: a float without a fraction is written as an integer."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""Where problems come from: files, a data set, a library."""

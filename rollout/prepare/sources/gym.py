@@ -1,0 +1,160 @@
+"""source=reasoning_gym: problems made on the spot, each with its own verifier.
+
+An entry is kept whole as JSON text, which scorer=reasoning_gym reads. Promises that a task whose
+verifier is misled by JSON (a tuple becomes a list, a number as a key becomes text) is told.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rollout.config.sections.prepare import Prepare
+from rollout.errors import UserError, did_you_mean
+from rollout.prepare.sources.source import Chunk, Source, Tally
+from rollout.rows.gym_entry import entry_of
+
+NAME = "reasoning_gym"
+ENTRY = "reasoning_gym_entry"
+CHUNK_ENTRIES = 128  # some tasks take long for each
+
+
+def open_gym(settings: Prepare, tally: Tally) -> Source:
+    """Raises UserError: reasoning-gym is not there, no such task, a setting it does not take."""
+    import pyarrow as pa
+
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ImportError as error:
+        raise UserError(
+            f"source={NAME} can't import it: {error}; type pip install and the missing name"
+        ) from error
+    tasks = _tasks(settings, list(DATASETS))
+    bags = _configs(settings.task_config, tasks)
+    made = {task: _made(reasoning_gym, DATASETS, task, bags[task], settings) for task in tasks}
+    notes = [note for task, data in made.items() if (note := _misled(task, data))]
+    tally.total_work += settings.size * len(tasks)
+    names = ("question", "answer", "task", ENTRY)
+    schema = pa.schema([(name, pa.string()) for name in names])
+
+    def chunks() -> Iterator[Chunk]:
+        for task, data in made.items():
+            start, entries = 0, iter(range(settings.size))
+            while numbers := list(itertools.islice(entries, CHUNK_ENTRIES)):
+                rows = [_row(task, _entry(task, data, number)) for number in numbers]
+                batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+                yield Chunk(batch, lambda i, task=task, start=start: f"{task}, entry {start + i}")
+                start += len(numbers)
+                tally.work += len(numbers)
+                tally.tick()
+
+    return Source(f"{NAME}: {', '.join(tasks)}", schema, chunks, [], "question", notes)
+
+
+def _tasks(settings: Prepare, known: list[str]) -> list[str]:
+    words = (settings.task or "").strip().removeprefix("[").removesuffix("]").split(",")
+    tasks = list(dict.fromkeys(word.strip().strip("'\"") for word in words if word.strip()))
+    if not tasks:
+        raise UserError(
+            f"source={NAME} has {len(known)} tasks; type task=NAME, such as task=leg_counting, or "
+            f"several: task=[{known[0]},{known[1]}]"
+        )
+    for task in tasks:
+        if task not in known:
+            raise UserError(
+                f"task={task}: reasoning-gym has no such task.{did_you_mean(task, known)} "
+                f"It has {len(known)}: {', '.join(sorted(known)[:6])}, ..."
+            )
+    return tasks
+
+
+def _configs(given: dict[str, Any], tasks: list[str]) -> dict[str, dict[str, Any]]:
+    """Each task's settings: those for all, and those below the task's own name."""
+    common = {name: value for name, value in given.items() if name not in tasks}
+    own = {task: given.get(task) or {} for task in tasks}
+    if odd := [task for task, bag in own.items() if not isinstance(bag, dict)]:
+        raise UserError(f"task_config.{odd[0]}: type task_config.{odd[0]}.NAME=")
+    return {task: common | bag for task, bag in own.items()}
+
+
+def _made(
+    library: Any, known: dict[str, Any], task: str, config: dict[str, Any], settings: Prepare
+) -> Any:
+    """The task's data set."""
+    from dataclasses import fields
+
+    names = [f.name for f in fields(known[task][1]) if f.name not in ("seed", "size")]
+    for name in config:
+        if name in ("seed", "size"):
+            raise UserError(f"task_config.{name}: type {name}={config[name]}")
+        if name not in names:
+            raise UserError(
+                f"task_config.{name}: task {task} has no such setting."
+                f"{did_you_mean(name, names)} It has: {', '.join(names)}"
+            )
+    try:
+        return library.create_dataset(task, seed=settings.seed, size=settings.size, **config)
+    except Exception as error:  # an assertion of the task's own
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise UserError(f"task={task} does not take this: {first[:300]}") from error
+
+
+def _entry(task: str, data: Any, number: int) -> dict[str, Any]:
+    try:
+        return data[number]
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"task={task} fails at entry {number}: {type(error).__name__}: {first[:200]}; leave "
+            "the task out, or change its task_config"
+        ) from error
+
+
+def _row(task: str, entry: dict[str, Any]) -> dict[str, Any]:
+    text = _json(task, entry)
+    answer = entry.get("answer")
+    answer = answer if answer is None or isinstance(answer, str) else str(answer)
+    return {"question": str(entry["question"]), "answer": answer, "task": task, ENTRY: text}
+
+
+def _json(task: str, entry: dict[str, Any]) -> str:
+    def plain(value: Any) -> Any:
+        if isinstance(value, set | frozenset):
+            return sorted(value)
+        if hasattr(value, "tolist"):  # numpy's
+            return value.tolist()
+        if type(value).__str__ is not object.__str__:  # a date, a fraction, a formula
+            return str(value)
+        raise TypeError(f"a {type(value).__name__}")
+
+    try:
+        text = json.dumps(entry, ensure_ascii=False, default=plain)
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"task={task}: its entries can't be kept as JSON ({error}); leave it out"
+        ) from error
+    return text
+
+
+def _misled(task: str, data: Any) -> str | None:
+    """What to say where the verifier judges an entry otherwise once it has been JSON."""
+    entry = _entry(task, data, 0)
+    answer = entry.get("answer")
+    if answer is None:
+        return None
+    try:
+        before = data.score_answer(answer=answer, entry=entry)
+    except Exception:  # then nothing is said about JSON
+        return None
+    try:
+        after = data.score_answer(answer=answer, entry=entry_of(_json(task, entry), "entry"))
+    except Exception as error:
+        after = f"an error ({type(error).__name__})"
+    if before == after:
+        return None
+    return (
+        f"task {task}: its verifier gives the right answer {before}, but {after} once the entry "
+        f"is kept as JSON; scorer={NAME} will misjudge it"
+    )

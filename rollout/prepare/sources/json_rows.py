@@ -1,0 +1,180 @@
+"""Rows of JSON: an object a line, or a list of objects.
+
+Promises that a row whose values can't be kept exactly is a fault of that row alone, and that what
+is no JSON list at all is Broken, with the line. Must not know files.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from rollout.inputs.chats import parse
+from rollout.prepare.sources.row_text import (
+    BAD_BYTES,
+    MAX_ITEM_CHARS,
+    READ_CHARS,
+    Broken,
+    Row,
+    bad_byte,
+    fault_of_text,
+)
+from rollout.system.formats import exact_json
+
+
+def lines(text: TextIO) -> Iterator[Row]:
+    """JSON lines: an object each; empty lines are nothing."""
+    # Not the file's own lines: they would end at a lone \r, which JSON takes for space.
+    rest = ""
+    number = 0
+    while block := text.read(READ_CHARS):
+        found = (rest + block).split("\n")
+        rest = found.pop()
+        for line in found:
+            number += 1
+            if line.strip():
+                yield number, len(line), *_object(line)
+        if len(rest) > MAX_ITEM_CHARS:
+            raise Broken(f"line {number + 1} is longer than {MAX_ITEM_CHARS:,} characters")
+    if rest.strip():
+        yield number + 1, len(rest), *_object(rest)
+
+
+def _object(line: str) -> tuple[Any, str | None]:
+    if fault := fault_of_text(line):
+        return None, fault
+    try:  # files that were joined have a mark of byte order each
+        value = parse(line.removeprefix("\ufeff"), "this line", "is no JSON")
+    except ValueError as error:
+        hint = "; for a list of objects type format=json" if line.lstrip()[:1] == "[" else ""
+        return None, f"{error}{hint}"
+    return (value, None) if isinstance(value, dict) else (None, _no_object(value))
+
+
+def _no_object(value: Any) -> str:
+    return f"a row is a JSON object, not {json.dumps(value, ensure_ascii=False)[:40]}"
+
+
+def items(text: TextIO) -> Iterator[Row]:
+    """The members of a JSON list, each as soon as it is read; a file of JSON lines will do."""
+    first = text.read(READ_CHARS)
+    start = first.lstrip()
+    if start[:1] != "[":
+        for line, size, row, fault in lines(_Pushed(first, text)):
+            hint = "; wanted is [{...}, ...], or an object a line"
+            yield line, size, row, fault and fault + hint
+        return
+    line = 1 + first[: len(first) - len(start)].count("\n")
+    yield from _members(start[1:], text, line)
+
+
+class _Pushed:
+    """A text whose beginning was read already."""
+
+    def __init__(self, start: str, text: TextIO):
+        self._start, self._text = start, text
+
+    def read(self, count: int) -> str:
+        start, self._start = self._start, ""
+        return start or self._text.read(count)
+
+
+def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
+    """The rows of a list after its bracket. Raises Broken where it is no list, or goes on."""
+    at, is_end, after = 0, False, "["
+    last: Row | None = None  # the item before, until what follows it is known
+    before: str | None = None  # what is wrong between the items
+    while True:
+        if match := _SPACE.match(held, at):
+            line += held.count("\n", at, match.end())
+            at = match.end()
+        sign = held[at : at + 1]
+        if BAD_BYTES.match(sign):  # a byte too many: of the item that it stands beside
+            before = bad_byte(sign, "between the items")
+            if last is not None:
+                last, before = (*last[:2], None, before), None
+            at += 1
+            continue
+        if sign == "]" and after != "," and before is None:
+            if last is not None:
+                yield last
+            return _refuse_more(held[at + 1 :], text, line)
+        if sign and sign in ",]":
+            if after != "item" or sign == "]":
+                raise Broken(f"line {line}: no JSON: {sign!r} where an item should stand")
+            yield last
+            at, after, last = at + 1, ",", None
+            continue
+        if sign and after == "item":
+            raise Broken(f"line {line}: no JSON: no comma between two items")
+        if sign:
+            try:
+                value, end, fault = _member(held, at)
+                if end < len(held) or is_end:  # a number might go on
+                    fault = before or fault
+                    last = line, end - at, value if fault is None else None, fault
+                    line += held.count("\n", at, end)
+                    at, after, before = end, "item", None
+                    continue
+            except (json.JSONDecodeError, RecursionError) as error:
+                if is_end or not _is_cut(error, held):
+                    spot = getattr(error, "pos", at)
+                    bad = BAD_BYTES.match(held, spot) and bad_byte(held[spot], "in an item")
+                    raise Broken(
+                        f"line {line + held.count(chr(10), at, spot)}: "
+                        f"{bad or 'no JSON: ' + getattr(error, 'msg', 'nested too deep')}"
+                    ) from None
+        if is_end:
+            raise Broken(f"line {line}: the list does not end; its copy did not finish?")
+        if len(held) - at > MAX_ITEM_CHARS:
+            raise Broken(f"line {line}: an item is longer than {MAX_ITEM_CHARS:,} characters")
+        # Twice as much each time: an item over many blocks is parsed again from its start.
+        block = text.read(max(READ_CHARS, len(held) - at))
+        is_end, held, at = not block, held[at:] + block, 0
+
+
+def _member(held: str, at: int) -> tuple[Any, int, str | None]:
+    """The item that starts here, where it ends, and what is wrong with it as a row.
+
+    Raises JSONDecodeError where no end is found.
+    """
+    try:
+        value, end = exact_json.raw_decode(held, at)
+        if fault := fault_of_text(held[at:end]):
+            return None, end, fault
+        if held.find("\\u", at, end) >= 0:
+            exact_json.refuse_surrogates(value)
+        return value, end, None if isinstance(value, dict) else _no_object(value)
+    except exact_json.Inexact as error:
+        return None, exact_json.end_of(held, at), f"this item's JSON {error}"
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Invalid control character"):
+            return None, exact_json.end_of(held, at), f"this item is no JSON: {error.msg.lower()}"
+        if not BAD_BYTES.search(held, at, error.pos + 1):
+            raise
+        # A byte too many between two tokens hides no end; one in their place does.
+        end = exact_json.end_of(BAD_BYTES.sub(" ", held[at:]), 0) + at
+        return None, end, fault_of_text(held[at:end])
+
+
+def _refuse_more(held: str, text: TextIO, line: int) -> None:
+    """Nothing may follow the list: what did would be lost."""
+    while held or (held := text.read(READ_CHARS)):
+        if rest := held.lstrip():
+            line += held[: len(held) - len(rest)].count("\n")
+            fault = f"more text after the list's end: {rest[:20]!r}"
+            if BAD_BYTES.match(rest):
+                fault = bad_byte(rest[0], "after the list's end")
+            raise Broken(f"line {line}: {fault}")
+        line += held.count("\n")
+        held = ""
+
+
+_SPACE = re.compile(r"[ \t\r\n]+")
+
+
+def _is_cut(error: Exception, held: str) -> bool:
+    """Whether more text may mend it."""
+    return isinstance(error, json.JSONDecodeError) and (
+        error.msg.startswith("Unterminated string") or error.pos >= len(held) - 16
+    )

@@ -1,0 +1,151 @@
+"""Which source `prepare.source` names: files by their extension, a directory, the hub, a library.
+
+Promises a UserError with what to type where it names nothing. Must not know rows.
+"""
+
+import glob
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rollout.config.sections.prepare import FileFormat, Prepare
+from rollout.errors import UserError, did_you_mean
+from rollout.prepare.sources.gym import NAME, open_gym
+from rollout.prepare.sources.row_files import COMPRESSED, open_rows
+from rollout.prepare.sources.source import Source, Tally
+from rollout.prepare.sources.tables import (
+    open_arrow_files,
+    open_hub,
+    open_parquet_files,
+    open_saved,
+)
+from rollout.system.disk import at_home
+
+EXTENSIONS = {
+    ".jsonl": FileFormat.jsonl,
+    ".ndjson": FileFormat.jsonl,
+    ".json": FileFormat.json,
+    ".csv": FileFormat.csv,
+    ".tsv": FileFormat.tsv,
+    ".parquet": FileFormat.parquet,
+    ".pq": FileFormat.parquet,
+    ".arrow": FileFormat.arrow,
+    ".feather": FileFormat.arrow,
+    ".ipc": FileFormat.arrow,
+}
+SAVED = ("state.json", "dataset_dict.json")  # by datasets
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def open_source(
+    settings: Prepare, start_dir: Path, tally: Tally, note: Callable[[str], Any]
+) -> Source:
+    """Open what `source` names; relative paths hang on `start_dir`. Raises UserError.
+
+    `note` is told what may take long.
+    """
+    text = settings.source
+    if not text:
+        raise UserError(
+            "source is not set; type source=FILE.jsonl (or .json, .csv, .parquet, .arrow, a glob, "
+            "a directory), source=ORG/NAME of the hub, or source=reasoning_gym task=leg_counting"
+        )
+    if text == NAME:
+        _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")
+        return open_gym(settings, tally)
+    _refuse_others(settings, ("task", "task_config"), "reasoning_gym's")
+    if "://" in text:
+        raise UserError(
+            f"source={text}: only files and the hub are read; download it, type its name"
+        )
+    path = start_dir / at_home(text)
+    if path.is_dir() and any((path / name).is_file() for name in SAVED):
+        return open_saved(path, settings, tally)
+    files = files_of(text, start_dir, settings.format)
+    if not files:
+        if HUB_NAME.fullmatch(text) and not _extension(Path(text)):
+            note(f"asking the hub for {text} ...")
+            return open_hub(settings, tally)
+        raise UserError(f"source={text} does not exist.{_near(path)}")
+    _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")
+    kinds = {format_of(file, settings.format) for file in files}
+    if len(kinds) > 1:
+        raise UserError(
+            f"source={text}: files of several formats ({', '.join(sorted(k.name for k in kinds))})"
+            "; type a glob that matches one, such as '*.jsonl'"
+        )
+    kind = kinds.pop()
+    if kind is FileFormat.parquet:
+        return open_parquet_files(files, tally)
+    if kind is FileFormat.arrow:
+        return open_arrow_files(files, tally)
+    return open_rows(files, kind, tally)
+
+
+def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
+    """The file, those of the directory, or those that the glob matches; none where none is."""
+    path = start_dir / at_home(text)
+    try:
+        if path.is_dir():
+            known = [p for p in sorted(path.iterdir()) if p.is_file() and not _hidden(p)]
+            if kind is FileFormat.auto:
+                known = [file for file in known if _extension(file)]
+            if not known:
+                listed = " ".join(f"*{name}" for name in EXTENSIONS)
+                raise UserError(f"source={text} is a directory without any of {listed}")
+            return known
+        if path.exists():
+            if not path.is_file():
+                raise UserError(f"source={text} is no regular file; write it to one")
+            return [path]
+    except OSError as error:
+        raise UserError(f"source={text}: {error.strerror}") from None
+    if not glob.has_magic(text):
+        return []
+    # Not Path.glob: it takes hidden files and, before 3.13, follows no linked directories.
+    names = glob.glob(at_home(text), root_dir=start_dir, recursive=True)  # noqa: PTH207
+    found = sorted(start_dir / name for name in names if (start_dir / name).is_file())
+    if not found:
+        raise UserError(f"source={text} matches no file")
+    return found
+
+
+def format_of(path: Path, given: FileFormat = FileFormat.auto) -> FileFormat:
+    """The format of a file. Raises UserError where its extension says none."""
+    kind = given if given is not FileFormat.auto else _extension(path)
+    if kind is None:
+        names = ", ".join(k.name for k in FileFormat if k is not FileFormat.auto)
+        suffix = path.suffix or "no extension"
+        raise UserError(
+            f"source={path} has {suffix}, which says no format."
+            f"{did_you_mean(suffix, EXTENSIONS)} Type format= and one of {names}"
+        )
+    if path.suffix.lower() in COMPRESSED and kind in (FileFormat.parquet, FileFormat.arrow):
+        raise UserError(f"source={path}: {kind.name} is read unpacked; unpack it")
+    return kind
+
+
+def _extension(path: Path) -> FileFormat | None:
+    if path.suffix.lower() in COMPRESSED:
+        path = path.with_suffix("")
+    return EXTENSIONS.get(path.suffix.lower())
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "_"))
+
+
+def _refuse_others(settings: Prepare, names: tuple[str, ...], whose: str) -> None:
+    for name in names:
+        if getattr(settings, name):
+            raise UserError(
+                f"{name}={getattr(settings, name)} is {whose}, and source={settings.source} is "
+                "none; leave one of them out"
+            )
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f" Neither does the directory {path.parent}"
+    return did_you_mean(path.name, sorted(p.name for p in path.parent.iterdir()))

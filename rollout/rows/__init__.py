@@ -1,0 +1,1 @@
+"""One row on its way: prompt, request, sample, result, what it is owed. Pure."""

@@ -1,0 +1,1 @@
+"""One run: job, standing, attempt, progress, summary, tracking."""

@@ -1,0 +1,226 @@
+"""Throughput arithmetic: marks in, figures out. Pure: no clock, no file, no engine.
+
+A run's time is split at marks: load (until the engine is up), fill (until it first runs as many
+samples as it can, its first slow steps included), steady (until less than a full batch is left
+and no prompt waits), tail (the rest), publish. Rates over steady are the engine's; rates over
+generation (fill + steady + tail) are the run's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING
+
+from rollout.engines.base import EngineStats
+from rollout.rows.reasoning import TAGS
+from rollout.rows.records import Result
+from rollout.rows.signs import SIGNS, Signs, signs_of
+from rollout.store.counts import Totals
+
+if TYPE_CHECKING:
+    pass
+
+PHASES = ("fill", "steady", "tail")
+PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length, until samples have finished
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this attempt finished so far, counted from the results themselves."""
+
+    num_rows: int = 0
+    num_failed: int = 0
+    num_samples: int = 0
+    num_output_tokens: int = 0
+    num_prompt_tokens: int = 0  # of finished rows, each prompt once
+    signs: Signs = field(default_factory=Signs)
+
+    def add(self, result: Result, tags: Sequence[str] = TAGS) -> None:
+        self.num_rows += 1
+        self.num_failed += result.error is not None
+        self.num_samples += result.num_new_samples
+        self.num_output_tokens += result.num_new_tokens
+        self.num_prompt_tokens += result.num_prompt_tokens or 0
+        self.signs += signs_of(result, tags)
+
+    def join(self, other: "Tally") -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+
+
+@dataclass(slots=True)
+class Mark:
+    """A moment: seconds since the launch, and the engine's counters then."""
+
+    at_s: float
+    stats: EngineStats
+    num_rows: int = 0
+    num_prompt_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The marks of one attempt. `begin` is the first submission."""
+
+    load_s: float = 0.0
+    begin: Mark | None = None
+    full: Mark | None = None
+    drain: Mark | None = None
+    end: Mark | None = None
+    publish_s: float = 0.0
+    peak_memory_gib: float | None = None  # machine.memory_in_use_gib at its highest
+    max_num_seqs: int = 1
+    num_gpus: int = 0
+    _last_running: int = 0
+
+    @property
+    def ends(self) -> tuple[Mark, Mark]:
+        """First and last mark of the generation; equal where no engine was needed."""
+        nothing = Mark(0.0, EngineStats())
+        return self.begin or nothing, self.end or self.begin or nothing
+
+    def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
+        """Note a turn of the loop; the first that is full, and the first that drains, are marks.
+
+        Full: nine tenths of max_num_seqs run, or no more were admitted while some wait (the KV
+        cache holds no more). Draining: nothing left to submit and less than a batch unfinished.
+        """
+        if self.full is None:
+            stuck = stats.num_waiting > 0 and stats.num_running <= self._last_running
+            if stuck or stats.num_running >= 0.9 * self.max_num_seqs:
+                self.full = mark(at_s, stats, tally)
+            self._last_running = stats.num_running
+        if self.drain is None and source_dry:
+            if stats.num_running + stats.num_waiting < self.max_num_seqs:
+                self.drain = mark(at_s, stats, tally)
+
+
+def mark(at_s: float, stats: EngineStats, tally: Tally) -> Mark:
+    return Mark(at_s, replace(stats), tally.num_rows, tally.num_prompt_tokens)
+
+
+def rate(count: float, seconds: float) -> float | None:
+    """count / seconds, or None where no time passed."""
+    return count / seconds if seconds > 0 else None
+
+
+def share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
+    """Seconds and token rates of fill, steady and tail. A phase that never was has 0 s.
+
+    A run too small to fill the engine has no steady phase: all of it is fill and tail.
+    """
+    begin, end = timeline.ends
+    drain = timeline.drain or end
+    full = timeline.full or drain
+    edges = [begin, full, drain, end]
+    for i in range(1, 4):  # never backwards
+        edges[i] = edges[i] if edges[i].at_s >= edges[i - 1].at_s else edges[i - 1]
+    return {
+        name: _rates(before, after)
+        for name, before, after in zip(PHASES, edges, edges[1:], strict=False)
+    }
+
+
+def _rates(before: Mark, after: Mark) -> dict[str, float | None]:
+    seconds = after.at_s - before.at_s
+    output = after.stats.num_output_tokens - before.stats.num_output_tokens
+    prompt = after.num_prompt_tokens - before.num_prompt_tokens
+    return {
+        "s": seconds,
+        "output_tokens_per_s": rate(output, seconds),
+        "prompt_tokens_per_s": rate(prompt, seconds),
+        "total_tokens_per_s": rate(output + prompt, seconds),
+    }
+
+
+def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[str, float | int]:
+    """One line of metrics.jsonl: totals so far, and rates since `before`."""
+    rates = _rates(before, mark(at_s, stats, tally))
+    return {
+        "elapsed_s": round(at_s, 3),
+        "num_rows": tally.num_rows,
+        "num_failed": tally.num_failed,
+        "num_samples": tally.num_samples,
+        "num_output_tokens": stats.num_output_tokens,
+        "num_prompt_tokens": tally.num_prompt_tokens,
+        "output_tokens_per_s": rates["output_tokens_per_s"] or 0.0,
+        "prompt_tokens_per_s": rates["prompt_tokens_per_s"] or 0.0,
+        "total_tokens_per_s": rates["total_tokens_per_s"] or 0.0,
+        "rows_per_s": rate(tally.num_rows - before.num_rows, at_s - before.at_s) or 0.0,
+        "num_running": stats.num_running,
+        "num_waiting": stats.num_waiting,
+        "kv_cache_usage": stats.kv_cache_usage,
+        "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
+        "num_preemptions": stats.num_preemptions,
+        **{f"{sign}_fraction": tally.signs.share(sign) for sign in SIGNS if sign != "failed"},
+    }
+
+
+def outlook(
+    tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: float, max_tokens: int
+) -> tuple[float, float | None]:
+    """How much of `num_rows` rows of `n` samples is done, 0 to 1, and the seconds left.
+
+    The seconds are None where no rate is known. Work is tokens: all rows may run side by side
+    and end together, so rows tell little. A sample is taken to end at each token with the chance
+    seen so far (ends / tokens of all samples, the maximum-likelihood rate where some are still
+    running: the mean of the finished ones alone would be that of the short ones), at first
+    as late as it may.
+    """
+    num_left = (num_rows - tally.num_rows) * n
+    if num_left <= 0:
+        return 1.0, 0.0
+    done = stats.num_output_tokens
+    more = (done + PRIOR_SAMPLES * max_tokens) / (tally.num_samples + PRIOR_SAMPLES)
+    progress = (done - tally.num_output_tokens) / num_left
+    left = num_left * max(min(more, max_tokens - progress), 1)
+    return done / (done + left), (left * elapsed_s / done if done else None)
+
+
+def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
+    """The figures of summary.json: counts of the whole run, times and rates of this attempt.
+
+    Rates are over the generation (fill + steady + tail). Output tokens are counted by the engine
+    as it samples them, prompt tokens once a row; a request is a row.
+    """
+    begin, end = timeline.ends
+    whole = _rates(begin, end)
+    seconds = whole.pop("s")
+    gpus = timeline.num_gpus
+    stats = end.stats
+    split = phases(timeline)
+    return {
+        **asdict(totals),
+        "truncated_fraction": share(totals.num_truncated, totals.num_samples),
+        "empty_fraction": share(totals.num_empty, totals.num_samples),
+        "distinct_fraction": _per(totals.num_distinct, totals.num_samples),
+        "unclosed_fraction": _per(totals.num_unclosed, totals.num_samples),
+        "repetitive_fraction": _per(totals.num_repetitive, totals.num_samples),
+        "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
+        "num_generated_rows": tally.num_rows,
+        "num_generated_samples": tally.num_samples,
+        "num_generated_tokens": tally.num_output_tokens,
+        "load_s": timeline.load_s,
+        "generate_s": seconds,
+        **{f"{name}_s": split[name]["s"] for name in PHASES},
+        "publish_s": timeline.publish_s,
+        **whole,
+        "output_tokens_per_s_per_gpu": _per(whole["output_tokens_per_s"], gpus),
+        "steady_output_tokens_per_s": split["steady"]["output_tokens_per_s"],
+        "tail_output_tokens_per_s": split["tail"]["output_tokens_per_s"],
+        "requests_per_s": rate(tally.num_rows - tally.num_failed, seconds or 0.0),
+        "samples_per_s": rate(tally.num_samples, seconds or 0.0),
+        "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens),
+        "kv_cache_usage_peak": stats.kv_cache_usage_peak,
+        "num_preemptions": stats.num_preemptions,
+        "num_steps": stats.num_steps,
+        "num_gpus": gpus,
+        "peak_memory_gib": timeline.peak_memory_gib,
+    }
+
+
+def _per(value: float | None, count: int) -> float | None:
+    return value / count if value is not None and count else None

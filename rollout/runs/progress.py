@@ -1,0 +1,321 @@
+"""Everything said about a run while it goes: bar, metrics.jsonl, tracker, and summary.json last.
+
+Owns the clock of a run. Knows no engine beyond its facts and counters.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config.fingerprint import to_plain
+from rollout.config.settings import Device, Template
+from rollout.engines.base import EngineFacts, EngineStats, Sampler
+from rollout.errors import EngineError
+from rollout.plan import history
+from rollout.rows.records import Result
+from rollout.runs import metrics, tracking
+from rollout.runs.job import Job
+from rollout.runs.resume import Standing
+from rollout.runs.summary import (
+    NUM_PREVIEW_ROWS,
+    Summary,
+    closing_lines,
+    parting,
+    preview_prompts,
+    preview_text,
+    summary_of,
+    table_of,
+)
+from rollout.store.counts import Totals
+from rollout.system.console import Console, duration, eta
+from rollout.system.disk import write_json
+from rollout.system.formats import strict_json
+
+LOOK_S = 0.1  # between two looks at the engine's counters
+
+if TYPE_CHECKING:
+    from rollout.postprocess.postprocess import Scored
+
+
+class Clock:
+    """Seconds since the launch."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def now(self) -> float:
+        return time.monotonic() - self._start
+
+
+class Report:
+    """Everything said about a run while it goes: bar, metrics.jsonl, tracker, summary."""
+
+    def __init__(
+        self,
+        job: Job,
+        console: Console,
+        tracker: tracking.Tracker,
+        clock: Clock,
+        standing: Standing,
+        attempt_dir: Path,
+    ):
+        self._job, self._console, self._tracker, self._clock = job, console, tracker, clock
+        self._standing, self._attempt_dir = standing, attempt_dir
+        self._tally = metrics.Tally()
+        self._timeline = metrics.Timeline()
+        self._facts: EngineFacts | None = None
+        self._tokens_per_s = 0.0
+        self._looked_at = 0.0
+        self._num_restarts = 0
+        self._reload_s = 0.0
+        self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
+        self.num_sharing = 1  # runs that the engine served side by side, this one included
+
+    def engine_is_up(
+        self, facts: EngineFacts, sampler: Sampler, load_s: float, steps: Sequence[str] = ()
+    ) -> None:
+        """The first engine of the attempt, or one in place of a dead one.
+
+        `load_s` is 0 where it was up already; `steps` were given up for memory.
+        """
+        self._steps = list(steps)
+        is_first, self._facts, self._sampler = self._facts is None, facts, sampler
+        self._timeline.load_s += load_s
+        self._reload_s += 0.0 if is_first else load_s
+        since = f"after {duration(load_s)}" if load_s else "already"
+        self._console.note(
+            f"{facts.name} {facts.version} is up {since}: "
+            f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
+        )
+        if not is_first:
+            return
+        self._timeline.max_num_seqs = facts.max_num_seqs
+        self._timeline.num_gpus = facts.num_gpus
+        values = " ".join(f"{k}={v}" for k, v in sampler.sampling.items())
+        notes = f" ({'; '.join(sampler.notes)})" if sampler.notes else ""
+        self._console.note(f"sampling: {values}{notes}")
+        for hint in hints(self._job, facts):
+            self._console.note(f"note: {hint}")
+
+    def engine_died(self, death: EngineError, what: str) -> None:
+        self._num_restarts += 1
+        self._console.note(f"{death}; loading it again: {what}")
+
+    def begin(self, stats: Callable[[], EngineStats]) -> None:
+        """Tell how far it is from now on; `stats` are the engine's counters as they stand."""
+        self._stats = stats
+        counted = stats()
+        self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self._tally)
+        path = self._attempt_dir / "metrics.jsonl"
+        self._metrics_file = self._shown.enter_context(path.open("a", buffering=1))
+        self._bar = self._shown.enter_context(self._console.progress())
+
+    def end(self) -> None:
+        """No row will come any more."""
+        with self._shown:
+            self._end()
+
+    def _weigh(self, stats: EngineStats) -> None:
+        peak = self._timeline.peak_memory_gib
+        if stats.memory_gib is not None:
+            self._timeline.peak_memory_gib = max(peak or 0.0, stats.memory_gib)
+
+    def _end(self) -> None:
+        """The last row is in, or none will come any more."""
+        if self.has_begun and self._timeline.end is None:
+            now, stats = self._clock.now(), self._stats()
+            self._weigh(stats)
+            self._timeline.end = metrics.mark(now, stats, self._tally)
+            self._write_metrics(now)
+            self._show(now, stats)
+
+    def turn(self, finished: list[Result], source_dry: bool) -> None:
+        for result in finished:
+            self._tally.add(result, self._job.settings.model.reasoning_tags)
+        if self._tally.num_rows == self._standing.num_owed:
+            self._end()
+            return
+        now = self._clock.now()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at, stats = now, self._stats()
+        self._weigh(stats)
+        self._timeline.observe(now, stats, self._tally, source_dry)
+        if now - self._last.at_s >= self._job.settings.tracking.interval_s:
+            self._write_metrics(now)
+        self._show(now, stats)
+
+    def _show(self, now: float, stats: EngineStats) -> None:
+        """Move the bar."""
+        standing, num_owed = self._standing, self._standing.num_owed
+        elapsed_s = now - self._timeline.begin.at_s - self._reload_s
+        fraction, left_s = metrics.outlook(
+            self._tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
+            self.longest_response,
+        )  # fmt: skip
+        recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
+        num_samples = self._job.settings.sampling.n_samples
+        text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
+        text += f"  {signs}" if (signs := str(self._tally.signs)) else ""
+        num_done = standing.num_rows - num_owed
+        self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
+        self._bar.update(*self._now)
+
+    @property
+    def longest_response(self) -> int:
+        """Tokens that a response may have, once the engine is up."""
+        return self._job.settings.sampling.token_limit or self._facts.max_model_len
+
+    def _rows_done(self) -> str:
+        return f"{self.num_rows_done:,}/{self._standing.num_rows:,}"
+
+    def tell(self) -> None:
+        """Say how far it is, for SIGUSR1."""
+        now = duration(self._clock.now())
+        if not hasattr(self, "_now"):
+            self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
+            return
+        fraction, left_s, text = self._now
+        self._console.note(f"after {now}: {fraction:.0%}  {text}  {eta(left_s)}")
+
+    def _write_metrics(self, now: float) -> None:
+        stats, tally = self._stats(), self._tally
+        line = metrics.live(now, tally, stats, self._last)
+        self._metrics_file.write(strict_json.dumps(line) + "\n")
+        self._tracker.log(line, now)
+        self._last = metrics.mark(now, stats, tally)
+        self._tokens_per_s = line["output_tokens_per_s"]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an engine was up and asked."""
+        return self._timeline.begin is not None
+
+    @property
+    def tally(self) -> metrics.Tally:
+        """What this attempt finished."""
+        return self._tally
+
+    @property
+    def num_output_tokens(self) -> int:
+        return self._tally.num_output_tokens
+
+    @property
+    def num_rows_done(self) -> int:
+        """Rows that have all they want, those of earlier attempts included."""
+        return self._standing.num_rows - self._standing.num_owed + self._tally.num_rows
+
+    def parting(self) -> str:
+        """What is safe and what to type, for the message of a run that ends early."""
+        return parting(self._job, self._standing, self._tally.num_rows)
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+        """Show how far publishing is; gives what is to be put around the parts read for it."""
+        began, num_rows = self._clock.now(), self._standing.num_rows
+
+        def counted(parts: Iterable[Any]) -> Iterator[Any]:
+            num_read = 0
+            for part in parts:
+                yield part
+                num_read += part.num_rows
+                elapsed_s = self._clock.now() - began
+                left_s = elapsed_s * (num_rows - num_read) / num_read
+                bar.update(
+                    num_read / num_rows, left_s, f"publishing {num_read:,}/{num_rows:,} rows"
+                )
+
+        with self._console.progress() as bar:
+            yield counted
+        self._timeline.publish_s = self._clock.now() - began
+
+    def _remember_rate(self, figures: dict[str, Any]) -> None:
+        """Keep this run's rate for estimates of time; what shared its engine says nothing."""
+        job, rate = self._job, figures["output_tokens_per_s"]
+        if job.model is None or self.num_sharing > 1 or not rate:
+            return
+        history.record(
+            history.new_record(
+                machine=str(job.machine),
+                model=str(job.settings.model.model_path),
+                dtype=job.settings.engine.dtype,
+                num_gpus=figures["num_gpus"],
+                max_num_seqs=self._timeline.max_num_seqs,
+                preset=str(job.settings.presets.get("engine", "custom")),
+                output_tokens_per_s=rate,
+                mean_response_tokens=figures["mean_response_tokens"] or 0.0,
+                num_samples=figures["num_generated_samples"],
+                max_tokens=self.longest_response,
+            )
+        )
+
+    def finish(
+        self, totals: Totals, first_results: list[Result], scored: "Scored | None" = None
+    ) -> Summary:
+        """Write summary.json, the sample table, and the last lines on screen."""
+        job, facts = self._job, self._facts
+        figures = metrics.summarize(totals, self._tally, self._timeline)
+        figures["num_engine_restarts"] = self._num_restarts
+        figures["num_sharing"] = self.num_sharing
+        figures["wall_s"] = self._clock.now()
+        figures["attempt"] = int(self._attempt_dir.name)
+        if facts:
+            figures["engine"] = {
+                "name": facts.name,
+                "version": facts.version,
+                "max_num_seqs": facts.max_num_seqs,
+                "max_model_len": facts.max_model_len,
+                "sampling": self._sampler.sampling,
+                "sampling_notes": self._sampler.notes,
+                "stepped_down": self._steps,
+                **facts.details,
+            }
+        figures["output_path"] = str(job.output_path)
+        if scored:
+            figures["scores"] = scored.figures
+        self._remember_rate(figures)
+        texts = preview_prompts(job.prompts, len(first_results))
+        write_json(self._attempt_dir / "summary.json", figures)
+        write_json(job.run_dir / "summary.json", figures)
+        job.writer.ledger.adopt(job.run_dir / "summary.json")
+        self._tracker.table(*table_of(first_results, texts, job.settings))
+        self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
+        self._console.result(closing_lines(figures, job))
+        if scored:
+            self._console.result(str(scored))
+        return summary_of(job, totals, figures)
+
+
+def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
+    """What a user may not have meant, or not know, before it costs a night."""
+    data = job.settings.data
+    first = next(iter(job.prompts)).content
+    as_they_are = data.apply_chat_template is Template.auto and data.prompt_format.name == "auto"
+    if isinstance(first, str) and as_they_are and facts.has_chat_template:
+        yield (
+            "strings go to the model as they are, though it has a chat template; to ask them as "
+            "user messages, type data.apply_chat_template=always"
+        )
+    busy = job.machine.load_average / job.machine.num_cpus
+    if facts.name == "vllm" and job.device is Device.cpu and busy > 1.2:
+        yield (
+            f"the machine is busy (load {job.machine.load_average:.1f} on {job.machine.num_cpus} "
+            "cores); the CPU engine may run several times slower"
+        )
+
+
+def open_tracker(job: Job, console: Console, patience_s: float | None = None) -> tracking.Tracker:
+    settings = job.settings
+    tracker = tracking.open_tracker(
+        settings.tracking,
+        job.run_dir,
+        to_plain(settings),
+        group=settings.tracking.group,
+        say=console.note,
+        patience_s=patience_s,
+    )
+    if tracker.line:
+        console.note(tracker.line)
+    return tracker

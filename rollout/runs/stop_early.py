@@ -1,0 +1,46 @@
+"""When a run stops early: a sign of a bad run above its limit in `stop_if`."""
+
+from rollout.config.settings import Sampling, StopIf
+from rollout.rows.signs import SIGNS, Signs
+
+SEEN = {
+    "truncated": "were cut off at max_tokens={max_tokens}",
+    "empty": "are the empty text",
+    "unclosed": "began to reason and did not end it within max_tokens={max_tokens}",
+    "repetitive": "end in one phrase over and over",
+    "duplicate": "equal an earlier sample of their prompt",
+    "failed": "failed",
+}
+LONGER = "raise sampling.max_tokens (with continue_truncated=true what was cut off goes on)"
+MENDS = {
+    "truncated": LONGER,
+    "empty": "look at the chat template, sampling.stop and sampling.min_tokens",
+    "unclosed": LONGER,
+    "repetitive": "raise sampling.temperature or sampling.repetition_penalty in a new run_dir=",
+    "duplicate": "raise sampling.temperature, or widen top_p and top_k, in a new run_dir=",
+    "failed": "mend what the error says",
+}
+
+
+def verdict(
+    signs: Signs, stop_if: StopIf, sampling: Sampling, error: str | None = None
+) -> str | None:
+    """What was seen of the first sign above its limit, and what would mend it; None: none is.
+
+    `error` is why one of the last rows failed.
+    """
+    for sign in SIGNS:
+        limit = getattr(stop_if, f"{sign}_fraction")
+        if limit is None or signs.share(sign) <= limit:
+            continue
+        whole, what = (
+            (signs.num_rows, "rows") if sign == "failed" else (signs.num_samples, "samples")
+        )
+        seen = SEEN[sign].format(max_tokens=sampling.max_tokens)
+        seen += f" (such as: {error})" if sign == "failed" and error else ""
+        return (
+            f"{getattr(signs, f'num_{sign}'):,} of {whole:,} {what} ({signs.share(sign):.0%}) "
+            f"{seen}, above stop_if.{sign}_fraction={limit:g}; {MENDS[sign]}, or type "
+            f"stop_if.{sign}_fraction=null to go on all the same"
+        )
+    return None

@@ -1,0 +1,179 @@
+"""What a run came to, in words: summary, preview, table, the line that says how to go on.
+
+Model output is untrusted: it is printed on one line, without control characters. Knows no
+engine and no clock.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.config.settings import OnError, Sampling, Settings
+from rollout.inputs.prompts import Prompts
+from rollout.postprocess.export.shown import score_text
+from rollout.rows.records import Result
+from rollout.rows.signs import WORDS
+from rollout.runs.job import Job
+from rollout.runs.resume import Standing, resume_command
+from rollout.runs.summary_record import summary_record
+from rollout.store.counts import Totals
+from rollout.system.console import Console, duration
+from rollout.system.shown import one_line
+
+NUM_PREVIEW_ROWS = 8
+MOSTLY = 0.5  # share of repeats from which on they are worth a word
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to. `figures` holds the throughput (see metrics.summarize)."""
+
+    run_dir: Path
+    output_path: Path
+    num_rows: int = 0
+    num_failed: int = 0
+    num_samples: int = 0
+    figures: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where not a single row could be answered, or not a single response judged."""
+        nothing_judged = (self.figures.get("scores") or {}).get("num_judged") == 0
+        return int(nothing_judged or (self.num_rows > 0 and self.num_failed == self.num_rows))
+
+
+def num_preview_rows(settings: Settings) -> int:
+    return max(NUM_PREVIEW_ROWS, settings.tracking.num_table_rows)
+
+
+def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
+    """What is on disk and the command that goes on, for the message of a run that ends early."""
+    num_done = standing.num_rows - standing.num_owed + num_more
+    return (
+        f"{num_done:,} of {standing.num_rows:,} rows are finished and on disk in {job.run_dir}; "
+        f"to go on: {resume_command(job.argv, job)}"
+    )
+
+
+def summary_of(job: Job, totals: Totals, figures: dict[str, Any]) -> Summary:
+    return Summary(
+        job.run_dir,
+        job.output_path,
+        totals.num_rows,
+        totals.num_failed,
+        totals.num_samples,
+        figures,
+    )
+
+
+def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
+    """Tell of a run that owes nothing and stands published."""
+    failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
+    console.result(
+        f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
+        "nothing is owed, no engine was started\n"
+        f"output  {job.output_path}\nrun     {job.run_dir}"
+    )
+    figures = (summary_record(job.run_dir) or {}) | {"output_path": str(job.output_path)}
+    if (scores := figures.get("scores")) and job.places.scoring:  # the run may have moved
+        scores = scores | {"path": str(job.places.scoring.scored.path)}
+        figures["scores"] = scores
+        known = [f"{k} {score_text(v)}" for k, v in scores.items() if isinstance(v, float)]
+        console.result(f"scored  {scores['path']}: {', '.join(known)}")
+    if totals.num_failed and not job.settings.retry_failed:
+        console.note("note: retry_failed=true tries the failed rows again")
+    return summary_of(job, totals, figures)
+
+
+def preview_prompts(prompts: Prompts, count: int) -> list[str]:
+    """The first prompts as text, for people."""
+    texts = []
+    for prompt, _ in zip(prompts, range(count), strict=False):
+        content = prompt.content
+        if isinstance(content, list):
+            content = " / ".join(f"{m['role']}: {m['content']}" for m in content)
+        if prompt.token_ids is not None:
+            ids = prompt.token_ids
+            content = f"token ids {' '.join(map(str, ids[:1000]))}{' ...' * (len(ids) > 1000)}"
+        texts.append(content if content is not None else "")
+    return texts
+
+
+def table_of(
+    results: list[Result], texts: list[str], settings: Settings
+) -> tuple[list[str], list[list[Any]]]:
+    rows = [
+        [r.row, texts[r.index], i, s.text, s.finish_reason, s.num_tokens]
+        for r in results[: settings.tracking.num_table_rows]
+        for i, s in enumerate(r.samples)
+    ]
+    names = ["row", "prompt", "sample_index", "response", "finish_reason", "num_response_tokens"]
+    return names, rows
+
+
+def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
+    """Some prompts with their first responses, a line each, safe to print."""
+    width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)
+    lines = []
+    for result in results:
+        lines.append(one_line(texts[result.index], width))
+        if result.error:
+            lines.append(f"   ! row {result.row}: {one_line(result.error, width)}")
+        for sample in result.samples[:responses]:
+            lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
+    return "\n".join(lines) + "\n"
+
+
+def closing_lines(figures: dict[str, Any], job: Job) -> str:
+    def number(key: str) -> str:
+        return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
+
+    failed = figures["num_failed"]
+    counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
+    num_of_attempt = figures["num_generated_samples"]
+    if figures["num_generated_rows"] and num_of_attempt != figures["num_samples"]:
+        own = f"{num_of_attempt:,}" if num_of_attempt else "none"
+        counts += f" ({own} of them in this attempt)"
+    speed = (
+        f" in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
+        f"{number('output_tokens_per_s')} output tokens/s, "
+        f"{number('total_tokens_per_s')} total tokens/s"
+    )
+    parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published anew"]
+    if figures["truncated_fraction"]:
+        parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
+    if figures["empty_fraction"]:
+        parts.append(f"{figures['empty_fraction']:.0%} empty")
+    for sign in ("unclosed", "repetitive"):
+        if share := figures[f"{sign}_fraction"]:
+            parts.append(f"{share:.0%} {WORDS[sign]}")
+    if failed:
+        kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
+        parts.append(f"{failed:,} rows failed ({kept})")
+    alarm = duplicate_alarm(figures, job.settings.sampling)
+    return "\n".join(
+        (
+            "; ".join(parts),
+            *([alarm] if alarm else []),
+            f"output  {job.output_path}",
+            f"run     {job.run_dir}",
+        )
+    )
+
+
+def duplicate_alarm(figures: dict[str, Any], sampling: Sampling) -> str | None:
+    """What to say where most samples that could differ from another of their prompt do not."""
+    num_samples, num_distinct = figures["num_samples"], figures["num_distinct"]
+    num_rows = figures["num_rows"] - figures["num_failed"]
+    num_free = num_samples - num_rows  # the first of each prompt can repeat none
+    if num_distinct is None or num_free <= 0 or sampling.temperature == 0:
+        return None
+    if (share := (num_samples - num_distinct) / num_free) <= MOSTLY:
+        return None
+    heat = "the model's own" if sampling.temperature is None else f"{sampling.temperature:g}"
+    return (
+        f"note: {share:.0%} of the samples beside a prompt's first repeat one of them, at "
+        f"temperature {heat}; as it should be for answers of a word or two, else raise "
+        "sampling.temperature, or widen sampling.top_p and top_k"
+    )

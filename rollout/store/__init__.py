@@ -1,0 +1,1 @@
+"""The run directory: logs, parts, the published file, what may be overwritten."""

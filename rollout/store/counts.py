@@ -1,0 +1,147 @@
+"""What the rows of a run come to: counts over all attempts, made from finished rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from rollout.rows.signs import is_repetitive, is_unclosed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+BLOCK = 1024  # texts looked at one by one
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the rows of a run come to, over all attempts.
+
+    A figure that an older launch did not count is None.
+    """
+
+    num_rows: int = 0  # those left out by data.on_error=skip included
+    num_failed: int = 0
+    num_samples: int = 0
+    num_output_tokens: int = 0
+    num_prompt_tokens: int = 0  # each prompt once
+    num_truncated: int = 0  # finish_reason length
+    num_empty: int = 0
+    max_response_tokens: int = 0
+    num_distinct: int | None = None  # different responses of a row, summed over the rows
+    num_unclosed: int | None = None  # reasoning begun and not closed, by model.reasoning_tags
+    num_repetitive: int | None = None  # end in one phrase over and over (health.is_repetitive)
+    p95_response_tokens: int | None = None  # percentile(..., 95); None too where no samples are
+
+    @classmethod
+    def known(cls, figures: dict) -> "Totals":
+        """As a summary.json has them, be it of a launch that did not count all of them."""
+        counted = [f.name for f in fields(cls) if f.default is not None or f.name in figures]
+        return cls(**{name: figures[name] for name in counted})
+
+
+def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
+    """The shortest length that at least `percent` % of the samples do not exceed.
+
+    `num_of_length[i]` samples are i tokens long; None where there are none. Nearest rank, so
+    a length that occurs: the ceil(percent/100 * N)-th shortest of N; definition 1 in Hyndman and
+    Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996), 361-365.
+    """
+    up_to = num_of_length.cumsum()
+    if not len(up_to) or not up_to[-1]:
+        return None
+    rank = -(-percent * int(up_to[-1]) // 100)  # in integers: 0.07 * 100 > 7
+    return int(up_to.searchsorted(rank))
+
+
+class RowCounter:
+    """Counts the rows of a run, some at a time. Keeps one number a length, and no row.
+
+    Unclosed reasoning goes by `tags`; None: it is not counted.
+    """
+
+    def __init__(self, tags: Sequence[str] | None = None) -> None:
+        import numpy as np
+
+        self._tags = tags
+        self._totals = Totals(num_distinct=0, num_repetitive=0)
+        self._totals.num_unclosed = 0 if tags else None
+        self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
+
+    def add(self, results: "pa.Table") -> "pa.Table":
+        """Count some rows of a shard; they come back with the column is_reasoning_closed.
+
+        That is by the tags, where there are any.
+        """
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        totals, responses = self._totals, results.column("responses")
+        texts = pc.list_flatten(responses)
+        reasons = pc.list_flatten(results.column("finish_reason"))
+        lengths = pc.list_flatten(results.column("num_response_tokens"))
+        totals.num_rows += results.num_rows
+        totals.num_failed += results.num_rows - results.column("error").null_count
+        totals.num_samples += len(lengths)
+        totals.num_output_tokens += pc.sum(lengths).as_py() or 0
+        totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
+        totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
+        totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
+        totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
+        totals.num_distinct += _num_distinct(responses, texts)
+        self._add_lengths(pc.drop_null(lengths).to_numpy())
+        known, closed = pc.fill_null(texts, ""), []
+        if not self._tags:
+            for some in _blocks(known):
+                totals.num_repetitive += sum(map(is_repetitive, some))
+            return results
+        opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
+        for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
+            totals.num_repetitive += sum(map(is_repetitive, some))
+            pairs = zip(some, is_open, strict=True)
+            closed += [not is_unclosed(text, opens, self._tags) for text, opens in pairs]
+        totals.num_unclosed += len(closed) - sum(closed)
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(responses), 0).to_numpy())
+        lists = pa.ListArray.from_arrays([0, *ends.tolist()], pa.array(closed, pa.bool_()))
+        return results.append_column("is_reasoning_closed", lists)
+
+    def _add_lengths(self, lengths: "np.ndarray") -> None:
+        import numpy as np
+
+        known, more = self._num_of_length, np.bincount(lengths)
+        longer, shorter = (more, known) if len(more) > len(known) else (known, more)
+        longer[: len(shorter)] += shorter
+        self._num_of_length = longer
+
+    def totals(self) -> Totals:
+        """What has been counted so far."""
+        return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
+
+
+def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int:
+    """Different texts of each row, summed over the rows; `texts` are the flattened responses."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    codes = pc.dictionary_encode(texts, null_encoding="encode")  # one dictionary for all chunks
+    codes = pa.chunked_array([chunk.indices for chunk in codes.chunks], pa.int32()).to_numpy()
+    rows = _row_of(responses)
+    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
+
+
+def _blocks(values: "pa.ChunkedArray") -> Iterator[list]:
+    """The values as Python's own, some at a time."""
+    for start in range(0, len(values), BLOCK):
+        yield values.slice(start, BLOCK).to_pylist()
+
+
+def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
+    """The row of each of the flattened responses."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    # Not list_parent_indices, which counts what a null row hides.
+    sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
+    return np.repeat(np.arange(len(sizes)), sizes)

@@ -1,0 +1,1 @@
+"""Many runs, few engines, one table."""

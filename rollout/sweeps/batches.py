@@ -1,0 +1,161 @@
+"""Which points of a sweep run side by side: those of one engine, and of one class of sampler.
+
+Pure: knows checked jobs, starts nothing.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rollout.config.settings import Device, Sampling
+from rollout.engines.base import EnginePlan
+from rollout.errors import UserError
+from rollout.inputs.readings import same
+from rollout.runs.job import Job, plan_of
+from rollout.store.places import Kind, Place
+from rollout.store.store import SWEEP_RECORDS
+from rollout.sweeps.points import Point
+
+MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
+# Of sampling.extra, what costs the other samples of a batch nothing.
+MAX_LORAS = 8  # adapters in the device's memory at once; more take turns
+LIGHT = (
+    "temperature", "top_p", "top_k", "repetition_penalty", "stop", "stop_token_ids", "ignore_eos",
+    "include_stop_str_in_output", "skip_special_tokens",
+)  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A point that was checked."""
+
+    point: Point
+    job: Job
+    environment: dict[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Points that run side by side."""
+
+    plan: EnginePlan
+    environment: dict[str, str]
+    entries: list[Entry]
+    ladder: Any = None  # what to give up when memory runs out
+
+
+def refuse_own_tables(job: Job, directory: Path) -> None:
+    """Raise UserError where a point would write over the sweep's files, or read them as input."""
+    for wanted in job.places:
+        if wanted.path in [Path(os.path.realpath(directory)) / name for name in SWEEP_RECORDS]:
+            raise wanted.refusal("is where the sweep keeps its own files")
+    if any(same(file.parent, directory) for file in job.prompts.files):
+        raise UserError(
+            f"data.input={job.settings.data.input} lies in the sweep's own directory, where "
+            "sweep.parquet would become input; type another run_dir="
+        )
+
+
+def refuse_one_place(entries: list[Entry], taken: dict[Any, str]) -> None:
+    """Raise UserError where two points would write the same file; `taken` keeps who writes what.
+
+    By links, too: a file is known by its resolved path, and by its inode where it exists.
+    """
+    for entry in entries:
+        name, written = entry.point.name, list(entry.job.places)
+        for wanted in written:
+            above = [parent for parent in wanted.path.parents if (parent, "directory") in taken]
+            marks = [*_marks(wanted), *((parent, "directory") for parent in above)]
+            if mark := next((mark for mark in marks if mark in taken), None):
+                raise UserError(
+                    f"{wanted.key}={wanted.given} is the same for the points {taken[mark]} and "
+                    f"{name}; {_way_out(wanted.key, list(entry.point.values))}"
+                )
+        taken |= {mark: name for wanted in written for mark in _marks(wanted)}
+
+
+def _way_out(key: str, swept: list[str]) -> str:
+    """What to type where points would share what `key` names."""
+    if key in swept:
+        return f"type values of {key} that are different files"
+    names = "-".join(f"${{{name}}}" for name in swept if "." in name) or "${run_dir}"
+    return (
+        "leave it out (each point writes in its own directory), or name it after all that is "
+        f"swept: {key}='answers/{names}.parquet'"
+    )
+
+
+def _marks(wanted: Place) -> list[Any]:
+    """What a place is known by."""
+    marks: list[Any] = [wanted.path]
+    if wanted.kind is Kind.directory:
+        marks.append((wanted.path, "directory"))
+    if wanted.path.is_file():
+        status = wanted.path.stat()
+        marks.append((status.st_dev, status.st_ino))
+    return marks
+
+
+def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:
+    """Points that can run side by side: the same engine, the same class of sampler."""
+    groups: dict[Any, dict[Any, Batch]] = {}
+    entries = list(entries)
+    plans = _with_adapters([plan_of(entry.job, log_file) for entry in entries], entries)
+    for entry, plan in zip(entries, plans, strict=True):
+        sampling = entry.job.settings.sampling
+        engine = plan.identity, tuple(sorted(entry.environment.items()))
+        drawn = sampler_class(sampling, entry.job)
+        groups.setdefault(engine, {}).setdefault(
+            drawn, Batch(plan, entry.environment, [])
+        ).entries.append(entry)
+    return [
+        Batch(batch.plan, batch.environment, batch.entries[i : i + MAX_POINTS])
+        for by_class in groups.values()
+        for batch in by_class.values()
+        for i in range(0, len(batch.entries), MAX_POINTS)
+    ]
+
+
+def _with_adapters(plans: list[EnginePlan], entries: list[Entry]) -> list[EnginePlan]:
+    """Plans of one model are made one, where they differ in the LoRA adapter alone.
+
+    But on a CPU points without an adapter stay apart: vLLM's kernels there (seen in 0.32) apply
+    the last adapter to those rows of a mixed batch that have none.
+    """
+    bare = [replace(plan, lora_rank=0, num_loras=0).identity for plan in plans]
+    found = []
+    for plan, entry, identity in zip(plans, entries, bare, strict=True):
+        if plan.device is Device.cpu and not entry.job.adapter:
+            found.append(plan)
+            continue
+        alike = [i for i, other in enumerate(bare) if other == identity]
+        used = {entries[i].job.adapter.path for i in alike if entries[i].job.adapter}
+        rank = max(plans[i].lora_rank for i in alike)
+        found.append(replace(plan, lora_rank=rank, num_loras=min(len(used), MAX_LORAS)))
+    return found
+
+
+def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
+    """What makes an engine's sampler do more, for a whole batch where one request of it asks.
+
+    Measured on vLLM's CPU backend: one request with top_p below 1 costs the batch 1.7 times;
+    temperature, top_k, seeds and lengths cost nothing. On GPUs (read, not measured) a seed for
+    each request keeps vLLM from its fastest sampler. Greedy sampling ignores top_p.
+    """
+    model = job.model.generation_config if job.model else {}
+    top_p = model.get("top_p", 1.0) if sampling.top_p is None else sampling.top_p
+    penalty = sampling.repetition_penalty
+    if penalty is None:
+        penalty = model.get("repetition_penalty", 1.0)
+    found = [name for name in sampling.params if name not in LIGHT]
+    if top_p < 1 and sampling.temperature != 0:
+        found.append("top_p")
+    if penalty != 1:
+        found.append("repetition_penalty")
+    if sampling.seed is None:
+        found.append("unseeded")
+    if {"logprobs", "cumulative_logprob"} & set(job.settings.output.columns):
+        found.append("logprobs")
+    return tuple(sorted(found))

@@ -1,0 +1,332 @@
+"""Hydra's side of a sweep: a launcher that takes all points at once, and names for their places.
+
+The one room that touches Hydra's inner parts (tested against the version at hand in
+tests/test_launcher.py): a launcher has to lie in the package `hydra_plugins`, so ours says that
+it does; and it puts together what `run_job` does for one job alone. Other launchers (basic,
+joblib, submitit) call the task for every point instead, see task.py.
+"""
+
+import copy
+import hashlib
+import importlib
+import re
+import sys
+import time
+import types
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from rollout.config.compose import LAUNCHER, to_settings
+from rollout.config.fingerprint import redacted
+from rollout.config.interpolation import without_interpolation
+from rollout.config.names import GROUPS
+from rollout.config.overrides import parse, parts, unquoted
+from rollout.config.presets import overridden_groups
+from rollout.config.settings import OBJECTIVE, objective_in
+from rollout.errors import RolloutError, UserError
+from rollout.sweeps.points import Point, is_maximized, objective_of
+from rollout.sweeps.sweep import Asked
+from rollout.system.console import say
+from rollout.system.unforeseen import faults_told
+
+RESOLVER = "rollout_point"
+MAX_NAME = 120  # characters of a directory's name
+SAY_S = 5.0  # between two lines while points are composed
+
+
+class SweepLauncher(Launcher):
+    """Hands all points of a launch to the task's sweep, and their objectives back to Hydra."""
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        self._context, self._task, self._config = hydra_context, task_function, config
+        if optuna := sys.modules.get("optuna"):
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study's name helps nobody
+        hydra_context.config_loader = _ComposesOnce(hydra_context.config_loader)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> list[JobReturn]:
+        """Compose all points, then run them. Raises UserError before anything is started."""
+        setup_globals()
+        hydra, outer = self._config.hydra, HydraConfig.instance().cfg
+        if hydra.job.chdir:
+            raise UserError(
+                "hydra.job.chdir=true: all points of a sweep run side by side in one process, "
+                "which has one working directory; leave it out (paths are relative to where the "
+                "command is typed), or type hydra/launcher=basic"
+            )
+        directory = Path(str(hydra.sweep.dir)).absolute()
+        forget_multirun_yaml(directory)
+        try:
+            with self._task.sweep.deferred():
+                jobs = [
+                    self._composed(list(overrides), initial_job_idx + i)
+                    for i, overrides in enumerate(job_overrides)
+                ]
+                asked = [self._asked(job) for job in jobs]
+            callbacks = [_copied(self._context.callbacks) for _ in jobs]
+            for job, mine in zip(jobs, callbacks, strict=True):
+                HydraConfig.instance().set_config(job)
+                mine.on_job_start(config=job, task_function=self._task)
+            settings = [a.settings for a in asked if a.settings]
+            scored = [s for s in settings if s.postprocess.scorer]
+            objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
+            with faults_told(directory):
+                points = self._task.sweep.launch(asked, directory, objective)
+            if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
+                raise DryRunOver
+            returns = []
+            for job, mine, point in zip(jobs, callbacks, points, strict=True):
+                HydraConfig.instance().set_config(job)
+                returned = self._returned(job, point, objective)
+                mine.on_job_end(config=job, job_return=returned)
+                returns.append(returned)
+        finally:
+            HydraConfig.instance().cfg = outer
+        return [self._for_sweeper(returned) for returned in returns]
+
+    def _composed(self, overrides: list[str], number: int) -> DictConfig:
+        composed = self._context.config_loader.take(self._config, overrides)
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+        HydraConfig.instance().set_config(composed)
+        place = Path(str(composed.hydra.sweep.dir), str(composed.hydra.sweep.subdir)).absolute()
+        with read_write(composed.hydra.runtime), open_dict(composed.hydra.runtime):
+            composed.hydra.runtime.output_dir = without_interpolation(str(place))
+        return composed
+
+    def _asked(self, job: DictConfig) -> Asked:
+        """The point that Hydra composed; a setting that can't be is its error."""
+        HydraConfig.instance().set_config(job)
+        asked = asked_of(job, self._task.swept)
+        try:
+            asked.settings = to_settings(job, job.hydra)
+        except UserError as error:
+            asked.error = error
+        return asked
+
+    def _returned(self, job: DictConfig, point: Point, objective: str) -> JobReturn:
+        """What a callback hears of a job."""
+        plain = copy.deepcopy(job)
+        with open_dict(plain):
+            del plain["hydra"]
+        returned = JobReturn(
+            overrides=list(job.hydra.overrides.task),
+            cfg=plain,
+            hydra_cfg=copy.deepcopy(HydraConfig.instance().cfg),
+            working_dir=str(Path.cwd()),
+            task_name=str(job.hydra.job.name),
+        )
+        if point.status == "failed":
+            error = self._task.sweep.errors[point.run_dir]
+            returned.status, returned.return_value = JobStatus.FAILED, error
+        else:
+            value = objective_of(point.figures, objective)
+            returned.status = JobStatus.COMPLETED
+            returned.return_value = value
+            if value is None and not is_basic_sweeper(self._config.hydra):
+                returned.status = JobStatus.FAILED
+                returned.return_value = RolloutError(f"{objective} is null for {point.name}")
+        return returned
+
+    def _for_sweeper(self, returned: JobReturn) -> JobReturn:
+        """What the sweeper hears: to the basic one a failed point is no reason to stop."""
+        if returned.status is JobStatus.FAILED:
+            if is_basic_sweeper(self._config.hydra):
+                return JobReturn(status=JobStatus.COMPLETED)
+            return _Failed(status=JobStatus.FAILED, _return_value=returned._return_value)
+        return returned
+
+
+def is_ours(hydra: Any) -> bool:
+    return str(hydra.launcher._target_).startswith(MODULE)
+
+
+def is_basic_sweeper(hydra: Any) -> bool:
+    return str(hydra.sweeper._target_).endswith(".BasicSweeper")
+
+
+class DryRunOver(Exception):
+    """An optimiser chooses its points as it goes: a dry run tells the first and ends."""
+
+
+class _ComposesOnce:
+    """Hydra's config loader, which the sweeper asks to try a point and we to have it.
+
+    Composing takes a tenth of a second: with hundreds of points it says how far it is.
+    """
+
+    def __init__(self, loader: Any):
+        self._loader = loader
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._num_composed, self._said_at = 0, time.monotonic()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
+        """As Hydra's, for a sweeper that tries a point; kept until the launcher takes it."""
+        composed = self._loader.load_sweep_config(master_config, sweep_overrides)
+        self._composed[tuple(sweep_overrides)] = composed
+        self._num_composed += 1
+        if time.monotonic() - self._said_at > SAY_S:
+            self._said_at = time.monotonic()
+            say(f"{self._num_composed:,} points composed ...", sys.stderr)
+        return composed
+
+    def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """The point, tried before or not."""
+        self._said_at = time.monotonic()
+        tried = self._composed.pop(tuple(sweep_overrides), None)
+        return tried or self._loader.load_sweep_config(master_config, sweep_overrides)
+
+
+class _Failed(JobReturn):
+    """A failed job whose return value raises without a word on stderr."""
+
+    @property
+    def return_value(self) -> Any:
+        raise self._return_value
+
+
+# See Plugins.is_in_toplevel_plugins_module; compose.py names it to Hydra.
+PACKAGE, MODULE = "hydra_plugins", f"hydra_plugins.{LAUNCHER}"
+SweepLauncher.__module__ = MODULE
+
+
+def register() -> None:
+    """Let Hydra know the launcher, and the resolver that names the points' directories."""
+    try:
+        package = importlib.import_module(PACKAGE)
+    except ModuleNotFoundError:  # no plugin is installed
+        package = sys.modules[PACKAGE] = types.ModuleType(PACKAGE)
+    if MODULE not in sys.modules:
+        module = sys.modules[MODULE] = types.ModuleType(MODULE)
+        module.SweepLauncher = SweepLauncher
+        setattr(package, LAUNCHER, module)
+    Plugins.instance().register(SweepLauncher)
+    OmegaConf.register_new_resolver(RESOLVER, _resolve, replace=True)
+
+
+def _resolve(*typed: str, _root_: DictConfig) -> str:
+    """${rollout_point:KEY,...}: the name of the point that is composed; KEYs are those swept."""
+    name = point_name(swept_values(_root_.hydra, typed))
+    return name or str(_root_.hydra.job.num)
+
+
+def swept_values(hydra: DictConfig, typed: Sequence[str]) -> dict[str, str]:
+    """Swept key -> this point's value: of those typed, and those of the sweeper's own."""
+    sweeper = hydra.sweeper
+    keys = {
+        *filter(None, typed),
+        *(sweeper.get("params") or ()),
+        *(sweeper.get("search_space") or ()),
+    }
+    given = map(parts, hydra.overrides.task)
+    return {key: unquoted(value) for key, value in given if key in {parts(k)[0] for k in keys}}
+
+
+def point_name(values: dict[str, str]) -> str:
+    """`temperature=0.7,top_p=0.9`: fit for a directory, and different for different points."""
+    leaves = [key.rsplit(".", 1)[-1] for key in values]
+    named = []
+    for leaf, (key, value) in zip(leaves, values.items(), strict=True):
+        named.append(f"{leaf if leaves.count(leaf) == 1 else key}={_fit(value)}")
+    name = ",".join(named)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 8]}-{_digest(name)}"
+
+
+def _fit(value: str) -> str:
+    """The value where it is plain; else what is plain of it (of a path, its end) and a digest."""
+    if re.fullmatch(r"[A-Za-z0-9_+.-]{1,40}", value) and not value.startswith("."):
+        return value
+    plain = re.findall(r"[A-Za-z0-9_+.-]+", value.rstrip("/").rpartition("/")[2])
+    return f"{'_'.join(part for part in plain if part.strip('.'))[:40]}-{_digest(value)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=3).hexdigest()
+
+
+def asked_of(job: DictConfig, typed: Sequence[str]) -> Asked:
+    """A composed job's name, place, values of the keys swept, and environment; no settings yet."""
+    hydra = job.hydra
+    return Asked(
+        str(hydra.sweep.subdir),
+        Path(hydra.runtime.output_dir),
+        swept_values(hydra, typed),
+        environment={k: str(v) for k, v in dict(hydra.job.env_set).items()},
+    )
+
+
+def sweep_words(words: Sequence[str], swept: Sequence[str], config_dir: Path | None) -> list[str]:
+    """What goes without saying for the sweep that `words` ask for, where they don't say it."""
+    given = dict(map(parts, words))
+    found = {}
+    experiment = unquoted(given.get("experiment", ""))
+    if "hydra/launcher" not in overridden_groups("experiment", experiment, config_dir):
+        found["hydra/launcher"] = LAUNCHER
+    if swept:
+        found["hydra.sweep.subdir"] = f"'${{{RESOLVER}:{','.join(swept)}}}'"
+    if given.get("hydra/sweeper") == "optuna":
+        objective = given.get("objective", OBJECTIVE)
+        found |= {
+            "hydra.sweeper.direction": "maximize" if is_maximized(objective) else "minimize",
+            "hydra.sweeper.max_failure_rate": "1.0",  # a point that fails ends no study
+            "hydra.sweeper.n_jobs": "1",  # points side by side share the engine's throughput
+        }
+        if "hydra/sweeper/sampler" not in given:
+            found["hydra.sweeper.sampler.seed"] = "42"  # so that the same command goes on
+    return [f"{key}={value}" for key, value in found.items() if key not in given]
+
+
+def swept_keys(words: Sequence[str]) -> list[str]:
+    """The keys of the overrides typed that have several values."""
+    found = []
+    for word in words:
+        key, _ = parts(word)
+        if key.startswith("hydra") or not (key in GROUPS or "." in key or "=" in word):
+            continue
+        parsed = parse(word)
+        if parsed is not None and parsed.is_sweep_override():
+            refuse_swept(key, parts(word)[1])
+            found.append(key)
+    return found
+
+
+def refuse_swept(key: str, value: str) -> None:
+    """Raise UserError for a key whose values can't name directories."""
+    if key == "run_dir":
+        raise UserError(
+            f"run_dir={value}: a sweep has one directory, in which each point has its own; give "
+            "one, and sweep something else"
+        )
+    if redacted([f"{key}={value}"]) != [f"{key}={value}"] and not re.fullmatch(
+        r"[-+0-9., ]+", value
+    ):
+        raise UserError(
+            f"{key} may hold a secret, which a sweep would write into the names of directories; "
+            "sweep presets of your own that hold it (--config-dir)"
+        )
+
+
+def forget_multirun_yaml(directory: Path) -> None:
+    """Hydra's record of a sweep holds every word typed, secrets too; each run keeps its own."""
+    with suppress(OSError):
+        (directory / "multirun.yaml").unlink()
+
+
+def _copied(callbacks: Any) -> Any:
+    """Callbacks for one job: those of its neighbours run at the same time."""
+    try:
+        return copy.deepcopy(callbacks)
+    except Exception:  # one that can't be copied has to cope
+        return callbacks

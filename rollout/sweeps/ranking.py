@@ -1,0 +1,182 @@
+"""Which point of a sweep comes first by the objective, and whether that may be called a result.
+
+Owns the rule of the star: of scores, a paired bootstrap over the same rows has to tell the first
+point from every other one; speeds are ranked only of points that had an engine to themselves; of
+other figures the highest (or lowest) is marked, if it is one alone. Writes no file.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout.postprocess.export.intervals import Difference
+from rollout.postprocess.export.shown import percent_text
+from rollout.sweeps.points import (
+    SCORES,
+    Point,
+    is_maximized,
+    objective_of,
+    ranked,
+    score_shown,
+)
+from rollout.sweeps.rows import Unreadable, compared
+
+SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
+MAX_COMPARED = 50  # with the first point; of hundreds, those that come next
+SHOWN_NAMES = 6
+
+
+@dataclass(slots=True)
+class Ranking:
+    """The points by an objective. `star` is the one that may be called best, if any."""
+
+    objective: str
+    maximize: bool
+    ranked: list[Point] = field(default_factory=list)  # the first has the best value
+    star: Point | None = None
+    differs: dict[Path, bool] = field(default_factory=dict)  # compared with the first, by run_dir
+    is_best: bool = False  # told from all others row by row, not just the highest figure
+    notes: list[str] = field(default_factory=list)  # what to think of it
+
+    @property
+    def headline(self) -> str:
+        """The first point with its value, as in `best t=1: scores.pass@1 62.5% (54-71)`."""
+        if not self.ranked:
+            return ""
+        first = self.ranked[0]
+        value = value_shown(first, self.objective)
+        which = "best" if self.is_best else "highest" if self.maximize else "lowest"
+        return f"{which:<6} {first.name}: {self.objective} {value}"
+
+
+def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) -> Ranking:
+    """Rank the points that are done, and say what the first place means."""
+    maximize = is_maximized(objective) if maximize is None else maximize
+    points = list(points)
+    found = Ranking(objective, maximize, ranked(points, objective, maximize))
+    if not found.ranked:
+        if any(point.status == "done" for point in points):
+            found.notes.append(_nowhere(objective))
+    elif is_speed(objective):
+        _rank_speeds(found)
+    elif objective.startswith(f"{SCORES}."):
+        _rank_scores(found)
+    else:
+        _mark_the_first(found)
+    return found
+
+
+def is_speed(key: str) -> bool:
+    """Whether a figure is a time or a rate, which points that share an engine share as well."""
+    name = key.rpartition(".")[2]
+    return name.endswith("_s") or "_per_s" in name
+
+
+def _nowhere(objective: str) -> str:
+    """What to say where no point that is done has the figure."""
+    k = objective.removeprefix(f"{SCORES}.pass@")
+    again = f"; type postprocess.estimate.k=[{k}] to have it estimated" if k.isdecimal() else ""
+    return f"no point has a value of objective={objective}{again}"
+
+
+def _mark_the_first(found: Ranking) -> None:
+    """Mark the first point, where no other has the same value."""
+    values = [objective_of(point.figures, found.objective) for point in found.ranked]
+    equal = [p for p, v in zip(found.ranked, values, strict=True) if v == values[0]]
+    if len(equal) > 1:
+        found.notes.append(f"the same value: {_listed(equal[1:])}")
+    elif len(values) > 1:
+        found.star = found.ranked[0]
+
+
+def _rank_speeds(found: Ranking) -> None:
+    shared, alone = [], []
+    for point in found.ranked:
+        (shared if (point.figures.get("num_sharing") or 1) > 1 else alone).append(point)
+    found.ranked = alone
+    if shared:
+        found.notes.append(
+            f"not ranked by {found.objective}: {_listed(shared)}. Points side by side share the "
+            "engine, so their speeds tell who answers longest, not who is fastest. To compare "
+            "speeds, type hydra.sweeper.max_batch_size=1 and another run_dir= (one point at a "
+            "time); to compare answers, objective=distinct_fraction, say"
+        )
+    times = [p.figures.get("generate_s") for p in found.ranked]
+    if len(times) > 1 and min((t for t in times if t is not None), default=SHORT_S) < SHORT_S:
+        found.notes.append(f"under {SHORT_S:.0f} s is too short to compare speeds, so none is best")
+    else:
+        _mark_the_first(found)
+
+
+def _rank_scores(found: Ranking) -> None:
+    """Compare the first point with those that follow, prompt by prompt."""
+    if len(found.ranked) < 2:
+        return
+    first, *others = found.ranked
+    figure = found.objective.removeprefix(f"{SCORES}.")
+    alike: list[Point] = []
+    unknown: list[tuple[str, Point]] = []
+    made: list[Difference] = []
+    for other in others[:MAX_COMPARED]:
+        try:
+            difference = compared(first, other, figure)
+        except Unreadable as error:
+            unknown.append((str(error), other))
+            continue
+        if difference is None:
+            _no_rows(found, figure)
+            return
+        made.append(difference)
+        is_told = difference.is_told_apart and (difference.value > 0) == found.maximize
+        found.differs[other.run_dir] = is_told
+        if not is_told:
+            alike.append(other)
+    found.is_best = not alike and not unknown
+    found.star = first if found.is_best else None
+    found.notes += _said(found, alike, unknown, made)
+
+
+def _no_rows(found: Ranking, figure: str) -> None:
+    """A figure without a value for each row, such as num_right: the highest is the highest."""
+    if figure.startswith("num_"):
+        _mark_the_first(found)
+    else:
+        found.notes.append(
+            "whether the points differ is not known: postprocess.estimate.resamples=0"
+        )
+
+
+def _said(
+    found: Ranking,
+    alike: list[Point],
+    unknown: list[tuple[str, Point]],
+    made: list[Difference],
+) -> Iterator[str]:
+    numbers = sorted({difference.num_rows for difference in made})
+    if made:
+        rows = f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,} to {numbers[-1]:,}"
+        how = f"paired bootstrap over the same {rows} rows, {percent_text(made[0].confidence)}"
+        more = len(found.ranked) - 1 - MAX_COMPARED
+        of = f"each of the {MAX_COMPARED} that follow" if more > 0 else "every other point"
+        if alike:
+            yield f"not distinguishable from: {_listed(alike)} ({how})"
+        elif not unknown:
+            yield f"better than {of} ({how})"
+    for reason, group in itertools.groupby(sorted(unknown, key=lambda u: u[0]), lambda u: u[0]):
+        names = _listed([point for _, point in group])
+        yield f"whether it is better than these is not known: {names} ({reason})"
+
+
+def value_shown(point: Point, objective: str) -> str:
+    """A point's objective as people read it, a score with its interval."""
+    if objective.startswith(f"{SCORES}."):
+        return score_shown(point, objective.removeprefix(f"{SCORES}."))
+    value = objective_of(point.figures, objective)
+    return "" if value is None else f"{value:,.6g}"
+
+
+def _listed(points: list[Point]) -> str:
+    names = ", ".join(point.name for point in points[:SHOWN_NAMES])
+    more = len(points) - SHOWN_NAMES
+    return f"{names} and {more:,} more" if more > 0 else names

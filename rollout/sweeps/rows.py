@@ -1,0 +1,164 @@
+"""A sweep's points row by row: each prompt's own figure, and whether two points differ in it.
+
+Owns how a point's scored file is read and matched with another's. Promises: the same files give
+the same answer, and a pair is compared once however often the table is written. Memory: some
+numbers a row, of few points at a time. Must not know which point is best or what is said of it.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rollout.config.sections.export import Estimate, Unscored
+from rollout.inputs.columns import values_of
+from rollout.inputs.files import open_parquet
+from rollout.postprocess.export.estimates import Counts, counts_of
+from rollout.postprocess.export.intervals import Difference, difference
+from rollout.postprocess.export.pass_at_k import pass_at_k
+from rollout.sweeps.points import SCORES, Point
+from rollout.system.disk import read_json
+from rollout.system.formats.row_batches import group_batches
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Unreadable(Exception):
+    """Why a point's rows can't be had, in words for the user."""
+
+
+class Source(NamedTuple):
+    """A point's scored file as it lies now, and how it was scored."""
+
+    path: Path
+    stamp: tuple[int, int]  # a file that was written again has another
+    prompt_key: str
+    scoring: str  # the settings, as JSON text: it has to be hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Of each row of a file which prompt it is, and its figure; NaN where it has none."""
+
+    keys: "np.ndarray"
+    values: "np.ndarray"
+
+
+def compared(one: Point, other: Point, figure: str) -> Difference | None:
+    """Compare a figure of two points over the prompts that both have.
+
+    `figure` is a name in `scores` of summary.json. None: that figure has no value for each row, or
+    estimate.resamples=0. Raises Unreadable where a file is gone or no prompt is in both.
+    """
+    # Points that ask in other words, from other columns, are of one row by one and the same column.
+    key = one.prompt_key
+    return _compared(_source(one, key), _source(other, key), figure)
+
+
+def _source(point: Point, prompt_key: str) -> Source:
+    scores = point.figures.get(SCORES) or {}
+    path = Path(str(scores.get("path")))
+    if not path.exists():  # the sweep was moved
+        path = point.run_dir / path.name
+    try:
+        found = path.stat()
+    except OSError:
+        raise Unreadable("the scored file is gone; the same command scores again") from None
+    scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
+    if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):
+        raise Unreadable(f"{point.run_dir / 'published.json'} is damaged")
+    stamp = found.st_mtime_ns, found.st_size
+    return Source(path, stamp, prompt_key, json.dumps(scoring, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _compared(one: Source, other: Source, figure: str) -> Difference | None:
+    import numpy as np
+
+    mine, theirs = _rows(one, figure), _rows(other, figure)
+    if mine is None or theirs is None:
+        return None
+    _, here, there = np.intersect1d(mine.keys, theirs.keys, return_indices=True)
+    a, b = mine.values[here], theirs.values[there]
+    both = ~(np.isnan(a) | np.isnan(b))
+    if not both.any():
+        raise Unreadable("no prompt was judged at both")
+    s = _estimate(json.loads(one.scoring))
+    return difference(a[both], b[both], s.confidence, s.resamples, s.seed)
+
+
+@lru_cache(maxsize=2)
+def _rows(source: Source, figure: str) -> Rows | None:
+    """Read a scored file. None where the figure has no value for each row."""
+    import numpy as np
+
+    scoring = json.loads(source.scoring)
+    settings, prefix = _estimate(scoring), scoring.get("prefix", "")
+    prompts: list[int] = []
+    try:
+        if figure.startswith("pass@"):
+            values = _passes(source, prefix, int(figure.removeprefix("pass@")), settings, prompts)
+        else:
+            counts = Counts(settings, scoring.get("pass_threshold", 1.0))
+            for hashes, *columns in _read(source, prefix, ["scores", "extracted", "verdicts"]):
+                prompts += hashes
+                for row in zip(*(column.to_pylist() for column in columns), strict=True):
+                    counts.add(*row)
+            values = counts.by_row().get(figure)
+    except Exception as error:  # damaged in any way: the table is worth more than this
+        raise Unreadable(f"{source.path} can't be read ({type(error).__name__})") from error
+    return None if values is None else Rows(_numbered(np.array(prompts, dtype=np.int64)), values)
+
+
+def _passes(
+    source: Source, prefix: str, k: int, settings: Estimate, prompts: list[int]
+) -> "np.ndarray":
+    """Each row's pass@k; its prompt's hash is added to `prompts`."""
+    import numpy as np
+
+    counted = [np.empty((2, 0), dtype=np.int64)]
+    for hashes, verdicts in _read(source, prefix, ["verdicts"]):
+        prompts += hashes
+        counted.append(np.stack(counts_of(verdicts, settings)))
+    n, c = np.concatenate(counted, axis=1)
+    return pass_at_k(n, c, k) if len(n) else n.astype(float)  # NaN where no sample counts
+
+
+def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Give batches of the prompts' hashes and these columns. Raises KeyError where one is not."""
+    with open_parquet(source.path) as file:
+        is_known = source.prompt_key in file.schema_arrow.names
+        wanted = [*([source.prompt_key] if is_known else []), *(prefix + c for c in columns)]
+        for group in range(file.num_row_groups):  # one at a time, as in prompts.py
+            for batch in group_batches(file, group, wanted):
+                hashes = [0] * batch.num_rows  # without prompts a row is its place
+                if is_known:
+                    prompts = values_of(batch.column(source.prompt_key))
+                    hashes = [hash(p if isinstance(p, str) else repr(p)) for p in prompts]
+                yield hashes, *(batch.column(prefix + column) for column in columns)
+
+
+def _numbered(prompts: "np.ndarray") -> "np.ndarray":
+    """Tell the k-th of equal prompts from the others: it is the k-th in another file, too."""
+    import numpy as np
+
+    order = np.argsort(prompts, kind="stable")
+    place = np.arange(len(prompts))
+    begins = np.r_[True, np.diff(prompts[order]) != 0][: len(prompts)]
+    since = place - np.maximum.accumulate(np.where(begins, place, 0))
+    keys = np.empty(len(prompts), dtype=np.int64)
+    keys[order] = prompts[order] * 1_000_003 + since  # wraps around, as hashes may
+    return keys
+
+
+def _estimate(scoring: dict[str, Any]) -> Estimate:
+    """The settings of the estimates, as published.json has them."""
+    known = {key: v for key, v in scoring.get("estimate", {}).items() if key in asdict(Estimate())}
+    try:
+        known["unscored"] = Unscored[known.get("unscored", Unscored.fail.name)]
+    except (KeyError, TypeError):
+        raise Unreadable("how it was scored is not on record any more") from None
+    return Estimate(**known | {"group_by": []})

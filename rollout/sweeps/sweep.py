@@ -1,0 +1,412 @@
+"""A sweep: many points, few engines, one table.
+
+Points whose engine is the same share it; of those, points that draw in the same manner share one
+continuous batch. Each point is a run of its own: directory, record, resume, tracking, status.
+One that fails fails alone. Knows nothing of Hydra.
+"""
+
+import sys
+from collections.abc import Sized
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.config.effects import refuse_idle_everywhere
+from rollout.config.sections.postprocess import Postprocess
+from rollout.config.settings import Backend, Settings
+from rollout.engines.loading import EngineShelf
+from rollout.errors import EmptyExport, RolloutError, UserError
+from rollout.runs.attempt import Attempt
+from rollout.runs.context import refuse_no_room
+from rollout.runs.fitting import ladder_of, refuse_impossible, settle
+from rollout.runs.generate import generate
+from rollout.runs.job import prepare, refuse_objective
+from rollout.runs.opening import open_run, standing_now
+from rollout.runs.resume import command_in
+from rollout.runs.summary import Summary, finished_before
+from rollout.runs.workflow import with_prompts
+from rollout.store.store import Store, refuse_users_tables
+from rollout.sweeps.batches import (
+    Batch,
+    Entry,
+    batches_of,
+    refuse_one_place,
+    refuse_own_tables,
+)
+from rollout.sweeps.points import Point, figures_of
+from rollout.sweeps.progress import PointConsole, SweepReport, points_in
+from rollout.system import lock
+from rollout.system.console import Console, say
+from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.unforeseen import faults_told
+
+OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave the point itself as it is
+
+
+@dataclass(slots=True)
+class Asked:
+    """A point as it was asked for; `settings` or the `error` that kept it from having any."""
+
+    name: str
+    run_dir: Path
+    values: dict[str, str]  # swept key -> value as typed
+    settings: Settings | None = None
+    error: RolloutError | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Sweep:
+    """All points of one command. Whoever makes one calls `close`."""
+
+    def __init__(self, argv: list[str], console: Console):
+        self.points: dict[Path, Point] = {}  # by directory, in the order they were asked for
+        self.errors: dict[Path, RolloutError] = {}
+        self.directory: Path | None = None
+        self.dry_run = False
+        self._argv, self._console = argv, console
+        self._report = SweepReport(console, self.points)
+        self._open = ExitStack()
+        self._shelf: EngineShelf | None = None
+        self._has_tracker = False
+        self._stop: StopRequest | None = None
+        self._prepared: dict[str, Any] = {}  # models and inputs found so far
+        self._planned: list[Batch] = []  # by a dry run
+        self._taken: dict[Any, str] = {}  # output file -> the point that writes it
+        self.fault = ""
+
+    def launch(self, asked: list[Asked], directory: Path, objective: str) -> list[Point]:
+        """Run these points, those of earlier launches that are the same excepted.
+
+        Returns their records, in the order asked. Raises UserError where two of them would write
+        one file, Interrupted where the user asked to stop.
+        """
+        stages = [a.settings.postprocess for a in asked if a.settings]
+        scored = [stage for stage in stages if stage.scorer]
+        refuse_objective(objective, (scored or stages or [Postprocess()])[0])
+        refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
+        points_in(directory)  # a damaged record is not overwritten
+        self._begin(directory)
+        self._report.objective = objective
+        entries = [entry for a in asked if (entry := self._entry(a))]
+        refuse_one_place(entries, self._taken)
+        self.dry_run = any(entry.job.settings.dry_run for entry in entries)
+        batches = batches_of(entries, self.directory / "engine.log")
+        for batch in batches:
+            alike = [b for b in batches if b.plan.identity == batch.plan.identity]
+            batch.ladder = ladder_of(entry.job for b in alike for entry in b.entries)
+        if self.dry_run:
+            self._planned += batches
+        elif batches:
+            self._lock()
+            ordered = self._first_what_stands(batches)
+            for number, batch in enumerate(ordered, 1):
+                which = f"batch {number} of {len(ordered)}  " if len(ordered) > 1 else ""
+                self._run(batch, which)
+        return [self.points[a.run_dir] for a in asked]
+
+    def _begin(self, directory: Path) -> None:
+        if self._stop is None:
+            self.directory = directory
+            self._stop = self._open.enter_context(stop_on_signals(ends_process=True))
+            self._stop.say = self._console.say_now
+            self._stop.farewell = self._farewell
+            self._stop.tell = self._report.tell
+            self._shelf = EngineShelf(self._console, self._stop)
+            self._open.callback(self._shelf.close)
+
+    def _lock(self) -> None:
+        if self._report.is_open:
+            return
+        try:
+            refuse_users_tables(self.directory)  # before there is a lock to leave behind
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._open.enter_context(lock.held(self.directory, self._console.note))
+            refuse_users_tables(self.directory)
+            self._report.claim(self.directory)
+        except OSError as error:
+            raise UserError(
+                f"run_dir={self.directory}: can't write there ({error}); type another run_dir="
+            ) from error
+        self._report.is_open = True
+
+    # Before anything starts.
+
+    def _entry(self, asked: Asked) -> Entry | None:
+        """The point, checked; None where it can't run, or did already in this sweep."""
+        if known := self.points.get(asked.run_dir):
+            if known.values != asked.values:
+                raise UserError(
+                    f"hydra.sweep.subdir gives two points the directory {asked.run_dir}; leave it "
+                    "out, or name it after all that is swept"
+                )
+            return None
+        point = self.points[asked.run_dir] = Point(asked.name, asked.values, asked.run_dir)
+        try:
+            if asked.error:
+                raise asked.error
+            settings = asked.settings
+            settings.run_dir = str(asked.run_dir)
+            settings.tracking.group = settings.tracking.group or self.directory.name
+            point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
+            with faults_told(asked.run_dir):
+                settings = with_prompts(settings, self._console, self.directory / "prompts")
+                job = prepare(settings, self._console, self._argv, self._prepared)
+                point.prompt_key = job.prompts.wording.columns[0]
+                refuse_impossible(job)
+                refuse_no_room(job)
+                settle(job, self._console, self._prepared)
+                refuse_own_tables(job, self.directory)
+        except RolloutError as error:
+            self._tell_refusal(point, error)
+            self._fail(point, error)
+            return None
+        return Entry(point, job, asked.environment)
+
+    def _tell_refusal(self, point: Point, error: RolloutError) -> None:
+        """Say at once, and with all details, why a point can't run."""
+        for line in (f"{point.name} can't run: {error.args[0]}", *error.details):
+            self._console.note(line)
+
+    def _describe(self, batches: list["Batch"]) -> None:
+        lines, engines = [], []
+        planned = [entry for batch in batches for entry in batch.entries]
+        num_requests = num_samples = 0
+        for batch in batches:
+            same = batch.plan.identity, sorted(batch.environment.items())
+            if same not in engines:
+                engines.append(same)
+                lines.append(f"engine {len(engines)}: {_told(batch)}")
+            lines.append(f"  {counted(batch.entries, 'point')} side by side")
+            for entry in batch.entries:
+                try:
+                    standing = standing_now(entry.job, self._console)
+                except RolloutError as error:
+                    self._fail(entry.point, error)
+                    lines.append(f"    {entry.point.name}: can't go on: {error}")
+                    continue
+                num_requests += standing.num_owed
+                num_samples += standing.num_owed_samples
+                rows, n = standing.num_rows, entry.job.settings.sampling.n_samples
+                what = "finished, skipped" if standing.finished else str(standing)
+                lines.append(f"    {entry.point.name}: {rows:,} rows x {n} samples; {what}")
+        self._console.result(
+            "\n".join(
+                (
+                    f"dry run: {counted(planned, 'point')} on {counted(engines, 'engine')}, "
+                    f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
+                    *lines,
+                    f"sweep  {self.directory}",
+                )
+            )
+        )
+
+    def _first_what_stands(self, batches: list["Batch"]) -> list["Batch"]:
+        """The batches, first those that the engine kept from the last launch serves."""
+        return sorted(batches, key=lambda b: not self._shelf.has(b.plan, b.environment))
+
+    # One batch.
+
+    def _run(self, batch: Batch, which: str) -> None:
+        """Every point of the batch to its end; `which` says which batch it is."""
+        attempts: list[tuple[Point, Attempt]] = []
+        with ExitStack() as opened:
+            try:
+                for entry in batch.entries:
+                    self._stop.raise_if_requested()
+                    if attempt := self._opened(entry, opened, speaks=not attempts):
+                        attempts.append((entry.point, attempt))
+                owing = [(p, a) for p, a in attempts if a.standing.num_owed]
+                self._generate(batch, owing, which)
+                for point, attempt in attempts:
+                    self._finish(point, attempt)
+                self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
+            except BaseException as error:
+                for point, attempt in attempts:
+                    if point.status in ("waiting", "running"):
+                        point.status = "interrupted"
+                        attempt.fail(error)
+                raise
+            finally:
+                for _, attempt in attempts:
+                    attempt.close()
+        self._write()
+
+    def _opened(self, entry: Entry, opened: ExitStack, speaks: bool) -> Attempt | None:
+        """The point's run, held open; None where there is nothing to do or it can't go on."""
+        job, point = entry.job, entry.point
+        console = PointConsole(self._console, point.name, speaks)
+        store: Store
+        try:
+            with faults_told(point.run_dir):
+                store, standing = opened.enter_context(open_run(job, console))
+                if standing.finished:
+                    self._done(point, finished_before(job, standing.finished, console))
+                    return None
+            point.status = "running"
+            # What keeps the first point's tracker waiting is decided then for all.
+            patience_s = 0.0 if self._has_tracker else None
+            self._has_tracker = True
+            with faults_told(point.run_dir):
+                return Attempt(job, store, standing, console, patience_s)
+        except RolloutError as error:
+            if isinstance(error, UserError):
+                self._tell_refusal(point, error)
+            self._fail(point, error)
+            return None
+
+    def _generate(self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str) -> None:
+        """Have every owed row of the batch on disk; what fails, fails its points."""
+        if not owing:
+            return
+        attempts = [attempt for _, attempt in owing]
+        try:
+            with (
+                faults_told(self.directory),
+                self._shelf.engines(batch.plan, batch.environment, batch.ladder) as engines,
+            ):
+                number = self._shelf.num_engines
+                for point, attempt in owing:
+                    point.engine = number
+                    attempt.console.record(
+                        f"engine {number} of the sweep; its log: {batch.plan.log_file}"
+                    )
+                    with attempt.failing_alone():
+                        self._shelf.check(batch.plan, attempt.job.settings.sampling)
+                        attempt.find_splitter()
+                runnable = [a for a in attempts if not a.error]
+                if runnable:
+                    with self._report.progress(owing, which) as on_turn:
+                        generate(engines, runnable, self._stop, on_turn, lambda: self._shelf.steps)
+        except RolloutError as error:
+            self._stop.raise_if_requested()
+            for attempt in attempts:
+                if not attempt.is_complete:
+                    attempt.error = attempt.error or error
+
+    def _finish(self, point: Point, attempt: Attempt) -> None:
+        """Publish what is complete; record what is not."""
+        try:
+            if attempt.error:
+                raise attempt.error
+            with faults_told(point.run_dir):
+                summary = attempt.publish(self._stop)
+        except RolloutError as error:
+            attempt.fail(error)
+            self._fail(point, error)
+            return
+        self._done(point, summary)
+
+    def _done(self, point: Point, summary: Summary) -> None:
+        point.figures = figures_of(point.run_dir)
+        point.status = "done"
+        if summary.exit_code:
+            self._fail(point, RolloutError(nothing_answered(summary)))
+        else:
+            self._report.ended(point)
+
+    def _fail(self, point: Point, error: RolloutError) -> None:
+        self.errors[point.run_dir] = error
+        if isinstance(error, OF_THE_COMMAND) and (point.run_dir / "summary.json").exists():
+            # What is refused is this command, or its export; the point stands.
+            point.status = "done"
+            point.figures = figures_of(point.run_dir)
+            return
+        point.status, point.error = "failed", str(error.args[0])
+        if not isinstance(error, UserError):
+            self._report.ended(point)
+
+    # The end.
+
+    def deferred(self) -> AbstractContextManager[None]:
+        """No signal interrupts the block; it is heard at its end."""
+        return self._stop.deferred() if self._stop else nullcontext()
+
+    @property
+    def is_begun(self) -> bool:
+        return self._stop is not None
+
+    def take(
+        self, point: Point, directory: Path, objective: str | None, error: type | None
+    ) -> None:
+        """Take in a point that another launcher ran, for the table; `error` is what ended it."""
+        self.directory, self._report.is_open = directory, True
+        self._report.objective = objective or self._report.objective
+        self.points[point.run_dir] = point
+        if point.status == "done":
+            self._report.batch_ended([point])
+        if error:
+            self.errors[point.run_dir] = error(point.error)
+
+    def _farewell(self) -> str:
+        num_done = sum(point.status == "done" for point in self.points.values())
+        again = command_in(self._argv, self.directory)
+        return (
+            f"interrupted; {num_done} of {len(self.points)} points are done, and every finished "
+            f"row of the others is on disk in {self.directory}; to go on: {again}"
+        )
+
+    def close(self) -> None:
+        """Free the engine, write the tables, let go of the directory."""
+        with self._open:
+            if self._shelf:
+                self._shelf.close()
+            self._write()
+
+    def _write(self) -> None:
+        """The tables; a command that was refused as a whole leaves them as they were."""
+        if self._report.is_open and not self._all_refused:
+            try:
+                self._report.write(self.directory)
+            except (OSError, UserError) as error:
+                self.fault = f"the table could not be written: {error}"
+
+    @property
+    def _all_refused(self) -> bool:
+        refused = [e for e in self.errors.values() if isinstance(e, UserError)]
+        return len(refused) == len(self.points)
+
+    def tell(self) -> int:
+        """Say what the sweep came to; return the exit code: 2 where nothing could start."""
+        if self.dry_run:
+            self._describe(self._planned)
+        if self._report.is_open and not self._all_refused:
+            self._report.tell_end(self.directory)
+        for run_dir, error in self.errors.items():
+            say(f"rollout: {self.points[run_dir].name} failed: {error.args[0]}", sys.stderr)
+        if self.fault:
+            say(f"rollout: {self.fault}", sys.stderr)
+        if not self.errors:
+            return int(bool(self.fault))
+        if self._all_refused:
+            return 2
+        if not self.dry_run:
+            counts = f"{len(self.points) - len(self.errors)} of {len(self.points)} points are done"
+            again = f"the others again: {command_in(self._argv, self.directory)}"
+            if all(isinstance(error, OF_THE_COMMAND) for error in self.errors.values()):
+                again = "correct what the others say, or leave them out"
+            say(f"{counts}; {again}", sys.stderr)
+        return 1
+
+
+def nothing_answered(summary: Summary) -> str:
+    """Why a run that ended is no result."""
+    scores = summary.figures.get("scores") or {}
+    if scores.get("num_judged") == 0:
+        return f"nothing could be judged; see column score_errors of {scores.get('path')}"
+    return (
+        f"no row could be answered; see column error of {summary.output_path} "
+        "(retry_failed=true tries them again)"
+    )
+
+
+def counted(things: Sized, noun: str) -> str:
+    return f"{len(things):,} {noun}" + ("" if len(things) == 1 else "s")
+
+
+def _told(batch: Batch) -> str:
+    job = batch.entries[0].job
+    model = job.settings.model.model_path
+    is_scripted = job.settings.engine.backend is Backend.scripted
+    preset = job.settings.presets.get("engine")
+    return f"{preset} on {job.device.name}" + ("" if is_scripted else f", {model}")

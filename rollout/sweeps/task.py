@@ -1,0 +1,213 @@
+"""What Hydra calls for every job: one configuration composed, one run.
+
+A sweep under our launcher is handed over whole instead (launcher.py). Under another one (basic,
+joblib, submitit) each point is called here, maybe in another process or on another machine; what
+became of it is left in its directory for the process that waits, which makes the table.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Collection
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+from rollout.config.compose import register, to_settings
+from rollout.config.fingerprint import redacted
+from rollout.config.settings import Settings, objective_in
+from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.inputs.wording import read_wording
+from rollout.runs.resume import command_in
+from rollout.sweeps import launcher
+from rollout.sweeps.points import STATUSES, Point, figures_of, objective_of
+from rollout.sweeps.sweep import Sweep, nothing_answered
+from rollout.system.console import Console
+from rollout.system.disk import read_json, write_json
+from rollout.system.guard import guard
+from rollout.system.unforeseen import faults_told
+
+RECORD = "point.json"
+KINDS = {
+    "name": str, "values": dict, "status": str, "error": str | None, "number": int,
+    "at_s": int | float,
+}  # fmt: skip
+
+
+class Task:
+    """One command, as Hydra's task function. Can be pickled: then it is the words alone."""
+
+    current: "Task | None" = None  # for Hydra's callback, which Hydra makes itself
+
+    def __init__(self, argv: list[str], config_dir: Path | None, swept: list[str]):
+        self._argv, self._config_dir, self.swept = argv, config_dir, swept
+        self._began = time.time()
+        self._console = Console()
+        self.sweep = Sweep(argv, self._console)
+        self._sweep_dir: Path | None = None  # where a sweep was begun
+        self._error: RolloutError | Interrupted | None = None
+        self._open = ExitStack()
+        Task.current = self
+        register(config_dir)
+        launcher.register()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"argv": self._argv, "config_dir": self._config_dir, "swept": self.swept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def __call__(self, composed: Any) -> float | None:
+        """Run the job that is composed; return its objective. Raises RolloutError."""
+        from hydra.core.hydra_config import HydraConfig
+
+        sys.argv = [sys.argv[0], *redacted(self._argv)]  # wandb records it
+        hydra = HydraConfig.get()
+        if str(hydra.mode).endswith("MULTIRUN"):
+            return self._point(composed, hydra)
+        try:
+            return self._run(to_settings(composed, hydra))
+        except (RolloutError, Interrupted) as error:  # kept: Hydra would print lines of its own
+            self._error = error
+            return None
+
+    def _run(self, settings: Settings, swept: Collection[str] = ()) -> float | None:
+        from rollout.run import run
+
+        with faults_told(Path(settings.run_dir)):
+            summary = run(settings, Console(), self._argv, swept)
+        if summary.exit_code:
+            raise RolloutError(nothing_answered(summary))
+        return objective_of(summary.figures, objective_in(settings))
+
+    def _point(self, composed: Any, hydra: Any) -> float | None:
+        """A point of a sweep under another launcher; leaves its status beside the run."""
+        from hydra.core.hydra_config import HydraConfig
+
+        place = Path(hydra.runtime.output_dir)
+        asked = launcher.asked_of(HydraConfig.instance().cfg, self.swept)
+        record = {"name": asked.name, "values": asked.values, "at_s": time.time()}
+        record["number"] = hydra.job.num
+        self._console.note(f"point {asked.name}")
+        try:
+            try:
+                settings = to_settings(composed, hydra)
+                settings.run_dir = str(place)
+                group = settings.tracking.group or Path(hydra.sweep.dir).name
+                settings.tracking.group = group
+                record |= {
+                    "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
+                    "prefix": settings.output.prefix,
+                    "objective": objective_in(settings),
+                }
+                value = self._run(settings, asked.values)
+                record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
+                return value
+            except Interrupted as error:
+                record |= {"status": "interrupted", "error": str(error.args[0])}
+                self._error = error
+                raise KeyboardInterrupt from error  # ends a sweep in this process
+            except RolloutError as error:
+                kind = isinstance(error, UserError)
+                record |= {"status": "failed", "error": str(error), "is_user_error": kind}
+                if launcher.is_basic_sweeper(hydra):
+                    return None
+                raise
+        finally:
+            if record.get("is_dry") or not place.is_dir():
+                with suppress(OSError):
+                    place.rmdir()
+            else:
+                write_json(place / RECORD, record)
+
+    # In the process that was started by hand.
+
+    def sweep_begins(self, config: Any) -> None:
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
+        except OmegaConfBaseException:  # Hydra says so next; of a callback it would warn
+            return
+        if not launcher.is_ours(config.hydra):  # whose processes would outlive this one
+            self._open.enter_context(guard())
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGTERM, signal.SIGHUP):
+                    before = signal.signal(number, self._stop)
+                    self._open.callback(signal.signal, number, before)
+
+    @property
+    def has_begun_sweep(self) -> bool:
+        return self._sweep_dir is not None
+
+    def _stop(self, signal_number: int, frame: Any) -> None:
+        self._error = Interrupted(signal_number)
+        raise KeyboardInterrupt  # launchers end their workers at that
+
+    def interrupted(self, error: KeyboardInterrupt) -> Interrupted:
+        """What to say where a signal ended it."""
+        known = next((e for e in (error, self._error) if isinstance(e, Interrupted)), None)
+        known = known or Interrupted(signal.SIGINT)
+        if self._sweep_dir is None or self.sweep.is_begun:
+            return known
+        again = command_in(self._argv, self._sweep_dir)
+        message = f"interrupted; finished rows are on disk; to go on: {again}"
+        return Interrupted(known.signal_number, message)
+
+    def close(self) -> None:
+        """Free what is held, on every way out."""
+        self._open.close()
+        if self._sweep_dir is None:
+            return
+        if not self.sweep.is_begun:
+            self._read_points(self._sweep_dir)
+        self.sweep.close()
+        launcher.forget_multirun_yaml(self._sweep_dir)
+        made = [self._sweep_dir]
+        if not any(word.startswith(("run_dir=", "hydra.sweep.dir=")) for word in self._argv):
+            made += self._sweep_dir.parents[:2]  # outputs/DATE
+        with suppress(OSError):
+            for directory in made:
+                directory.rmdir()  # only where nothing was written
+
+    def tell(self) -> int:
+        """Say what came of it; return the exit code. Raises what a run of its own ended with."""
+        if self._error:
+            raise self._error
+        return self.sweep.tell() if self._sweep_dir else 0
+
+    def _read_points(self, directory: Path) -> None:
+        """Take in what the points of this command left, where another launcher ran them."""
+        found = [*directory.glob(f"*/{RECORD}"), *directory.glob(f"*/*/{RECORD}")]
+        records = [(read_json(path), path.parent) for path in found]
+        records = [pair for pair in records if self._is_of_this_command(pair[0])]
+        for record, run_dir in sorted(records, key=lambda pair: pair[0]["number"]):
+            point = Point(record["name"], record["values"], run_dir, record["status"])
+            point.error = record["error"]
+            point.figures = figures_of(run_dir)
+            point.prompt_key = str(record.get("prompt_key", "prompt"))
+            point.prefix = str(record.get("prefix", ""))
+            error = None
+            if point.status == "failed":
+                error = UserError if record.get("is_user_error") else RolloutError
+            self.sweep.take(point, directory, record.get("objective"), error)
+
+    def _is_of_this_command(self, record: dict[str, Any] | None) -> bool:
+        """Whether a point of this command left the record, and no earlier one."""
+        if record is None or any(
+            not isinstance(record.get(name), kind) or isinstance(record.get(name), bool)
+            for name, kind in KINDS.items()
+        ):
+            return False
+        return record["at_s"] >= self._began - 1 and record["status"] in STATUSES
+
+
+class SweepBegins(Callback):
+    """Tells the task where Hydra begins a sweep; named in conf/rollout.yaml."""
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        if Task.current:
+            Task.current.sweep_begins(config)

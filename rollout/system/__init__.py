@@ -1,0 +1,1 @@
+"""What the operating system gives: terminal, signals, exits, atomic files, locks, devices."""

@@ -1,0 +1,93 @@
+"""How every command ends: one line for an error, the exit code, closed streams minded.
+
+Whatever happens, a command ends with one line and no traceback: what nobody foresaw is explained
+by unforeseen.py. A command that was asked to stop ends with the signal's code, even where a
+library swallowed the request.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from rollout.errors import Interrupted, RolloutError
+from rollout.system.console import flush_streams, say
+from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.unforeseen import told
+
+
+def run_command(name: str, command: Callable[[list[str]], int], argv: list[str] | None) -> None:
+    """Run `command` with the words typed and exit with its code.
+
+    0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    _open_closed_streams()
+    code, message, details = _ended(name, command, argv)
+    if message:
+        say(f"{name}: " + r"\n".join(message.splitlines()), sys.stderr)
+    for line in details:
+        say(line, sys.stderr)
+    flush_streams()
+    if code == 1 and not message:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at exit
+    sys.exit(code)
+
+
+def _ended(
+    name: str, command: Callable[[list[str]], int], argv: list[str]
+) -> tuple[int, str, list[str]]:
+    """The command's exit code, and what there is to say at its end."""
+    stop, error = StopRequest(), None
+    unraisable = sys.unraisablehook
+    try:
+        with stop_on_signals(ends_process=True) as stop:
+            stop.command = name
+            stop.say = lambda line: None  # there is nothing to finish before it ends
+            sys.unraisablehook = lambda args: _is_stop(args) or unraisable(args)
+            try:
+                code = command(argv)
+            finally:
+                stop.is_over = True
+    except KeyboardInterrupt as interruption:
+        error = interruption
+    except Exception as failure:
+        error = failure
+    finally:
+        sys.unraisablehook = unraisable
+    if error is None and (code == 0 or stop.signal_number is None):
+        return code, "", []
+    if not isinstance(error, Interrupted) and stop.signal_number is not None:
+        return 128 + stop.signal_number, stop.farewell(), []
+    return _told(error)
+
+
+def _is_stop(unraisable: "sys.UnraisableHookArgs") -> bool:
+    """Whether it is a request to stop that came within a `__del__`: it is on record."""
+    return issubclass(unraisable.exc_type, Interrupted)
+
+
+def _told(error: BaseException) -> tuple[int, str, list[str]]:
+    if isinstance(error, Interrupted):
+        return error.exit_code, str(error), []
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted", []
+    if isinstance(error, BrokenPipeError):
+        return 1, "", []
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # Path.cwd
+        return 2, f"the current directory is gone ({error}); cd to another", []
+    if isinstance(error, OSError) and error.filename is None:  # a full disk behind stdout
+        return 1, f"can't write: {error.strerror or error}", []
+    if not isinstance(error, RolloutError):
+        error = told(error)
+    return error.exit_code, str(error.args[0]), error.details
+
+
+def _open_closed_streams() -> None:
+    """A shell may close our streams (`>&-`): what we open must not get their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
