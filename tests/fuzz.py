@@ -3,9 +3,8 @@
     python tests/fuzz.py places --cases 200 [--seed 1] [--jobs 2]
     python tests/fuzz.py all --cases 50
 
-A class is a module tests/fuzz_NAME.py with `case(rng, directory) -> Outcome`. Its expectations
-come from what the README promises, not from the code. Every case has a directory and a seed of its
-own, so `--seed S --cases 1` repeats case S; the directory of a case with a fault stays. Exit code
+A class is a module drills/fuzz_NAME.py with `case(rng, directory) -> Outcome`. Its expectations come
+from what the README promises, not from the code. Every case has a directory and a seed of its own, so `--seed S --cases 1` repeats case S; the directory of a case with a fault stays. Exit code
 1 where there was a fault. The short form runs in test_fuzz.py.
 """
 
@@ -24,7 +23,8 @@ from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(p) for p in (TESTS, TESTS.parent) if str(p) not in sys.path]
+PATHS = (TESTS / "support", TESTS / "drills", TESTS.parent)
+sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def classes() -> list[str]:
-    return sorted(path.stem.removeprefix("fuzz_") for path in TESTS.glob("fuzz_*.py"))
+    return sorted(path.stem.removeprefix("fuzz_") for path in (TESTS / "drills").glob("fuzz_*.py"))
 
 
 def run_case(name: str, seed: int, base: Path) -> Outcome:

@@ -27,7 +27,8 @@ from pathlib import Path
 import pyarrow as pa
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS)] * (str(TESTS) not in sys.path)  # for python tests/kill_points.py
+SUPPORT = str(TESTS / "support")
+sys.path[:0] = [SUPPORT] * (SUPPORT not in sys.path)  # for python tests/kill_points.py
 
 from drilled_run import PATIENCE_S, Run, Story, write_input  # noqa: E402
 

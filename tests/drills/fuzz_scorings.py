@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from fuzz import Outcome
 from hostile_function import DEADLY, EXPECTED, SLOW, word_of
 from hostile_texts import TEXTS, hostile_scorer
+from processes import ROOT
 from random_columns import random_column, random_type
 from typed_in_process import POSTPROCESS, ROLLOUT, typed
 
 from rollout.system.formats.parquet_writer import Writer
 
-FUNCTION = Path(__file__).with_name("hostile_function.py")
+FUNCTION = ROOT / "tests/support/hostile_function.py"
 VERDICTS = ("right", "wrong", "no_answer", "cut_off", "error", "unjudged")
 COUNTS = {v: f"num_{ {'error': 'errors'}.get(v, v) }" for v in VERDICTS}
 

@@ -7,23 +7,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from processes import rollout, start
-from test_run import wait_for
+from processes import rollout, start, wait_for
+from tiny_model import words
 
 pytestmark = pytest.mark.vllm
 N = 2
-
-
-def words(model, **more):
-    given = {
-        "model.model_path": model,
-        "engine": "cpu",
-        "engine.kv_cache_gib": 0.25,
-        "sampling.n_samples": N,
-        "sampling.max_tokens": 12,
-        "tracking": "none",
-    } | more
-    return [f"{key}={value}" for key, value in given.items()]
 
 
 def string_rows():

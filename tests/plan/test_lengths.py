@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from processes import DATA
 from prompt_files import write
 from tiny_model import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
@@ -343,7 +344,7 @@ def test_a_template_that_takes_no_tools_drops_none_in_silence(model_dir):
     assert theirs(model_dir, WITH_TOOLS) == ours(model_dir, WITH_TOOLS)
 
 
-ONE_CALL = (Path(__file__).parent / "data/chat_templates/one_call.jinja").read_text()
+ONE_CALL = (DATA / "chat_templates/one_call.jinja").read_text()
 
 
 def test_calls_in_json_text_empty_calls_and_parts_read_as_llm_chat_reads_them(model_dir):

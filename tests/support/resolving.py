@@ -11,7 +11,7 @@ from rollout.config.settings import Model
 from rollout.errors import UserError
 from rollout.inputs.models import resolve_model
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESOLVE = """
 import sys
 from rollout.config.settings import Model

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from processes import environment
 
-DATA = Path(__file__).with_name("data")
+DATA = Path(__file__).resolve().parents[1] / "data"
 FENCED = "Here it is:\n\n```python\n{}\n```\nIt passes.".format
 Row = dict[str, Any]
 

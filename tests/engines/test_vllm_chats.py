@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from chat_shapes import CHATS, TOOLS
-from processes import environment
+from processes import DATA, ROOT, environment
 from tiny_model import make_tiny_model
 
 from rollout.config import settings as config
@@ -22,8 +22,7 @@ from rollout.plan.prompts.tokenizer import open_tokenizer
 from rollout.rows.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
-HERE = Path(__file__).parent
-TEMPLATES = {f.stem: f.read_text() for f in sorted((HERE / "data/chat_templates").glob("*.jinja"))}
+TEMPLATES = {f.stem: f.read_text() for f in sorted((DATA / "chat_templates").glob("*.jinja"))}
 SAMPLING = config.Sampling(n_samples=1, max_tokens=1)
 
 
@@ -59,7 +58,7 @@ def reference(model_dir):
     """What LLM.chat asks for each case, in a process of its own."""
     keys = ("name", "messages", "tools", "template", "variables")
     text = json.dumps([dict(zip(keys, case, strict=True)) for case in cases()])
-    words = [sys.executable, str(HERE / "llm_chat.py"), str(model_dir)]
+    words = [sys.executable, str(ROOT / "tests/support/llm_chat.py"), str(model_dir)]
     env = environment() | {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     done = subprocess.run(words, input=text, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "multirun_examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "multirun_examples"
 # Points of the command that stands first in the header.
 NUM_POINTS = {
     "temperature_diversity": 4,

@@ -5,11 +5,11 @@ import importlib.util
 import json
 import sys
 import types
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import DATA
 
 from rollout.config.sections.export import Export, Format
 from rollout.config.sections.postprocess import Postprocess
@@ -56,7 +56,7 @@ def compute_score(monkeypatch):
     return default_compute_score
 
 
-LABELLED = Path(__file__).parent / "data/gsm8k_solutions.jsonl.gz"
+LABELLED = DATA / "gsm8k_solutions.jsonl.gz"
 
 
 def test_verls_gsm8k_agrees_with_every_verdict_on_labelled_solutions(

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from processes import environment, rollout, start
+from processes import environment, rollout, start, wait_for
 
 from rollout import vllm_rollout
 from rollout.errors import RolloutError, UserError
@@ -371,10 +371,3 @@ def test_model_output_can_not_steer_the_terminal(tmp_path):
     done = rollout("data.input=in.parquet", "engine=scripted", "tracking=none", cwd=tmp_path)
     assert "\x1b" not in done.stdout
     assert "\u202e" not in done.stdout
-
-
-def wait_for(condition, timeout_s=30.0):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from rollout.system.machine import Machine
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "memory.md"
 PROMPT = "$ python -m rollout.plan"
 SKIP = "..."

@@ -2,17 +2,17 @@
 
 import math
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies
+from processes import DATA
 
 from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
 from rollout.postprocess.scoring.choice.letters import reader
 from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
-LINES = (Path(__file__).parent / "choice_texts.txt").read_text("utf-8").splitlines()
+LINES = (DATA / "choice_texts.txt").read_text("utf-8").splitlines()
 TEXTS = [line.split(" ", 1) for line in LINES if not line.startswith(";")]
 A_TO_J = reader("ABCDEFGHIJ")
 

@@ -71,3 +71,15 @@ if __name__ == "__main__":
     import sys
 
     print(make_tiny_model(Path(sys.argv[1])))
+
+
+def words(model, **more):
+    given = {
+        "model.model_path": model,
+        "engine": "cpu",
+        "engine.kv_cache_gib": 0.25,
+        "sampling.n_samples": 2,
+        "sampling.max_tokens": 12,
+        "tracking": "none",
+    } | more
+    return [f"{key}={value}" for key, value in given.items()]

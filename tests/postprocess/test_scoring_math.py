@@ -3,16 +3,16 @@
 import json
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import DATA
 
 from rollout.config.sections import postprocess as s
 from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
-LINES = (Path(__file__).parent / "data" / "math_cases.jsonl").read_text(encoding="utf-8")
+LINES = (DATA / "math_cases.jsonl").read_text(encoding="utf-8")
 CASES = [json.loads(line) for line in LINES.splitlines()]
 JUDGED = [case for case in CASES if "answer" in case]
 score = load_scorer(s.Postprocess(scorer="math"))

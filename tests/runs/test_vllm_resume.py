@@ -9,9 +9,8 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from processes import rollout, start
-from test_run import wait_for
-from test_vllm_run import words
+from processes import rollout, start, wait_for
+from tiny_model import words
 
 pytestmark = pytest.mark.vllm
 APART = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # the core in a process of its own, as on GPUs

@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drilled_run import Run, Story, write_input
-from processes import command, environment, rollout, start
-from test_run import wait_for
+from processes import command, environment, rollout, start, wait_for
 
 from rollout.system.disk import written_whole
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from processes import ROOT, environment, start
-from test_run import wait_for
-from test_vllm_run import words
+from processes import ROOT, environment, start, wait_for
+from tiny_model import words
 
 from rollout.system import guard as guard_module
 from rollout.system.guard import GRACE_S, TOKEN, guard

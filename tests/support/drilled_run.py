@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-from processes import environment
+from processes import DATA, environment
 
 NUM_ROWS = 400
 PATIENCE_S = 300
-SCORER = Path(__file__).resolve().parent / "data" / "drilled_scorer.py"
+SCORER = DATA / "drilled_scorer.py"
 KILLED_ROLLOUT = Path(__file__).resolve().parent / "killed_rollout.py"
 
 

@@ -9,13 +9,14 @@ import zlib
 from pathlib import Path
 
 import pytest
+from processes import DATA
 
 from rollout.config.sections import postprocess as s
 from rollout.postprocess.scoring.code.contests import imports_for, is_same_output
 from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="contained on Linux only")
-HUMANEVAL = Path(__file__).parent / "data" / "humaneval.jsonl.gz"
+HUMANEVAL = DATA / "humaneval.jsonl.gz"
 
 ADD, SUBTRACT = "def add(a, b):\n    return a + b", "def add(a, b):\n    return a - b"
 CHECK = "METADATA = {}\n\ndef check(candidate):\n    assert candidate(1, 2) == 3\n"

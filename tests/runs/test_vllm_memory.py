@@ -9,8 +9,7 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from processes import command, environment, rollout, start
-from test_run import wait_for
+from processes import command, environment, rollout, start, wait_for
 
 pytestmark = pytest.mark.vllm
 GIB = 2**30
