@@ -3,9 +3,10 @@
     python tests/fuzz.py places --cases 200 [--seed 1] [--jobs 2]
     python tests/fuzz.py all --cases 50
 
-A class is a module drills/fuzz_NAME.py with `case(rng, directory) -> Outcome`. Its expectations come
-from what the README promises, not from the code. Every case has a directory and a seed of its own, so `--seed S --cases 1` repeats case S; the directory of a case with a fault stays. Exit code
-1 where there was a fault. The short form runs in test_fuzz.py.
+A class is a module drills/fuzz_NAME.py with `case(rng, directory) -> Outcome`. Its expectations
+come from what the README promises, not from the code. Every case has a directory and a seed of its
+own, so `--seed S --cases 1` repeats case S; the directory of a case with a fault stays. Exit code 1
+where there was a fault. The short form runs in test_fuzz.py.
 """
 
 import argparse
