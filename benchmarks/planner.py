@@ -30,7 +30,8 @@ def compare(name: str, model: Path, sizes_mib: tuple[int, ...], workdir: Path) -
     """One row for each size of the KV cache."""
     from vllm.model_executor.model_loader import base_loader
 
-    from rollout.config import settings as config
+    from rollout.config.sections.engine import Device, Engine
+    from rollout.config.sections.model import Model
     from rollout.engines import load_engine
     from rollout.engines.base import EnginePlan
     from rollout.plan.memory.fit import Needs, fit, model_size
@@ -44,20 +45,18 @@ def compare(name: str, model: Path, sizes_mib: tuple[int, ...], workdir: Path) -
         return process(loaded, *arguments, **options)
 
     base_loader.process_weights_after_loading = weigh
-    cpu = Hardware("CPU", config.Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)
+    cpu = Hardware("CPU", Device.cpu, 1, 16.0, 12.0, batched_tokens=4096)
     size = model_size(name, json.loads((model / "config.json").read_text()), model)
     context = min(512, size.shape.max_position) if sizes_mib == MIB else size.shape.max_position
     rows = []
     try:
         for mib in sizes_mib:
-            settings = config.Engine(
-                max_num_seqs=16, max_model_len=context, kv_cache_gib=mib / 1024
-            )
+            settings = Engine(max_num_seqs=16, max_model_len=context, kv_cache_gib=mib / 1024)
             planned = fit(size, settings, cpu, Needs())
             log = workdir / f"{name}-{mib}.log"
             plan = EnginePlan(
-                config.Model(model_path=str(model)), str(model), None, settings,
-                config.Device.cpu, 12.0, log,
+                Model(model_path=str(model)), str(model), None, settings,
+                Device.cpu, 12.0, log,
             )  # fmt: skip
             engine = load_engine(plan)
             engine.shutdown()
@@ -86,7 +85,7 @@ def main() -> None:
     from attention_models import make_model
     from tiny_model import make_tiny_model
 
-    from rollout.config.settings import Model
+    from rollout.config.sections.model import Model
     from rollout.inputs.models import resolve_model
 
     rows = []

@@ -52,7 +52,7 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
     import pyarrow.parquet as pq
 
     from rollout.config.compose import compose
-    from rollout.config.settings import Device
+    from rollout.config.sections.engine import Device
     from rollout.engines.base import EnginePlan
     from rollout.engines.vllm.engine import _set_environment, engine_arguments
 

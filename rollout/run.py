@@ -4,7 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rollout.config.effects import refuse_idle
-from rollout.config.settings import Settings, validate
+from rollout.config.settings import Settings
+from rollout.config.validate import validate
 from rollout.engines.loading import EngineShelf
 from rollout.errors import RolloutError
 from rollout.runs.attempt import Attempt

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from rollout.config.names import STAGES, SWITCHES, bag_of, known_keys
 from rollout.config.schema import get
-from rollout.config.settings import Backend, OnOom, Settings, Tracker
+from rollout.config.sections.engine import Backend, OnOom
+from rollout.config.sections.tracking import Tracker
+from rollout.config.settings import Settings
 from rollout.errors import UserError
 from rollout.rows.records import COLUMNS
 

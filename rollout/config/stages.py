@@ -11,8 +11,9 @@ from rollout.config.compose import compose_words
 from rollout.config.effects import refuse_idle_in_stage
 from rollout.config.names import GROUPS, bag_of, known_keys
 from rollout.config.overrides import parts
-from rollout.config.settings import Settings, validate
+from rollout.config.settings import Settings
 from rollout.config.sources import gather
+from rollout.config.validate import validate
 from rollout.errors import UserError, did_you_mean
 
 LIKELY = {"data.input": "input"}

@@ -1,6 +1,8 @@
 """Engines by name. Importing this package loads none of them."""
 
-from rollout.config.settings import Backend, Model, Sampling
+from rollout.config.sections.engine import Backend
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import Engine, EnginePlan
 from rollout.rows.reasoning import Splitter
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rollout.config import settings as config
+from rollout.config.sections.engine import Device
+from rollout.config.sections.engine import Engine as EngineSettings
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines.memory_faults import MemoryFault
 from rollout.rows.reasoning import TAGS
 from rollout.rows.records import Completion, Request, is_greedy_row
@@ -19,11 +22,11 @@ from rollout.rows.records import Completion, Request, is_greedy_row
 class EnginePlan:
     """What an engine is loaded with; known and checked before anything heavy is imported."""
 
-    model: config.Model
+    model: Model
     model_path: str  # resolved: a local directory or a hub id
     revision: str | None
-    engine: config.Engine
-    device: config.Device  # resolved: cpu or cuda
+    engine: EngineSettings
+    device: Device  # resolved: cpu or cuda
     available_gib: float  # host memory free now
     log_file: Path  # the engine's own words, tracebacks included
     lora_rank: int = 0  # the largest of the adapters it is to serve
@@ -101,8 +104,8 @@ class Engine(Protocol):
 
     def sampler(
         self,
-        sampling: config.Sampling,
-        model: config.Model,
+        sampling: Sampling,
+        model: Model,
         wants_logprobs: bool,
         adapter: Path | None = None,
     ) -> Sampler:
@@ -152,7 +155,7 @@ def cpu_kv_cache_gib(available_gib: float) -> float:
 class Rung:
     """A smaller engine, and what was changed: setting -> value."""
 
-    engine: config.Engine
+    engine: EngineSettings
     changed: dict[str, object]
 
     def __str__(self) -> str:
@@ -167,6 +170,6 @@ class Ladder(Protocol):
         """Tokens of the longest prompt with its response, as far as the data are known."""
         ...
 
-    def next(self, engine: config.Engine, fault: MemoryFault) -> Rung | None:
+    def next(self, engine: EngineSettings, fault: MemoryFault) -> Rung | None:
         """The next rung down from `engine`; None at the floor."""
         ...

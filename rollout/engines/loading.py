@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rollout.config.settings import OnOom, Sampling
+from rollout.config.sections.engine import OnOom
+from rollout.config.sections.sampling import Sampling
 from rollout.engines import check_sampling, load_engine
 from rollout.engines.base import Engine, EnginePlan, Ladder, Rung
 from rollout.engines.memory_faults import OomKind, explain

@@ -11,7 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rollout.config import settings as config
+from rollout.config.sections.engine import Engine
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import (
     ONE_FOR_ALL,
     EngineFacts,
@@ -48,7 +50,7 @@ class _Group:
 
 
 class ScriptedEngine:
-    def __init__(self, engine: config.Engine):
+    def __init__(self, engine: Engine):
         self._script = engine.scripted
         self._waiting: deque[tuple[_Group, int]] = deque()
         self._ends: dict[int, list[_Group]] = {}  # step at which a sample ends -> its group
@@ -69,8 +71,8 @@ class ScriptedEngine:
 
     def sampler(
         self,
-        sampling: config.Sampling,
-        model: config.Model,
+        sampling: Sampling,
+        model: Model,
         wants_logprobs: bool,
         adapter: Path | None = None,
     ) -> Sampler:

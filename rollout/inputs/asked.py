@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.schema import WHAT, keys_of
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.inputs.row_template import open_template
 from rollout.inputs.wording import Wording
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from rollout.config.settings import LastAnswer, PromptFormat, SystemPromptMode
+from rollout.config.sections.data import PromptFormat, SystemPromptMode
+from rollout.config.settings import LastAnswer
 from rollout.errors import UserError
 from rollout.inputs.chats import ANSWERED
 from rollout.inputs.wording import Wording

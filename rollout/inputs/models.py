@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.embedded import unpack_embedded
 from rollout.inputs.hub import fetch_snapshot, find_cached_snapshot

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.config.settings import Data, PromptFormat, Template
+from rollout.config.sections.data import Data, PromptFormat, Template
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.columns import is_list, is_text, short, stored
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.errors import RolloutError, UserError
 from rollout.inputs.columns import check_names, conform, unify, values_of
 from rollout.inputs.files import find_files, open_parquet, reading, row_group_sizes, seal

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Data, PromptFormat
+from rollout.config.sections.data import Data, PromptFormat
 from rollout.errors import UserError
 from rollout.inputs.chats import content_of
 from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of

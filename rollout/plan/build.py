@@ -10,9 +10,10 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from rollout.config import settings as config
-from rollout.config.settings import Backend, Engine, Settings
+from rollout.config.sections.engine import Backend, Engine
+from rollout.config.settings import Settings
 from rollout.config.sources import Given
+from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.plan.choose import choose, devices_that_do, smallest_change
@@ -35,7 +36,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     from rollout.postprocess.within_run import refuse_no_scorer
 
     settings = compose_words(given.words, given.config_dir)
-    config.validate(settings)
+    validate(settings)
     refuse_no_scorer(settings)
     if settings.engine.backend is not Backend.vllm:
         raise UserError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.plan.memory.fit import (
     Fit,
     Limit,

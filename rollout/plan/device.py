@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from rollout.config.settings import Backend, Device, Engine
+from rollout.config.sections.engine import Backend, Device, Engine
 from rollout.errors import UserError
 from rollout.system.machine import Machine
 

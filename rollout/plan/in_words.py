@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from rollout.config.settings import Device, Sampling
+from rollout.config.sections.engine import Device
+from rollout.config.sections.sampling import Sampling
 from rollout.plan.choose import Choice
 from rollout.plan.memory.fit import Fit, Limit, gib
 from rollout.plan.prompts.lengths import Lengths

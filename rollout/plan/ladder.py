@@ -22,7 +22,7 @@ Last of all the KV cache's dtype, where engine.on_oom_kv_cache_dtype allows it.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.plan.choose import CONTEXT_STEP, MOST_SHARE

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rollout.config.settings import Device
+from rollout.config.sections.engine import Device
 from rollout.plan.in_words import LIMITS, chosen_words, samples
 from rollout.plan.memory.fit import Limit, gib
 from rollout.plan.model import ASSUMED_PROMPT

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.config.presets import preset_keys
-from rollout.config.settings import Device, Settings
+from rollout.config.sections.engine import Device
+from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
 from rollout.plan.choose import Change, Choice
 from rollout.plan.history import Record

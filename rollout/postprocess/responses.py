@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.config.sections.data import Data
 from rollout.config.sections.postprocess import AnswerIs, Postprocess
-from rollout.config.settings import Data
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.asked import with_asked_by
 from rollout.inputs.columns import is_list, is_text, short, stored

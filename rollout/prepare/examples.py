@@ -5,8 +5,8 @@ Promises a UserError that names the setting, the file and the row. Must not know
 
 from pathlib import Path
 
+from rollout.config.sections.data import Data
 from rollout.config.sections.prepare import FileFormat, Prepare
-from rollout.config.settings import Data
 from rollout.errors import UserError
 from rollout.inputs.chats import content_of
 from rollout.inputs.columns import values_of

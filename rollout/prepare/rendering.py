@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollout.config.sections.data import Data, PromptFormat
 from rollout.config.sections.prepare import LastAnswer, MadeOf, Prepare
-from rollout.config.settings import Data, PromptFormat
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.chats import SYSTEM_ROLES, content_of
 from rollout.inputs.prompt_columns import CHAT_NAMES, LIKELY, check_printed, likeliness

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.fingerprint import to_plain
-from rollout.config.settings import Layout, OnError
+from rollout.config.sections.data import OnError
+from rollout.config.sections.output import Layout
 from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats, Rung
 from rollout.errors import Interrupted, RolloutError, UserError

@@ -4,7 +4,8 @@ vLLM ends a response at the end of the context without a word. A max_tokens that
 any room is refused before anything is loaded; planner/told.py says how many rows have less room.
 """
 
-from rollout.config.settings import Backend, Settings
+from rollout.config.sections.engine import Backend
+from rollout.config.settings import Settings
 from rollout.errors import UserError
 from rollout.runs.fitting import size_of
 from rollout.runs.job import Job

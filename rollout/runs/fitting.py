@@ -10,7 +10,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from rollout.config.fingerprint import to_plain
-from rollout.config.settings import Backend, Engine, OnOom, keys, validate
+from rollout.config.sections.engine import Backend, Engine, OnOom
+from rollout.config.settings import keys
+from rollout.config.validate import validate
 from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError

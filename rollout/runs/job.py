@@ -14,10 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rollout.config import settings as config
 from rollout.config.fingerprint import fingerprint, redacted, to_plain, with_digests
+from rollout.config.sections.engine import Backend, Device, Engine
+from rollout.config.sections.output import Layout, Output
 from rollout.config.sections.postprocess import Postprocess
-from rollout.config.settings import Backend, Device, Engine, Layout, Output, Resume, Settings
+from rollout.config.settings import Resume, Settings, objective_in
+from rollout.config.validate import validate
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.adapters import Adapter, resolve_adapter
@@ -86,8 +88,8 @@ def prepare(
 
     `found_before` keeps inputs and models for the next call: a sweep asks for the same ones again.
     """
-    config.validate(settings)
-    refuse_objective(config.objective_in(settings), settings.postprocess)
+    validate(settings)
+    refuse_objective(objective_in(settings), settings.postprocess)
     cache = {} if found_before is None else found_before
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()

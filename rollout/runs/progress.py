@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.fingerprint import to_plain
-from rollout.config.settings import Device, Template
+from rollout.config.sections.data import Template
+from rollout.config.sections.engine import Device
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.plan import history

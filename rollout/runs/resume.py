@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.fingerprint import redacted, to_plain, with_digests
 from rollout.config.schema import MAX_INT
-from rollout.config.settings import OnError, Settings, keys
+from rollout.config.sections.data import OnError
+from rollout.config.settings import Settings, keys
 from rollout.errors import UserError
 from rollout.postprocess.scoring.checked_by import checked_by, scored_so
 from rollout.rows.owed import KEPT_IF_CHOSEN, Wanted

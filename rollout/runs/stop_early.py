@@ -1,6 +1,7 @@
 """When a run stops early: a sign of a bad run above its limit in `stop_if`."""
 
-from rollout.config.settings import Sampling, StopIf
+from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.stop_if import StopIf
 from rollout.rows.signs import SIGNS, Signs
 
 SEEN = {

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import OnError, Sampling, Settings
+from rollout.config.sections.data import OnError
+from rollout.config.sections.sampling import Sampling
+from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.shown import score_text
 from rollout.rows.records import Result

@@ -21,7 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from rollout.config import settings
+from rollout.config.sections.tracking import Tracker as TrackerName
+from rollout.config.sections.tracking import Tracking, WandbMode
 from rollout.system.disk import read_json, write_json
 
 OPEN_WAIT_S = 5.0
@@ -66,7 +67,7 @@ class NoTracker:
 
 
 def open_tracker(
-    tracking: settings.Tracking,
+    tracking: Tracking,
     run_dir: Path,
     config: dict,
     group: str | None = None,
@@ -79,9 +80,9 @@ def open_tracker(
     `patience_s` (None: OPEN_WAIT_S) goes to `say`, called from another thread in the caller's
     context.
     """
-    if tracking.tracker is settings.Tracker.none:
+    if tracking.tracker is TrackerName.none:
         return NoTracker()
-    auto = tracking.mode is settings.WandbMode.auto
+    auto = tracking.mode is WandbMode.auto
     if auto and os.environ.get("WANDB_MODE") == "disabled":
         return NoTracker("wandb: off (WANDB_MODE=disabled)")
     try:
@@ -96,7 +97,7 @@ class WandbTracker:
 
     def __init__(
         self,
-        tracking: settings.Tracking,
+        tracking: Tracking,
         run_dir: Path,
         config: dict,
         group: str | None,
@@ -237,16 +238,16 @@ class WandbTracker:
                 self._say(line)
 
 
-def _reason_to_be_offline(mode: settings.WandbMode) -> str:
+def _reason_to_be_offline(mode: WandbMode) -> str:
     """Why a run cannot, or may not, go online; empty where it can."""
     import wandb
 
     global _why_offline
-    online = mode is settings.WandbMode.online
+    online = mode is WandbMode.online
     with _lock:
         if wandb.run is None:  # else the caller uses wandb too, and its settings are theirs
             wandb.setup(wandb.Settings(silent=True, **({"mode": "online"} if online else {})))
-        if mode is settings.WandbMode.offline:
+        if mode is WandbMode.offline:
             return "tracking.mode=offline"
         if _why_offline is None:
             _why_offline = _try_login()

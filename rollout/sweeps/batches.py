@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Device, Sampling
+from rollout.config.sections.engine import Device
+from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError
 from rollout.inputs.readings import same

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Data, PromptFormat
+from rollout.config.sections.data import Data, PromptFormat
 from rollout.inputs.chats import content_of
 from rollout.inputs.columns import values_of
 from rollout.inputs.files import open_parquet

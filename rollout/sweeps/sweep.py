@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.effects import refuse_idle_everywhere
+from rollout.config.sections.engine import Backend
 from rollout.config.sections.postprocess import Postprocess
-from rollout.config.settings import Backend, Settings
+from rollout.config.settings import Settings
 from rollout.engines.loading import EngineShelf
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt

@@ -8,21 +8,23 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from rollout.config import settings as config
 from rollout.config.compose import compose
 from rollout.config.fingerprint import fingerprint, redacted, to_plain
 from rollout.config.names import GROUPS, flatten
 from rollout.config.presets import conf_dir
 from rollout.config.schema import type_name
+from rollout.config.sections.model import Model
 from rollout.config.settings import (
     ABOUT,
     HOW,
     ROWS,
     WHAT,
     Key,
+    Resume,
     Settings,
     keys,
 )
+from rollout.config.validate import validate
 from rollout.errors import UserError
 
 KEYS = keys()
@@ -45,7 +47,7 @@ def edges(key: Key) -> list[float]:
 
 
 def with_value(name: str, value) -> Settings:
-    settings = Settings(model=config.Model(model_path="m"), run_dir="r")
+    settings = Settings(model=Model(model_path="m"), run_dir="r")
     section, leaf = settings, name.split(".")
     for part in leaf[:-1]:
         section = getattr(section, part)
@@ -58,7 +60,7 @@ def with_value(name: str, value) -> Settings:
 )
 def test_a_value_out_of_range_is_refused_with_key_value_and_meaning(name, value):
     with pytest.raises(UserError) as refused:
-        config.validate(with_value(name, value))
+        validate(with_value(name, value))
     message = str(refused.value)
     assert message.startswith(f"{name}={value} is out of range: ")
     assert KEYS[name].help in message and "\n" not in message
@@ -73,7 +75,7 @@ def test_a_value_on_a_closed_bound_is_in_range(name, value):
         settings.sampling.n_samples = value
     if name == "data.shuffle_seed":
         settings.data.limit = 1
-    config.validate(settings)
+    validate(settings)
 
 
 def test_every_number_has_a_range():
@@ -168,7 +170,7 @@ def test_every_field_of_every_section_is_a_key():
 
 
 def test_plain_values_are_yaml_and_json():
-    plain = to_plain(with_value("sampling.extra", {5: (1, config.Resume.fresh)}))
+    plain = to_plain(with_value("sampling.extra", {5: (1, Resume.fresh)}))
     assert plain["sampling"]["extra"] == {"5": [1, "fresh"]}
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
     assert not any(isinstance(v, Enum) for v in plain.values())
@@ -197,23 +199,23 @@ def test_a_secret_in_a_free_setting_is_never_written_down(name):
 )
 def test_a_key_that_is_both_typed_and_extra_is_refused(name, value, typed_instead):
     with pytest.raises(UserError, match=rf"{name}\.{next(iter(value))} ") as refused:
-        config.validate(with_value(name, value))
+        validate(with_value(name, value))
     assert typed_instead in str(refused.value)
 
 
 def test_a_shuffle_seed_alone_is_refused():
     with pytest.raises(UserError, match=r"alone it does nothing; add data\.limit=N"):
-        config.validate(with_value("data.shuffle_seed", 1))
+        validate(with_value("data.shuffle_seed", 1))
 
 
 def test_an_unknown_dtype_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"bf16 is unknown\. Did you mean 'bfloat16'"):
-        config.validate(with_value("engine.dtype", "bf16"))
+        validate(with_value("engine.dtype", "bf16"))
 
 
 def test_a_column_named_twice_is_refused():
     with pytest.raises(UserError, match="'seed' twice"):
-        config.validate(with_value("output.columns", ["seed", "token_ids", "seed"]))
+        validate(with_value("output.columns", ["seed", "token_ids", "seed"]))
 
 
 # Presets.
@@ -225,7 +227,7 @@ def test_every_preset_composes_and_is_valid(file):
     if file.stem == "custom":
         given["model.model_path"] = "org/name"
     settings = compose(given)
-    config.validate(settings)
+    validate(settings)
     assert settings.presets[file.parent.name] == file.stem
 
 

@@ -1,6 +1,6 @@
 """The driving loop against the scripted engine."""
 
-from rollout.config import settings as config
+from rollout.config.sections.engine import Engine, Scripted
 from rollout.engines.driver import Flight, drive, window_of
 from rollout.engines.scripted import ScriptedEngine
 from rollout.rows.owed import OwedRow, Wanted
@@ -8,7 +8,7 @@ from rollout.rows.records import Prompt
 
 
 def engine_of(max_num_seqs=4, **script):
-    engine = config.Engine(max_num_seqs=max_num_seqs, scripted=config.Scripted(**script))
+    engine = Engine(max_num_seqs=max_num_seqs, scripted=Scripted(**script))
     return ScriptedEngine(engine)
 
 

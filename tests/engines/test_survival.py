@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.config import settings as config
+from rollout.config.sections.engine import Engine, Scripted
 from rollout.engines import survival
 from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.survival import Engines, drive_on
@@ -15,9 +15,7 @@ class Run:
     """A run of `count` rows over scripted engines, and what came of it."""
 
     def __init__(self, count=100, poison=(), max_num_seqs=8, max_restarts=3, **script):
-        engine = config.Engine(
-            max_num_seqs=max_num_seqs, scripted=config.Scripted(poison="POISON", **script)
-        )
+        engine = Engine(max_num_seqs=max_num_seqs, scripted=Scripted(poison="POISON", **script))
         self.engines = Engines(lambda: ScriptedEngine(engine))
         self.engines.start()
         self.said = []
@@ -79,7 +77,7 @@ def test_rows_that_all_kill_the_engine_are_not_blamed_one_by_one():
 
 def test_an_engine_that_can_not_be_loaded_again_is_tried_and_given_up(monkeypatch):
     monkeypatch.setattr(survival, "LOAD_PAUSE_S", 0.0)
-    engine = config.Engine(max_num_seqs=4, scripted=config.Scripted(die_after_steps=5))
+    engine = Engine(max_num_seqs=4, scripted=Scripted(die_after_steps=5))
     loads = []
 
     def load():
@@ -127,7 +125,7 @@ def test_rows_refused_just_before_a_death_are_not_lost():
                 raise EngineError("gone")
             super().submit(request)
 
-    engine = config.Engine(max_num_seqs=8, scripted=config.Scripted())
+    engine = Engine(max_num_seqs=8, scripted=Scripted())
     engines = Engines(lambda: DiesAtSubmit(engine))
     engines.start()
     rows = (
@@ -140,7 +138,7 @@ def test_rows_refused_just_before_a_death_are_not_lost():
 
 def test_a_run_whose_rows_all_kill_the_engine_is_given_up_and_its_neighbour_is_not():
     """Each of its rows was blamed alone while the neighbour's rows finished in between."""
-    engine = config.Engine(max_num_seqs=8, scripted=config.Scripted(poison="POISON"))
+    engine = Engine(max_num_seqs=8, scripted=Scripted(poison="POISON"))
     engines = Engines(lambda: ScriptedEngine(engine))
     texts = ["fine", "POISON"]
     rows = [

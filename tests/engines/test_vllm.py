@@ -5,7 +5,9 @@ import os
 import psutil
 import pytest
 
-from rollout.config import settings as config
+from rollout.config.sections.engine import Device, Engine
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Flight, drive
@@ -15,18 +17,18 @@ from rollout.rows.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 N = 4
-SAMPLING = config.Sampling(n_samples=N, max_tokens=24, temperature=None)
+SAMPLING = Sampling(n_samples=N, max_tokens=24, temperature=None)
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
     log = tmp_path_factory.mktemp("engine") / "engine.log"
     plan = EnginePlan(
-        model=config.Model(model_path=str(tiny_model)),
+        model=Model(model_path=str(tiny_model)),
         model_path=str(tiny_model),
         revision=None,
-        engine=config.Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=config.Device.cpu,
+        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
+        device=Device.cpu,
         available_gib=8.0,
         log_file=log,
     )
@@ -36,7 +38,7 @@ def engine(tiny_model, tmp_path_factory):
 
 
 def answer(engine, prompts, run_seed=42):
-    sampler = engine.sampler(SAMPLING, config.Model(), wants_logprobs=False)
+    sampler = engine.sampler(SAMPLING, Model(), wants_logprobs=False)
     wanted = Wanted(N, run_seed, 24, keeps=frozenset({"token_ids"}), sampler=sampler)
     rows = (OwedRow(p, wanted) for p in prompts)
     results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
@@ -125,7 +127,7 @@ def test_long_prompts_share_their_prefix_among_their_samples(engine):
 
 
 def test_null_takes_the_models_value_and_typed_values_win(engine):
-    facts, sampler = engine.facts, engine.sampler(SAMPLING, config.Model(), wants_logprobs=False)
+    facts, sampler = engine.facts, engine.sampler(SAMPLING, Model(), wants_logprobs=False)
     assert sampler.sampling["temperature"] == 0.6  # the model's generation_config
     assert sampler.sampling["top_k"] == -1
     assert sampler.notes == ["the model's generation_config suggests top_k=20"]

@@ -11,8 +11,10 @@ from chat_shapes import CHATS, TOOLS
 from processes import DATA, ROOT, environment
 from tiny_model import make_tiny_model
 
-from rollout.config import settings as config
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
+from rollout.config.sections.engine import Device, Engine
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
@@ -23,13 +25,13 @@ from rollout.rows.records import Prompt, Request
 
 pytestmark = pytest.mark.vllm
 TEMPLATES = {f.stem: f.read_text() for f in sorted((DATA / "chat_templates").glob("*.jinja"))}
-SAMPLING = config.Sampling(n_samples=1, max_tokens=1)
+SAMPLING = Sampling(n_samples=1, max_tokens=1)
 
 
 @cache
 def embedded():
     """The chat template of the model that comes with rollout."""
-    directory = Path(resolve_model(config.Model(model_path="embedded:smollm2-135m-instruct")).path)
+    directory = Path(resolve_model(Model(model_path="embedded:smollm2-135m-instruct")).path)
     file = directory / "chat_template.jinja"
     text = (directory / "tokenizer_config.json").read_text()
     return file.read_text() if file.is_file() else json.loads(text)["chat_template"]
@@ -69,11 +71,11 @@ def reference(model_dir):
 @pytest.fixture(scope="module")
 def engine(model_dir, tmp_path_factory):
     plan = EnginePlan(
-        model=config.Model(model_path=str(model_dir)),
+        model=Model(model_path=str(model_dir)),
         model_path=str(model_dir),
         revision=None,
-        engine=config.Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=config.Device.cpu,
+        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
+        device=Device.cpu,
         available_gib=8.0,
         log_file=tmp_path_factory.mktemp("engine") / "engine.log",
     )
@@ -89,7 +91,7 @@ def asked(messages, tools):
 
 def sent(engine, messages, tools, template, variables):
     """The ids vLLM was asked, or None where the row is refused."""
-    model = config.Model(model_path="", chat_template=template, chat_template_kwargs=variables)
+    model = Model(model_path="", chat_template=template, chat_template_kwargs=variables)
     sampler = engine.sampler(SAMPLING, model, wants_logprobs=False)
     try:
         prompt = asked(messages, tools)
@@ -126,7 +128,7 @@ def test_the_engine_is_asked_what_llm_chat_asks(engine, reference):
 def test_the_planner_counts_what_llm_chat_asks(model_dir, reference):
     found = []
     for _, messages, tools, template, variables in cases():
-        model = config.Model(chat_template=template, chat_template_kwargs=variables)
+        model = Model(chat_template=template, chat_template_kwargs=variables)
         tokenizer = open_tokenizer(model_dir, model)
         try:
             found.append(tokenizer.encode(asked(messages, tools)))

@@ -5,8 +5,10 @@ import json
 import pytest
 from prompt_files import write
 
-from rollout.config import settings as config
-from rollout.config.settings import Data, PromptFormat
+from rollout.config.sections.data import Data, PromptFormat
+from rollout.config.sections.engine import Device, Engine
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
@@ -14,7 +16,7 @@ from rollout.inputs.prompts import open_prompts
 from rollout.rows.records import Request
 
 pytestmark = pytest.mark.vllm
-SAMPLING = config.Sampling(n_samples=2, max_tokens=4, temperature=None)
+SAMPLING = Sampling(n_samples=2, max_tokens=4, temperature=None)
 TOOLS = [{"type": "function", "function": {"name": "add"}}]
 # As Qwen3's: tools first, thinking dropped from earlier turns, text trimmed, thinking switched off.
 THINKING = (
@@ -34,11 +36,11 @@ HI = {"role": "user", "content": "hi"}
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
     plan = EnginePlan(
-        model=config.Model(model_path=str(tiny_model)),
+        model=Model(model_path=str(tiny_model)),
         model_path=str(tiny_model),
         revision=None,
-        engine=config.Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=config.Device.cpu,
+        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
+        device=Device.cpu,
         available_gib=8.0,
         log_file=tmp_path_factory.mktemp("engine") / "engine.log",
     )
@@ -53,9 +55,7 @@ def sent(engine, tmp_path):
 
     def send(rows, chat_template=None, kwargs=None, **data):
         path = write(tmp_path / "in.parquet", rows)
-        model = config.Model(
-            model_path="", chat_template=chat_template, chat_template_kwargs=kwargs or {}
-        )
+        model = Model(model_path="", chat_template=chat_template, chat_template_kwargs=kwargs or {})
         sampler = engine.sampler(SAMPLING, model, wants_logprobs=False)
         found = {}
         inner = engine._completion

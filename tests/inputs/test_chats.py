@@ -8,7 +8,7 @@ import pytest
 from chat_shapes import CHATS as SHAPES
 from prompt_files import CHATS, JSON, MESSAGE, contents, errors, refusal, write
 
-from rollout.config.settings import Data, Template
+from rollout.config.sections.data import Data, Template
 from rollout.inputs.chats import content_of
 from rollout.rows.records import Prompt
 

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, MESSAGE, TEXTS, contents, make, refusal, write
 
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.inputs.prompts import open_prompts
 
 

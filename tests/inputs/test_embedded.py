@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resolving import RESOLVE, refusal, run_python, start_resolve
 
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.inputs.models import resolve_model
 
 SMOLLM2 = "embedded:smollm2-135m-instruct"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prompt_files import TEXTS, contents, refusal, write
 
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.errors import UserError
 from rollout.inputs.files import reading, seal
 from rollout.inputs.prompts import open_prompts

@@ -7,14 +7,9 @@ import pyarrow as pa
 import pytest
 from prompt_files import contents, read, refusal, write
 
-from rollout.config.settings import (
-    Data,
-    LastAnswer,
-    PromptFormat,
-    Settings,
-    SystemPromptMode,
-    validate,
-)
+from rollout.config.sections.data import Data, PromptFormat, SystemPromptMode
+from rollout.config.settings import LastAnswer, Settings
+from rollout.config.validate import validate
 from rollout.errors import UserError
 
 REPLACE = SystemPromptMode.replace

@@ -11,7 +11,8 @@ import yaml
 from resolving import ROOT, refusal, run_python
 from tiny_model import make_tiny_model
 
-from rollout.config.settings import Model, Sampling
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.inputs.models import resolve_model
 
 

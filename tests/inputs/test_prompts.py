@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, JSON, MESSAGE, TEXTS, make, read, refusal, write
 
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.errors import RolloutError
 from rollout.inputs.prompts import open_prompts
 from rollout.system import contents

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 from prompt_files import contents, errors, read, refusal, write
 
-from rollout.config.settings import Data, LastAnswer, PromptFormat
+from rollout.config.sections.data import Data, PromptFormat
+from rollout.config.settings import LastAnswer
 from rollout.inputs.prompts import open_prompts
 
 SHAREGPT = PromptFormat.sharegpt

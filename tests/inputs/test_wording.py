@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from prompt_files import CHATS, JSON, contents, read, refusal, write
 
-from rollout.config.settings import Data, Model, PromptFormat, Settings, Template, validate
+from rollout.config.sections.data import Data, PromptFormat, Template
+from rollout.config.sections.model import Model
+from rollout.config.settings import Settings
+from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.rows.records import Prompt

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from rollout.config.presets import conf_dir
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.plan.choose import choose, smallest_change
 from rollout.plan.memory.fit import Limit, Needs, fit, model_size
 from rollout.plan.memory.hardware import Hardware, named

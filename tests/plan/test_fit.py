@@ -7,7 +7,7 @@ import yaml
 from preset_headers import MEANT_FOR, written
 
 from rollout.config.presets import conf_dir, preset_names
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.errors import UserError
 from rollout.plan.memory.fit import GIB, Limit, Needs, fit, model_size
 from rollout.plan.memory.hardware import KINDS, Hardware, named

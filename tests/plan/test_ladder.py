@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from rollout.config.presets import conf_dir
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.plan.ladder import LEAST_SEQS, Ladder
 from rollout.plan.memory.fit import Needs, model_size

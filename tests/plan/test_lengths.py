@@ -14,7 +14,8 @@ from prompt_files import write
 from tiny_model import make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
-from rollout.config.settings import Data, Model, PromptFormat, Template
+from rollout.config.sections.data import Data, PromptFormat, Template
+from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts

@@ -6,7 +6,8 @@ import re
 import pytest
 from attention_models import make_model
 
-from rollout.config.settings import Device, Engine, Model
+from rollout.config.sections.engine import Device, Engine
+from rollout.config.sections.model import Model
 from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.plan.memory.fit import Needs, fit, model_size

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rollout.config.sections.data import Data, PromptFormat, Template
 from rollout.config.sections.export import Export, Format
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.sections.prepare import MadeOf, Prepare
-from rollout.config.settings import Data, PromptFormat, Template
 from rollout.errors import UserError
 from rollout.inputs.asked import asked_in, with_asked
 from rollout.inputs.wording import read_wording

@@ -11,7 +11,8 @@ from fuzz_scorings import FUNCTION, json_faults
 from hostile_function import EXPECTED, SLOW
 from typed_in_process import POSTPROCESS, typed
 
-from rollout.config.settings import Settings, validate
+from rollout.config.settings import Settings
+from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.postprocess.export.intervals import difference, interval, mean
 from rollout.system.formats import strict_json

@@ -17,13 +17,13 @@ import pytest
 from processes import environment
 
 from rollout.config.compose import compose
+from rollout.config.sections.data import Data
 from rollout.config.sections.prepare import (
     FileFormat,
     MadeOf,
     OnBadRow,
     Prepare,
 )
-from rollout.config.settings import Data
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.prepare.__main__ import HELP, main

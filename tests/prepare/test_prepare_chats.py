@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rollout.config.sections.data import Data
 from rollout.config.sections.prepare import LastAnswer, OnBadRow, Prepare
-from rollout.config.settings import Data
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.prepare.prepare import prepare

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.errors import UserError
 from rollout.rows.reasoning import Split, opens, split
 from rollout.rows.signs import is_unclosed

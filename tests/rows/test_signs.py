@@ -7,7 +7,8 @@ import timeit
 import pandas as pd
 import pytest
 
-from rollout.config.settings import Sampling, StopIf
+from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.stop_if import StopIf
 from rollout.rows.records import Result, Sample
 from rollout.rows.signs import Signs, is_repetitive, signs_of
 from rollout.runs.metrics import Tally

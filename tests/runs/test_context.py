@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.config.settings import Sampling
+from rollout.config.sections.sampling import Sampling
 from rollout.plan.in_words import room_note
 from rollout.plan.prompts.lengths import Lengths
 

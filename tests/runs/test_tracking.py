@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rollout.config.settings import Tracking, WandbMode
+from rollout.config.sections.tracking import Tracking, WandbMode
 from rollout.runs import tracking
 from rollout.runs.tracking import NoTracker, open_tracker
 
@@ -75,7 +75,7 @@ def python(code: str) -> list[str]:
     """A command line, run with `open_tracker` and its configuration at hand."""
     start = """
 from pathlib import Path
-from rollout.config.settings import Tracker, Tracking
+from rollout.config.sections.tracking import Tracker, Tracking
 from rollout.runs.tracking import open_tracker"""
     return [sys.executable, "-c", start + code]
 

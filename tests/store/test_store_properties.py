@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rollout.config import settings as config
+from rollout.config.settings import Settings
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.records import Completion, Prompt, Result, Sample, result_of
 from rollout.runs.resume import standing_of
@@ -161,7 +161,7 @@ class Schedule(RuleBasedStateMachine):
             assert state.identity(index) == (result.row, result.digest)
             assert state.num_samples[index] == len(result.samples)
             assert state.num_attempts[index] == result.num_attempts
-        wanted = config.Settings(retry_failed=self.retry)
+        wanted = Settings(retry_failed=self.retry)
         wanted.sampling.n_samples, wanted.data.max_attempts = self.n, MAX_ATTEMPTS
         standing = standing_of(state, wanted, [])
         assert np.flatnonzero(standing.owed).tolist() == self.model_owes()

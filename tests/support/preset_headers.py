@@ -8,7 +8,7 @@ import sys
 import yaml
 
 from rollout.config.presets import conf_dir
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.plan.choose import shortened
 from rollout.plan.memory.fit import Limit, Needs, fit, model_size
 from rollout.plan.memory.hardware import Hardware, named

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rollout.config.settings import Data, PromptFormat
+from rollout.config.sections.data import Data, PromptFormat
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.errors import UserError
 from rollout.inputs.models import resolve_model
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOLVE = """
 import sys
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.errors import UserError
 from rollout.inputs.models import resolve_model
 try:

@@ -8,7 +8,7 @@ import psutil
 import pynvml
 import pytest
 
-from rollout.config.settings import Backend, Device, Engine
+from rollout.config.sections.engine import Backend, Device, Engine
 from rollout.errors import UserError
 from rollout.plan.device import choose_device, vllm_build
 from rollout.system import machine

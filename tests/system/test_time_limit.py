@@ -9,7 +9,7 @@ import pytest
 from jinja2 import Environment
 from prompt_files import read, write
 
-from rollout.config.settings import Data
+from rollout.config.sections.data import Data
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.inputs.row_template import open_condition, open_template

@@ -16,7 +16,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Device, Model, Sampling
+from rollout.config.sections.engine import Device
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import (
     CPU_BLOCK_SIZE,
     ONE_FOR_ALL,

@@ -8,7 +8,7 @@ for dense models up to 8B, 2 and more for experts; 0.07 to 0.3 outside torch on 
 
 from dataclasses import dataclass
 
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.plan.memory.hardware import Hardware
 from rollout.plan.memory.shape import Shape, dtype_bytes, num_experts
 

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from rollout.config.settings import Device, Engine
+from rollout.config.sections.engine import Device, Engine
 from rollout.engines.base import CPU_BLOCK_SIZE, cpu_kv_cache_gib
 from rollout.errors import UserError
 from rollout.plan.memory.allowances import Allowance, allowances

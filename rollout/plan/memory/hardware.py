@@ -8,7 +8,7 @@ nvidia-smi shows. Must not know models or presets.
 import re
 from dataclasses import dataclass
 
-from rollout.config.settings import Device
+from rollout.config.sections.engine import Device
 from rollout.errors import UserError, did_you_mean
 from rollout.system.machine import Machine
 

@@ -6,7 +6,8 @@ how they are shown.
 
 import re
 
-from rollout.config.settings import LastAnswer, PromptFormat
+from rollout.config.sections.data import PromptFormat
+from rollout.config.settings import LastAnswer
 from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.tokenizer import PromptTokenizer
 from rollout.rows.records import Prompt

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rollout.config.settings import Template
+from rollout.config.sections.data import Template
 from rollout.errors import RequestRefused
 from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.chat_signs import (

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config.settings import Model
+from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
 from rollout.plan.prompts.chat_template import GO_ON, left_open, rendered
 from rollout.plan.prompts.prepared_chat import prepared

@@ -7,8 +7,8 @@ tools. Raises UserError where the file can't say what was asked. Must not know s
 import json
 from typing import TYPE_CHECKING, Any
 
+from rollout.config.sections.data import PromptFormat, Template
 from rollout.config.sections.export import Export, Format
-from rollout.config.settings import PromptFormat, Template
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.asked import asked_in, rewording, zero_shot_key
 from rollout.inputs.chats import makes_chats

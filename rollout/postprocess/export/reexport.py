@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.schema import get, keys_of
+from rollout.config.sections.data import Data
 from rollout.config.sections.postprocess import Postprocess
-from rollout.config.settings import Data
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.inputs.files import open_parquet, reading
 from rollout.inputs.prompts import Prompts, open_rows
