@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rollout.engines.survival import Engines
-    from rollout.rows.records import Result
+    from rollout.rows.result import Result
     from rollout.runs.job import Job
     from rollout.store.store import Store
 
@@ -232,7 +232,7 @@ def complete(workdir: Path, name: str) -> dict:
 
 def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None:
     """Append results for the owed rows of a mask, a few at a time, as the loop does."""
-    from rollout.rows.records import Completion, Sample
+    from rollout.rows.request import Completion, Sample
     from rollout.runs.resume import wanted_of
 
     wanted = wanted_of(job.settings, standing.kept, sampler=None, run=0)

@@ -54,7 +54,7 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
     from rollout.config.compose import compose
     from rollout.config.sections.engine import Device
     from rollout.engines.base import EnginePlan
-    from rollout.engines.vllm.engine import _set_environment, engine_arguments
+    from rollout.engines.vllm.arguments import _set_environment, engine_arguments
 
     settings = compose({"model.model_path": model, "run_dir": workdir, **SETTINGS})
     plan = EnginePlan(

@@ -14,7 +14,7 @@ from rollout.runs.fitting import refuse_impossible, settle
 from rollout.runs.generate import generate
 from rollout.runs.job import Job, describe, plan_of, prepare
 from rollout.runs.opening import open_run, standing_now
-from rollout.runs.resume import Standing
+from rollout.runs.standing import Standing
 from rollout.runs.summary import Summary, finished_before, parting
 from rollout.runs.workflow import with_prompts
 from rollout.store.store import Store

@@ -15,7 +15,7 @@ from rollout.config.sections.engine import Backend, OnOom
 from rollout.config.sections.tracking import Tracker
 from rollout.config.settings import Settings
 from rollout.errors import UserError
-from rollout.rows.records import COLUMNS
+from rollout.rows.columns import COLUMNS
 
 SCORERS = ("exact", "choice", "regex", "json_schema", "reasoning_gym", "code", "python")
 THRESHOLDS = (

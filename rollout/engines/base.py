@@ -14,8 +14,9 @@ from rollout.config.sections.engine import Engine as EngineSettings
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.engines.memory_faults import MemoryFault
+from rollout.rows.prompt import is_greedy_row
 from rollout.rows.reasoning import TAGS
-from rollout.rows.records import Completion, Request, is_greedy_row
+from rollout.rows.request import Completion, Request
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from rollout.engines.base import Engine
 from rollout.errors import EngineError, RequestRefused
 from rollout.rows.owed import OwedRow
-from rollout.rows.records import Completion, Request, Result
+from rollout.rows.request import Completion, Request
+from rollout.rows.result import Result
 
 MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written as it goes
 

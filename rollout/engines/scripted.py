@@ -24,8 +24,9 @@ from rollout.engines.base import (
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.rows.messages import text_of
+from rollout.rows.prompt import is_greedy
 from rollout.rows.reasoning import opens
-from rollout.rows.records import Completion, Request, Sample, is_greedy
+from rollout.rows.request import Completion, Request, Sample
 
 WORDS = (
     "a stone river of light moves under old bridges while seven quiet birds count every "

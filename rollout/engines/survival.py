@@ -19,7 +19,9 @@ from rollout.engines.base import COUNTERS, Engine, EngineStats
 from rollout.engines.driver import Flight, Tick, drive, probe
 from rollout.errors import EngineError, RolloutError
 from rollout.rows.owed import OwedRow
-from rollout.rows.records import Prompt, Request, Result
+from rollout.rows.prompt import Prompt
+from rollout.rows.request import Request
+from rollout.rows.result import Result
 
 SPLIT = 8
 MAX_CONVICTED = 64  # in a row, by an engine that has shown that it can answer these prompts

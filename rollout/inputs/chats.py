@@ -14,7 +14,7 @@ from rollout.config.sections.data import Data, PromptFormat, SystemPromptMode, T
 from rollout.config.settings import LastAnswer
 from rollout.inputs.sharegpt import messages_of
 from rollout.rows.messages import checked_messages
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 from rollout.system.formats import exact_json
 
 SYSTEM_ROLES = ("system", "developer")

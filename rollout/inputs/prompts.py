@@ -22,7 +22,7 @@ from rollout.inputs.files import find_files, open_parquet, reading, row_group_si
 from rollout.inputs.idle import refuse_idle
 from rollout.inputs.prompt_columns import check_columns, check_printed
 from rollout.inputs.wording import Wording, read_wording
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 from rollout.system.contents import Seen, Watched
 from rollout.system.formats.row_batches import BATCH_ROWS, group_batches, take
 

@@ -7,7 +7,7 @@ one line, for its row alone, that says which turn is wrong. Must not know column
 import json
 from typing import Any
 
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 from rollout.system.formats import exact_json
 
 SPEAKERS = {

@@ -17,7 +17,7 @@ from rollout.errors import UserError
 from rollout.inputs.chats import content_of
 from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of
 from rollout.inputs.row_template import RowTemplate, open_template
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 from rollout.system.formats import exact_yaml
 
 LIKE_A_PATH = re.compile(r"\S*(/\S*|\.(txt|md|jinja2?|j2|json|ya?ml|prompt))", re.I)

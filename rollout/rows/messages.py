@@ -8,7 +8,7 @@ questions that are null. Promises a ValueError that names the message. Must not 
 import json
 from typing import Any
 
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 from rollout.system.formats import exact_json
 
 # Part types that are text, and the member that holds it.

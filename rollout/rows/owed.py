@@ -6,16 +6,9 @@ Pure: no file, no engine, no clock. What earlier attempts finished is never aske
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rollout.rows.records import (
-    Completion,
-    Prompt,
-    Request,
-    Result,
-    Sample,
-    continued_seed,
-    is_greedy_row,
-    seed_of,
-)
+from rollout.rows.prompt import Prompt, is_greedy_row, seed_of
+from rollout.rows.request import Completion, Request, Sample, continued_seed
+from rollout.rows.result import Result
 
 # Columns that are not cheap: kept on disk only where the first launch asked for them.
 KEPT_IF_CHOSEN = ("token_ids", "logprobs", "cumulative_logprob", "prompt_token_ids")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 from rollout.rows.owed import is_cut
 from rollout.rows.reasoning import TAGS
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 
 # A text loops where its end is one phrase at least LOOP_REPEATS times, LOOP_CHARS characters or
 # more. A refrain, "ha ha ha!", a ruled line of 80 signs stay below; 40 tokens of "the" do not.

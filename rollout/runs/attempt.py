@@ -20,11 +20,15 @@ from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.inputs.asked import with_asked
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.reasoning import Splitter
-from rollout.rows.records import Result
+from rollout.rows.result import Result
+from rollout.runs.command import resume_command
 from rollout.runs.fitting import ENDED, remember
-from rollout.runs.job import Job, environment, fingerprint_record
+from rollout.runs.job import Job
 from rollout.runs.progress import Clock, Report, open_tracker
-from rollout.runs.resume import Standing, made_of, publication, resume_command, wanted_of
+from rollout.runs.published import made_of, publication
+from rollout.runs.record import environment, fingerprint_record
+from rollout.runs.resume import wanted_of
+from rollout.runs.standing import Standing
 from rollout.runs.stop_early import verdict
 from rollout.runs.summary import Summary, num_preview_rows
 from rollout.runs.workflow import score

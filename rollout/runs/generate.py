@@ -11,7 +11,7 @@ from dataclasses import replace
 from rollout.engines.base import COUNTERS, Engine, EngineStats, Rung
 from rollout.engines.survival import Engines, drive_on
 from rollout.errors import EngineError
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
 from rollout.runs.job import Job
 from rollout.runs.progress import LOOK_S, Clock

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rollout.engines.base import EngineStats
 from rollout.rows.reasoning import TAGS
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 from rollout.rows.signs import SIGNS, Signs, signs_of
 from rollout.store.counts import Totals
 

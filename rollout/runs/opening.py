@@ -6,8 +6,11 @@ from pathlib import Path
 
 from rollout.config.settings import Resume
 from rollout.errors import UserError
-from rollout.runs.job import Job, record_of
-from rollout.runs.resume import Standing, begin, go_on, refuse_changed_rows
+from rollout.runs.job import Job
+from rollout.runs.record import record_of
+from rollout.runs.refusals import refuse_changed_rows
+from rollout.runs.resume import begin, go_on
+from rollout.runs.standing import Standing
 from rollout.runs.workflow import refuse_failing_scorer
 from rollout.store.run_records import run_record
 from rollout.store.shards import shard_rows

@@ -15,10 +15,10 @@ from rollout.config.sections.engine import Device
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.plan import history
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 from rollout.runs import metrics, tracking
 from rollout.runs.job import Job
-from rollout.runs.resume import Standing
+from rollout.runs.standing import Standing
 from rollout.runs.summary import (
     NUM_PREVIEW_ROWS,
     Summary,

@@ -14,10 +14,11 @@ from rollout.config.sections.sampling import Sampling
 from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.shown import score_text
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 from rollout.rows.signs import WORDS
+from rollout.runs.command import resume_command
 from rollout.runs.job import Job
-from rollout.runs.resume import Standing, resume_command
+from rollout.runs.standing import Standing
 from rollout.runs.summary_record import summary_record
 from rollout.store.counts import Totals
 from rollout.system.console import Console, duration

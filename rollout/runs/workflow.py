@@ -29,7 +29,7 @@ from rollout.inputs.prompts import Prompts
 from rollout.inputs.readings import Reading, reading_of
 from rollout.postprocess.destinations import ScoringPlaces, scoring_places
 from rollout.postprocess.within_run import refuse_no_scorer, with_long_keys
-from rollout.rows.records import Column
+from rollout.rows.columns import Column
 from rollout.store.ledger import Ledger
 from rollout.store.places import Kind, Place, Writer, place
 from rollout.store.shards import arrow_type

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.rows.columns import Column
 from rollout.rows.reasoning import TAGS, Splitter
-from rollout.rows.records import Column
 from rollout.store.counts import RowCounter, Totals
 from rollout.store.row_layout import added_names, added_types, shaped, with_derived
 from rollout.system.disk import file_of

@@ -8,8 +8,8 @@ however often a prompt is repeated. Knows no file and no settings.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rollout.rows.columns import Column
 from rollout.rows.reasoning import Splitter, splitter_by
-from rollout.rows.records import Column
 from rollout.store.shards import arrow_type
 from rollout.system.formats.plain_types import taken
 

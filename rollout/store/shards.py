@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
+from rollout.rows.columns import COLUMNS, Column, result_of
 from rollout.rows.owed import is_cut
-from rollout.rows.records import COLUMNS, Column, Result, result_of
+from rollout.rows.result import Result
 from rollout.system import disk
 
 if TYPE_CHECKING:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
+from rollout.rows.columns import result_of
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Prompt, Result, result_of
+from rollout.rows.prompt import Prompt
+from rollout.rows.result import Result
 from rollout.store.directory_output import stranger_in
 from rollout.store.ledger import NAME as LEDGER
 from rollout.store.ledger import Ledger

@@ -19,12 +19,12 @@ from rollout.config.settings import Settings
 from rollout.engines.loading import EngineShelf
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
+from rollout.runs.command import command_in
 from rollout.runs.context import refuse_no_room
 from rollout.runs.fitting import ladder_of, refuse_impossible, settle
 from rollout.runs.generate import generate
 from rollout.runs.job import prepare, refuse_objective
 from rollout.runs.opening import open_run, standing_now
-from rollout.runs.resume import command_in
 from rollout.runs.summary import Summary, finished_before
 from rollout.runs.workflow import with_prompts
 from rollout.store.store import Store, refuse_users_tables

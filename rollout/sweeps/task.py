@@ -21,7 +21,7 @@ from rollout.config.fingerprint import redacted
 from rollout.config.settings import Settings, objective_in
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.inputs.wording import read_wording
-from rollout.runs.resume import command_in
+from rollout.runs.command import command_in
 from rollout.sweeps import launcher
 from rollout.sweeps.points import STATUSES, Point, figures_of, objective_of
 from rollout.sweeps.sweep import Sweep, nothing_answered

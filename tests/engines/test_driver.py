@@ -4,7 +4,7 @@ from rollout.config.sections.engine import Engine, Scripted
 from rollout.engines.driver import Flight, drive, window_of
 from rollout.engines.scripted import ScriptedEngine
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 
 def engine_of(max_num_seqs=4, **script):

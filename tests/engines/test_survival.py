@@ -8,7 +8,7 @@ from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.survival import Engines, drive_on
 from rollout.errors import EngineError
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 
 class Run:

@@ -13,7 +13,8 @@ from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Flight, drive
 from rollout.errors import RequestRefused
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Prompt, Request
+from rollout.rows.prompt import Prompt
+from rollout.rows.request import Request
 
 pytestmark = pytest.mark.vllm
 N = 4

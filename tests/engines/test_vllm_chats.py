@@ -21,7 +21,8 @@ from rollout.errors import RequestRefused
 from rollout.inputs.chats import content_of
 from rollout.inputs.models import resolve_model
 from rollout.plan.prompts.tokenizer import open_tokenizer
-from rollout.rows.records import Prompt, Request
+from rollout.rows.prompt import Prompt
+from rollout.rows.request import Request
 
 pytestmark = pytest.mark.vllm
 TEMPLATES = {f.stem: f.read_text() for f in sorted((DATA / "chat_templates").glob("*.jinja"))}

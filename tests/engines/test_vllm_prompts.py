@@ -13,7 +13,7 @@ from rollout.engines import load_engine
 from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
 from rollout.inputs.prompts import open_prompts
-from rollout.rows.records import Request
+from rollout.rows.request import Request
 
 pytestmark = pytest.mark.vllm
 SAMPLING = Sampling(n_samples=2, max_tokens=4, temperature=None)

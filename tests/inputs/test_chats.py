@@ -10,7 +10,7 @@ from prompt_files import CHATS, JSON, MESSAGE, contents, errors, refusal, write
 
 from rollout.config.sections.data import Data, Template
 from rollout.inputs.chats import content_of
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 
 def test_lists_of_text_parts_are_content(tmp_path):

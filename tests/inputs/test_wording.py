@@ -15,7 +15,7 @@ from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 SUB = {"name": "subtract"}

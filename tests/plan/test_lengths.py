@@ -21,7 +21,7 @@ from rollout.inputs.prompts import open_prompts
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts
 from rollout.plan.prompts.lengths import NumRows, read_lengths
 from rollout.plan.prompts.tokenizer import NoTokenizer, open_tokenizer
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 USER = {"role": "user", "content": "Grüße 🙂, <s> 日本語 \t12 345\n\n"}
 CONTENTS = [
@@ -319,7 +319,7 @@ def test_a_model_without_a_readable_tokenizer_is_refused_with_the_reason(model_d
 def test_no_engine_is_imported_to_count_tokens(model_dir):
     code = (
         "import sys, pathlib; from rollout.config import Model\n"
-        "from rollout.rows.records import Prompt; import rollout.plan.prompts.lengths\n"
+        "from rollout.rows.columns import Prompt; import rollout.plan.prompts.lengths\n"
         "from rollout.plan.prompts.tokenizer import open_tokenizer\n"
         "t = open_tokenizer(pathlib.Path(sys.argv[1]), Model())\n"
         "t.count_many([Prompt(0, 0, 'a'), Prompt(0, 0, [{'role': 'user', 'content': 'a'}])])\n"

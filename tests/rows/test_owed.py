@@ -3,7 +3,9 @@
 import pytest
 
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Completion, Prompt, Result, Sample, seed_of
+from rollout.rows.prompt import Prompt, seed_of
+from rollout.rows.request import Completion, Sample
+from rollout.rows.result import Result
 
 PROMPT = Prompt(3, 3, "p")
 BASE = seed_of(42, PROMPT)

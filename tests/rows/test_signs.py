@@ -9,7 +9,8 @@ import pytest
 
 from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.stop_if import StopIf
-from rollout.rows.records import Result, Sample
+from rollout.rows.request import Sample
+from rollout.rows.result import Result
 from rollout.rows.signs import Signs, is_repetitive, signs_of
 from rollout.runs.metrics import Tally
 from rollout.runs.stop_early import verdict

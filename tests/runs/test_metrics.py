@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rollout.engines.base import EngineStats
-from rollout.rows.records import Result
+from rollout.rows.result import Result
 from rollout.runs.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
 from rollout.store.counts import Totals, percentile
 

@@ -168,7 +168,7 @@ def test_an_output_can_be_rolled_out_again_under_a_prefix(tmp_path):
 
 
 def test_every_output_column_that_exists_can_be_chosen(tmp_path):
-    from rollout.rows.records import COLUMNS
+    from rollout.rows.columns import COLUMNS
 
     frame = pd.read_parquet(run(tmp_path, ["a", None], columns=[*COLUMNS]).output_path)
     assert set(COLUMNS) <= set(frame.columns)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from rollout import vllm_rollout
 from rollout.errors import UserError
-from rollout.rows.records import COLUMNS, Result, Sample, output_columns
+from rollout.rows.columns import COLUMNS, output_columns
+from rollout.rows.request import Sample
+from rollout.rows.result import Result
 from rollout.store import row_layout as layout
 from rollout.store.publish import write_output
 from rollout.store.shards import Shards

@@ -6,8 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from rollout.errors import UserError
+from rollout.rows.columns import output_columns
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Prompt, Result, Sample, output_columns
+from rollout.rows.prompt import Prompt
+from rollout.rows.request import Sample
+from rollout.rows.result import Result
 from rollout.store import store as store_module
 from rollout.store.publish import write_output
 from rollout.store.shards import shard_rows

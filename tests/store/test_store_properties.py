@@ -19,8 +19,11 @@ from hypothesis.stateful import (
 )
 
 from rollout.config.settings import Settings
+from rollout.rows.columns import result_of
 from rollout.rows.owed import OwedRow, Wanted
-from rollout.rows.records import Completion, Prompt, Result, Sample, result_of
+from rollout.rows.prompt import Prompt
+from rollout.rows.request import Completion, Sample
+from rollout.rows.result import Result
 from rollout.runs.resume import standing_of
 from rollout.store import store as store_module
 from rollout.store.shards import Shards

@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from rollout.errors import RequestRefused
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 from rollout.system.time_limit import OverLimit, limited
 
 # The engine says these itself; vLLM would put its own value in their place without a word.

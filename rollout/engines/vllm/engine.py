@@ -7,12 +7,10 @@ Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 """
 
 import difflib
-import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +18,40 @@ from rollout.config.sections.engine import Device
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import (
-    CPU_BLOCK_SIZE,
     ONE_FOR_ALL,
     EngineFacts,
     EnginePlan,
     EngineStats,
     Sampler,
-    cpu_kv_cache_gib,
     repeats,
 )
 from rollout.engines.memory_faults import Stage, memory_fault
+from rollout.engines.vllm.arguments import _set_environment, engine_arguments
 from rollout.engines.vllm.chats import chat_token_ids, template_of
 from rollout.engines.vllm.core_watch import CoreWatch
-from rollout.engines.vllm.faults import cause_of_death, explain_load, tail_of
-from rollout.errors import EngineError, RequestRefused, RolloutError, UserError, did_you_mean
+from rollout.engines.vllm.counters import _Books
+from rollout.engines.vllm.faults import (
+    _explained,
+    _first_line,
+    cause_of_death,
+    tail_of,
+)
+from rollout.engines.vllm.sampling import (
+    NOT_A_ROWS,
+    SAMPLING_KEYS,
+    _as_vllm_wants,
+    _checked,
+    _parameters,
+    _refusals,
+    _typed_sampling,
+)
+from rollout.errors import EngineError, RequestRefused, UserError
 from rollout.rows.messages import text_of
-from rollout.rows.reasoning import Split, Splitter, opens, split
-from rollout.rows.records import Completion, Prompt, Request, Sample, is_greedy
+from rollout.rows.prompt import Prompt, is_greedy
+from rollout.rows.reasoning import opens, split
+from rollout.rows.request import Completion, Request, Sample
 
-# Of SamplingParams, what is the whole run's, or ours.
-NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
 PROMPT_END_TOKENS = 32  # that surely hold a tag
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those vLLM takes
-SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
 class VllmEngine:
@@ -321,142 +330,12 @@ class VllmEngine:
 # Loading.
 
 
-def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
-    """vLLM's EngineArgs for this plan; `engine.extra` comes last and wins."""
-    engine = plan.engine
-    arguments: dict[str, Any] = {
-        "model": plan.model_path,
-        "revision": plan.revision,
-        "trust_remote_code": plan.model.trust_remote_code,
-        "tensor_parallel_size": engine.tensor_parallel_size,
-        "gpu_memory_utilization": engine.gpu_memory_utilization,
-        "max_model_len": engine.max_model_len,
-        "dtype": engine.dtype,
-        "quantization": engine.quantization,
-        "enforce_eager": engine.enforce_eager,
-        "enable_prefix_caching": engine.enable_prefix_caching,
-        "max_num_seqs": engine.max_num_seqs,
-        "max_num_batched_tokens": engine.max_num_batched_tokens,
-        "kv_cache_dtype": engine.kv_cache_dtype,
-        "disable_log_stats": False,
-        "seed": 0,
-    }
-    kv_cache_gib = engine.kv_cache_gib
-    if plan.device is Device.cpu:
-        kv_cache_gib = kv_cache_gib or cpu_kv_cache_gib(plan.available_gib)
-        # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
-        arguments |= {
-            "enforce_eager": True,
-            "enable_chunked_prefill": False,
-            "block_size": CPU_BLOCK_SIZE,
-        }
-    if plan.num_loras:
-        rank = next((r for r in LORA_RANKS if r >= plan.lora_rank), plan.lora_rank)
-        arguments |= {"enable_lora": True, "max_loras": plan.num_loras, "max_lora_rank": rank}
-    if kv_cache_gib is not None:
-        arguments["kv_cache_memory_bytes"] = int(kv_cache_gib * 2**30)
-    arguments = {k: v for k, v in arguments.items() if v is not None}
-    return arguments | engine.extra
-
-
-def _set_environment(plan: EnginePlan) -> None:
-    """Set what vLLM reads from the environment; the user's own values win, but for the log."""
-    import json
-    import logging.config
-    import sys
-
-    own: dict[str, str] = {"VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if plan.device is Device.cpu:
-        own["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    for name, value in own.items():
-        os.environ.setdefault(name, value)
-    handler = {
-        "class": "logging.FileHandler",
-        "filename": str(plan.log_file),
-        "formatter": "plain",
-        "level": "INFO",
-    }
-    logging_config = {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"plain": {"format": "%(levelname)s %(asctime)s [%(name)s] %(message)s"}},
-        "handlers": {"file": handler},
-        "loggers": {"vllm": {"handlers": ["file"], "level": "INFO", "propagate": False}},
-    }
-    config_file = plan.log_file.with_name("vllm_logging.json")
-    config_file.write_text(json.dumps(logging_config, indent=2))
-    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config_file)
-    if "vllm" in sys.modules:  # which reads it when it is imported: this is another engine's log
-        logging.config.dictConfig(logging_config)
-
-
-def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
-    """Build vLLM's own object; an argument it does not know or like is the user's to mend."""
-    known = _parameters(kind)
-    for name in arguments:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint}")
-    try:
-        return kind(**arguments)
-    except _refusals() as error:
-        raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
-
-
-def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
-    """Plain values made vLLM's own objects where it takes nothing else."""
-    from vllm.sampling_params import StructuredOutputsParams
-
-    constraint = params.get("structured_outputs")
-    if not isinstance(constraint, dict):
-        return params
-    made = _checked(StructuredOutputsParams, "sampling.structured_outputs", constraint)
-    return params | {"structured_outputs": made}
-
-
-def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
-    """SamplingParams' arguments as the user set them."""
-    n = 1 if is_greedy(sampling.temperature) else sampling.n_samples
-    params = {"n": n, "max_tokens": sampling.token_limit} | sampling.params
-    if wants_logprobs:
-        params.setdefault("logprobs", 0)
-    return params
-
-
-def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
-    """Refuse what can be refused before a model is loaded. Raises UserError."""
-    _set_environment(plan)
-    with _explained(plan):
-        from vllm import SamplingParams
-
-        typed = _typed_sampling(sampling, wants_logprobs=False)
-        _checked(SamplingParams, "sampling", _as_vllm_wants(typed))
-
-
 def _logprobs(part: Any) -> list[float] | None:
     """The log-probability of each sampled token, where they were asked for."""
     if part.logprobs is None:
         return None
     pairs = zip(part.token_ids, part.logprobs, strict=True)
     return [known[token_id].logprob for token_id, known in pairs]
-
-
-def _parameters(kind: Any) -> list[str]:
-    import inspect
-
-    try:
-        return [f.name for f in fields(kind)]
-    except TypeError:
-        return list(inspect.signature(kind).parameters)
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What vLLM raises when it will not take a setting or a prompt; the engine lives on."""
-    from vllm import exceptions
-
-    own = getattr(exceptions, "VLLMClientError", None) or exceptions.VLLMValidationError
-    return (ValueError, TypeError, own)
 
 
 def _template(given: str | None) -> str | None:
@@ -499,139 +378,7 @@ def _kv_cache_tokens(cache: Any) -> int:
     return told or (cache.num_gpu_blocks or 0) * (cache.block_size or 0)
 
 
-class _Books:
-    """vLLM's per-step statistics, added up."""
-
-    def __init__(self) -> None:
-        self.stats = EngineStats()
-
-    def factory(self) -> type:
-        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`.
-
-        It passes for vLLM's Prometheus logger, which would otherwise keep gauges at every step
-        for a server that is not there.
-        """
-        from vllm.v1.metrics.loggers import PrometheusStatLogger
-
-        stats = self.stats
-
-        class Books(PrometheusStatLogger):
-            def __init__(self, vllm_config: Any, engine_indexes: Any = None):
-                pass
-
-            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
-                stats.num_steps += 1
-                if scheduler_stats is None:
-                    return
-                stats.num_running = scheduler_stats.num_running_reqs
-                stats.num_waiting = scheduler_stats.num_waiting_reqs
-                usage = stats.kv_cache_usage = scheduler_stats.kv_cache_usage
-                stats.kv_cache_usage_peak = max(stats.kv_cache_usage_peak, usage)
-                prefixes = scheduler_stats.prefix_cache_stats
-                if prefixes is not None:  # None where prefix caching is off
-                    stats.num_queried_tokens += prefixes.queries
-                    stats.num_cached_tokens += prefixes.hits
-                    # Counted when it comes back and looks its prefix up again.
-                    stats.num_preemptions += prefixes.preempted_requests
-
-            def log_engine_initialized(self) -> None:
-                pass
-
-            def log(self) -> None:
-                pass
-
-            def record_sleep_state(self, *_: Any, **__: Any) -> None:
-                pass
-
-        return Books
-
-
 # Reasoning.
 
 
-def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
-    """vLLM's reasoning parser `name`, with the tokenizer in `model_path`. Raises UserError.
-
-    It hears of the chat template's variables, since enable_thinking=false turns some parsers off.
-
-    https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
-    """
-    from transformers import AutoTokenizer
-    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-    from vllm.reasoning import ReasoningParserManager
-
-    known, variables = _reasoning_parsers(), dict(model.chat_template_kwargs)
-    if name not in known:
-        raise UserError(
-            f"output.reasoning_parser={name}: vLLM has no such parser.{did_you_mean(name, known)} "
-            f"There are: {', '.join(known)}"
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            model_path, trust_remote_code=model.trust_remote_code
-        )
-        kind = ReasoningParserManager.get_reasoning_parser(name)
-        parser = kind(tokenizer, chat_template_kwargs=variables)
-    except Exception as error:  # a parser wants its own tokens, templates, libraries
-        raise UserError(
-            f"output.reasoning_parser={name} does not fit {model_path}: {_first_line(error)}; "
-            "leave it out to split by model.reasoning_tags"
-        ) from error
-    request = ChatCompletionRequest(messages=[], model=model_path, chat_template_kwargs=variables)
-    extract = getattr(parser, "extract_reasoning", None) or parser.extract_reasoning_content
-    end = getattr(parser, "reasoning_end_str", None) or getattr(parser, "end_token", None)
-
-    def by_parser(text: str, opened: bool) -> Split:
-        try:
-            reasoning, answer = extract(text, request)
-        except Exception as error:  # its code on a model's text: anything may come
-            raise UserError(
-                f"output.reasoning_parser={name} can't split a response ({_first_line(error)}); "
-                "leave it out, and the same command publishes by model.reasoning_tags"
-            ) from error
-        has_ended = bool(answer) or reasoning is None or bool(end and end in text)
-        return Split(reasoning, answer or "", has_ended)
-
-    return by_parser
-
-
-def _reasoning_parsers() -> list[str]:
-    """The names vLLM knows."""
-    from vllm.reasoning import ReasoningParserManager as Manager
-
-    registered = getattr(Manager, "list_registered", None)
-    return sorted(registered() if registered else Manager.reasoning_parsers)
-
-
 # Errors.
-
-
-@contextmanager
-def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
-    """Turn whatever loading raises into one line; the traceback goes to the log."""
-    try:
-        yield
-    except RolloutError:
-        raise
-    except Exception as error:
-        with plan.log_file.open("a") as log:
-            log.write(traceback.format_exc())
-        raise explain_load(
-            error,
-            _first_line(error),
-            plan.model_path,
-            plan.engine.dtype,
-            plan.log_file,
-            log_start,
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The line of an error that tells most: pydantic puts its own title before the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    if "validation error" in lines[0] and len(lines) > 1:
-        lines = [next((x for x in lines[1:] if "error, " in x.lower()), lines[-1])]
-        lines[0] = lines[0].removeprefix("Value error, ").split(" [type=")[0]
-    return lines[0][:500]

@@ -5,8 +5,11 @@ Only texts are known here, no engine. The full traceback is always in the log.
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from rollout.engines.base import EnginePlan
 from rollout.engines.memory_faults import explain, memory_fault
 from rollout.errors import EngineError, RolloutError, UserError
 
@@ -136,3 +139,34 @@ def cause_of_death(message: str, log_file: Path, start: int) -> str:
     causes = [f"{kind}: {text}" for kind, text in ROOT_CAUSE.findall(said)]
     causes = [c for c in causes if "root cause" not in c and "EngineDeadError" not in c]
     return causes[-1][:500] if causes else f"its process ended; see {log_file}"
+
+
+@contextmanager
+def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
+    """Turn whatever loading raises into one line; the traceback goes to the log."""
+    try:
+        yield
+    except RolloutError:
+        raise
+    except Exception as error:
+        with plan.log_file.open("a") as log:
+            log.write(traceback.format_exc())
+        raise explain_load(
+            error,
+            _first_line(error),
+            plan.model_path,
+            plan.engine.dtype,
+            plan.log_file,
+            log_start,
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The line of an error that tells most: pydantic puts its own title before the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if "validation error" in lines[0] and len(lines) > 1:
+        lines = [next((x for x in lines[1:] if "error, " in x.lower()), lines[-1])]
+        lines[0] = lines[0].removeprefix("Value error, ").split(" [type=")[0]
+    return lines[0][:500]

@@ -10,7 +10,7 @@ from rollout.config.sections.data import PromptFormat
 from rollout.config.settings import LastAnswer
 from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.tokenizer import PromptTokenizer
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 # Members of a message that LLM.chat of vLLM hands to a template.
 KEPT = {"role", "content", "tool_calls", "tool_call_id", "reasoning", "name", "task", "tools"}

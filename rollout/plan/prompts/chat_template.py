@@ -8,7 +8,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 from rollout.system.jinja import check_indent, sandbox
 from rollout.system.time_limit import Patience
 

@@ -21,7 +21,7 @@ from rollout.plan.prompts.chat_signs import (
     members_left_out,
 )
 from rollout.plan.prompts.tokenizer import Piece, PromptTokenizer
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 from rollout.system.shown import printable
 
 MOST_CHARS = 50_000  # of a row; to look at longer ones would take seconds

@@ -13,7 +13,7 @@ from typing import Any
 
 from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.tokenizer import Count, PromptTokenizer, num_bytes
-from rollout.rows.records import Prompt
+from rollout.rows.prompt import Prompt
 
 BYTES_PER_S = 3 << 20  # tokenised by one core: SmolLM2, README text
 STRING_COST, CHAT_COST = 16, 160  # of a row besides, in bytes; a chat is rendered

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.plan.prompts.chat_template import parsed
 from rollout.rows.messages import part_text, text_of
-from rollout.rows.records import Message
+from rollout.rows.prompt import Message
 
 if TYPE_CHECKING:
     from jinja2 import nodes

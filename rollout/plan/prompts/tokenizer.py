@@ -18,7 +18,7 @@ from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
 from rollout.plan.prompts.chat_template import GO_ON, left_open, rendered
 from rollout.plan.prompts.prepared_chat import prepared
-from rollout.rows.records import Message, Prompt
+from rollout.rows.prompt import Message, Prompt
 from rollout.system.time_limit import OverLimit
 
 if TYPE_CHECKING:

@@ -1,0 +1,59 @@
+"""A prompt: one row of the input, as it is asked."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Message = dict[str, Any]
+ENCODER = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
+GREEDY = 1e-5  # a temperature below is 0 to vLLM
+
+
+@dataclass(slots=True)
+class Prompt:
+    """One input row.
+
+    `index` counts the rows of this run (0, 1, ... in input order); `row` is the row's position
+    in the whole input, which with `digest` makes its identity. `content` is text or a list of
+    chat messages; None where `token_ids` are asked just as they are, or where `error` says why
+    the row cannot be asked. `tools` are for the chat template; `sampling` is what this row sets
+    of how it is drawn, under vLLM's names.
+    """
+
+    index: int
+    row: int
+    content: str | list[Message] | None
+    error: str | None = None
+    token_ids: list[int] | None = None
+    tools: list[dict[str, Any]] | None = None
+    sampling: dict[str, Any] | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes that change whenever what is asked does."""
+        more = {"tools": self.tools, "sampling": self.sampling, "token_ids": self.token_ids}
+        more = {name: value for name, value in more.items() if value is not None}
+        text = ENCODER.encode({"content": self.content, **more} if more else self.content)
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def is_greedy(temperature: Any) -> bool:
+    """Whether all samples of a prompt come out equal."""
+    return isinstance(temperature, int | float) and 0 <= temperature < GREEDY
+
+
+def is_greedy_row(prompt: Prompt, sampler: Any) -> bool:
+    """Whether all samples of this row come out equal, by its own temperature or the run's."""
+    own = (prompt.sampling or {}).get("temperature")
+    return is_greedy(own) if own is not None else bool(sampler and sampler.is_greedy)
+
+
+def seed_of(run_seed: int, prompt: Prompt) -> int:
+    """The seed of sample 0 of a row; sample i uses this + i.
+
+    Depends on the run's seed, the row's position and its text only: not on the order, the
+    shard, the engine or the other rows. Lies in [0, 2**62), so that adding i stays in 64 bits.
+    """
+    key = f"{run_seed}:{prompt.row}:".encode() + prompt.digest
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2

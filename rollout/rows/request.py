@@ -1,0 +1,84 @@
+"""A request to an engine, and the samples that complete it."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.rows.prompt import Prompt
+
+
+def continued_seed(seed: int, num_tokens: int) -> int:
+    """The seed for going on after `num_tokens` tokens of a sample drawn with `seed`.
+
+    Not `seed` itself: that would draw the random numbers of the first tokens once more.
+    """
+    key = f"{seed}:{num_tokens}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2
+
+
+@dataclass(slots=True)
+class Sample:
+    """One response, and what the engine says of it."""
+
+    text: str
+    finish_reason: str
+    num_tokens: int
+    stop_reason: str | None = None
+    token_ids: list[int] | None = None
+    cumulative_logprob: float | None = None
+    num_continued: int = 0  # times it went on after it had been cut off
+    logprobs: list[float] | None = None  # of the sampled tokens, aligned with token_ids
+
+    def extended(self, more: "Sample", text: str | None = None) -> "Sample":
+        """This sample with what came after it; `text` where the whole is not just both texts."""
+        sums, each = (
+            (self.cumulative_logprob, more.cumulative_logprob),
+            (self.logprobs, more.logprobs),
+        )
+        return Sample(
+            self.text + more.text if text is None else text,
+            more.finish_reason,
+            self.num_tokens + more.num_tokens,
+            more.stop_reason,
+            [*(self.token_ids or ()), *(more.token_ids or ())],
+            None if None in sums else sum(sums),
+            self.num_continued + 1,
+            None if None in each else [*each[0], *each[1]],
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """What is submitted to an engine: some samples of one prompt, or one sample to go on with.
+
+    `seed` is that of the first of them, the row's sample `sample_index`. With `prefix`, a sample
+    cut off earlier, n_samples is 1 and the answer is that sample whole. `max_tokens` bounds what
+    is newly generated; None: the context does. `sampler` is how it is drawn, as the engine made
+    it (engines/base.py); None: plainly.
+    """
+
+    prompt: Prompt
+    n_samples: int
+    seed: int | None
+    max_tokens: int | None
+    sample_index: int = 0
+    prefix: Sample | None = None
+    sampler: Any = None
+
+
+@dataclass(slots=True)
+class Completion:
+    """What an engine answers to a request: its samples, in sample order."""
+
+    request: Request
+    samples: list[Sample]
+    prompt_token_ids: list[int]  # without a prefix
+    num_cached_tokens: int | None = None
+    latency_s: float = 0.0  # from submission until all its samples were there
+    opens_reasoning: bool = False  # the prompt ended within the reasoning
+    repeats: bool = False  # greedy: one was drawn, and stands for all
+
+    @property
+    def drawn(self) -> list[Sample]:
+        """The samples that cost anything."""
+        return self.samples[:1] if self.repeats else self.samples

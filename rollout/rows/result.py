@@ -1,0 +1,30 @@
+"""A result: what one row has when it is finished."""
+
+from dataclasses import dataclass, field
+
+from rollout.rows.request import Sample
+
+
+@dataclass(slots=True)
+class Result:
+    """One finished row: n samples in sample order; or an error, and what samples there are.
+
+    `run` says whose row it is where several runs share an engine.
+    """
+
+    index: int
+    row: int
+    digest: bytes
+    samples: list[Sample] = field(default_factory=list)
+    seed: int | None = None
+    num_prompt_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    error: str | None = None
+    num_attempts: int = 1
+    prompt_token_ids: list[int] | None = None
+    latency_s: float | None = None  # of the last attempt that asked for anything
+    opens_reasoning: bool = False  # the prompt ended within the reasoning
+    num_new_samples: int = 0  # of this attempt, those gone on with included
+    num_new_tokens: int = 0
+    run: int = 0
+    repeats: bool = False  # greedy: its samples are one, and equal for that

