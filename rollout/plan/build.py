@@ -23,7 +23,7 @@ from rollout.plan.memory.hardware import Hardware, found, named
 from rollout.plan.model import Found, find_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.plan import DataFigures, Plan, Row, recommended
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts
-from rollout.plan.prompts.tokenizer import NoTokenizer
+from rollout.plan.prompts.tokenizer_files import NoTokenizer
 from rollout.system import machine
 
 

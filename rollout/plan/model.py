@@ -17,7 +17,8 @@ from rollout.inputs.models import ResolvedModel, resolve_model
 from rollout.inputs.prompts import Prompts
 from rollout.plan.memory.fit import ModelSize, Needs, model_size
 from rollout.plan.prompts.lengths import Lengths, read_lengths
-from rollout.plan.prompts.tokenizer import NoTokenizer, PromptTokenizer, open_tokenizer
+from rollout.plan.prompts.tokenizer import PromptTokenizer, open_tokenizer
+from rollout.plan.prompts.tokenizer_files import NoTokenizer
 
 EMBEDDED = "embedded:"
 ASSUMED_RESPONSE = 2048  # where neither max_tokens nor the context is known

@@ -18,8 +18,8 @@ from rollout.inputs.files import find_files
 from rollout.inputs.prompts import Prompts, open_rows
 from rollout.postprocess.scoring.scorers import check_threshold, room
 from rollout.rows.column_paths import field_at
+from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.store.store import is_a_run
 from rollout.system.disk import at_home, read_json
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from rollout.runs.summary import Summary, num_preview_rows
 from rollout.runs.workflow import score
 from rollout.store.counts import Totals
 from rollout.store.publish import write_output
-from rollout.store.store import Store, next_attempt
+from rollout.store.run_dir import next_attempt
+from rollout.store.store import Store
 from rollout.system.console import Console
 from rollout.system.disk import write_json, written_whole
 from rollout.system.formats.plain_yaml import to_yaml

@@ -9,7 +9,7 @@ from rollout.config.settings import Settings
 from rollout.errors import UserError
 from rollout.runs.fitting import size_of
 from rollout.runs.job import Job
-from rollout.store.store import is_a_run
+from rollout.store.run_dir import is_a_run
 
 
 def refuse_no_room(job: Job) -> None:

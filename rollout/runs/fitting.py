@@ -24,9 +24,9 @@ from rollout.plan.memory.hardware import Hardware, found
 from rollout.plan.model import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.prompts.first_rows import check_prompts
 from rollout.plan.prompts.lengths import Lengths
-from rollout.plan.prompts.tokenizer import NoTokenizer
+from rollout.plan.prompts.tokenizer_files import NoTokenizer
 from rollout.runs.job import Job
-from rollout.store.store import last_attempt
+from rollout.store.run_dir import last_attempt
 from rollout.system import machine
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json

@@ -39,12 +39,7 @@ from rollout.runs.workflow import RunPlaces, named_files, refuse_unscorable, run
 from rollout.store.counts import Totals
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer
-from rollout.store.store import (
-    holds_rows,
-    is_a_run,
-    own_files,
-    refuse_users_files,
-)
+from rollout.store.run_dir import holds_rows, is_a_run, own_files, refuse_users_files
 from rollout.system import machine
 from rollout.system.console import Console
 

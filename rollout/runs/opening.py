@@ -12,9 +12,10 @@ from rollout.runs.refusals import refuse_changed_rows
 from rollout.runs.resume import begin, go_on
 from rollout.runs.standing import Standing
 from rollout.runs.workflow import refuse_failing_scorer
+from rollout.store.run_dir import attempts, finish_moving, holds_rows, is_a_run, move_aside
 from rollout.store.run_records import run_record
 from rollout.store.shards import shard_rows
-from rollout.store.store import Store, attempts, finish_moving, holds_rows, is_a_run, move_aside
+from rollout.store.store import Store
 from rollout.system import disk, lock
 from rollout.system.console import Console
 

@@ -11,7 +11,7 @@ from rollout.inputs.readings import Reading
 from rollout.rows.columns import COLUMNS, RENAMED, Column, output_columns
 from rollout.store.directory_output import MAX_FILES
 from rollout.store.row_layout import added_names
-from rollout.store.store import RECORDS, own_files
+from rollout.store.run_dir import RECORDS, own_files
 
 
 def chosen_columns(settings: Settings) -> list[Column]:

@@ -10,7 +10,8 @@ from rollout.runs.command import resume_command
 from rollout.runs.job import Job
 from rollout.runs.record import fingerprint_of
 from rollout.runs.standing import Standing
-from rollout.store.store import FORMAT, State, made_with
+from rollout.store.run_dir import made_with
+from rollout.store.store import FORMAT, State
 
 FROM_FILES = ("template", "system_prompt", "tools")
 MANY_ROWS = 200_000  # to compare takes over a second

@@ -26,7 +26,8 @@ from rollout.runs.refusals import (
 from rollout.runs.standing import Standing
 from rollout.runs.summary_record import summary_record
 from rollout.store.counts import Totals
-from rollout.store.store import State, Store, made_with
+from rollout.store.run_dir import made_with
+from rollout.store.store import State, Store
 from rollout.system.console import Console
 
 if TYPE_CHECKING:

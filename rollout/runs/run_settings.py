@@ -16,8 +16,8 @@ from rollout.config.plain_values import PATHS_OR_TEXTS
 from rollout.config.recorded import Recorded, take_starred
 from rollout.errors import UserError
 from rollout.postprocess.scoring.function import as_said_from
+from rollout.store.run_dir import is_a_run, last_attempt
 from rollout.store.run_records import environment_of, run_record
-from rollout.store.store import is_a_run, last_attempt
 from rollout.system import disk
 from rollout.system.disk import at_home
 from rollout.system.formats.plain_yaml import read_yaml

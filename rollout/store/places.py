@@ -19,7 +19,7 @@ from rollout.errors import UserError
 from rollout.inputs.readings import Reading, same
 from rollout.store.directory_output import directory_written_whole, stranger_in
 from rollout.store.ledger import Ledger
-from rollout.store.store import RECORDS, SWEEP_RECORDS, is_a_sweep, looks_like_a_run
+from rollout.store.run_dir import RECORDS, SWEEP_RECORDS, is_a_sweep, looks_like_a_run
 from rollout.system import disk
 
 OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow")

@@ -16,7 +16,7 @@ from rollout.errors import UserError
 from rollout.inputs.readings import same
 from rollout.runs.job import Job, plan_of
 from rollout.store.places import Kind, Place
-from rollout.store.store import SWEEP_RECORDS
+from rollout.store.run_dir import SWEEP_RECORDS
 from rollout.sweeps.points import Point
 
 MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own

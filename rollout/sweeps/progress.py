@@ -16,7 +16,7 @@ from rollout.errors import UserError
 from rollout.runs import metrics
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
-from rollout.store.store import is_a_sweep
+from rollout.store.run_dir import is_a_sweep
 from rollout.sweeps.lines import live_table, table_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.ranking import rank

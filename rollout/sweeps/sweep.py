@@ -27,7 +27,8 @@ from rollout.runs.job import prepare, refuse_objective
 from rollout.runs.opening import open_run, standing_now
 from rollout.runs.summary import Summary, finished_before
 from rollout.runs.workflow import with_prompts
-from rollout.store.store import Store, refuse_users_tables
+from rollout.store.run_dir import refuse_users_tables
+from rollout.store.store import Store
 from rollout.sweeps.batches import (
     Batch,
     Entry,

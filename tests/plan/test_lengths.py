@@ -20,7 +20,8 @@ from rollout.errors import RequestRefused, UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts
 from rollout.plan.prompts.lengths import NumRows, read_lengths
-from rollout.plan.prompts.tokenizer import NoTokenizer, open_tokenizer
+from rollout.plan.prompts.tokenizer import open_tokenizer
+from rollout.plan.prompts.tokenizer_files import NoTokenizer
 from rollout.rows.prompt import Prompt
 
 USER = {"role": "user", "content": "Grüße 🙂, <s> 日本語 \t12 345\n\n"}

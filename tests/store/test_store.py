@@ -13,15 +13,9 @@ from rollout.rows.request import Sample
 from rollout.rows.result import Result
 from rollout.store import store as store_module
 from rollout.store.publish import write_output
+from rollout.store.run_dir import holds_rows, is_a_run, made_with, move_aside, next_attempt
 from rollout.store.shards import shard_rows
-from rollout.store.store import (
-    Store,
-    holds_rows,
-    is_a_run,
-    made_with,
-    move_aside,
-    next_attempt,
-)
+from rollout.store.store import Store
 from rollout.system.disk import written_whole
 
 COLUMNS = output_columns(["finish_reason", "num_response_tokens", "seed"])

@@ -7,7 +7,6 @@ refuses, or a template that fails, is that row's RequestRefused. A template is t
 code: it runs in Jinja's sandbox. Must not know files of prompts, devices or where text is shown.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,6 +17,7 @@ from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
 from rollout.plan.prompts.chat_template import GO_ON, left_open, rendered
 from rollout.plan.prompts.prepared_chat import prepared
+from rollout.plan.prompts.tokenizer_files import NoTokenizer, check_kind, read_json, read_text
 from rollout.rows.prompt import Message, Prompt
 from rollout.system.time_limit import OverLimit
 
@@ -40,10 +40,6 @@ _SPLITTERS = {
     "GemmaTokenizer": ("Split",),
     "Qwen2Tokenizer": ("Sequence",),
 }
-
-
-class NoTokenizer(Exception):
-    """This model's prompts can't be counted here; the message is why, one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +224,8 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
     """
     from tokenizers import Tokenizer
 
-    config = _read_json(directory / "tokenizer_config.json")
-    _check(directory, config, model.trust_remote_code)
+    config = read_json(directory / "tokenizer_config.json")
+    check_kind(directory, config, model.trust_remote_code)
     try:
         backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
         named = _add_tokens(backend, config, directory)
@@ -267,18 +263,6 @@ def num_bytes(text: str) -> int:
 # tokenization_utils_tokenizers, `__init__`).
 
 
-def _check(directory: Path, config: dict[str, Any], trust_remote_code: bool) -> None:
-    """Raise NoTokenizer where vLLM would use another tokenizer than tokenizer.json."""
-    mistral = [*directory.glob("tekken.json"), *directory.glob("tokenizer.model.v*")]
-    if mistral and any(directory.glob("consolidated*.safetensors")):
-        raise NoTokenizer(f"vLLM reads {mistral[0]} with Mistral's own tokenizer")
-    code = config.get("auto_map") or {}
-    if trust_remote_code and (not isinstance(code, dict) or "AutoTokenizer" in code):
-        raise NoTokenizer(f"{directory} has a tokenizer that is Python code of its own")
-    if not (directory / "tokenizer.json").is_file():
-        raise NoTokenizer(f"{directory} has no tokenizer.json")
-
-
 def _doubt(backend: "Tokenizer", kind: str) -> str | None:
     """What transformers 5 makes of a class in _SPLITTERS: vocabulary and merges are taken from
     tokenizer.json, and how text is split from the class."""
@@ -287,17 +271,6 @@ def _doubt(backend: "Tokenizer", kind: str) -> str | None:
     if found in _SPLITTERS.get(kind, (found,)):
         return None
     return f"tokenizer_class={kind} splits text otherwise than tokenizer.json, which is used here"
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
-    try:
-        value = json.loads(file.read_bytes()) if file.is_file() else {}
-    except (OSError, ValueError) as fault:
-        raise NoTokenizer(f"{file} does not load: {fault}") from fault
-    if not isinstance(value, dict):
-        raise NoTokenizer(f"{file} holds no JSON object")
-    return value
 
 
 def _add_tokens(backend: "Tokenizer", config: dict[str, Any], directory: Path) -> dict[str, str]:
@@ -310,7 +283,7 @@ def _add_tokens(backend: "Tokenizer", config: dict[str, Any], directory: Path) -
         return AddedToken(**{name: value for name, value in token.items() if name != "__type"})
 
     if "added_tokens_decoder" not in config:  # the files of old
-        config = config | _read_json(directory / "special_tokens_map.json")
+        config = config | read_json(directory / "special_tokens_map.json")
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     named = {name: token for name, token in config.items() if name.endswith("_token")}
     named |= extra if isinstance(extra, dict) else {}
@@ -339,7 +312,7 @@ def _templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
         file.stem: file
         for file in sorted((directory / "additional_chat_templates").glob("*.jinja"))
     }
-    if found := {name: _text(file) for name, file in files.items() if file.is_file()}:
+    if found := {name: read_text(file) for name, file in files.items() if file.is_file()}:
         return found
     known = config.get("chat_template")
     if isinstance(known, list):
@@ -362,10 +335,3 @@ def _template_text(given: str | None) -> str | None:
         pass
     shown = given if len(given) <= 80 else f"{given[:80]}..."
     raise UserError(f"model.chat_template={shown}: no such file, and no template text either")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as fault:
-        raise NoTokenizer(f"{file} does not load: {fault}") from fault

@@ -23,8 +23,8 @@ from rollout.postprocess.responses import FILE_ITSELF, SCORED, files_of, with_re
 from rollout.postprocess.scoring.scorers import SCORERS
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer
+from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.store.store import is_a_run
 from rollout.system.disk import at_home
 from rollout.system.formats.row_batches import group_batches
 from rollout.system.signals import StopRequest
