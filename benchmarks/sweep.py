@@ -35,7 +35,7 @@ from driver_overhead import ROOT, tell, write_prompts
 from durability import ONE_THREAD, prepared
 
 if TYPE_CHECKING:
-    from rollout.engines.survival import Engines
+    from rollout.engines.slot import Slot
     from rollout.runs.job import Job
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.3)
@@ -170,7 +170,7 @@ NUM_WARM_ROWS = 8
 
 def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
     """Answer all points of all sweeps in this process, a few prompts before; counts are sums."""
-    from rollout.engines.loading import EngineShelf
+    from rollout.engines.slot import Slot
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
     from rollout.system.signals import StopRequest
@@ -181,15 +181,15 @@ def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
 
     sweeps = [points(i * num_rows, num_rows) for i in range(NUM_SWEEPS)]
     before = points(NUM_SWEEPS * num_rows, NUM_WARM_ROWS)
-    shelf = EngineShelf(Console(quiet=True), StopRequest())
-    with closing(shelf), shelf.engines(plan_of(before[0], workdir / "engine.log")) as engines:
-        engines.start()
-        answer(side, before, engines)
-        found = [answer(side, jobs, engines) for jobs in sweeps]
+    slot = Slot(Console(quiet=True), StopRequest())
+    with closing(slot), slot.serving(plan_of(before[0], workdir)):
+        slot.start()
+        answer(side, before, slot)
+        found = [answer(side, jobs, slot) for jobs in sweeps]
     return {key: sum((f[key] for f in found), type(value)()) for key, value in found[0].items()}
 
 
-def answer(side: str, jobs: "list[Job]", engines: "Engines") -> dict:
+def answer(side: str, jobs: "list[Job]", slot: "Slot") -> dict:
     """Answer the points of one sweep; timed from the first submission to the last flush."""
     import pyarrow.parquet as pq
 
@@ -206,13 +206,13 @@ def answer(side: str, jobs: "list[Job]", engines: "Engines") -> dict:
             console = Console(quiet=True)
             opened = stack.enter_context(open_run(job, console))
             attempts.append(stack.enter_context(closing(Attempt(job, *opened, console))))
-        before = engines.stats()
+        before = slot.stats()
         began, cpu = time.perf_counter(), time.process_time()
         for together in [attempts] if side == "fused" else [[a] for a in attempts]:
-            generate(engines, together, StopRequest())
+            generate(slot, together, StopRequest())
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        after = engines.stats()
-        assert engines.num_starts == 1, "half a side is no measurement"
+        after = slot.stats()
+        assert slot.num_starts == 1, "half a side is no measurement"
         errors = [attempt.error for attempt in attempts if attempt.error]
         if errors:
             raise errors[0]

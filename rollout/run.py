@@ -1,17 +1,17 @@
 """The main path: one configuration to one run directory and one published file."""
 
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 
 from rollout.config.effects import refuse_idle
 from rollout.config.settings import Settings
 from rollout.config.validate import validate
-from rollout.engines.loading import EngineShelf
-from rollout.errors import RolloutError
+from rollout.engines.slot import Slot
 from rollout.runs.attempt import Attempt
 from rollout.runs.context import refuse_no_room
 from rollout.runs.fitting import refuse_impossible, settle
-from rollout.runs.generate import generate
+from rollout.runs.generate import answer
 from rollout.runs.job import Job, describe, plan_of, prepare
 from rollout.runs.opening import open_run, standing_now
 from rollout.runs.standing import Standing
@@ -74,7 +74,11 @@ def launch(
     stop.farewell = lambda: f"interrupted; {attempt.report.parting()}"
     try:
         if standing.num_owed:
-            answer(attempt, console, stop)
+            with closing(Slot(console, stop)) as slot:
+                answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
+        if error := attempt.error:
+            how_far = f"; {attempt.report.parting()}" if attempt.report.has_begun else ""
+            raise error.reworded(f"{error}{how_far}")
         summary = attempt.publish(stop)
     except BaseException as error:
         attempt.fail(error)
@@ -82,24 +86,3 @@ def launch(
     finally:
         attempt.close()
     return summary
-
-
-def answer(attempt: Attempt, console: Console, stop: StopRequest) -> None:
-    """Have every owed row on disk. Raises RolloutError, saying how far it came."""
-    shelf = EngineShelf(console, stop)
-    try:
-        with attempt.own_errors():
-            plan = plan_of(attempt.job, attempt.directory / "engine.log")
-            with shelf.engines(plan, ladder=attempt.job.ladder) as engines:
-                shelf.check(plan, attempt.job.settings.sampling)
-                attempt.find_splitter()
-                generate(engines, [attempt], stop, steps=lambda: shelf.steps)
-        if attempt.error:
-            raise attempt.error
-    except RolloutError as error:
-        stop.raise_if_requested()
-        if attempt.report.has_begun:
-            error.args = (f"{error}; {attempt.report.parting()}",)
-        raise
-    finally:
-        shelf.close()

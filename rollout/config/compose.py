@@ -28,7 +28,8 @@ from rollout.config.overrides import broken, checked_preset, override, parse, pa
 from rollout.config.plain_values import PATHS, check_path, check_scalar, plain
 from rollout.config.presets import ROOT_CONFIG, conf_dir, implied_presets, preset_keys
 from rollout.config.recorded import ReadRun
-from rollout.config.settings import Settings, get, keys
+from rollout.config.schema import get
+from rollout.config.settings import Settings, keys
 from rollout.errors import UserError
 from rollout.errors.secret_texts import remember
 from rollout.system.disk import at_home

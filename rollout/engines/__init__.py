@@ -25,7 +25,7 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
     UserError.
     """
     if plan.engine.backend is Backend.vllm:
-        from rollout.engines.vllm import engine as vllm
+        from rollout.engines.vllm import sampling as vllm
 
         vllm.check_sampling(plan, sampling)
 
@@ -35,6 +35,6 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
 
     Raises UserError where there is no such parser, or it does not fit the model.
     """
-    from rollout.engines.vllm import engine as vllm
+    from rollout.engines.vllm import reasoning
 
-    return vllm.reasoning_splitter(name, model_path, model)
+    return reasoning.reasoning_splitter(name, model_path, model)

@@ -5,15 +5,19 @@ counted in rows, a large n would drain the engine at the end of every row; count
 was submitted, host memory would grow with the file. The loop knows no file and no clock.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rollout.engines.base import Engine
+from rollout.engines.slot import Slot
+from rollout.engines.survival import Survival
 from rollout.errors import EngineError, RequestRefused
 from rollout.rows.owed import OwedRow
+from rollout.rows.prompt import Prompt
 from rollout.rows.request import Completion, Request
 from rollout.rows.result import Result
 
+HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
 MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written as it goes
 
 
@@ -143,3 +147,55 @@ def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
         while engine.num_unfinished:
             engine.step()
             num_steps -= 1
+
+
+def _raise(run: int, error: EngineError) -> None:
+    raise error
+
+
+def drive_on(
+    slot: Slot,
+    survival: Survival,
+    on_load: Callable[[Engine, float], None],
+    on_death: Callable[[EngineError, str], None],
+    give_up: Callable[[int, EngineError], None] = _raise,
+) -> Iterator[Tick]:
+    """Drive the rows of `survival` through as many engines as it takes; ticks as of `drive`.
+
+    `on_load` hears of each engine that is loaded and the seconds that took; `on_death` of each
+    death before the next engine is loaded: the error, and what will happen. `give_up` hears of a
+    run whose rows die one by one and none is answered: the others go on without it. Raises
+    EngineError where `survival` gives up.
+    """
+    while True:
+        turn, flight = survival.next_turn(), None
+        try:
+            if slot.current is None:
+                on_load(*slot.start())
+            engine = slot.current
+            num_steps = turn.num_trial_steps or int(turn.is_alone and not slot.has_answered)
+            if num_steps:
+                probe(engine, HARMLESS, num_steps)
+                slot.has_answered = True
+            if not turn.num_trial_steps:
+                flight = Flight(engine)
+                for tick in drive(flight, turn.rows):
+                    by_engine = flight.num_completions > 0
+                    slot.has_answered |= by_engine and bool(tick.finished)
+                    finished = survival.finished(tick.finished, by_engine)
+                    yield Tick(finished, tick.source_dry and not turn.is_apart)
+                slot.num_steps += flight.num_steps
+        except EngineError as error:
+            death, eased = slot.ease(error)
+            in_flight, num_steps = (flight.unfinished, flight.num_steps) if flight else ([], 0)
+            what = survival.died(death, in_flight, slot.num_steps + num_steps, eased)
+            on_death(death, what)
+            slot.shutdown()
+            continue
+        if turn.num_trial_steps:
+            if given_up := survival.lived():
+                give_up(*given_up)
+        elif not turn.is_apart:
+            if left := survival.left():
+                yield Tick(left, True)
+            return

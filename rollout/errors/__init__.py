@@ -4,7 +4,7 @@ A message says what is wrong with which value, why it matters where that is not 
 to type next; one line where it can be.
 """
 
-from typing import Any
+from typing import Any, Self
 
 from rollout.errors.secret_texts import without_secrets
 
@@ -21,6 +21,12 @@ class RolloutError(Exception):
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *self.details])
+
+    def reworded(self, message: str) -> Self:
+        """The same error with another message."""
+        other = type(self)(message)
+        other.details, other.fault, other.__cause__ = self.details, self.fault, self.__cause__
+        return other.with_traceback(self.__traceback__)
 
 
 class UserError(RolloutError):

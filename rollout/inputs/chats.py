@@ -11,7 +11,7 @@ which roles a chat template takes.
 from typing import Any
 
 from rollout.config.sections.data import Data, PromptFormat, SystemPromptMode, Template
-from rollout.config.settings import LastAnswer
+from rollout.config.sections.prepare import LastAnswer
 from rollout.inputs.sharegpt import messages_of
 from rollout.rows.messages import checked_messages
 from rollout.rows.prompt import Message

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.config.sections.data import PromptFormat, SystemPromptMode
-from rollout.config.settings import LastAnswer
+from rollout.config.sections.prepare import LastAnswer
 from rollout.errors import UserError
 from rollout.inputs.chats import ANSWERED
 from rollout.inputs.wording import Wording

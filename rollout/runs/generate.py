@@ -1,37 +1,71 @@
-"""Runs that share one engine and one continuous batch; a run of its own is the plain case.
+"""Runs that share one engine and one continuous batch; a single run is the plain case.
 
 Rows go in prompt-major: all runs' samples of a prompt side by side, so that its prefill is
 shared. A run that fails fails alone; when the engine fails for good, it fails for all.
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from rollout.engines.base import COUNTERS, Engine, EngineStats, Rung
-from rollout.engines.survival import Engines, drive_on
-from rollout.errors import EngineError
+from rollout.engines.base import COUNTERS, Engine, EnginePlan, EngineStats, Ladder
+from rollout.engines.driver import drive_on
+from rollout.engines.slot import Slot
+from rollout.engines.survival import Survival
+from rollout.errors import EngineError, RolloutError
 from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
-from rollout.runs.job import Job
 from rollout.runs.progress import LOOK_S, Clock
 from rollout.system.machine import memory_in_use_gib
 from rollout.system.signals import StopRequest
 
 WEIGH_S = 2.0  # between two looks at the memory, which cost some milliseconds
 
+# Hears of every turn, and how to look at the counters since the first submission.
+OnTurn = Callable[[Callable[[], EngineStats]], None]
+
+
+def answer(
+    slot: Slot,
+    plan: EnginePlan,
+    attempts: Sequence[Attempt],
+    stop: StopRequest,
+    environment: Mapping[str, str] | None = None,
+    ladder: Ladder | None = None,
+    progress: Callable[[], AbstractContextManager[OnTurn]] = lambda: nullcontext(
+        lambda stats: None
+    ),
+) -> None:
+    """Have every owed row of `attempts` on disk, answered by the engine of `plan`.
+
+    What fails is left in the `error` of the attempts that it keeps from being complete. Raises
+    Interrupted where the user asked to stop; what was finished is on disk then.
+    """
+    try:
+        with attempts[0].own_errors(), slot.serving(plan, environment, ladder):
+            for attempt in attempts:
+                with attempt.failing_alone():
+                    slot.check(plan, attempt.job.settings.sampling)
+                    attempt.find_splitter()
+            if runnable := [attempt for attempt in attempts if not attempt.error]:
+                with progress() as on_turn:
+                    generate(slot, runnable, stop, on_turn)
+    except RolloutError as error:
+        stop.raise_if_requested()
+        for attempt in attempts:
+            if not attempt.is_complete:
+                attempt.error = attempt.error or error
+
 
 def generate(
-    engines: Engines,
-    attempts: list[Attempt],
+    slot: Slot,
+    attempts: Sequence[Attempt],
     stop: StopRequest,
-    on_turn: Callable[[Callable[[], EngineStats]], None] = lambda stats: None,
-    steps: Callable[[], list[Rung]] = list,
+    on_turn: OnTurn = lambda stats: None,
 ) -> None:
     """Drive the engine, and others after it if it dies, until every owed row is on disk.
 
-    `on_turn` hears of every turn, and how to look at the counters since the first submission;
-    `steps` says what the engine gave up for memory, which each run records.
     What fails one run alone is left in its `error`. Raises EngineError where the engine fails all
     of them, Interrupted where the user asked to stop; what was finished is flushed then.
     """
@@ -39,16 +73,7 @@ def generate(
     def on_load(engine: Engine, load_s: float) -> None:
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
-            attempt.begin(engine, run, load_s, steps())
-
-    engines.on_load = on_load
-    if engines.current:  # kept from the runs before
-        on_load(engines.current, 0.0)
-    else:
-        engines.start()
-
-    if all(attempt.error for attempt in attempts):
-        return
+            attempt.begin(engine, run, load_s, slot.steps)
 
     def on_death(death: EngineError, what: str) -> None:
         stop.raise_if_requested()  # Ctrl-C reaches the engine's own processes too
@@ -56,20 +81,25 @@ def generate(
             attempt.flush()
             attempt.report.engine_died(death, what)
 
-    rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
-    max_restarts = attempts[0].job.settings.engine.max_restarts
-    proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
-
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
 
-    stats = _Stats(engines, attempts[0].job, len(attempts))
+    if slot.current:  # kept from the runs before
+        on_load(slot.current, 0.0)
+    else:
+        on_load(*slot.start())
+    if all(attempt.error for attempt in attempts):
+        return
+    rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
+    proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
+    survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
+    stats = _Stats(slot, len(attempts))
     stats.look()  # takes a moment the first time, which is no attempt's
     with stop.deferred():
         for attempt in attempts:
-            attempt.watch(stats.of(attempt, len(attempts)))
+            attempt.watch(stats.of(attempt))
         try:
-            for tick in drive_on(engines, rows, max_restarts, on_death, proven, give_up):
+            for tick in drive_on(slot, survival, on_load, on_death, give_up):
                 finished: list[list[Result]] = [[] for _ in attempts]
                 for result in tick.finished:
                     finished[result.run].append(result)
@@ -77,14 +107,13 @@ def generate(
                     attempt.take(results, tick.source_dry)
                 on_turn(stats.look)
                 if all(attempt.error for attempt in attempts):
-                    engines.shutdown()  # with what is in flight
+                    slot.shutdown()  # with what is in flight
                     break
                 stop.raise_if_requested()
         except EngineError:
             stop.raise_if_requested()
             raise
         finally:
-            engines.on_load = lambda engine, load_s: None
             for attempt in attempts:
                 attempt.flush()
                 attempt.unwatch()
@@ -93,17 +122,17 @@ def generate(
 class _Stats:
     """The engine's counters, looked at a few times a second for all who ask."""
 
-    def __init__(self, engines: Engines, job: Job, num_sharing: int):
-        self._engines, self._clock, self._job = engines, Clock(), job
+    def __init__(self, slot: Slot, num_sharing: int):
+        self._slot, self._clock = slot, Clock()
         self._num_sharing = num_sharing
-        self._num_gpus = engines.current.facts.num_gpus
-        self._base = replace(engines.stats())  # an engine may have served others before
+        self._num_gpus = slot.current.facts.num_gpus
+        self._base = replace(slot.stats())  # an engine may have served others before
         self._looked_at, self._last = -1.0, EngineStats()
         self._weighed_at, self._memory_gib = -WEIGH_S, None
 
-    def of(self, attempt: Attempt, num_sharing: int) -> Callable[[], EngineStats]:
+    def of(self, attempt: Attempt) -> Callable[[], EngineStats]:
         """For one attempt: of those that share an engine, each has its own output tokens."""
-        if num_sharing == 1:
+        if self._num_sharing == 1:
             return self.look
         return lambda: replace(self.look(), num_output_tokens=attempt.report.num_output_tokens)
 
@@ -115,7 +144,7 @@ class _Stats:
             self._memory_gib = memory_in_use_gib(self._num_gpus)
         if self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
-            now_stats, base = self._engines.stats(), self._base
+            now_stats, base = self._slot.stats(), self._base
             since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}
             self._last = replace(now_stats, memory_gib=self._memory_gib, **since)
         return self._last

@@ -183,8 +183,8 @@ def describe(job: Job) -> str:
     )
 
 
-def plan_of(job: Job, log_file: Path) -> EnginePlan:
-    """What its engine is loaded with."""
+def plan_of(job: Job, directory: Path) -> EnginePlan:
+    """What its engine is loaded with; its log lies in `directory`."""
     settings, model = job.settings, job.model
     return EnginePlan(
         model=settings.model,
@@ -193,7 +193,7 @@ def plan_of(job: Job, log_file: Path) -> EnginePlan:
         engine=job.engine,
         device=job.device,
         available_gib=job.machine.available_gib,
-        log_file=log_file,
+        log_file=directory / "engine.log",
         lora_rank=job.adapter.rank if job.adapter else 0,
         num_loras=int(job.adapter is not None),
     )

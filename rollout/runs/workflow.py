@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 from rollout.config.fingerprint import to_plain
 from rollout.config.plain_values import PATHS_OR_TEXTS
+from rollout.config.schema import get
 from rollout.config.sections.export import Format
 from rollout.config.sections.output import Layout
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.sections.prepare import Prepare
-from rollout.config.settings import Settings, get
+from rollout.config.settings import Settings
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.inputs.asked import with_asked
 from rollout.inputs.prompts import Prompts

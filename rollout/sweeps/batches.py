@@ -99,11 +99,11 @@ def _marks(wanted: Place) -> list[Any]:
     return marks
 
 
-def batches_of(entries: Iterable[Entry], log_file: Path) -> list[Batch]:
+def batches_of(entries: Iterable[Entry], directory: Path) -> list[Batch]:
     """Points that can run side by side: the same engine, the same class of sampler."""
     groups: dict[Any, dict[Any, Batch]] = {}
     entries = list(entries)
-    plans = _with_adapters([plan_of(entry.job, log_file) for entry in entries], entries)
+    plans = _with_adapters([plan_of(entry.job, directory) for entry in entries], entries)
     for entry, plan in zip(entries, plans, strict=True):
         sampling = entry.job.settings.sampling
         engine = plan.identity, tuple(sorted(entry.environment.items()))

@@ -6,9 +6,10 @@ One that fails fails alone. Knows nothing of Hydra.
 """
 
 import sys
-from collections.abc import Sized
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Sized
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from rollout.config.effects import refuse_idle_everywhere
 from rollout.config.sections.engine import Backend
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Settings
-from rollout.engines.loading import EngineShelf
+from rollout.engines.slot import Slot
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
 from rollout.runs.context import refuse_no_room
 from rollout.runs.fitting import ladder_of, refuse_impossible, settle
-from rollout.runs.generate import generate
+from rollout.runs.generate import OnTurn, answer
 from rollout.runs.job import prepare, refuse_objective
 from rollout.runs.opening import open_run, standing_now
 from rollout.runs.summary import Summary, finished_before
@@ -69,7 +70,7 @@ class Sweep:
         self._argv, self._console = argv, console
         self._report = SweepReport(console, self.points)
         self._open = ExitStack()
-        self._shelf: EngineShelf | None = None
+        self._slot: Slot | None = None
         self._has_tracker = False
         self._stop: StopRequest | None = None
         self._prepared: dict[str, Any] = {}  # models and inputs found so far
@@ -93,7 +94,7 @@ class Sweep:
         entries = [entry for a in asked if (entry := self._entry(a))]
         refuse_one_place(entries, self._taken)
         self.dry_run = any(entry.job.settings.dry_run for entry in entries)
-        batches = batches_of(entries, self.directory / "engine.log")
+        batches = batches_of(entries, self.directory)
         for batch in batches:
             alike = [b for b in batches if b.plan.identity == batch.plan.identity]
             batch.ladder = ladder_of(entry.job for b in alike for entry in b.entries)
@@ -114,8 +115,8 @@ class Sweep:
             self._stop.say = self._console.say_now
             self._stop.farewell = self._farewell
             self._stop.tell = self._report.tell
-            self._shelf = EngineShelf(self._console, self._stop)
-            self._open.callback(self._shelf.close)
+            self._slot = Slot(self._console, self._stop)
+            self._open.callback(self._slot.close)
 
     def _lock(self) -> None:
         if self._report.is_open:
@@ -205,7 +206,7 @@ class Sweep:
 
     def _first_what_stands(self, batches: list["Batch"]) -> list["Batch"]:
         """The batches, first those that the engine kept from the last launch serves."""
-        return sorted(batches, key=lambda b: not self._shelf.has(b.plan, b.environment))
+        return sorted(batches, key=lambda b: not self._slot.has(b.plan, b.environment))
 
     # One batch.
 
@@ -219,7 +220,13 @@ class Sweep:
                     if attempt := self._opened(entry, opened, speaks=not attempts):
                         attempts.append((entry.point, attempt))
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
-                self._generate(batch, owing, which)
+                if owing:
+                    with faults_told(self.directory):
+                        answer(
+                            self._slot, batch.plan, [a for _, a in owing], self._stop,
+                            batch.environment, batch.ladder,
+                            partial(self._progress, batch, owing, which),
+                        )  # fmt: skip
                 for point, attempt in attempts:
                     self._finish(point, attempt)
                 self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
@@ -257,34 +264,16 @@ class Sweep:
             self._fail(point, error)
             return None
 
-    def _generate(self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str) -> None:
-        """Have every owed row of the batch on disk; what fails, fails its points."""
-        if not owing:
-            return
-        attempts = [attempt for _, attempt in owing]
-        try:
-            with (
-                faults_told(self.directory),
-                self._shelf.engines(batch.plan, batch.environment, batch.ladder) as engines,
-            ):
-                number = self._shelf.num_engines
-                for point, attempt in owing:
-                    point.engine = number
-                    attempt.console.record(
-                        f"engine {number} of the sweep; its log: {batch.plan.log_file}"
-                    )
-                    with attempt.failing_alone():
-                        self._shelf.check(batch.plan, attempt.job.settings.sampling)
-                        attempt.find_splitter()
-                runnable = [a for a in attempts if not a.error]
-                if runnable:
-                    with self._report.progress(owing, which) as on_turn:
-                        generate(engines, runnable, self._stop, on_turn, lambda: self._shelf.steps)
-        except RolloutError as error:
-            self._stop.raise_if_requested()
-            for attempt in attempts:
-                if not attempt.is_complete:
-                    attempt.error = attempt.error or error
+    @contextmanager
+    def _progress(
+        self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str
+    ) -> Iterator[OnTurn]:
+        number = self._slot.num_plans
+        for point, attempt in owing:
+            point.engine = number
+            attempt.console.record(f"engine {number} of the sweep; its log: {batch.plan.log_file}")
+        with self._report.progress(owing, which) as on_turn:
+            yield on_turn
 
     def _finish(self, point: Point, attempt: Attempt) -> None:
         """Publish what is complete; record what is not."""
@@ -351,8 +340,8 @@ class Sweep:
     def close(self) -> None:
         """Free the engine, write the tables, let go of the directory."""
         with self._open:
-            if self._shelf:
-                self._shelf.close()
+            if self._slot:
+                self._slot.close()
             self._write()
 
     def _write(self) -> None:

@@ -6,7 +6,8 @@ from processes import rollout
 
 from rollout import vllm_rollout
 from rollout.config.compose import compose
-from rollout.config.settings import Resume, get, keys
+from rollout.config.schema import get
+from rollout.config.settings import Resume, keys
 from rollout.errors import UserError
 
 SCRIPTED = ("engine=scripted", "tracking=none")

@@ -12,18 +12,9 @@ from rollout.config.compose import compose
 from rollout.config.fingerprint import fingerprint, redacted, to_plain
 from rollout.config.names import GROUPS, flatten
 from rollout.config.presets import conf_dir
-from rollout.config.schema import type_name
+from rollout.config.schema import ABOUT, HOW, ROWS, WHAT, Key, type_name
 from rollout.config.sections.model import Model
-from rollout.config.settings import (
-    ABOUT,
-    HOW,
-    ROWS,
-    WHAT,
-    Key,
-    Resume,
-    Settings,
-    keys,
-)
+from rollout.config.settings import Resume, Settings, keys
 from rollout.config.validate import validate
 from rollout.errors import UserError
 

@@ -8,7 +8,8 @@ import pytest
 from prompt_files import contents, read, refusal, write
 
 from rollout.config.sections.data import Data, PromptFormat, SystemPromptMode
-from rollout.config.settings import LastAnswer, Settings
+from rollout.config.sections.prepare import LastAnswer
+from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.errors import UserError
 

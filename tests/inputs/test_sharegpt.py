@@ -7,7 +7,7 @@ import pytest
 from prompt_files import contents, errors, read, refusal, write
 
 from rollout.config.sections.data import Data, PromptFormat
-from rollout.config.settings import LastAnswer
+from rollout.config.sections.prepare import LastAnswer
 from rollout.inputs.prompts import open_prompts
 
 SHAREGPT = PromptFormat.sharegpt

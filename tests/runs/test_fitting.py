@@ -225,11 +225,11 @@ def test_a_dry_run_writes_nothing_of_a_kill(typed, monkeypatch):
 
 def test_an_engine_whose_context_was_cut_does_not_serve_runs_that_need_more(tmp_path):
     from rollout.engines.base import Rung
-    from rollout.engines.loading import EngineShelf
+    from rollout.engines.slot import _Descent
     from rollout.plan.ladder import Ladder
     from rollout.plan.memory.fit import Needs
 
-    shelf = EngineShelf(None, None)
-    shelf._descent = type("Descent", (), {"steps": [Rung(None, {"max_model_len": 1024})]})()
-    assert shelf._is_enough(Ladder(None, None, Needs(longest=1000)))
-    assert not shelf._is_enough(Ladder(None, None, Needs(longest=5000)))
+    descent = _Descent(None, None)
+    descent.steps = [Rung(None, {"max_model_len": 1024})]
+    assert descent.is_enough(Ladder(None, None, Needs(longest=1000)))
+    assert not descent.is_enough(Ladder(None, None, Needs(longest=5000)))

@@ -7,7 +7,7 @@ how they are shown.
 import re
 
 from rollout.config.sections.data import PromptFormat
-from rollout.config.settings import LastAnswer
+from rollout.config.sections.prepare import LastAnswer
 from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.tokenizer import PromptTokenizer
 from rollout.rows.prompt import Prompt
