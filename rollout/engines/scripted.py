@@ -6,6 +6,7 @@ windows, tails and flushes behave as they do on vLLM; faults come on demand.
 """
 
 import hashlib
+import itertools
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ WORDS = (
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 TEXT = " ".join(WORDS * 40)  # any stretch of it is a response
 TOKEN_IDS = [(7919 * i) % 50_000 for i in range(1000)] * 5
+LOGPROBS = [-(token_id % 97) / 16 for token_id in TOKEN_IDS]
+SUMS = [0.0, *itertools.accumulate(LOGPROBS)]  # exact: sixteenths
 
 
 @dataclass(slots=True)
@@ -173,11 +176,11 @@ class ScriptedEngine:
             seed = group.seed + i
             reason = "length" if length == group.max_tokens else "stop"
             start = _scramble(seed + 1) % 1000
-            ids = TOKEN_IDS[start : start + length]
-            logprobs = [-(token_id % 97) / 16 for token_id in ids]
+            end = start + length
             text = _words(seed, length) if self._script.text is None else self._script.text
-            sample = Sample(text, reason, length, None, ids, sum(logprobs))
-            sample.logprobs = logprobs
+            total = SUMS[end] - SUMS[start]
+            sample = Sample(text, reason, length, None, TOKEN_IDS[start:end], total)
+            sample.logprobs = LOGPROBS[start:end]
             samples.append(sample)
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
