@@ -72,9 +72,16 @@ def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
         num_truncated=sum(is_cut(sample) for sample in result.samples),
         num_empty=texts.count(""),
         num_unclosed=sum(is_unclosed(text, result.opens_reasoning, tags) for text in texts),
-        num_repetitive=sum(map(is_repetitive, texts)),
+        num_repetitive=num_repetitive_in(result),
         num_duplicate=0 if result.repeats else len(texts) - len(set(texts)),
     )
+
+
+def num_repetitive_in(result: Result) -> int:
+    """How many of its responses are repetitive; counted once, then kept in the result."""
+    if result.num_repetitive is None:
+        result.num_repetitive = sum(is_repetitive(sample.text) for sample in result.samples)
+    return result.num_repetitive
 
 
 def is_unclosed(text: str, opened: bool, tags: Sequence[str] = TAGS) -> bool:

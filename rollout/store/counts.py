@@ -1,17 +1,12 @@
 """What the rows of a run come to: counts over all attempts, made from finished rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
-
-from rollout.rows.signs import is_repetitive, is_unclosed
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-
-BLOCK = 1024  # texts looked at one by one
 
 
 @dataclass(slots=True)
@@ -92,19 +87,15 @@ class RowCounter:
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
         totals.num_distinct += _num_distinct(responses, texts)
         self._add_lengths(pc.drop_null(lengths).to_numpy())
-        known, closed = pc.fill_null(texts, ""), []
+        totals.num_repetitive += pc.sum(results.column("num_repetitive")).as_py() or 0
         if not self._tags:
-            for some in _blocks(known):
-                totals.num_repetitive += sum(map(is_repetitive, some))
             return results
         opened = results.column("opens_reasoning").take(pa.array(_row_of(responses)))
-        for some, is_open in zip(_blocks(known), _blocks(opened), strict=True):
-            totals.num_repetitive += sum(map(is_repetitive, some))
-            pairs = zip(some, is_open, strict=True)
-            closed += [not is_unclosed(text, opens, self._tags) for text, opens in pairs]
-        totals.num_unclosed += len(closed) - sum(closed)
+        closed = pc.invert(_are_unclosed(pc.fill_null(texts, ""), opened, self._tags))
+        totals.num_unclosed += len(closed) - (pc.sum(closed).as_py() or 0)
         ends = np.cumsum(pc.fill_null(pc.list_value_length(responses), 0).to_numpy())
-        lists = pa.ListArray.from_arrays([0, *ends.tolist()], pa.array(closed, pa.bool_()))
+        values = pa.concat_arrays(closed.chunks) if closed.num_chunks else pa.array([], pa.bool_())
+        lists = pa.ListArray.from_arrays([0, *ends.tolist()], values)
         return results.append_column("is_reasoning_closed", lists)
 
     def _add_lengths(self, lengths: "np.ndarray") -> None:
@@ -131,10 +122,14 @@ def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int
     return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
 
 
-def _blocks(values: "pa.ChunkedArray") -> Iterator[list]:
-    """The values as Python's own, some at a time."""
-    for start in range(0, len(values), BLOCK):
-        yield values.slice(start, BLOCK).to_pylist()
+def _are_unclosed(
+    texts: "pa.ChunkedArray", opened: "pa.ChunkedArray", tags: Sequence[str]
+) -> "pa.ChunkedArray":
+    """signs.is_unclosed of each text; `opened`: its prompt ended within the reasoning."""
+    import pyarrow.compute as pc
+
+    begins, ends = (pc.match_substring(texts, tag) for tag in tags)
+    return pc.and_(pc.or_(opened, begins), pc.invert(ends))
 
 
 def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":

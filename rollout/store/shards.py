@@ -19,6 +19,7 @@ from rollout.errors import UserError
 from rollout.rows.columns import COLUMNS, Column, result_of
 from rollout.rows.owed import is_cut
 from rollout.rows.result import Result
+from rollout.rows.signs import num_repetitive_in
 from rollout.system import disk
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ STATE = (
         lambda r: min((s.num_tokens for s in r.samples if is_cut(s)), default=-1),
     ),
 )
-# What stands beside the output columns because derived ones are made of it.
+# What stands beside the output columns because derived ones and the run's counts are made of it.
 BESIDE = (
     Column(
         "opens_reasoning", "bool", "the prompt ended within the reasoning",
         lambda r: r.opens_reasoning,
     ),
+    Column("num_repetitive", "int32", "responses that are repetitive", num_repetitive_in),
 )  # fmt: skip
 STORED = (*STATE, *BESIDE, *(column for column in COLUMNS.values() if not column.is_derived))
 FILE = re.compile(r"[0-9]{8}\.(log|parquet)")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-FORMAT = 3  # of run.json and shards
+FORMAT = 4  # of run.json and shards
 FLUSH_ROWS = 64
 FLUSH_S = 1.0
 FLUSH_BYTES = 16 * 2**20

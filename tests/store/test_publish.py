@@ -27,6 +27,7 @@ def part(rows, text=None):
             "num_response_tokens": column(lambda response, tokens: tokens, INTS),
             "finish_reason": column(lambda response, tokens: "stop", pa.list_(pa.string())),
             "num_prompt_tokens": pa.array([3] * len(rows), pa.int32()),
+            "num_repetitive": pa.array([0] * len(rows), pa.int32()),
             "error": pa.array([None if row else "too long" for row in rows], pa.string()),
         }
     )
