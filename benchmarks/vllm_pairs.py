@@ -54,7 +54,7 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
     from rollout.config.compose import compose
     from rollout.config.sections.engine import Device
     from rollout.engines.base import EnginePlan
-    from rollout.engines.vllm.arguments import _set_environment, engine_arguments
+    from rollout.engines.vllm.arguments import engine_arguments, set_environment
 
     settings = compose({"model.model_path": model, "run_dir": workdir, **SETTINGS})
     plan = EnginePlan(
@@ -66,7 +66,7 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
         16.0,
         Path(workdir) / "engine.log",
     )
-    _set_environment(plan)
+    set_environment(plan)
     from vllm import LLM, SamplingParams
 
     arguments = engine_arguments(plan) | {"disable_log_stats": True}

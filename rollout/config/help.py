@@ -80,7 +80,7 @@ def default_text(key: Key) -> str:
 
 
 def settings_table() -> str:
-    """Every setting as a Markdown table, for the README."""
+    """Every setting as a Markdown table, for docs/settings.md."""
     known = known_keys()
     lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key in known.values():

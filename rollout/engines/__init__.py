@@ -1,4 +1,4 @@
-"""Engines by name. Importing this package loads none of them."""
+"""Requests in, finished rows out, whatever dies. Importing this package loads no engine."""
 
 from rollout.config.sections.engine import Backend
 from rollout.config.sections.model import Model

@@ -1,4 +1,4 @@
-"""Every error a user may meet, and the exit code each one ends the process with.
+"""Every error a user may meet, with its exit code; secrets are starred.
 
 A message says what is wrong with which value, why it matters where that is not plain, and what
 to type next; one line where it can be.

@@ -1,1 +1,1 @@
-"""What a run is given: parquet files of prompts, models, adapters."""
+"""What a run is given: parquet files as prompts, models, adapters."""

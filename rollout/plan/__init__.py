@@ -1,1 +1,1 @@
-"""What fits: a model's weights and KV cache against a device, which preset, what to change."""
+"""Whether a model fits, and what `engine=auto` takes: `python -m rollout.plan`. Loads nothing."""

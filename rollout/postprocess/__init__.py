@@ -1,1 +1,1 @@
-"""After a run: responses are scored, and written as trainers read them."""
+"""Responses are scored and written as trainers read them: `python -m rollout.postprocess`."""

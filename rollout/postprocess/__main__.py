@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rollout.errors import UserError
-from rollout.postprocess.postprocess import _export_again, postprocess
+from rollout.postprocess.postprocess import export_again, postprocess
 from rollout.postprocess.responses import files_of
 from rollout.postprocess.scoring.scorers import room
 from rollout.system.console import Console
@@ -62,7 +62,7 @@ def _main(argv: list[str]) -> int:
     composed = compose_stage("postprocess", argv)
     settings = composed.postprocess
     if settings.scorer is None and settings.input:
-        return _export_again(settings)
+        return export_again(settings)
     room(settings)
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")

@@ -75,7 +75,7 @@ def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> 
     return found + [r for key, text in named.items() if text for r in reading_of(key, text)]
 
 
-def _export_again(settings: Postprocess) -> int:
+def export_again(settings: Postprocess) -> int:
     """Without a scorer: the input has its scores, which are counted and exported."""
     from rollout.config.stages import farewell_of
 

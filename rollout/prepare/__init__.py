@@ -1,1 +1,1 @@
-"""Files of prompts, made from whatever holds problems."""
+"""Problems become a file of prompts: `python -m rollout.prepare`."""

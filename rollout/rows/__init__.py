@@ -1,1 +1,1 @@
-"""One row on its way: prompt, request, sample, result, what it is owed. Pure."""
+"""One row on its way: prompt, request, samples, result, what it is owed, its signs. Pure."""

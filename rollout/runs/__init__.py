@@ -1,1 +1,1 @@
-"""One run: job, standing, attempt, progress, summary, tracking."""
+"""One run: job, resume, attempt, generation, progress, summary, tracking."""

@@ -83,7 +83,9 @@ class Attempt:
             settings, kept = self.job.settings, self.standing.kept
             wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
             adapter = self.job.adapter.path if self.job.adapter else None
-            sampler = engine.sampler(settings.sampling, settings.model, wants_logprobs, adapter)
+            sampler = engine.sampler(
+                settings.sampling, self.job.asked_model, wants_logprobs, adapter
+            )
             self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
             remember(self.job, list(steps))
             self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])

@@ -6,17 +6,19 @@ is written and no engine is imported. What can't be known before loading is the 
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.engine import Backend, Device, Engine
+from rollout.config.sections.model import Model
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Resume, Settings, objective_in
 from rollout.config.validate import validate
 from rollout.engines.base import EnginePlan
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.adapters import Adapter, resolve_adapter
+from rollout.inputs.chat_template import chat_template_text
 from rollout.inputs.models import ResolvedModel, resolve_model
 from rollout.inputs.prompt_columns import refuse_rival
 from rollout.inputs.prompts import Prompts, open_prompts
@@ -59,6 +61,7 @@ class Job:
     device: Device
     machine: machine.Machine
     model: ResolvedModel | None  # None: the scripted engine needs none
+    asked_model: Model  # as set, with the text of its chat template
     run_dir: Path
     places: RunPlaces
     writer: Writer
@@ -85,6 +88,8 @@ def prepare(
     validate(settings)
     refuse_objective(objective_in(settings), settings.postprocess)
     cache = {} if found_before is None else found_before
+    template = chat_template_text(settings.model.chat_template)
+    asked_model = replace(settings.model, chat_template=template)
     columns = chosen_columns(settings)
     run_dir = Path(settings.run_dir).expanduser().absolute()
     refuse_no_place(run_dir)
@@ -134,8 +139,8 @@ def prepare(
                 lora, model.config, console.note
             )
     return Job(
-        settings, prompts, columns, device, found, model, run_dir, places, writer, argv,
-        settings.engine, adapter,
+        settings, prompts, columns, device, found, model, asked_model, run_dir, places, writer,
+        argv, settings.engine, adapter,
     )  # fmt: skip
 
 
@@ -185,9 +190,9 @@ def describe(job: Job) -> str:
 
 def plan_of(job: Job, directory: Path) -> EnginePlan:
     """What its engine is loaded with; its log lies in `directory`."""
-    settings, model = job.settings, job.model
+    model = job.model
     return EnginePlan(
-        model=settings.model,
+        model=job.asked_model,
         model_path=model.path if model else "",
         revision=model.revision if model else None,
         engine=job.engine,

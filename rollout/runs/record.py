@@ -19,7 +19,7 @@ from rollout.system.version import VERSION
 def fingerprint_of(job: Job) -> dict[str, Any]:
     """All that the samples depend on: the WHAT settings, and what the model's files say."""
     found, model = fingerprint(job.settings), job.model
-    found["model.chat_template"] = _template_text(job.settings.model.chat_template)
+    found["model.chat_template"] = job.asked_model.chat_template
     found |= job.prompts.wording.fingerprint()
     if model is None:  # the scripted engine
         return with_digests({k: v for k, v in found.items() if not k.startswith("model.")})
@@ -45,17 +45,6 @@ def fingerprint_record(job: Job) -> dict[str, Any]:
         "fingerprint": fingerprint_of(job),
         "argv": None if job.argv is None else redacted(job.argv),
     }
-
-
-def _template_text(given: str | None) -> str | None:
-    """A template file counts by what is in it."""
-    if given is None or "{" in given:
-        return given
-    try:
-        text = Path(given).expanduser().read_bytes()
-    except OSError:
-        return given  # the engine room tells
-    return f"file, digest {hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
 def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The run directory: logs, parts, the published file, what may be overwritten."""
+"""The run directory: shards, the published file, and what may be overwritten."""

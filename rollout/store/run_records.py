@@ -31,7 +31,7 @@ def run_record(run_dir: Path, way_out: str = OTHER_PLACE) -> dict[str, Any] | No
     if not FIRST.keys() <= found.keys():
         raise foreign
     read_record(path, way_out, **FIRST)
-    if not 1 <= found["rows_per_shard"] <= MAX_SHARD_ROWS or not _is_count(
+    if not 1 <= found["rows_per_shard"] <= MAX_SHARD_ROWS or not is_count(
         found["input"].get("num_rows", 0)
     ):
         raise foreign
@@ -69,8 +69,8 @@ def environment_of(attempt: Path) -> dict[str, Any]:
     return read_record(attempt / "environment.json", way_out, cwd=str) or {}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (_is_count(abs(value)) if isinstance(value, int) else False)
+def is_number(value: Any) -> bool:
+    return isinstance(value, float) or (is_count(abs(value)) if isinstance(value, int) else False)
 
 
 def moving_to(run_dir: Path) -> Path | None:
@@ -88,5 +88,5 @@ def moving_to(run_dir: Path) -> Path | None:
     return to
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62

@@ -1,1 +1,1 @@
-"""Many runs, few engines, one table."""
+"""Many runs, few engines, one table; Hydra's launcher."""

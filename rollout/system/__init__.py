@@ -1,1 +1,1 @@
-"""What the operating system gives: terminal, signals, exits, atomic files, locks, devices."""
+"""What the operating system gives: terminal, signals, atomic files, locks, devices."""

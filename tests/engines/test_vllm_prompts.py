@@ -84,7 +84,7 @@ def sent(engine, tmp_path):
 @pytest.fixture
 def texts(engine, sent):
     """The same, decoded."""
-    decode = engine._tokenizer.decode
+    decode = engine._encoder._tokenizer.decode
 
     def send(*args, **data):
         rows = sent(*args, **data)
@@ -124,7 +124,9 @@ def test_a_prefill_is_continued_and_the_response_begins_after_it(engine, sent, t
     ((ids, done),) = sent(ask)
     assert done.prompt_token_ids == list(ids) and done.opens_reasoning
     for sample in done.samples:
-        assert sample.text == engine._tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+        assert sample.text == engine._encoder._tokenizer.decode(
+            sample.token_ids, skip_special_tokens=True
+        )
 
 
 def test_a_prefill_that_the_template_drops_is_refused_and_not_asked_without(texts):

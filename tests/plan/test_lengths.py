@@ -63,21 +63,16 @@ def asked(content, tools=None):
 
 def theirs(directory, contents, chat_template=None, **variables):
     """What the engine would send, encoded by its own code with transformers' tokenizer."""
-    from types import SimpleNamespace
-
     from transformers import AutoTokenizer
 
-    from rollout.engines.vllm.engine import VllmEngine
+    from rollout.engines.vllm.encoding import Encoder
 
-    engine = VllmEngine.__new__(VllmEngine)
-    engine._tokenizer = AutoTokenizer.from_pretrained(directory)
-    engine._renderer = renderer_of(directory, engine._tokenizer)
-    engine._plan = SimpleNamespace(model_path=str(directory))
-    engine._vocab_size = len(engine._tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    encoder = Encoder(renderer_of(directory, tokenizer), tokenizer, str(directory), len(tokenizer))
     encoded = []
     for content in contents:
         try:
-            encoded.append(engine._encode(asked(content), chat_template, variables))
+            encoded.append(encoder.encode(asked(content), chat_template, variables))
         except (RequestRefused, UserError):
             encoded.append(None)
     return encoded

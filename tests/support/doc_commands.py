@@ -64,18 +64,19 @@ def _is_whole(typed: str) -> bool:
 @cache
 def answer(words: tuple[str, ...]) -> list[str]:
     """What the planner prints on MACHINE, without blank lines. Raises SystemExit at a refusal."""
-    from rollout.plan import build as plan
+    from rollout.plan.__main__ import main
+    from rollout.system import machine
 
     out, err = io.StringIO(), io.StringIO()
     with (
-        patch.object(plan.machine, "look", lambda: MACHINE),
+        patch.object(machine, "look", lambda: MACHINE),
         patch("rollout.plan.model.find_cached_snapshot", lambda *_: None),
         patch.dict(os.environ, {"COLUMNS": "118"}),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
         try:
-            plan.main(list(words))
+            main(list(words))
         except SystemExit as ended:
             if ended.code not in (0, 1):
                 raise SystemExit(err.getvalue()) from ended

@@ -26,7 +26,7 @@ def test_a_real_engine_killed_anywhere_ends_with_the_same_file(tmp_path, tiny_mo
 def test_the_drill_runs_by_the_words_of_the_readme():
     """As python -m tests.kill_points it met the package tests that verl's wheel brings along."""
     said = re.findall(
-        r"`python (\S*kill_points\S*) --points 200`", (ROOT / "README.md").read_text()
+        r"`python (\S*kill_points\S*) --points 200`", (ROOT / "docs/resume.md").read_text()
     )
     assert said and set(said) == {"tests/kill_points.py"}
     words = [sys.executable, *said[:1], "--points", "1"]

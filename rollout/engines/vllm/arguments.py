@@ -47,7 +47,7 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
     return arguments | engine.extra
 
 
-def _set_environment(plan: EnginePlan) -> None:
+def set_environment(plan: EnginePlan) -> None:
     """Set what vLLM reads from the environment; the user's own values win, but for the log."""
     import json
     import logging.config

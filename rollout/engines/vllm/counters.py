@@ -5,7 +5,7 @@ from typing import Any
 from rollout.engines.base import EngineStats
 
 
-class _Books:
+class StepCounters:
     """vLLM's per-step statistics, added up."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The engine room: the only module that knows vLLM. Its types do not leave it.
+"""vLLM behind the protocol of engines/base.py; its types do not leave this package.
 
 One `LLMEngine`, driven step by step in this process: n samples in one request, final output
 only. On a CPU the engine's core runs in this process too (a third of the start-up time); with
@@ -26,47 +26,43 @@ from rollout.engines.base import (
     repeats,
 )
 from rollout.engines.memory_faults import Stage, memory_fault
-from rollout.engines.vllm.arguments import _set_environment, engine_arguments
-from rollout.engines.vllm.chats import chat_token_ids, template_of
+from rollout.engines.vllm.arguments import engine_arguments, set_environment
 from rollout.engines.vllm.core_watch import CoreWatch
-from rollout.engines.vllm.counters import _Books
+from rollout.engines.vllm.counters import StepCounters
+from rollout.engines.vllm.encoding import Encoder
 from rollout.engines.vllm.faults import (
-    _explained,
-    _first_line,
     cause_of_death,
+    explained,
+    first_line,
     tail_of,
 )
 from rollout.engines.vllm.sampling import (
     NOT_A_ROWS,
     SAMPLING_KEYS,
-    _as_vllm_wants,
-    _checked,
-    _parameters,
-    _refusals,
-    _typed_sampling,
+    as_vllm_wants,
+    checked,
+    parameters_of,
+    refusals,
+    typed_sampling,
 )
 from rollout.errors import EngineError, RequestRefused, UserError
-from rollout.rows.messages import text_of
-from rollout.rows.prompt import Prompt, is_greedy
-from rollout.rows.reasoning import opens, split
+from rollout.rows.prompt import is_greedy
 from rollout.rows.request import Completion, Request, Sample
-
-PROMPT_END_TOKENS = 32  # that surely hold a tag
 
 
 class VllmEngine:
     def __init__(self, plan: EnginePlan):
-        _set_environment(plan)
+        set_environment(plan)
         self._plan = plan
         self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
-        self._books = _Books()
+        self._books = StepCounters()
         self._groups: dict[str, tuple[Request, float]] = {}  # with when it was submitted
         self._adapters: dict[Path, Any] = {}
         self._engine: Any = None
         self._next_id = 0
         self._num_finished_tokens = 0
         self._core: CoreWatch | None = None
-        with _explained(plan, self._log_start):
+        with explained(plan, self._log_start):
             from vllm import EngineArgs, SamplingParams
             from vllm.sampling_params import RequestOutputKind
             from vllm.usage.usage_lib import UsageContext
@@ -74,9 +70,9 @@ class VllmEngine:
 
             self._new_params = SamplingParams
             self._final_only = RequestOutputKind.FINAL_ONLY
-            self._row_params = [p for p in _parameters(SamplingParams) if p not in NOT_A_ROWS]
-            self._refusals = _refusals()
-            arguments = _checked(EngineArgs, "engine.extra", engine_arguments(plan))
+            self._row_params = [p for p in parameters_of(SamplingParams) if p not in NOT_A_ROWS]
+            self._refusals = refusals()
+            arguments = checked(EngineArgs, "engine.extra", engine_arguments(plan))
             # As LLM does it: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
                 arguments,
@@ -87,14 +83,16 @@ class VllmEngine:
             # of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
             self._core = CoreWatch(self._engine.engine_core)
-            self._tokenizer = self._engine.get_tokenizer()
-            self._renderer = self._engine.renderer
             resolved = self._engine.vllm_config
-            self._vocab_size = resolved.model_config.get_vocab_size()
+            self._encoder = Encoder(
+                self._engine.renderer,
+                self._engine.get_tokenizer(),
+                plan.model_path,
+                resolved.model_config.get_vocab_size(),
+            )
         self._suggested = resolved.model_config.get_diff_sampling_param()
         self.facts = _facts(plan, resolved)
-        given = _template(plan.model.chat_template)
-        self.facts.has_chat_template = template_of(self._renderer, given) is not None
+        self.facts.has_chat_template = self._encoder.has_template(plan.model.chat_template)
 
     def sampler(
         self,
@@ -104,7 +102,7 @@ class VllmEngine:
         adapter: Path | None = None,
     ) -> Sampler:
         """The effective SamplingParams' arguments, noting where generation_config differs."""
-        params = _typed_sampling(sampling, wants_logprobs)
+        params = typed_sampling(sampling, wants_logprobs)
         suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
         params |= {k: v for k, v in suggested.items() if k not in params}
         ignored = [f"{k}={v}" for k, v in suggested.items() if params[k] != v]
@@ -112,9 +110,9 @@ class VllmEngine:
         greedy = is_greedy(params.get("temperature"))
         if greedy and sampling.n_samples > 1:
             notes.append(ONE_FOR_ALL)
-        ready = _as_vllm_wants(params) | ({"n": 1} if greedy else {})
-        _checked(self._new_params, "sampling", ready)
-        chat = _template(model.chat_template), dict(model.chat_template_kwargs)
+        ready = as_vllm_wants(params) | ({"n": 1} if greedy else {})
+        checked(self._new_params, "sampling", ready)
+        chat = model.chat_template, dict(model.chat_template_kwargs)
         lora = self._lora(adapter) if adapter else None
         shown, tags = {**params, "seed": sampling.seed}, model.reasoning_tags
         return Sampler(shown, notes, ready, chat, lora, tags, greedy)
@@ -133,7 +131,7 @@ class VllmEngine:
                     log.write(traceback.format_exc())
                 raise UserError(
                     f"model.lora_path={adapter}: vLLM can't load this adapter for "
-                    f"{self._plan.model_path}: {_first_line(error)}"
+                    f"{self._plan.model_path}: {first_line(error)}"
                 ) from error
             self._adapters[adapter] = lora
         return self._adapters[adapter]
@@ -141,7 +139,7 @@ class VllmEngine:
     def submit(self, request: Request) -> None:
         prompt = request.prompt
         template, variables = request.sampler.chat if request.sampler else (None, {})
-        token_ids = self._encode(prompt, template, variables)
+        token_ids = self._encoder.encode(prompt, template, variables)
         if request.prefix:
             token_ids = [*token_ids, *request.prefix.token_ids]
         limit = self.facts.max_model_len
@@ -170,7 +168,7 @@ class VllmEngine:
                 request_id, {"prompt_token_ids": token_ids}, params, lora_request=lora
             )
         except self._refusals as refusal:
-            said = _first_line(refusal)
+            said = first_line(refusal)
             if prompt.sampling:
                 said = f"{self._blamed(prompt.sampling)}: {said}"
             raise RequestRefused(said) from refusal
@@ -196,7 +194,7 @@ class VllmEngine:
                     f"logit_bias has a key that is no token id: {error}"
                 ) from error
         try:
-            return _as_vllm_wants(own)
+            return as_vllm_wants(own)
         except UserError as error:
             raise RequestRefused(str(error)) from error
 
@@ -204,27 +202,10 @@ class VllmEngine:
         """The row's own setting that vLLM refuses by itself; else all of them."""
         for name, value in own.items():
             try:
-                self._new_params(**_as_vllm_wants({name: value}))
+                self._new_params(**as_vllm_wants({name: value}))
             except (*self._refusals, UserError):
                 return f"the row's own sampling (data.sampling_key), {name}={value!r:.60}"
         return f"the row's own sampling (data.sampling_key), {', '.join(own)}"
-
-    def _encode(self, prompt: Prompt, template: str | None, variables: dict[str, Any]) -> list[int]:
-        """Token ids as the model sees them: a chat gets no second BOS, a string the usual one."""
-        if prompt.token_ids is not None:
-            if (highest := max(prompt.token_ids)) >= self._vocab_size:
-                raise RequestRefused(
-                    f"token id {highest} is out of vocabulary: the model has {self._vocab_size}"
-                )
-            return list(prompt.token_ids)
-        if isinstance(prompt.content, str):
-            return self._tokenizer.encode(prompt.content)
-        if template_of(self._renderer, template, prompt.tools) is None:
-            raise UserError(
-                f"{self._plan.model_path} has no chat template, so chats can't be asked; "
-                "type model.chat_template=FILE.jinja, or take an instruct model"
-            )
-        return chat_token_ids(self._renderer, prompt.content, template, prompt.tools, variables)
 
     def step(self) -> list[Completion]:
         try:
@@ -254,40 +235,18 @@ class VllmEngine:
         prompt_token_ids = list(output.prompt_token_ids)
         if prefix := request.prefix:
             del prompt_token_ids[-prefix.num_tokens :]
-            samples = [self._joined(prefix, samples[0])]
+            samples = [self._encoder.joined(prefix, samples[0])]
         if is_one:
             samples = [replace(samples[0]) for _ in range(request.n_samples)]
         latency_s = time.monotonic() - submitted_s
         num_cached = output.num_cached_tokens
-        opened = self._opens_reasoning(request, prompt_token_ids)
+        opened = self._encoder.opens_reasoning(request, prompt_token_ids)
         return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened, is_one)
-
-    def _opens_reasoning(self, request: Request, token_ids: list[int]) -> bool:
-        """Whether the prompt, as the model saw it, ends within the reasoning.
-
-        By its last tokens, so that text, chats and token ids are told alike; what an assistant's
-        turn that is gone on with has opened counts, too.
-        """
-        if request.sampler is None:
-            return False
-        tags, content = request.sampler.reasoning_tags, request.prompt.content
-        if isinstance(content, list) and content[-1].get("role") == "assistant":
-            return not split(text_of(content[-1]), tags).is_closed
-        return opens(self._tokenizer.decode(token_ids[-PROMPT_END_TOKENS:]), tags)
-
-    def _joined(self, prefix: Sample, more: Sample) -> Sample:
-        """A sample and what came after it; a character cut in two at the seam is made whole."""
-        whole = prefix.extended(more)
-        if self._tokenizer.decode(prefix.token_ids, skip_special_tokens=True).endswith("\ufffd"):
-            text = self._tokenizer.decode(whole.token_ids, skip_special_tokens=True)
-            if text.startswith(prefix.text) and more.stop_reason is None:
-                return prefix.extended(more, text)
-        return whole
 
     def _death(self, error: Exception) -> EngineError:
         """The engine's death with its cause, which a core of its own tells the log alone."""
         log_file, start = self._plan.log_file, self._log_start
-        message = cause_of_death(_first_line(error), log_file, start)
+        message = cause_of_death(first_line(error), log_file, start)
         death = EngineError(f"the engine died: {message}")
         trace = "".join(traceback.format_exception(error))
         if self._plan.device is not Device.cpu or "EngineCore" in trace:
@@ -336,16 +295,6 @@ def _logprobs(part: Any) -> list[float] | None:
         return None
     pairs = zip(part.token_ids, part.logprobs, strict=True)
     return [known[token_id].logprob for token_id, known in pairs]
-
-
-def _template(given: str | None) -> str | None:
-    """The text of a chat template given as a file or as text."""
-    if given is None or "{" in given:
-        return given
-    path = Path(given).expanduser()
-    if not path.is_file():
-        raise UserError(f"model.chat_template={given}: no such file, and no template text either")
-    return path.read_text()
 
 
 def _facts(plan: EnginePlan, resolved: Any) -> EngineFacts:

@@ -142,7 +142,7 @@ def cause_of_death(message: str, log_file: Path, start: int) -> str:
 
 
 @contextmanager
-def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
+def explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
     """Turn whatever loading raises into one line; the traceback goes to the log."""
     try:
         yield
@@ -153,7 +153,7 @@ def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
             log.write(traceback.format_exc())
         raise explain_load(
             error,
-            _first_line(error),
+            first_line(error),
             plan.model_path,
             plan.engine.dtype,
             plan.log_file,
@@ -161,7 +161,7 @@ def _explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The line of an error that tells most: pydantic puts its own title before the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:

@@ -1,7 +1,7 @@
 """vLLM's reasoning parsers: they split the reasoning off a response."""
 
 from rollout.config.sections.model import Model
-from rollout.engines.vllm.faults import _first_line
+from rollout.engines.vllm.faults import first_line
 from rollout.errors import UserError, did_you_mean
 from rollout.rows.reasoning import Split, Splitter
 
@@ -31,7 +31,7 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
         parser = kind(tokenizer, chat_template_kwargs=variables)
     except Exception as error:  # a parser wants its own tokens, templates, libraries
         raise UserError(
-            f"output.reasoning_parser={name} does not fit {model_path}: {_first_line(error)}; "
+            f"output.reasoning_parser={name} does not fit {model_path}: {first_line(error)}; "
             "leave it out to split by model.reasoning_tags"
         ) from error
     request = ChatCompletionRequest(messages=[], model=model_path, chat_template_kwargs=variables)
@@ -43,7 +43,7 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
             reasoning, answer = extract(text, request)
         except Exception as error:  # its code on a model's text: anything may come
             raise UserError(
-                f"output.reasoning_parser={name} can't split a response ({_first_line(error)}); "
+                f"output.reasoning_parser={name} can't split a response ({first_line(error)}); "
                 "leave it out, and the same command publishes by model.reasoning_tags"
             ) from error
         has_ended = bool(answer) or reasoning is None or bool(end and end in text)

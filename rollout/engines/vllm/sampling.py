@@ -7,8 +7,8 @@ from typing import Any
 
 from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import EnginePlan
-from rollout.engines.vllm.arguments import _set_environment
-from rollout.engines.vllm.faults import _explained, _first_line
+from rollout.engines.vllm.arguments import set_environment
+from rollout.engines.vllm.faults import explained, first_line
 from rollout.errors import UserError
 from rollout.rows.prompt import is_greedy
 
@@ -17,9 +17,9 @@ NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detoke
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
-def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
+def checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
     """Build vLLM's own object; an argument it does not know or like is the user's to mend."""
-    known = _parameters(kind)
+    known = parameters_of(kind)
     for name in arguments:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -27,22 +27,22 @@ def _checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) 
             raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint}")
     try:
         return kind(**arguments)
-    except _refusals() as error:
-        raise UserError(f"vLLM refuses the {section} settings: {_first_line(error)}") from error
+    except refusals() as error:
+        raise UserError(f"vLLM refuses the {section} settings: {first_line(error)}") from error
 
 
-def _as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
+def as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
     """Plain values made vLLM's own objects where it takes nothing else."""
     from vllm.sampling_params import StructuredOutputsParams
 
     constraint = params.get("structured_outputs")
     if not isinstance(constraint, dict):
         return params
-    made = _checked(StructuredOutputsParams, "sampling.structured_outputs", constraint)
+    made = checked(StructuredOutputsParams, "sampling.structured_outputs", constraint)
     return params | {"structured_outputs": made}
 
 
-def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
+def typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
     """SamplingParams' arguments as the user set them."""
     n = 1 if is_greedy(sampling.temperature) else sampling.n_samples
     params = {"n": n, "max_tokens": sampling.token_limit} | sampling.params
@@ -53,15 +53,15 @@ def _typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
 
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
     """Refuse what can be refused before a model is loaded. Raises UserError."""
-    _set_environment(plan)
-    with _explained(plan):
+    set_environment(plan)
+    with explained(plan):
         from vllm import SamplingParams
 
-        typed = _typed_sampling(sampling, wants_logprobs=False)
-        _checked(SamplingParams, "sampling", _as_vllm_wants(typed))
+        typed = typed_sampling(sampling, wants_logprobs=False)
+        checked(SamplingParams, "sampling", as_vllm_wants(typed))
 
 
-def _parameters(kind: Any) -> list[str]:
+def parameters_of(kind: Any) -> list[str]:
     import inspect
 
     try:
@@ -70,7 +70,7 @@ def _parameters(kind: Any) -> list[str]:
         return list(inspect.signature(kind).parameters)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+def refusals() -> tuple[type[Exception], ...]:
     """What vLLM raises when it will not take a setting or a prompt; the engine lives on."""
     from vllm import exceptions
 

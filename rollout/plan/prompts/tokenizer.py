@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
+from rollout.inputs.chat_template import chat_template_text
 from rollout.plan.prompts.chat_template import GO_ON, left_open, rendered
 from rollout.plan.prompts.prepared_chat import prepared
 from rollout.plan.prompts.tokenizer_files import NoTokenizer, check_kind, read_json, read_text
@@ -237,7 +238,7 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
     backend.no_padding()
     backend.encode_special_tokens = bool(config.get("split_special_tokens", False))
     own = {k: v for k, v in model.chat_template_kwargs.items() if k not in _NOT_FOR_TEMPLATE}
-    given = _template_text(model.chat_template)
+    given = chat_template_text(model.chat_template)
     templates = {"default": given} if given else _templates(directory, config)
     added = backend.get_added_tokens_decoder()
     special = {token_id for token_id, token in added.items() if token.special}
@@ -321,17 +322,3 @@ def _templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
     if not isinstance(known, dict):
         known = {"default": known}
     return {name: text for name, text in known.items() if isinstance(text, str)}
-
-
-def _template_text(given: str | None) -> str | None:
-    """The text of model.chat_template, a file or text."""
-    if given is None or "{" in given:
-        return given
-    path = Path(given).expanduser()
-    try:
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        pass
-    shown = given if len(given) <= 80 else f"{given[:80]}..."
-    raise UserError(f"model.chat_template={shown}: no such file, and no template text either")
