@@ -314,8 +314,8 @@ def test_a_model_without_a_readable_tokenizer_is_refused_with_the_reason(model_d
 
 def test_no_engine_is_imported_to_count_tokens(model_dir):
     code = (
-        "import sys, pathlib; from rollout.config import Model\n"
-        "from rollout.rows.columns import Prompt; import rollout.plan.prompts.lengths\n"
+        "import sys, pathlib; from rollout.config.sections.model import Model\n"
+        "from rollout.rows.prompt import Prompt; import rollout.plan.prompts.lengths\n"
         "from rollout.plan.prompts.tokenizer import open_tokenizer\n"
         "t = open_tokenizer(pathlib.Path(sys.argv[1]), Model())\n"
         "t.count_many([Prompt(0, 0, 'a'), Prompt(0, 0, [{'role': 'user', 'content': 'a'}])])\n"
