@@ -51,7 +51,7 @@ def run(
                 "data.input=FILE.parquet"
             )
         if settings.dry_run:
-            settle(job, console)
+            job = settle(job, console)
             standing = standing_now(job, console)
             resumes = f"\n  resume  {standing}" if standing.num_present else ""
             console.result(describe(job) + resumes)
@@ -60,7 +60,7 @@ def run(
             if standing.finished:
                 return finished_before(job, standing.finished, console)
             if standing.num_owed:
-                settle(job, console, owns_run=True)
+                job = settle(job, console, owns_run=True)
             stop.farewell = lambda: f"interrupted; {parting(job, standing)}"
             return launch(job, store, standing, console, stop)
 

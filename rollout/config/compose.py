@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,11 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
     if not settings.run_dir:
         raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
     _check_values(settings)
-    settings.run_dir = str(Path(at_home(settings.run_dir)).absolute())
-    if schema := settings.sampling.structured_outputs.get("json"):
-        settings.sampling.structured_outputs["json"] = _schema(schema)
-    return settings
+    run_dir, sampling = str(Path(at_home(settings.run_dir)).absolute()), settings.sampling
+    if schema := sampling.structured_outputs.get("json"):
+        structured = {**sampling.structured_outputs, "json": _schema(schema)}
+        sampling = replace(sampling, structured_outputs=structured)
+    return replace(settings, run_dir=run_dir, sampling=sampling)
 
 
 def _explain_typed(error: Any, hydra: Any) -> str:

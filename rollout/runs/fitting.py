@@ -25,6 +25,7 @@ from rollout.plan.model import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.prompts.first_rows import check_prompts
 from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
+from rollout.runs.findings import Findings
 from rollout.runs.job import Job
 from rollout.store.run_dir import last_attempt
 from rollout.system import machine
@@ -71,33 +72,32 @@ def refuse_impossible(job: Job) -> None:
 
 
 def settle(
-    job: Job, console: Console, known: dict[str, Any] | None = None, owns_run: bool = False
-) -> None:
-    """Say what the engine will hold, and set `job.engine` and `job.ladder`.
+    job: Job, console: Console, findings: Findings | None = None, owns_run: bool = False
+) -> Job:
+    """The job with the engine that will be loaded, and its ladder; says what the engine will hold.
 
     `engine=auto` takes what the planner chooses; a run whose memory ran out before begins with
-    what worked then. `known` keeps what was counted and chosen for the next call: points of a
+    what worked then. `findings` keeps what was counted and chosen for the next call: points of a
     sweep that can share an engine get the same. `owns_run` says that the run directory is locked
     and may be written to.
     """
-    known = {} if known is None else known
+    findings = findings or Findings()
     size, hardware = size_of(job), hardware_of(job)
     needs = Needs()
     engine = job.settings.engine
     if size is not None:
-        lengths = _lengths(job, size, console, known)
+        lengths = _lengths(job, size, console, findings)
         context = size.context(job.settings.engine)
         needs = needs_of(lengths, job.settings.sampling.token_limit, context)
         if is_auto(job):
-            engine = _chosen(job, size, hardware, needs, known)
-        _say_what_is_cut(engine, size, lengths, job, console, known)
-    job.ladder = Ladder(size, hardware, needs)
+            engine = _chosen(job, size, hardware, needs, findings)
+        _say_what_is_cut(engine, size, lengths, job, console, findings)
     remembered = _remembered(job, hardware, needs)
-    job.engine = replace(engine, **remembered)
+    job = replace(job, engine=replace(engine, **remembered), ladder=Ladder(size, hardware, needs))
     if owns_run:
-        _ease_after_kill(job, console)
+        job = _eased_after_kill(job, console)
     if size is None:
-        return
+        return job
     changed = {f.name: getattr(job.engine, f.name) for f in fields(Engine)}
     asked = job.settings.engine
     words = " ".join(f"{k}={v}" for k, v in changed.items() if v != getattr(asked, k))
@@ -106,7 +106,8 @@ def settle(
     line += one_line(fit(size, job.engine, hardware, needs))
     if remembered:
         line += f"; begins with what worked when memory ran out ({RECORD})"
-    _say_once(line, console, known)
+    _say_once(line, console, findings)
+    return job
 
 
 def ladder_of(jobs: Iterable[Job]) -> Ladder | None:
@@ -164,30 +165,31 @@ def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
     return changed
 
 
-def _ease_after_kill(job: Job, console: Console) -> None:
-    """Begin smaller where the last attempt was killed, and the kernel killed for memory meanwhile.
+def _eased_after_kill(job: Job, console: Console) -> Job:
+    """The job, smaller where the last attempt was killed and the kernel has killed for memory since.
 
-    Only so can an engine in this process be told of: nothing was left to say it.
+    An engine in this process leaves no other sign: nothing was left to report it.
     """
     last = last_attempt(job.run_dir)
     if last is None or (last / ENDED).exists():
-        return
+        return job
     then = read_json(last / "environment.json") or {}
     before = then.get("oom_kills")
     kills = machine.num_oom_kills() - before if isinstance(before, int) else 0
     if kills <= 0 or then.get("boot_id") != machine.boot_id():
-        return
+        return job
     what = "the last attempt was killed, and the kernel has killed for want of memory since"
     fault = MemoryFault(OomKind.killed, {}, what)
     rung = job.ladder.next(job.engine, fault)
     if job.settings.engine.on_oom is not OnOom.step_down or rung is None:
         advice = f"; type {rung}, or engine.on_oom=step_down" if rung else ""
         console.note(f"note: {what}{advice}")
-        return
-    job.engine = rung.engine
+        return job
+    job = replace(job, engine=rung.engine)
     remember(job, [rung])
     (last / ENDED).touch()  # told once
     console.note(f"{what}; stepping down to {rung}")
+    return job
 
 
 def _remembered(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
@@ -227,29 +229,29 @@ def given(job: Job) -> frozenset[str]:
 
 
 def _chosen(
-    job: Job, size: ModelSize, hardware: Hardware, needs: Needs, known: dict[str, Any]
+    job: Job, size: ModelSize, hardware: Hardware, needs: Needs, findings: Findings
 ) -> Engine:
     """What the planner takes; for a run that an engine chosen before can serve, that one."""
-    key = f"chosen {job.settings.engine} {size.name} {hardware}"
-    if (before := known.get(key)) is not None:
+    key = f"{job.settings.engine} {size.name} {hardware}"
+    if (before := findings.engines.get(key)) is not None:
         tried = fit(size, before, hardware, needs)
         if tried.fits and tried.max_model_len >= min(needs.longest, size.shape.max_position):
             return before
     choice = choose(size, job.settings.engine, hardware, needs, given(job))
-    known[key] = choice.engine
+    findings.engines[key] = choice.engine
     return choice.engine
 
 
-def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any]) -> Lengths | None:
+def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) -> Lengths | None:
     """Token lengths of the input; None where they can't be counted here."""
-    key = f"lengths {job.settings.data} {job.settings.model}"
+    key, known = f"{job.settings.data} {job.settings.model}", findings.lengths
     if key in known:
         return known[key]
     known[key] = None
     try:
         tokenizer = tokenizer_of(size.checkpoint, job.settings, job.model)
     except NoTokenizer as error:
-        _say_once(f"prompts: not counted, {error}", console, known)
+        _say_once(f"prompts: not counted, {error}", console, findings)
         return None
     context = size.context(job.settings.engine)
     if job.prompts.num_rows > SLOW_ROWS:
@@ -262,12 +264,12 @@ def _lengths(job: Job, size: ModelSize, console: Console, known: dict[str, Any])
             f"; {'' if over.is_exact else 'about '}{over.num_rows:,} of {lengths.num_rows:,} rows "
             f"leave no room for a response in {context:,} tokens"
         )
-    _say_once(line, console, known)
+    _say_once(line, console, findings)
     if note := room_note(lengths, context, job.settings.sampling):
-        _say_once(note, console, known)
+        _say_once(note, console, findings)
     for check in check_prompts(job.prompts, tokenizer):
         if not check.startswith("strings go"):  # the engine's own hint says it
-            _say_once(f"note: {check}", console, known)
+            _say_once(f"note: {check}", console, findings)
     return lengths
 
 
@@ -277,7 +279,7 @@ def _say_what_is_cut(
     lengths: Lengths | None,
     job: Job,
     console: Console,
-    known: dict[str, Any],
+    findings: Findings,
 ) -> None:
     """Say where a shortened context costs rows or tokens that the whole one would not."""
     context, max_tokens = engine.max_model_len, job.settings.sampling.token_limit or 1
@@ -294,11 +296,11 @@ def _say_what_is_cut(
         f"{cut.num_rows - over.num_rows:,} room for less than max_tokens={max_tokens}; type "
         f"engine.max_model_len={context} to have it so on any machine",
         console,
-        known,
+        findings,
     )
 
 
-def _say_once(line: str, console: Console, known: dict[str, Any]) -> None:
-    if line not in known.setdefault("said", set()):
-        known["said"].add(line)
+def _say_once(line: str, console: Console, findings: Findings) -> None:
+    if line not in findings.said:
+        findings.said.add(line)
         console.note(line)

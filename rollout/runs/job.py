@@ -8,14 +8,13 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rollout.config.sections.engine import Backend, Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Resume, Settings, objective_in
 from rollout.config.validate import validate
-from rollout.engines.base import EnginePlan
+from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.adapters import Adapter, resolve_adapter
 from rollout.inputs.chat_template import chat_template_text
@@ -26,6 +25,7 @@ from rollout.inputs.readings import Reading
 from rollout.plan.device import choose_device
 from rollout.prepare.output import MARK
 from rollout.rows.columns import Column
+from rollout.runs.findings import Findings
 from rollout.runs.metrics import Tally, Timeline, summarize
 from rollout.runs.output import (
     chosen_columns,
@@ -51,7 +51,7 @@ SCORES = (  # figures of a run that is scored
 )  # fmt: skip
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A run that was checked and can start."""
 
@@ -68,7 +68,7 @@ class Job:
     argv: list[str] | None  # the words typed; None: called from Python
     engine: Engine  # the settings that are loaded: as asked, until fitting.py settles them
     adapter: Adapter | None = None
-    ladder: Any = None  # what to give up when memory runs out, see planner/ladder.py
+    ladder: Ladder | None = None  # what to give up when memory runs out; None: not settled yet
 
     @property
     def output_path(self) -> Path:
@@ -79,15 +79,15 @@ def prepare(
     settings: Settings,
     console: Console,
     argv: list[str] | None = None,
-    found_before: dict[str, Any] | None = None,
+    findings: Findings | None = None,
 ) -> Job:
     """Check all that can be checked in about a second, and find the model.
 
-    `found_before` keeps inputs and models for the next call: a sweep asks for the same ones again.
+    `findings` keeps inputs and models for the next call: a sweep asks for the same ones again.
     """
     validate(settings)
     refuse_objective(objective_in(settings), settings.postprocess)
-    cache = {} if found_before is None else found_before
+    findings = findings or Findings()
     template = chat_template_text(settings.model.chat_template)
     asked_model = replace(settings.model, chat_template=template)
     columns = chosen_columns(settings)
@@ -100,8 +100,8 @@ def prepare(
         )
     refuse_users_files(run_dir)
     places = run_places(settings, run_dir)
-    key = f"prompts {settings.data}"
-    prompts = cache[key] = cache.get(key) or open_prompts(settings.data)
+    key = str(settings.data)
+    prompts = findings.prompts[key] = findings.prompts.get(key) or open_prompts(settings.data)
     is_ours = MARK in (prompts.schema.metadata or {})
     if not (is_ours or is_a_run(run_dir) or "data.prompt_key" in settings.given):
         refuse_rival(prompts.schema, prompts.files[0], settings.data)
@@ -131,11 +131,13 @@ def prepare(
             "needs_weights": extra.get("load_format") != "dummy",
             "needs_tokenizer": not (extra.get("tokenizer") or extra.get("skip_tokenizer_init")),
         }
-        key = f"model {settings.model} {needs}"
-        model = cache[key] = cache.get(key) or resolve_model(settings.model, console.note, **needs)
+        key, models = f"{settings.model} {needs}", findings.models
+        model = models[key] = models.get(key) or resolve_model(
+            settings.model, console.note, **needs
+        )
         if lora := settings.model.lora_path:
-            key = f"adapter {lora} {model.path}"
-            adapter = cache[key] = cache.get(key) or resolve_adapter(
+            key, adapters = f"{lora} {model.path}", findings.adapters
+            adapter = adapters[key] = adapters.get(key) or resolve_adapter(
                 lora, model.config, console.note
             )
     return Job(

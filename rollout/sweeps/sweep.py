@@ -8,7 +8,7 @@ One that fails fails alone. Knows nothing of Hydra.
 import sys
 from collections.abc import Iterator, Sized
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
 from rollout.runs.context import refuse_no_room
+from rollout.runs.findings import Findings
 from rollout.runs.fitting import ladder_of, refuse_impossible, settle
 from rollout.runs.generate import OnTurn, answer
 from rollout.runs.job import prepare, refuse_objective
@@ -73,7 +74,7 @@ class Sweep:
         self._slot: Slot | None = None
         self._has_tracker = False
         self._stop: StopRequest | None = None
-        self._prepared: dict[str, Any] = {}  # models and inputs found so far
+        self._findings = Findings()
         self._planned: list[Batch] = []  # by a dry run
         self._taken: dict[Any, str] = {}  # output file -> the point that writes it
         self.fault = ""
@@ -148,17 +149,15 @@ class Sweep:
         try:
             if asked.error:
                 raise asked.error
-            settings = asked.settings
-            settings.run_dir = str(asked.run_dir)
-            settings.tracking.group = settings.tracking.group or self.directory.name
+            settings = at_point(asked.settings, asked.run_dir, self.directory)
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
             with faults_told(asked.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
-                job = prepare(settings, self._console, self._argv, self._prepared)
+                job = prepare(settings, self._console, self._argv, self._findings)
                 point.prompt_key = job.prompts.wording.columns[0]
                 refuse_impossible(job)
                 refuse_no_room(job)
-                settle(job, self._console, self._prepared)
+                job = settle(job, self._console, self._findings)
                 refuse_own_tables(job, self.directory)
         except RolloutError as error:
             self._tell_refusal(point, error)
@@ -378,6 +377,13 @@ class Sweep:
                 again = "correct what the others say, or leave them out"
             say(f"{counts}; {again}", sys.stderr)
         return 1
+
+
+def at_point(settings: Settings, run_dir: Path, directory: Path) -> Settings:
+    """The settings with a point's own run directory, grouped by the sweep in `directory`."""
+    group = settings.tracking.group or directory.name
+    tracking = replace(settings.tracking, group=group)
+    return replace(settings, run_dir=str(run_dir), tracking=tracking)
 
 
 def nothing_answered(summary: Summary) -> str:

@@ -24,7 +24,7 @@ from rollout.inputs.wording import read_wording
 from rollout.runs.command import command_in
 from rollout.sweeps import launcher
 from rollout.sweeps.points import STATUSES, Point, figures_of, objective_of
-from rollout.sweeps.sweep import Sweep, nothing_answered
+from rollout.sweeps.sweep import Sweep, at_point, nothing_answered
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json
 from rollout.system.guard import guard
@@ -94,10 +94,7 @@ class Task:
         self._console.note(f"point {asked.name}")
         try:
             try:
-                settings = to_settings(composed, hydra)
-                settings.run_dir = str(place)
-                group = settings.tracking.group or Path(hydra.sweep.dir).name
-                settings.tracking.group = group
+                settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
                 record |= {
                     "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
                     "prefix": settings.output.prefix,
