@@ -166,7 +166,7 @@ def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
 
 
 def _eased_after_kill(job: Job, console: Console) -> Job:
-    """The job, smaller where the last attempt was killed and the kernel has killed for memory since.
+    """The job, smaller if the last attempt was killed and the kernel killed for memory since.
 
     An engine in this process leaves no other sign: nothing was left to report it.
     """
