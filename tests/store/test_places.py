@@ -147,7 +147,7 @@ def test_what_a_killed_command_left_goes_with_the_next_and_what_is_held_stays(he
     """SIGKILL left .NAME.PID.tmp for good."""
     import importlib
 
-    main = importlib.import_module(command).main
+    main = importlib.import_module(f"{command}.__main__").main
     table = pq.read_table(here / "in.parquet")
     answers = pa.array([["one", "two"]] * 6)
     pq.write_table(table.append_column("responses", answers), here / "r.parquet")
@@ -179,7 +179,7 @@ def test_an_output_that_leads_elsewhere_by_the_end_is_not_followed(here):
 
 
 @pytest.mark.parametrize("name", ["n.json", "n.errors.jsonl"])
-@pytest.mark.parametrize("command", ["rollout.__main__", "rollout.postprocess"])
+@pytest.mark.parametrize("command", ["rollout", "rollout.postprocess"])
 def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, command):
     """A JSON file with a key `groups` counted as a scoring's own, and was replaced."""
     import importlib
@@ -188,10 +188,10 @@ def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, 
     typed(*SMALL, "run_dir=run")
     (here / name).write_text(mine)
     words = ["input=run", "scorer=exact", "output.path=n.parquet"]
-    if command == "rollout.__main__":
+    if command == "rollout":
         words = [*SMALL, "run_dir=run", *(f"postprocess.{word}" for word in words[1:])]
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(command).main(list(words))
+        importlib.import_module(f"{command}.__main__").main(list(words))
     assert ended.value.code == 2 and (here / name).read_text() == mine
     assert not (here / "n.parquet").exists()
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 COMMANDS = {
     "rollout": "rollout.__main__",
-    "rollout.plan": "rollout.plan",
-    "rollout.prepare": "rollout.prepare",
-    "rollout.postprocess": "rollout.postprocess",
+    "rollout.plan": "rollout.plan.__main__",
+    "rollout.prepare": "rollout.prepare.__main__",
+    "rollout.postprocess": "rollout.postprocess.__main__",
 }
 
 

@@ -19,7 +19,7 @@ import rollout.run
 import rollout.sweeps.launcher
 import rollout.sweeps.task  # noqa: F401
 
-ROLLOUT, POSTPROCESS = "rollout.__main__", "rollout.postprocess"
+ROLLOUT, POSTPROCESS = "rollout.__main__", "rollout.postprocess.__main__"
 
 
 class Said(NamedTuple):
