@@ -4,14 +4,13 @@ Pure: knows checked jobs, starts nothing.
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.engine import Device
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import EnginePlan
+from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError
 from rollout.inputs.readings import same
 from rollout.runs.job import Job, plan_of
@@ -29,22 +28,13 @@ LIGHT = (
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """A point that was checked."""
-
-    point: Point
-    job: Job
-    environment: dict[str, str]
-
-
-@dataclass(slots=True, eq=False)
 class Batch:
     """Points that run side by side."""
 
     plan: EnginePlan
     environment: dict[str, str]
-    entries: list[Entry]
-    ladder: Any = None  # what to give up when memory runs out
+    points: list[Point]
+    ladder: Ladder | None = None  # what to give up when memory runs out
 
 
 def refuse_own_tables(job: Job, directory: Path) -> None:
@@ -59,20 +49,20 @@ def refuse_own_tables(job: Job, directory: Path) -> None:
         )
 
 
-def refuse_one_place(entries: list[Entry], taken: dict[Any, str]) -> None:
+def refuse_one_place(points: list[Point], taken: dict[Any, str]) -> None:
     """Raise UserError where two points would write the same file; `taken` keeps who writes what.
 
     By links, too: a file is known by its resolved path, and by its inode where it exists.
     """
-    for entry in entries:
-        name, written = entry.point.name, list(entry.job.places)
+    for point in points:
+        name, written = point.name, list(point.job.places)
         for wanted in written:
             above = [parent for parent in wanted.path.parents if (parent, "directory") in taken]
             marks = [*_marks(wanted), *((parent, "directory") for parent in above)]
             if mark := next((mark for mark in marks if mark in taken), None):
                 raise UserError(
                     f"{wanted.key}={wanted.given} is the same for the points {taken[mark]} and "
-                    f"{name}; {_way_out(wanted.key, list(entry.point.values))}"
+                    f"{name}; {_way_out(wanted.key, list(point.values))}"
                 )
         taken |= {mark: name for wanted in written for mark in _marks(wanted)}
 
@@ -99,27 +89,25 @@ def _marks(wanted: Place) -> list[Any]:
     return marks
 
 
-def batches_of(entries: Iterable[Entry], directory: Path) -> list[Batch]:
+def batches_of(points: list[Point], directory: Path) -> list[Batch]:
     """Points that can run side by side: the same engine, the same class of sampler."""
     groups: dict[Any, dict[Any, Batch]] = {}
-    entries = list(entries)
-    plans = _with_adapters([plan_of(entry.job, directory) for entry in entries], entries)
-    for entry, plan in zip(entries, plans, strict=True):
-        sampling = entry.job.settings.sampling
-        engine = plan.identity, tuple(sorted(entry.environment.items()))
-        drawn = sampler_class(sampling, entry.job)
+    plans = _with_adapters([plan_of(point.job, directory) for point in points], points)
+    for point, plan in zip(points, plans, strict=True):
+        engine = plan.identity, tuple(sorted(point.environment.items()))
+        drawn = sampler_class(point.job.settings.sampling, point.job)
         groups.setdefault(engine, {}).setdefault(
-            drawn, Batch(plan, entry.environment, [])
-        ).entries.append(entry)
+            drawn, Batch(plan, point.environment, [])
+        ).points.append(point)
     return [
-        Batch(batch.plan, batch.environment, batch.entries[i : i + MAX_POINTS])
+        Batch(batch.plan, batch.environment, batch.points[i : i + MAX_POINTS])
         for by_class in groups.values()
         for batch in by_class.values()
-        for i in range(0, len(batch.entries), MAX_POINTS)
+        for i in range(0, len(batch.points), MAX_POINTS)
     ]
 
 
-def _with_adapters(plans: list[EnginePlan], entries: list[Entry]) -> list[EnginePlan]:
+def _with_adapters(plans: list[EnginePlan], points: list[Point]) -> list[EnginePlan]:
     """Plans of one model are made one, where they differ in the LoRA adapter alone.
 
     But on a CPU points without an adapter stay apart: vLLM's kernels there (seen in 0.32) apply
@@ -127,12 +115,12 @@ def _with_adapters(plans: list[EnginePlan], entries: list[Entry]) -> list[Engine
     """
     bare = [replace(plan, lora_rank=0, num_loras=0).identity for plan in plans]
     found = []
-    for plan, entry, identity in zip(plans, entries, bare, strict=True):
-        if plan.device is Device.cpu and not entry.job.adapter:
+    for plan, point, identity in zip(plans, points, bare, strict=True):
+        if plan.device is Device.cpu and not point.job.adapter:
             found.append(plan)
             continue
         alike = [i for i, other in enumerate(bare) if other == identity]
-        used = {entries[i].job.adapter.path for i in alike if entries[i].job.adapter}
+        used = {points[i].job.adapter.path for i in alike if points[i].job.adapter}
         rank = max(plans[i].lora_rank for i in alike)
         found.append(replace(plan, lora_rank=rank, num_loras=min(len(used), MAX_LORAS)))
     return found

@@ -15,6 +15,7 @@ import time
 import types
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ from rollout.config.presets import overridden_groups
 from rollout.config.settings import OBJECTIVE, objective_in
 from rollout.errors import RolloutError, UserError
 from rollout.sweeps.points import Point, is_maximized, objective_of
-from rollout.sweeps.sweep import Asked
 from rollout.system.console import say
 from rollout.system.unforeseen import faults_told
 
@@ -71,7 +71,7 @@ class SweepLauncher(Launcher):
                     self._composed(list(overrides), initial_job_idx + i)
                     for i, overrides in enumerate(job_overrides)
                 ]
-                asked = [self._asked(job) for job in jobs]
+                asked = [self._point(job) for job in jobs]
             callbacks = [_copied(self._context.callbacks) for _ in jobs]
             for job, mine in zip(jobs, callbacks, strict=True):
                 HydraConfig.instance().set_config(job)
@@ -103,15 +103,14 @@ class SweepLauncher(Launcher):
             composed.hydra.runtime.output_dir = without_interpolation(str(place))
         return composed
 
-    def _asked(self, job: DictConfig) -> Asked:
-        """The point that Hydra composed; a setting that can't be is its error."""
+    def _point(self, job: DictConfig) -> Point:
+        """The point that Hydra composed."""
         HydraConfig.instance().set_config(job)
-        asked = asked_of(job, self._task.swept)
+        point = point_of(job, self._task.swept)
         try:
-            asked.settings = to_settings(job, job.hydra)
+            return replace(point, settings=to_settings(job, job.hydra))
         except UserError as error:
-            asked.error = error
-        return asked
+            return replace(point, refused=error)
 
     def _returned(self, job: DictConfig, point: Point, objective: str) -> JobReturn:
         """What a callback hears of a job."""
@@ -256,13 +255,13 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=3).hexdigest()
 
 
-def asked_of(job: DictConfig, typed: Sequence[str]) -> Asked:
-    """A composed job's name, place, values of the keys swept, and environment; no settings yet."""
+def point_of(job: DictConfig, typed: Sequence[str]) -> Point:
+    """A composed job's name, values of the keys swept, place and environment; no settings yet."""
     hydra = job.hydra
-    return Asked(
+    return Point(
         str(hydra.sweep.subdir),
-        Path(hydra.runtime.output_dir),
         swept_values(hydra, typed),
+        Path(hydra.runtime.output_dir),
         environment={k: str(v) for k, v in dict(hydra.job.env_set).items()},
     )
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rollout.config.settings import Settings
+from rollout.errors import RolloutError
 from rollout.postprocess.export.shown import between
+from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
 from rollout.system.console import duration
 from rollout.system.disk import read_json
@@ -26,13 +29,20 @@ HUGE = 1e15  # digits beyond say nothing
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Point:
-    """One combination of swept settings, and what its run has come to."""
+    """One combination of swept settings: as it was asked for, as it was checked, what came of it.
+
+    It has no `settings` where these were `refused`, and no `job` until it was checked.
+    """
 
     name: str  # of its directory, such as temperature=0.7,top_p=0.9
     values: dict[str, str]  # swept key -> value as typed
     run_dir: Path
+    settings: Settings | None = None
+    refused: RolloutError | None = None
+    environment: dict[str, str] = field(default_factory=dict)  # while its engine is in use
+    job: Job | None = None
     status: str = "waiting"  # waiting, running, done, failed or interrupted
     error: str | None = None  # one line
     engine: int | None = None  # which of the sweep's engine loads served it: 1, 2, ...

@@ -6,15 +6,14 @@ One that fails fails alone. Knows nothing of Hydra.
 """
 
 import sys
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rollout.config.effects import refuse_idle_everywhere
-from rollout.config.sections.engine import Backend
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Settings
 from rollout.engines.slot import Slot
@@ -26,18 +25,18 @@ from rollout.runs.findings import Findings
 from rollout.runs.fitting import ladder_of, refuse_impossible, settle
 from rollout.runs.generate import OnTurn, answer
 from rollout.runs.job import prepare, refuse_objective
-from rollout.runs.opening import open_run, standing_now
+from rollout.runs.opening import open_run
 from rollout.runs.summary import Summary, finished_before
 from rollout.runs.workflow import with_prompts
 from rollout.store.run_dir import refuse_users_tables
 from rollout.store.store import Store
 from rollout.sweeps.batches import (
     Batch,
-    Entry,
     batches_of,
     refuse_one_place,
     refuse_own_tables,
 )
+from rollout.sweeps.dry_run import dry_run_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.progress import PointConsole, SweepReport, points_in
 from rollout.system import lock
@@ -46,18 +45,6 @@ from rollout.system.signals import StopRequest, stop_on_signals
 from rollout.system.unforeseen import faults_told
 
 OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave the point itself as it is
-
-
-@dataclass(slots=True)
-class Asked:
-    """A point as it was asked for; `settings` or the `error` that kept it from having any."""
-
-    name: str
-    run_dir: Path
-    values: dict[str, str]  # swept key -> value as typed
-    settings: Settings | None = None
-    error: RolloutError | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Sweep:
@@ -79,7 +66,7 @@ class Sweep:
         self._taken: dict[Any, str] = {}  # output file -> the point that writes it
         self.fault = ""
 
-    def launch(self, asked: list[Asked], directory: Path, objective: str) -> list[Point]:
+    def launch(self, asked: list[Point], directory: Path, objective: str) -> list[Point]:
         """Run these points, those of earlier launches that are the same excepted.
 
         Returns their records, in the order asked. Raises UserError where two of them would write
@@ -92,13 +79,13 @@ class Sweep:
         points_in(directory)  # a damaged record is not overwritten
         self._begin(directory)
         self._report.objective = objective
-        entries = [entry for a in asked if (entry := self._entry(a))]
-        refuse_one_place(entries, self._taken)
-        self.dry_run = any(entry.job.settings.dry_run for entry in entries)
-        batches = batches_of(entries, self.directory)
+        points = [point for point in asked if self._is_ready(point)]
+        refuse_one_place(points, self._taken)
+        self.dry_run = any(point.job.settings.dry_run for point in points)
+        batches = batches_of(points, self.directory)
         for batch in batches:
             alike = [b for b in batches if b.plan.identity == batch.plan.identity]
-            batch.ladder = ladder_of(entry.job for b in alike for entry in b.entries)
+            batch.ladder = ladder_of(point.job for b in alike for point in b.points)
         if self.dry_run:
             self._planned += batches
         elif batches:
@@ -136,72 +123,39 @@ class Sweep:
 
     # Before anything starts.
 
-    def _entry(self, asked: Asked) -> Entry | None:
-        """The point, checked; None where it can't run, or did already in this sweep."""
-        if known := self.points.get(asked.run_dir):
-            if known.values != asked.values:
+    def _is_ready(self, point: Point) -> bool:
+        """Check a point and make its job; false if it can't run, or did already in this sweep."""
+        if known := self.points.get(point.run_dir):
+            if known.values != point.values:
                 raise UserError(
-                    f"hydra.sweep.subdir gives two points the directory {asked.run_dir}; leave it "
+                    f"hydra.sweep.subdir gives two points the directory {point.run_dir}; leave it "
                     "out, or name it after all that is swept"
                 )
-            return None
-        point = self.points[asked.run_dir] = Point(asked.name, asked.values, asked.run_dir)
+            return False
+        self.points[point.run_dir] = point
         try:
-            if asked.error:
-                raise asked.error
-            settings = at_point(asked.settings, asked.run_dir, self.directory)
+            if point.refused:
+                raise point.refused
+            settings = at_point(point.settings, point.run_dir, self.directory)
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
-            with faults_told(asked.run_dir):
+            with faults_told(point.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._findings)
                 point.prompt_key = job.prompts.wording.columns[0]
                 refuse_impossible(job)
                 refuse_no_room(job)
-                job = settle(job, self._console, self._findings)
+                point.job = settle(job, self._console, self._findings)
                 refuse_own_tables(job, self.directory)
         except RolloutError as error:
             self._tell_refusal(point, error)
             self._fail(point, error)
-            return None
-        return Entry(point, job, asked.environment)
+            return False
+        return True
 
     def _tell_refusal(self, point: Point, error: RolloutError) -> None:
         """Say at once, and with all details, why a point can't run."""
         for line in (f"{point.name} can't run: {error.args[0]}", *error.details):
             self._console.note(line)
-
-    def _describe(self, batches: list["Batch"]) -> None:
-        lines, engines = [], []
-        planned = [entry for batch in batches for entry in batch.entries]
-        num_requests = num_samples = 0
-        for batch in batches:
-            same = batch.plan.identity, sorted(batch.environment.items())
-            if same not in engines:
-                engines.append(same)
-                lines.append(f"engine {len(engines)}: {_told(batch)}")
-            lines.append(f"  {counted(batch.entries, 'point')} side by side")
-            for entry in batch.entries:
-                try:
-                    standing = standing_now(entry.job, self._console)
-                except RolloutError as error:
-                    self._fail(entry.point, error)
-                    lines.append(f"    {entry.point.name}: can't go on: {error}")
-                    continue
-                num_requests += standing.num_owed
-                num_samples += standing.num_owed_samples
-                rows, n = standing.num_rows, entry.job.settings.sampling.n_samples
-                what = "finished, skipped" if standing.finished else str(standing)
-                lines.append(f"    {entry.point.name}: {rows:,} rows x {n} samples; {what}")
-        self._console.result(
-            "\n".join(
-                (
-                    f"dry run: {counted(planned, 'point')} on {counted(engines, 'engine')}, "
-                    f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
-                    *lines,
-                    f"sweep  {self.directory}",
-                )
-            )
-        )
 
     def _first_what_stands(self, batches: list["Batch"]) -> list["Batch"]:
         """The batches, first those that the engine kept from the last launch serves."""
@@ -214,10 +168,10 @@ class Sweep:
         attempts: list[tuple[Point, Attempt]] = []
         with ExitStack() as opened:
             try:
-                for entry in batch.entries:
+                for point in batch.points:
                     self._stop.raise_if_requested()
-                    if attempt := self._opened(entry, opened, speaks=not attempts):
-                        attempts.append((entry.point, attempt))
+                    if attempt := self._opened(point, opened, speaks=not attempts):
+                        attempts.append((point, attempt))
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
                 if owing:
                     with faults_told(self.directory):
@@ -240,10 +194,9 @@ class Sweep:
                     attempt.close()
         self._write()
 
-    def _opened(self, entry: Entry, opened: ExitStack, speaks: bool) -> Attempt | None:
+    def _opened(self, point: Point, opened: ExitStack, speaks: bool) -> Attempt | None:
         """The point's run, held open; None where there is nothing to do or it can't go on."""
-        job, point = entry.job, entry.point
-        console = PointConsole(self._console, point.name, speaks)
+        job, console = point.job, PointConsole(self._console, point.name, speaks)
         store: Store
         try:
             with faults_told(point.run_dir):
@@ -359,7 +312,8 @@ class Sweep:
     def tell(self) -> int:
         """Say what the sweep came to; return the exit code: 2 where nothing could start."""
         if self.dry_run:
-            self._describe(self._planned)
+            lines = dry_run_lines(self._planned, self.directory, self._console, self._fail)
+            self._console.result("\n".join(lines))
         if self._report.is_open and not self._all_refused:
             self._report.tell_end(self.directory)
         for run_dir, error in self.errors.items():
@@ -395,15 +349,3 @@ def nothing_answered(summary: Summary) -> str:
         f"no row could be answered; see column error of {summary.output_path} "
         "(retry_failed=true tries them again)"
     )
-
-
-def counted(things: Sized, noun: str) -> str:
-    return f"{len(things):,} {noun}" + ("" if len(things) == 1 else "s")
-
-
-def _told(batch: Batch) -> str:
-    job = batch.entries[0].job
-    model = job.settings.model.model_path
-    is_scripted = job.settings.engine.backend is Backend.scripted
-    preset = job.settings.presets.get("engine")
-    return f"{preset} on {job.device.name}" + ("" if is_scripted else f", {model}")

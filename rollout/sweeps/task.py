@@ -88,10 +88,10 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
 
         place = Path(hydra.runtime.output_dir)
-        asked = launcher.asked_of(HydraConfig.instance().cfg, self.swept)
-        record = {"name": asked.name, "values": asked.values, "at_s": time.time()}
+        point = launcher.point_of(HydraConfig.instance().cfg, self.swept)
+        record = {"name": point.name, "values": point.values, "at_s": time.time()}
         record["number"] = hydra.job.num
-        self._console.note(f"point {asked.name}")
+        self._console.note(f"point {point.name}")
         try:
             try:
                 settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
@@ -100,7 +100,7 @@ class Task:
                     "prefix": settings.output.prefix,
                     "objective": objective_in(settings),
                 }
-                value = self._run(settings, asked.values)
+                value = self._run(settings, point.values)
                 record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
                 return value
             except Interrupted as error:
@@ -182,7 +182,7 @@ class Task:
         records = [(read_json(path), path.parent) for path in found]
         records = [pair for pair in records if self._is_of_this_command(pair[0])]
         for record, run_dir in sorted(records, key=lambda pair: pair[0]["number"]):
-            point = Point(record["name"], record["values"], run_dir, record["status"])
+            point = Point(record["name"], record["values"], run_dir, status=record["status"])
             point.error = record["error"]
             point.figures = figures_of(run_dir)
             point.prompt_key = str(record.get("prompt_key", "prompt"))

@@ -17,7 +17,7 @@ TEXTS = [f"prompt {i}" for i in range(40)]
 
 
 def plain(name, status="done", **figures):
-    return Point(name, {"seed": name}, f"runs/{name}", status, figures=figures)
+    return Point(name, {"seed": name}, f"runs/{name}", status=status, figures=figures)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def scored(tmp_path):
         (run_dir / "published.json").write_text(json.dumps({"scoring": scoring}))
         figures = {"path": str(run_dir / "scored.parquet"), "pass@1": float(np.mean(scores))}
         figures["intervals"] = {"pass@1": [0.1, 0.2]}
-        return Point(name, {"seed": name}, run_dir, "done", figures={"scores": figures})
+        return Point(name, {"seed": name}, run_dir, status="done", figures={"scores": figures})
 
     return made
 

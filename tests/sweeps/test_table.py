@@ -38,7 +38,7 @@ def point(temperature="0.7", status="done", speed=None, **more):
     values = more.pop("values", {"sampling.temperature": temperature})
     figures |= more.pop("figures", {})
     name = more.pop("name", ",".join(f"{k}={v}" for k, v in values.items()))
-    return Point(name, values, Path("runs") / "a", status, figures=figures, **more)
+    return Point(name, values, Path("runs") / "a", status=status, figures=figures, **more)
 
 
 def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **more):
