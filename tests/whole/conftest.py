@@ -1,0 +1,11 @@
+"""A file of prompts for whole commands."""
+
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.parquet"
+    pd.DataFrame({"prompt": ["one", "two"], "seed": [1, 2]}).to_parquet(path)
+    return path
