@@ -1,4 +1,4 @@
-"""Too little memory is free at the start, or the weights do not fit."""
+"""What is said where too little memory is free at the start, or the weights do not fit."""
 
 from oom_parts import CUDA_TAIL, ISSUES, SOURCE, TAIL, Message, logged, traceback
 

@@ -1,4 +1,4 @@
-"""The trial pass or the CUDA graphs do not fit."""
+"""What is said where the trial pass or the CUDA graphs do not fit."""
 
 from oom_parts import CUDA_TAIL, ISSUES, PULLS, SOURCE, Message, logged, traceback
 

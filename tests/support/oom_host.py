@@ -1,4 +1,4 @@
-"""The host's memory is short, or the system ended a process, most often for its memory."""
+"""What is said where the host is short of memory, or the system ends a process for it."""
 
 from oom_parts import ISSUES, SOURCE, Message, traceback
 

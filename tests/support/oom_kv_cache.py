@@ -1,4 +1,4 @@
-"""Nothing is left for the KV cache, or too little for one request at full length."""
+"""What is said where nothing is left for the KV cache, or too little for one whole request."""
 
 from oom_parts import CUDA_TAIL, ISSUES, SOURCE, TAIL, Message, traceback
 
