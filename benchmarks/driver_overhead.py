@@ -20,9 +20,13 @@ import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rollout.runs.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 
 def write_prompts(path: Path, num_rows: int, words: int = 12) -> Path:
@@ -37,6 +41,16 @@ def write_prompts(path: Path, num_rows: int, words: int = 12) -> Path:
             texts = [f"question {i} " + "of many " * (words // 2 - 1) for i in ids]
             writer.write_table(pa.table({"id": ids, "prompt": texts}, schema=schema))
     return path
+
+
+def prepared(workdir: Path, name: str, **settings: Any) -> "Job":
+    """The job of a run in `workdir`/`name`, checked as a launch checks it."""
+    from rollout.config.compose import compose
+    from rollout.runs.job import prepare
+    from rollout.system.console import Console
+
+    given = {"data.input": workdir / "prompts.parquet", "run_dir": workdir / name}
+    return prepare(compose(given | {"tracking": "none"} | settings), Console(quiet=True))
 
 
 def scripted(workdir: Path, num_rows: int, n_samples: int, tokens: int) -> dict:

@@ -31,8 +31,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driver_overhead import ROOT, tell, write_prompts
-from durability import ONE_THREAD, prepared
+from driver_overhead import ROOT, prepared, tell, write_prompts
+from durability import ONE_THREAD
 
 if TYPE_CHECKING:
     from rollout.engines.slot import Slot

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from oom_messages import MESSAGES, traceback
+from oom_messages import MESSAGES
+from oom_parts import traceback
 
 from rollout.engines.memory_faults import NEXT_STEPS, PLACES, OomKind, Stage, explain, memory_fault
 

@@ -1,6 +1,5 @@
-"""Wording: templates, system prompts, tools, token ids and sampling of a row, and its identity."""
+"""Wording: templates and system prompts, in a row and in whole commands."""
 
-import json
 import time
 from decimal import Decimal
 
@@ -15,23 +14,13 @@ from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
-from rollout.rows.prompt import Prompt
 
-ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-SUB = {"name": "subtract"}
 TOKENS = PromptFormat.tokens
 
 
 @pytest.fixture
 def sums(tmp_path):
     return write(tmp_path / "sums.parquet", question=["1+1", "2+2"], hint=["easy", None], n=[1, 2])
-
-
-def error_of(tmp_path, column, key, **data):
-    """The errors of rows whose column `key` is what `data.sampling_key` or so names."""
-    count = len(column)
-    path = write(tmp_path / "in.parquet", ["Hi"] * count, **{key: column})
-    return [prompt.error for prompt in read(path, **data)]
 
 
 # data.template
@@ -160,168 +149,6 @@ def test_a_mistyped_file_does_not_become_the_system_prompt(tmp_path):
     assert contents(path, system_prompt="Answer yes/no.")[0][0]["content"] == "Answer yes/no."
 
 
-# data.tools, data.tools_key
-
-
-@pytest.mark.parametrize(
-    "text", [json.dumps([ADD, SUB]), f"- {json.dumps(ADD)}\n- name: subtract\n"]
-)
-def test_tools_are_read_from_json_or_yaml_and_make_strings_chats(tmp_path, text):
-    path = write(tmp_path / "in.parquet", ["Hi"])
-    (tmp_path / "tools.yaml").write_text(text)
-    for given in (text, str(tmp_path / "tools.yaml")):
-        (prompt,) = read(path, tools=given)
-        assert prompt.tools == [ADD, SUB] and prompt.content == CHATS[0]
-
-
-@pytest.mark.parametrize(
-    ("tools", "reason"),
-    [
-        ("{}", "tools is {}, not a list"),
-        ("[3]", "tool 1 of 1 is 3, not an object"),
-        ("[{", "data.tools: while parsing"),
-        ("[]", None),
-        ('[{"type": "function"}]', "tool 1 of 1 is a function without a name"),
-        ("tools.yaml", "no such file"),
-        ("[{name: a, when: 2020-01-01}]", "tool 1 of 1 has date, not text"),
-    ],
-)
-def test_tools_that_are_none_are_refused(tmp_path, tools, reason):
-    path = write(tmp_path / "in.parquet", ["Hi"])
-    if reason:
-        assert reason in refusal(path, tools=tools)
-    else:
-        assert read(path, tools=tools)[0].tools is None
-
-
-def test_a_rows_own_tools_come_before_those_of_all(tmp_path):
-    own = pa.array([[{"name": "subtract", "description": None}], None, []])
-    path = write(tmp_path / "in.parquet", ["Hi"] * 3, own=own)
-    rows = read(path, tools=json.dumps([ADD]), tools_key="own")
-    assert [row.tools for row in rows] == [[SUB], [ADD], None]
-    path = write(tmp_path / "in.parquet", ["Hi"] * 4, own=[json.dumps([SUB]), "", "[]", "null"])
-    rows = read(path, tools=json.dumps([ADD]), tools_key="own")
-    assert [row.tools for row in rows] == [[SUB], [ADD], None, [ADD]]
-    path = write(tmp_path / "in.parquet", ["Hi"], own=[[json.dumps(SUB)]])
-    assert read(path, tools_key="own")[0].tools == [SUB]
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        ("[1", "tools is not JSON"),
-        ('{"name": "a"}', "not a list"),
-        ("3", "tools is 3, not a list"),
-        ('["x"]', "tool 1 of 1 is not JSON"),
-        ('[{"name": "\\ud800"}]', "tools's JSON escapes half a surrogate pair"),
-        ('[{"name": ""}]', "function without a name"),
-        ('[{"name": NaN}]', "holds NaN"),
-        ('[{"name": "a", "x": NaN}]', "holds NaN"),
-        ("[" * 100_000, "tools is not JSON"),
-        ('[{"name": "a", "x": ' + "[" * 60 + "]" * 60 + "}]", "more than 50 deep"),
-        ([None], "tool 1 of 1 is null"),
-        ([{"name": None}], "tool 1 of 1 is {}"),
-    ],
-)
-def test_tools_that_are_none_are_an_error_of_their_row(tmp_path, value, reason):
-    kind = None if isinstance(value, str) else pa.list_(pa.struct([("name", pa.string())]))
-    column = pa.array([value], kind)
-    (error,) = error_of(tmp_path, column, "own", tools_key="own")
-    assert reason in error and "\n" not in error
-
-
-# data.sampling_key
-
-
-def test_a_rows_sampling_is_a_struct_a_map_or_json_without_nulls(tmp_path):
-    structs = [{"temperature": 0.2, "stop": ["\n"], "top_k": None}, {"top_k": 5}, None]
-    maps = pa.array([[("top_p", 0.5)], [], None], pa.map_(pa.string(), pa.float64()))
-    texts = ['{"stop": ["a"], "seed": null}', "", "null"]
-    found = []
-    for column in (structs, maps, texts):
-        path = write(tmp_path / "in.parquet", ["Hi"] * 3, own=column)
-        found.append([row.sampling for row in read(path, sampling_key="own")])
-    assert found == [
-        [{"temperature": 0.2, "stop": ["\n"]}, {"top_k": 5}, None],
-        [{"top_p": 0.5}, None, None],
-        [{"stop": ["a"]}, None, None],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        ("{", "sampling is not JSON"),
-        ("[1]", "sampling is [1], not an object"),
-        ('"x"', 'sampling is "x", not an object'),
-        ('{"n": 2}', "sampling sets n, which is one for all rows: sampling.n_samples"),
-        ('{"n_samples": 2}', "sampling.n_samples"),
-        ('{"seed": 2}', "sampling.seed"),
-        ('{"max_tokens": "auto"}', "max_tokens to"),
-        ('{"max_tokens": 0}', "not a number above 0"),
-        ('{"temperature": NaN}', "holds NaN"),
-        ('{"stop": ["\\udc00"]}', "half a surrogate pair"),
-        ({"temperature": float("nan")}, "sampling.temperature has nan"),
-        ({"temperature": Decimal("0.5")}, "sampling.temperature has Decimal"),
-        ({"stop": [b"x"]}, "text that is not UTF-8"),
-        ({"seed": 1}, "sampling.seed"),
-    ],
-)
-def test_sampling_that_is_none_is_an_error_of_its_row(tmp_path, value, reason):
-    (error,) = error_of(tmp_path, [value], "own", sampling_key="own")
-    assert reason in error and "\n" not in error
-
-
-@pytest.mark.parametrize("key", ["sampling_key", "tools_key"])
-def test_an_option_column_that_cannot_hold_it_is_refused(tmp_path, key):
-    path = write(tmp_path / "in.parquet", ["Hi"], own=[3.5])
-    assert "fitting columns: prompt" in refusal(path, **{key: "own"})
-    assert f"data.{key}=ow: " in refusal(path, **{key: "ow"})
-    assert "Did you mean" in refusal(path, **{key: "prompts"})
-
-
-# data.prompt_format=tokens
-
-
-@pytest.mark.parametrize(
-    "kind", [pa.list_(pa.int64()), pa.large_list(pa.uint16()), pa.list_(pa.int32(), 2)], ids=str
-)
-def test_token_ids_are_asked_as_they_are(tmp_path, kind):
-    path = write(tmp_path / "in.parquet", pa.array([[5, 6], [7, 8]], kind))
-    rows = read(path, prompt_format=TOKENS)
-    assert [(r.content, r.error, r.token_ids) for r in rows] == [
-        (None, None, [5, 6]),
-        (None, None, [7, 8]),
-    ]
-
-
-def test_lists_that_hold_no_token_ids_are_errors_of_their_rows(tmp_path):
-    column = pa.array([None, [], [1, None], [-1], [3]], pa.list_(pa.int64()))
-    path = write(tmp_path / "in.parquet", column)
-    assert [row.error for row in read(path, prompt_format=TOKENS)] == [
-        "the prompt is null",
-        "the prompt is an empty list of token ids",
-        "token 2 of 2 is null, not an id",
-        "token 1 of 1 is -1, not an id",
-        None,
-    ]
-
-
-def test_keys_of_sampling_that_are_not_text_are_an_error_of_their_row(tmp_path):
-    column = pa.array([[(1, 0.5)]], pa.map_(pa.int64(), pa.float64()))
-    (error,) = error_of(tmp_path, column, "own", sampling_key="own")
-    assert error == "sampling has the key 1, which is not text"
-
-
-def test_a_column_without_token_ids_is_refused(tmp_path):
-    for column in (["1 2"], [[1.5]], [["1"]], [3]):
-        path = write(tmp_path / "in.parquet", column, ids=[[1]])
-        message = refusal(path, prompt_format=TOKENS)
-        assert "not a list of integers (token ids)" in message
-        assert message.endswith("fitting columns: ids")
-    assert "data.prompt_format=tokens" in refusal(write(tmp_path / "in.parquet", [[1]]))
-
-
 # Settings that would do nothing.
 
 
@@ -341,28 +168,7 @@ def test_a_setting_that_another_makes_idle_is_refused(data, kwargs, reason):
         validate(Settings(run_dir="r", model=model, data=Data(**data)))
 
 
-# Identity.
-
-
-def test_digests_of_plain_rows_are_what_they_were():
-    """Runs begun before rows had options must still know their rows."""
-    assert Prompt(0, 0, "Hi").digest.hex() == "17d0dba9164f32b85681d9d1687edb23"
-    assert Prompt(0, 0, CHATS[0]).digest.hex() == "8116f69b72258e91d1be024e4eaa3254"
-
-
-def test_whatever_changes_what_is_asked_changes_the_digest():
-    prompts = [
-        Prompt(0, 0, "1 2"),
-        Prompt(0, 0, None),
-        Prompt(0, 0, None, token_ids=[1, 2]),
-        Prompt(0, 0, None, token_ids=[1, 2], sampling={"top_k": 1}),
-        Prompt(0, 0, CHATS[0]),
-        Prompt(0, 0, CHATS[0], tools=[SUB]),
-        Prompt(0, 0, CHATS[0], tools=[ADD]),
-        Prompt(0, 0, CHATS[0], sampling={"top_k": 1}),
-        Prompt(0, 0, CHATS[0], sampling={"top_k": 2}),
-    ]
-    assert len({prompt.digest for prompt in prompts}) == len(prompts)
+# Whole commands.
 
 
 def sampled(path):
@@ -408,23 +214,3 @@ def test_a_dry_run_says_what_prompts_are_made_of(typed):
     write(typed.here / "in.parquet", b=["x"], a=["y"])
     typed(*SCRIPTED, "data.template={{ b }}{{ a }}", "dry_run=true")
     assert "(1 file(s), data.template over b, a)" in typed.out
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('[{"name": "a", "name": "b"}]', "has the key 'name' twice"),
-        ("- name: a\n  name: b\n", "has the key 'name' twice"),
-        ('[{"name": "a", "x": 1e400}]', "holds 1e400"),
-        ("- {name: a, x: 12345678901234567890.0}", "would change to"),
-    ],
-)
-def test_tools_are_read_exactly_or_refused(tmp_path, text, reason):
-    """JSON and YAML both kept the last of equal keys, and YAML read 1e5 of JSON as text."""
-    path = write(tmp_path / "in.parquet", ["Hi"])
-    (tmp_path / "tools.json").write_text(text)
-    said = refusal(path, tools=str(tmp_path / "tools.json"))
-    assert said.startswith("data.tools: its ") and reason in said
-    (tmp_path / "tools.json").write_text('[{"name": "a", "x": 1e5}]')
-    (prompt,) = read(path, tools=str(tmp_path / "tools.json"))
-    assert prompt.tools == [{"name": "a", "x": 1e5}]

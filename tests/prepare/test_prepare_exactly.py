@@ -7,8 +7,7 @@ import threading
 import time
 
 import pytest
-import test_prepare
-from test_prepare import ROWS, lines, made, prompts, refusal
+from preparing import ROWS, lines, made, prompts, refusal
 
 from rollout.config.sections.prepare import FileFormat, OnBadRow, Prepare
 from rollout.errors import RolloutError, UserError
@@ -16,8 +15,6 @@ from rollout.prepare.prepare import prepare
 from rollout.prepare.sources.row_files import open_rows
 from rollout.prepare.sources.source import Tally
 from rollout.system.console import Console
-
-here = test_prepare.here  # the fixture
 
 MIXED = (1, 0.5, True, {"a": 1}, [1], ["x"], [[]], None, "")
 

@@ -6,6 +6,7 @@ The file asked about is `in.parquet` unless the builder says otherwise.
 import base64
 import gzip
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -22,6 +23,7 @@ TEXTS = ["Water boils at", "The capital of France"]
 USER = {"role": "user", "content": "Hi"}
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 MAP = pa.map_(pa.string(), pa.string())
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 PART = pa.struct([("type", pa.string()), ("text", pa.string()), ("image_url", pa.string())])
 
 
@@ -38,6 +40,18 @@ def table(columns: dict[str, Any], name: str = NAME, **options: Any) -> Build:
 def prompts(values: Any, kind: pa.DataType | None = None, **options: Any) -> Build:
     """A parquet file with the column `prompt` alone."""
     return table({"prompt": values if kind is None else pa.array(values, kind)}, **options)
+
+
+def chats(*messages: list | None, kind: pa.DataType = MESSAGE) -> Build:
+    """A good chat, then these."""
+    return prompts([[USER], *messages], pa.list_(kind))
+
+
+def json_texts(*texts: object) -> Build:
+    """A good chat as JSON, then these."""
+    return prompts(
+        [json.dumps([USER]), *(t if isinstance(t, str) else json.dumps(t) for t in texts)]
+    )
 
 
 def beside(columns: dict[str, Any], **options: Any) -> Build:

@@ -1,6 +1,6 @@
 """What the engine presets' headers say of models and lengths, made by the planner.
 
-python -m tests.preset_headers --write   puts it into conf/engine/*.yaml
+python tests/support/preset_headers.py --write   puts it into conf/engine/*.yaml
 """
 
 import sys

@@ -46,6 +46,13 @@ def errors(tmp_path, column, **data):
     return [p.error for p in read(write(tmp_path / "in.parquet", column), **data)]
 
 
+def error_of(tmp_path, column, key, **data):
+    """The errors of rows whose column `key` is what `data.sampling_key` or so names."""
+    count = len(column)
+    path = write(tmp_path / "in.parquet", ["Hi"] * count, **{key: column})
+    return [prompt.error for prompt in read(path, **data)]
+
+
 def refusal(path, start_dir=None, **data) -> str:
     with pytest.raises(UserError) as caught:
         open_prompts(Data(input=None if path is None else str(path), **data), start_dir)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from disturbed import SLOW, WORDS, finished, refused
+from processes import start
 
 from rollout.errors import UserError
 from rollout.system import lock
@@ -79,3 +81,20 @@ def test_without_flock_the_words_in_the_file_count(tmp_path, monkeypatch, host, 
             return
     with pytest.raises(UserError, match="in use by another launch"), lock.held(tmp_path):
         pass
+
+
+# Two launches.
+
+
+def test_of_two_launches_at_once_one_goes_on_and_the_other_names_it(here, finishes):
+    two = [start(*WORDS, SLOW, cwd=here) for _ in range(2)]
+    done = sorted(map(finished, two), key=lambda d: d.returncode)
+    assert done[0].returncode == 0, done[0].stderr
+    winner = next(p.pid for p in two if p.returncode == 0)
+    refused(done[1], 2, f"in use by another launch (process {winner} on")
+    assert "finished already" in finishes().stdout
+
+
+def test_a_lock_left_by_a_killed_process_is_taken_over(begun, finishes):
+    assert "pid" in json.loads((begun / "run" / ".rollout.lock").read_text())
+    finishes()

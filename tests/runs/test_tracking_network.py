@@ -1,0 +1,178 @@
+"""Tracking where wandb cannot be reached: no login, no network, a server or service that fails."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from wandb_runs import KEY, NOWHERE, history_of, open_in, python, runs_under, saved_id, summary_of
+from wandb_server import ANSWERS
+
+from rollout.config.sections.tracking import WandbMode
+from rollout.runs import tracking
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def wandb_core() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "wandb-core" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("mode", list(WandbMode))
+def test_without_a_login_runs_are_offline_and_nothing_is_sent(tmp_path, server, mode):
+    said = []
+    tracker = open_in(tmp_path, said, mode=mode)
+    tracker.log({"x": 1}, 1.0)
+    tracker.finish({}, 0)
+    tracker.wait()
+    why = "tracking.mode=offline" if mode is WandbMode.offline else "not logged in"
+    assert tracker.line.startswith("wandb: offline (") and why in tracker.line
+    tracking._forget_service()  # what wandb sends at its end
+    assert said == [] and server.seen == []
+
+
+def test_an_offline_mode_in_the_environment_beats_auto(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    tracker = open_in(tmp_path)
+    tracker.finish({}, 0)
+    tracker.wait()
+    assert "offline (WANDB_MODE=offline)" in tracker.line
+
+
+def test_a_key_without_a_network_ends_offline_in_silence(tmp_path):
+    code = f"""
+import time, wandb; began = time.time()
+t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{"a": 1}})
+opened = time.time() - began
+t.log({{"x": 1}}, 1.0); t.table(["a"], [["b"]]); t.finish({{"y": 2}}, 0); t.wait()
+print("OPENED", opened < 5 + 3, "ENDED", time.time() - began < 30)"""
+    env = os.environ | {"WANDB_API_KEY": KEY}
+    done = subprocess.run(python(code), env=env, capture_output=True, text=True, timeout=60)
+    said, verdict = done.stdout.splitlines()
+    assert said.startswith(f"wandb: offline (no answer from {NOWHERE})") and done.stderr == ""
+    assert verdict == "OPENED True ENDED True" and done.returncode == 0
+    (run,) = runs_under(tmp_path)
+    assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
+
+
+def test_a_server_that_refuses_the_run_leaves_it_offline(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.delitem(ANSWERS, "UpsertBucket")
+    trackers = [open_in(tmp_path / name, entity="typo") for name in ("a", "b")]
+    for tracker, name in zip(trackers, ("a", "b"), strict=True):
+        tracker.finish({"name": name}, 0)
+        tracker.wait()
+        assert "wandb: offline (" in tracker.line and "not here" in tracker.line
+        assert summary_of(runs_under(tmp_path / name)[-1])["summary"]["name"] == name
+
+
+def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    tracker = open_in(tmp_path)
+    run_id = saved_id(tmp_path)
+    tracker.table(["prompt"], [["x"]])
+    assert tracker.line == f"wandb: {os.environ['WANDB_BASE_URL']}/me/rollout/runs/{run_id}"
+    tracker.finish({"y": 2}, 0)
+    tracker.wait()
+    assert capfd.readouterr() == ("", "")
+    assert f"/files/me/rollout/{run_id}/file_stream" in server.seen
+
+
+def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", 3.0)
+    said = []
+    tracker = open_in(tmp_path, said)
+    server.shutdown()
+    server.server_close()
+    tracker.log({"x": 1}, 1.0)
+    began = time.monotonic()
+    tracker.finish({"y": 2}, 0)
+    tracker.wait()
+    assert time.monotonic() - began < 3 + 5 + 2
+    (run,) = runs_under(tmp_path)
+    (warning,) = said
+    assert "Timed out" in warning and warning.endswith(f"later: wandb sync {run}")
+    assert summary_of(run)["summary"]["y"] == 2
+
+
+def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked(tmp_path):
+    said = []
+    tracker = open_in(tmp_path / "hurt", said)
+    for process in wandb_core():
+        process.kill()
+        process.wait()
+    for i in range(5):
+        tracker.log({"x": i}, float(i))
+        tracker.table(["a"], [["b"]])
+    began = time.monotonic()
+    tracker.finish({"y": 2}, 0)
+    tracker.wait()
+    assert time.monotonic() - began < 10
+    assert len(said) == 1 and said[0].startswith("wandb: ") and "\n" not in said[0]
+    closed = open_in(tmp_path / "next")
+    closed.finish({"y": 3}, 0)
+    closed.wait()
+    assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["y"] == 3
+
+
+def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    tracker = open_in(tmp_path)
+    tracker.finish({}, 0)
+    tracker.wait()
+    assert tracker.line.startswith("wandb: off (ModuleNotFoundError")
+
+
+def test_a_project_name_that_wandb_refuses_is_said_and_harmless(tmp_path):
+    said = []
+    tracker = open_in(tmp_path, said, project="a/b#c")
+    tracker.log({"x": 1}, 1.0)
+    tracker.finish({}, 0)
+    tracker.wait()
+    assert tracker.line.startswith("wandb: off (") and said == []
+
+
+def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
+    import wandb
+
+    hang = threading.Event()
+    monkeypatch.setattr(tracking, "OPEN_WAIT_S", 0.1)
+    monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", -4.5)
+    monkeypatch.setattr(wandb, "init", lambda **_: hang.wait())
+    said, began = [], time.monotonic()
+    tracker = open_in(tmp_path, said, mode=WandbMode.offline)
+    for i in range(tracking.MAX_QUEUED_CALLS + 10):
+        tracker.log({"x": i}, float(i))
+    tracker.finish({}, 0)
+    tracker.wait()
+    assert time.monotonic() - began < 5
+    assert len(said) == 1 and "no answer at the end" in said[0]
+    hang.set()
+
+
+def test_a_terminal_without_a_login_is_asked_nothing(tmp_path):
+    code = f"""
+import sys; assert sys.stdin.isatty()
+t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line)
+t.finish({{}}, 0); t.wait()"""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(python(code), stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert process.wait(timeout=60) == 0
+    seen = b""
+    while select.select([ours], [], [], 0)[0]:
+        try:
+            seen += os.read(ours, 4096)
+        except OSError:  # the other end is closed and empty
+            break
+    os.close(ours)
+    (line,) = seen.decode().splitlines()
+    assert line.startswith("wandb: offline (not logged in")

@@ -1,0 +1,41 @@
+"""One case of the bad-input corpus: what is there, what is typed, what must come of it."""
+
+from dataclasses import dataclass
+
+from bad_input import NAME, Build, good
+
+INPUT = f"data.input={NAME}"
+JSON = "data.prompt_format=json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is there, what is typed, and what must come of it."""
+
+    build: Build
+    words: tuple[str, ...]
+    says: tuple[str, ...] = ()  # parts of the one line
+    errors: dict[int, str] | None = None  # row -> part of its error
+    code: int = 2  # where it says something
+
+
+def refused(build: Build, *says: str, words: tuple[str, ...] = (INPUT,)) -> Case:
+    return Case(build, words, says)
+
+
+def broken(build: Build, *says: str) -> Case:
+    """Found once work has begun: exit 1."""
+    return Case(build, (INPUT,), says, code=1)
+
+
+def typed_so(words: str, *says: str, build: Build = good) -> Case:
+    """Words (one a line) typed with a good input."""
+    return Case(build, (INPUT, *words.split("\n")), says)
+
+
+def bad_rows(errors: dict[int, str], build: Build, *words: str) -> Case:
+    return Case(build, (INPUT, *words), errors=errors)
+
+
+def fine(build: Build, *words: str) -> Case:
+    return Case(build, words or (INPUT,), errors={})

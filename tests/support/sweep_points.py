@@ -1,0 +1,53 @@
+"""Points of a sweep, made up, and what its table and lines show of them."""
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from rollout.sweeps.lines import live_table
+from rollout.sweeps.points import Point
+from rollout.sweeps.ranking import rank
+from rollout.sweeps.table import write_tables
+
+SPEED = "output_tokens_per_s"
+FIGURES = {
+    "num_rows": 2, "num_failed": 0, "num_samples": 4, "mean_response_tokens": 123.4,
+    "p95_response_tokens": 512, "truncated_fraction": 0.034, "distinct_fraction": 1.0,
+    "generate_s": 127.4, "load_s": 18.26, "peak_memory_gib": 12.53,
+}  # fmt: skip
+
+
+def point(temperature="0.7", status="done", speed=None, **more):
+    figures = {} if speed is None else {SPEED: speed}
+    values = more.pop("values", {"sampling.temperature": temperature})
+    figures |= more.pop("figures", {})
+    name = more.pop("name", ",".join(f"{k}={v}" for k, v in values.items()))
+    return Point(name, values, Path("runs") / "a", status=status, figures=figures, **more)
+
+
+def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **more):
+    """A done point whose published file holds these."""
+    pq.write_table(pa.table({prompt_key: prompts, f"{prefix}responses": responses}), path)
+    figures = {"output_path": str(path), **more.pop("figures", {})}
+    return point(figures=figures, prefix=prefix, prompt_key=prompt_key, **more)
+
+
+def table(directory: Path, points, objective=SPEED, maximize=True) -> pa.Table:
+    write_tables(directory, points, rank(points, objective, maximize))
+    return pq.read_table(directory / "sweep.parquet")
+
+
+def cells(directory: Path, *points) -> list[dict]:
+    write_tables(directory, points, rank(points, SPEED, True))
+    with (directory / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def drawn(points, progress=None, width=100) -> list[str]:
+    console = Console(width=width, height=60, force_terminal=False)
+    with console.capture() as capture:
+        console.print(live_table(points, progress or {}))
+    return capture.get().splitlines()

@@ -1,0 +1,18 @@
+"""A sweep on the scripted engine, in the directory s, and what came of it."""
+
+import pandas as pd
+
+SCRIPTED = ["engine=scripted", "tracking=none"]
+TEMPERATURES = "sampling.temperature=0.5,0.7,1.0"
+
+
+def responses(run_dir):
+    return pd.read_parquet(run_dir / "output.parquet")["responses"].map(list).tolist()
+
+
+def table(typed):
+    return pd.read_parquet(typed.here / "s" / "sweep.parquet").set_index("point")
+
+
+def num_loads(done):
+    return sum(note.startswith("loading ") for note in done.notes)
