@@ -59,12 +59,11 @@ class Sweep:
         self._report = SweepReport(console, self.points)
         self._open = ExitStack()
         self._slot: Slot | None = None
-        self._has_tracker = False
+        self._has_tracker, self.fault = False, ""
         self._stop: StopRequest | None = None
         self._findings = Findings()
         self._planned: list[Batch] = []  # by a dry run
         self._taken: dict[Any, str] = {}  # output file -> the point that writes it
-        self.fault = ""
 
     def launch(self, asked: list[Point], directory: Path, objective: str) -> list[Point]:
         """Run these points, those of earlier launches that are the same excepted.
