@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
-BLOCK = 1024  # texts looked at one by one, and rows joined at once
-BLOCK_BYTES = 16 * 2**20
+BLOCK = 1024  # texts looked at one by one
+JOINED_ROWS = 1024  # at once: a batch of the input has few, and each join costs
+JOINED_BYTES = 16 * 2**20
 
 
 class RowCounter:
@@ -204,7 +205,7 @@ def _joined(
     remaining = iter(parts)
     results = None
     tables = (pa.Table.from_batches([batch]) for batch in batches)
-    for table in row_groups(tables, BLOCK, BLOCK_BYTES):  # a batch has few rows, and costs as much
+    for table in row_groups(tables, JOINED_ROWS, JOINED_BYTES):
         while table.num_rows:
             while results is None or results.num_rows == 0:
                 results = counter.add(next(remaining))
