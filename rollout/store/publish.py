@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
-JOINED_ROWS = 1024  # a batch of input has few rows, and costs as much to join
+JOINED_ROWS = 1024  # at once: a batch of the input has few, and each join costs
 JOINED_BYTES = 16 * 2**20
 
 

@@ -90,11 +90,12 @@ def _write_parquet(
     kinds = [pa.type_for_alias(column.kind) for column in columns]
     names = [column.name for column in columns]
     schema = pa.schema([*zip(names, kinds, strict=True), ("responses", responses)])
-    start, held = 0, []
+    start, held, num_bytes = 0, [], 0
     with pa.OSFile(os.fsencode(path), "wb") as file, pq.ParquetWriter(file, schema) as writer:
         for end, found in enumerate(answers, 1):
             held.append(pa.array([found], responses))
-            if end < len(columns[0].values) and sum(a.nbytes for a in held) < HELD_BYTES:
+            num_bytes += held[-1].nbytes
+            if end < len(columns[0].values) and num_bytes < HELD_BYTES:
                 continue
             part = [
                 pa.array(map(_encodable, column.values[start:end]), kind)
@@ -102,7 +103,7 @@ def _write_parquet(
             ]
             rows = pa.Table.from_arrays([*part, pa.concat_arrays(held)], schema=schema)
             writer.write_table(rows)
-            start, held = end, []
+            start, held, num_bytes = end, [], 0
 
 
 def _encodable(value: Any) -> Any:

@@ -56,7 +56,7 @@ def test_what_a_template_makes_is_read_like_any_string(sums):
 def test_a_template_that_names_a_missing_column_is_refused_with_those_there_are(sums):
     start = time.monotonic()
     message = refusal(sums, template="{{ qestion }}")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 1
     assert message.startswith("data.template names qestion: ")
     assert message.endswith("has columns question, hint, n. Did you mean 'question'?")
 

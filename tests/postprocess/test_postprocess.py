@@ -256,7 +256,7 @@ def test_a_signal_ends_it_in_seconds_with_nothing_left(source, tmp_path, number)
     with ended(process):
         os.kill(process.pid, number)
         error = process.communicate(timeout=30)[1]
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
     assert process.returncode == 128 + number
     assert "interrupted; nothing was written" in error
     assert not list((tmp_path / "out").iterdir())

@@ -153,7 +153,7 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
         tracker.log({"x": i}, float(i))
     tracker.finish({}, 0)
     tracker.wait()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
     assert len(said) == 1 and "no answer at the end" in said[0]
     hang.set()
 

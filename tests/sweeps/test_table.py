@@ -120,7 +120,7 @@ def test_five_hundred_points_are_written_in_seconds_and_listed_shortly(tmp_path)
     began = time.process_time()  # of this process, whatever else the machine does
     written = table(tmp_path, points)
     lines = table_lines(points, rank(points, SPEED))
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 3
     assert (written.num_rows, written["responses"].null_count) == (500, statuses.count("failed"))
     assert len(lines) == 1 + MAX_LINES + 1 and lines[1].split()[:2] == ["*", "499"]
     assert lines[-1] == "  and 460 more (404 done, 56 failed), see sweep.csv"

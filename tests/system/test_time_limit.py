@@ -50,14 +50,13 @@ def test_a_template_without_end_on_its_first_rows_ends_the_launch(soon, tmp_path
         read(path, template=LOOPS)
 
 
-def test_a_row_that_took_too_long_is_not_tried_again(soon, tmp_path, monkeypatch):
+def test_a_row_that_took_too_long_is_not_tried_again(soon, tmp_path):
     path = write(tmp_path / "in.parquet", q=["a", "b"], n=[1, 99_999])
     prompts = open_prompts(Data(input=path, template=LOOPS))
     errors = [[prompt.error for prompt in prompts] for _ in range(2)]
-    monkeypatch.setattr(time_limit, "LIMIT_S", 20)
     start = time.monotonic()
     assert errors == [[prompt.error for prompt in prompts]] * 2
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 0.25
 
 
 @pytest.mark.parametrize(

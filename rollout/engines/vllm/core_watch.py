@@ -63,7 +63,7 @@ def _noted_exit_code(process: Any) -> int | None:
 
     `multiprocessing` says None between that thread's `waitpid` and its note of the result.
     """
-    end = time.monotonic() + EXIT_S / 2
+    end = time.monotonic() + EXIT_S / 2  # before exit_status gives up
     while process.exitcode is None and time.monotonic() < end:
         time.sleep(POLL_S)
     return process.exitcode

@@ -8,6 +8,8 @@ the rows are.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rollout.system.formats.plain_types import taken
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,8 +54,6 @@ def take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
 
     if rows == list(range(rows[0], rows[0] + len(rows))):
         return batch.slice(rows[0], len(rows))
-    try:
-        return batch.take(pa.array(rows, pa.int64()))
-    except pa.ArrowNotImplementedError:  # view types
-        pieces = [batch.slice(row, 1) for row in rows]
-        return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]
+    positions = pa.array(rows, pa.int64())
+    columns = [taken(column, positions) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
