@@ -172,7 +172,6 @@ def nvml(monkeypatch):
         ("MIG-a", 1, 8),
         ("", 1, None),
         ("0,9,1", 3, 5),
-        (None, 0, None),
     ],
 )
 def test_the_memory_in_use_is_that_of_the_fullest_gpu_of_the_engine(

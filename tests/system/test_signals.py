@@ -29,14 +29,14 @@ def at_work(*args, **kwargs):
     return was(*args, **kwargs)
 
 {owner}.{name} = staticmethod(at_work) if isinstance({owner}, type) else at_work
-from rollout.{command} import main
+from rollout.{command}__main__ import main
 main(sys.argv[1:])
 """
 COMPOSES = {"module": "omegaconf", "owner": "library.OmegaConf", "name": "to_container", "call": 1}
 READS = {"module": "pyarrow.parquet", "owner": "library", "name": "ParquetFile", "call": 1}
 
 
-def run_with(here, command="cli", words=WORDS, **library):
+def run_with(here, command="", words=WORDS, **library):
     return subprocess.run(
         [sys.executable, "-c", LIBRARY.format(command=command, **library), *words],
         cwd=here, env=environment(), capture_output=True, text=True, timeout=60, check=False,
@@ -66,15 +66,15 @@ def test_a_request_that_a_library_swallows_stays_on_record(tmp_path, where, then
     assert "Traceback" not in done.stderr and "interrupted" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", ["prepare", "postprocess"])
+@pytest.mark.parametrize("command", ["prepare.", "postprocess."])
 def test_a_stage_that_is_stopped_at_its_end_does_not_say_that_nothing_was_written(
     tmp_path, command
 ):
     """Stopped once its file had its name, it said so, and left the figures out."""
     write(tmp_path / "in.parquet", ["a"], answer=["a"], responses=[["a"]])
     words = {
-        "prepare": ("source=in.parquet", "prompt_column=prompt", "output.path=out.parquet"),
-        "postprocess": ("input=in.parquet", "scorer=exact", "output.path=out.parquet"),
+        "prepare.": ("source=in.parquet", "prompt_column=prompt", "output.path=out.parquet"),
+        "postprocess.": ("input=in.parquet", "scorer=exact", "output.path=out.parquet"),
     }[command]
     published = {"module": "os", "owner": "library", "name": "fsync", "call": 1}
     done = run_with(
@@ -82,7 +82,7 @@ def test_a_stage_that_is_stopped_at_its_end_does_not_say_that_nothing_was_writte
     )
     assert done.returncode == 143 and (tmp_path / "out.parquet").exists(), done.stderr
     assert "out.parquet stands there whole" in done.stderr.splitlines()[-1]
-    assert command == "prepare" or (tmp_path / "out.json").exists()
+    assert command == "prepare." or (tmp_path / "out.json").exists()
 
 
 def test_a_signal_is_no_error_that_a_library_may_handle():

@@ -29,14 +29,14 @@ import pyarrow.parquet as library
 def broken(*args, **kwargs):
     raise ZeroDivisionError("the library broke")
 library.ParquetFile = broken
-from rollout.{module} import main
+from rollout.{module}__main__ import main
 main(sys.argv[1:])
 """
 COMMANDS = {
-    "cli": ("data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run"),
-    "plan": ("model=qwen3_4b", "data.input=in.parquet", "device=a100_80gb"),
-    "prepare": ("source=in.parquet", "template={{ prompt }}", "output.path=made.parquet"),
-    "postprocess": ("input=in.parquet", "scorer=exact", "output.path=scored.parquet"),
+    "": ("data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run"),
+    "plan.": ("model=qwen3_4b", "data.input=in.parquet", "device=a100_80gb"),
+    "prepare.": ("source=in.parquet", "template={{ prompt }}", "output.path=made.parquet"),
+    "postprocess.": ("input=in.parquet", "scorer=exact", "output.path=scored.parquet"),
 }
 
 
