@@ -67,23 +67,26 @@ def generate_side(model: str, prompts: str, workdir: str) -> dict:
         Path(workdir) / "engine.log",
     )
     set_environment(plan)
-    from vllm import LLM, SamplingParams
+    from vllm import LLM
 
     arguments = engine_arguments(plan) | {"disable_log_stats": True}
     llm = LLM(**arguments)
     texts = pq.read_table(prompts)["prompt"].to_pylist()
-    params = [
-        SamplingParams(
-            n=N_SAMPLES, max_tokens=MAX_TOKENS, top_p=1.0, seed=i * 1000, ignore_eos=True
-        )
-        for i in range(len(texts))
-    ]
+    params = sampling_params(len(texts))
     began = time.monotonic()
     outputs = llm.generate(texts, params, use_tqdm=False)
     seconds = time.monotonic() - began
     cpu_s = time.process_time()
     tokens = sum(len(part.token_ids) for output in outputs for part in output.outputs)
     return {"cpu_s": cpu_s, "s": seconds, "num_output_tokens": tokens}
+
+
+def sampling_params(num_rows: int) -> list:
+    """One for each row: the settings of rollout's side, and a seed of the row's own."""
+    from vllm import SamplingParams
+
+    one = {"n": N_SAMPLES, "max_tokens": MAX_TOKENS, "top_p": 1.0, "ignore_eos": True}
+    return [SamplingParams(**one, seed=row * 1000) for row in range(num_rows)]
 
 
 SIDES = {"rollout": rollout_side, "generate": generate_side}

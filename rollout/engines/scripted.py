@@ -80,7 +80,7 @@ class ScriptedEngine:
         wants_logprobs: bool,
         adapter: Path | None = None,
     ) -> Sampler:
-        """Other settings draw other words: `ready` is a number that tells them apart."""
+        """Other settings draw other words: `ready` is a number for them, and whether logprobs are wanted."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}
         drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
         text = repr((drawn, sorted(further.items())))
@@ -90,7 +90,8 @@ class ScriptedEngine:
         greedy = is_greedy(sampling.temperature)
         notes = [ONE_FOR_ALL] if greedy and sampling.n_samples > 1 else []
         shown["seed"] = sampling.seed
-        return Sampler(shown, notes, number, reasoning_tags=tags, is_greedy=greedy)
+        ready = number, wants_logprobs
+        return Sampler(shown, notes, ready, reasoning_tags=tags, is_greedy=greedy)
 
     def submit(self, request: Request) -> None:
         text = _text_of(request)
@@ -162,7 +163,7 @@ class ScriptedEngine:
 
     def _seed(self, request: Request) -> int:
         if request.seed is not None:
-            return request.seed + (request.sampler.ready if request.sampler else 0)
+            return request.seed + (request.sampler.ready[0] if request.sampler else 0)
         self._fresh_seed += request.n_samples
         return time.time_ns() + self._fresh_seed
 
@@ -172,15 +173,18 @@ class ScriptedEngine:
 
     def _completion(self, group: _Group) -> Completion:
         samples = []
+        sampler = group.request.sampler
+        wants_logprobs = sampler is not None and sampler.ready[1]
         for i, length in enumerate(group.lengths):
             seed = group.seed + i
             reason = "length" if length == group.max_tokens else "stop"
             start = _scramble(seed + 1) % 1000
             end = start + length
             text = _words(seed, length) if self._script.text is None else self._script.text
-            total = SUMS[end] - SUMS[start]
-            sample = Sample(text, reason, length, None, TOKEN_IDS[start:end], total)
-            sample.logprobs = LOGPROBS[start:end]
+            sample = Sample(text, reason, length, None, TOKEN_IDS[start:end])
+            if wants_logprobs:
+                sample.cumulative_logprob = SUMS[end] - SUMS[start]
+                sample.logprobs = LOGPROBS[start:end]
             samples.append(sample)
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
@@ -190,7 +194,6 @@ class ScriptedEngine:
         )
         prompt_token_ids = list(range(group.num_prompt_tokens))
         latency_s = time.monotonic() - group.submitted_s
-        sampler = group.request.sampler
         opened = bool(sampler) and opens(_text_of(group.request), sampler.reasoning_tags)
         return Completion(group.request, samples, prompt_token_ids, 0, latency_s, opened, is_one)
 

@@ -104,12 +104,13 @@ class OwedRow:
             samples += [replace(samples[0]) for _ in range(more)]
             whole.repeats |= more > 0
         whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)
+        keeps = self.wanted.keeps
         for sample in samples:
-            if not is_cut(sample) and "token_ids" not in self.wanted.keeps:
+            if "token_ids" not in keeps and not is_cut(sample):
                 sample.token_ids = None
-            if "logprobs" not in self.wanted.keeps:
+            if "logprobs" not in keeps:
                 sample.logprobs = None
-            if "cumulative_logprob" not in self.wanted.keeps:
+            if "cumulative_logprob" not in keeps:
                 sample.cumulative_logprob = None
         assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"
         return whole

@@ -28,5 +28,6 @@ class Result:
     num_new_tokens: int = 0
     run: int = 0
     repeats: bool = False  # greedy: its samples are one, and equal for that
-    # Samples that signs.is_repetitive; None: not counted yet.
+    # See signs.py; None: not counted yet.
     num_repetitive: int | None = field(default=None, compare=False)
+    num_distinct: int | None = field(default=None, compare=False)

@@ -45,8 +45,10 @@ class Signs:
     num_repetitive: int = 0  # `is_repetitive`
     num_duplicate: int = 0  # equal to an earlier sample of the row
 
-    def __add__(self, other: "Signs") -> "Signs":
-        return Signs(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __iadd__(self, other: "Signs") -> "Signs":
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
 
     def share(self, sign: str) -> float:
         """The share of the samples (`failed`: of the rows) that show it; 0 where there are none."""
@@ -62,6 +64,9 @@ class Signs:
         )
 
 
+COUNTS = tuple(f.name for f in fields(Signs))
+
+
 def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
     """The signs of one finished row; `tags` are those of its reasoning."""
     texts = [sample.text for sample in result.samples]
@@ -69,19 +74,26 @@ def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
         num_rows=1,
         num_failed=int(result.error is not None),
         num_samples=len(texts),
-        num_truncated=sum(is_cut(sample) for sample in result.samples),
+        num_truncated=sum(map(is_cut, result.samples)),
         num_empty=texts.count(""),
-        num_unclosed=sum(is_unclosed(text, result.opens_reasoning, tags) for text in texts),
+        num_unclosed=sum([is_unclosed(text, result.opens_reasoning, tags) for text in texts]),
         num_repetitive=num_repetitive_in(result),
-        num_duplicate=0 if result.repeats else len(texts) - len(set(texts)),
+        num_duplicate=0 if result.repeats else len(texts) - num_distinct_in(result),
     )
 
 
 def num_repetitive_in(result: Result) -> int:
     """How many of its responses are repetitive; counted once, then kept in the result."""
     if result.num_repetitive is None:
-        result.num_repetitive = sum(is_repetitive(sample.text) for sample in result.samples)
+        result.num_repetitive = sum([is_repetitive(sample.text) for sample in result.samples])
     return result.num_repetitive
+
+
+def num_distinct_in(result: Result) -> int:
+    """How many different responses it has; counted once, then kept in the result."""
+    if result.num_distinct is None:
+        result.num_distinct = len({sample.text for sample in result.samples})
+    return result.num_distinct
 
 
 def is_unclosed(text: str, opened: bool, tags: Sequence[str] = TAGS) -> bool:

@@ -8,6 +8,7 @@ generation (fill + steady + tail) are the run's.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import iadd
 from typing import TYPE_CHECKING
 
 from rollout.engines.base import EngineStats
@@ -44,7 +45,7 @@ class Tally:
 
     def join(self, other: "Tally") -> None:
         for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+            setattr(self, f.name, iadd(getattr(self, f.name), getattr(other, f.name)))
 
 
 @dataclass(slots=True)

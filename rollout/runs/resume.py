@@ -7,6 +7,7 @@ gone on with; a row finished is never asked again, except for what was asked for
 """
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.schema import MAX_INT
@@ -130,9 +131,7 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
     if summary and is_same and is_published(job):
         if not (job.settings.retry_failed and summary["num_failed"]):
             standing = begin(job)
-            standing.owed[:] = False
-            standing.finished = Totals.known(summary)
-            return standing
+            return replace(standing, owed=~standing.owed, finished=Totals.known(summary))
     stands = summary and job.writer.ledger.knows(job.output_path)  # others would take its place
     if (job.run_dir / "shards").is_dir() and not stands:
         return None

@@ -24,6 +24,10 @@ class Standing:
     num_left_cut: int = 0  # rows with samples cut off below max_tokens that stay so
     kept: list[str] = field(default_factory=list)  # of KEPT_IF_CHOSEN
     finished: Totals | None = None  # published, and nothing is owed
+    num_owed: int = field(init=False)  # rows; counted once, since a turn of the loop asks for it
+
+    def __post_init__(self) -> None:
+        self.num_owed = int(self.owed.sum())
 
     @property
     def num_rows(self) -> int:
@@ -33,10 +37,6 @@ class Standing:
     def num_present(self) -> int:
         """Rows of which something is on disk, or that stand published."""
         return self.num_rows if self.finished else int(self.state.present.sum())
-
-    @property
-    def num_owed(self) -> int:
-        return int(self.owed.sum())
 
     @property
     def samples_per_owed_row(self) -> float:

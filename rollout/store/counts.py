@@ -85,8 +85,8 @@ class RowCounter:
         totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
-        totals.num_distinct += _num_distinct(responses, texts)
         self._add_lengths(pc.drop_null(lengths).to_numpy())
+        totals.num_distinct += pc.sum(results.column("num_distinct")).as_py() or 0
         totals.num_repetitive += pc.sum(results.column("num_repetitive")).as_py() or 0
         if not self._tags:
             return results
@@ -111,25 +111,29 @@ class RowCounter:
         return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
 
 
-def _num_distinct(responses: "pa.ChunkedArray", texts: "pa.ChunkedArray") -> int:
-    """Different texts of each row, summed over the rows; `texts` are the flattened responses."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    codes = pc.dictionary_encode(texts, null_encoding="encode")  # one dictionary for all chunks
-    codes = pa.chunked_array([chunk.indices for chunk in codes.chunks], pa.int32()).to_numpy()
-    rows = _row_of(responses)
-    return pc.count_distinct(pa.array(rows * (len(codes) + 1) + codes)).as_py()
-
-
 def _are_unclosed(
     texts: "pa.ChunkedArray", opened: "pa.ChunkedArray", tags: Sequence[str]
 ) -> "pa.ChunkedArray":
     """signs.is_unclosed of each text; `opened`: its prompt ended within the reasoning."""
     import pyarrow.compute as pc
 
-    begins, ends = (pc.match_substring(texts, tag) for tag in tags)
+    begins, ends = (_hold(texts, tag) for tag in tags)
     return pc.and_(pc.or_(opened, begins), pc.invert(ends))
+
+
+def _hold(texts: "pa.ChunkedArray", tag: str) -> "pa.ChunkedArray":
+    """Whether each text holds `tag`. Looks at all bytes at once first: few models reason."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = []
+    for chunk in texts.chunks:
+        values = chunk.buffers()[2]
+        if values and tag.encode() in values.to_pybytes():
+            found.append(pc.match_substring(chunk, tag))
+        else:
+            found.append(pa.repeat(False, len(chunk)))
+    return pa.chunked_array(found, pa.bool_())
 
 
 def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":

@@ -19,7 +19,7 @@ from rollout.errors import UserError
 from rollout.rows.columns import COLUMNS, Column, result_of
 from rollout.rows.owed import is_cut
 from rollout.rows.result import Result
-from rollout.rows.signs import num_repetitive_in
+from rollout.rows.signs import num_distinct_in, num_repetitive_in
 from rollout.system import disk
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ BESIDE = (
         lambda r: r.opens_reasoning,
     ),
     Column("num_repetitive", "int32", "responses that are repetitive", num_repetitive_in),
+    Column("num_distinct", "int32", "different responses", num_distinct_in),
 )  # fmt: skip
 STORED = (*STATE, *BESIDE, *(column for column in COLUMNS.values() if not column.is_derived))
 FILE = re.compile(r"[0-9]{8}\.(log|parquet)")

@@ -11,7 +11,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.stop_if import StopIf
 from rollout.rows.request import Sample
 from rollout.rows.result import Result
-from rollout.rows.signs import Signs, is_repetitive, signs_of
+from rollout.rows.signs import Signs, is_repetitive, num_distinct_in, signs_of
 from rollout.runs.metrics import Tally
 from rollout.runs.stop_early import verdict
 
@@ -69,6 +69,12 @@ def test_the_signs_of_a_row_are_counted_sample_by_sample():
     row = result("", "a", "a", "<think>so", LOOPS["a word"], reason="length")
     assert signs_of(row) == Signs(1, 0, 5, 5, 1, 1, 1, 1)
     assert signs_of(result(error="too long")) == Signs(num_rows=1, num_failed=1)
+
+
+def test_equal_responses_are_one_within_a_row():
+    assert num_distinct_in(result("a", "a", "b")) == 2
+    assert num_distinct_in(result("a", "A", "")) == 3
+    assert num_distinct_in(result()) == 0
 
 
 def test_what_two_attempts_count_adds_up():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollout.rows.signs import is_unclosed
 from rollout.store.counts import RowCounter
 
 INTS = pa.list_(pa.int32())
@@ -28,6 +29,7 @@ def part(rows, text=None):
             "finish_reason": column(lambda response, tokens: "stop", pa.list_(pa.string())),
             "num_prompt_tokens": pa.array([3] * len(rows), pa.int32()),
             "num_repetitive": pa.array([0] * len(rows), pa.int32()),
+            "num_distinct": pa.array([len({t for t, _ in row or []}) for row in rows], pa.int32()),
             "error": pa.array([None if row else "too long" for row in rows], pa.string()),
         }
     )
@@ -44,17 +46,24 @@ def lengths(*tokens):
     return part([[("text", n)] for n in tokens])
 
 
-def test_equal_responses_are_one_within_a_row_and_not_across_rows():
-    totals = counted(part([[("a", 1), ("a", 1), ("b", 1)], [("a", 1), ("A", 1), ("", 1)]]))
-    assert (totals.num_distinct, totals.num_samples) == (5, 6)
-
-
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string()])
 def test_a_slice_of_chunks_counts_its_own_rows_only(text):
     first = part([[("a", 9), ("b", 9)], [("c", 2), ("c", 4)]], text)
     second = part([[("c", 1)], [("d", 9), ("e", 9)]], text)
     totals = counted(pa.concat_tables([first, second]).slice(1, 2))
     assert (totals.num_rows, totals.num_distinct, totals.p95_response_tokens) == (2, 2, 4)
+
+
+def test_unclosed_reasoning_is_found_in_each_text_and_not_across_two():
+    """The bytes of all texts are searched at once first, and they lie side by side."""
+    tags, texts = ("<think>", "</think>"), ["<think>a", "<thi", "nk>", "<think>a</think>b", ""]
+    rows = part([[(text, 1)] for text in texts])
+    for opened in (False, True):
+        found = rows.append_column("opens_reasoning", pa.array([opened] * len(texts)))
+        counter = RowCounter(tags)
+        closed = counter.add(found).column("is_reasoning_closed").to_pylist()
+        assert closed == [[not is_unclosed(text, opened, tags)] for text in texts]
+        assert counter.totals().num_unclosed == closed.count([False]) == (4 if opened else 1)
 
 
 def test_failed_rows_have_no_responses_to_tell_apart():
@@ -66,7 +75,7 @@ def test_what_a_null_row_hides_is_not_counted():
     def first_hidden(values):
         return pa.ListArray.from_arrays([0, 2, 3], values, mask=pa.array([True, False]))
 
-    table = part([[("a", 9), ("b", 9)], [("c", 2)]])
+    table = part([None, [("c", 2)]])
     table = table.set_column(0, "responses", first_hidden(pa.array(["a", "b", "c"])))
     tokens = first_hidden(pa.array([9, 9, 2], pa.int32()))
     totals = counted(table.set_column(1, "num_response_tokens", tokens))

@@ -1,0 +1,125 @@
+"""rollout's path and LLM.generate on one loaded engine in one process, in alternating rounds.
+
+    python benchmarks/vllm_rounds.py MODEL PROMPTS WORKDIR [ROUNDS]
+
+Two processes never get the same machine: pairs of them differ by far more than what is to be
+measured. Here both sides drive the same `LLMEngine`, whose prefix cache is emptied before each
+turn, with the same requests and seeds. In the turns of `generate` the scheduler's statistics are
+switched off, as `LLM` has them by default. rollout's turn is everything but loading: from opening
+the run directory to the published file. `LLM.generate` saves nothing. Prints one JSON line.
+"""
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from vllm_pairs import MAX_NUM_SEQS, MAX_TOKENS, N_SAMPLES, SETTINGS, sampling_params  # noqa: E402
+
+
+class Sides:
+    """Both sides on the engine of one slot. The first turn of `rollout` loads it."""
+
+    def __init__(self, model: str, prompts: str, workdir: str):
+        import pyarrow.parquet as pq
+
+        from rollout.engines.slot import Slot
+        from rollout.system.console import Console
+        from rollout.system.signals import StopRequest
+
+        self._model, self._prompts, self._workdir = model, prompts, Path(workdir)
+        self._texts = pq.read_table(prompts)["prompt"].to_pylist()
+        self._console, self._stop = Console(quiet=True), StopRequest()
+        self.slot = Slot(self._console, self._stop)
+        self._llm: Any = None
+
+    def rollout(self, number: int) -> float:
+        """Answer all prompts in a fresh run directory; returns the seconds it took."""
+        from rollout.config.compose import compose
+        from rollout.runs.attempt import Attempt
+        from rollout.runs.fitting import settle
+        from rollout.runs.generate import answer
+        from rollout.runs.job import plan_of, prepare
+        from rollout.runs.opening import open_run
+
+        given = {"model.model_path": self._model, "data.input": self._prompts, "resume": "fresh"}
+        settings = compose({**SETTINGS, **given, "run_dir": self._workdir / f"run{number}"})
+        began = time.monotonic()
+        job = prepare(settings, self._console)
+        with open_run(job, self._console) as (store, standing):
+            job = settle(job, self._console, owns_run=True)
+            attempt = Attempt(job, store, standing, self._console)
+            answer(self.slot, plan_of(job, attempt.directory), [attempt], self._stop)
+            if attempt.error:
+                raise attempt.error
+            attempt.publish(self._stop)
+            attempt.close()
+        return time.monotonic() - began
+
+    def generate(self, number: int) -> float:
+        """One LLM.generate of all prompts; returns the seconds it took."""
+        params = sampling_params(len(self._texts))
+        began = time.monotonic()
+        outputs = self.llm.generate(self._texts, params, use_tqdm=False)
+        seconds = time.monotonic() - began
+        num_tokens = sum(len(part.token_ids) for output in outputs for part in output.outputs)
+        assert num_tokens == len(self._texts) * N_SAMPLES * MAX_TOKENS
+        return seconds
+
+    @property
+    def engine(self) -> Any:
+        """vLLM's own engine."""
+        return self.slot.current._engine
+
+    @property
+    def llm(self) -> Any:
+        """An `LLM` around the engine that is loaded."""
+        from vllm import LLM
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        if self._llm is None:
+            with mock.patch.object(LLMEngine, "from_engine_args", return_value=self.engine):
+                self._llm = LLM(model=self._model, enforce_eager=True)
+        return self._llm
+
+    def ready(self, side: str) -> None:
+        """Empty the prefix cache; the scheduler's statistics on for rollout, off for `generate`."""
+        scheduler = self.engine.engine_core.engine_core.scheduler
+        scheduler.log_stats = scheduler.kv_cache_manager.log_stats = side == "rollout"
+        assert self.engine.reset_prefix_cache()
+
+
+def run_rounds(model: str, prompts: str, workdir: str, num_rounds: int = 10) -> dict:
+    """Alternate the sides; returns each round's ratio of throughputs and their median."""
+    sides = Sides(model, prompts, workdir)
+    sides.rollout(-1)
+    sides.ready("generate")
+    sides.generate(-1)
+    rounds = []
+    for number in range(num_rounds):
+        seconds = {}
+        for side in ("generate", "rollout")[:: -1 if number % 2 else 1]:
+            sides.ready(side)
+            seconds[side] = getattr(sides, side)(number)
+        ratio = seconds["generate"] / seconds["rollout"]
+        rounds.append({f"{side}_s": s for side, s in seconds.items()} | {"throughput_ratio": ratio})
+        print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)
+    sides.slot.close()
+    return {
+        "throughput_ratio_median": statistics.median(r["throughput_ratio"] for r in rounds),
+        "n_samples": N_SAMPLES,
+        "max_tokens": MAX_TOKENS,
+        "max_num_seqs": MAX_NUM_SEQS,
+        "rounds": rounds,
+    }
+
+
+if __name__ == "__main__":
+    model, prompts, workdir, *num_rounds = sys.argv[1:]
+    print(json.dumps(run_rounds(model, prompts, workdir, *map(int, num_rounds))))
