@@ -80,7 +80,7 @@ class ScriptedEngine:
         wants_logprobs: bool,
         adapter: Path | None = None,
     ) -> Sampler:
-        """Other settings draw other words: `ready` is a number for them, and whether logprobs are wanted."""
+        """Other settings draw other words: `ready` is their number, and whether logprobs count."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}
         drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
         text = repr((drawn, sorted(further.items())))

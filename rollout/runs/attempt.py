@@ -123,6 +123,8 @@ class Attempt:
         with self.failing_alone():
             self._store.append(finished)
             self.report.turn(finished, source_dry)
+            if not finished:  # most turns
+                return
             if self.job.settings.data.on_error is OnError.fail:
                 fail_on_error(finished)
             if not self.is_complete:  # else nothing is saved by it
