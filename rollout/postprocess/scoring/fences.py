@@ -20,7 +20,7 @@ class Block(NamedTuple):
 
     @property
     def is_python(self) -> bool:
-        """Whether it may be Python: its fence names Python or no language, and it is no output."""
+        """Whether it may be Python: its fence names Python or no language, and it is not output."""
         if OUTPUT.match(self.code.lstrip()):
             return False
         return self.names_python or not self.language

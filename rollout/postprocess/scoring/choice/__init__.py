@@ -40,7 +40,7 @@ def load(settings: Postprocess) -> Scorer:
     labels = settings.choice.letters.upper()
     if not labels.isascii() or not labels.isalnum() or len(set(labels)) < len(labels):
         raise UserError(
-            f"choice.letters={settings.choice.letters} must be distinct ASCII letters or digits; "
+            f"choice.letters={settings.choice.letters} must be different letters A-Z or digits; "
             "type choice.letters=ABCD or choice.letters=1234"
         )
     has_digits = any(map(str.isdigit, labels))
@@ -49,12 +49,12 @@ def load(settings: Postprocess) -> Scorer:
             f"choice.numbers_are=labels, but choice.letters={settings.choice.letters} has no "
             "digits; type choice.letters=1234, or choice.numbers_are=positions_from_one"
         )
-    golds, read = Golds(settings), reader(labels)
+    golds = Golds(settings)
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
         right = golds.of(row)
         compared = (" or " if settings.answer_is is AnswerIs.any else ", ").join(right)
-        chosen = read(response.text) if response.text.strip() else Chosen()
+        chosen = golds.read(response.text) if response.text.strip() else Chosen()
         given = chosen.labels
         if not given or (response.is_cut and not chosen.is_explicit):
             return no_answer(compared)

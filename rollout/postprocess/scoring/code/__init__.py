@@ -38,7 +38,7 @@ def suggested(setting: str, names: list[str]) -> str | None:
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Return the scorer. Raises UserError if running code is not allowed, or not on Linux."""
+    """Return the scorer. Raises UserError without code.allow, or if the system is not Linux."""
     if not settings.code.allow:
         raise UserError(
             "scorer=code runs the model's programs on this machine: contained (time, memory, no "

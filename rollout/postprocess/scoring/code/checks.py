@@ -1,7 +1,6 @@
 """Find the statements of a test that check something, and count those that run.
 
-Must import only the standard library, because it is imported beside a tested program (see
-contained.py).
+Must import only the standard library (see contained.py).
 """
 
 import ast

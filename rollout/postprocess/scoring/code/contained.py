@@ -9,7 +9,8 @@ killed when its worker dies.
 This stops accidents and careless code. Hostile code can get around it: Python's audit hooks are
 not a sandbox, and the program can read every file that the user can read.
 
-Must import only the standard library and trial.py, which does the same.
+Must import only the standard library and trial.py, which does the same, because both are imported
+anew for every program.
 """
 
 # ruff: noqa: PTH100, PTH123

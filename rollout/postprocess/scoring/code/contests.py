@@ -1,5 +1,6 @@
 """Conventions of programming contests: how output is compared, which imports are implicit."""
 
+import importlib
 import re
 from decimal import Context, Decimal, DecimalException
 from functools import cache
@@ -57,8 +58,6 @@ def imports_for(program: str) -> str:
 
 @cache
 def _imports() -> dict[str, str]:
-    import importlib
-
     known = {"np": "import numpy as np"}
     for module in MEMBERS_OF:
         for name in dir(importlib.import_module(module)):

@@ -1,7 +1,6 @@
 """Describe errors of programs and tests in one line and as tracebacks with source lines.
 
-Must import only the standard library, because it is imported beside a tested program (see
-contained.py).
+Must import only the standard library (see contained.py).
 """
 
 from types import TracebackType

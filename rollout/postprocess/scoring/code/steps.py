@@ -1,7 +1,6 @@
 """Prepare the tests of check(candidate), and of pytest's functions and classes.
 
-Must import only the standard library, because it is imported beside a tested program (see
-contained.py).
+Must import only the standard library (see contained.py).
 """
 
 from collections.abc import Callable, Iterator

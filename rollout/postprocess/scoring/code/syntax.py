@@ -17,21 +17,23 @@ COMPILE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 def parsed(text: str) -> ast.Module | None:
     """Return its tree, or None if Python can't compile it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-            compile(tree, "main.py", "exec", dont_inherit=True)
+        return _compiled(text)
     except COMPILE_ERRORS:
         return None
+
+
+def _compiled(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text)
+        compile(tree, "main.py", "exec", dont_inherit=True)
     return tree
 
 
 def compile_error(text: str) -> str:
     """Return why a text does not compile."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(text, "test.py", "exec", dont_inherit=True)
+        _compiled(text)
     except SyntaxError as error:
         return f"{error.msg} (line {error.lineno})"
     except COMPILE_ERRORS as error:

@@ -4,8 +4,7 @@ The program runs before a test is read. Names of the tests, Python and unittest 
 over the program's. A passing test reports how many checks it reached. Each result is written
 immediately, so a program that is killed keeps the tests that it passed.
 
-Must import only the standard library, because it is imported beside a tested program (see
-contained.py).
+Must import only the standard library (see contained.py).
 """
 
 import ast
@@ -201,7 +200,7 @@ def _by_asserts(work: dict[str, Any], send: Send, unittests: Any) -> None:
 
 
 def _error_of(step: Callable[[], Any], modules: list[str]) -> dict[str, Any] | None:
-    """Run a test and describe its error. Raises UnusableTests if it lacks a module."""
+    """Run a test and return its error, or None. Raises UnusableTests if a module is missing."""
     try:
         step()
     except BaseException as error:

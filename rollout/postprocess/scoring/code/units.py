@@ -112,10 +112,9 @@ def _calls(node: ast.stmt, names: set[str] | None) -> bool:
 
 
 def _of_function(node: Function, called: set[str], key: str) -> list[tuple[str, ...]]:
-    marks = [ast.unparse(decorator) for decorator in node.decorator_list]
-    if any("fixture" in mark and "autouse" in mark for mark in marks):
-        raise Unscorable(f"{key}: {node.name} is an autouse fixture, which is not supported")
-    if any("fixture" in mark for mark in marks):
+    if fixtures := [mark for mark in _marks(node) if "fixture" in mark]:
+        if any("autouse" in mark for mark in fixtures):
+            raise Unscorable(f"{key}: {node.name} is an autouse fixture, which is not supported")
         return []
     needed = [arg for arg in _required(node) if arg not in _parametrized(node, key)]
     is_checker = len(needed) == 1 and (node.name == "check" or needed == ["candidate"])
@@ -125,7 +124,7 @@ def _of_function(node: Function, called: set[str], key: str) -> list[tuple[str, 
         return [("function", node.name)]
     if not _is_test(node) or (needed and node.name in called):
         return []
-    _check_supported(node, needed, marks, key)
+    _check_supported(node, needed, key)
     return [("function", node.name)]
 
 
@@ -134,22 +133,23 @@ def _of_class(node: ast.ClassDef, methods: list[Function], key: str) -> list[str
     others = {n.name for n in node.body if isinstance(n, Function)} - {m.name for m in methods}
     if bad := others & {"__init__", "setup_class", "teardown_class", "setup", "teardown"}:
         raise Unscorable(f"{key}: {node.name} has {min(bad)}, which is not supported in tests")
-    marks = [ast.unparse(decorator) for n in node.body for decorator in _decorators(n)]
+    marks = [mark for inner in node.body for mark in _marks(inner)]
     if any("fixture" in mark and "autouse" in mark for mark in marks):
         raise Unscorable(f"{key}: {node.name} has an autouse fixture, which is not supported")
     given = _parametrized(node, key)
     for method in methods:
         needed = [a for a in _required(method)[1:] if a not in given | _parametrized(method, key)]
-        _check_supported(method, needed, [ast.unparse(d) for d in _decorators(method)], key)
+        _check_supported(method, needed, key)
     return [method.name for method in methods]
 
 
-def _decorators(node: ast.AST) -> list[ast.expr]:
-    return getattr(node, "decorator_list", [])
+def _marks(node: ast.AST) -> list[str]:
+    return [ast.unparse(decorator) for decorator in getattr(node, "decorator_list", ())]
 
 
-def _check_supported(node: Function, needed: list[str], marks: list[str], key: str) -> None:
+def _check_supported(node: Function, needed: list[str], key: str) -> None:
     """Raise Unscorable if a test is async, needs a fixture or has an unsupported mark."""
+    marks = _marks(node)
     is_given = any(mark.partition("(")[0].endswith(("given", "patch")) for mark in marks)
     is_given |= any("patch." in mark for mark in marks)
     if isinstance(node, ast.AsyncFunctionDef):
@@ -175,7 +175,7 @@ def _required(node: Function) -> list[str]:
 def _parametrized(node: Any, key: str) -> set[str]:
     """Return the arguments that pytest.mark.parametrize passes."""
     names: set[str] = set()
-    for call in _decorators(node):
+    for call in node.decorator_list:
         if not isinstance(call, ast.Call) or not ast.unparse(call.func).endswith(".parametrize"):
             continue
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}

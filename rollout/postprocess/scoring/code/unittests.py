@@ -1,7 +1,7 @@
 """Run the tests of unittest classes, with setup and teardown.
 
-Must import only the standard library, because it is imported beside a tested program (see
-contained.py). It is imported only if there are such tests, because importing unittest is slow.
+Must import only the standard library (see contained.py). It is imported only if there are such
+tests, because importing unittest is slow.
 """
 
 import unittest

@@ -1,4 +1,4 @@
-"""Find the names that tests use but do not define, and the modules that mean the program."""
+"""Find the names that tests need from the program, and the modules as which they import it."""
 
 import ast
 import re

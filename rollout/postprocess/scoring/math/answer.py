@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rollout.postprocess.scoring.math.claims import (
-    is_comment,
+    COMMENT,
+    RETRACTION,
     is_refusal,
     replaced,
-    retraction,
     verdict,
     without_denials,
 )
@@ -177,7 +177,7 @@ def _stated(text: str, is_cut: bool, takes_words: bool, is_strict: bool = False)
         if statement := after_marker(tail):
             content, value, rest, is_direct = statement
             is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
-            is_aside = is_word and (not takes_words or is_comment(tail))
+            is_aside = is_word and (not takes_words or COMMENT.match(tail))
             is_sentence = not is_strict and not _COPULA_END.search(marker) and value is not None
             if is_aside or not (is_direct or is_sentence):
                 weak.append(Found(content, value, True))
@@ -199,7 +199,7 @@ def _correction(text: str, is_strict: bool = False) -> Found | None:
     for content in replaced(text, is_strict):
         if value := read(content, True):
             return Found(content.strip(), value, True)
-    if not is_strict and (turn := retraction(text)):
+    if not is_strict and (turn := RETRACTION.search(text)):
         return _last(text[turn.end() :], False) or Found("", None, True)
     return None
 

@@ -5,6 +5,7 @@ Formulas are evaluated and written by sympy.
 """
 
 import re
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -64,8 +65,6 @@ def _of_number(value: Fraction) -> str:
 
 def _scientific(value: Fraction) -> str:
     """Return fifteen digits and a power of ten."""
-    from decimal import Context, Decimal
-
     context = Context(prec=15, Emax=10**6, Emin=-(10**6))
     near = context.divide(Decimal(value.numerator), Decimal(value.denominator))
     return f"{near.normalize(context):e}"

@@ -106,11 +106,11 @@ _SUMS = [
         (rf"(?:the\s+)?cube\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt[3]{{{m}}}"),
         (rf"(?:one\s+)?half\s+of\s+{_OTHER}{_END}", r"{m}/2"),
         (rf"(?:twice|double)\s+{_OTHER}{_END}", r"2 \times {m}"),
+        (rf"{_FIRST}\s+and\s+(?:a|one)\s+half\b(?! of\b)", r"{n} 1/2"),
+        (r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", r"1/2"),
     ]
 ]
-_MIXED = re.compile(rf"{_FIRST}\s+and\s+(?:a|one)\s+half\b(?! of\b)", re.I)
 _SHARE = re.compile(rf"(?:(?P<n>{_COUNT})|an?)[\s-]+{_PART}", re.I)
-_HALF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
 _MANY = re.compile(rf"(?P<sign>\\?\$?){_FIRST}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
 _HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)*]{0,3}"
 _NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(*]*\d)"
@@ -137,13 +137,9 @@ _IS_PART = re.compile(
 
 def with_symbols(tail: str) -> str:
     """Return a statement with the sum in words at its start rewritten as mathematics."""
-    if found := _MIXED.match(tail):
-        return f"{_digits(found['n'])} 1/2{tail[found.end() :]}"
     if found := _SHARE.match(tail):
         top = _count(found["n"]) if found["n"] else 1
         return f"{top}/{_PARTS[found['part'].lower()]}{tail[found.end() :]}"
-    if found := _HALF.match(tail):
-        return f"1/2{tail[found.end() :]}"
     if found := _MANY.match(tail):
         number = Fraction(_digits(found["n"])) * 10 ** _LARGE[found["large"].lower()]
         if number.denominator == 1:
@@ -164,16 +160,12 @@ def is_part(tail: str) -> bool:
     return bool(_IS_PART.match(tail.lstrip("* _")))
 
 
-_OF = re.compile(
+# A statement that begins with an operation: the next value is not the answer.
+OPERATION = re.compile(
     r"(?:the\s+)?(?:log(?:arithm)?|ln|sine|cosine|tangent|reciprocal|opposite|inverse|negative"
     r"|absolute\s+value|cube|square|sum|product|difference|quotient|ratio|average|mean)\s+(?:of|between)\b",
     re.I,
 )
-
-
-def is_operation(tail: str) -> bool:
-    """Whether a statement begins with an operation, so the next value is not the answer."""
-    return bool(_OF.match(tail))
 
 
 _TURN = re.compile(
@@ -182,7 +174,7 @@ _TURN = re.compile(
     r"|i take that back|i misread)\b|(?:^|[.!?—–-]\s*|\bwait,?\s+)no\b(?:[,:.!—–-]|\s+wait)",
     re.I | re.M,
 )
-_STRONG = re.compile(
+RETRACTION = re.compile(  # it retracts the answer before it, even without a new one
     r"\b(?:correction|scratch that|my mistake|i made an? (?:\w{1,12} )?(?:mistake|error)"
     r"|i was wrong|that(?:'s| is) (?:wrong|incorrect)|i take that back|i misread)\b"
     r"|[.!?]\s*no\s*[,.!—–-]?\s*wait\b",
@@ -218,11 +210,6 @@ def replaced(text: str, is_strict: bool) -> list[str]:
     return [m["x"] for m in reversed(found)] + ([at_once["x"]] if at_once else [])
 
 
-def retraction(text: str) -> re.Match[str] | None:
-    """Return the words that retract what came before them, if there are any."""
-    return _STRONG.search(text)
-
-
 _REFUSAL = re.compile(
     r"\bI(?:'m| am)? (?:can(?:'t|not| not)|(?:am )?(?:unable|not able) to|won't|could(?:n't| not))"
     r" (?:\w+ ){0,2}?(?:solve|answer|help|determine|provide|compute|find|assist|do|work|figure)\b"
@@ -242,17 +229,12 @@ def is_refusal(text: str) -> bool:
     return is_end and not re.search(r"=\s*\S*\d|\b(?:so|but|therefore|guess)\b.*\d", rest, re.S)
 
 
-_COMMENT = re.compile(
+COMMENT = re.compile(  # "the answer is reasonable" comments on the answer and does not give it
     r"\W*(?:in)?(?:correct|right|reasonable|verified|confirmed|checked|helpful|clear|above|below|"
     r"boxed|obvious|the same|same|final|simple|simply put|exact|unique|rounded|consistent|valid|"
     r"given|shown|found|complete|accurate|useful|plausible|sensible|easy|sure|good|fine|ok)\b",
     re.I,
 )
-
-
-def is_comment(tail: str) -> bool:
-    """Whether "the answer is ..." comments on the answer and does not give it."""
-    return bool(_COMMENT.match(tail))
 
 
 _VERDICT = re.compile(

@@ -12,6 +12,7 @@ from rollout.postprocess.scoring.math import formula as math_formula
 from rollout.postprocess.scoring.math.close import close, same_quantity
 from rollout.postprocess.scoring.math.intervals import union_of
 from rollout.postprocess.scoring.math.moment import same_time
+from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.units import measure
 from rollout.postprocess.scoring.math.values import (
     Either,
@@ -104,8 +105,6 @@ def _same_group(gold: Group, given: Group) -> bool:
 
 def _same_alternatives(gold: Group, given: Group) -> bool:
     """Whether a list such as x < 1, x > 2 equals the other side's union of intervals."""
-    from rollout.postprocess.scoring.math.read import read
-
     union, listed = (gold, given) if gold.kind == "union" else (given, gold)
     pieces = [item.latex for item in listed.items if isinstance(item, Formula)]
     text = union_of(pieces) if len(pieces) == len(listed.items) else None

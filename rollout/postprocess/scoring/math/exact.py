@@ -5,6 +5,7 @@ numbers, so 2^100 - 1 differs from 2^100 at any length. Other constants are comp
 decimals. Decimals are not exact, so equal.py compares them with a tolerance.
 """
 
+import math
 from typing import Any
 
 _MODULI = (10**18 + 9, 10**24 + 7, 10**30 + 57)
@@ -63,10 +64,8 @@ def _modulo(value: Any, modulus: int, point: dict[Any, int]) -> int | None:
         numbers = [_whole(arg) for arg in value.args]
         if any(n is None or not 0 <= n <= MAX_FACTORIAL for n in numbers):
             return None
-        import math
-
-        of = math.factorial if len(numbers) == 1 else math.comb
-        return of(*numbers) % modulus  # type: ignore[operator,arg-type]
+        function = math.factorial if len(numbers) == 1 else math.comb
+        return function(*numbers) % modulus  # type: ignore[operator,arg-type]
     if isinstance(value, sympy.Sum) and len(value.limits) == 1:
         letter, *ends = value.limits[0]
         low, high = (_whole(end) for end in ends)

@@ -78,17 +78,14 @@ def _answer_in(text: str) -> tuple[str, Value | None]:
     if "####" in text:
         part = text.rpartition("####")[2].strip()
         return part, read(part)
-    if "\\boxed" in text or "\\fbox" in text or "<answer>" in text.lower():
+    is_boxed = "\\boxed" in text or "\\fbox" in text or "<answer>" in text.lower()
+    if not is_boxed and (value := read(text)) is not None:
+        return text, value
+    sentence = r"\banswers?\b[^.\n]{0,40}?(?:\bis\b|\bare\b|:)"
+    if is_boxed or re.search(sentence, text, re.IGNORECASE):
         found = find(text, False, True)
         if found and found.is_explicit:
             return found.text, found.several or found.value
-        return text, None
-    if (value := read(text)) is not None:
-        return text, value
-    if re.search(r"\banswers?\b[^.\n]{0,40}?(?:\bis\b|\bare\b|:)", text, re.IGNORECASE):
-        found = find(text, False, True)
-        if found and found.is_explicit:
-            return found.text, found.value
     return text, None
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rollout.postprocess.scoring.math.claims import is_operation, is_part, verdict, with_symbols
+from rollout.postprocess.scoring.math.claims import OPERATION, is_part, verdict, with_symbols
 from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.values import Number, Value, Words
 
@@ -62,7 +62,7 @@ def after_marker(tail: str) -> Statement | None:
         lead = CONNECTIVE.match(sentence, found.end())
         if head := _head(sentence[lead.end() if lead else found.end() :]):
             return Statement(head[0], head[1], tail[len(sentence) :], False)
-    if is_operation(tail):
+    if OPERATION.match(tail):
         return Statement(sentence[:80].strip(), None, "", False)
     if last := last_in_line(sentence):
         return Statement(*last, tail[len(sentence) :], False)
@@ -150,16 +150,11 @@ def _shorter(line: str, start: int, end: int, is_last: bool = False) -> Iterator
 
 def last_in_line(line: str) -> tuple[str, Value] | None:
     """Return the last piece of mathematics in a line that has a digit or delimiters."""
-    pieces: list[tuple[int, int, str, bool]] = []
-    for found in _MATH.finditer(line):
-        content = next(g for g in found.groups() if g is not None)
-        if read(content) is not None:
-            pieces.append((found.start(), found.end(), found[0], True))
-    spans = [(a, b) for a, b, _, _ in pieces]
+    spans = [m.span() for m in _MATH.finditer(line) if read(m[m.lastindex or 0]) is not None]
+    pieces = [(start, end, line[start:end], True) for start, end in spans]
     i = 0
     while i < len(line):
-        inside = next((b for a, b in spans if a <= i < b), None)
-        if inside:
+        if inside := next((b for a, b in spans if a <= i < b), None):
             i = inside
             continue
         if re.match(

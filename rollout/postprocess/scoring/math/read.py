@@ -112,10 +112,8 @@ def _bracketed(text: str, is_loose: bool) -> Value | None:
         return _OTHER_NOTATION
     pieces = items(text[1:-1])
     if len(pieces) == 1:
-        if text[0] == "(" and text[-1] == ")":
-            inner = _read(text[1:-1].strip())
-            return inner if inner is not None and not isinstance(inner, Words) else _OTHER_NOTATION
-        return _OTHER_NOTATION
+        inner = _read(text[1:-1].strip()) if text[0] + text[-1] == "()" else None
+        return _OTHER_NOTATION if inner is None or isinstance(inner, Words) else inner
     values = _all(pieces)
     if values is None:
         return None

@@ -3,6 +3,7 @@
 Also words after a number that change it: 3 million, 3 squared, 5 factorial, 10 below zero.
 """
 
+import math
 import re
 from fractions import Fraction
 
@@ -150,8 +151,6 @@ def apply(value: Fraction, word: str) -> Fraction | None:
     if word in ("squared", "cubed"):
         return value ** (2 if word == "squared" else 3) if abs(value) < 10**100 else None
     if word == "factorial":
-        import math
-
         is_small = value.denominator == 1 and 0 <= value <= 1000
         return Fraction(math.factorial(int(value))) if is_small else None
     if word.endswith("below zero"):
