@@ -1,4 +1,4 @@
-"""scorer=code: tests in the layouts of known data sets, run whole or refused with the reason."""
+"""scorer=code: tests in the layouts of known data sets, run in full or refused with the reason."""
 
 import base64
 import gzip
@@ -150,7 +150,7 @@ def test_a_layout_of_input_and_output_tells_right_from_wrong(tests):
         ({"tests": "  "}, "no tests"),
         ({"tests": [1]}, "list of ints"),
         ({"tests": CHECK}, "no column entry_point"),
-        ({"tests": CHECK, "entry_point": "no name"}, "no name of a function"),
+        ({"tests": CHECK, "entry_point": "no name"}, "not the name of a function"),
         ({"tests": "def run():\n    assert add(1, 2) == 3\n"}, "only defines run"),
         ({"tests": "# assert add(1, 2) == 3"}, "only defines nothing"),
         ({"tests": CASE + METHOD.replace("test_one", "helper")}, "only defines TestCases"),
@@ -159,21 +159,21 @@ def test_a_layout_of_input_and_output_tells_right_from_wrong(tests):
         ({"tests": "for x in []:\n    assert add(x, 2) == 3"}, "ran nothing"),
         ({"tests": CASE + "    @unittest.skip('later')\n" + METHOD}, "ran nothing"),
         ({"tests": "assert 1 + 1 == 2"}, "uses nothing that the program defines"),
-        ({"tests": "int main() { assert(add(1, 2) == 3); }"}, "no Python"),
+        ({"tests": "int main() { assert(add(1, 2) == 3); }"}, "not Python"),
         ({"tests": "import not_installed_here\nassert add(1, 2) == 3"}, "not installed here"),
         ({"tests": "def test_one(capsys):\n    assert add(1, 2) == 3"}, "takes capsys"),
         ({"tests": "async def test_one():\n    assert add(1, 2) == 3"}, "async"),
         ({"tests": PARAMETRIZE.replace("'a, b'", "NAMES") + "def test_one(a, b):\n    pass"},
-         "without plain names"),
+         "names are not a literal"),
         ({"tests": {"inputs": ["1"], "outputs": []}}, "1 inputs and 0 outputs"),
         ({"tests": [{"input": "1", "output": "2", "checker": "x"}]}, "'checker'"),
         ({"tests": [{"input": "1", "output": "2", "testtype": "interactive"}]}, "interactive"),
-        ({"tests": [{"input": "[1]", "output": "1", "testtype": "functional"}]}, "nothing names"),
+        ({"tests": [{"input": "[1]", "output": "1", "testtype": "functional"}]}, "giving its name"),
         ({"tests": [{"input": "1", "output": "2", "testtype": "functional"},
                     {"input": "1", "output": "2", "testtype": "stdin"}]}, "mixes"),
         ({"tests": base64.b64encode(zlib.compress(pickle.dumps(Path("x" * 20)))).decode()},
          "can run code"),
-        ({"tests": ["assert add(x, 2) == 3"], "test_setup_code": "x = 1 / 0"}, "set-up code fails"),
+        ({"tests": ["assert add(x, 2) == 3"], "test_setup_code": "x = 1 / 0"}, "setup code fails"),
     ],
 )  # fmt: skip
 def test_tests_that_cannot_be_run_as_they_are_meant_leave_the_row_unjudged(row, said):

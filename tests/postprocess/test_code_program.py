@@ -1,4 +1,4 @@
-"""scorer=code: the program in a response, wherever it stands and whatever stands around it."""
+"""scorer=code: the program in a response, wherever it is and whatever is around it."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def found(text, prompt=None, names=("add",), is_cut=False, target=None):
 
 
 def made(text, prompt=None, name="add"):
-    """The function that the program in a response makes."""
+    """Return the function that the program in a response defines."""
     names = {}
     exec(found(text, prompt, (name,)).text, names)
     return names[name]

@@ -1,4 +1,4 @@
-"""scorer=choice: the letter a response settles on, and what the answer column's values mean."""
+"""scorer=choice: the letter that a response chooses, and the values of the answer column."""
 
 import math
 from decimal import Decimal

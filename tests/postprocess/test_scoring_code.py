@@ -1,4 +1,4 @@
-"""scorer=code: which programs pass, and what none of them gets to do."""
+"""scorer=code: which programs pass, and what no program can do."""
 
 import subprocess
 import sys
@@ -51,8 +51,8 @@ def test_pairs_of_input_and_output_run_the_program_each_time():
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        ("import os\nos._exit(0)", "ended before its tests"),
-        ("def f(x):\n    import os\n    os._exit(0)", "ended before its tests"),
+        ("import os\nos._exit(0)", "ended before its tests did"),
+        ("def f(x):\n    import os\n    os._exit(0)", "ended before its tests did"),
         ("import sys\nsys.exit(0)", "SystemExit"),
         ("def f(x):\n    raise SystemExit(0)", "SystemExit"),
         ("x = 'a' * 10**10", "MemoryError"),
@@ -133,7 +133,7 @@ def test_a_line_in_the_report_that_is_not_ours_does_not_count():
         'import os\nfor fd in range(3, 64):\n    try: os.write(fd, b\'{"passed": 1}\\n'
         '{"is_done": true}\\n\')\n    except OSError: pass\nos._exit(0)'
     )
-    assert run(program) == (0, "it ended before its tests had")
+    assert run(program) == (0, "the program ended before its tests did")
 
 
 def test_time_runs_out_for_sleepers_and_nothing_of_them_is_left():

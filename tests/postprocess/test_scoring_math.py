@@ -1,4 +1,4 @@
-"""scorer=math on labelled answers: right ones, near misses, and right answers to be refused."""
+"""scorer=math on labelled answers: right ones, near misses, and unreadable ground truths."""
 
 import json
 from decimal import Decimal
@@ -25,7 +25,7 @@ def mark(text, answer, is_cut=False, answer_is=s.AnswerIs.one):
 
 @pytest.mark.parametrize("case", JUDGED, ids=lambda case: str(case["answer"])[:40])
 def test_answers_are_scored_as_labelled(case):
-    """Some 800 responses; one that is wrong here was a false pass or a false fail of a kind."""
+    """Some 800 responses, each of a kind that was once scored wrongly."""
     for kind, right in (("right", 1.0), ("wrong", 0.0)):
         got = {text: score(Response(text), case).score for text in case.get(kind, [])}
         assert got == dict.fromkeys(got, right)
@@ -33,7 +33,7 @@ def test_answers_are_scored_as_labelled(case):
 
 @pytest.mark.parametrize("answer", [case["refused"] for case in CASES if "refused" in case])
 def test_a_right_answer_that_is_not_read_whole_leaves_its_row_unjudged(answer):
-    with pytest.raises(Unscorable, match="is not read whole as mathematics"):
+    with pytest.raises(Unscorable, match="be read in full as mathematics"):
         mark("5", answer)
     with pytest.raises(Unscorable):
         mark("", answer)
@@ -54,7 +54,7 @@ def grouped(text, separator):
 
 
 def renderings(number):
-    """One number in every notation."""
+    """Return one number in every notation."""
     text, exact = format(number, "f"), Fraction(number)
     digits, power = f"{number:e}".split("e")
     sign = "-" if exact < 0 else ""

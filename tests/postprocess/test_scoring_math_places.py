@@ -1,4 +1,4 @@
-"""scorer=math: which of the values that a text names is its answer."""
+"""scorer=math: which of the values in a text is its answer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown text, as a Markdown parser sees them."""
+"""Find the code blocks of a Markdown text with a Markdown parser."""
 
 import re
 from functools import lru_cache
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from rollout.postprocess.scoring.code.syntax import parsed
 
 PYTHON = re.compile(r"(?:ipython|py|python)[\d.]*(?:[:,;=\s{}].*)?", re.IGNORECASE | re.DOTALL)
-GLUED = re.compile(r"(?<=[^\s`~>])[ \t]*(```+)(?!`)")
+INLINE_FENCE = re.compile(r"(?<=[^\s`~>])[ \t]*(```+)(?!`)")
 OUTPUT = re.compile(r">>> |\$ |Traceback \(most recent")
 
 
 class Block(NamedTuple):
-    """What stands between two fences."""
+    """The code between two fences."""
 
     language: str
     code: str
@@ -20,24 +20,24 @@ class Block(NamedTuple):
 
     @property
     def is_python(self) -> bool:
-        """Whether it says it is Python, or says nothing and compiles or begins a definition."""
+        """Whether it may be Python: its fence names Python or no language, and it is not output."""
         if OUTPUT.match(self.code.lstrip()):
             return False
-        return self.is_called_python or not self.language
+        return self.names_python or not self.language
 
     @property
-    def is_called_python(self) -> bool:
+    def names_python(self) -> bool:
         """Whether its fence names Python."""
         return bool(PYTHON.fullmatch(self.language))
 
 
 @lru_cache(maxsize=1)
 def _parsers() -> tuple[Any, Any]:
-    """With lists, and without: a fence that is indented as a list's item, and its code is not."""
+    """Return a parser with lists and one without, for list items with code that is not indented."""
     from markdown_it import MarkdownIt
 
     both = []
-    for rules in (["code"], ["code", "list"]):  # no four spaces make code: fences are indented
+    for rules in (["code"], ["code", "list"]):  # without indented code, because fences are indented
         parser = MarkdownIt("commonmark", {"html": False}).disable(rules)
         parser.core.ruler.enableOnly(["normalize", "block"])
         both.append(parser)
@@ -45,12 +45,12 @@ def _parsers() -> tuple[Any, Any]:
 
 
 def readings(text: str) -> list[list[Block]]:
-    """The blocks of a text, in order, by the rules; and by looser ones where those differ."""
+    """Return the blocks of a text in order, by Markdown's rules and, if different, looser ones."""
     with_lists, without = _parsers()
     found = []
-    apart = GLUED.sub(r"\n\1", text)  # a fence that follows code or prose on its line
-    for parser, this in ((with_lists, text), (without, text), (with_lists, apart)):
-        blocks = _blocks(this, parser)
+    split = INLINE_FENCE.sub(r"\n\1", text)  # a fence after code or prose on the same line
+    for parser, source in ((with_lists, text), (without, text), (with_lists, split)):
+        blocks = _blocks(source, parser)
         if blocks and blocks not in found:
             found.append(blocks)
     return found
@@ -67,7 +67,8 @@ def _blocks(text: str, parser: Any, depth: int = 0) -> list[Block]:
         code, rest = token.content, ""
         if parsed(code) is None and depth < 20:  # "```python" again, or "``` This adds the two"
             lines = code.splitlines(keepends=True)
-            cut = next((i for i, line in enumerate(lines) if _is_fence(line, token.markup)), None)
+            fences = (i for i, line in enumerate(lines) if line.lstrip().startswith(token.markup))
+            cut = next(fences, None)
             if cut is not None:
                 code, rest = "".join(lines[:cut]), "".join(lines[cut:])
         if code.strip():
@@ -77,12 +78,8 @@ def _blocks(text: str, parser: Any, depth: int = 0) -> list[Block]:
     return blocks
 
 
-def _is_fence(line: str, markup: str) -> bool:
-    return line.lstrip().startswith(markup)
-
-
 def left_open(text: str) -> str | None:
-    """The end of a text from the fence that it opens and does not close, or None."""
+    """Return the end of a text from the fence that it does not close, or None."""
     lines = text.split("\n")
     for token in reversed(_parsers()[0].parse(text)):
         if token.type == "fence":

@@ -1,8 +1,8 @@
-"""scorer=choice: the letter a response settles on (see letters.py), against the right one.
+"""scorer=choice: compare the letter that a response chooses (see letters.py) with the ground truth.
 
-A right answer is read whole, or its row is not judged: `B`, `(B)`, `B. Paris`, `Answer: B`, a
-solution that ends in a box, a position from 0 in a column of integers. A digit that is text
-could be a label or a position, from 0 or from 1: choice.numbers_are says which.
+The ground truth may be `B`, `(B)`, `B. Paris`, `Answer: B`, a solution that ends in a box, or a
+position from 0 in a column of integers. If it can't be read in full, the row is not judged. A
+digit in a text column may be a label or a position, from 0 or from 1; choice.numbers_are decides.
 """
 
 import math
@@ -36,12 +36,12 @@ _SEVERAL = re.compile(r"[(\[]?[A-Za-z0-9][)\]]?(?: ?(?:,|;|&|/|\band\b) ?[(\[]?[
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where choice.letters or choice.numbers_are can't serve."""
+    """Return the scorer. Raises UserError for an invalid choice.letters or choice.numbers_are."""
     labels = settings.choice.letters.upper()
     if not labels.isascii() or not labels.isalnum() or len(set(labels)) < len(labels):
         raise UserError(
-            f"choice.letters={settings.choice.letters} are not different letters or digits; type "
-            "choice.letters=ABCD or choice.letters=1234"
+            f"choice.letters={settings.choice.letters} must be different letters A-Z or digits; "
+            "type choice.letters=ABCD or choice.letters=1234"
         )
     has_digits = any(map(str.isdigit, labels))
     if settings.choice.numbers_are is NumbersAre.labels and not has_digits:
@@ -49,12 +49,12 @@ def load(settings: Postprocess) -> Scorer:
             f"choice.numbers_are=labels, but choice.letters={settings.choice.letters} has no "
             "digits; type choice.letters=1234, or choice.numbers_are=positions_from_one"
         )
-    golds, read = Golds(settings), reader(labels)
+    golds = Golds(settings)
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
         right = golds.of(row)
         compared = (" or " if settings.answer_is is AnswerIs.any else ", ").join(right)
-        chosen = read(response.text) if response.text.strip() else Chosen()
+        chosen = golds.read(response.text) if response.text.strip() else Chosen()
         given = chosen.labels
         if not given or (response.is_cut and not chosen.is_explicit):
             return no_answer(compared)
@@ -69,7 +69,7 @@ def load(settings: Postprocess) -> Scorer:
 
 
 class Golds:
-    """Reads a row's right answer or answers as labels, in the order of all labels."""
+    """Read a row's ground truth as one or more labels, in the order of choice.letters."""
 
     def __init__(self, settings: Postprocess):
         self.settings = settings
@@ -77,7 +77,7 @@ class Golds:
         self.read = reader(self.labels)
 
     def of(self, row: dict[str, Any]) -> tuple[str, ...]:
-        """Raises Unscorable where a value is null, no label, or could mean several things."""
+        """Return a row's labels. Raises Unscorable if one is null, unknown or ambiguous."""
         found = {label for value in answers_of(row, self.settings) for label in self._labels(value)}
         return tuple(sorted(found, key=self.labels.index))
 
@@ -96,7 +96,7 @@ class Golds:
         if len(label) == 1 and label in self.labels:
             return (label,)
         raise Unscorable(
-            f"the right answer {str(value)[:40]!r} is none of the letters {self.labels}; name a "
+            f"the ground truth {str(value)[:40]!r} is not one of the letters {self.labels}; name a "
             "column of letters with answer_key=COLUMN, or all letters with choice.letters=ABCDEF"
         )
 
@@ -104,14 +104,14 @@ class Golds:
         named = re.findall(r"[A-Z0-9]", re.sub(r"\band\b", "", text, flags=re.IGNORECASE).upper())
         if self.settings.answer_is is AnswerIs.one or not set(named) <= set(self.labels):
             raise Unscorable(
-                f"the right answer {text[:40]!r} is not one of the letters {self.labels}; where "
-                "a response has to name all of several, type answer_is=all; where one of them "
-                "will do, answer_is=any"
+                f"the ground truth {text[:40]!r} is not one of the letters {self.labels}; type "
+                "answer_is=all if a response must name all of several letters, answer_is=any if "
+                "one of them is enough"
             )
         return tuple(named)
 
     def _numbered(self, number: Any, is_text: bool) -> str:
-        """The label that a number means. Raises Unscorable where that would be a guess."""
+        """Return the label that a number means. Raises Unscorable if that would be a guess."""
         shown = as_text(float(number)) if math.isfinite(number) else str(number)
         are, labels = self.settings.choice.numbers_are, self.labels
         has_digits = any(map(str.isdigit, labels))
@@ -122,8 +122,8 @@ class Golds:
         if are is None:
             kind = "text" if is_text else "number"
             raise Unscorable(
-                f"type choice.numbers_are=positions_from_zero, positions_from_one or labels: the "
-                f"{kind} '{shown}' as right answer could mean each of these"
+                f"the ground truth is the {kind} '{shown}', which may be a position or a label; "
+                "type choice.numbers_are=positions_from_zero, positions_from_one or labels"
             )
         if are is NumbersAre.labels and shown in labels:
             return shown
@@ -132,6 +132,6 @@ class Golds:
             if 0 <= place < len(labels):
                 return labels[place]
         raise Unscorable(
-            f"the right answer {shown} is none of the letters {labels} "
-            f"(choice.numbers_are={are.name})"
+            f"the ground truth {shown} is not one of the letters {labels} "
+            f"with choice.numbers_are={are.name}"
         )

@@ -1,20 +1,20 @@
-r"""Which letter a response settles on, for scorer=choice.
+r"""Find the letter that a response chooses, for scorer=choice.
 
-The most explicit mention counts, and of equally explicit ones the last:
+The most explicit mention counts. Of equally explicit ones, the last counts:
 
 1. `\boxed{B}`
 2. `<answer>B</answer>`
 3. a statement: "the answer is B", "Answer: B. Jupiter", "option B is the best", "I choose B"
-4. a first or last line that is a letter and no more
+4. a first or last line that is only a letter
 5. a conclusion: "which is option B", "so B.", "the answer is Jupiter (B)"
-6. "B is correct"; said of several letters it names no single one
-7. a letter that opens the response: "B) Jupiter", "B, because"
+6. "B is correct"; with several letters it chooses no single one
+7. a letter at the start of the response: "B) Jupiter", "B, because"
 8. a letter in brackets, in bold or in quotes
-9. a letter that stands alone
+9. a letter alone
 
-A mention of 1 to 3 that follows "wait", "actually" and the like replaces what came before it.
-Letters that are negated, supposed or ruled out are no mention, nor are the options written out
-once more. Digits that are labels count in 1 to 7 only.
+A mention of 1 to 3 after "wait", "actually" and the like replaces earlier ones. Letters that are
+negated, hypothetical or ruled out do not count, nor does a list that repeats the options. Digits
+count in 1 to 7 only.
 """
 
 import re
@@ -64,16 +64,16 @@ _DENIED = re.compile(
     r"[^.!?\n]{0,80}\?|\s+(?:is|was|would be|can't be)\s+(?:wrong|incorrect|not)\b"
 )
 _PLURAL = re.compile(r"\s+(?:are|were|do|don't|aren't|can|cannot)\b")
-NEAR = 160  # characters around a mention that say whether it is meant
-LONGEST = 400  # characters of a box or an <answer> that can hold a choice
+NEAR = 160  # characters around a mention that decide whether it counts
+LONGEST = 400  # characters read of a box or an <answer>
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The labels of one mention, in the order of all labels: one, if a single one is chosen."""
+    """The labels of one mention, in the order of all labels."""
 
     labels: tuple[str, ...] = ()
-    is_explicit: bool = False  # said to be the answer: counts in a response that was cut off
+    is_explicit: bool = False  # marked as the answer: counts in a response that was cut off
     is_unsure: bool = False  # "A or B"
 
 
@@ -85,7 +85,7 @@ class _Mention:
 
 
 def reader(labels: str) -> Callable[[str], Chosen]:
-    """The function that finds which of these labels a text chooses."""
+    """Return a function that finds which of these labels a text chooses."""
     read = _Reader(labels).read
     return lambda text: read(plain(text))
 
@@ -96,7 +96,7 @@ class _Reader:
         self.phrases = Phrases(labels)
 
     def read(self, text: str) -> Chosen:
-        """The most explicit mention in a text made plain."""
+        """Return the most explicit mention in a text prepared by `plain`."""
         boxes, tags = list(self._boxes(text)), list(self._tags(text))
         stated, denied = self._stated(text)
         levels = [boxes, tags, stated]
@@ -110,13 +110,13 @@ class _Reader:
         if explicit:
             return max(explicit, key=lambda found: found[0])[1]
         if tags and text[tags[-1].start : tags[-1].end].strip():
-            return Chosen()  # the answer given is none of the labels
+            return Chosen()  # the response's answer is not one of the labels
         options = self._options(text) + denied
         if found := self._own_line(text, options):
             return found
-        if found := self._last(self._meant(self.phrases.concluded, text)):
-            return found
-        if claims := [mention.chosen for mention in self._meant(self.phrases.correct, text)]:
+        if concluded := self._asserted(self.phrases.concluded, text):
+            return concluded[-1].chosen
+        if claims := [mention.chosen for mention in self._asserted(self.phrases.correct, text)]:
             named = {label for chosen in claims for label in chosen.labels}
             return Chosen(
                 self._ordered(named), is_unsure=any(chosen.is_unsure for chosen in claims)
@@ -124,7 +124,7 @@ class _Reader:
         if boxes:
             return Chosen()
         weak = [
-            list(self._outside(self._meant(patterns, text), options))
+            self._outside(self._asserted(patterns, text), options)
             for patterns in (self.phrases.opening, self.phrases.held, self.phrases.alone)
         ]
         for mentions in weak[:1] if self.phrases.is_digit_only else weak:
@@ -147,20 +147,20 @@ class _Reader:
         return tuple(sorted(labels, key=self.labels.index))
 
     def _boxes(self, text: str) -> Iterator[_Mention]:
-        """Every box; those that hold no label choose nothing."""
+        """Yield every box, also those without a label."""
         for box in _BOX.finditer(text):
             start = box.end()
             end = _closing(text, start) if box[0].endswith("{") else start + 1
             yield self._field(text, start, end)
 
     def _tags(self, text: str) -> Iterator[_Mention]:
-        """Every <answer> that is not empty; one that is not closed goes on to the end."""
+        """Yield every <answer> that is not empty; an unclosed one ends with the text."""
         for tag in _TAG.finditer(text):
             if tag[1].strip():
                 yield self._field(text, *tag.span(1))
 
     def _field(self, text: str, start: int, end: int) -> _Mention:
-        """What stands where the answer belongs: a label, or a sentence that states one."""
+        """Read a box or an <answer>: a label, or a sentence that states one."""
         inside = text[start : min(end, start + LONGEST)]
         if found := self.phrases.whole[0].search(inside):
             return _Mention(start, end, self._mention(found, is_explicit=True).chosen)
@@ -168,21 +168,21 @@ class _Reader:
         return _Mention(start, end, stated[-1].chosen if stated else Chosen())
 
     def _stated(self, text: str) -> tuple[list[_Mention], list[tuple[int, int]]]:
-        """The statements that are meant, in the order of the text; and where others stand."""
+        """Return the statements in text order, and the spans of denied or hypothetical ones."""
         found, denied = {}, []
         for pattern in self.phrases.stated:
             for match in pattern.finditer(text):
                 if _is_supposed(text, match.start()) or _DENIED.match(text, match.end()):
                     denied.append(match.span("x"))
                     continue
-                # "The answer is B, A and C are wrong" names one.
+                # "The answer is B, A and C are wrong" chooses only B.
                 is_first_only = bool(_PLURAL.match(text, match.end("x")))
                 mention = self._mention(match, True, is_first_only)
                 found.setdefault(mention.end, mention)
         return sorted(found.values(), key=lambda mention: mention.end), denied
 
-    def _meant(self, patterns: list[re.Pattern[str]], text: str) -> Iterator[_Mention]:
-        """The mentions of these patterns that are not ruled out, in the order of the text."""
+    def _asserted(self, patterns: list[re.Pattern[str]], text: str) -> list[_Mention]:
+        """Return the mentions of these patterns that are not ruled out, in text order."""
         found = {}
         for pattern in patterns:
             for match in pattern.finditer(text):
@@ -198,11 +198,11 @@ class _Reader:
                 ):
                     continue
                 found.setdefault(end, self._mention(match))
-        return iter(sorted(found.values(), key=lambda mention: mention.end))
+        return sorted(found.values(), key=lambda mention: mention.end)
 
     def _own_line(self, text: str, options: list[tuple[int, int]]) -> Chosen | None:
-        """The letter that is all of the last line, or of the first."""
-        lines = list(self._outside(self._meant(self.phrases.own_line, text), options))
+        """Return the letter that is the whole last line, or the whole first one."""
+        lines = self._outside(self._asserted(self.phrases.own_line, text), options)
         start, end = len(text) - len(text.lstrip()), len(text.rstrip())
         for mention in reversed(lines):
             if not text[mention.end : end].strip(" .):,!\"'\t"):
@@ -214,7 +214,7 @@ class _Reader:
         return None
 
     def _options(self, text: str) -> list[tuple[int, int]]:
-        """The lines in which the options are written out: labels that follow one another."""
+        """Return the spans of lines that list the options: labels in consecutive order."""
         lines = [
             (match.start(), self.labels.index(match[1].upper()))
             for match in self.phrases.label_line.finditer(text)
@@ -228,30 +228,28 @@ class _Reader:
         return spans
 
     @staticmethod
-    def _outside(mentions: Iterable[_Mention], spans: list[tuple[int, int]]) -> Iterator[_Mention]:
-        for mention in mentions:
-            if not any(start <= mention.start < end for start, end in spans):
-                yield mention
+    def _outside(mentions: list[_Mention], spans: list[tuple[int, int]]) -> list[_Mention]:
+        return [
+            mention
+            for mention in mentions
+            if not any(start <= mention.start < end for start, end in spans)
+        ]
 
     def _is_enumeration(self, mentions: list[_Mention]) -> bool:
-        """Whether the options are merely gone through, from the first on."""
+        """Whether the mentions merely go through the options, from the first one."""
         named = [label for mention in mentions for label in mention.chosen.labels]
         return len(mentions) > 2 and named == list(self.labels[: len(named)])
 
-    @staticmethod
-    def _last(mentions: Iterable[_Mention]) -> Chosen | None:
-        return next((mention.chosen for mention in reversed(list(mentions))), None)
-
 
 def _is_supposed(text: str, start: int) -> bool:
-    """Whether the clause that leads up to `start` takes back, or only supposes, what follows."""
+    """Whether the clause before `start` denies what follows, or makes it hypothetical."""
     start += len(text[start : start + NEAR]) - len(text[start : start + NEAR].lstrip(" \n.,:!"))
     clause = _CLAUSE_END.split(text[max(0, start - NEAR) : start])[-1]
     return bool(_NOT_CLAIMED.search(clause))
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the brace opened before `start` closes, or as far as it is followed."""
+    """Return where the brace before `start` closes, at most LONGEST characters later."""
     depth = 1
     for i in range(start, min(len(text), start + LONGEST)):
         depth += {"{": 1, "}": -1}.get(text[i], 0)

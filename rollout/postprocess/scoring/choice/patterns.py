@@ -1,7 +1,7 @@
-"""The phrases in which a text names one of several letters, as patterns for a set of labels.
+"""Patterns for the phrases with which a text names one of several letters.
 
-Owns the words. Which mention counts where there are several is decided in letters.py.
-Every repetition is bounded, so that a text is read in time proportional to its length.
+Owns the words; letters.py decides which mention counts. Every repetition is bounded, so matching
+takes time proportional to the length of the text.
 """
 
 import re
@@ -45,7 +45,7 @@ MOST = (
     r"(?:(?:correct|right|best|proper|true|final|closest|strongest|single|only|better|one|"
     r"most(?! (?:tempting|common|frequent|popular)) \w{1,20})\s+)"
 )
-# What may stand before and after a letter that stands alone: "vitamin C" chooses nothing.
+# The text before and after a letter alone: "vitamin C" chooses nothing.
 BEFORE = (
     r"(?:^[\s(]*|(?:[.!?:;,>—–]|(?<!\w)\()\s*|\b(?:is|be|are|options?|choices?|answers?|letter|statement|so|"
     r"thus|hence|therefore|think|say|guess|believe|conclude|that|with|it's|that's|probably|"
@@ -67,13 +67,13 @@ TURN = re.compile(
     r"i misread)\b|(?:^|[.!?—–-]\s*|\bwait,?\s+)no[,:.!—–-]",
     re.IGNORECASE | re.MULTILINE,
 )
-HEAD, TAIL = 2_000, 20_000  # characters of a long text that are read
+HEAD, TAIL = 2_000, 20_000  # characters read of a long text
 
 
 def plain(text: str) -> str:
-    """The text without what dresses letters up: LaTeX, Markdown, HTML, full-width forms.
+    """Return the text without LaTeX, Markdown, HTML and full-width forms around letters.
 
-    Of a long text only the first and the last characters are kept, where answers stand.
+    Of a long text, only the start and the end are kept, because answers are there.
     """
     text = unicodedata.normalize("NFKC", text).translate(_BRACKETS)
     text = re.sub(r"[^\S\n]+", " ", text)
@@ -90,14 +90,14 @@ def plain(text: str) -> str:
 
 
 class Phrases:
-    """The patterns for one set of labels. The group x of a match holds the letters named."""
+    """The patterns for one set of labels. Group `x` of a match holds the named letters."""
 
     def __init__(self, labels: str):
         letters = "".join(label for label in labels if label.isalpha())
         digits = "".join(label for label in labels if label.isdigit())
         self.is_digit_only = not letters
         any_label = f"[{labels}{letters.lower()}]"
-        # "A dog" is no choice, nor is "I think"; "A is right" and "A because" are.
+        # "A dog" and "I think" do not choose; "A is right" and "A because" do.
         word = (
             r"(?!(?<=[AI]) +(?!(?:is|was|because|since|as|and|or|but|would|fits|it|which|not|"
             r"rather|over|with|the|in|for|so|seems|must|should|has|by|are|to)\b)[A-Za-z])"
@@ -119,7 +119,7 @@ class Phrases:
             if letters
             else "(?!)"
         )
-        loose = rf"(?:{firm}|{small})"  # where an answer is due, "b" will do
+        loose = rf"(?:{firm}|{small})"  # "b" counts where an answer is expected
         run = rf"(?-i:(?<![\w'])[{letters}]{{2,9}}(?=[\s.)]*$))" if letters else "(?!)"
         joint = (
             r"(?:\)?\s*(?:,|;|/|&|、|和|或|\b(?:and|or|as well as)\b)\s*){1,3}"

@@ -1,9 +1,9 @@
-"""scorer=code: the program in a response is run against the row's tests; the share that pass.
+"""scorer=code: run the program in a response against the row's tests, and score the share passed.
 
-`layouts` reads the tests, `program` finds the program, `programs` runs it. A program that fails,
-takes too long or too much is wrong, and `score_errors` tells how. Tests that can't be run as they
-are meant, or that run nothing, leave the row unjudged. Each program runs in a process of its own
-(see contained.py): that contains accidents. It is no sandbox for hostile code.
+`layouts` reads the tests, `program` finds the program, `programs` runs it. A program that fails or
+exceeds a limit is wrong, and `score_errors` has the reason. If the tests can't run as intended, or
+run nothing, the row is not judged. Each program runs in its own process (see contained.py). This
+contains accidents; it is not a sandbox for hostile code.
 """
 
 import sys
@@ -23,32 +23,35 @@ OPTIONAL = ("entry_point", "test_setup_code", "test_imports", "starter_code", "f
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
-    """The tests' column."""
+    """Return the column of the tests."""
     return {"code.tests_key": settings.code.tests_key}
 
 
 def optional(settings: Postprocess) -> tuple[str, ...]:
-    """The prompt, and what data sets give beside the tests."""
+    """Return the column of the prompt, and columns that data sets have beside the tests."""
     return (settings.prompt_key, *OPTIONAL)
 
 
 def suggested(setting: str, names: list[str]) -> str | None:
-    """The column that is likely meant by a setting of `columns`."""
+    """Return the column that probably belongs to a setting of `columns`."""
     return likely_column(names) if setting == "code.tests_key" else None
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where running code was not allowed, or can't be contained here."""
+    """Return the scorer. Raises UserError without code.allow, or if the system is not Linux."""
     if not settings.code.allow:
         raise UserError(
-            "scorer=code runs what the model wrote on this machine: contained (time, memory, no "
-            "network, own directory), but no sandbox for hostile code; type code.allow=true"
+            "scorer=code runs the model's programs on this machine: contained (time, memory, no "
+            "network, own directory), but not in a sandbox for hostile code; type code.allow=true"
         )
     if sys.platform != "linux":
-        raise UserError(f"scorer=code contains programs on Linux only, and this is {sys.platform}")
+        raise UserError(
+            f"scorer=code can contain programs on Linux only, and this is {sys.platform}; type "
+            "another scorer, or score on Linux"
+        )
     code = settings.code
     limits = Limits(settings.timeout_s, int(code.memory_gib * 2**30), int(code.output_mib * 2**20))
-    sys.set_int_max_str_digits(0)  # tests have integers of any length
+    sys.set_int_max_str_digits(0)  # tests may have integers of any length
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
         prompt = prompted(row.get(settings.prompt_key), row.get("starter_code"))
@@ -59,7 +62,7 @@ def load(settings: Postprocess) -> Scorer:
         if found.is_partial:
             return no_answer(error=Verdict.cut_off.value, verdict=Verdict.cut_off)
         if found.text is None:
-            return no_answer(error="the response holds no Python program")
+            return no_answer(error="the response has no Python program")
         program = found.text
         if tests.kind is not Kind.asserts:
             imports = contests.imports_for(program)

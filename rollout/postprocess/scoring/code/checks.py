@@ -1,21 +1,21 @@
-"""Which statements of a test check something, and a count of those that are reached.
+"""Find the statements of a test that check something, and count those that run.
 
-Standard library only: it is also imported beside a program that is tried (see contained.py).
+Must import only the standard library (see contained.py).
 """
 
 import ast
 from collections.abc import Iterator
 
-REACHED = "__reached__"  # the function that counts; no program sees it
-CHECKING = ("assert", "fail", "raises", "warns")  # how the names of checking functions begin
+REACHED = "__reached__"  # the counting function; programs do not see it
+CHECKING = ("assert", "fail", "raises", "warns")  # prefixes of the names of checking functions
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 BRANCHES = (ast.If, ast.For, ast.While, ast.Try)
 
 
 def is_check(node: ast.stmt) -> bool:
-    """Whether a statement checks something itself, and not by a statement within it.
+    """Whether a statement itself, not one within it, checks something.
 
-    That is an assert, a call of a function named like one, or a branch that may raise.
+    It does if it is an assert, a call of a function named like one, or a branch that may raise.
     """
     if isinstance(node, ast.Assert):
         return True
@@ -37,7 +37,7 @@ def _name(function: ast.expr) -> str:
 
 
 def _blocks(node: ast.AST) -> Iterator[tuple[ast.AST, str, list[ast.stmt]]]:
-    """The lists of statements within a statement. Expressions, which may be long, are left out."""
+    """Yield the lists of statements within a statement. Expressions are skipped for speed."""
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         block = getattr(node, field, None)
         if isinstance(block, list):
@@ -47,7 +47,7 @@ def _blocks(node: ast.AST) -> Iterator[tuple[ast.AST, str, list[ast.stmt]]]:
 
 
 def _raises(node: ast.AST) -> bool:
-    """Whether a branch may raise, by a statement that is not in a function within it."""
+    """Whether a branch has a raise statement, except in a function within it."""
     if isinstance(node, ast.Raise):
         return True
     blocks = () if isinstance(node, SCOPES) else _blocks(node)
@@ -60,7 +60,7 @@ def has_checks(node: ast.stmt) -> bool:
 
 
 def counted(tree: ast.Module) -> ast.Module:
-    """Put a call of REACHED before every check, on the check's own line."""
+    """Insert a call of REACHED before every check, with the check's line number."""
     for owner, field, block in list(_blocks(tree)):
         setattr(owner, field, [marked for statement in block for marked in _marked(statement)])
     return tree

@@ -1,13 +1,16 @@
-"""One program, contained: run as `python -I contained.py WORK REPORT OUTPUT_BYTES`.
+"""Contain one program: run as `python -I contained.py WORK REPORT OUTPUT_BYTES PARENT`.
 
-It gets no network and a process tree of its own (namespaces, where the kernel lets a user have
-them), limits on CPU time, memory and what it writes, and an audit hook that refuses what a
-solution has no business with: starting processes, signals to others, changing files outside its
-directory and, where there are no namespaces, sockets. It dies with the worker that started it.
-This stops accidents and careless code. Code that sets out to get around it can: Python's audit
-hooks are no sandbox, and files that the user may read can be read.
+WORK and REPORT are file descriptors, PARENT is the process id of the worker. The program has no
+network and its own process tree (namespaces, if the kernel allows them), limits on CPU time,
+memory and output, and an audit hook. The hook refuses to start processes, signal other processes,
+change files outside the working directory and, without namespaces, open sockets. The program is
+killed when its worker dies.
 
-It imports the standard library and its neighbour trial.py, which imports no more.
+This stops accidents and careless code. Hostile code can get around it: Python's audit hooks are
+not a sandbox, and the program can read every file that the user can read.
+
+Must import only the standard library and trial.py, which does the same, because both are imported
+anew for every program.
 """
 
 # ruff: noqa: PTH100, PTH123
@@ -20,13 +23,13 @@ import sys
 
 NEW_USER, NEW_PID, NEW_NET, NEW_IPC = 0x10000000, 0x20000000, 0x40000000, 0x08000000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
-TASKS = 64  # threads it may start, beyond those of the machine
+TASKS = 64  # threads it may start, in addition to those on the machine
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn",
-          "os.spawn", "pty.spawn")  # fmt: skip
-CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link",
-           "os.symlink", "os.truncate", "os.utime", "os.setxattr", "shutil.rmtree", "shutil.move",
-           "shutil.chown", "shutil.copyfile")  # fmt: skip
+PROCESS_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty",
+                  "os.posix_spawn", "os.spawn", "pty.spawn")  # fmt: skip
+FILE_EVENTS = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.chown", "os.link",
+               "os.symlink", "os.truncate", "os.utime", "os.setxattr", "shutil.rmtree",
+               "shutil.move", "shutil.chown", "shutil.copyfile")  # fmt: skip
 
 
 def main() -> None:
@@ -42,24 +45,25 @@ def main() -> None:
 
     has_namespaces = isolate()
     if has_namespaces:
-        hold(os.fork())  # the first process of its namespace; all in it end when that ends
+        wait_in_parent(os.fork())  # the namespace's first process: when it ends, all in it end
         die_with_parent()
-        hold(os.fork())
+        wait_in_parent(os.fork())
         die_with_parent()
-    limit(work, output_bytes)
+    set_limits(work, output_bytes)
     sys.argv = ["main.py"]
-    sys.addaudithook(refusal(work["inside"], has_namespaces))
+    sys.addaudithook(audit_hook(work["inside"], has_namespaces))
     try_out(work, report)
 
 
 def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:  # it died before
+    if parent is not None and os.getppid() != parent:  # it has already ended
         os._exit(1)
 
 
 def isolate() -> bool:
-    """Namespaces of users, processes and networks, where the kernel allows them."""
+    """Enter new user, process and network namespaces; return False if the kernel refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     user, group = os.getuid(), os.getgid()
@@ -71,21 +75,21 @@ def isolate() -> bool:
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
     except OSError:
-        pass  # it is nobody there, which does as well
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # lost with the change of user
+        pass  # it then runs as nobody, which works too
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # changing the user has cleared it
     return True
 
 
-def hold(child: int) -> None:
-    """In the parent of a fork, wait for the child and end as it did."""
+def wait_in_parent(child: int) -> None:
+    """In the parent of a fork, wait for the child and exit with its code."""
     if child:
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         os._exit(code if code >= 0 else 128 - code)
 
 
-def limit(work: dict, output_bytes: int) -> None:
-    with open("/proc/loadavg") as file:  # kernels before 5.14 count all that the user runs
+def set_limits(work: dict, output_bytes: int) -> None:
+    with open("/proc/loadavg") as file:  # kernels before 5.14 count all of the user's threads
         tasks = TASKS + int(file.read().split()[3].partition("/")[2])
     limits = {
         resource.RLIMIT_CPU: work["seconds"],
@@ -101,14 +105,14 @@ def limit(work: dict, output_bytes: int) -> None:
         resource.setrlimit(name, (most, most))
 
 
-def refusal(inside: str, has_namespaces: bool):
-    """The audit hook: raises PermissionError for what is not to be done."""
+def audit_hook(inside: str, has_namespaces: bool):
+    """Return the audit hook, which raises PermissionError for a forbidden event."""
     own, inside = os.getpid(), os.path.realpath(inside)
     realpath, join, fspath = os.path.realpath, os.path.join, os.fsdecode
 
     def is_inside(path: object, directory: object = -1) -> bool:
         if isinstance(path, int):
-            return True  # opened before
+            return True  # a file that is already open
         path = fspath(path)
         if isinstance(directory, int) and directory >= 0:
             path = join(f"/proc/self/fd/{directory}", path)
@@ -123,12 +127,12 @@ def refusal(inside: str, has_namespaces: bool):
             path, _, flags = args
             if flags & WRITES and not is_inside(path):
                 refuse("writing outside the working directory")
-        elif event in STARTS:
+        elif event in PROCESS_EVENTS:
             refuse("starting a process")
         elif event in ("os.kill", "os.killpg"):
             if event == "os.killpg" or args[0] != own:
-                refuse("a signal to another process")
-        elif event in CHANGES:
+                refuse("sending a signal to another process")
+        elif event in FILE_EVENTS:
             directories = [a for a in args[1:] if isinstance(a, int)]
             paths = [a for a in args if isinstance(a, str | bytes | os.PathLike)]
             directory = directories[-1] if event in ("os.remove", "os.rmdir", "os.mkdir") else -1

@@ -1,12 +1,13 @@
-"""The conventions of programming contests: how output is compared, what need not be imported."""
+"""Conventions of programming contests: how output is compared, which imports are implicit."""
 
+import importlib
 import re
 from decimal import Context, Decimal, DecimalException
 from functools import cache
 
 from rollout.postprocess.scoring.code.syntax import missing
 
-TOLERANCE = Decimal("1e-6")  # absolute or relative, as judges of contests have it
+TOLERANCE = Decimal("1e-6")  # absolute or relative, as in contest judges
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 WRAPPED = re.compile(r"([\[({\"']*)(.*?)([\])}\"',;:]*)", re.DOTALL)
@@ -20,9 +21,9 @@ MEMBERS_OF = ("typing", "collections", "itertools", "functools", "heapq", "bisec
               "datetime", "sys", "io")  # fmt: skip
 
 
-def is_same_output(printed: str, wanted: str) -> bool:
-    """Equal word by word: space is all one, and numbers with a fraction may differ by 1e-6."""
-    found, right = printed.split(), wanted.split()
+def is_same_output(printed: str, expected: str) -> bool:
+    """Whether all words are equal. Whitespace is ignored, and floats may differ by 1e-6."""
+    found, right = printed.split(), expected.split()
     return len(found) == len(right) and all(map(_is_same, found, right))
 
 
@@ -37,11 +38,11 @@ def _is_same(found: str, right: str) -> bool:
     if not NUMBER.fullmatch(a) or not NUMBER.fullmatch(b):
         return False
     if INTEGER.fullmatch(a) and INTEGER.fullmatch(b):
-        return False  # integers are exact, as texts: 010 may be a word of bits
+        return False  # integers are compared as text: 010 may be a bit string
     try:
         x, y = EXACT.create_decimal(a), EXACT.create_decimal(b)
         difference = abs(EXACT.subtract(x, y))
-        # An integer may be large: a relative difference would forgive a rounded one.
+        # Integers may be large, so a relative tolerance would accept a rounded one.
         most = TOLERANCE if INTEGER.fullmatch(b) else TOLERANCE * max(Decimal(1), abs(y))
         return difference <= most
     except DecimalException:
@@ -49,7 +50,7 @@ def _is_same(found: str, right: str) -> bool:
 
 
 def imports_for(program: str) -> str:
-    """Imports, in one line, of names that a program uses, never defines and need not import."""
+    """Return one line of imports for names that a program uses but does not define or import."""
     known = _imports()
     lines = [known[name] for name in sorted(missing(program)) if name in known]
     return "; ".join(lines)
@@ -57,8 +58,6 @@ def imports_for(program: str) -> str:
 
 @cache
 def _imports() -> dict[str, str]:
-    import importlib
-
     known = {"np": "import numpy as np"}
     for module in MEMBERS_OF:
         for name in dir(importlib.import_module(module)):

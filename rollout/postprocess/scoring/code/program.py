@@ -1,14 +1,14 @@
-"""The program in a response: what defines the names that the tests use.
+"""Find the program in a response: the code that defines the names used by the tests.
 
-A later definition wins. Usage, output and other languages are left out; blocks that need one
-another are joined. A body alone is put under the prompt's unfinished function, and what a program
-takes from the prompt (imports, helpers) is put before it.
+A later definition wins. Usage examples, output and other languages are left out; blocks that need
+each other are joined. A function body alone completes the prompt's unfinished function. Imports
+and helpers that a program needs from the prompt are put before it.
 """
 
 import ast
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rollout.postprocess.scoring.code.prompted import Prompted, needed, unfinished, with_body
@@ -33,26 +33,26 @@ class Found(NamedTuple):
     """The program of a response."""
 
     text: str | None
-    is_partial: bool = False  # it was cut off, and does not compile
+    is_partial: bool = False  # cut off, so it does not compile
     helpers: str = ""  # the prompt's functions that the tests use
 
 
 def program_in(
     response: Response, prompt: Prompted, names: tuple[str, ...], target: str | None = None
 ) -> Found:
-    """The program of a response, for tests that use `names`; without names it reads an input."""
+    """Return the program for tests that use `names`; without names, the one that reads input."""
     text = response.text
     words = set(re.findall(r"\w+", target or ""))
-    first = tuple(name for name in names if name in words) or names  # without it all is in vain
+    required = tuple(name for name in names if name in words) or names  # at least one of these
     blocks = readings(prompt.opened + text) if prompt.opened else []
     blocks += readings(text)
-    programs = [program for reading in blocks if (program := _joined(reading, names, first))]
+    programs = [program for reading in blocks if (program := _joined(reading, names, required))]
     programs.sort(key=lambda program: parsed(program) is None)
     program, is_partial = next(iter(programs), None), False
     if program is None and names:
-        program = code_in(text, first)
+        program = code_in(text, required)
         is_partial = response.is_cut and program is not None and _is_cut_in(program, text)
-        program = program or _completed(text, blocks, prompt, first)
+        program = program or _completed(text, blocks, prompt, required)
     if program is None and not (blocks and names):
         program = code_in(text)
     if program is None and blocks:
@@ -64,38 +64,40 @@ def program_in(
 
 
 def _is_cut_in(program: str, text: str) -> bool:
-    """Whether the end of a text is an indented line that its code lacks."""
+    """Whether a text ends in an indented line that is not in its program."""
     last = text.rstrip().rpartition("\n")[2]
     return last[:1].isspace() and last not in program
 
 
 def _codes(blocks: list[Block]) -> Iterator[str]:
-    """The texts that may be Python, without an indentation that all lines share."""
+    """Yield the blocks that may be Python, without an indentation shared by all lines."""
     for block in blocks:
         code = block.code
         if parsed(code) is None and parsed(textwrap.dedent(code)) is not None:
             code = textwrap.dedent(code)
-        if block.is_python and (block.is_called_python or parsed(code) or defined(code)):
+        if block.is_python and (block.names_python or parsed(code) or defined(code)):
             yield code
 
 
-def _joined(blocks: list[Block], names: tuple[str, ...], first: tuple[str, ...]) -> str | None:
-    """The blocks that define `names`, one of `first` among them, and those that these need."""
+def _joined(blocks: list[Block], names: tuple[str, ...], required: tuple[str, ...]) -> str | None:
+    """Return the blocks that define `names`, with their dependencies.
+
+    Return None if no block defines a name in `required`.
+    """
     codes = list(_codes(blocks))
-    if names:
-        chosen = {_definer(codes, name, defined) for name in names} - {None}
-        if not any(_definer(codes, name, defined) is not None for name in first):
-            return None
-        return _with_others(codes, chosen)
-    return _reader(codes)
+    if not names:
+        return _reader(codes)
+    if all(_definer(codes, name, defined) is None for name in required):
+        return None
+    return _with_others(codes, {_definer(codes, name, defined) for name in names} - {None})
 
 
 def _with_others(codes: list[str], chosen: set[int]) -> str:
-    """These texts, and those that define what they need, in order."""
+    """Return the chosen texts, with those that define names they need, in order."""
     todo = list(chosen)
     while todo:
-        here = set().union(*(bound(codes[i]) for i in chosen))
-        for name in missing(codes[todo.pop()]) - here:
+        available = set().union(*(bound(codes[i]) for i in chosen))
+        for name in missing(codes[todo.pop()]) - available:
             other = _definer(codes, name, bound)
             if other is not None and other not in chosen:
                 chosen.add(other)
@@ -104,20 +106,26 @@ def _with_others(codes: list[str], chosen: set[int]) -> str:
     return texts[0] if len(texts) == 1 else "\n".join(text.rstrip() + "\n" for text in texts)
 
 
-def _definer(codes: list[str], name: str, names_of: object) -> int | None:
-    """The last text that defines a name: better one that compiles, and is no stub."""
+def _definer(codes: list[str], name: str, names_of: Callable[[str], set[str]]) -> int | None:
+    """Return the index of the last text that defines a name.
+
+    Texts that compile come first, then those whose definition is not a stub.
+    """
     found = [i for i, code in enumerate(codes) if name in names_of(code)]
-    return max(found, key=lambda i: (parsed(codes[i]) is not None, not _stubs(codes[i], name), i),
-               default=None)  # fmt: skip
+
+    def rank(i: int) -> tuple:
+        return parsed(codes[i]) is not None, not _has_stub(codes[i], name), i
+
+    return max(found, key=rank, default=None)
 
 
-def _stubs(code: str, name: str) -> bool:
+def _has_stub(code: str, name: str) -> bool:
     tree = parsed(code)
     return tree is not None and any(is_stub(n) for n in tree.body if name in bound_by(n))
 
 
 def _reader(codes: list[str]) -> str | None:
-    """The last text that reads an input and does something with it, by itself or with others."""
+    """Return the last text that reads an input and runs code, by itself or with others."""
 
     def rank(program: str) -> tuple:
         is_reader = bool(READS.search(program)) and not FEEDS.search(program)
@@ -125,14 +133,14 @@ def _reader(codes: list[str]) -> str | None:
 
     joined = [_with_others(codes, {i}) for i in range(len(codes))]
     ranked = [(*rank(codes[i]), *rank(joined[i]), i) for i in range(len(codes))]
-    # A usage block reads only by what it uses, so what reads by itself comes first.
+    # A usage block may read only through code that it calls, so direct readers come first.
     if not any(acts for _, acts, *_ in ranked):
         ranked = [rank[3:] for rank in ranked]
     return joined[max(ranked)[-1]] if ranked else None
 
 
 def _acts(program: str) -> bool:
-    """Whether it does more than define."""
+    """Whether it does more than define names."""
     passive = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     return any(
         isinstance(inner, ast.Call)
@@ -143,24 +151,24 @@ def _acts(program: str) -> bool:
 
 
 def _last(blocks: list[Block]) -> str | None:
-    """The last block that is called Python, or else the last that compiles."""
-    named = [block.code for block in blocks if block.is_called_python and block.is_python]
+    """Return the last block whose fence names Python, or else the last that compiles."""
+    named = [block.code for block in blocks if block.names_python and block.is_python]
     return (named or list(_codes(blocks)) or [None])[-1]
 
 
 def _completed(
     text: str, readings_of: list[list[Block]], prompt: Prompted, names: tuple[str, ...]
 ) -> str | None:
-    """The prompt's unfinished definition with the response for a body."""
+    """Return the prompt's unfinished definition, with the response as its body."""
     bodies = [block.code for blocks in readings_of for block in blocks if block.is_python]
-    bodies.sort(key=lambda body: parsed(body) is not None)  # a body seldom stands alone
+    bodies.sort(key=lambda body: parsed(body) is not None)  # a body alone rarely compiles
     for start in reversed(prompt.texts):
         stub = unfinished(start)
         if stub is None or defined(with_body(start)).isdisjoint(names):
             continue
         indent = _indent_of(stub)
         for body in bodies or [text]:
-            for program in _fits(start, body, indent):
+            for program in _candidates(start, body, indent):
                 tree = parsed(program)
                 if tree is not None and _is_filled(tree, stub):
                     return program
@@ -174,26 +182,24 @@ def _indent_of(stub: ast.stmt) -> str:
     return " " * inner.col_offset
 
 
-def _fits(start: str, body: str, indent: str) -> Iterator[str]:
-    """The ways in which a body may follow: as it is, its first line or all of it moved in."""
-    body = body.rstrip()
+def _candidates(start: str, body: str, indent: str) -> Iterator[str]:
+    """Yield programs with the body unchanged, and with its first line or all of it indented."""
+    body, header = body.rstrip(), start.rstrip()
     stripped = body.lstrip("\n")
     yield start + body
     lines = stripped.split("\n")
-    for moved in (
-        stripped,
-        indent + stripped.lstrip(),
-        textwrap.indent(textwrap.dedent(stripped), indent),
-    ):
-        yield start.rstrip() + "\n" + moved + "\n"
-    for stop in range(len(lines) - 1, 0, -1):  # prose or other code follows at the margin
+    indented = textwrap.indent(textwrap.dedent(stripped), indent)
+    for moved in (stripped, indent + stripped.lstrip(), indented):
+        yield f"{header}\n{moved}\n"
+    for stop in range(len(lines) - 1, 0, -1):  # prose or other code follows without indentation
         if lines[stop][:1].strip():
-            yield start.rstrip() + "\n" + "\n".join(lines[:stop]) + "\n"
-            yield start.rstrip() + "\n" + indent + "\n".join(lines[:stop]).lstrip() + "\n"
+            inner = "\n".join(lines[:stop])
+            yield f"{header}\n{inner}\n"
+            yield f"{header}\n{indent}{inner.lstrip()}\n"
 
 
 def _is_filled(tree: ast.Module, stub: ast.stmt) -> bool:
-    """Whether the stub got statements that do something: a word of prose does not."""
+    """Whether the stub's new statements do something, unlike a word of prose."""
     before = {ast.dump(node) for node in getattr(stub, "body", ())}
     for node in tree.body:
         if getattr(node, "name", None) == stub.name:
@@ -209,14 +215,14 @@ def _is_name(node: ast.stmt) -> bool:
 def _with_prompt(
     program: str, prompt: Prompted, names: tuple[str, ...], target: str | None
 ) -> Found:
-    """Put before a program what it, or its tests, take from the prompt."""
+    """Put the prompt's code that a program or its tests need before the program."""
     if parsed(program) is None:
         return Found(program)
     program = _in_solution(program)
     own = defined(program)
     wanted = set(missing(program))
     helpers = ""
-    if not own.isdisjoint(names):  # a program of another function gets none from the prompt
+    if not own.isdisjoint(names):  # a program without the tested names gets none from the prompt
         wanted |= set(names) - own
         starts = [unfinished(text) for text in prompt.texts]
         if target and any(s is not None and s.name == target for s in starts):
@@ -231,7 +237,7 @@ def _with_prompt(
 
 
 def _in_solution(program: str) -> str:
-    """Methods without their class, which take self, within it."""
+    """Put methods without a class, which take self, into a class Solution."""
     tree = parsed(program)
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
     has_class = any(isinstance(n, ast.ClassDef) and n.name == "Solution" for n in tree.body)

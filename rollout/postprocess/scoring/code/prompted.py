@@ -1,4 +1,4 @@
-"""The code that a prompt gives: what a response continues, completes or builds upon."""
+"""Find the code in a prompt that a response continues, completes or uses."""
 
 import ast
 from functools import lru_cache
@@ -10,14 +10,14 @@ from rollout.postprocess.scoring.fences import left_open, readings
 
 
 class Prompted(NamedTuple):
-    """Code of a prompt."""
+    """The code of a prompt."""
 
-    opened: str = ""  # from the fence that it leaves open, for the response to go on in
-    texts: tuple[str, ...] = ()  # its blocks, or itself where it is code; as they stand
+    opened: str = ""  # its end, from a fence that it leaves open for the response
+    texts: tuple[str, ...] = ()  # its blocks, or all of it if it is code; unchanged
 
 
 def prompted(prompt: Any, starter: Any) -> Prompted:
-    """The code of a text, or of the last user message of a chat and what answers it."""
+    """Return the code of a text, or of a chat's last user message and any answer to it."""
     texts = [prompt] if isinstance(prompt, str) else []
     if isinstance(prompt, list):
         for message in reversed([m for m in prompt if isinstance(m, dict)]):
@@ -25,12 +25,12 @@ def prompted(prompt: Any, starter: Any) -> Prompted:
             if message.get("role") == "user":
                 break
         if not prompt or not isinstance(prompt[-1], dict) or prompt[-1].get("role") != "assistant":
-            texts.append("")  # nothing is begun
+            texts.append("")  # the response continues no message
     return _prompted(tuple(texts), starter if isinstance(starter, str) else "")
 
 
 def _text(content: Any) -> str:
-    """A message's text: its content, or the texts of its parts."""
+    """Return a message's text: its content, or the texts of its parts."""
     if isinstance(content, list):
         return "\n".join(p.get("text") or "" for p in content if isinstance(p, dict))
     return content if isinstance(content, str) else ""
@@ -48,8 +48,8 @@ def _prompted(texts: tuple[str, ...], starter: str) -> Prompted:
 
 
 def _unfenced(text: str) -> str | None:
-    """The code in a text without fences, its last function with or without a body."""
-    if parsed(text) is None and whole(text) is not None:
+    """Return the code in a text without fences. Its last function may lack a body."""
+    if parsed(text) is None and _tree(text) is not None:
         return text
     code = code_in(with_body(text))
     added = with_body(text).removeprefix(text.rstrip())
@@ -59,21 +59,21 @@ def _unfenced(text: str) -> str | None:
 
 
 def with_body(text: str) -> str:
-    """A text, with a body for a function whose header ends it."""
+    """Return a text, with a body added if it ends with the header of a function."""
     if parsed(text) is not None or not text.rstrip().endswith(":"):
         return text
     last = text.rstrip().rpartition("\n")[2]
     return f"{text.rstrip()}\n{last[: len(last) - len(last.lstrip())]}    pass\n"
 
 
-def whole(text: str) -> ast.Module | None:
-    """The tree of a prompt's code."""
+def _tree(text: str) -> ast.Module | None:
+    """Return the tree of a prompt's code."""
     return parsed(with_body(text))
 
 
 def unfinished(text: str) -> ast.stmt | None:
-    """The definition at the end of a prompt's code that a response is to complete."""
-    tree = whole(text)
+    """Return the definition in a prompt's code that the response must complete, or None."""
+    tree = _tree(text)
     if tree is None or not tree.body:
         return None
     stubs = [node for node in tree.body if is_stub(node)]
@@ -86,11 +86,11 @@ def unfinished(text: str) -> ast.stmt | None:
 
 
 def needed(texts: tuple[str, ...], names: set[str]) -> str:
-    """The statements of the prompt's code that define `names`, and what those need in turn.
+    """Return the statements of the prompt's code that define `names`, and their dependencies.
 
-    Stubs define nothing. A program that is complete needs none, so nothing is put before it.
+    Stubs define nothing. A complete program needs no statements, so nothing is put before it.
     """
-    statements = [(text, node) for text in texts for node in getattr(whole(text), "body", ())]
+    statements = [(text, node) for text in texts for node in getattr(_tree(text), "body", ())]
     kept: set[int] = set()
     todo, seen = set(names), set(names)
     while todo:
@@ -109,7 +109,7 @@ def needed(texts: tuple[str, ...], names: set[str]) -> str:
 
 
 def asked_for(prompt: Prompted, names: set[str]) -> str | None:
-    """The one function that the prompt leaves to be written; `names` are those the tests use."""
+    """Return the one function that the prompt asks for; of several, the one in `names`."""
     found = {}
     for text in prompt.texts:
         stub = unfinished(text)

@@ -1,10 +1,10 @@
-"""Code in a text without fences: the runs of lines that Python compiles."""
+"""Find code in a text without fences: runs of lines that Python can compile."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from rollout.postprocess.scoring.code.syntax import TOO_MUCH, defined, parsed, source_of
+from rollout.postprocess.scoring.code.syntax import COMPILE_ERRORS, defined, parsed, source_of
 
 STARTS = re.compile(
     r"(?:def|class|import|from|async|if|for|while|try|with|@|#|[A-Za-z_][\w.,\[\]\"' ]* ?=|"
@@ -16,7 +16,7 @@ MAX_TRIES = 400
 
 
 def code_in(text: str, names: tuple[str, ...] = ()) -> str | None:
-    """The longest run of lines that defines one of `names`; without names, the longest."""
+    """Return the longest run of lines that defines one of `names`; without names, the longest."""
     runs = list(_runs(text)) or list(_runs(TAG.sub("\n", text)))
     if names:
         runs = [run for run in runs if not defined(run).isdisjoint(names)]
@@ -24,7 +24,7 @@ def code_in(text: str, names: tuple[str, ...] = ()) -> str | None:
 
 
 def _runs(text: str) -> Iterator[str]:
-    """The texts of runs, from top to bottom, without words that only happen to be Python."""
+    """Yield the runs from top to bottom, without words that only happen to be valid Python."""
     if parsed(text) is not None:
         yield from filter(None, [_without_words(text)])
         return
@@ -50,13 +50,13 @@ def _bad_line(text: str) -> int:
         compile(text, "main.py", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     except SyntaxError as error:
         return max(1, error.lineno or 1)
-    except TOO_MUCH:
+    except COMPILE_ERRORS:
         return 1
     return len(text)
 
 
 def _without_words(text: str) -> str | None:
-    """A run without expressions at its ends that do nothing, such as `[DONE]` or `Sure`."""
+    """Return a run without expressions at its ends that do nothing, such as `[DONE]` or `Sure`."""
     body = list(parsed(text).body)
     while body and _is_word(body[0]):
         del body[0]

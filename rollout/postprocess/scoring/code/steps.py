@@ -1,6 +1,6 @@
-"""The tests that definitions hold: check(candidate), functions and classes of pytest.
+"""Prepare the tests of check(candidate), and of pytest's functions and classes.
 
-Standard library only: it is imported beside a program that is tried (see contained.py).
+Must import only the standard library (see contained.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,22 +9,22 @@ from typing import Any
 
 from rollout.postprocess.scoring.code.checks import REACHED
 
-Step = tuple[str, bool, Callable[[], Any]]  # its name, whether it has checks, how it is run
+Step = tuple[str, bool, Callable[[], Any]]  # its name, whether it has checks, its function
 
 
 def steps_of(
     kind: str, name: str, methods: list[str], seen: dict[str, Any], candidate: Callable[[], Any]
 ) -> list[Step]:
-    """What is to be called of a name that the tests define."""
+    """Return the calls for a name that the tests define, in order."""
     if kind == "check":
         return [(name, True, lambda: seen[name](candidate()))]
     if kind == "function":
-        return [(name, own_checks(seen[name]), call) for call in _calls(seen[name])]
+        return [(name, has_own_checks(seen[name]), call) for call in _calls(seen[name])]
     return [step for method in methods for step in _of_class(seen[name], method)]
 
 
 def _of_class(case: type, method: str) -> Iterator[Step]:
-    """A method of a pytest class, once for each list of arguments."""
+    """Yield a method of a pytest class, once for each set of arguments."""
 
     def run(arguments: dict[str, Any]) -> None:
         one = case()
@@ -36,7 +36,7 @@ def _of_class(case: type, method: str) -> Iterator[Step]:
 
     function = getattr(case, method)
     for arguments in _parameters(function, case):
-        yield f"{case.__name__}.{method}", own_checks(function), partial(run, arguments)
+        yield f"{case.__name__}.{method}", has_own_checks(function), partial(run, arguments)
 
 
 def _calls(function: Callable[..., Any]) -> list[Callable[[], Any]]:
@@ -44,7 +44,7 @@ def _calls(function: Callable[..., Any]) -> list[Callable[[], Any]]:
 
 
 def _parameters(*marked: Any) -> list[dict[str, Any]]:
-    """The arguments that pytest.mark.parametrize gives to a test, one mapping a call."""
+    """Return the arguments that pytest.mark.parametrize passes to a test, one mapping per call."""
     calls: list[dict[str, Any]] = [{}]
     for mark in [mark for one in marked for mark in getattr(one, "pytestmark", ())]:
         if mark.name == "skip" or (mark.name == "skipif" and any(mark.args)):
@@ -65,8 +65,8 @@ def _parameters(*marked: Any) -> list[dict[str, Any]]:
     return calls
 
 
-def own_checks(function: Any) -> bool:
-    """Whether the text of a test has checks, so that it has to reach one."""
+def has_own_checks(function: Any) -> bool:
+    """Whether the code of a test has checks, so that it must reach one."""
     while hasattr(function, "__wrapped__"):  # mock.patch and others
         function = function.__wrapped__
     return REACHED in getattr(getattr(function, "__code__", None), "co_names", ())

@@ -1,7 +1,4 @@
-"""Facts about a text of Python: does it compile, which names does it define, which does it miss.
-
-Nothing here runs the text.
-"""
+"""Inspect Python code without running it: does it compile, which names does it define and need."""
 
 import ast
 import builtins
@@ -12,38 +9,40 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
-BEGUN = re.compile(r"^(?:async +)?(?:def|class) +(\w+)", re.MULTILINE)
-TOO_MUCH = (SyntaxError, ValueError, RecursionError, MemoryError)
+DEFINITION = re.compile(r"^(?:async +)?(?:def|class) +(\w+)", re.MULTILINE)
+COMPILE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 @lru_cache(maxsize=256)
 def parsed(text: str) -> ast.Module | None:
-    """Its tree, or None where Python would not compile it."""
+    """Return its tree, or None if Python can't compile it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-            compile(tree, "main.py", "exec", dont_inherit=True)
-    except TOO_MUCH:
+        return _compiled(text)
+    except COMPILE_ERRORS:
         return None
+
+
+def _compiled(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text)
+        compile(tree, "main.py", "exec", dont_inherit=True)
     return tree
 
 
-def fault(text: str) -> str:
-    """Why a text does not compile."""
+def compile_error(text: str) -> str:
+    """Return why a text does not compile."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(text, "test.py", "exec", dont_inherit=True)
+        _compiled(text)
     except SyntaxError as error:
         return f"{error.msg} (line {error.lineno})"
-    except TOO_MUCH as error:
+    except COMPILE_ERRORS as error:
         return f"{type(error).__name__}: {error}"
-    return "nothing is wrong"
+    return "no error"
 
 
 def bound_by(statement: ast.stmt) -> set[str]:
-    """The names that a statement at the top of a module binds there."""
+    """Return the names that a top-level statement binds in its module."""
     names = set()
     for node in _outside_of_scopes(statement):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -66,16 +65,16 @@ def _outside_of_scopes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def bound(text: str) -> set[str]:
-    """The names that a module of this text would have, imported ones too."""
+    """Return the names that a module of this text binds, also by importing them."""
     tree = parsed(text)
-    return set().union(*map(bound_by, tree.body)) if tree else set(BEGUN.findall(text))
+    return set().union(*map(bound_by, tree.body)) if tree else set(DEFINITION.findall(text))
 
 
 def defined(text: str) -> set[str]:
-    """The names it defines itself, and the methods of its class Solution."""
+    """Return the names that a text defines itself, and the methods of its class Solution."""
     tree = parsed(text)
     if tree is None:
-        return set(BEGUN.findall(text))
+        return set(DEFINITION.findall(text))
     names = set()
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -88,7 +87,7 @@ def defined(text: str) -> set[str]:
 
 @lru_cache(maxsize=256)
 def missing(text: str) -> frozenset[str]:
-    """The names it uses that neither it nor Python defines."""
+    """Return the names that a text uses, but neither it nor Python defines."""
     if parsed(text) is None:
         return frozenset()
     top = symtable.symtable(text, "main.py", "exec")
@@ -106,7 +105,7 @@ def missing(text: str) -> frozenset[str]:
 
 
 def called_in(tree: ast.Module) -> set[str]:
-    """The functions that are called by name, other than by themselves."""
+    """Return the functions that are called by name, except recursively."""
     names = set()
     for statement in tree.body:
         own = getattr(statement, "name", None)
@@ -119,7 +118,7 @@ def called_in(tree: ast.Module) -> set[str]:
 
 
 def is_stub(node: ast.AST) -> bool:
-    """Whether a function or class has a docstring, `pass` or `...` for a body."""
+    """Whether the body of a function or class is only a docstring, `pass` or `...`."""
     if isinstance(node, ast.ClassDef):
         functions = [n for n in node.body if isinstance(n, ast.FunctionDef)]
         return bool(functions) and all(map(is_stub, functions))
@@ -137,6 +136,6 @@ def is_stub(node: ast.AST) -> bool:
 
 
 def source_of(text: str, statement: ast.stmt) -> str:
-    """A statement's own lines, decorators too."""
+    """Return a statement's own lines, with its decorators."""
     first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
     return "\n".join(text.split("\n")[first - 1 : statement.end_lineno])

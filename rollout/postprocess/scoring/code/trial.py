@@ -1,10 +1,10 @@
-"""A program is tried by its tests, in the process that contained.py has made for it.
+"""Run a program and its tests, in the process that contained.py has prepared.
 
-Promises: the program runs before a test is read; the tests' own names, Python's and unittest's win
-over the program's; a test that passes tells how many checks it reached. Each result is written at
-once, so that a program that is killed keeps what it passed.
+The program runs before a test is read. Names of the tests, Python and unittest take precedence
+over the program's. A passing test reports how many checks it reached. Each result is written
+immediately, so a program that is killed keeps the tests that it passed.
 
-Standard library only: it is imported beside a program that is tried (see contained.py).
+Must import only the standard library (see contained.py).
 """
 
 import ast
@@ -24,60 +24,65 @@ from rollout.postprocess.scoring.code.failures import (
     PROGRAM,
     SETUP,
     TEST,
+    add_source,
+    describe,
     is_of_tests,
-    remember,
-    told,
 )
 from rollout.postprocess.scoring.code.steps import steps_of
 
-RECURSION = 50_000  # what the harnesses of contests allow
-Say = Callable[[dict[str, Any]], None]
+RECURSION = 50_000  # the limit in contest harnesses
+Send = Callable[[dict[str, Any]], None]
 
 
-class Fault(Exception):
-    """Why the row's tests can't be run, whatever the program is."""
+class UnusableTests(Exception):
+    """The row's tests can't run with any program."""
 
 
 def try_out(work: dict[str, Any], report: int) -> None:
-    """Run the program of `work` and its tests, tell `report`, and end the process."""
-    say, code, unittests = _teller(report, work["key"]), 0, None
+    """Run the program of `work` and its tests, write to fd `report`, and end the process."""
+    send, code, unittests = _sender(report, work["key"]), 0, None
     if any(step[0] == "unittest" for unit in work.get("units", ()) for step in unit["steps"]):
         from rollout.postprocess.scoring.code import unittests
-    del sys.path[0]  # by which contained.py found this
+    del sys.path[0]  # added by contained.py to import this module
     for name in [name for name in sys.modules if name.partition(".")[0] == "rollout"]:
         del sys.modules[name]
     try:
         if work["kind"] == "asserts":
-            _by_asserts(work, say, unittests)
+            _by_asserts(work, send, unittests)
         elif work["kind"] == "calls":
-            _by_calls(work, say)
+            _by_calls(work, send)
         else:
-            _as_program(work, say)
-        say({"is_done": True})
-    except Fault as fault:
-        say({"fault": str(fault)})
-    except BaseException as error:  # the program's own; those of tests are caught there
-        say(told(error))
+            _as_program(work)
+        send({"is_done": True})
+    except UnusableTests as error:
+        send({"unscorable": str(error)})
+    except BaseException as error:  # of the program; errors of the tests are caught earlier
+        send(describe(error))
         code = 1
     for stream in (sys.stdout, sys.__stdout__):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             code = 1
-    os._exit(code)  # whatever threads there are
+    os._exit(code)  # also ends threads
 
 
-def _teller(report: int, key: str) -> Say:
-    """Writes lines of the report. Without the key a line does not count."""
-    write, dumps, told_once = os.write, json.dumps, []
+def _sender(report: int, key: str) -> Send:
+    """Return the function that writes a line of the report. Lines without the key are ignored.
 
-    def say(words: dict[str, Any]) -> None:
-        if told_once and "error" in words:
-            words = words | {"error": words["error"][:40], "trace": ""}
-        told_once.extend(["error"] if "error" in words else [])
-        write(report, dumps({"key": key} | words).encode() + b"\n")
+    It shortens all errors but the first.
+    """
+    write, dumps, has_error = os.write, json.dumps, False
 
-    return say
+    def send(message: dict[str, Any]) -> None:
+        nonlocal has_error
+        if "error" in message:
+            if has_error:
+                message = message | {"error": message["error"][:40], "trace": ""}
+            has_error = True
+        write(report, dumps({"key": key} | message).encode() + b"\n")
+
+    return send
 
 
 def _run(text: str | ast.Module, file: str, names: dict[str, Any]) -> None:
@@ -85,7 +90,7 @@ def _run(text: str | ast.Module, file: str, names: dict[str, Any]) -> None:
 
 
 def _module(work: dict[str, Any], name: str) -> dict[str, Any]:
-    """The names of a new module, which the program is, however tests import it."""
+    """Return the namespace of a new module for the program, under every name tests import."""
     module = ModuleType(name)
     for alias in (name, "__main__", *work["modules"]):
         sys.modules[alias] = module
@@ -93,36 +98,37 @@ def _module(work: dict[str, Any], name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _as_program(work: dict[str, Any], say: Say) -> None:
-    """Run it as a program of its own, whose output counts."""
+def _as_program(work: dict[str, Any]) -> None:
+    """Run the program as __main__, for its output."""
     sys.setrecursionlimit(RECURSION)
-    remember(work["program"], PROGRAM)
+    add_source(work["program"], PROGRAM)
     try:
         _run(work["program"], PROGRAM, _module(work, "__main__"))
     except SystemExit as error:
         if error.code not in (None, 0):
             raise
-    threading._shutdown()  # as Python does at its end
+    threading._shutdown()  # as Python does at exit
     atexit._run_exitfuncs()
 
 
-def _prepared(work: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run set-up code and program. Returns the program's names, and those that the tests see.
+def _namespaces(work: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the setup code and the program. Return the program's names and those for the tests.
 
-    Set-up code runs before the program and again after it: it may need the program's classes, and
-    what the program defines anew does not replace it. Helpers are the prompt's, for tests alone.
+    The setup code runs before the program and again after it, because it may need the program's
+    classes. Its definitions replace the program's, except the tested names. Helpers from the
+    prompt are only for the tests.
     """
     names, setup, own = _module(work, "program"), work["setup"], dict(vars(builtins))
     streams = sys.stdin, sys.stdout, sys.stderr
     if setup:
-        remember(setup, SETUP)
+        add_source(setup, SETUP)
         try:
             _run(setup, SETUP, names)
         except NameError:
             pass  # it needs the program
         except BaseException as error:
-            raise Fault(f"the set-up code fails: {told(error)['error']}") from error
-    remember(work["program"], PROGRAM)
+            raise UnusableTests(f"the setup code fails: {describe(error)['error']}") from error
+    add_source(work["program"], PROGRAM)
     _run(work["program"], PROGRAM, names)
     vars(builtins).update(own)
     sys.stdin, sys.stdout, sys.stderr = streams
@@ -132,7 +138,7 @@ def _prepared(work: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         _run(setup, SETUP, names)
         names.update(programs)
     solution = names.get("Solution")
-    if isinstance(solution, type):  # LeetCode's: its methods stand for functions
+    if isinstance(solution, type):  # LeetCode: tests call its methods as functions
         for name in wanted - set(names):
             if hasattr(solution, name):
                 names[name] = getattr(solution(), name)
@@ -141,14 +147,14 @@ def _prepared(work: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         scope = dict(seen)
         _run(work["helpers"], SETUP, scope)
         seen.update({n: v for n, v in scope.items() if not isinstance(v, type)})
-    # A test of the program's own `sum` is not to pass by Python's.
+    # A test of the program's own `sum` must not pass with Python's.
     pythons = {n: value for n, value in own.items() if n not in wanted or n in names}
     return names, seen | {"__builtins__": pythons, "__name__": "program"}
 
 
-def _by_asserts(work: dict[str, Any], say: Say, unittests: Any) -> None:
-    """Run each unit of tests in one namespace, and what it defines to be called."""
-    names, seen = _prepared(work)
+def _by_asserts(work: dict[str, Any], send: Send, unittests: Any) -> None:
+    """Run each unit of tests in one namespace, and call the tests that it defines."""
+    names, seen = _namespaces(work)
     if unittests:
         unittests.restore()
     count = [0]
@@ -156,28 +162,28 @@ def _by_asserts(work: dict[str, Any], say: Say, unittests: Any) -> None:
     def candidate() -> Any:
         return eval(compile(work["target"], TEST, "eval"), dict(names))
 
-    def tried(name: str, has_own: bool, step: Callable[[], Any]) -> dict[str, Any]:
-        say({"at": name})
+    def run_step(name: str, has_own: bool, step: Callable[[], Any]) -> dict[str, Any]:
+        send({"at": name})
         count[0] = 0
         error = _error_of(step, work["modules"])
         if error is None and has_own and not count[0]:
-            error = {"error": "it ended without reaching one of its checks", "is_empty": True}
+            error = {"error": "it ended without reaching any of its checks", "is_empty": True}
         return error or {"passed": 1, "reached": count[0]}
 
     seen[REACHED] = lambda: count.__setitem__(0, count[0] + 1)
     for number, unit in enumerate(work["units"]):
         label = f"test {number + 1}"
-        remember(unit["text"], TEST)
+        add_source(unit["text"], TEST)
         tree = ast.parse(unit["text"])
         tree.body = [s for i, s in enumerate(tree.body) if i not in unit["dropped"]]
         has_own = any(has_checks(s) for s in tree.body if not isinstance(s, SCOPES))
         seen["__name__"] = "__main__" if unit["is_main"] else "program"
         classes = {name: value for name, value in seen.items() if isinstance(value, type)}
-        said = tried(label, has_own, partial(_run, counted(tree), TEST, seen))
-        if "error" in said:
-            say(said | {"unit": number, "tests": max(1, unit["num_tests"])})
+        top = run_step(label, has_own, partial(_run, counted(tree), TEST, seen))
+        if "error" in top:
+            send(top | {"unit": number, "tests": max(1, unit["num_tests"])})
             continue
-        for name, value in classes.items():  # as in one file, there is one class of a name
+        for name, value in classes.items():  # a redefined class replaces the program's
             if isinstance(seen.get(name), type) and seen[name] is not value:
                 names[name] = seen[name]
         steps = []
@@ -186,33 +192,35 @@ def _by_asserts(work: dict[str, Any], say: Say, unittests: Any) -> None:
                 steps += unittests.steps_of_case(seen[name])
             else:
                 steps += steps_of(kind, name, methods, seen, candidate)
-        say({"unit": number, "tests": len(steps) + unit["has_top"]})
+        send({"unit": number, "tests": len(steps) + unit["has_top"]})
         if unit["has_top"]:
-            say(said)
+            send(top)
         for step in steps:
-            say(tried(*step))
+            send(run_step(*step))
 
 
 def _error_of(step: Callable[[], Any], modules: list[str]) -> dict[str, Any] | None:
-    """What a test raised. Raises Fault where it misses a module that is not the program."""
+    """Run a test and return its error, or None. Raises UnusableTests if a module is missing."""
     try:
         step()
     except BaseException as error:
         root = (getattr(error, "name", None) or "").partition(".")[0]
         is_programs = root in ("program", *modules)
         if isinstance(error, ImportError) and is_of_tests(error) and not is_programs:
-            raise Fault(f"the tests import {error.name}, which is not installed here") from error
-        return told(error)
+            raise UnusableTests(
+                f"the tests import {error.name}, which is not installed here"
+            ) from error
+        return describe(error)
     return None
 
 
-def _by_calls(work: dict[str, Any], say: Say) -> None:
-    """Call the function with each list of arguments, and compare what it returns."""
+def _by_calls(work: dict[str, Any], send: Send) -> None:
+    """Call the function with each list of arguments, and compare the results."""
     sys.setrecursionlimit(RECURSION)
     target = work["target"]
-    names, _ = _prepared(work)
+    names, _ = _namespaces(work)
     for number, (arguments, right) in enumerate(work["calls"]):
-        say({"at": f"test {number + 1}"})
+        send({"at": f"test {number + 1}"})
         try:
             owner = names.get("Solution")
             if isinstance(owner, type) and hasattr(owner, target):
@@ -223,15 +231,15 @@ def _by_calls(work: dict[str, Any], say: Say) -> None:
                 raise NameError(f"name {target!r} is not defined")
             found = _plain(function(*arguments))
             if any(is_same(found, _plain(value)) for value in right):
-                say({"passed": 1})
+                send({"passed": 1})
             else:
-                say({"error": f"{target} returned {found!r:.80}, not {right[-1]!r:.80}"})
+                send({"error": f"{target} returned {found!r:.80}, not {right[-1]!r:.80}"})
         except BaseException as error:
-            say(told(error))
+            send(describe(error))
 
 
 def _plain(value: Any) -> Any:
-    """A result in JSON's types: tuples are lists, and the keys of mappings are texts."""
+    """Return a result in JSON's types: tuples as lists, keys of mappings as text."""
     if type(value) in (list, tuple):
         return [_plain(item) for item in value]
     if type(value) is dict:
@@ -240,11 +248,11 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if value is None or type(value) in (int, float, str, bool):
         return value
-    raise TypeError(f"it returned a {type(value).__name__}, and JSON has none")
+    raise TypeError(f"it returned a {type(value).__name__}, which is not a JSON type")
 
 
 def is_same(found: Any, right: Any) -> bool:
-    """Equal in JSON's types, floats within 1e-6."""
+    """Whether two values in JSON's types are equal, floats within 1e-6."""
     if isinstance(found, list) and isinstance(right, list):
         return len(found) == len(right) and all(map(is_same, found, right))
     if isinstance(found, dict) and isinstance(right, dict):

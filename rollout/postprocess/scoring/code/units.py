@@ -1,8 +1,8 @@
-"""Texts of tests: which tests each holds, and whether they can be run as they are meant.
+"""Find the tests in a row's test code, and refuse tests that can't run as intended.
 
-A text is run as it stands. What it only defines is called where its name or its base says that it
-is a test: check(candidate), functions and classes of pytest, classes of unittest. Whatever else
-would be needed (fixtures, an event loop, an unknown way to start) is refused with the reason.
+The code runs unchanged. A definition is called if its name or base class marks it as a test:
+check(candidate), pytest functions and classes, unittest classes. Tests that need anything else
+(fixtures, an event loop, an unknown way to start them) are refused with the reason.
 """
 
 import ast
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from rollout.postprocess.scoring.code.checks import SCOPES, has_checks
-from rollout.postprocess.scoring.code.syntax import bound, called_in, fault, parsed
+from rollout.postprocess.scoring.code.syntax import bound, called_in, compile_error, parsed
 from rollout.postprocess.scoring.scorers import Unscorable
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -22,25 +22,25 @@ class Unit:
     """One text of tests."""
 
     text: str
-    steps: tuple[tuple[str, ...], ...]  # kind of a test, the name it has, methods of a class
-    has_top: bool  # whether the text itself is a test
-    dropped: tuple[int, ...]  # statements that would start the tests a second time
-    is_main: bool  # whether it is to run as __main__
+    steps: tuple[tuple[str, ...], ...]  # each test's kind, its name, the methods of a class
+    has_top: bool  # whether its top-level statements are a test
+    dropped: tuple[int, ...]  # indices of statements that would start the tests a second time
+    is_main: bool  # whether it must run as __main__
 
     @property
     def num_tests(self) -> int:
-        """Tests it holds at least; arguments of parametrize may make more."""
+        """Return the minimum number of tests; parametrize may add more."""
         methods = sum(max(1, len(step) - 2) for step in self.steps)
         return methods + self.has_top
 
     @property
     def takes_candidate(self) -> bool:
-        """Whether a function of it is to be called with the program's."""
+        """Whether it has a function to call with the program's function."""
         return any(kind == "check" for kind, *_ in self.steps)
 
 
 def units_of(texts: list[str], key: str) -> list[Unit]:
-    """The tests in each text. Raises Unscorable where one can't be run as it is meant to be."""
+    """Return the tests in each text. Raises Unscorable if one can't run as intended."""
     return _units_of(tuple(texts), key)
 
 
@@ -49,14 +49,14 @@ def _units_of(texts: tuple[str, ...], key: str) -> list[Unit]:
     trees = [parsed(text) for text in texts]
     for text, tree in zip(texts, trees, strict=True):
         if tree is None:
-            raise Unscorable(f"{key} holds tests that are no Python: {fault(text)}")
+            raise Unscorable(f"{key} has tests that are not Python: {compile_error(text)}")
     called = set().union(*map(called_in, trees))
     units = [_unit(*both, called, key) for both in zip(texts, trees, strict=True)]
     if not any(unit.num_tests for unit in units):
         names = sorted(set().union(*map(bound, texts)))
         raise Unscorable(
             f"{key} only defines {', '.join(names[:5]) or 'nothing'}, so it would run nothing; "
-            "call that at its end, or name it check(candidate) or test_..."
+            "call it at the end, or name it check(candidate) or test_..."
         )
     return units
 
@@ -95,7 +95,7 @@ def _is_main(node: ast.stmt) -> bool:
 
 
 def _starts(node: ast.stmt, tested: set[str]) -> bool:
-    """Whether a statement would run the tests that are run one by one: main(), test_this()."""
+    """Whether a statement starts tests that are also run one by one: main(), test_this()."""
     if _is_main(node):
         return True
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
@@ -106,57 +106,58 @@ def _starts(node: ast.stmt, tested: set[str]) -> bool:
 
 
 def _calls(node: ast.stmt, names: set[str] | None) -> bool:
-    """Whether a statement calls one of these functions; None: any."""
+    """Whether a statement calls one of these functions, or any function if `names` is None."""
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
     return any(names is None or getattr(call.func, "id", None) in names for call in calls)
 
 
 def _of_function(node: Function, called: set[str], key: str) -> list[tuple[str, ...]]:
-    marks = [ast.unparse(decorator) for decorator in node.decorator_list]
-    if any("fixture" in mark and "autouse" in mark for mark in marks):
-        raise Unscorable(f"{key}: {node.name} is a fixture for all tests, which is not supported")
-    if any("fixture" in mark for mark in marks):
+    if fixtures := [mark for mark in _marks(node) if "fixture" in mark]:
+        if any("autouse" in mark for mark in fixtures):
+            raise Unscorable(f"{key}: {node.name} is an autouse fixture, which is not supported")
         return []
-    wants = [arg for arg in _required(node) if arg not in _parametrized(node, key)]
-    is_checker = len(wants) == 1 and (node.name == "check" or wants == ["candidate"])
+    needed = [arg for arg in _required(node) if arg not in _parametrized(node, key)]
+    is_checker = len(needed) == 1 and (node.name == "check" or needed == ["candidate"])
     if is_checker and node.name not in called:
         return [("check", node.name)]
-    if node.name == "check" and not wants and node.name not in called:
+    if node.name == "check" and not needed and node.name not in called:
         return [("function", node.name)]
-    if not _is_test(node) or (wants and node.name in called):
+    if not _is_test(node) or (needed and node.name in called):
         return []
-    _refuse(node, wants, marks, key)
+    _check_supported(node, needed, key)
     return [("function", node.name)]
 
 
 def _of_class(node: ast.ClassDef, methods: list[Function], key: str) -> list[str]:
-    """The methods of a pytest class. Raises Unscorable for what is not supported."""
+    """Return the test methods of a pytest class. Raises Unscorable for unsupported features."""
     others = {n.name for n in node.body if isinstance(n, Function)} - {m.name for m in methods}
     if bad := others & {"__init__", "setup_class", "teardown_class", "setup", "teardown"}:
         raise Unscorable(f"{key}: {node.name} has {min(bad)}, which is not supported in tests")
-    marks = [ast.unparse(decorator) for n in node.body for decorator in _decorators(n)]
+    marks = [mark for inner in node.body for mark in _marks(inner)]
     if any("fixture" in mark and "autouse" in mark for mark in marks):
-        raise Unscorable(f"{key}: {node.name} has a fixture for all tests, which is not supported")
+        raise Unscorable(f"{key}: {node.name} has an autouse fixture, which is not supported")
     given = _parametrized(node, key)
     for method in methods:
-        wants = [a for a in _required(method)[1:] if a not in given | _parametrized(method, key)]
-        _refuse(method, wants, [ast.unparse(d) for d in _decorators(method)], key)
+        needed = [a for a in _required(method)[1:] if a not in given | _parametrized(method, key)]
+        _check_supported(method, needed, key)
     return [method.name for method in methods]
 
 
-def _decorators(node: ast.AST) -> list[ast.expr]:
-    return getattr(node, "decorator_list", [])
+def _marks(node: ast.AST) -> list[str]:
+    return [ast.unparse(decorator) for decorator in getattr(node, "decorator_list", ())]
 
 
-def _refuse(node: Function, wants: list[str], marks: list[str], key: str) -> None:
+def _check_supported(node: Function, needed: list[str], key: str) -> None:
+    """Raise Unscorable if a test is async, needs a fixture or has an unsupported mark."""
+    marks = _marks(node)
     is_given = any(mark.partition("(")[0].endswith(("given", "patch")) for mark in marks)
     is_given |= any("patch." in mark for mark in marks)
     if isinstance(node, ast.AsyncFunctionDef):
         raise Unscorable(f"{key}: {node.name} is async, which is not supported in tests")
-    if wants and not is_given:
+    if needed and not is_given:
         raise Unscorable(
-            f"{key}: {node.name} takes {wants[0]}; pytest's fixtures are not supported, arguments "
-            "of parametrize are"
+            f"{key}: {node.name} takes {needed[0]}; pytest's fixtures are not supported, only "
+            "arguments of parametrize"
         )
     for mark in ("xfail", "usefixtures"):
         if any(f"mark.{mark}" in text for text in marks):
@@ -172,17 +173,21 @@ def _required(node: Function) -> list[str]:
 
 
 def _parametrized(node: Any, key: str) -> set[str]:
-    """The arguments that pytest.mark.parametrize gives."""
+    """Return the arguments that pytest.mark.parametrize passes."""
     names: set[str] = set()
-    for call in _decorators(node):
+    for call in node.decorator_list:
         if not isinstance(call, ast.Call) or not ast.unparse(call.func).endswith(".parametrize"):
             continue
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         if set(keywords) - {"argnames", "argvalues", "ids"}:
-            raise Unscorable(f"{key}: {node.name} has an indirect parametrize: not supported")
+            raise Unscorable(
+                f"{key}: {node.name} has an indirect parametrize, which is not supported"
+            )
         try:
             found = ast.literal_eval(keywords.get("argnames") or call.args[0])
         except (ValueError, IndexError) as error:
-            raise Unscorable(f"{key}: {node.name} has a parametrize without plain names") from error
+            raise Unscorable(
+                f"{key}: {node.name} has a parametrize whose names are not a literal"
+            ) from error
         names |= set(found.replace(",", " ").split() if isinstance(found, str) else found)
     return names

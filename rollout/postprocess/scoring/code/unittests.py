@@ -1,7 +1,7 @@
-"""The tests of unittest classes, with their set-up and tear-down.
+"""Run the tests of unittest classes, with setup and teardown.
 
-Standard library only: it is imported beside a program that is tried (see contained.py), and only
-where there are such tests, since unittest takes a while to import.
+Must import only the standard library (see contained.py). It is imported only if there are such
+tests, because importing unittest is slow.
 """
 
 import unittest
@@ -9,36 +9,36 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from rollout.postprocess.scoring.code.steps import Step, own_checks
+from rollout.postprocess.scoring.code.steps import Step, has_own_checks
 
-OWN = dict(vars(unittest.TestCase))
+ORIGINALS = dict(vars(unittest.TestCase))
 
 
 def restore() -> None:
-    """Give unittest's own assertions back their meaning."""
-    for name, value in OWN.items():
+    """Restore unittest's assertions, which a program may have replaced."""
+    for name, value in ORIGINALS.items():
         if callable(value) and vars(unittest.TestCase).get(name) is not value:
             setattr(unittest.TestCase, name, value)
 
 
 def steps_of_case(case: type) -> Iterator[Step]:
-    """The methods of a unittest class; one that is skipped by a decorator is no test."""
+    """Yield the test methods of a unittest class, without those skipped by a decorator."""
     for method in unittest.defaultTestLoader.getTestCaseNames(case):
         function = getattr(case, method)
         if not any(getattr(owner, "__unittest_skip__", False) for owner in (case, function)):
             run = partial(_run, case(method))
-            yield f"{case.__name__}.{method}", own_checks(function), run
+            yield f"{case.__name__}.{method}", has_own_checks(function), run
 
 
 def _run(test: unittest.TestCase) -> None:
-    result = Errors()
+    result = FirstError()
     unittest.TestSuite([test]).run(result)
     if result.first is not None:
         raise result.first
 
 
-class Errors(unittest.TestResult):
-    """Keeps the first error of a test. Skipped halfway, or passed against all hope, is one."""
+class FirstError(unittest.TestResult):
+    """Keep the first error of a test. A skip during the test or an unexpected success is one."""
 
     first: BaseException | None = None
 
@@ -55,4 +55,4 @@ class Errors(unittest.TestResult):
         self.first = self.first or AssertionError(f"it was skipped: {reason}")
 
     def addUnexpectedSuccess(self, test: Any) -> None:
-        self.first = self.first or AssertionError("it was expected to fail, and passed")
+        self.first = self.first or AssertionError("it was expected to fail, but passed")

@@ -1,4 +1,4 @@
-"""What tests use of a program: names that nothing of theirs defines, modules that stand for it."""
+"""Find the names that tests need from the program, and the modules as which they import it."""
 
 import ast
 import re
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rollout.postprocess.scoring.code.syntax import BUILTINS, bound, called_in, missing, parsed
 
-# Names under which tests import the program.
-STAND_INS = frozenset(
+# Module names under which tests import the program.
+PROGRAM_MODULES = frozenset(
     {"__main__", "answer", "candidate", "code_under_test", "generated_code", "implementation",
      "main", "module_name", "my_module", "my_solution", "program", "response", "script",
      "solution", "solutions", "submission", "user_code", "your_code", "your_module",
@@ -18,38 +18,38 @@ IMPORTED = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)([^\n]*)", re.MULTILINE
 
 
 class Uses(NamedTuple):
-    """What tests take from the program."""
+    """The names and modules that tests need from the program."""
 
     names: frozenset[str]
-    builtins: frozenset[str]  # functions of Python, whose name the program's may have
+    builtins: frozenset[str]  # Python's functions, which the program may redefine
     modules: tuple[str, ...]
 
 
 @lru_cache(maxsize=8)  # a row has many responses, and some tests are megabytes long
 def uses_of(texts: tuple[str, ...], setup: str, target: str | None) -> Uses:
-    """What the texts of a row's tests use; `target` is the function known to be tested."""
+    """Return the uses in a row's tests; `target` is the tested function, if it is known."""
     own = bound(setup).union(*map(bound, texts))
     names, modules, called = set().union(*map(missing, texts)) - own, set(), set()
     for text in texts:
         called |= called_in(parsed(text))
-        standing = _modules_in(text, target)
-        if standing:
-            modules |= standing
-            names |= _taken_from(parsed(text), standing)
+        imported = _modules_in(text, target)
+        if imported:
+            modules |= imported
+            names |= _names_from(parsed(text), imported)
     return Uses(frozenset(names), frozenset((called & BUILTINS) - own), tuple(sorted(modules)))
 
 
 def _modules_in(text: str, target: str | None) -> set[str]:
-    """The modules by which a text imports the program."""
-    found, names = IMPORTED.findall(text), set(STAND_INS)
+    """Return the modules as which a text imports the program."""
+    found, names = IMPORTED.findall(text), set(PROGRAM_MODULES)
     if target:
         of_target = re.compile(rf"\bimport\b.*\b{re.escape(target)}\b")
         names |= {name for name, rest in found if of_target.search(rest)}
     return {name for name, _ in found} & names
 
 
-def _taken_from(tree: ast.Module, modules: set[str]) -> set[str]:
-    """The names that are imported from a module, or are attributes of it."""
+def _names_from(tree: ast.Module, modules: set[str]) -> set[str]:
+    """Return the names imported from these modules, and the attributes used of them."""
     names, owners = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in modules:

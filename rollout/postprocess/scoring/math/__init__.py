@@ -1,9 +1,9 @@
-"""scorer=math: whether the response's answer is the right one, as mathematics.
+"""scorer=math: compare the response's answer with the ground truth, as mathematics.
 
-Where the answer is looked for: math_answer. What is read: math_read, whole or not at all, for the
-right answer (math_gold) as for the response's. What counts as equal: math_compare; math-verify
-decides for formulas. A right answer that is words (True, (B), Tuesday), a clock time, a date or a
-range is compared as text with an answer given in an explicit place.
+`answer` finds the answer in the response, `gold` takes the ground truth from the row, and `read`
+parses both, in full or not at all. `compare` decides whether they are equal; math-verify decides
+for formulas. A ground truth in words (True, (B), Tuesday), a clock time, a date or a range is
+compared as text, with an answer that the response marks as its answer.
 """
 
 import re
@@ -14,7 +14,7 @@ from rollout.postprocess.scoring.math.answer import Found, find
 from rollout.postprocess.scoring.math.canonical import canonical
 from rollout.postprocess.scoring.math.close import close
 from rollout.postprocess.scoring.math.compare import same
-from rollout.postprocess.scoring.math.gold import Gold, gold_of
+from rollout.postprocess.scoring.math.gold import gold_of
 from rollout.postprocess.scoring.math.number import number
 from rollout.postprocess.scoring.math.values import Formula, Group, Named, Number, Value, Words
 from rollout.postprocess.scoring.scorers import (
@@ -32,16 +32,17 @@ DECIMAL_COMMA = re.compile(r"\s*[$€£]?\s*(-?\d+),(?!\d{3}\b)(\d+)\s*[$€£]?
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Its time-outs are the pool's: math-verify's own need signals."""
-    import math_verify  # noqa: F401  before the first response is timed
+    """Return the scorer. The pool enforces its time limit: math-verify's own needs signals."""
+    import math_verify  # noqa: F401  so that the first response's time limit excludes the import
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
         golds = [gold_of(answer) for answer in answers_of(row, settings)]
-        compared = _compared(golds, settings.answer_is)
+        joint = " or " if settings.answer_is is AnswerIs.any else ", "
+        compared = joint.join(gold.text for gold in golds)
         if not response.text.strip():
             return no_answer(compared)
-        wants_words = any(isinstance(gold.value, Words) for gold in golds)
-        found = find(response.text, response.is_cut, wants_words)
+        takes_words = any(isinstance(gold.value, Words) for gold in golds)
+        found = find(response.text, response.is_cut, takes_words)
         if found is None:
             return no_answer(
                 compared, verdict=Verdict.cut_off if response.is_cut else Verdict.no_answer
@@ -55,15 +56,6 @@ def load(settings: Postprocess) -> Scorer:
     return score
 
 
-def _compared(golds: list[Gold], answer_is: AnswerIs) -> str:
-    texts = [gold.text for gold in golds]
-    return (
-        texts[0]
-        if answer_is is AnswerIs.one
-        else (" or " if answer_is is AnswerIs.any else ", ").join(texts)
-    )
-
-
 def _is_right(found: Found, gold: Any) -> bool:
     if found.value is not None and same(gold, found.value):
         return True
@@ -71,9 +63,9 @@ def _is_right(found: Found, gold: Any) -> bool:
         if all(map(_is_equation, found.value.items)):  # a = 3, b = 4, a + b = 7
             return same(gold, found.value.items[-1])
     if isinstance(gold, Number) and gold.quantum and (comma := DECIMAL_COMMA.fullmatch(found.text)):
-        decimal = number(f"{comma[1]}.{comma[2]}")  # 2,74 where 2.74 is right
+        decimal = number(f"{comma[1]}.{comma[2]}")  # 2,74 for a ground truth of 2.74
         return decimal is not None and close(gold, decimal)
-    # Boxes that stand side by side answer a question for several values, and no other.
+    # Adjacent boxes count as one answer only if the ground truth has several values.
     is_several = isinstance(gold, Group) and found.several is not None
     return is_several and same(gold, found.several)
 

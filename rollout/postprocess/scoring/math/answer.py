@@ -1,11 +1,11 @@
-"""Where a response gives its answer, for scorer=math: the most explicit place, then the last.
+"""Find the answer in a response, for scorer=math. The most explicit place wins, then the last.
 
-1. the last `\\boxed{}` (or `\\fbox{}`) or `<answer>` that says something;
-   "The final answer is 7" after it takes its place;
-2. the last `#### N`, or what follows the last "answer is" or "answer:";
-3. if nothing of that can be read: the whole response or its last line where that is nothing but
-   mathematics, or the last number or formula in it. Where max_tokens cut the response off, this
-   place does not count: the last number of an unfinished text is a step.
+1. The last `\\boxed{}` (or `\\fbox{}`) or `<answer>` that is not empty.
+   "The final answer is 7" after it replaces it.
+2. The last `#### N`, or the text after the last "answer is" or "answer:".
+3. If none of these can be read: the whole response or its last line, if that is only mathematics,
+   or else the last number or formula in the response. This does not apply to a response that
+   max_tokens cut off, because the last number of an unfinished text is an intermediate step.
 """
 
 import re
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rollout.postprocess.scoring.math.claims import (
-    claimed,
-    is_comment,
+    COMMENT,
+    RETRACTION,
     is_refusal,
-    is_retracted,
     replaced,
     verdict,
+    without_denials,
 )
 from rollout.postprocess.scoring.math.prose import CONNECTIVE, TRIES, after_marker, last_in_line
 from rollout.postprocess.scoring.math.read import read
@@ -27,12 +27,12 @@ from rollout.postprocess.scoring.math.values import Group, Number, Value, Words
 
 
 class Found(NamedTuple):
-    """An answer as it stands in the response."""
+    """An answer as written in the response."""
 
     text: str
-    value: Value | None  # None: it stands in an explicit place but can't be read
-    is_explicit: bool
-    several: Value | None = None  # boxes joined by `and` or commas, as the list they make
+    value: Value | None  # None: marked as the answer, but unreadable
+    is_explicit: bool  # marked as the answer
+    several: Value | None = None  # boxes joined by "and" or commas, as one list
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:(\{)|(-?[\d.]+|[A-Za-z](?![A-Za-z])))")
@@ -60,28 +60,29 @@ _IF = re.compile(r"[^.!?\n,]{1,40}?\bif\b")
 _IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
 
 
-def find(text: str, is_cut: bool, wants_words: bool) -> Found | None:
-    """The response's answer, or None where there is none to be seen."""
+def find(text: str, is_cut: bool, takes_words: bool) -> Found | None:
+    """Return the response's answer, or None if it has none."""
     text = plain(text)
     if "<" in text:
         text = _TAGS.sub("", _CALCULATED.sub("", text))
     if "~~" in text:
         text = _STRUCK.sub("", text)
-    text = claimed(text)
+    text = without_denials(text)
     if found := _boxed(text, is_cut):
         box, found = found
         final = list(re.finditer(r"\bfinal answer is\b", text[box:], re.I))
-        last = _said(text[box + final[-1].start() :], is_cut, wants_words, True) if final else None
-        return last or _turned(text[box:], True) or found
-    if found := _said(text, is_cut, wants_words):
+        rest = text[box + final[-1].start() :] if final else ""
+        last = _stated(rest, is_cut, takes_words, True) if final else None
+        return last or _correction(text[box:], True) or found
+    if found := _stated(text, is_cut, takes_words):
         return found
     if is_cut or is_refusal(text):
         return None
-    return _last(text, wants_words)
+    return _last(text, takes_words)
 
 
 def _boxes(text: str) -> Iterator[tuple[int, int, str, bool]]:
-    """From the last: start, end, content, and whether it is closed."""
+    """Yield each box as start, end, content and whether it is closed, the last box first."""
     for found in reversed(list(_BOX.finditer(text))[-2 * TRIES :]):
         if not found[1]:
             yield found.start(), found.end(), found[2], found.end() < len(text)
@@ -95,14 +96,14 @@ def _boxes(text: str) -> Iterator[tuple[int, int, str, bool]]:
 
 
 def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
-    """Where the last box or <answer> ends, and what it says."""
+    """Return where the last box or <answer> ends, and the answer in it."""
     places: list[tuple[int, int, str, bool]] = []
     if "\\boxed" in text or "\\fbox" in text:
         for box in _boxes(text):
             if places and box[1] > places[-1][0]:
-                continue  # around the one before
+                continue  # it encloses the previous one
             places.append(box)
-    answer = last_tag(text)
+    answer = _last_tag(text)
     if answer and (not places or places[0][1] <= answer[0]):
         inside = find(answer[2], False, True) if answer[3] or not is_cut else None
         if inside is not None:
@@ -111,33 +112,31 @@ def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
             return answer[1], found
         if peel(answer[2]) and (answer[3] or not is_cut):
             return answer[1], Found(answer[2].strip(), None, True)
-    spoken = [place for place in places if peel(place[2])]
-    if is_cut and spoken and not spoken[0][3]:
-        first = spoken.pop(0)
-        if not spoken or spoken[0][2].strip() != first[2].strip():
-            return None  # the last box was being written
-    if not spoken:
+    filled = [place for place in places if peel(place[2])]
+    if is_cut and filled and not filled[0][3]:
+        first = filled.pop(0)
+        if not filled or filled[0][2].strip() != first[2].strip():
+            return None  # the response was cut off within its last box
+    if not filled:
         return None
-    joined = [spoken[0]]
-    for box in spoken[1:]:
-        if (
-            not _JOINT.fullmatch(text[box[1] : joined[-1][0]])
-            or "\n\n" in text[box[1] : joined[-1][0]]
-        ):
+    joined = [filled[0]]
+    for box in filled[1:]:
+        between = text[box[1] : joined[-1][0]]
+        if not _JOINT.fullmatch(between) or "\n\n" in between:
             break
         joined.append(box)
     several = read(" ; ".join(box[2] for box in reversed(joined))) if len(joined) > 1 else None
-    content = spoken[0][2].strip()
-    after = re.match(r"\s*\\?[$)]?\s*(\\?%|per ?cent\b|pct\b)", text[spoken[0][1] :])
+    content = filled[0][2].strip()
+    after = re.match(r"\s*\\?[$)]?\s*(\\?%|per ?cent\b|pct\b)", text[filled[0][1] :])
     value = (read(f"{content} \\%") if after else None) or read(content)
     if value is None and "\\text" in content:  # \boxed{\text{The answer is }17}
-        inside = _said(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False, True)
+        inside = _stated(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False, True)
         value = inside.value if inside else None
-    return spoken[0][1], Found(content, value, True, several)
+    return filled[0][1], Found(content, value, True, several)
 
 
-def last_tag(text: str) -> tuple[int, int, str, bool] | None:
-    """The last <answer> that says something: start, end, content, whether it is closed."""
+def _last_tag(text: str) -> tuple[int, int, str, bool] | None:
+    """Return the last <answer> that is not empty: start, end, content, whether it is closed."""
     if "answer" not in text or "<" not in text:
         return None
     for found in reversed(list(_TAG.finditer(text))):
@@ -146,10 +145,11 @@ def last_tag(text: str) -> tuple[int, int, str, bool] | None:
     return None
 
 
-def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -> Found | None:
-    """What follows `####` or "answer is": the last that a value follows at once, or the last.
+def _stated(text: str, is_cut: bool, takes_words: bool, is_strict: bool = False) -> Found | None:
+    """Return the answer that follows `####` or "answer is".
 
-    Where `is_strict`, only one that a value follows at once.
+    The last marker that a value follows directly wins, then the last marker. With `is_strict`,
+    only a value that follows directly counts.
     """
     places: list[tuple[int, str, str]] = [(m.start(), m[1], "#") for m in _HASHES.finditer(text)]
     for found in _MARKER.finditer(text):
@@ -163,8 +163,8 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
     weak: list[Found] = []
     for start, tail, marker in sorted(places, reverse=True)[:TRIES]:
         if not marker:
-            if heard := last_in_line(tail):
-                return _turned(text[start:]) or Found(heard[0].strip(), heard[1], True)
+            if last := last_in_line(tail):
+                return _correction(text[start:]) or Found(last[0].strip(), last[1], True)
             continue
         if marker == "#":
             value, content = read(tail, True), peel(tail)
@@ -172,12 +172,12 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
             if value is None or (isinstance(value, Words) and len(content) > 30):
                 continue
             if is_cut and end >= len(text):
-                return None  # the number may go on
-            return _turned(text[end:]) or Found(content, value, True)
-        if said := after_marker(tail):
-            content, value, rest, is_direct = said
+                return None  # digits may be missing
+            return _correction(text[end:]) or Found(content, value, True)
+        if statement := after_marker(tail):
+            content, value, rest, is_direct = statement
             is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
-            is_aside = is_word and (not wants_words or is_comment(tail))
+            is_aside = is_word and (not takes_words or COMMENT.match(tail))
             is_sentence = not is_strict and not _COPULA_END.search(marker) and value is not None
             if is_aside or not (is_direct or is_sentence):
                 weak.append(Found(content, value, True))
@@ -188,24 +188,24 @@ def _said(text: str, is_cut: bool, wants_words: bool, is_strict: bool = False) -
                 and not (value is not None and _is_ended(content, value))
             ):
                 return None
-            return _turned(text[start:]) or Found(content, value, True)
+            return _correction(text[start:]) or Found(content, value, True)
     if is_strict or is_cut or not weak or is_refusal(text):
         return None
-    return _turned(text) or weak[0]
+    return _correction(text) or weak[0]
 
 
-def _turned(text: str, must: bool = False) -> Found | None:
-    """What takes the place of the answer that a text begins with ("Wait, it should be 5")."""
-    for content in replaced(text, must):
+def _correction(text: str, is_strict: bool = False) -> Found | None:
+    """Return the answer that replaces the one at the start ("Wait, it should be 5")."""
+    for content in replaced(text, is_strict):
         if value := read(content, True):
             return Found(content.strip(), value, True)
-    if not must and (turn := is_retracted(text)):
+    if not is_strict and (turn := RETRACTION.search(text)):
         return _last(text[turn.end() :], False) or Found("", None, True)
     return None
 
 
 def _is_ended(content: str, value: Value) -> bool:
-    """Whether an answer at the very end of a cut text can't go on: $17$, 17 apples."""
+    """Whether an answer at the very end of a cut text is complete: $17$, 17 apples."""
     is_closed = content.rstrip().endswith(("$", "\\)", "\\]"))
     return is_closed or (isinstance(value, Number) and bool(value.unit) and content[-1].isalpha())
 
@@ -215,11 +215,11 @@ def _has_words(value: Value) -> bool:
     return any(isinstance(item, Words) and item.text[:1].isalpha() for item in items)
 
 
-def _last(text: str, wants_words: bool) -> Found | None:
-    """The response or its last line as mathematics, or the last number or formula in it."""
+def _last(text: str, takes_words: bool) -> Found | None:
+    """Return the response or its last line as mathematics, or its last number or formula."""
     stripped = text.strip()
     lines = [line for line in stripped.splitlines() if line.strip()]
-    if wants_words and lines:
+    if takes_words and lines:
         for line in (lines[-1], lines[0]):
             if word := verdict(line):
                 return Found(word, Words(word), False)
@@ -228,13 +228,13 @@ def _last(text: str, wants_words: bool) -> Found | None:
     for whole in [stripped, *lines[-1:]]:
         whole = whole[lead.end() :] if (lead := CONNECTIVE.match(whole)) else whole
         value = read(whole, True) if len(whole) <= 200 else None
-        if value is not None and (wants_words or not _has_words(value)):
+        if value is not None and (takes_words or not _has_words(value)):
             return Found(peel(whole), value, False)
     for display in reversed(list(re.finditer(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", text, re.DOTALL))):
         if not re.search(r"\d", text[display.end() :]) and (value := read(display[0])):
             return Found((display[1] or display[2]).strip(), value, False)
         break
     for line in list(reversed(lines))[:20]:
-        if heard := last_in_line(line):
-            return Found(heard[0].strip(), heard[1], False)
+        if last := last_in_line(line):
+            return Found(last[0].strip(), last[1], False)
     return None

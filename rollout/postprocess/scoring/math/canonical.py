@@ -1,10 +1,11 @@
-"""One text for equal answers of scorer=math, for the column `extracted` and majority votes.
+"""Write equal answers of scorer=math as one text, for the column `extracted` and majority votes.
 
-Numbers that end are decimals (0.5 for 1/2, 50% and \\frac12), others are fractions (1/3). The rest
-is written the way sympy writes it once it is worked out.
+Terminating numbers are decimals (0.5 for 1/2, 50% and \\frac12), others are fractions (1/3).
+Formulas are evaluated and written by sympy.
 """
 
 import re
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -20,18 +21,12 @@ from rollout.postprocess.scoring.math.values import (
     Words,
 )
 
-_BRACKETS = {
-    "tuple": "()",
-    "set": "{}",
-    "bracket": "[]",
-    "list": ("", ""),
-    "row": "[]",
-    "matrix": "[]",
-}
+_BRACKETS = {"tuple": "()", "set": "{}", "list": ("", ""), "bracket": "[]", "row": "[]",
+             "matrix": "[]"}  # fmt: skip
 
 
 def canonical(value: Value) -> str:
-    """One text for what is equal."""
+    """Return the text of a value; equal values have the same text."""
     if isinstance(value, Words):
         return re.sub(r"^(\d\d:\d\d)(?::00)?(:\d\d)?(?: [h?])?$", r"\1\2", value.text)
     if isinstance(value, Named):
@@ -39,7 +34,7 @@ def canonical(value: Value) -> str:
     if isinstance(value, Either):
         return canonical(value.exact)
     if isinstance(value, Number):
-        return of_number(value.value / 100 if value.is_percent else value.value)
+        return _of_number(value.value / 100 if value.is_percent else value.value)
     if isinstance(value, Group):
         items = [canonical(item) for item in value.items]
         if value.kind in ("list", "set", "union"):
@@ -51,27 +46,25 @@ def canonical(value: Value) -> str:
     return _of_formula(value)
 
 
-def of_number(value: Fraction) -> str:
-    """A decimal where it ends within 12 places, else a fraction."""
+def _of_number(value: Fraction) -> str:
+    """Return a decimal if it ends within 12 places, else a fraction."""
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
     if value.denominator == 1:
-        return str(value.numerator) if abs(value) < 10**50 else f"{float_text(value)}"
+        return str(value.numerator) if abs(value) < 10**50 else _scientific(value)
     if rest == 1 and value.denominator <= 10**12 and abs(value) < 10**50:
         text = f"{abs(value.numerator) * 10**12 // value.denominator:013}"
         digits = f"{text[:-12]}.{text[-12:]}".rstrip("0").rstrip(".")
         if Fraction(digits) == abs(value):
             return f"-{digits}" if value < 0 else digits
     text = str(value)
-    return text if len(text) <= 40 and (rest != 1 or len(text) <= 16) else float_text(value)
+    return text if len(text) <= 40 and (rest != 1 or len(text) <= 16) else _scientific(value)
 
 
-def float_text(value: Fraction) -> str:
-    """Fifteen digits and a power of ten."""
-    from decimal import Context, Decimal
-
+def _scientific(value: Fraction) -> str:
+    """Return fifteen digits and a power of ten."""
     context = Context(prec=15, Emax=10**6, Emin=-(10**6))
     near = context.divide(Decimal(value.numerator), Decimal(value.denominator))
     return f"{near.normalize(context):e}"
@@ -84,29 +77,27 @@ def _of_formula(value: Formula) -> str:
 
         if isinstance(found, sympy.Eq) and not found.rhs.free_symbols:
             found = found.rhs  # a + b = 7
-        if not math_formula.is_tame(found):
+        if not math_formula.is_cheap(found):
             return value.latex
         exact = math_formula.constant(found)
-        if isinstance(exact, Fraction) and is_small(found):
-            worked_out = found.doit()
-            if worked_out.is_Rational:
-                exact = Fraction(int(worked_out.p), int(worked_out.q))
-                return of_number(exact / 100 if value.is_percent else exact)
-            return str(
-                sympy.nsimplify(worked_out, rational=True) if worked_out.is_Float else worked_out
-            )
+        if isinstance(exact, Fraction) and _is_small(found):
+            result = found.doit()
+            if result.is_Rational:
+                exact = Fraction(int(result.p), int(result.q))
+                return _of_number(exact / 100 if value.is_percent else exact)
+            return str(sympy.nsimplify(result, rational=True) if result.is_Float else result)
         if exact is not None:
             return str(found)
-        if isinstance(found, sympy.Expr) and found.count_ops() < 40 and is_small(found):
+        if isinstance(found, sympy.Expr) and found.count_ops() < 40 and _is_small(found):
             return str(sympy.expand(found.doit()))
         return str(found)
-    except Exception:  # what sympy can't write
+    except Exception:  # sympy raises many types for expressions that it can't write
         return value.latex
 
 
-def is_small(value: Any) -> bool:
-    """Whether it is worked out in no time; a great power, a factorial or a series may take days."""
+def _is_small(value: Any) -> bool:
+    """Whether it is cheap to expand; a large power, a factorial or a series may take days."""
     import sympy
 
     series = sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative
-    return not value.has(*series) and math_formula.is_tame(value, 65)
+    return not value.has(*series) and math_formula.is_cheap(value, 65)

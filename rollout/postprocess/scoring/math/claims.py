@@ -1,22 +1,17 @@
-"""What a sentence claims, for scorer=math: denied and retracted values, signs and sums in words.
+"""Read what a sentence claims, for scorer=math: denials, corrections, signs and sums in words.
 
-`claimed` takes out of a whole text what it says is not the answer ("it is not 4", "4? No.") and
-writes "negative four" as -4. `spelled` writes the sum that a statement begins with ("5 over 6") as
-mathematics; what it does not write and `is_part` knows ("at least 5") is no bare number.
+`without_denials` removes from a whole text the values that it denies ("it is not 4", "4? No.") and
+writes "negative four" as -4. `with_symbols` rewrites the sum at the start of a statement ("5 over
+6") as mathematics. `is_part` finds numbers that are only part of an answer ("at least 5").
 """
 
 import re
 from fractions import Fraction
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-    " fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
-_COUNTS = {word: i for i, word in enumerate(_ONES)} | {
-    word: 20 + 10 * i for i, word in enumerate(_TENS)
-}
-_COUNT = rf"(?:(?:{'|'.join(_TENS[:-1])})[- ](?:{'|'.join(_ONES[1:10])})|{'|'.join(_COUNTS)})\b"
+from rollout.postprocess.scoring.math.spelled import TENS, UNITS
+
+_COUNTS = {**UNITS, **TENS, "hundred": 100}
+_COUNT = rf"(?:(?:{'|'.join(TENS)})[- ](?:{'|'.join(list(UNITS)[1:10])})|{'|'.join(_COUNTS)})\b"
 _NUMBER = r"(?:\\\()?\$?\\?\$?-?\d(?:[\d,]*\d)?(?:\.\d+)?(?:/\d+)?\s?\\?%?\$?(?:\\\))?"
 _ALONE = r"(?![\w^*/+=\\(]|\s*[-+*/=^]|[.,]\d)"  # no more mathematics after a number
 _IS_NOT = (
@@ -60,10 +55,10 @@ _CONFIDENCE = re.compile(
 )
 
 
-def claimed(text: str) -> str:
-    """The text without the values it denies, and with -4 for "negative four"."""
+def without_denials(text: str) -> str:
+    """Return the text without the values it denies, and with -4 for "negative four"."""
     text = _NEGATIVE.sub(_negative, text)
-    text = _IN_BRACKETS.sub(_one_of_two, text)
+    text = _IN_BRACKETS.sub(_once, text)
     text = _DENIED.sub(lambda found: "is " if found["but"] else " ", text)
     text = _ASKED.sub(" ", _DOUBTED.sub(" ", _ASIDE.sub("", text)))
     shorter = _CONFIDENCE.sub("", text)
@@ -82,13 +77,13 @@ def _negative(found: re.Match[str]) -> str:
     return f"$-{number[1:]}" if number[0] == "$" else f"-{number}"
 
 
-def _one_of_two(found: re.Match[str]) -> str:
-    """6 (six), six (6)."""
+def _once(found: re.Match[str]) -> str:
+    """Return 6 for `6 (six)` and `six (6)`."""
     digits, word = found["a"] or found["d"], found["b"] or found["c"]
     return digits if int(digits) == _count(word) else found[0]
 
 
-_PLAIN = rf"(?P<n>-?\d[\d,]*(?:\.\d+)?|{_COUNT})"
+_FIRST = rf"(?P<n>-?\d[\d,]*(?:\.\d+)?|{_COUNT})"
 _OTHER = rf"(?P<m>-?\d[\d,]*(?:\.\d+)?|{_COUNT})(?![\w.]*\d)"
 _PARTS = {"half": 2, "halves": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6,
           "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
@@ -98,25 +93,25 @@ _END = r"(?=\s*(?:[.,;!?\n*]|\Z))"
 _SUMS = [
     (re.compile(pattern, re.I), form)
     for pattern, form in [
-        (rf"{_PLAIN}\s+(?:over|divided\s+by)\s+{_OTHER}", r"{n}/{m}"),
-        (rf"{_PLAIN}\s+out\s+of\s+{_OTHER}", r"{n}/{m}"),
-        (rf"{_PLAIN}\s+minus\s+{_OTHER}{_END}", r"{n} - {m}"),
-        (rf"{_PLAIN}\s+plus\s+{_OTHER}{_END}", r"{n} + {m}"),
-        (rf"{_PLAIN}\s+times\s+{_OTHER}{_END}", r"{n} \times {m}"),
-        (rf"{_PLAIN}\s+factorial\b", r"{n}!"),
-        (rf"{_PLAIN}\s+(?:raised\s+)?to\s+the\s+power\s+(?:of\s+)?{_OTHER}", r"{n}^{{{m}}}"),
-        (rf"{_PLAIN}\s+squared\b(?!\s+[a-z])", r"{n}^2"),
-        (rf"{_PLAIN}\s+cubed\b(?!\s+[a-z])", r"{n}^3"),
+        (rf"{_FIRST}\s+(?:over|divided\s+by)\s+{_OTHER}", r"{n}/{m}"),
+        (rf"{_FIRST}\s+out\s+of\s+{_OTHER}", r"{n}/{m}"),
+        (rf"{_FIRST}\s+minus\s+{_OTHER}{_END}", r"{n} - {m}"),
+        (rf"{_FIRST}\s+plus\s+{_OTHER}{_END}", r"{n} + {m}"),
+        (rf"{_FIRST}\s+times\s+{_OTHER}{_END}", r"{n} \times {m}"),
+        (rf"{_FIRST}\s+factorial\b", r"{n}!"),
+        (rf"{_FIRST}\s+(?:raised\s+)?to\s+the\s+power\s+(?:of\s+)?{_OTHER}", r"{n}^{{{m}}}"),
+        (rf"{_FIRST}\s+squared\b(?!\s+[a-z])", r"{n}^2"),
+        (rf"{_FIRST}\s+cubed\b(?!\s+[a-z])", r"{n}^3"),
         (rf"(?:the\s+)?square\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt{{{m}}}"),
         (rf"(?:the\s+)?cube\s+root\s+of\s+{_OTHER}{_END}", r"\sqrt[3]{{{m}}}"),
         (rf"(?:one\s+)?half\s+of\s+{_OTHER}{_END}", r"{m}/2"),
         (rf"(?:twice|double)\s+{_OTHER}{_END}", r"2 \times {m}"),
+        (rf"{_FIRST}\s+and\s+(?:a|one)\s+half\b(?! of\b)", r"{n} 1/2"),
+        (r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", r"1/2"),
     ]
 ]
-_MIXED = re.compile(rf"{_PLAIN}\s+and\s+(?:a|one)\s+half\b(?! of\b)", re.I)
 _SHARE = re.compile(rf"(?:(?P<n>{_COUNT})|an?)[\s-]+{_PART}", re.I)
-_HALF = re.compile(r"half\b(?! of\b)(?=\s*(?:[.,;!?\n]|\Z))", re.I)
-_MANY = re.compile(rf"(?P<sign>\\?\$?){_PLAIN}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
+_MANY = re.compile(rf"(?P<sign>\\?\$?){_FIRST}\s+(?P<large>{'|'.join(_LARGE)})s?\b(?!\s+\d)", re.I)
 _HEAD_NUMBER = r"[-$\\(]{0,3}\d[\d,.]*[\\$%)*]{0,3}"
 _NEXT_NUMBER = rf"\s+(?:the\s+)?(?:{_COUNT}|[-$\\(*]*\d)"
 _IS_PART = re.compile(
@@ -140,15 +135,11 @@ _IS_PART = re.compile(
 )
 
 
-def spelled(tail: str) -> str:
-    """A statement with the sum in words that it begins with as mathematics."""
-    if found := _MIXED.match(tail):
-        return f"{_digits(found['n'])} 1/2{tail[found.end() :]}"
+def with_symbols(tail: str) -> str:
+    """Return a statement with the sum in words at its start rewritten as mathematics."""
     if found := _SHARE.match(tail):
         top = _count(found["n"]) if found["n"] else 1
         return f"{top}/{_PARTS[found['part'].lower()]}{tail[found.end() :]}"
-    if found := _HALF.match(tail):
-        return f"1/2{tail[found.end() :]}"
     if found := _MANY.match(tail):
         number = Fraction(_digits(found["n"])) * 10 ** _LARGE[found["large"].lower()]
         if number.denominator == 1:
@@ -165,35 +156,31 @@ def _digits(number: str) -> str:
 
 
 def is_part(tail: str) -> bool:
-    """Whether the number a statement begins with is only a part of what it says."""
+    """Whether the number at the start of a statement is only part of its answer."""
     return bool(_IS_PART.match(tail.lstrip("* _")))
 
 
-_OF = re.compile(
+# A statement that begins with an operation: the next value is not the answer.
+OPERATION = re.compile(
     r"(?:the\s+)?(?:log(?:arithm)?|ln|sine|cosine|tangent|reciprocal|opposite|inverse|negative"
     r"|absolute\s+value|cube|square|sum|product|difference|quotient|ratio|average|mean)\s+(?:of|between)\b",
     re.I,
 )
 
 
-def is_operation(tail: str) -> bool:
-    """Whether a statement begins with an operation: what it is done to is not the answer."""
-    return bool(_OF.match(tail))
-
-
-TURN = re.compile(
+_TURN = re.compile(
     r"\b(?:wait|actually|correction|on second thoughts?|scratch that|my mistake|hold on|oops"
     r"|i made an? (?:\w{1,12} )?(?:mistake|error)|i was wrong|that(?:'s| is) (?:wrong|incorrect)"
     r"|i take that back|i misread)\b|(?:^|[.!?—–-]\s*|\bwait,?\s+)no\b(?:[,:.!—–-]|\s+wait)",
     re.I | re.M,
 )
-_STRONG = re.compile(
+RETRACTION = re.compile(  # it retracts the answer before it, even without a new one
     r"\b(?:correction|scratch that|my mistake|i made an? (?:\w{1,12} )?(?:mistake|error)"
     r"|i was wrong|that(?:'s| is) (?:wrong|incorrect)|i take that back|i misread)\b"
     r"|[.!?]\s*no\s*[,.!—–-]?\s*wait\b",
     re.I,
 )
-_NEXT = re.compile(
+_CORRECTED = re.compile(
     r"\b(?:(?:it|that|this|answer|result|total)(?:'s|\s+is|\s+(?:should|must|would)\s+(?:be|have\s+been))"
     r"|(?:should|must)\s+(?:be|have\s+been)|make\s+(?:it|that)|i\s+mean[t]?|so|therefore)\s*:?\s+"
     r"(?:actually\s+|really\s+)?(?P<x>\**[-$\\]*\d[^\n.!?;]{0,40}?)\**"
@@ -208,21 +195,19 @@ _AT_ONCE = re.compile(
 _SHOULD = re.compile(r"should|must", re.I)
 
 
-def replaced(text: str, must: bool) -> list[str]:
-    """What is said to be the answer after a turn ("wait", "no,"), the last first."""
-    turn = TURN.search(text)
+def replaced(text: str, is_strict: bool) -> list[str]:
+    """Return the answers that follow a correction ("wait", "no,"), the last first.
+
+    With `is_strict`, only those after "should" or "must".
+    """
+    turn = _TURN.search(text)
     if turn is None:
         return []
-    found = list(_NEXT.finditer(text, turn.start()))
-    if must:
+    found = list(_CORRECTED.finditer(text, turn.start()))
+    if is_strict:
         return [m["x"] for m in reversed(found) if _SHOULD.search(m[0])]
     at_once = _AT_ONCE.match(text, turn.end())
     return [m["x"] for m in reversed(found)] + ([at_once["x"]] if at_once else [])
-
-
-def is_retracted(text: str) -> re.Match[str] | None:
-    """Where a text takes back what was said before it."""
-    return _STRONG.search(text)
 
 
 _REFUSAL = re.compile(
@@ -235,7 +220,7 @@ _REFUSAL = re.compile(
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a response without an explicit answer declines to give one."""
+    """Whether a response that marks no answer declines to give one."""
     found = list(_REFUSAL.finditer(text))
     if not found:
         return False
@@ -244,17 +229,12 @@ def is_refusal(text: str) -> bool:
     return is_end and not re.search(r"=\s*\S*\d|\b(?:so|but|therefore|guess)\b.*\d", rest, re.S)
 
 
-_COMMENT = re.compile(
+COMMENT = re.compile(  # "the answer is reasonable" comments on the answer and does not give it
     r"\W*(?:in)?(?:correct|right|reasonable|verified|confirmed|checked|helpful|clear|above|below|"
     r"boxed|obvious|the same|same|final|simple|simply put|exact|unique|rounded|consistent|valid|"
     r"given|shown|found|complete|accurate|useful|plausible|sensible|easy|sure|good|fine|ok)\b",
     re.I,
 )
-
-
-def is_comment(tail: str) -> bool:
-    """Whether "the answer is ..." says something about the answer and does not give it."""
-    return bool(_COMMENT.match(tail))
 
 
 _VERDICT = re.compile(
@@ -270,7 +250,7 @@ _CLAIM_IS = re.compile(
 
 
 def verdict(line: str) -> str | None:
-    """The yes, no, true or false that a sentence opens or ends with, and no other."""
+    """Return the yes, no, true or false at the start or end of a sentence without another one."""
     found = _VERDICT.match(line) or _CLAIM_IS.search(line[-200:])
     if found is None or re.search(r"\b(?:yes|no|true|false)\b", found.string[found.end() :], re.I):
         return None

@@ -1,8 +1,8 @@
-"""Whether two numbers are one, for scorer=math: exactly, as rounded, as a percentage, by unit.
+"""Compare two numbers for scorer=math: exactly, rounded, as percentages and with units.
 
-Integers and fractions are compared exactly. A decimal agrees with another number where it is that
-number rounded, to at least six decimals (six significant digits below 1 or with a power of ten).
-Where both write a known unit, the units must agree.
+Integers and fractions are compared exactly. A decimal equals another number if it is that number
+rounded to at least six decimals (six significant digits below 1 or with a power of ten).
+If both have a known unit, the units must agree.
 """
 
 from fractions import Fraction
@@ -13,7 +13,7 @@ from rollout.postprocess.scoring.math.values import Number
 
 
 def same_quantity(gold: Number, given: Number) -> bool:
-    """Whether two numbers are one, with their units, percent signs and bases."""
+    """Whether two numbers are equal, with their units, percent signs and bases."""
     if gold.base or given.base:
         if gold.base and given.base is None:
             return given.value == int(gold.text) and given.quantum is None
@@ -27,7 +27,7 @@ def same_quantity(gold: Number, given: Number) -> bool:
 
 
 def _same_percent(gold: Number, given: Number) -> bool:
-    """50% is 0.5, and 50 where the sign was left out; but 0.5% is not 0.5."""
+    """Whether two numbers are equal: 50% is 0.5, and 50 without the sign, but 0.5% is not 0.5."""
     hundredth = Fraction(1, 100)
     if gold.is_percent and given.is_percent:
         return close(gold, given)
@@ -38,13 +38,13 @@ def _same_percent(gold: Number, given: Number) -> bool:
 
 
 def scaled(number: Number, factor: Fraction) -> Number:
-    """The number times a factor, without unit and sign."""
+    """Return the number times a factor, without its unit and percent sign."""
     quantum = None if number.quantum is None else number.quantum * abs(factor)
     return Number(number.value * factor, quantum, number.is_scientific)
 
 
 def close(a: Number, b: Number) -> bool:
-    """Whether two numbers are equal, or one is the other as rounded in writing."""
+    """Whether two numbers are equal, or one is the other rounded."""
     if a.value == b.value:
         return True
     decimals = [n for n in (a, b) if n.quantum is not None]

@@ -1,7 +1,7 @@
-"""Whether an answer is the right one, for scorer=math. The right answer's notation decides.
+"""Compare an answer with the ground truth, for scorer=math.
 
-Order counts in (1, 2) and not in {1, 2} or in `1, 2`. Brackets that say more than the right answer
-says must not be there: [2, 3] is not 2, 3.
+The notation of the ground truth decides what counts. Order counts in (1, 2), but not in {1, 2} or
+in `1, 2`. The answer must not have brackets that add a meaning: [2, 3] is not 2, 3.
 """
 
 from fractions import Fraction
@@ -12,6 +12,7 @@ from rollout.postprocess.scoring.math import formula as math_formula
 from rollout.postprocess.scoring.math.close import close, same_quantity
 from rollout.postprocess.scoring.math.intervals import union_of
 from rollout.postprocess.scoring.math.moment import same_time
+from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.units import measure
 from rollout.postprocess.scoring.math.values import (
     Either,
@@ -26,7 +27,7 @@ from rollout.postprocess.scoring.math.words import symbol_of
 
 
 def same(gold: Value, given: Value) -> bool:
-    """Whether `given` is what `gold` says."""
+    """Whether `given` equals `gold`, the ground truth."""
     if gold == given:
         return True
     labels = [_label(value) for value in (gold, given)]
@@ -42,19 +43,15 @@ def same(gold: Value, given: Value) -> bool:
         return _same_words(gold, given)
     if isinstance(gold, Number) and isinstance(given, Number):
         return same_quantity(gold, given)
-    if (
-        isinstance(gold, Group)
-        and isinstance(given, Group)
-        and (gold.kind == "ratio") == (given.kind == "ratio")
-    ):
-        return _same_group(gold, given)
     if "ratio" in (getattr(gold, "kind", ""), getattr(given, "kind", "")):
         return _same_ratio(gold, given)
+    if isinstance(gold, Group) and isinstance(given, Group):
+        return _same_group(gold, given)
     return _same_formula(gold, given)
 
 
 def _label(value: Value) -> str | None:
-    """The letter of a choice that is written with its value: (B) 12."""
+    """Return the letter of a choice written with its value: (B) 12."""
     is_choice = isinstance(value, Either) and isinstance(value.near, Words)
     return value.near.text if is_choice else None  # type: ignore[union-attr]
 
@@ -83,40 +80,31 @@ def _same_named(gold: Value, given: Value) -> bool:
     return same(gold, given.value)  # type: ignore[union-attr]
 
 
-_UNORDERED = {"list", "set", "union"}
-
-
 def _same_group(gold: Group, given: Group) -> bool:
-    if gold.kind == "ratio":
-        return _same_ratio(gold, given)
-    if gold.kind == "matrix" or given.kind == "matrix":
+    kinds = {gold.kind, given.kind}
+    if "matrix" in kinds:
         return _same_matrix(gold, given)
-    if {gold.kind, given.kind} == {"union", "list"}:
+    if kinds == {"union", "list"}:
         return _same_alternatives(gold, given)
-    if "interval" in (gold.kind, given.kind) or "union" in (gold.kind, given.kind):
+    if "interval" in kinds or "union" in kinds:
         if gold.kind != given.kind or gold.ends != given.ends:
             return False
         return (_in_some_order if gold.kind == "union" else _in_order)(gold.items, given.items)
-    if gold.kind == given.kind == "set":
-        return _in_some_order(_distinct(gold.items), _distinct(given.items))
-    kinds = {gold.kind, given.kind}
     if kinds == {"tuple", "bracket"}:
         return len(gold.items) > 2 and _in_order(gold.items, given.items)
-    if kinds <= _UNORDERED:
-        if all(isinstance(item, Group) for item in gold.items + given.items):
+    if kinds <= {"list", "set"}:
+        if kinds == {"set"} or all(isinstance(item, Group) for item in gold.items + given.items):
             return _in_some_order(_distinct(gold.items), _distinct(given.items))
         return _in_some_order(gold.items, given.items)
-    if kinds == {"set", "tuple"} or (kinds == {"set", "bracket"}):
+    if kinds in ({"set", "tuple"}, {"set", "bracket"}):
         return False
     if kinds == {"list", "bracket"} and len(gold.items) == 2:
-        return False  # [2, 3] may be all that lies between
+        return False  # [2, 3] may be an interval
     return _in_order(gold.items, given.items)
 
 
 def _same_alternatives(gold: Group, given: Group) -> bool:
-    """Whether x < 1, x > 2 is the union of intervals that the other side says."""
-    from rollout.postprocess.scoring.math.read import read
-
+    """Whether a list such as x < 1, x > 2 equals the other side's union of intervals."""
     union, listed = (gold, given) if gold.kind == "union" else (given, gold)
     pieces = [item.latex for item in listed.items if isinstance(item, Formula)]
     text = union_of(pieces) if len(pieces) == len(listed.items) else None
@@ -175,7 +163,7 @@ def _same_ratio(gold: Value, given: Value) -> bool:
 
 
 def _quotients(value: Value) -> list[Fraction] | None:
-    """The parts of a ratio over its last part; of a number: the number over 1."""
+    """Return the parts of a ratio over its last part; for a number, the number over 1."""
     if isinstance(value, Number) and not value.is_percent:
         return [value.value, Fraction(1)]
     if not isinstance(value, Group) or value.kind != "ratio":
@@ -191,7 +179,7 @@ def _same_formula(gold: Value, given: Value) -> bool:
     if a is None or b is None:
         return False
     if hasattr(b, "rhs") and not hasattr(a, "rhs") and b.func.__name__ == "Equality":
-        b = b.rhs  # a + b = 7 where 7 is right
+        b = b.rhs  # a + b = 7 for a ground truth of 7
     units = [
         measure(v.unit) if isinstance(v, Formula | Number) and v.unit else None
         for v in (gold, given)
@@ -213,7 +201,7 @@ def _same_formula(gold: Value, given: Value) -> bool:
 
 
 def sympy_of(value: Value) -> Any:
-    """A value as sympy's object, or None for words and what sympy has no object for."""
+    """Return a value as a sympy object; None for words and other values without one."""
     import sympy
 
     if isinstance(value, Number):

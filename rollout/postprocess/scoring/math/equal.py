@@ -1,8 +1,8 @@
-"""Whether two of sympy's objects are the same mathematics, for scorer=math.
+"""Compare two sympy objects mathematically, for scorer=math.
 
-Constants are compared exactly (math_exact), or by a relative tolerance where decimals stand in
-them. Expressions with letters are tried at a few points; where that does not tell, math-verify
-decides.
+Constants are compared exactly (see exact.py), or with a relative tolerance if they contain
+decimals. Expressions with variables are evaluated at a few points; if that is inconclusive,
+math-verify decides.
 """
 
 import random
@@ -10,11 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 from rollout.postprocess.scoring.math.exact import same_exactly
-from rollout.postprocess.scoring.math.formula import TOLERANCE, constant, is_tame, tools
+from rollout.postprocess.scoring.math.formula import TOLERANCE, constant, is_cheap, tools
 
 
-def same_constant(a: Any, b: Any) -> bool:
-    """Whether two evaluated constants agree, relative to their size."""
+def _same_constant(a: Any, b: Any) -> bool:
+    """Whether two evaluated constants agree within a relative tolerance."""
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
     if not (isinstance(a, complex) or isinstance(b, complex)):
@@ -26,26 +26,26 @@ def same_constant(a: Any, b: Any) -> bool:
 
 
 def same(gold: Any, given: Any) -> bool:
-    """Whether two of sympy's objects are the same mathematics."""
+    """Whether two sympy objects are mathematically equal."""
     import sympy
     from sympy.core.relational import Relational
 
     if gold == given:
         return True
-    if not (is_tame(gold) and is_tame(given)):
+    if not (is_cheap(gold) and is_cheap(given)):
         return False
     if isinstance(gold, sympy.Expr) and isinstance(given, sympy.Expr):
         a, b = constant(gold), constant(given)
         if a is not None and b is not None:
-            return same_constant(a, b) and same_exactly(gold, given) is not False
+            return _same_constant(a, b) and same_exactly(gold, given) is not False
         given = _with_constant(gold, given)
         if not (gold.free_symbols | given.free_symbols):
-            return False  # infinite, or no value to be had
+            return False  # infinite, or without a value
         tried = _at_points(gold, given)
         if tried is not None:
             return tried and same_exactly(gold, given) is not False
-        if not (is_tame(gold, 65) and is_tame(given, 65)):
-            return False  # to prove it would take days
+        if not (is_cheap(gold, 65) and is_cheap(given, 65)):
+            return False  # a proof would take days
     if isinstance(gold, sympy.Eq) and isinstance(given, sympy.Eq):
         tried = _same_equation(gold, given)
         if tried is not None:
@@ -59,7 +59,7 @@ def same(gold: Any, given: Any) -> bool:
 
 
 def _with_constant(gold: Any, given: Any) -> Any:
-    """What is given, with its constant of integration named as the right answer's: + c for + C."""
+    """Return `given` with its constant of integration renamed to that of `gold`: + c to + C."""
     import sympy
 
     for names in ("Cc", "cC"):
@@ -88,16 +88,12 @@ def _evaluated(value: Any, point: dict[Any, Any]) -> Any:
 
 
 def _at_points(gold: Any, given: Any) -> bool | None:
-    """True or False where the values at a few points tell; None where they can't be had."""
+    """Whether two expressions agree at a few points; None if too few can be evaluated."""
     symbols = sorted(gold.free_symbols | given.free_symbols, key=lambda s: s.name)
-    if not symbols:
-        return None
     agreeing = 0
     for point in _points(symbols):
         a, b = _evaluated(gold, point), _evaluated(given, point)
         if a is None or b is None:
-            if (a is None) != (b is None) and agreeing == 0:
-                continue
             continue
         if abs(a - b) > 1e-9 * max(abs(a), abs(b), 1e-300):
             return False
@@ -106,7 +102,7 @@ def _at_points(gold: Any, given: Any) -> bool | None:
 
 
 def _same_inequality(gold: Any, given: Any) -> bool | None:
-    """Whether inequalities in one letter hold for the same numbers; None where sympy can't tell."""
+    """Whether inequalities in one variable have the same solutions; None if sympy can't decide."""
     if len(gold.free_symbols) != 1 or gold.free_symbols != given.free_symbols:
         return None
     try:
@@ -116,7 +112,7 @@ def _same_inequality(gold: Any, given: Any) -> bool | None:
 
 
 def _same_equation(gold: Any, given: Any) -> bool | None:
-    """Whether one equation is a multiple of the other; None where that does not tell."""
+    """Whether two equations are multiples or have the same real solutions; None if undecided."""
     import sympy
 
     a, b = gold.lhs - gold.rhs, given.lhs - given.rhs

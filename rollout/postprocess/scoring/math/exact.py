@@ -1,30 +1,31 @@
-"""Expressions and constants of scorer=math compared exactly, where that can be done in no time.
+"""Compare expressions and constants exactly, for scorer=math, if that is cheap.
 
-What is built from whole numbers and letters by + - * / ^ ! and binomials is worked out modulo
-large numbers, so that 2^100 - 1 is not 2^100, however long they are. Other constants are compared
-at a hundred digits beyond the point. Decimals are not exact: they are left to a tolerance.
+Expressions of integers and variables with + - * / ^ ! and binomials are evaluated modulo large
+numbers, so 2^100 - 1 differs from 2^100 at any length. Other constants are compared to a hundred
+decimals. Decimals are not exact, so equal.py compares them with a tolerance.
 """
 
+import math
 from typing import Any
 
 _MODULI = (10**18 + 9, 10**24 + 7, 10**30 + 57)
-MAX_DIGITS = 10_000  # of a number that is worked out in full
+MAX_DIGITS = 10_000  # of a number evaluated in full
 MAX_TERMS = 1000  # of a sum
 MAX_FACTORIAL = 20_000
 
 
 def same_exactly(gold: Any, given: Any) -> bool | None:
-    """Whether two of sympy's expressions are equal; None where that can't be told exactly."""
+    """Whether two sympy expressions are equal; None if that can't be decided exactly."""
     import sympy
 
     try:
         if gold.has(sympy.Float, sympy.zoo, sympy.nan) or given.has(sympy.Float):
             return None
-        told = _same_modulo(gold, given)
-        if told is not None or gold.free_symbols or given.free_symbols:
-            return told
+        is_same = _same_modulo(gold, given)
+        if is_same is not None or gold.free_symbols or given.free_symbols:
+            return is_same
         return _same_digits(gold, given)
-    except Exception:  # sympy raises all kinds for what it can't work out
+    except Exception:  # sympy raises many types for expressions that it can't evaluate
         return None
 
 
@@ -41,7 +42,7 @@ def _same_modulo(gold: Any, given: Any) -> bool | None:
 
 
 def _modulo(value: Any, modulus: int, point: dict[Any, int]) -> int | None:
-    """An expression modulo a large number; None for what is no fraction of whole numbers."""
+    """Return an expression modulo a large number; None if it is not a fraction of integers."""
     import sympy
 
     if value.is_Rational:
@@ -63,10 +64,8 @@ def _modulo(value: Any, modulus: int, point: dict[Any, int]) -> int | None:
         numbers = [_whole(arg) for arg in value.args]
         if any(n is None or not 0 <= n <= MAX_FACTORIAL for n in numbers):
             return None
-        import math
-
-        of = math.factorial if len(numbers) == 1 else math.comb
-        return of(*numbers) % modulus  # type: ignore[operator,arg-type]
+        function = math.factorial if len(numbers) == 1 else math.comb
+        return function(*numbers) % modulus  # type: ignore[operator,arg-type]
     if isinstance(value, sympy.Sum) and len(value.limits) == 1:
         letter, *ends = value.limits[0]
         low, high = (_whole(end) for end in ends)
@@ -80,7 +79,7 @@ def _modulo(value: Any, modulus: int, point: dict[Any, int]) -> int | None:
 
 
 def _is_long(value: Any, letter: Any) -> bool:
-    """Whether a long sum's letter stands in a factorial or a binomial."""
+    """Whether a long sum has its index in a factorial or a binomial."""
     import sympy
 
     is_short = abs(_whole(value.limits[0][2]) or 0) <= 200
@@ -90,19 +89,18 @@ def _is_long(value: Any, letter: Any) -> bool:
 
 
 def _whole(value: Any) -> int | None:
-    """An expression that is a whole number of modest size, worked out."""
+    """Return the value of an expression that is an integer below 10**40, else None."""
     import sympy
 
     if value.is_Integer:
         return int(value)
     if value.free_symbols or not value.is_integer or not abs(sympy.N(value, 15)) < 10**40:
         return None
-    near = sympy.N(value, 60)
-    return int(near.round())
+    return int(sympy.N(value, 60).round())
 
 
 def _same_digits(gold: Any, given: Any) -> bool | None:
-    """Whether two constants agree at a hundred digits beyond the point."""
+    """Whether two constants agree to a hundred decimals; None if that can't be computed."""
     import sympy
 
     if any(v.has(sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit) for v in (gold, given)):
@@ -111,7 +109,7 @@ def _same_digits(gold: Any, given: Any) -> bool | None:
     if not all(size.is_Float or size.is_Integer for size in sizes):
         return None
     digits = max(0, *(int(sympy.ceiling(sympy.log(size + 1, 10))) for size in sizes)) + 100
-    if digits > MAX_DIGITS:  # not to be told: no answer is right by its leading digits alone
+    if digits > MAX_DIGITS:  # leading digits alone do not make an answer right
         return False if gold.is_integer and given.is_integer else None
     a, b = (sympy.N(value, digits, maxn=2 * digits) for value in (gold, given))
     return bool(abs(sympy.N(a - b, digits)) < sympy.Float(10, 30) ** -90)

@@ -1,6 +1,6 @@
 """Formulas of scorer=math: expressions, equations and inequalities, read by math-verify's grammar.
 
-It takes a formula whole or not at all. Letters keep their case, and `i` is the imaginary unit.
+A formula is read in full or not at all. Letters keep their case, and `i` is the imaginary unit.
 """
 
 import logging
@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-_FUNCTIONS = set(
+FUNCTIONS = set(  # and constants
     "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan asin acos atan log ln exp sqrt "
     "max min gcd lcm "
     "floor ceil det lim mod binom pi infty inf infinity theta alpha beta gamma".split()
@@ -29,18 +29,13 @@ _PROSE = re.compile(
 )
 _ASIDE = re.compile(r"\d\s*\([A-Za-z]{3,}\)|\d\s+\([A-Za-z]{2,}\)|(?<![\\A-Za-z])[A-Za-z]{2,}\s+\d")
 _WORDS = set("ok hmm mm vs ans eq yes no six ten one two thx max min mph rpm pts tbd nb ps".split())
-MAX_DEPTH = 20  # of brackets in brackets: the grammar takes twice as long for each
-MAX_BITS = 20_000  # of a number held exactly
+MAX_DEPTH = 20  # of nested brackets: each level doubles the time that the grammar takes
+MAX_BITS = 20_000  # of a number stored exactly
 TOLERANCE = Fraction(1, 10**12)
 
 
-def is_function(word: str) -> bool:
-    """Whether a word is a function or a constant rather than prose."""
-    return word in _FUNCTIONS
-
-
 def has_letters(latex: str) -> bool:
-    """Whether a formula has variables, or words."""
+    """Whether a formula has variables or words."""
     left = re.sub(
         r"\\text\{[^{}]*\}|\\(?:frac|sqrt|times|cdot|pi|div|left|right|infty)(?![A-Za-z])",
         "",
@@ -50,7 +45,7 @@ def has_letters(latex: str) -> bool:
 
 
 def latex_of(text: str) -> str | None:
-    """A formula as LaTeX, plain notation (2*sqrt(3)) too; None where words stand in it."""
+    """Return a formula, also one in plain notation (2*sqrt(3)), as LaTeX; None if it has words."""
     text = re.sub(r"\\text\{\s*([A-Za-z])\s*\}", r"\1", text)
     if text.count("{") != text.count("}") or _depth(text) > MAX_DEPTH:
         return None
@@ -75,12 +70,12 @@ def latex_of(text: str) -> str | None:
     if "$" in text or _PROSE.search(bare) or re.search(r"\d[eE][-+]?\d{4}", text):
         return None
     if re.search(r"(?<![_^\d.])[\d.]+ \d", text) or re.search(r"\d_\{?\d", text):
-        return None  # 2 3 and 204_5 are no products
+        return None  # 2 3 and 204_5 are not products
     return text
 
 
 def _is_short_word(run: str) -> bool:
-    """Whether letters that touch are a word (ok, six, cat) rather than a product: xy, abc, bi."""
+    """Whether adjacent letters are a word (ok, six, cat) rather than a product: xy, abc, bi."""
     word = run.lower()
     if len(run) < 2 or word in _WORDS:
         return len(run) > 1
@@ -100,8 +95,8 @@ def _depth(text: str) -> int:
 
 @lru_cache(maxsize=1)
 def tools() -> Any:
-    """math-verify's parser and its comparison, imported at the first formula."""
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that time-outs are off
+    """Return math-verify's parser and comparison. They are imported at the first formula."""
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off
     from latex2sympy2_extended import NormalizationConfig, latex2sympy, normalize_latex
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig
     from math_verify import verify
@@ -122,7 +117,7 @@ def tools() -> Any:
 
 @lru_cache(maxsize=1024)
 def parse(latex: str) -> Any:
-    """The formula as sympy's object; None where math-verify's grammar does not take all of it."""
+    """Return the formula as a sympy object; None if math-verify's grammar can't read all of it."""
     import sympy
 
     to_sympy, _ = tools()
@@ -134,19 +129,19 @@ def parse(latex: str) -> Any:
         }
         names = {s: new for s, new in names.items() if s != new}
         return found.xreplace(names) if names else found
-    except Exception:  # antlr and sympy raise all kinds for what they can't read
+    except Exception:  # antlr and sympy raise many types for input that they can't read
         return None
 
 
 def constant(value: Any) -> Any:
-    """The value of an expression without letters, to 30 digits; None for others.
+    """Return the value of an expression without variables, to 30 digits; None for others.
 
-    A Fraction, a complex, or sympy's Float where the number is huge or tiny.
+    It is a Fraction, a complex number, or sympy's Float for a huge or tiny number.
     """
     import sympy
 
     try:
-        if not isinstance(value, sympy.Expr) or value.free_symbols or not is_tame(value):
+        if not isinstance(value, sympy.Expr) or value.free_symbols or not is_cheap(value):
             return None
         near = sympy.N(value, 30)
         if near.is_real and near.is_finite:
@@ -157,11 +152,11 @@ def constant(value: Any) -> Any:
         return None
 
 
-def is_tame(value: Any, limit: int = 10**9) -> bool:
-    """Whether a constant is evaluated in no time: a tower of powers or a long sum is not."""
+def is_cheap(value: Any, limit: int = 10**9) -> bool:
+    """Whether a constant is cheap to evaluate, unlike a tower of powers or a long sum."""
     import sympy
 
-    if not all(is_tame(arg, limit) for arg in getattr(value, "args", ())):
+    if not all(is_cheap(arg, limit) for arg in getattr(value, "args", ())):
         return False
     if isinstance(value, sympy.Sum | sympy.Product):
         ends = [end for _, low, high in value.limits for end in (low, high)]

@@ -1,8 +1,7 @@
-"""The right answer of a row for scorer=math: read whole, or the row can't be judged.
+"""Read a row's ground truth for scorer=math. If it can't be read in full, the row is not judged.
 
 A text may be a number, LaTeX with or without its delimiters, a solution that ends in `#### 42` or
-has a `\\boxed{}`, or a sentence that says "the answer is 42". Numbers of other columns than text
-are taken by their value.
+has a `\\boxed{}`, or a sentence such as "the answer is 42". Numeric columns are read by value.
 """
 
 import re
@@ -23,14 +22,14 @@ _MONEY = {((kind, 1),) for kind in ("usd", "eur", "gbp", "yen", "inr", "yuan")}
 
 
 class Gold(NamedTuple):
-    """A right answer: its value, and the text that training compares with."""
+    """A ground truth: its value, and the text that training compares with."""
 
     value: Value
     text: str
 
 
 def gold_of(answer: Any) -> Gold:
-    """The right answer of a column's value. Raises Unscorable where it is not read whole."""
+    """Return the ground truth in a column's value. Raises Unscorable if it is not read in full."""
     if isinstance(answer, Decimal):
         return _gold(format(answer, "f"))
     if isinstance(answer, float):
@@ -39,21 +38,21 @@ def gold_of(answer: Any) -> Gold:
 
 
 def _short(value: float) -> float:
-    """0.1 for 0.10000000149011612, which is 0.1 in a column of 32-bit floats."""
-    if (
-        value and struct.unpack("f", struct.pack("f", value))[0] == value
-        if abs(value) < 3e38
-        else False
-    ):
+    """Return 0.1 for 0.10000000149011612, which is 0.1 in a column of 32-bit floats."""
+    if value and abs(value) < 3e38 and _as_float32(value) == value:
         for digits in range(6, 10):
             shorter = float(f"{value:.{digits}g}")
-            if struct.unpack("f", struct.pack("f", shorter))[0] == value:
+            if _as_float32(shorter) == value:
                 return shorter
     return value
 
 
+def _as_float32(value: float) -> float:
+    return struct.unpack("f", struct.pack("f", value))[0]
+
+
 def _digits(value: float) -> str:
-    """A float in full, without an exponent where that is not too long."""
+    """Return all digits of a float, with an exponent only if there are more than 40."""
     text = format(Decimal(repr(value)), "f")
     return text if len(text) <= 40 else repr(value)
 
@@ -63,8 +62,8 @@ def _gold(text: str) -> Gold:
     part, value = _answer_in(text)
     if value is None:
         raise Unscorable(
-            f"the right answer {_shown(text)} is not read whole as mathematics; type scorer=exact "
-            "to compare text, or answer_key=COLUMN for another column"
+            f"the ground truth {_shown(text)} can't be read in full as mathematics; type "
+            "scorer=exact to compare text, or answer_key=COLUMN for another column"
         )
     return Gold(value, _comparable(part, value))
 
@@ -75,26 +74,23 @@ def _shown(text: str) -> str:
 
 
 def _answer_in(text: str) -> tuple[str, Value | None]:
-    """Where the right answer stands in a text, and its value."""
+    """Return the part of a text that is the ground truth, and its value."""
     if "####" in text:
         part = text.rpartition("####")[2].strip()
         return part, read(part)
-    if "\\boxed" in text or "\\fbox" in text or "<answer>" in text.lower():
-        found = find(text, False, True)
-        if found and found.is_explicit:
-            return (found.text, found.several or found.value)
-        return text, None
-    if (value := read(text)) is not None:
+    is_boxed = "\\boxed" in text or "\\fbox" in text or "<answer>" in text.lower()
+    if not is_boxed and (value := read(text)) is not None:
         return text, value
-    if re.search(r"\banswers?\b[^.\n]{0,40}?(?:\bis\b|\bare\b|:)", text, re.IGNORECASE):
+    sentence = r"\banswers?\b[^.\n]{0,40}?(?:\bis\b|\bare\b|:)"
+    if is_boxed or re.search(sentence, text, re.IGNORECASE):
         found = find(text, False, True)
         if found and found.is_explicit:
-            return found.text, found.value
+            return found.text, found.several or found.value
     return text, None
 
 
 def _comparable(part: str, value: Value) -> str:
-    """The answer as training compares it: 1234 for $1,234; other notation as it is written."""
+    """Return the text that training compares with: 1234 for $1,234; other notation unchanged."""
     number = value.value if isinstance(value, Named) else value
     if isinstance(number, Number) and number.base is None:
         core, is_percent, unit = split_unit(tidy(part))

@@ -1,4 +1,4 @@
-"""Sets of numbers in other notations than (0, 1), for scorer=math, as intervals.
+"""Rewrite sets of numbers as intervals, for scorer=math.
 
 ]0,1[ · x < 1 or x > 2 · all real numbers
 """
@@ -23,13 +23,13 @@ _TWO_SIDED = re.compile(r"([^<>=,a-zA-Z]+)\s*(<|\\leq)\s*([a-zA-Z])\s*(<|\\leq)\
 
 
 def as_intervals(text: str) -> str:
-    """The text with intervals in their usual notation; as it is where it has none."""
+    """Return the text with intervals in the usual notation; unchanged if it has none."""
     bare = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split())
     bare = re.sub(r"^[a-zA-Z] ?(?:\\in |is (?:in )?)", "", bare)
     if _REALS.fullmatch(bare) and bare not in ("r", "R"):
         return r"(-\infty,\infty)"
     if "]" in text or "[" in text:
-        text = _OUTWARD.sub(_turned, text)
+        text = _OUTWARD.sub(_inward, text)
     pieces = _OR.split(text)
     if len(pieces) > 1 and (union := union_of(pieces)):
         return union
@@ -37,21 +37,21 @@ def as_intervals(text: str) -> str:
 
 
 def union_of(pieces: list[str]) -> str | None:
-    """Inequalities in one letter of which one must hold, as a union of intervals."""
+    """Return inequalities in one variable, joined by "or", as a union of intervals."""
     found = [_interval(piece.strip()) for piece in pieces]
     if not all(found) or len({letter for letter, _ in filter(None, found)}) != 1:
         return None
     return r" \cup ".join(interval for _, interval in filter(None, found))
 
 
-def _turned(found: re.Match[str]) -> str:
+def _inward(found: re.Match[str]) -> str:
     start = "(" if found[1] == "]" else "["
     end = ")" if found[3] == "[" else "]"
     return f"{start}{found[2]}{end}"
 
 
 def _interval(text: str) -> tuple[str, str] | None:
-    """An inequality as its letter and interval."""
+    """Return the variable and the interval of an inequality."""
     if found := _ONE_SIDED.fullmatch(text):
         letter, sign, end = found.groups()
         is_closed = sign.endswith("eq")

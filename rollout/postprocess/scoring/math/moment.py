@@ -1,4 +1,4 @@
-"""Clock times, dates and ranges for scorer=math: text in a normal form, never arithmetic."""
+"""Read clock times, dates and ranges for scorer=math as normalized text, without arithmetic."""
 
 import re
 
@@ -27,7 +27,7 @@ _RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:–|-)\s*(\d+(?:\.\d+)?)")
 
 
 def moment(text: str) -> Words | None:
-    """A time, a date or a range of two numbers (3-5), or None."""
+    """Return a time, a date or a range of two numbers (3-5), or None."""
     text = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1", text).split())
     if found := _CLOCK.fullmatch(text):
         return _time(found[1], found[2], found[3], found[4])
@@ -42,9 +42,7 @@ def moment(text: str) -> Words | None:
             number = _MONTHS.index(month) + 1 if month in _MONTHS else int(month)
             year = f"{given['y']}-" if given.get("y") else ""
             return Words(f"{year}{number:02}-{int(given['d']):02}")
-    if _NUMERIC_DATE.fullmatch(text):
-        return Words(text)
-    if _SERIAL.fullmatch(text):
+    if _NUMERIC_DATE.fullmatch(text) or _SERIAL.fullmatch(text):
         return Words(text)
     if (found := _RANGE.fullmatch(text)) and ("–" in text or " " not in text):
         return Words(f"{found[1]} to {found[2]}")
@@ -62,7 +60,7 @@ def _time(hour: str, minute: str, second: str | None, half: str | None) -> Words
 
 
 def same_time(a: str, b: str) -> bool:
-    """Whether two clock times agree; 3:30 may be 3:30 PM, 15:30 is said only so."""
+    """Whether two clock times agree. 3:30 matches 3:30 PM; 15:30 matches only itself."""
     clocks = [re.fullmatch(r"(\d\d)(:\d\d:\d\d) ?([h?]?)", text) for text in (a, b)]
     if not all(clocks):
         return False

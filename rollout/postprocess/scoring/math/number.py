@@ -1,4 +1,4 @@
-"""Numbers in every notation that scorer=math knows, read exactly and whole.
+"""Read numbers exactly and in full, in every notation that scorer=math supports.
 
 1,234.50 · 1{,}234 · 1 234 · -3/4 · \\frac34 · 2 1/2 · 1e-3 · 1.6\\times 10^{-19} ·
 0.1\\overline{6} · 204_5 · $36 · 36 dollars · 50\\% · 5\\text{ cm}^2 · 90^\\circ · twelve
@@ -16,10 +16,10 @@ from rollout.postprocess.scoring.math.spelled import (
     changes_number,
     spelled,
 )
-from rollout.postprocess.scoring.math.units import CURRENCIES, is_symbol, measure
+from rollout.postprocess.scoring.math.units import CURRENCIES, SYMBOLS, measure
 from rollout.postprocess.scoring.math.values import Number
 
-MAX_POWER = 2000  # of ten: beyond it a number is left to math-verify as a formula
+MAX_POWER = 2000  # of ten: math-verify reads larger numbers, as formulas
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.\d*)?|\.\d+)"
 DECIMAL = re.compile(rf"({_DECIMAL})(?:[eE]([-+]?\d{{1,5}}))?")
@@ -64,7 +64,7 @@ _REPEATED = re.compile(r"(.*[\dA-Za-z%}])\s*\(([A-Za-z]+(?:[ -][A-Za-z]+)*)\)", 
 
 
 def number(text: str) -> Number | None:
-    """A number without unit, or None where the text is not one, whole."""
+    """Parse the whole text as a number without a unit; None if it is not one."""
     text = text.strip()
     sign, body = 1, text
     while body[:1] in ("-", "+"):
@@ -129,9 +129,9 @@ def _quotient(top: str, bottom: str) -> Number | None:
 
 
 def quantity(text: str, is_loose: bool = False) -> Number | None:
-    """A number with what may stand around it: currency, percent sign, unit, `=` or `approximately`.
+    """Parse the whole text as a number, with a currency, percent sign or unit; None if it is not.
 
-    `is_loose`: a letter that touches the number (5m) is a unit rather than a factor.
+    With `is_loose`, a letter directly after the number (5m) is a unit rather than a factor.
     """
     if found := number(text):
         return found
@@ -172,7 +172,7 @@ def quantity(text: str, is_loose: bool = False) -> Number | None:
 
 
 def _in_words(text: str) -> Number | None:
-    """Twenty-five apples, two thirds, fifty percent."""
+    """Read twenty-five apples, two thirds, fifty percent."""
     core, is_percent, _ = split_unit(text) if _PERCENT.search(text) else (text, False, None)
     found = spelled(core)
     if found is None or _NO_UNITS.search(found[1].lower()) or (is_percent and found[1]):
@@ -202,7 +202,7 @@ def _without_currency(text: str) -> tuple[str, str | None]:
 
 
 def split_unit(text: str, is_loose: bool = False) -> tuple[str, bool, str | None]:
-    """What is left without the unit or percent sign at the end, whether it is percent, the unit."""
+    """Split off the unit or percent sign at the end: the rest, whether it is percent, the unit."""
     if found := _PERCENT.search(text):
         return text[: found.start()].strip(), True, None
     if found := _DEGREES.search(text):
@@ -223,7 +223,7 @@ def split_unit(text: str, is_loose: bool = False) -> tuple[str, bool, str | None
         if _NO_UNITS.search(unit.lower()) or text[: found.start()].rstrip().endswith("."):
             pass
         elif len(bare) == 1:
-            if is_known and (is_loose if touches else is_symbol(bare)):
+            if is_known and (is_loose if touches else bare in SYMBOLS):
                 return text[: found.start()].strip(), False, unit
         elif is_known or (len(bare) > 2 and not touches):
             return text[: found.start()].strip(), False, unit

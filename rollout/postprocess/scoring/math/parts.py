@@ -1,10 +1,10 @@
-"""Cut an answer at its top-level commas and signs, for scorer=math."""
+"""Split an answer at its top-level separators, for scorer=math."""
 
 import re
 
 
 def parts(text: str, separators: str, has_thousands: bool = True) -> list[str]:
-    """The text cut at separators outside of brackets; 1,234 is one number if `has_thousands`."""
+    """Split a text at separators outside brackets; 1,234 is one number if `has_thousands`."""
     found, depth, start, i = [], 0, 0, 0
     while i < len(text):
         two = text[i : i + 2]
@@ -34,7 +34,7 @@ def parts(text: str, separators: str, has_thousands: bool = True) -> list[str]:
 
 
 def _is_thousands(text: str, i: int, char: str) -> bool:
-    """Whether the comma belongs to a number whose groups all have three digits: not 10,200,3000."""
+    """Whether the comma separates thousands: each group has three digits, unlike 10,200,3000."""
     return char == "," and bool(
         re.match(r"(?:,\d{3})+(?!\d|,\d)", text[i:])
         and re.search(r"(?<![\d.])(?<!\d,)(?:\d{1,3},)*\d{1,3}$", text[:i])
@@ -43,12 +43,12 @@ def _is_thousands(text: str, i: int, char: str) -> bool:
 
 
 def items(text: str) -> list[str]:
-    """What stands between brackets: (100,200) are two numbers, (1,234, 5) are two as well."""
+    """Split the content of brackets: 100,200 has two numbers, and so has `1,234, 5`."""
     return parts(text, ",;", has_thousands=", " in text or ";" in text)
 
 
 def closes_last(text: str) -> bool:
-    """Whether the bracket that a text begins with is closed at its end."""
+    """Whether the bracket at the start of a text is closed by its last character."""
     depth = 0
     for i, char in enumerate(text):
         depth += (char in "([") - (char in ")]")

@@ -1,10 +1,10 @@
-"""Find mathematics in prose, for scorer=math: what a sentence begins with, comes to, or ends in."""
+"""Find mathematics in prose, for scorer=math: at the start of a sentence, or its last piece."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rollout.postprocess.scoring.math.claims import is_operation, is_part, spelled, verdict
+from rollout.postprocess.scoring.math.claims import OPERATION, is_part, verdict, with_symbols
 from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.values import Number, Value, Words
 
@@ -31,45 +31,46 @@ _ATOM = re.compile(
     r"|\d+(?:,\d{3})+(?!\d)|\d+|(?:sqrt|sin|cos|tan|log|ln|exp|pi|infty|infinity)(?![A-Za-z])"
     r"|[A-Za-z]+|[ \t]+|\*\*(?=\w|\()|."
 )
-TRIES = 8  # pieces of a line, or places of a text, that are tried from the last
+_LEFT_OPEN = tuple('([=-+*/,<>_"|~')
+TRIES = 8  # pieces of a line, or places of a text, tried from the last
 
 
-class Heard(NamedTuple):
-    """What a statement says: its text, its value (None: it can't be read), and what follows."""
+class Statement(NamedTuple):
+    """An answer found in a sentence."""
 
     text: str
-    value: Value | None
-    rest: str
-    is_direct: bool  # it follows at once
+    value: Value | None  # None: unreadable
+    rest: str  # the text after it
+    is_direct: bool  # it follows the marker directly
 
 
-def after_marker(tail: str) -> Heard | None:
-    """The answer that a sentence begins with or comes to."""
+def after_marker(tail: str) -> Statement | None:
+    """Return the answer at the start of a sentence, or the one that the sentence leads to."""
     lead = CONNECTIVE.match(tail)
-    tail = spelled(tail[lead.end() if lead else 0 :])
+    tail = with_symbols(tail[lead.end() if lead else 0 :])
     if re.match(r"(?:definitely |certainly )?not\b", tail, re.I):
         return None
-    heard = _head(tail)
-    if is_part(tail) and (heard is None or isinstance(heard[1], Number)):
-        return Heard(tail.split("\n")[0][:80].strip(), None, "", False)
-    if heard:
-        return Heard(*heard, True)
+    head = _head(tail)
+    if is_part(tail) and (head is None or isinstance(head[1], Number)):
+        return Statement(tail.split("\n")[0][:80].strip(), None, "", False)
+    if head:
+        return Statement(*head, True)
     sentence = re.split(
         r"\n|(?<=[^\d\s])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s+[A-Z]|\s*$)", tail, maxsplit=1
     )[0]
     for found in reversed(list(_COPULA.finditer(sentence))):
         lead = CONNECTIVE.match(sentence, found.end())
-        if heard := _head(sentence[lead.end() if lead else found.end() :]):
-            return Heard(heard[0], heard[1], tail[len(sentence) :], False)
-    if is_operation(tail):
-        return Heard(sentence[:80].strip(), None, "", False)
+        if head := _head(sentence[lead.end() if lead else found.end() :]):
+            return Statement(head[0], head[1], tail[len(sentence) :], False)
+    if OPERATION.match(tail):
+        return Statement(sentence[:80].strip(), None, "", False)
     if last := last_in_line(sentence):
-        return Heard(*last, tail[len(sentence) :], False)
+        return Statement(*last, tail[len(sentence) :], False)
     return None
 
 
 def _head(tail: str) -> tuple[str, Value, str] | None:
-    """The mathematics or the word that a text begins with."""
+    """Return the mathematics or the word at the start of a text, its value and the rest."""
     if found := _MATH.match(tail):
         end, content = found.end(), found[0]
         while (joint := _CHAIN.match(tail, end)) and (more := _MATH.match(tail, joint.end())):
@@ -97,7 +98,7 @@ def _head(tail: str) -> tuple[str, Value, str] | None:
 
 
 def _run_end(line: str, start: int) -> int:
-    """How far mathematics without delimiters goes: up to a word or the end of a sentence."""
+    """Return where mathematics without delimiters ends: at a word or the end of a sentence."""
     end = start
     for found in _ATOM.finditer(line, start):
         atom = found[0]
@@ -123,29 +124,18 @@ def _is_math_word(line: str, found: re.Match[str]) -> bool:
 
 
 def _shorter(line: str, start: int, end: int, is_last: bool = False) -> Iterator[str]:
-    """A run with the words after it (a unit), alone, and without what is left open at its end."""
+    """Yield a run of mathematics in shorter and shorter forms.
+
+    First with the word after it, which may be a unit, then alone, then without an operator or
+    bracket left open at its end.
+    """
     words = re.match(r"\s*[A-Za-z²³]+(?:/[a-z]+)?", line[end:])
     if words and line[start:end].strip():
         yield line[start : end + words.end()]
     run = line[start:end]
     yield run
     bare = run
-    while bare and bare.rstrip()[-1:] in (
-        "(",
-        "[",
-        "=",
-        "-",
-        "+",
-        "*",
-        "/",
-        ",",
-        "<",
-        ">",
-        "_",
-        '"',
-        "|",
-        "~",
-    ):
+    while bare.rstrip().endswith(_LEFT_OPEN):
         bare = bare.rstrip()[:-1]
     if bare != run:
         yield bare
@@ -159,18 +149,12 @@ def _shorter(line: str, start: int, end: int, is_last: bool = False) -> Iterator
 
 
 def last_in_line(line: str) -> tuple[str, Value] | None:
-    """The last piece of mathematics in a line that has a digit or stands in delimiters."""
-    pieces: list[tuple[int, int, str, bool]] = []
-    covered = 0
-    for found in _MATH.finditer(line):
-        content = next(g for g in found.groups() if g is not None)
-        if read(content) is not None:
-            pieces.append((found.start(), found.end(), found[0], True))
-    spans = [(a, b) for a, b, _, _ in pieces]
+    """Return the last piece of mathematics in a line that has a digit or delimiters."""
+    spans = [m.span() for m in _MATH.finditer(line) if read(m[m.lastindex or 0]) is not None]
+    pieces = [(start, end, line[start:end], True) for start, end in spans]
     i = 0
     while i < len(line):
-        inside = next((b for a, b in spans if a <= i < b), None)
-        if inside:
+        if inside := next((b for a, b in spans if a <= i < b), None):
             i = inside
             continue
         if re.match(
@@ -183,16 +167,14 @@ def last_in_line(line: str) -> tuple[str, Value] | None:
             i = max(end, i + 1)
             continue
         i += 1
-    del covered
     for start, end, content, is_math in sorted(pieces, reverse=True)[:TRIES]:
         candidates = (
             _with_suffix(line, content, end) if is_math else _shorter(line, start, end, True)
         )
         for candidate in candidates:
             value = read(candidate, True)
-            if value is not None and not isinstance(value, Words | None.__class__):
-                return candidate, value
-            if isinstance(value, Words) and re.search(r"\d", candidate):
+            is_word = isinstance(value, Words) and not re.search(r"\d", candidate)
+            if value is not None and not is_word:
                 return candidate, value
     return None
 

@@ -1,8 +1,8 @@
-"""Read an answer whole for scorer=math: to a value of math_values, or not at all.
+"""Read an answer for scorer=math as a value (see values.py), in full or not at all.
 
-What is read here: numbers with units, clock times and dates, words, lists, tuples, sets, intervals
-and their unions, matrices and vectors, `x = 5`, `1 \\pm 2`. The rest is a formula, if math-verify's
-grammar takes all of it. A piece that can't be read makes the whole unreadable.
+It reads numbers with units, clock times and dates, words, lists, tuples, sets, intervals and their
+unions, matrices and vectors, `x = 5` and `1 \\pm 2`. Other text is a formula, if math-verify's
+grammar can read all of it. One unreadable part makes the whole answer unreadable.
 """
 
 import re
@@ -19,8 +19,7 @@ from rollout.postprocess.scoring.math.units import measure
 from rollout.postprocess.scoring.math.values import Either, Formula, Group, Named, Value, Words
 from rollout.postprocess.scoring.math.words import is_name, words
 
-MAX_CHARS = 2000  # an answer is no essay
-_CLOSERS = {"(": ")", "[": "]"}
+MAX_CHARS = 2000
 _AND = re.compile(
     r"\s*,?\s*\\text\{\s*(?:and|or|,)\s*\}\s*|(?<![A-Za-z\\])\s*,?\s*(?:and|or)(?=[\sA-Z(\d\\$[+-])\s*"
 )
@@ -36,7 +35,7 @@ _DETERMINANT = re.compile(r"^\||\\begin\{[vV]matrix")
 
 @lru_cache(maxsize=4096)
 def read(text: str, is_loose: bool = False) -> Value | None:
-    """The value of an answer, or None where it is not read whole."""
+    """Return the value of an answer, or None if it can't be read in full."""
     if len(text) > MAX_CHARS:
         return None
     text = tidy(text)
@@ -58,12 +57,13 @@ def _read(text: str, is_loose: bool = False) -> Value | None:
         return _read(text[6:-1], is_loose)
     for reader in (_list, _union, _bracketed, _matrix, _ratio, _relation, _plus_minus):
         value = reader(text, is_loose)
-        if value is not _NOT_MINE:
+        if value is not _OTHER_NOTATION:
             return value
     return _formula(text)
 
 
-_NOT_MINE = Words("\0")  # the reader does not know this notation; None: it does, and can't read it
+# For text in a notation that a reader does not cover. None: it covers it, but can't read the text.
+_OTHER_NOTATION = Words("\0")
 
 
 def _all(pieces: list[str], is_loose: bool = False) -> tuple[Value, ...] | None:
@@ -80,13 +80,12 @@ def _list(text: str, is_loose: bool) -> Value | None:
                 pieces.pop()
             values = _all(pieces, is_loose)
             return Group("list", _named_alike(values)) if values else None
-    return (
-        _read(joined.strip(), is_loose) if joined != text and joined.strip() != text else _NOT_MINE
-    )
+    is_shorter = joined != text and joined.strip() != text
+    return _read(joined.strip(), is_loose) if is_shorter else _OTHER_NOTATION
 
 
 def _named_alike(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """x = 1, 2, 3 names all three: the name says nothing more."""
+    """Drop a name that holds for all values: x = 1, 2, 3."""
     first = values[0]
     if isinstance(first, Named) and not any(isinstance(v, Named) for v in values[1:]):
         return (first.value, *values[1:])
@@ -95,7 +94,7 @@ def _named_alike(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 def _union(text: str, is_loose: bool) -> Value | None:
     if "\\cup" not in text:
-        return _NOT_MINE
+        return _OTHER_NOTATION
     name = re.match(r"\s*\\?[A-Za-z]+\s*(?:\\in(?![a-z])|=)\s*", text)
     pieces = re.split(r"\\cup(?![A-Za-z])", text[name.end() :] if name else text)
     values = _all(pieces)
@@ -110,13 +109,11 @@ def _bracketed(text: str, is_loose: bool) -> Value | None:
                 return _formula(text)
             return Group(kind, _flat(values))
     if text[0] not in "([" or text[-1] not in ")]" or not closes_last(text):
-        return _NOT_MINE
+        return _OTHER_NOTATION
     pieces = items(text[1:-1])
     if len(pieces) == 1:
-        if text[0] == "(" and text[-1] == ")":
-            inner = _read(text[1:-1].strip())
-            return inner if inner is not None and not isinstance(inner, Words) else _NOT_MINE
-        return _NOT_MINE
+        inner = _read(text[1:-1].strip()) if text[0] + text[-1] == "()" else None
+        return _OTHER_NOTATION if inner is None or isinstance(inner, Words) else inner
     values = _all(pieces)
     if values is None:
         return None
@@ -134,7 +131,7 @@ def _flat(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 def _matrix(text: str, is_loose: bool) -> Value | None:
     if "\\begin" not in text:
-        return _NOT_MINE
+        return _OTHER_NOTATION
     found = _MATRIX.match(text)
     if not found or _DETERMINANT.search(text) or "\\begin" in found[2] or text.endswith("T}"):
         return _formula(text) if not text.startswith("\\begin{cases") else None
@@ -152,7 +149,7 @@ def _matrix(text: str, is_loose: bool) -> Value | None:
 def _ratio(text: str, is_loose: bool) -> Value | None:
     pieces = parts(re.sub(r"\\(?:colon|ratio)(?![a-z])", ":", text), ":")
     if len(pieces) < 2 or "=" in text:
-        return _NOT_MINE
+        return _OTHER_NOTATION
     values = _all(pieces)
     return (
         Group("ratio", values) if values and not any(isinstance(v, Words) for v in values) else None
@@ -161,8 +158,7 @@ def _ratio(text: str, is_loose: bool) -> Value | None:
 
 def _relation(text: str, is_loose: bool) -> Value | None:
     if found := re.match(r"(\\?[A-Za-z]\w*|\([A-Za-z ,]+\))\s*\\in(?![A-Za-z])\s*", text):
-        inner = _read(text[found.end() :])
-        return inner
+        return _read(text[found.end() :])
     near = re.split(r"\\approx(?![A-Za-z])", text)
     if len(near) == 2 and all(side.strip() for side in near):
         left, right = (_read(side.strip()) for side in near)
@@ -171,7 +167,7 @@ def _relation(text: str, is_loose: bool) -> Value | None:
         return left if left is None or right is None else Either(left, right)
     sides = [side.strip() for side in parts(text.replace("==", "="), "=")]
     if len(sides) < 2 or any(sign in text for sign in ("<", ">", "\\leq", "\\geq", "\\neq")):
-        return _NOT_MINE
+        return _OTHER_NOTATION
     if not sides[0] or not sides[-1]:
         return None
     value = _read(sides[-1], is_loose)
@@ -186,7 +182,7 @@ def _relation(text: str, is_loose: bool) -> Value | None:
 
 def _plus_minus(text: str, is_loose: bool) -> Value | None:
     if not re.search(r"\\(?:pm|mp)(?![A-Za-z])", text):
-        return _NOT_MINE
+        return _OTHER_NOTATION
     both = [
         re.sub(r"\\pm(?![A-Za-z])", plus, re.sub(r"\\mp(?![A-Za-z])", minus, text))
         for plus, minus in (("+", "-"), ("-", "+"))

@@ -1,19 +1,20 @@
-"""Numbers in words for scorer=math, whole: twenty-five, one hundred, two thirds, two and a half.
+"""Read numbers in words for scorer=math: twenty-five, one hundred, two thirds, two and a half.
 
-And words after a number that change it: 3 million, 3 squared, 5 factorial, 10 below zero.
+Also words after a number that change it: 3 million, 3 squared, 5 factorial, 10 below zero.
 """
 
+import math
 import re
 from fractions import Fraction
 
-_UNITS = {
+UNITS = {
     w: i
     for i, w in enumerate(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
         "fifteen sixteen seventeen eighteen nineteen".split()
     )
 }
-_TENS = {
+TENS = {
     w: 10 * i
     for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
 }
@@ -26,14 +27,14 @@ _PARTS = {
     "eighth": 8, "ninth": 9, "tenth": 10, "twelfth": 12, "hundredth": 100, "thousandth": 1000,
 }  # fmt: skip
 _PLURALS = {"halves": 2, **{f"{word}s": size for word, size in _PARTS.items() if word != "half"}}
-_FIRST = {*_UNITS, *_TENS, *SCALES, "a", "an", "half", "minus", "negative"}
+_FIRST = {*UNITS, *TENS, *SCALES, "a", "an", "half", "minus", "negative"}
 _CHANGING = re.compile(
     r"\b(?:squared|cubed|factorial|below|minus|plus|point|halves|half|thirds?|fourths?|fifths?"
     r"|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?"
     r"|" + "|".join(f"{word}s?" for word in SCALES) + r")\b",
     re.IGNORECASE,
 )
-_NUMBER_WORD = re.compile(r"\b(?:" + "|".join([*_UNITS, *_TENS]) + r")\b", re.IGNORECASE)
+_NUMBER_WORD = re.compile(r"\b(?:" + "|".join([*UNITS, *TENS]) + r")\b", re.IGNORECASE)
 _AFTER = re.compile(
     r"(?P<number>.*[\d})])\s*(?P<word>squared|cubed|factorial|(?:degrees? )?below zero"
     r"|and an? (?:half|third|quarter|fourth)|and one[ -](?:half|third|quarter|fourth)"
@@ -49,12 +50,12 @@ def begins_spelled(text: str) -> bool:
 
 
 def changes_number(words: str) -> bool:
-    """Whether words after a number are more than a unit: million, squared, below zero, twelve."""
+    """Whether words after a number change it, unlike a unit: million, squared, below zero."""
     return bool(_CHANGING.search(words) or _NUMBER_WORD.search(words))
 
 
 def spelled(text: str) -> tuple[Fraction, str] | None:
-    """The number in words that a text begins with, and the unit after it; None if not whole."""
+    """Return the number in words at the start of a text and its unit; None if there is more."""
     found = re.findall(r"[A-Za-z']+", text)
     if not found or not re.fullmatch(r"[A-Za-z'\s.-]+", text):
         return None
@@ -71,7 +72,7 @@ def spelled(text: str) -> tuple[Fraction, str] | None:
 
 
 def _value(tokens: list[str], i: int) -> tuple[Fraction | None, int]:
-    """A number with what is a fraction of it, from a word on; and the word after it."""
+    """Return the number that starts at word `i`, with its fraction, and the index after it."""
     if tokens[i : i + 1] == ["half"]:
         if tokens[i + 1 : i + 3] == ["a", "dozen"]:
             return Fraction(6), i + 3
@@ -96,7 +97,7 @@ def _value(tokens: list[str], i: int) -> tuple[Fraction | None, int]:
 
 
 def _whole(tokens: list[str], i: int) -> tuple[int | None, int]:
-    """A whole number: a hundred, seventeen hundred, two million three thousand and five."""
+    """Read an integer: a hundred, seventeen hundred, two million three thousand and five."""
     total = 0
     last_scale: int | None = None
     start = i
@@ -129,31 +130,27 @@ def _whole(tokens: list[str], i: int) -> tuple[int | None, int]:
 
 def _below_hundred(tokens: list[str], i: int) -> tuple[int | None, int]:
     word = tokens[i] if i < len(tokens) else ""
-    if word in _UNITS:
-        return _UNITS[word], i + 1
-    if word in _TENS:
-        unit = _UNITS.get(tokens[i + 1] if i + 1 < len(tokens) else "", 0)
-        return (_TENS[word] + unit, i + 2) if 0 < unit < 10 else (_TENS[word], i + 1)
+    if word in UNITS:
+        return UNITS[word], i + 1
+    if word in TENS:
+        unit = UNITS.get(tokens[i + 1] if i + 1 < len(tokens) else "", 0)
+        return (TENS[word] + unit, i + 2) if 0 < unit < 10 else (TENS[word], i + 1)
     return None, i
 
 
 def changed(text: str) -> tuple[str, str, str] | None:
-    """A number, the word after it that changes it, and the unit after that: 3 squared."""
+    """Return a number, the word that changes it and the unit after that: 3 squared."""
     found = _AFTER.fullmatch(text)
-    return (
-        (found["number"], " ".join(found["word"].lower().split()), found["rest"].strip())
-        if (found and not changes_number(found["rest"]))
-        else None
-    )
+    if not found or changes_number(found["rest"]):
+        return None
+    return found["number"], " ".join(found["word"].lower().split()), found["rest"].strip()
 
 
 def apply(value: Fraction, word: str) -> Fraction | None:
-    """The number that a word makes of a number; None where it makes none."""
+    """Return a number changed by a word (3 squared is 9); None if the word does not apply."""
     if word in ("squared", "cubed"):
         return value ** (2 if word == "squared" else 3) if abs(value) < 10**100 else None
     if word == "factorial":
-        import math
-
         is_small = value.denominator == 1 and 0 <= value <= 1000
         return Fraction(math.factorial(int(value))) if is_small else None
     if word.endswith("below zero"):

@@ -1,7 +1,7 @@
-"""Characters and notation: one spelling for what scorer=math reads.
+"""Normalize characters and notation for scorer=math.
 
-`plain` turns typographic and Unicode mathematics into ASCII and LaTeX in a whole text; `tidy` takes
-an answer out of its markup and delimiters. Neither knows what a number is.
+`plain` rewrites typographic and Unicode mathematics in a whole text as ASCII and LaTeX. `tidy`
+strips markup and delimiters from one answer. Both must not know what a number is.
 """
 
 import re
@@ -21,17 +21,13 @@ _SIGNS = {
     "⌈": r"\lceil ", "⌉": r"\rceil ", "∠": r"\angle ", "\u2028": "\n", "\u2029": "\n",
     **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u2061\u2062\u2063", ""),
 }  # fmt: skip
-_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
-for _letter, _name in zip("αβγδεζηθικλμνξοπρ", _GREEK.split(), strict=True):
-    _SIGNS[_letter] = f"\\{_name} "
-for _letter, _name in zip(
-    "σςτυφχψω", "sigma sigma tau upsilon phi chi psi omega".split(), strict=True
-):
-    _SIGNS[_letter] = f"\\{_name} "
-for _letter, _name in zip(
-    "ΔΓΘΛΣΦΨΩ", "Delta Gamma Theta Lambda Sigma Phi Psi Omega".split(), strict=True
-):
-    _SIGNS[_letter] = f"\\{_name} "
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho "
+    "sigma sigma tau upsilon phi chi psi omega Delta Gamma Theta Lambda Sigma Phi Psi Omega"
+).split()
+_SIGNS |= {
+    c: f"\\{name} " for c, name in zip("αβγδεζηθικλμνξοπρσςτυφχψωΔΓΘΛΣΦΨΩ", _GREEK, strict=True)
+}
 _TABLE = str.maketrans(_SIGNS)
 _RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ", "₀₁₂₃₄₅₆₇₈₉₊₋₍₎"
 _RAISED_RUN, _LOWERED_RUN = re.compile(f"[{_RAISED}]+"), re.compile(f"[{_LOWERED}]+")
@@ -40,12 +36,12 @@ _TO_LOWERED = str.maketrans(_LOWERED, "0123456789+-()")
 _VULGAR = re.compile("(\\d?)([¼-¾⅐-⅞↉])")
 _ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\\[a-z]+ ?|\([^()]*\)|\{[^{}]*\})")
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
-# An en dash is a minus where a number follows at once and nothing stands before it.
+# An en dash is a minus sign if a number follows directly and no operand precedes it.
 _EN_MINUS = re.compile(r"(?<![\w)\]}])–(?=[\d.\\($A-Za-z])")
 
 
 def plain(text: str) -> str:
-    """The text with full-width, Unicode and typographic mathematics as ASCII and LaTeX."""
+    """Return the text with full-width, Unicode and typographic mathematics as ASCII and LaTeX."""
     if text.isascii():
         return text
     text = _RAISED_RUN.sub(lambda m: f"^{{{m[0].translate(_TO_RAISED)}}}", text)
@@ -68,7 +64,7 @@ def _root(found: re.Match[str]) -> str:
 
 
 def _ascii(char: str) -> str:
-    """A digit of any script, a full-width or a mathematical letter as ASCII."""
+    """Return a digit of any script, a full-width or a mathematical letter as ASCII."""
     if char < "\x7f":
         return char
     category = unicodedata.category(char)
@@ -109,7 +105,7 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 def tidy(text: str) -> str:
-    """An answer without markup, math delimiters, layout commands and final punctuation."""
+    """Return an answer without markup, math delimiters, layout commands and final punctuation."""
     text = plain(text).replace("$$", " ").replace("\r", "")
     if not re.search(r"matrix|array|cases", text):
         text = re.sub(r"\\\\(?=[A-Za-z{}()\[\]])", r"\\", text)  # a backslash escaped twice
@@ -131,7 +127,7 @@ def tidy(text: str) -> str:
 
 
 def peel(text: str) -> str:
-    """Take off what wraps a whole answer: quotes, markup, braces, a box, final punctuation."""
+    """Strip what encloses a whole answer: quotes, markup, braces, a box, final punctuation."""
     while True:
         before = text
         text = text.strip(_MARKUP)
@@ -146,7 +142,7 @@ def peel(text: str) -> str:
 
 
 def closing(text: str, start: int) -> int:
-    """Where the brace opened at `start` is closed; -1 where it is not."""
+    """Return the position of the brace that closes the one at `start`; -1 if there is none."""
     depth, i = 0, start
     while i < len(text):
         char = text[i]

@@ -1,7 +1,6 @@
-"""Units and currencies that scorer=math can tell apart: 5 cm is not 5 m, 90 min is 1.5 h.
+"""Units and currencies that scorer=math converts: 5 cm is not 5 m, 90 min is 1.5 h.
 
-An unknown unit (apples, marbles) is no part of the value, and neither is one that only one of the
-two answers writes.
+An unknown unit (apples, marbles) is ignored, and so is a unit that only one of the answers has.
 """
 
 import re
@@ -41,13 +40,13 @@ _UNITS = {
 }
 CURRENCIES = {"$": "dollar", "€": "euro", "£": "gbp", "¥": "yen", "₹": "rupee", "US$": "dollar"}
 _SPELLED = {"mph": "mile/hour", "kmh": "km/h", "kph": "km/h", "cc": "cm^3", "sqft": "ft^2"}
-_SHORT = {"m", "s", "g", "h", "l", "L", "J", "W", "N", "V", "K"}
+SYMBOLS = {"m", "s", "g", "h", "l", "L", "J", "W", "N", "V", "K"}  # units of one letter: 5 m
 _PART = re.compile(r"([A-Za-z]+)(?:\^?\{?([-+]?\d)\}?)?")
 
 
 @lru_cache(maxsize=4096)
 def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
-    """The kinds of a unit with their powers, and its size; None for one that is not known."""
+    """Return a unit's dimensions with their powers, and its size; None if it is unknown."""
     text = re.sub(r"\bsq(?:uare)?\.?\s+([A-Za-z]+)", r"\1^2", unit.strip().strip("."))
     text = re.sub(r"\bcu(?:bic)?\.?\s+([A-Za-z]+)", r"\1^3", text)
     text = re.sub(r"\b([A-Za-z]+)\s+squared\b", r"\1^2", text)
@@ -55,7 +54,7 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
     text = re.sub(r"\s+per\s+|\s*\\?/\s*", "/", text)
     text = _SPELLED.get(text.lower(), text)
     kinds: dict[str, int] = {}
-    size, sign = Fraction(1), 1
+    size = Fraction(1)
     for i, side in enumerate(text.split("/")):
         sign = -1 if i else 1
         for word in re.split(r"\s*\\cdot\s*|\s*\*\s*|\s+", side.strip()):
@@ -70,17 +69,6 @@ def measure(unit: str) -> tuple[tuple[tuple[str, int], ...], Fraction] | None:
 
 
 def _known(word: str) -> tuple[str, Fraction] | None:
-    for form in (
-        word,
-        word.lower(),
-        word.lower().removesuffix("s"),
-        word.lower().removesuffix("es"),
-    ):
-        if form in _UNITS:
-            return _UNITS[form]
-    return None
-
-
-def is_symbol(unit: str) -> bool:
-    """Whether a single letter after a space is a unit: 5 m."""
-    return unit in _SHORT
+    lower = word.lower()
+    forms = (word, lower, lower.removesuffix("s"), lower.removesuffix("es"))
+    return next((_UNITS[form] for form in forms if form in _UNITS), None)

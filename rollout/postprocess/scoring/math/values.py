@@ -1,4 +1,4 @@
-"""What an answer can be for scorer=math: numbers, words, groups, named values, formulas."""
+"""The kinds of answers of scorer=math: numbers, words, groups, named values, formulas."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,36 +6,36 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number known exactly, as it was written."""
+    """A number with its exact value and its notation."""
 
-    value: Fraction  # of 50%: 50
-    quantum: Fraction | None = None  # worth of the last digit of a decimal; None: exact
+    value: Fraction  # 50 for 50%
+    quantum: Fraction | None = None  # place value of the last digit of a decimal; None: exact
     is_scientific: bool = False
     is_percent: bool = False
     unit: str | None = None
-    base: int | None = None  # 204_5: the base
-    text: str = ""  # 204_5: its digits
+    base: int | None = None  # 5 for 204_5
+    text: str = ""  # 204 for 204_5
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is compared letter by letter: a word, a choice, a clock time, a date, a range."""
+    """An answer compared as text: a word, a choice, a clock time, a date, a range."""
 
-    text: str  # in normal form
+    text: str  # normalized
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several values: a list without brackets, or with them; a union; a matrix of rows."""
+    """Several values: a list with or without brackets, a union, a matrix of rows."""
 
     kind: str  # list, tuple, set, bracket [..], interval (..] or [..), union, ratio, matrix, row
     items: tuple["Value", ...]
-    ends: str = ""  # the interval's brackets
+    ends: str = ""  # an interval's brackets
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """x = 5, f(x) = 2x: a name and its value, and all of it as an equation."""
+    """A name and its value (x = 5, f(x) = 2x), and both as an equation."""
 
     name: str
     value: "Value"
@@ -44,7 +44,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """An exact value and the decimal said to be near it; or a value and its choice's letter."""
+    """An exact value and its decimal approximation; or a value and the letter of its choice."""
 
     exact: "Value"
     near: "Value"
