@@ -1,4 +1,4 @@
-"""The files of a scoring: scored rows, figures, errors and an export, each with its place."""
+"""The files that a scoring writes: scored rows, figures, errors and an export."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rollout.system.disk import read_json
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlaces:
-    """Where a scoring writes; iterates over all of it, the scored rows first."""
+    """Where a scoring writes. Iterating yields every place, the scored rows first."""
 
     scored: Place
     figures: Place
@@ -29,9 +29,9 @@ class ScoringPlaces:
 def scoring_places(
     settings: Postprocess, scored: Path, export: str | None, section: str = ""
 ) -> ScoringPlaces:
-    """The places of a scoring into `scored`; `section` stands before the keys in messages.
+    """Return the places of a scoring into `scored`; messages put `section` before the keys.
 
-    Raises UserError where no file can be there.
+    Raises UserError if a file can't be written to one of them.
     """
     key, output = f"{section}output.path", settings.output
     rows = place(key, output.path or scored, scored, overwrite=output.overwrite)
@@ -47,5 +47,5 @@ def scoring_places(
 
 
 def is_figures(path: Path) -> bool:
-    """Whether the file holds the figures of a scoring."""
+    """Return whether the file holds the figures of a scoring."""
     return path.is_file() and "groups" in (read_json(path) or {})

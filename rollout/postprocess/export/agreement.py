@@ -21,16 +21,16 @@ AGAIN = "score it again with scorer=..."
 
 def check_types(schema: "pa.Schema", path: Path, prefix: str, responses_key: str) -> None:
     """Refuse scored columns of other types than a scoring writes. Raises UserError."""
-    if not _is_list_of(schema.field(responses_key).type, is_text):
+    if not is_list_of(schema.field(responses_key).type, is_text):
         kind = short(schema.field(responses_key).type)
         raise UserError(
             f"responses_key={responses_key}: that column of {path} holds {kind}, but a list of "
             "texts is needed; type responses_key=COLUMN of another"
         )
     wanted = {
-        "scores": ("a list of numbers", lambda kind: _is_list_of(kind, _is_number)),
-        "verdicts": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
-        "extracted": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
+        "scores": ("a list of numbers", lambda kind: is_list_of(kind, _is_number)),
+        "verdicts": ("a list of texts", lambda kind: is_list_of(kind, is_text)),
+        "extracted": ("a list of texts", lambda kind: is_list_of(kind, is_text)),
         "pass_rate": ("a number", _is_number),
         "compared_with": ("a text", is_text),
     }
@@ -57,7 +57,7 @@ def _is_number(kind: "pa.DataType") -> bool:
     return types.is_floating(kind) or types.is_integer(kind)
 
 
-def _is_list_of(kind: "pa.DataType", fits: Any) -> bool:
+def is_list_of(kind: "pa.DataType", fits: Any) -> bool:
     kind = stored(kind)
     if _is_null(kind):
         return True
