@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCORED = "scored.parquet"  # in a run's directory
-FILE_ITSELF = "type input= of the file itself"
+FILE_ITSELF = "type input=FILE.parquet instead"
 
 
 def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Exports: each file is opened by the library it is for."""
+"""Exports: the library that each format is for opens its file."""
 
 import importlib.util
 import sys
@@ -70,7 +70,7 @@ def test_grpo_has_prompt_and_answer(tmp_path):
 
 
 def test_verl_loads_its_file(tmp_path, monkeypatch):
-    """Its own RLHFDataset; only verl's __init__, which needs ray and tensordict, is passed over."""
+    """Loads it with verl's RLHFDataset, without verl's __init__, which needs ray."""
     pytest.importorskip("datasets")
     spec = importlib.util.find_spec("verl")
     if spec is None:

@@ -1,4 +1,4 @@
-"""Exports write the prompts that were asked: reworded ones, without few-shot examples in SFT."""
+"""Exports write the prompts as asked: reworded, and without few-shot examples in SFT."""
 
 import json
 
@@ -112,7 +112,7 @@ def test_as_asked_false_writes_the_column_and_says_without_what(tmp_path):
     [
         (scored(prompt=[1, 2]), {"prompt_format": PromptFormat.tokens}, {}, "token ids"),
         (scored(prompt=[1, 2]), None, {}, "token ids"),
-        (scored(), {"template": "{{ a }}?"}, {}, "no column 'a' any more"),
+        (scored(), {"template": "{{ a }}?"}, {}, "no longer has column 'a'"),
         (scored(), None, {"as_asked": False}, "leave it out"),
         (scored(), None, {"few_shot": True}, "no column 'prompt_zero_shot'"),
         (scored(prompt=[ASK]), None, {"as_chat": True}, "chats already"),

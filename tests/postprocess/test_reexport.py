@@ -18,7 +18,7 @@ ROW = {
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
-    """The command over a scored file: its exit code and what it said."""
+    """Run the command over a scored file; return its exit code and output."""
     monkeypatch.chdir(tmp_path)
     pq.write_table(pa.Table.from_pylist([ROW] * 2), "scored.parquet")
 
@@ -115,7 +115,7 @@ def test_an_empty_export_shows_the_table_and_says_what_dropped_the_rows(command,
         ({"scores": [1.0, 0.0, None, 1.0]}, "'scores' has 4 values"),
         ({"responses": ["4", "5"]}, "'scores' has 3 values, but there are 2 responses"),
         ({"responses": None}, "there are 0 responses"),
-        ({"verdicts": ["right", "rong", "error"]}, "'rong' for sample 1, which is no verdict"),
+        ({"verdicts": ["right", "rong", "error"]}, "'rong' for sample 1, which is not one of"),
         ({"verdicts": ["right", None, "error"]}, "null for sample 1"),
         ({"scores": [None, 0.0, None]}, "'scores' is null for sample 0, whose verdict is right"),
         ({"pass_rate": 50.0}, "'pass_rate' is 50.0"),

@@ -1,4 +1,4 @@
-"""The hand-over's settings are refused early, in one line; its table fits a terminal."""
+"""Bad settings of an export are refused early, in one line; its table fits a terminal."""
 
 import json
 
@@ -52,7 +52,7 @@ def summed(*rows, **settings):
 
 
 def test_what_is_told_together_of_too_many_groups_is_said():
-    """The last of `981 groups more are in the JSON` held 99,000 rows, and nothing said so."""
+    """The last of `981 groups more are in the JSON` held 99,000 rows, and nothing mentioned it."""
     tasks = ["(other)", *map(str, range(1000)), "5", "1000"]
     batch = pa.RecordBatch.from_pylist(
         [ROW | {"task": task, "verdicts": ["right", "error"]} for task in tasks]
