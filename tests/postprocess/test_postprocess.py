@@ -131,7 +131,7 @@ def test_many_rows_come_out_in_their_order(tmp_path):
         (["scorer=exact", "output.path=there.parquet"], "output.overwrite=true"),
         (["scorer=exact", "output.path=o.csv"], "name in .parquet"),
         (["scorer=exact", "output.path=o.parquet", "workers=0"], "workers=0 is out of range"),
-        (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "no Python pattern"),
+        (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "not a Python pattern"),
         (["scorer=code", "output.path=o.parquet"], "code.tests_key=tests"),
         (["scorer=exact", "output.path=o.parquet", "anser_key=a"], "anser_key"),
         (["scorer=exact", "output.path=o.parquet", "pass_threshold=1.5"], "of at most 1"),

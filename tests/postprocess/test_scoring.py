@@ -78,7 +78,7 @@ def test_json_schema_wants_json_that_the_schema_allows():
 def test_json_schema_of_a_row_is_used_and_nothing_is_fetched():
     score = scorer("json_schema", json_schema=s.JsonSchema(schema_key="schema"))
     assert score("3", {"schema": '{"type": "integer"}'}).score == 1
-    with pytest.raises(Unscorable, match="no JSON schema"):
+    with pytest.raises(Unscorable, match="not a JSON schema"):
         score("3", {"schema": '{"type": "integr"}'})
     with pytest.raises(Exception, match=r"Unresolvable"):
         score("3", {"schema": '{"$ref": "http://localhost:9/schema.json"}'})
@@ -113,9 +113,9 @@ def test_reasoning_gym_asks_the_tasks_own_verifier():
     ("name", "sections", "said"),
     [
         ("regex", {}, "needs a pattern"),
-        ("regex", {"regex": s.Regex(pattern="(")}, "no Python pattern"),
+        ("regex", {"regex": s.Regex(pattern="(")}, "not a Python pattern"),
         ("json_schema", {}, "needs one schema"),
-        ("json_schema", {"json_schema": s.JsonSchema(schema='{"type": 3}')}, "no JSON schema"),
+        ("json_schema", {"json_schema": s.JsonSchema(schema='{"type": 3}')}, "not a JSON schema"),
         ("json_schema", {"json_schema": s.JsonSchema(schema="gone.json")}, "No such file"),
         ("python", {}, "needs a function"),
         ("python", {"python": s.Function(function="gone.py:f")}, "no file"),

@@ -38,7 +38,7 @@ def here(typed):
         ("pk.m:scoer", "Did you mean 'score'?"),
         ("scorer.py:row", "has no function 'row'"),
         ("broken.py:score", "can't be imported (SyntaxError"),
-        ("scorer:", "does not say which function"),
+        ("scorer:", "does not name a function"),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("dry_run=true",), ("-m", "sampling.temperature=0.5,1")])

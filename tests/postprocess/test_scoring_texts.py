@@ -88,9 +88,9 @@ def test_exact_tells_no_answer_and_an_empty_gold_from_wrong():
         ('{"a": 1}', 1, None), ('~~~json\n{"a": 1}\n~~~', 1, None), ('\ufeff{"a": 1}\n', 1, None),
         ('- so:\n  ```json\n  {"a": 1}\n  ```', 1, None), ('````\n{"a": 1}\n````', 1, None),
         ('```json\n{"a": 2}\n```\n```json\n{"a": "x"}\n```', 0, "at a: 'x' is not of type"),
-        ('{"a": 1} and so on', 0, "is no JSON: Extra data"), ('{"a": NaN}', 0, "NaN is not JSON"),
-        ('{"a": 1, "a": 2}', 0, "the key 'a' stands twice"), ("Sorry", 0, "is no JSON"),
-        ("[" * 99999, 0, "is no JSON"), ('{"b": 1}', 0, "'a' is a required property"),
+        ('{"a": 1} and so on', 0, "is not JSON: Extra data"), ('{"a": NaN}', 0, "NaN is not JSON"),
+        ('{"a": 1, "a": 2}', 0, "the key 'a' appears twice"), ("Sorry", 0, "is not JSON"),
+        ("[" * 99999, 0, "is not JSON"), ('{"b": 1}', 0, "'a' is a required property"),
     ],
 )  # fmt: skip
 def test_json_schema_says_what_is_wrong_with_a_response(text, score, said):

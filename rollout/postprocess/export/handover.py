@@ -51,7 +51,7 @@ class Handover:
         self.counts = Counts(self.estimate, settings.pass_threshold)
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
-        self._rows = self._whole = self._writer = None
+        self._publication = self._writer = None
         self._rows = rows_of(settings, schema, compares)
         if self._rows:
             self._open()
@@ -60,8 +60,8 @@ class Handover:
         if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
         try:
-            self._whole = self._places.written(self._place)
-            temporary = self._whole.__enter__()
+            self._publication = self._places.written(self._place)
+            temporary = self._publication.__enter__()
             self._writer = parquet_writer.Writer(temporary, self._rows.schema)
         except OSError as error:
             raise UserError(
@@ -127,7 +127,7 @@ class Handover:
         if self._writer:
             self._writer.close()
             try:
-                self._whole.__exit__(None, None, None)
+                self._publication.__exit__(None, None, None)
             except FileExistsError:
                 raise RolloutError(
                     f"{place.shown} has appeared meanwhile and is left unchanged; type another "
@@ -142,7 +142,7 @@ class Handover:
             self._writer.close()
             self._writer = None
             reason = RuntimeError("aborted")
-            self._whole.__exit__(RuntimeError, reason, None)
+            self._publication.__exit__(RuntimeError, reason, None)
 
 
 def _values(column: "pa.Array") -> list[Any]:

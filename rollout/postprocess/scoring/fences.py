@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown text, as a Markdown parser sees them."""
+"""The fenced code blocks of a Markdown text, found by a Markdown parser."""
 
 import re
 from functools import lru_cache
@@ -12,15 +12,15 @@ OUTPUT = re.compile(r">>> |\$ |Traceback \(most recent")
 
 
 class Block(NamedTuple):
-    """What stands between two fences."""
+    """The code between two fences."""
 
     language: str
     code: str
-    is_open: bool  # its closing fence is missing
+    is_open: bool  # without a closing fence
 
     @property
     def is_python(self) -> bool:
-        """Whether it says it is Python, or says nothing and compiles or begins a definition."""
+        """Whether its fence names Python or no language, and it is not a program's output."""
         if OUTPUT.match(self.code.lstrip()):
             return False
         return self.is_called_python or not self.language
@@ -33,11 +33,11 @@ class Block(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _parsers() -> tuple[Any, Any]:
-    """With lists, and without: a fence that is indented as a list's item, and its code is not."""
+    """Return a parser with lists, and one without, for code not indented like its fence."""
     from markdown_it import MarkdownIt
 
     both = []
-    for rules in (["code"], ["code", "list"]):  # no four spaces make code: fences are indented
+    for rules in (["code"], ["code", "list"]):  # fences may be indented by four spaces
         parser = MarkdownIt("commonmark", {"html": False}).disable(rules)
         parser.core.ruler.enableOnly(["normalize", "block"])
         both.append(parser)
@@ -45,10 +45,10 @@ def _parsers() -> tuple[Any, Any]:
 
 
 def readings(text: str) -> list[list[Block]]:
-    """The blocks of a text, in order, by the rules; and by looser ones where those differ."""
+    """Return the text's blocks, in order, by CommonMark and, if different, by looser rules."""
     with_lists, without = _parsers()
     found = []
-    apart = GLUED.sub(r"\n\1", text)  # a fence that follows code or prose on its line
+    apart = GLUED.sub(r"\n\1", text)  # a fence after code or prose on its line
     for parser, this in ((with_lists, text), (without, text), (with_lists, apart)):
         blocks = _blocks(this, parser)
         if blocks and blocks not in found:
@@ -82,7 +82,7 @@ def _is_fence(line: str, markup: str) -> bool:
 
 
 def left_open(text: str) -> str | None:
-    """The end of a text from the fence that it opens and does not close, or None."""
+    """Return the end of a text from a fence that is never closed, or None."""
     lines = text.split("\n")
     for token in reversed(_parsers()[0].parse(text)):
         if token.type == "fence":
