@@ -35,14 +35,13 @@ def scoring_places(
     """
     key, output = f"{section}output.path", settings.output
     rows = place(key, output.path or scored, scored, overwrite=output.overwrite)
-    figures = Place(
-        key, rows.given, rows.path.with_suffix(".json"), Kind.companion, output.overwrite,
-        "the figures", is_figures,
-    )  # fmt: skip
-    errors = Place(
-        key, rows.given, error_path(rows.path), Kind.companion, output.overwrite,
-        "the errors", is_error_file,
-    )  # fmt: skip
+    figures, errors = (
+        Place(key, rows.given, path, Kind.companion, output.overwrite, what, is_ours)
+        for path, what, is_ours in (
+            (rows.path.with_suffix(".json"), "the figures", is_figures),
+            (error_path(rows.path), "the errors", is_error_file),
+        )
+    )
     return ScoringPlaces(rows, figures, errors, export_place(settings, export, section))
 
 

@@ -136,8 +136,9 @@ def postprocess(
         batches = scored_batches(settings, responses, tally, poll, errors.add)
         try:
             with console.progress() as progress, errors:
-                watched = _watched(batches, responses.num_rows, tally, progress, began)
-                _write(_counted(watched, handover), schema, places.scored, writer)
+                num_rows = responses.num_rows
+                exported = _exported(batches, handover, tally, num_rows, progress, began)
+                _write(exported, schema, places.scored, writer)
             try:
                 handover.finish()
             except RolloutError as error:
@@ -197,18 +198,17 @@ def _write(
         write_parquet(temporary, schema, row_groups(tables))
 
 
-def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":
-    """Yield the batches after passing each to `handover`, which counts and exports it."""
+def _exported(
+    batches: "Iterator[pa.RecordBatch]",
+    handover: Handover,
+    tally: Tally,
+    num_rows: int,
+    progress: Any,
+    began: float,
+) -> "Iterator[pa.RecordBatch]":
+    """Yield the batches, each after `handover` counted and exported it; then show progress."""
     for batch in batches:
         handover.add(batch)
-        yield batch
-
-
-def _watched(
-    batches: "Iterator[pa.RecordBatch]", num_rows: int, tally: Tally, progress, began: float
-) -> "Iterator[pa.RecordBatch]":
-    """Yield the batches and show progress after each."""
-    for batch in batches:
         yield batch
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began

@@ -56,10 +56,6 @@ class Tally:
     examples: list[Example] = field(default_factory=list)
 
     @property
-    def num_passed(self) -> int:
-        return self.verdicts[Verdict.right]
-
-    @property
     def num_unscored(self) -> int:
         return self.num_samples - self.num_scored
 

@@ -80,7 +80,7 @@ def test_the_input_is_untouched_and_scores_are_beside_the_responses(source):
     ]  # fmt: skip
     tally = result.tally
     assert (tally.num_rows, tally.num_failed_rows, tally.num_samples) == (5, 2, 6)
-    assert (tally.num_scored, tally.num_passed, tally.num_unscored) == (4, 3, 2)
+    assert (tally.num_scored, tally.counts()["num_right"], tally.num_unscored) == (4, 3, 2)
 
 
 def test_a_second_scoring_takes_a_prefix(source, capsys):
@@ -157,10 +157,10 @@ def test_a_function_may_score_above_1_and_lists_may_be_any(source, tmp_path):
     function = Function(function="own.py:f")
     settings = Postprocess(scorer="python", python=function, pass_threshold=2.0, workers=1)
     result = postprocess(settings, source, tmp_path / "two.parquet", Console(quiet=True))
-    assert result.tally.num_passed == 3
+    assert result.figures["num_right"] == 3
     rows = [{"answer": ["a", "b"], "responses": ["b"]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "lists.parquet")
-    assert scored(tmp_path / "lists.parquet", answer_is=AnswerIs.any).tally.num_passed == 1
+    assert scored(tmp_path / "lists.parquet", answer_is=AnswerIs.any).figures["num_right"] == 1
 
 
 def test_a_reason_that_only_repeats_a_verdict_is_left_out_and_the_export_comes_last(tmp_path):

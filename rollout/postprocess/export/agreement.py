@@ -21,16 +21,19 @@ AGAIN = "score it again with scorer=..."
 
 def check_types(schema: "pa.Schema", path: Path, prefix: str, responses_key: str) -> None:
     """Refuse scored columns whose types a scoring does not write. Raises UserError."""
+    from pyarrow import types
+
     if not is_list_of(schema.field(responses_key).type, is_text):
         kind = short(schema.field(responses_key).type)
         raise UserError(
             f"responses_key={responses_key}: that column of {path} holds {kind}, but a list of "
             "texts is needed; type responses_key=COLUMN"
         )
+    texts = ("a list of texts", lambda kind: is_list_of(kind, is_text))
     wanted = {
         "scores": ("a list of numbers", lambda kind: is_list_of(kind, _is_number)),
-        "verdicts": ("a list of texts", lambda kind: is_list_of(kind, is_text)),
-        "extracted": ("a list of texts", lambda kind: is_list_of(kind, is_text)),
+        "verdicts": texts,
+        "extracted": texts,
         "pass_rate": ("a number", _is_number),
         "compared_with": ("a text", is_text),
     }
@@ -38,17 +41,11 @@ def check_types(schema: "pa.Schema", path: Path, prefix: str, responses_key: str
         if prefix + name not in schema.names:  # older versions wrote no compared_with
             continue
         kind = stored(schema.field(prefix + name).type)
-        if not (_is_null(kind) or fits(kind)):
+        if not (types.is_null(kind) or fits(kind)):
             raise UserError(
                 f"column {prefix + name!r} of {path} holds {short(kind)}, but a scoring writes "
                 f"{meant}; {AGAIN}"
             )
-
-
-def _is_null(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_null(kind)
 
 
 def _is_number(kind: "pa.DataType") -> bool:
@@ -59,10 +56,12 @@ def _is_number(kind: "pa.DataType") -> bool:
 
 def is_list_of(kind: "pa.DataType", fits: Any) -> bool:
     """Return whether this is a type of lists whose values fit; null types fit, too."""
+    from pyarrow import types
+
     kind = stored(kind)
-    if _is_null(kind):
+    if types.is_null(kind):
         return True
-    return is_list(kind) and (_is_null(kind.value_type) or fits(kind.value_type))
+    return is_list(kind) and (types.is_null(kind.value_type) or fits(kind.value_type))
 
 
 def check_row(row: dict[str, Any], number: int, prefix: str, responses_key: str) -> None:

@@ -103,12 +103,9 @@ class Prompts:
     def _without_examples(self) -> str | None:
         """Return the column to use instead if few-shot examples are left out, else None."""
         export, name = self.export, zero_shot_key(self.key)
-        if self.key not in self.columns:  # data.template uses other columns
-            has_column = had_examples = False
-        else:
-            has_column = name in self.schema.names
-            had_examples = has_column or _was_few_shot(self.schema, self.key)
-        if not had_examples:
+        is_read = self.key in self.columns  # else data.template uses other columns
+        has_column = is_read and name in self.schema.names
+        if not has_column and not (is_read and _was_few_shot(self.schema, self.key)):
             if export.few_shot is not None:
                 raise UserError(
                     f"export.few_shot has no effect: there is no column {name!r}, which "
@@ -116,21 +113,19 @@ class Prompts:
                 )
             return None
         keeps = export.format in PROMPTS if export.few_shot is None else export.few_shot
-        if keeps:
-            if export.few_shot is None:
-                self.notes.append(
-                    "prompts keep their few-shot examples; export.few_shot=false leaves them out"
-                )
-            return None
-        if not has_column:
+        if not keeps and not has_column:
             raise UserError(
                 f"export.format={export.format.name}: the prompts have few-shot examples, and "
                 f"the column {name!r} without them is missing; prepare and roll out again, or "
                 "type export.few_shot=true to keep the examples"
             )
         if export.few_shot is None:
-            self.notes.append("few-shot examples are left out; export.few_shot=true keeps them")
-        return name
+            self.notes.append(
+                "prompts keep their few-shot examples; export.few_shot=false leaves them out"
+                if keeps
+                else "few-shot examples are left out; export.few_shot=true keeps them"
+            )
+        return None if keeps else name
 
     def _is_chat(self) -> bool:
         kind = self.schema.field(self.columns[0]).type

@@ -67,9 +67,8 @@ class Verl:
             self.own["reward_model"] = pa.struct(model)
         self.kept = [n for n in inputs if structs and n not in (*self.own, "prompt")]
         self.merged = {n: _merged_type(structs[n], self.own[n]) for n in structs if n in self.own}
-        replaced = [n for n in ("prompt",) if n in inputs and structs]
-        replaced += ["extra_info.pass_rate"] if self._has("extra_info", "pass_rate") else []
-        self._replaced = replaced
+        self._replaced = ["prompt"] if structs and "prompt" in inputs else []
+        self._replaced += ["extra_info.pass_rate"] * self._has("extra_info", "pass_rate")
         self.sources: Counter[str] = Counter()
         self._is_guessed = False  # of at least one row
         self._right: Counter[str] = Counter()

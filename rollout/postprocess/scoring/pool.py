@@ -55,16 +55,9 @@ class Pool:
         """Start the first worker, which loads the scorer. Raises UserError if it can't."""
         try:
             while not any(worker.is_ready for worker in self._workers):
-                self._poll()
                 if not self._workers:
                     self._start()
-                first = self._workers[0]
-                wait([first.connection], POLL_S)
-                is_alive = self._receive(first)
-                if is_alive and first.has_ended() and not first.connection.poll():
-                    self._lost(first, None)
-                if time.monotonic() - first.started_at > START_S:
-                    raise RolloutError(SLOW_START)
+                self._step(POLL_S)
         except BaseException:
             self._close()
             raise

@@ -39,18 +39,17 @@ def responses_of(
     size = len(texts)
     reasons = finish_reasons if finish_reasons and len(finish_reasons) == size else [None] * size
     flags = closed if closed and len(closed) == size else [None] * size
-    cut = [reason == CUT for reason in reasons]
-    if not closing:
-        return [None if t is None else Response(t, c) for t, c in zip(texts, cut, strict=True)]
     opening = opening_of(closing)
     found: list[Response | None] = []
     is_opened: bool | None = None
-    for text, is_cut, reason, flag in zip(texts, cut, reasons, flags, strict=True):
+    for text, reason, flag in zip(texts, reasons, flags, strict=True):
+        is_cut = reason == CUT
         if text is None:
             found.append(None)
             continue
-        if closing in text:
-            found.append(Response(text.rpartition(closing)[2], is_cut))
+        if closing in text:  # always, if there is no closing tag
+            answer = text.rpartition(closing)[2] if closing else text
+            found.append(Response(answer, is_cut))
             continue
         is_unclosed = flag is False or (opening is not None and opening in text)
         if not is_unclosed and (is_cut or reason is None) and flag is None:
