@@ -93,10 +93,10 @@ def export_again(settings: Postprocess) -> int:
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
         stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
-        summary, fault = reexport(settings, stop)
+        summary, error = reexport(settings, stop)
     console.result(summary.text())
-    if fault:
-        raise fault
+    if error:
+        raise error
     return 0
 
 

@@ -67,7 +67,7 @@ def scored_batches(
 
 
 def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
-    """Return the batch's items, repeated responses of a row once, and each sample's item."""
+    """Return the batch's items, one per distinct response of a row, and each sample's item."""
     columns = _columns(batch, settings)
     prefix = settings.responses_key.removesuffix("responses")  # the run's output.prefix
     beside = [_lists(batch, prefix + name) for name in ("finish_reason", "is_reasoning_closed")]
