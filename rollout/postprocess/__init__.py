@@ -1,1 +1,1 @@
-"""Responses are scored and written as trainers read them: `python -m rollout.postprocess`."""
+"""Score responses and write them in trainers' formats: `python -m rollout.postprocess`."""

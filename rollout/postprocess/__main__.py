@@ -18,36 +18,37 @@ rollout.postprocess: score the responses of a run
 
   input         output.parquet of a run, a glob, a directory of files, or a run's directory
   output.path   the same rows with scores, verdicts, score_errors, extracted, compared_with and
-                pass_rate; output.overwrite=true replaces a file that stands there
-  scorer        math            the last answer equals answer_key, as mathematics
-                exact           the response is answer_key; exact.ignore_case=true, ...
-                choice          the letter chosen is answer_key's; choice.letters=ABCD
-                regex           regex.pattern='answer: (.*)' finds answer_key's
-                json_schema     JSON that json_schema.schema=FILE.json allows
+                pass_rate; output.overwrite=true replaces an existing file
+  scorer        math            the last answer equals answer_key mathematically
+                exact           the response is the text in answer_key; exact.ignore_case=true, ...
+                choice          the chosen letter is the one in answer_key; choice.letters=ABCD
+                regex           regex.pattern='answer: (.*)' finds the answer in answer_key
+                json_schema     the response is JSON that json_schema.schema=FILE.json allows
                 reasoning_gym   the task's own verifier
-                code            its Python passes code.tests_key; needs code.allow=true: contained
-                                (time, memory, network, files), but no sandbox for hostile code
-                python          python.function=file.py:function, given (response, row)
-  answer_key    column with the right answer (default: answer); where it holds lists,
-                answer_is=any: each is right, answer_is=all: a response gives all of them
-  after         only what follows the last of these is scored (default: </think>)
-  timeout_s     for one response (default: 10); workers: processes (default: one a core)
-  prefix        for scoring a second time: prefix=second_
+                code            the response's Python passes the tests in code.tests_key; needs
+                                code.allow=true: time, memory, network and files are limited, but
+                                this is not a sandbox for hostile code
+                python          python.function=file.py:function, called with (response, row)
+  answer_key    column with the right answer (default: answer); if it holds lists,
+                answer_is=any: each one is right; answer_is=all: a response must give all of them
+  after         score only the text after the last of these tags (default: </think>)
+  timeout_s     seconds for one response (default: 10); workers: processes (default: one per core)
+  prefix        for a second scoring: prefix=second_
   estimate.     pass@k and its table: estimate.k=[1,10] estimate.group_by=[COLUMN]
-  select.       what is exported: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
-  export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet
-                without scorer=, a scored input is exported again, in another format
+  select.       which rows to export: select.min_pass_rate=0.1 select.max_pass_rate=0.9 ...
+  export.       export.format=sft, prompt_completion, dpo, grpo or verl, export.path=train.parquet;
+                without scorer=, a scored input is exported again in another format
 
-Verdicts: right, wrong; no_answer and cut_off (score 0, counted apart); error (time-out, exception,
-memory: no score, not solved in pass@k); unjudged (the row has nothing to compare with: left out).
-Nothing stops for a response. All settings: python -m rollout --help all, section postprocess.
+Verdicts: right, wrong; no_answer and cut_off (score 0, counted separately); error (time-out,
+exception, memory: no score, not solved in pass@k); unjudged (nothing to compare with: left out).
+No response stops the command. All settings: python -m rollout --help all, section postprocess.
 Exit code 0: done; 1: failed, or no response could be judged; 2: a wrong setting or input;
 130: interrupted, nothing written.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Score what the words say and exit with the code."""
+    """Score as the command line says and exit with the command's exit code."""
     run_command("rollout.postprocess", _main, argv)
 
 
@@ -56,7 +57,7 @@ def _main(argv: list[str]) -> int:
         print(HELP, end="")
         return 0
     if any(word in ("-m", "--multirun") for word in argv):
-        raise UserError("one command scores one input; for several scorers type it once for each")
+        raise UserError("one command scores one input; for several scorers, run it once for each")
     from rollout.config.stages import compose_stage, farewell_of
 
     composed = compose_stage("postprocess", argv)

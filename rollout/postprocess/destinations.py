@@ -1,4 +1,4 @@
-"""The files of a scoring: scored rows, figures, errors and an export, each with its place."""
+"""The files that a scoring writes: scored rows, figures, errors and an export."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rollout.system.disk import read_json
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlaces:
-    """Where a scoring writes; iterates over all of it, the scored rows first."""
+    """Where a scoring writes. Iterating yields every place, the scored rows first."""
 
     scored: Place
     figures: Place
@@ -29,23 +29,22 @@ class ScoringPlaces:
 def scoring_places(
     settings: Postprocess, scored: Path, export: str | None, section: str = ""
 ) -> ScoringPlaces:
-    """The places of a scoring into `scored`; `section` stands before the keys in messages.
+    """Return the places of a scoring into `scored`; messages put `section` before the keys.
 
-    Raises UserError where no file can be there.
+    Raises UserError if a file can't be written to one of them.
     """
     key, output = f"{section}output.path", settings.output
     rows = place(key, output.path or scored, scored, overwrite=output.overwrite)
-    figures = Place(
-        key, rows.given, rows.path.with_suffix(".json"), Kind.companion, output.overwrite,
-        "the figures", is_figures,
-    )  # fmt: skip
-    errors = Place(
-        key, rows.given, error_path(rows.path), Kind.companion, output.overwrite,
-        "the errors", is_error_file,
-    )  # fmt: skip
+    figures, errors = (
+        Place(key, rows.given, path, Kind.companion, output.overwrite, what, is_ours)
+        for path, what, is_ours in (
+            (rows.path.with_suffix(".json"), "the figures", is_figures),
+            (error_path(rows.path), "the errors", is_error_file),
+        )
+    )
     return ScoringPlaces(rows, figures, errors, export_place(settings, export, section))
 
 
 def is_figures(path: Path) -> bool:
-    """Whether the file holds the figures of a scoring."""
+    """Return whether the file holds the figures of a scoring."""
     return path.is_file() and "groups" in (read_json(path) or {})

@@ -1,6 +1,6 @@
-"""The file of a scoring's errors: one JSON object a line, in input order.
+"""The file of a scoring's errors: one JSON object per line, in input order.
 
-Promises: it appears whole; without an error there is none; a file that is not of a scoring is
+Promises: the file appears whole, and only if there are errors. A file that no scoring wrote is
 never replaced.
 """
 
@@ -17,12 +17,12 @@ KEYS = {"row", "sample", "verdict", "error", "trace"}
 
 
 def error_path(scored: Path) -> Path:
-    """Where the errors of the scoring that writes `scored` go: scored.errors.jsonl."""
+    """Return the path of the errors beside the scored file: scored.errors.jsonl."""
     return scored.with_suffix(".errors.jsonl")
 
 
 def is_error_file(path: Path) -> bool:
-    """Whether the file holds the errors of a scoring."""
+    """Return whether the file holds the errors of a scoring."""
     try:
         with path.open(encoding="utf-8") as file:
             first = json.loads(file.readline())
@@ -32,7 +32,7 @@ def is_error_file(path: Path) -> bool:
 
 
 class ErrorFile:
-    """Takes errors in order. Use it in a `with` block: the file appears at its end."""
+    """Writes errors in order. Use it in a `with` block: the file appears when the block ends."""
 
     def __init__(self, place: Place, writer: Writer):
         self.num_lines = 0
@@ -43,7 +43,7 @@ class ErrorFile:
         return self
 
     def add(self, row: int, sample: int, mark: Mark, verdict: Verdict) -> None:
-        """Write one sample's error; `row` counts the input's rows from 0."""
+        """Write one sample's error; `row` counts from 0."""
         if self._file is None:
             temporary = self._stack.enter_context(self._writer.written(self._place))
             file = temporary.open("w", encoding="utf-8", errors="backslashreplace")
@@ -56,5 +56,5 @@ class ErrorFile:
 
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
-        if exception[0] is None and not self.num_lines:  # an earlier scoring's would be stale
+        if exception[0] is None and not self.num_lines:  # an earlier scoring's is stale
             self._writer.remove(self._place)

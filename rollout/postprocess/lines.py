@@ -1,4 +1,4 @@
-"""What came of a scoring, as lines for a terminal: reasons, errors and examples."""
+"""Terminal lines about a scoring: reasons, errors and examples."""
 
 import json
 import textwrap
@@ -11,13 +11,13 @@ WIDTH = 100
 SHOWN_REASONS = 5
 SHOWN_FAULTS = 3
 TRACE_WIDTH = 200  # a line of code may be a megabyte
-TRACE_LINES = 12  # of a long traceback, the last ones
+TRACE_LINES = 12  # the last lines of a long traceback
 
 
 def reason_lines(tally: Tally) -> list[str]:
-    """Why samples were not judged, and how many of them.
+    """Return why samples were not judged, with the number of samples for each reason.
 
-    A reason that says no more than its verdict is left out: the table has that line.
+    Leaves out reasons that only repeat their verdict, since the table has that line.
     """
     verdicts = (Verdict.no_answer.value, Verdict.cut_off.value)
     reasons = [(reason, n) for reason, n in tally.reasons() if reason not in verdicts]
@@ -32,16 +32,16 @@ def reason_lines(tally: Tally) -> list[str]:
 
 
 def fault_lines(tally: Tally) -> list[str]:
-    """The first error of each kind, whole."""
+    """Return the first error of each kind with its traceback."""
     lines = []
     for fault in list(tally.faults.values())[:SHOWN_FAULTS]:
-        lines += _fault(fault)
+        lines += _fault_lines(fault)
     if (more := len(tally.faults) - SHOWN_FAULTS) > 0:
         lines.append(f"and {more:,} other kinds of error, see the figures")
     return lines
 
 
-def _fault(fault: Fault) -> list[str]:
+def _fault_lines(fault: Fault) -> list[str]:
     trace = (fault.trace or "").rstrip().splitlines()
     if len(trace) > TRACE_LINES:
         trace = ["...", *trace[-TRACE_LINES:]]
@@ -50,12 +50,12 @@ def _fault(fault: Fault) -> list[str]:
 
 
 def example_lines(tally: Tally) -> list[str]:
-    """Two right and two wrong responses: the quickest way to see a scorer that is wrong."""
+    """Return two right and two wrong responses: the quickest check of a scorer."""
     ranked = sorted(tally.examples, key=lambda example: (example.verdict != "right", example.row))
-    return [line for example in ranked for line in _example(example)]
+    return [line for example in ranked for line in _example_lines(example)]
 
 
-def _example(example: Example) -> list[str]:
+def _example_lines(example: Example) -> list[str]:
     extracted, compared = (_quoted(text) for text in (example.extracted, example.compared))
     against = f", compared with {compared}" if example.compared is not None else ""
     found = f"extracted {extracted}{against}"

@@ -1,8 +1,7 @@
-"""python -m rollout.postprocess: score the responses of a run.
+"""Score the responses of a run and write the scored rows, their figures, errors and an export.
 
-Owns what a scoring looks like from outside: checks first, then a stream from the input to one
-file that appears whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
-2 configuration or input error, 130 and 143 signals.
+Owns the order of a scoring: check everything, stream the input into one file that appears whole,
+then write the figures. Needs no GPU, engine or model.
 """
 
 import time
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import RolloutError
-from rollout.inputs.prompts import Prompts
 from rollout.inputs.readings import Reading, reading_of
 from rollout.postprocess.destinations import ScoringPlaces, scoring_places
 from rollout.postprocess.error_file import ErrorFile, error_path
@@ -38,18 +36,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What came of a scoring."""
+    """The result of a scoring."""
 
     path: Path
     tally: Tally
     elapsed_s: float
     summary: Summary
-    num_errors: int = 0  # lines of the file of errors
-    fault: RolloutError | None = None  # nothing was judged, or why there is no export
+    num_errors: int = 0  # lines in the error file
+    fault: RolloutError | None = None  # why nothing was judged or exported
 
     @property
     def figures(self) -> dict[str, Any]:
-        """For summary.json, a sweep's table and an optimiser."""
+        """The figures for summary.json, a sweep's table and an optimizer."""
         tally = self.tally
         return {
             "path": str(self.path),
@@ -61,14 +59,26 @@ class Scored:
         }
 
     def __str__(self) -> str:
-        """What the user came for: how many pass, what could not be scored, where the file is."""
-        return described(self)
+        """Return the table, reasons, errors, examples and files as lines for a terminal."""
+        tally = self.tally
+        lines = [
+            f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
+            f"{self.elapsed_s:.1f} s",
+            *self.summary.table_lines(),
+        ]
+        if tally.num_failed_rows:
+            lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
+        lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
+        lines += self.summary.export_lines()
+        if self.num_errors:
+            lines.append(f"errors  {error_path(self.path)}: {self.num_errors:,} samples")
+        return "\n".join([*lines, f"scored  {self.path} (figures: {self.path.stem}.json)"])
 
 
 def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[Reading]:
-    """What a scoring reads: its input, found by what was `given`, and the scorer's files."""
+    """Return the files that a scoring reads: its input, as `given`, and the scorer's own files."""
     given = str(given)
-    is_a_run = (Path(at_home(given)) / "run.json").is_file()  # which names its own file
+    is_a_run = (Path(at_home(given)) / "run.json").is_file()  # run.json names its output
     found = [Reading("input", tuple(files), "" if is_a_run else at_home(given))]
     function = (settings.python.function or "").rpartition(":")[0]
     named = {"python.function": function, "json_schema.schema": settings.json_schema.schema}
@@ -76,17 +86,17 @@ def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> 
 
 
 def export_again(settings: Postprocess) -> int:
-    """Without a scorer: the input has its scores, which are counted and exported."""
+    """Count and export an input that already has scores; return the exit code."""
     from rollout.config.stages import farewell_of
 
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.say = console.say_now
         stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
-        summary, fault = reexport(settings, stop)
+        summary, error = reexport(settings, stop)
     console.result(summary.text())
-    if fault:
-        raise fault
+    if error:
+        raise error
     return 0
 
 
@@ -100,9 +110,9 @@ def postprocess(
 ) -> Scored:
     """Score `input_path` into `output_path`; each file written appears whole or not at all.
 
-    `input_path` is what `settings.input` may be. `within` a run are the places of all files, and
-    who decides whether they may be written. Raises UserError before any work where settings, input
-    or output can't serve; Interrupted where `stop` is asked for.
+    `input_path` takes the same values as `settings.input`. A run passes `within`: the places of
+    all files and their writer. Raises UserError before any work if settings, input or output
+    can't be used, and Interrupted on a stop request.
     """
     if stop is None:
         with stop_on_signals() as own:
@@ -126,8 +136,9 @@ def postprocess(
         batches = scored_batches(settings, responses, tally, poll, errors.add)
         try:
             with console.progress() as progress, errors:
-                watched = _watched(batches, responses.num_rows, tally, progress, began)
-                _write(_counted(watched, handover), responses, places.scored, writer, settings)
+                num_rows = responses.num_rows
+                exported = _exported(batches, handover, tally, num_rows, progress, began)
+                _write(exported, schema, places.scored, writer)
             try:
                 handover.finish()
             except RolloutError as error:
@@ -145,13 +156,13 @@ def postprocess(
 
 @contextmanager
 def _writing(place: Place) -> Iterator[None]:
-    """Name the place in whatever writing there raises."""
+    """Name the place in errors raised while writing to it."""
     try:
         yield
     except FileExistsError:
         raise RolloutError(
-            f"{place.shown}: {place.path} was written by someone else meanwhile and is left as it "
-            f"is; type another {place.key}="
+            f"{place.shown}: another process wrote {place.path} in the meantime; it is left "
+            f"unchanged; type another {place.key}="
         ) from None
     except OSError as error:
         reason = error.strerror or error
@@ -159,49 +170,45 @@ def _writing(place: Place) -> Iterator[None]:
 
 
 def _nothing_judged(tally: Tally, settings: Postprocess) -> RolloutError | None:
-    """Why a scoring that compared no response with anything is no result."""
+    """Return the error of a scoring in which no response was right or wrong, else None."""
     if tally.num_judged:
         return None
     if not tally.num_samples:
         return RolloutError("nothing could be judged: no row has a response")
     reason, number = tally.reasons()[0]
-    what_to_do = f"is scorer={settings.scorer} the one for these responses?"
+    remedy = f"check that scorer={settings.scorer} suits these responses"
     if tally.verdicts[Verdict.cut_off] > tally.num_samples / 2:
-        what_to_do = "draw them with a larger sampling.max_tokens (continue_truncated=true goes on)"
+        remedy = (
+            "draw them with a larger sampling.max_tokens (continue_truncated=true continues them)"
+        )
     return RolloutError(
-        f"nothing could be judged: not one of {tally.num_samples:,} samples is right or wrong "
-        f"({number:,} times: {reason}); {what_to_do}"
+        f"nothing could be judged: none of {tally.num_samples:,} samples is right or wrong "
+        f"({number:,} times: {reason}); {remedy}"
     )
 
 
 def _write(
-    batches: "Iterator[pa.RecordBatch]",
-    responses: Prompts,
-    place: Place,
-    writer: Writer,
-    settings: Postprocess,
+    batches: "Iterator[pa.RecordBatch]", schema: "pa.Schema", place: Place, writer: Writer
 ) -> None:
     """Stream the scored rows into one file, which appears whole."""
     import pyarrow as pa
 
-    schema = scored_schema(responses.schema, settings.prefix)
     with _writing(place), writer.written(place) as temporary:
         tables = (pa.Table.from_batches([batch]) for batch in batches)
         write_parquet(temporary, schema, row_groups(tables))
 
 
-def _counted(batches: "Iterator[pa.RecordBatch]", handover: Handover) -> "Iterator[pa.RecordBatch]":
-    """The same batches, counted, and exported where that is asked for."""
+def _exported(
+    batches: "Iterator[pa.RecordBatch]",
+    handover: Handover,
+    tally: Tally,
+    num_rows: int,
+    progress: Any,
+    began: float,
+) -> "Iterator[pa.RecordBatch]":
+    """Yield the batches, each after `handover` counted and exported it; then show progress."""
     for batch in batches:
         handover.add(batch)
-        yield batch
-
-
-def _watched(
-    batches: "Iterator[pa.RecordBatch]", num_rows: int, tally: Tally, progress, began: float
-) -> "Iterator[pa.RecordBatch]":
-    """The same batches, with progress shown."""
-    for batch in batches:
         yield batch
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began
@@ -210,20 +217,3 @@ def _watched(
         if tally.num_unscored:
             text += f"  {tally.num_unscored:,} without a score"
         progress.update(fraction, left_s, text)
-
-
-def described(scored: Scored) -> str:
-    """How many pass, what could not be judged and why, some examples, where the files are."""
-    tally = scored.tally
-    lines = [
-        f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
-        f"{scored.elapsed_s:.1f} s",
-        *scored.summary.table_lines(),
-    ]
-    if tally.num_failed_rows:
-        lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
-    lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
-    lines += scored.summary.export_lines()
-    if scored.num_errors:
-        lines.append(f"errors  {error_path(scored.path)}: {scored.num_errors:,} samples")
-    return "\n".join([*lines, f"scored  {scored.path} (figures: {scored.path.stem}.json)"])

@@ -1,6 +1,6 @@
-"""Scored rows: the input's batches with the columns that scoring adds, in input order.
+"""Scored rows: the input's batches, in order, with the columns that scoring adds.
 
-Owns the shape of those columns. Memory is bounded by the batches read ahead. Must not know where
+Owns the schema of these columns. Memory is bounded by the batches read ahead. Must not know where
 the rows are written.
 """
 
@@ -22,12 +22,12 @@ from rollout.system.formats.plain_types import decoded, rebuilt
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 64  # progress is shown by batches, and a program takes a tenth of a second
+BATCH_ROWS = 64  # small: progress is shown per batch, and a program takes 0.1 s
 NULL_RESPONSE = Mark(None, None, "the response is null", verdict=Verdict.unjudged)
 
 
 def scored_schema(schema: "pa.Schema", prefix: str) -> "pa.Schema":
-    """The input's schema with the added columns."""
+    """Return the input's schema with the columns that scoring adds."""
     import pyarrow as pa
 
     added = {
@@ -49,11 +49,12 @@ def scored_batches(
     poll: Callable[[], None] = lambda: None,
     on_error: Callable[[int, int, Mark, Verdict], None] = lambda *_: None,
 ) -> "Iterator[pa.RecordBatch]":
-    """Stream the input's rows, scored, in input order; `tally` counts them as they come.
+    """Yield the input's rows with their scores, in input order; `tally` counts them.
 
-    Every batch has `scored_schema`. `poll` is called several times a second and may raise;
-    `on_error` hears of each sample that was not judged or has a trace: row, sample, mark, verdict.
-    Raises UserError where the scorer can't serve; close the generator to end its workers.
+    Every batch has `scored_schema`. `poll` is called several times a second and may raise.
+    `on_error` is called with row, sample, mark and verdict of each sample that was not judged or
+    has a trace. Raises UserError if the scorer can't be loaded. The caller closes the generator,
+    which ends the workers.
     """
     schema = scored_schema(responses.schema, settings.prefix)
     num_workers = settings.workers or num_cores()
@@ -66,11 +67,11 @@ def scored_batches(
 
 
 def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
-    """A batch's different responses of each row as items, and where each sample's mark is."""
+    """Return the batch's items, one per distinct response of a row, and each sample's item."""
     columns = _columns(batch, settings)
     prefix = settings.responses_key.removesuffix("responses")  # the run's output.prefix
     beside = [_lists(batch, prefix + name) for name in ("finish_reason", "is_reasoning_closed")]
-    may_share = settings.scorer != "python"  # a user's function may draw lots
+    may_share = settings.scorer != "python"  # a user's function may be random
     items: list[Item] = []
     places: list[list[int | None]] = []
     all_texts = texts_of(batch.column(settings.responses_key))
@@ -97,7 +98,7 @@ def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
 
 
 def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[Any]]:
-    """The columns that the scorer reads."""
+    """Return the columns that the scorer reads."""
     named = room(settings).columns(settings)
     if named is None:
         wanted = batch.schema.names
@@ -109,7 +110,7 @@ def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[A
 
 
 def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:
-    """Each row's list, where there is such a column and it is the run's own by its type."""
+    """Return each row's list, or None if there is no such column of a type that a run writes."""
     import pyarrow as pa
 
     if name not in batch.schema.names:
@@ -121,12 +122,12 @@ def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:
 
 
 def _values(batch: "pa.RecordBatch", name: str) -> list[Any] | None:
-    """The column's values, if there is one."""
+    """Return the column's values, or None if there is no such column."""
     return list(values_of(batch.column(name))) if name in batch.schema.names else None
 
 
 def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
-    """Each row's responses; what is no UTF-8 is read with question marks."""
+    """Return each row's responses; bytes that are not UTF-8 are replaced."""
     import pyarrow as pa
 
     column = rebuilt(column, decoded(column.type))
@@ -152,7 +153,7 @@ def _joined(
     settings: Postprocess,
     on_error: Callable[[int, int, Mark, Verdict], None],
 ) -> "pa.RecordBatch":
-    """The batch with its marks beside it."""
+    """Return the batch with the columns of its marks."""
     import pyarrow as pa
 
     verdicts = []
@@ -176,7 +177,7 @@ def _joined(
 
 
 def _pass_rate(verdicts: list[Verdict], leaves_errors_out: bool) -> float | None:
-    """The share that is right of the samples that count in pass@1; None where none does."""
+    """Return the share of right samples among those that count in pass@1; None if none counts."""
     left_out = (Verdict.unjudged, Verdict.error) if leaves_errors_out else (Verdict.unjudged,)
     num = sum(verdict not in left_out for verdict in verdicts)
     return verdicts.count(Verdict.right) / num if num else None

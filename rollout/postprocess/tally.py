@@ -1,6 +1,6 @@
-"""The count of what has been scored: verdicts, reasons, the first error of each kind, examples.
+"""Counters of a scoring: verdicts, reasons, the first error of each kind, and examples.
 
-Memory is bounded however many samples come. Knows no files.
+Memory is bounded, whatever the number of samples. Must not know files.
 """
 
 import re
@@ -8,17 +8,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from rollout.postprocess.export.estimates import VERDICTS
 from rollout.postprocess.scoring.scorers import Mark, Verdict
 
-MAX_REASONS = 1000  # different ones counted; a reason may quote the response
-MAX_EXAMPLES = 2  # of right and of wrong ones, each of another row
-TAIL = 300  # characters kept of an example's end, where answers stand
+MAX_REASONS = 1000  # different reasons counted; a reason may quote the response
+MAX_EXAMPLES = 2  # right ones, and as many wrong ones, each from another row
+TAIL = 300  # characters kept of an example's end, where answers are
 JUDGED = (Verdict.right, Verdict.wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One judged response, to see at a glance whether the scorer does what was meant."""
+    """One judged response, to show at a glance whether the scorer works as intended."""
 
     row: int
     sample: int
@@ -41,7 +42,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Tally:
-    """What has been scored so far."""
+    """Counters of the rows scored so far."""
 
     threshold: float = 1.0
     num_rows: int = 0
@@ -49,14 +50,10 @@ class Tally:
     num_samples: int = 0
     num_scored: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)  # of reasons not to judge a sample
-    wordings: dict[str, str] = field(default_factory=dict)  # the first reason of each kind, whole
-    faults: dict[str, Fault] = field(default_factory=dict)  # by kind; errors that have a trace
+    kinds: Counter[str] = field(default_factory=Counter)  # kinds of reasons not to judge a sample
+    first_reasons: dict[str, str] = field(default_factory=dict)  # by kind, in full
+    faults: dict[str, Fault] = field(default_factory=dict)  # by kind; only errors with a trace
     examples: list[Example] = field(default_factory=list)
-
-    @property
-    def num_passed(self) -> int:
-        return self.verdicts[Verdict.right]
 
     @property
     def num_unscored(self) -> int:
@@ -64,24 +61,19 @@ class Tally:
 
     @property
     def num_judged(self) -> int:
-        """Samples that were compared with something: right or wrong."""
+        """Number of samples judged right or wrong."""
         return sum(self.verdicts[verdict] for verdict in JUDGED)
 
     def reasons(self) -> list[tuple[str, int]]:
-        """Why samples were not judged, the most frequent kind first, in the words of its first."""
-        return [(self.wordings[kind], number) for kind, number in self.kinds.most_common()]
+        """Return the first reason of each kind and the kind's number, most frequent kind first."""
+        return [(self.first_reasons[kind], number) for kind, number in self.kinds.most_common()]
 
     def counts(self) -> dict[str, int]:
-        """The number of samples of each verdict, by the names that figures have."""
-        plural = {
-            Verdict.no_answer: "no_answer",
-            Verdict.cut_off: "cut_off",
-            Verdict.error: "errors",
-        }
-        return {f"num_{plural.get(v, v.name)}": self.verdicts[v] for v in Verdict}
+        """Return the number of samples of each verdict, under the figures' names."""
+        return {name: self.verdicts[Verdict[verdict]] for verdict, name in VERDICTS.items()}
 
     def add(self, texts: list[str | None], marks: list[Mark]) -> list[Verdict]:
-        """Count a row's samples, in order, and give their verdicts."""
+        """Count a row's samples and return their verdicts, in order."""
         row, verdicts = self.num_rows, [self._verdict(mark) for mark in marks]
         self.num_rows += 1
         self.num_failed_rows += not marks
@@ -104,11 +96,11 @@ class Tally:
 
     def _add_reason(self, row: int, sample: int, mark: Mark, verdict: Verdict) -> None:
         reason = mark.error or verdict.value
-        kind = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", reason)  # alike but for what they quote
+        kind = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", reason)  # ignore quoted text
         kind = re.sub(r"\d+", "N", kind)[:120]
         if verdict not in JUDGED and (kind in self.kinds or len(self.kinds) < MAX_REASONS):
             self.kinds[kind] += 1
-            self.wordings.setdefault(kind, reason)
+            self.first_reasons.setdefault(kind, reason)
         if mark.trace and kind not in self.faults and len(self.faults) < MAX_REASONS:
             self.faults[kind] = Fault(row, sample, reason, mark.trace)
 
@@ -124,7 +116,7 @@ class Tally:
         self.examples.append(Example(row, sample, verdict.name, *cut, mark.error, end))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for the figures beside the scored file."""
+        """Return plain values for the figures beside the scored file."""
         from dataclasses import asdict
 
         return {

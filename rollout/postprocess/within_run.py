@@ -1,4 +1,4 @@
-"""The section `postprocess` of a run: checked before the run starts, in the keys typed there."""
+"""Checks of a run's `postprocess` section before the run starts; messages use the run's keys."""
 
 import re
 
@@ -11,7 +11,7 @@ CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import 
 
 
 def refuse_no_scorer(settings: Settings) -> None:
-    """Raise UserError where the scorer's own settings can't serve; imports nothing heavy."""
+    """Raise UserError if the scorer's own settings can't be used; imports nothing heavy."""
     from rollout.postprocess.scoring.scorers import room
 
     wanted = settings.postprocess
@@ -28,7 +28,7 @@ def refuse_no_scorer(settings: Settings) -> None:
 
 
 def with_long_keys(message: str) -> str:
-    """The message with the keys of python -m rollout.postprocess as a run has them."""
+    """Return the message with the command's keys as a run spells them: postprocess.KEY."""
     names = list(keys_of(Postprocess))
     sections = {name.partition(".")[0] for name in names if "." in name}
     keys = [rf"{re.escape(name)}\b" if "." in name else f"{name}=" for name in names]

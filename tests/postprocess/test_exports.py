@@ -1,4 +1,4 @@
-"""Exports: each file is opened by the library it is for."""
+"""Exports: the library that each format is for opens its file."""
 
 import importlib.util
 import sys
@@ -70,7 +70,7 @@ def test_grpo_has_prompt_and_answer(tmp_path):
 
 
 def test_verl_loads_its_file(tmp_path, monkeypatch):
-    """Its own RLHFDataset; only verl's __init__, which needs ray and tensordict, is passed over."""
+    """Loads it with verl's RLHFDataset, without verl's __init__, which needs ray."""
     pytest.importorskip("datasets")
     spec = importlib.util.find_spec("verl")
     if spec is None:
@@ -105,7 +105,7 @@ def test_an_abort_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_rides_along_and_tool_messages_come_out_as_they_went_in(tmp_path):
+def test_kept_columns_and_tool_messages_are_unchanged(tmp_path):
     tools = [*CHAT, {"role": "tool", "content": "4", "tool_call_id": "x"}]
     (row,) = rows(exported(tmp_path, tools, Format.sft, keep=["answer"]))
     assert row["answer"] == "4"
@@ -113,7 +113,7 @@ def test_what_rides_along_and_tool_messages_come_out_as_they_went_in(tmp_path):
     assert row["messages"][3]["content"] == "4"
 
 
-def test_messages_of_parts_are_dropped_by_name_not_by_a_traceback(tmp_path):
+def test_messages_of_parts_are_dropped_with_a_reason(tmp_path):
     parts = [{"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}]
     with pytest.raises(UserError, match="1 rows with messages of parts"):
         exported(tmp_path, parts, Format.sft)

@@ -1,4 +1,4 @@
-"""Exports write the prompts that were asked: reworded ones, without few-shot examples in SFT."""
+"""Exports write the prompts as asked: reworded, and without few-shot examples in SFT."""
 
 import json
 
@@ -101,18 +101,18 @@ def test_the_tools_that_were_asked_are_a_column_as_trl_reads_it(tmp_path, format
     assert json.loads(row["tools"]) == json.loads(TOOLS)
 
 
-def test_as_asked_false_writes_the_column_and_says_without_what(tmp_path):
+def test_as_asked_false_writes_the_column_and_notes_what_is_missing(tmp_path):
     row, done = exported(tmp_path, scored(), Data(system_prompt="Add."), as_asked=False)
     assert row["text"] == "2 + 2?4"
     assert "without data.system_prompt" in done.text()
 
 
 @pytest.mark.parametrize(
-    ("batch", "data", "export", "told"),
+    ("batch", "data", "export", "message"),
     [
         (scored(prompt=[1, 2]), {"prompt_format": PromptFormat.tokens}, {}, "token ids"),
         (scored(prompt=[1, 2]), None, {}, "token ids"),
-        (scored(), {"template": "{{ a }}?"}, {}, "no column 'a' any more"),
+        (scored(), {"template": "{{ a }}?"}, {}, "no longer has column 'a'"),
         (scored(), None, {"as_asked": False}, "leave it out"),
         (scored(), None, {"few_shot": True}, "no column 'prompt_zero_shot'"),
         (scored(prompt=[ASK]), None, {"as_chat": True}, "chats already"),
@@ -120,14 +120,16 @@ def test_as_asked_false_writes_the_column_and_says_without_what(tmp_path):
         (scored(), None, {"format": Format.grpo, "split": "test"}, "only on verl"),
     ],
 )
-def test_what_can_not_be_exported_or_has_no_effect_is_refused(tmp_path, batch, data, export, told):
-    with pytest.raises(UserError, match=told):
+def test_bad_exports_and_settings_without_effect_are_refused(
+    tmp_path, batch, data, export, message
+):
+    with pytest.raises(UserError, match=message):
         exported(tmp_path, batch, data and Data(**data), **export)
 
 
 @pytest.fixture
 def few_shot(tmp_path, monkeypatch):
-    """A scored row whose prompt has a system message and an example, in both prompt formats."""
+    """Return a maker of a scored row with a system message and an example in its prompt."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "q.jsonl").write_text('{"q": "2 + 2?", "answer": "4"}\n')
     (tmp_path / "shots.jsonl").write_text('{"q": "1 + 1?", "answer": "2"}\n')
@@ -185,7 +187,7 @@ def test_a_system_prompt_of_the_run_comes_before_what_is_left_of_few_shot_prompt
     assert [m["content"] for m in row["messages"]] == ["Be brief.", "Add.\n\n2 + 2?", "4"]
 
 
-def test_examples_that_can_not_be_told_from_the_prompt_are_refused_for_sft(tmp_path, few_shot):
+def test_examples_that_cannot_be_separated_from_the_prompt_are_refused_for_sft(tmp_path, few_shot):
     batch = few_shot(MadeOf.chat).drop_columns(["prompt_zero_shot"])
     with pytest.raises(UserError, match=r"type export\.few_shot=true"):
         exported(tmp_path, batch)

@@ -1,4 +1,4 @@
-"""verl's files: its own reward code agrees with our verdicts, and its own columns survive."""
+"""verl's files: verl's reward code agrees with our verdicts, and the input's columns survive."""
 
 import gzip
 import importlib.util
@@ -44,7 +44,7 @@ def exported(tmp_path, *rows, compares=None, **export):
 
 @pytest.fixture
 def compute_score(monkeypatch):
-    """verl's own choice of a reward function; its package's __init__, which needs ray, is not."""
+    """verl's own choice of a reward function, without its package's __init__, which needs ray."""
     spec = importlib.util.find_spec("verl")
     if spec is None:
         pytest.skip("verl is no dependency of the tests")
@@ -114,10 +114,10 @@ def test_what_training_compares_with_is_what_the_scorer_compared_with(tmp_path):
     assert row["answer"] == "1234"
 
 
-def test_export_answer_key_takes_a_column_as_it_stands_and_says_so(tmp_path):
+def test_export_answer_key_uses_a_column_unchanged_and_notes_it(tmp_path):
     ((row,), done) = exported(tmp_path, scored(), answer_key="answer")
     assert row["reward_model"]["ground_truth"] == SOLUTION
-    assert "not as they were scored" in done.text()
+    assert "not those that were scored" in done.text()
 
 
 def test_a_scorer_that_compares_with_no_text_leaves_the_answer_column(tmp_path):
@@ -129,7 +129,7 @@ def test_a_row_whose_answer_the_scorer_could_not_read_is_left_out_and_counted(tm
     unread = scored(compared_with=None, verdicts=["unjudged"] * 2, scores=[None] * 2)
     found, done = exported(tmp_path, scored(), unread)
     assert len(found) == 1
-    assert "1  rows for which the scorer read no answer" in done.text()
+    assert "1  rows whose answer the scorer could not read" in done.text()
 
 
 def test_the_kept_answer_column_is_refused_with_what_to_type(tmp_path):
@@ -150,31 +150,31 @@ def test_data_source_goes_by_how_the_answer_is_written(tmp_path, answer, source)
     assert row["data_source"] == source
 
 
-def test_a_data_source_that_verl_has_no_reward_for_is_said(tmp_path, compute_score):
+def test_a_data_source_without_a_reward_in_verl_is_noted(tmp_path, compute_score):
     ((row,), done) = exported(tmp_path, scored(answer="1234"))
     with pytest.raises(NotImplementedError):
         compute_score(row["data_source"], "#### 1", "1")
-    assert "no reward function of its own for data_source=rollout (1 rows)" in done.text()
+    assert "no reward function for data_source=rollout (1 rows)" in done.text()
     assert max(map(len, done.text().splitlines())) <= 100
 
 
-def test_right_responses_that_verl_would_not_read_are_said(tmp_path):
+def test_right_responses_that_verl_would_not_read_are_noted(tmp_path):
     row = scored(responses=["It is \\boxed{1234}.", "No."])
     _, done = exported(tmp_path, row)
     assert "0 of 1 right responses have one" in done.notes[1]
 
 
 @pytest.mark.parametrize(
-    ("more", "export", "told"),
+    ("more", "export", "message"),
     [
-        ({}, {}, "data_source=openai/gsm8k (1 rows), by how the answers are written"),
-        ({"data_source": "math"}, {}, "data_source=math (1 rows), as the input has it"),
-        ({}, {"data_source": "apps"}, "data_source=apps (1 rows), as export.data_source says"),
+        ({}, {}, "data_source=openai/gsm8k (1 rows), guessed from the answers"),
+        ({"data_source": "math"}, {}, "data_source=math (1 rows), from the input"),
+        ({}, {"data_source": "apps"}, "data_source=apps (1 rows), from export.data_source"),
     ],
 )
-def test_the_data_source_that_was_chosen_is_said(tmp_path, more, export, told):
+def test_the_chosen_data_source_is_noted(tmp_path, more, export, message):
     _, done = exported(tmp_path, scored(answer=SOLUTION) | more, **export)
-    assert told in done.text()
+    assert message in done.text()
 
 
 VERL = {
@@ -199,7 +199,7 @@ def test_the_columns_of_a_file_in_verls_layout_survive(tmp_path):
     assert set(row) == {"prompt", *VERL}
 
 
-def test_what_is_typed_wins_over_the_column(tmp_path):
+def test_settings_win_over_columns(tmp_path):
     row = {"prompt": CHAT} | VERL | scored()
     ((row,), _) = exported(tmp_path, row, data_source="math", ability="sums", split="train")
     assert (row["data_source"], row["ability"]) == ("math", "sums")
@@ -223,6 +223,6 @@ def test_a_null_extra_info_gets_a_pass_rate_and_a_null_for_the_rest(tmp_path):
     assert found[1]["extra_info"]["index"] is None
 
 
-def test_several_right_answers_in_one_text_are_said(tmp_path):
+def test_several_right_answers_in_one_text_are_noted(tmp_path):
     _, done = exported(tmp_path, scored(answer=["4", "four"], compared_with="4 or four"))
     assert "several right answers" in done.text()

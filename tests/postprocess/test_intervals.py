@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons: against exact limits, enumeration and simulation."""
+"""Intervals and paired comparisons against exact limits, enumeration and simulation."""
 
 from itertools import product
 
@@ -12,7 +12,7 @@ DRAWN = 0.95, 1000, 0  # confidence, resamples, seed
 
 @pytest.mark.parametrize("num_rows", [5, 10, 20, 60])
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(num_rows):
-    """A plain percentile bootstrap of 5 rows of unequal difficulty holds the truth 84 times."""
+    """A plain percentile bootstrap of 5 rows of unequal difficulty covers the truth in 84 %."""
     draw = np.random.default_rng(num_rows)
     hits = 0
     for trial in range(1000):
@@ -33,8 +33,8 @@ def test_the_interval_is_the_quantiles_of_all_resamples():
 @pytest.mark.parametrize(
     ("num_rows", "limit"), [(1, 0.975), (5, 0.5218), (10, 0.3085), (30, 0.1157), (100, 0.0362)]
 )
-def test_none_or_all_of_a_few_rows_is_no_certainty(num_rows, limit):
-    """0 of 5 rows passed, and the interval had no width. Limits as in tables of Clopper-Pearson."""
+def test_no_or_all_passes_of_a_few_rows_leave_uncertainty(num_rows, limit):
+    """With 0 of 5 rows passed, the interval had no width. Limits: tables of Clopper-Pearson."""
     assert interval(np.zeros(num_rows), *DRAWN, True) == pytest.approx((0, limit), abs=1e-4)
     assert interval(np.ones(num_rows), *DRAWN, True) == pytest.approx((1 - limit, 1), abs=1e-4)
 

@@ -1,4 +1,4 @@
-"""pass@k, the vote and what they leave out: against hand computation and enumeration."""
+"""pass@k, the majority vote and what they leave out, against hand computation and enumeration."""
 
 from itertools import combinations
 from math import comb
@@ -45,7 +45,7 @@ def test_ties_of_the_vote_count_by_expectation():
 
 
 def estimated(*rows, **settings):
-    """All rows' group, of rows that are (verdicts, answers, number of different texts)."""
+    """Return all rows' group; rows are (verdicts, answers, number of different texts)."""
     counts = Counts(Estimate(**{"resamples": 0} | settings), 1.0)
     for verdicts, *more in rows:
         scores = [SCORES[verdict] for verdict in verdicts]
@@ -65,7 +65,7 @@ def test_the_names_of_the_verdicts_are_those_of_scoring():
 
 
 def test_errors_count_as_not_solved_unless_they_are_left_out():
-    """Time-outs were left out, so a program that hangs did better than one that is wrong."""
+    """Time-outs were left out, so a program that hangs scored better than a wrong one."""
     row = ["right", "error", "wrong", "error"]
     found = {how: estimated((row,), k=[1, 2], unscored=how) for how in Unscored}
     assert Estimate().unscored is Unscored.fail
@@ -77,14 +77,14 @@ def test_errors_count_as_not_solved_unless_they_are_left_out():
 
 
 @pytest.mark.parametrize("how", Unscored)
-def test_what_the_row_is_to_blame_for_is_always_left_out(how):
+def test_unjudged_samples_are_always_left_out(how):
     found = estimated((["unjudged"] * 4,), (["right", "unjudged"],), (["wrong"] * 2,), unscored=how)
     assert found.values["pass@1"].value == 0.5 and found.values["pass@1"].num_rows == 2
     assert (found.num_unjudged, found.num_rows_unjudged, found.never) == (5, 2, 1)
 
 
 def test_no_answer_and_cut_off_are_not_solved_whatever_the_threshold():
-    """With pass_threshold=0 a score of 0 passes, and an empty response would have."""
+    """With pass_threshold=0 a score of 0 passes, so an empty response would have passed."""
     counts = Counts(Estimate(k=[1], resamples=0), 0.0)
     counts.add([0.0, 0.0, 0.0, 0.0], None, ["no_answer", "cut_off", "right", "right"])
     found = counts.groups()[0]

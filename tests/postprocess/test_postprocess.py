@@ -1,4 +1,4 @@
-"""python -m rollout.postprocess: the scored file, its refusals, and how it ends when stopped."""
+"""python -m rollout.postprocess: the scored file, refused settings, and stopping by signals."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def refused(capsys, *words):
     return lines[0]
 
 
-def test_the_input_is_untouched_and_scores_stand_beside_the_responses(source):
+def test_the_input_is_untouched_and_scores_are_beside_the_responses(source):
     result = scored(source)
     found = pq.read_table(result.path)
     before = pq.read_table(source)
@@ -80,7 +80,7 @@ def test_the_input_is_untouched_and_scores_stand_beside_the_responses(source):
     ]  # fmt: skip
     tally = result.tally
     assert (tally.num_rows, tally.num_failed_rows, tally.num_samples) == (5, 2, 6)
-    assert (tally.num_scored, tally.num_passed, tally.num_unscored) == (4, 3, 2)
+    assert (tally.num_scored, tally.counts()["num_right"], tally.num_unscored) == (4, 3, 2)
 
 
 def test_a_second_scoring_takes_a_prefix(source, capsys):
@@ -92,7 +92,7 @@ def test_a_second_scoring_takes_a_prefix(source, capsys):
     assert "second_pass_rate" in pq.read_schema("twice.parquet").names
 
 
-def test_a_directory_of_files_and_a_runs_directory_will_do(source, tmp_path):
+def test_the_input_may_be_a_directory_of_files_or_of_a_run(source, tmp_path):
     (tmp_path / "parts").mkdir()
     for number in range(2):
         table = pa.Table.from_pylist(ROWS, SCHEMA)
@@ -119,7 +119,7 @@ def test_many_rows_come_out_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["scorer=exact"], "output.path is not set"),
         (["output.path=o.parquet"], "scorer is not set"),
@@ -131,7 +131,7 @@ def test_many_rows_come_out_in_their_order(tmp_path):
         (["scorer=exact", "output.path=there.parquet"], "output.overwrite=true"),
         (["scorer=exact", "output.path=o.csv"], "name in .parquet"),
         (["scorer=exact", "output.path=o.parquet", "workers=0"], "workers=0 is out of range"),
-        (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "no Python pattern"),
+        (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "not a Python pattern"),
         (["scorer=code", "output.path=o.parquet"], "code.tests_key=tests"),
         (["scorer=exact", "output.path=o.parquet", "anser_key=a"], "anser_key"),
         (["scorer=exact", "output.path=o.parquet", "pass_threshold=1.5"], "of at most 1"),
@@ -145,10 +145,10 @@ def test_many_rows_come_out_in_their_order(tmp_path):
         (["scorer=exact", "output.path=o.parquet", "input=gone.parquet"], "does not exist"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(source, capsys, words, said):
+def test_what_cannot_be_done_is_refused_in_one_line(source, capsys, words, message):
     source.with_name("there.parquet").touch()
     words = words if "input=gone.parquet" in words else [*words, "input=output.parquet"]
-    assert said in refused(capsys, *words)
+    assert message in refused(capsys, *words)
     assert not source.with_name("o.parquet").exists()
 
 
@@ -157,10 +157,10 @@ def test_a_function_may_score_above_1_and_lists_may_be_any(source, tmp_path):
     function = Function(function="own.py:f")
     settings = Postprocess(scorer="python", python=function, pass_threshold=2.0, workers=1)
     result = postprocess(settings, source, tmp_path / "two.parquet", Console(quiet=True))
-    assert result.tally.num_passed == 3
+    assert result.figures["num_right"] == 3
     rows = [{"answer": ["a", "b"], "responses": ["b"]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "lists.parquet")
-    assert scored(tmp_path / "lists.parquet", answer_is=AnswerIs.any).tally.num_passed == 1
+    assert scored(tmp_path / "lists.parquet", answer_is=AnswerIs.any).figures["num_right"] == 1
 
 
 def test_a_reason_that_only_repeats_a_verdict_is_left_out_and_the_export_comes_last(tmp_path):
@@ -181,7 +181,7 @@ def test_a_reason_that_only_repeats_a_verdict_is_left_out_and_the_export_comes_l
     assert at["no answer found in"] < at["answer is null"] < at["dropped "] < at["export  "]
 
 
-def test_a_file_that_stands_there_is_replaced_only_when_told(source):
+def test_an_existing_file_is_replaced_only_with_overwrite(source):
     target = source.with_name("scored.parquet")
     target.write_text("mine")
     with pytest.raises(UserError, match=r"output\.overwrite=true"):
@@ -233,7 +233,7 @@ def wait_until(is_so, process):
 
 @contextmanager
 def ended(process):
-    """Leave nothing running where the test fails."""
+    """End the process even if the test fails."""
     try:
         yield
     finally:
@@ -284,7 +284,7 @@ def test_a_signal_ends_programs_too_and_clears_their_directories(tmp_path):
         assert not list(scratch.iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end with their work")
+@pytest.mark.skipif(sys.platform != "linux", reason="on other systems they end with their work")
 def test_workers_die_with_a_killed_command(source, tmp_path):
     process, workers = start_sleepy(tmp_path)
     process.kill()
@@ -322,7 +322,7 @@ def test_figures_never_replace_a_file_that_holds_something_else(source, capsys):
 
 
 @pytest.mark.parametrize(("word", "meant"), [("scoer=exact", "scorer"), ("time_s=3", "timeout_s")])
-def test_a_mistyped_key_is_told_by_the_commands_own_names(source, capsys, word, meant):
+def test_a_mistyped_key_gets_a_guess_among_the_commands_keys(source, capsys, word, meant):
     assert f"Did you mean '{meant}'" in refused(capsys, "input=output.parquet", word)
 
 

@@ -1,4 +1,4 @@
-"""Each scorer on its own: what it takes for right, wrong, and not to be scored."""
+"""Each scorer alone: which responses are right, wrong or not scored."""
 
 import json
 
@@ -10,7 +10,7 @@ from rollout.postprocess.scoring.scorers import SCORERS, Response, Unscorable, l
 
 
 def scorer(name, **sections):
-    """The scorer, taking a response's text."""
+    """Return the scorer as a function of a response's text and the row."""
     score = load_scorer(s.Postprocess(scorer=name, **sections))
     return lambda text, row: score(Response(text), row)
 
@@ -56,7 +56,7 @@ def test_only_what_follows_the_last_end_of_thinking_is_scored():
     assert scorer("exact", after="")("a</think>b", {"answer": "b"}).score == 0
 
 
-def test_exact_leaves_out_what_it_is_told_to_and_nothing_else():
+def test_exact_ignores_only_what_its_settings_say():
     row = {"answer": "The Answer"}
     assert scorer("exact")(" The \n Answer ", row).score == 1
     assert scorer("exact")("the answer.", row).score == 0
@@ -67,7 +67,7 @@ def test_exact_leaves_out_what_it_is_told_to_and_nothing_else():
     assert either("b", {"answer": ["a", "b"]}).score == 1
 
 
-def test_json_schema_wants_json_that_the_schema_allows():
+def test_json_schema_accepts_json_that_the_schema_allows():
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     score = scorer("json_schema", json_schema=s.JsonSchema(schema=json.dumps(schema)))
     texts = {'{"a": 1}': 1, 'Here:\n```json\n{"a": 1}\n```\n': 1, '{"a": "1"}': 0, "{": 0, "NaN": 0}
@@ -78,7 +78,7 @@ def test_json_schema_wants_json_that_the_schema_allows():
 def test_json_schema_of_a_row_is_used_and_nothing_is_fetched():
     score = scorer("json_schema", json_schema=s.JsonSchema(schema_key="schema"))
     assert score("3", {"schema": '{"type": "integer"}'}).score == 1
-    with pytest.raises(Unscorable, match="no JSON schema"):
+    with pytest.raises(Unscorable, match="not a JSON schema"):
         score("3", {"schema": '{"type": "integr"}'})
     with pytest.raises(Exception, match=r"Unresolvable"):
         score("3", {"schema": '{"$ref": "http://localhost:9/schema.json"}'})
@@ -97,7 +97,7 @@ def test_python_calls_the_users_function_with_the_row(tmp_path):
         scorer("python", python=none)("x", {})
 
 
-def test_reasoning_gym_asks_the_tasks_own_verifier():
+def test_reasoning_gym_calls_the_tasks_own_verifier():
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
     entry = {"question": "4+4", "answer": "8", "metadata": {"source_dataset": "basic_arithmetic"}}
     row = {"reasoning_gym_entry": json.dumps(entry)}
@@ -110,12 +110,12 @@ def test_reasoning_gym_asks_the_tasks_own_verifier():
 
 
 @pytest.mark.parametrize(
-    ("name", "sections", "said"),
+    ("name", "sections", "message"),
     [
         ("regex", {}, "needs a pattern"),
-        ("regex", {"regex": s.Regex(pattern="(")}, "no Python pattern"),
+        ("regex", {"regex": s.Regex(pattern="(")}, "not a Python pattern"),
         ("json_schema", {}, "needs one schema"),
-        ("json_schema", {"json_schema": s.JsonSchema(schema='{"type": 3}')}, "no JSON schema"),
+        ("json_schema", {"json_schema": s.JsonSchema(schema='{"type": 3}')}, "not a JSON schema"),
         ("json_schema", {"json_schema": s.JsonSchema(schema="gone.json")}, "No such file"),
         ("python", {}, "needs a function"),
         ("python", {"python": s.Function(function="gone.py:f")}, "no file"),
@@ -127,8 +127,8 @@ def test_reasoning_gym_asks_the_tasks_own_verifier():
         (None, {}, "scorer is not set"),
     ],
 )
-def test_settings_that_cannot_serve_say_what_to_type(name, sections, said):
-    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+def test_bad_settings_are_refused_with_what_to_type(name, sections, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
         scorer(name, **sections)
 
 

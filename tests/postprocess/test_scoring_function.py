@@ -1,4 +1,4 @@
-"""scorer=python names a function: what is clearly not there is refused before anything starts."""
+"""A function that scorer=python clearly can't find is refused before anything starts."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ SCORE = "def score(response, row):\n    return 0.25\n"
 
 @pytest.fixture
 def here(typed):
-    """The directory of the command, with an input, a file and a package of scorers."""
+    """Return the command's directory, with an input, a scorer file and a package of scorers."""
     rows = {"prompt": ["a", "b"], "answer": ["a", "b"]}
     pq.write_table(pa.table(rows), typed.here / "in.parquet")
     package = typed.here / "pk"
@@ -28,7 +28,7 @@ def here(typed):
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "message"),
     [
         ("nofile.py:score", "there is no file"),
         ("nomod:score", "there is no module nomod"),
@@ -38,17 +38,17 @@ def here(typed):
         ("pk.m:scoer", "Did you mean 'score'?"),
         ("scorer.py:row", "has no function 'row'"),
         ("broken.py:score", "can't be imported (SyntaxError"),
-        ("scorer:", "does not say which function"),
+        ("scorer:", "does not name a function"),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("dry_run=true",), ("-m", "sampling.temperature=0.5,1")])
 def test_a_mistyped_function_is_refused_before_anything_is_generated(
-    typed, here, function, said, more
+    typed, here, function, message, more
 ):
-    """It was found when all was generated, and a dry run did not find it."""
+    """It was found only after all responses were generated, and never by a dry run."""
     before = typed.files()
     typed(*SMALL, "run_dir=run", "postprocess.scorer=python", FUNCTION + function, *more)
-    assert typed.code == 2 and said in typed.errors[-1], typed.errors
+    assert typed.code == 2 and message in typed.errors[-1], typed.errors
     assert FUNCTION + function in typed.errors[-1]
     assert not list(here.glob("run/**/*.parquet")) and (more or typed.files() == before)
 
@@ -87,7 +87,7 @@ def test_modules_of_python_and_of_packages_are_found(here):
 def test_a_finished_run_is_finished_from_another_directory_when_its_scorer_is_a_module(
     typed, here, monkeypatch
 ):
-    """It published anew, moved summary.json away and ended: there was no module pk there."""
+    """It published again, moved summary.json aside and failed: the directory had no module pk."""
     (here / "pk/__init__.py").write_text("")
     (here / "pk/m.py").write_text(f"from . import k\nimport pk.k\n{SCORE}")
     (here / "pk/k.py").write_text("")
@@ -117,7 +117,7 @@ def test_a_finished_run_stays_whole_when_its_scorer_is_gone(typed, here):
 
 
 def test_a_complete_run_stays_complete_when_its_scorer_fails(typed, here):
-    """All was published anew, and summary.json gone, before the scorer was imported."""
+    """It published again and removed summary.json before it imported the scorer."""
     words = (*SMALL, "postprocess.scorer=python", f"{FUNCTION}scorer.py:score", "run_dir=run")
     typed(*words)
     (here / "scorer.py").write_text(f"import gone_since\n{SCORE}")
@@ -147,7 +147,7 @@ def test_what_a_module_without_a_package_imports_counts_from_any_directory(
 
 
 def test_an_installed_module_keeps_its_name(here, tmp_path):
-    (here / "xml").mkdir()  # no package: Python takes its own
+    (here / "xml").mkdir()  # not a package, so Python uses its own
     for text in ("xml.dom.minidom:parse", "math:sqrt", "pyarrow.compute:sum", "nomod:f"):
         assert as_said_from(text, here) == text
     assert as_said_from("pk.m:score", here) == f"{here}/pk.m:score"

@@ -1,4 +1,4 @@
-"""The pool keeps order, blames exactly the response that is at fault, and leaves no process."""
+"""The pool keeps the order, blames exactly the failing response, and leaves no process behind."""
 
 import time
 
@@ -58,7 +58,7 @@ def test_marks_come_in_the_order_of_the_responses(chosen):
     assert [mark.score for mark in found] == list(range(3000))
 
 
-def test_a_fault_is_recorded_for_exactly_the_response_that_has_it(chosen):
+def test_an_error_is_recorded_for_exactly_its_response(chosen):
     faults = {
         "sleep": "timeout_s=1", "regex": "timeout_s=1", "kill": "SIGKILL", "exit": "exit code 3",
         "segv": "SIGSEGV", "raise": "ValueError: boom", "quit": "SystemExit",
@@ -67,8 +67,8 @@ def test_a_fault_is_recorded_for_exactly_the_response_that_has_it(chosen):
     texts = [text for fault in faults for text in ("1", fault)] + ["1"]
     found = marks(chosen(timeout_s=1.0), texts)
     assert [mark.score for mark in found[::2]] == [1.0] * (len(faults) + 1)
-    for mark, said in zip(found[1::2], faults.values(), strict=True):
-        assert mark.score is None and said in mark.error
+    for mark, fragment in zip(found[1::2], faults.values(), strict=True):
+        assert mark.score is None and fragment in mark.error
     assert not children()
 
 
@@ -113,7 +113,7 @@ def _raise_after(seconds):
     return poll
 
 
-def test_a_scorer_that_cannot_be_loaded_is_said_before_any_work(chosen):
+def test_a_scorer_that_cannot_be_loaded_is_refused_before_any_work(chosen):
     settings = chosen()
     settings.python.function = settings.python.function[:-1] + "g"
     with pytest.raises(UserError, match="no function 'g'"), Pool(settings, 2):
@@ -127,7 +127,7 @@ def test_a_worker_that_dies_at_its_start_ends_the_run_with_advice(chosen):
 
 
 def test_a_worker_that_dies_between_two_responses_does_not_stop_the_others(tmp_path):
-    """A thread that a scorer left behind may end the worker later, again and again."""
+    """A thread that a scorer left running may end each worker later."""
     (tmp_path / "bomb.py").write_text(
         "import os, threading\n"
         "def f(text, row):\n"

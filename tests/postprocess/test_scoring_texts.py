@@ -1,4 +1,4 @@
-"""scorer=regex, exact, json_schema, reasoning_gym and python: right, wrong, or why neither."""
+"""scorer=regex, exact, json_schema, reasoning_gym and python: right, wrong, or the reason."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from rollout.postprocess.scoring.worker import mark as marked
 
 
 def scorer(name, **sections):
-    """The scorer, taking a response's text."""
+    """Return the scorer as a function of a response's text and the row."""
     score = load_scorer(s.Postprocess(scorer=name, **sections))
     return lambda text, row, is_cut=False: score(Response(text, is_cut), row)
 
@@ -25,7 +25,7 @@ def regex(pattern=r"Answer: (\S+)", **sections):
 
 
 def test_regex_compares_with_the_column_answer_without_being_asked():
-    """A match alone was right as long as answer_key was not typed, though an answer stood there."""
+    """Any match was right unless answer_key was typed, even with a column `answer`."""
     found = regex()("Answer: 1, no. Answer: 15", {"answer": "4"})
     assert (found.score, found.extracted, found.compared) == (0, "15", "4")
     assert regex(which=s.Which.first)("Answer: 4 Answer: 5", {"answer": "4"}).score == 1
@@ -33,7 +33,7 @@ def test_regex_compares_with_the_column_answer_without_being_asked():
     assert room(settings).columns(settings) == {"answer_key": "answer"}
 
 
-def test_regex_scores_a_match_alone_only_where_that_is_asked_for():
+def test_regex_scores_a_match_alone_only_with_match_only():
     assert regex(match_only=True)("Answer: 15", {}).score == 1
     assert regex("^$", match_only=True)("", {}).score == 1
     assert regex(match_only=True)("15", {})[:5] == (0, None, "no match", None, None)
@@ -57,7 +57,7 @@ def test_regex_compares_texts_as_texts_and_numbers_by_value(given, answer, score
     assert regex()(f"Answer: {given}", {"answer": answer}).score == score
 
 
-def test_regex_takes_the_group_named_answer_or_the_first_that_took_part():
+def test_regex_takes_the_group_named_answer_or_the_first_that_matched():
     assert regex(r"(\w+)=(?P<answer>\d+)")("x=4", {"answer": 4}).score == 1
     assert regex(r"is (\d+)|equals (\d+)")("equals 4", {"answer": 4}).score == 1
     assert regex(r"Answer: (\w*)")("Answer: ", {"answer": "4"}).verdict is Verdict.no_answer
@@ -83,21 +83,21 @@ def test_exact_tells_no_answer_and_an_empty_gold_from_wrong():
 
 
 @pytest.mark.parametrize(
-    ("text", "score", "said"),
+    ("text", "score", "message"),
     [
         ('{"a": 1}', 1, None), ('~~~json\n{"a": 1}\n~~~', 1, None), ('\ufeff{"a": 1}\n', 1, None),
         ('- so:\n  ```json\n  {"a": 1}\n  ```', 1, None), ('````\n{"a": 1}\n````', 1, None),
         ('```json\n{"a": 2}\n```\n```json\n{"a": "x"}\n```', 0, "at a: 'x' is not of type"),
-        ('{"a": 1} and so on', 0, "is no JSON: Extra data"), ('{"a": NaN}', 0, "NaN is not JSON"),
-        ('{"a": 1, "a": 2}', 0, "the key 'a' stands twice"), ("Sorry", 0, "is no JSON"),
-        ("[" * 99999, 0, "is no JSON"), ('{"b": 1}', 0, "'a' is a required property"),
+        ('{"a": 1} and so on', 0, "is not JSON: Extra data"), ('{"a": NaN}', 0, "NaN is not JSON"),
+        ('{"a": 1, "a": 2}', 0, "the key 'a' appears twice"), ("Sorry", 0, "is not JSON"),
+        ("[" * 99999, 0, "is not JSON"), ('{"b": 1}', 0, "'a' is a required property"),
     ],
 )  # fmt: skip
-def test_json_schema_says_what_is_wrong_with_a_response(text, score, said):
+def test_json_schema_says_what_is_wrong_with_a_response(text, score, message):
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     found = scorer("json_schema", json_schema=s.JsonSchema(schema=json.dumps(schema)))(text, {})
     assert (found.score, found.verdict) == (score, None)
-    assert found.error is None if said is None else said in found.error
+    assert found.error is None if message is None else message in found.error
 
 
 def test_json_schema_counts_an_empty_or_cut_response_apart_and_refuses_a_rows_bad_schema():
@@ -139,7 +139,7 @@ def raises(text, row): raise KeyError('gold')
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict", "said"),
+    ("name", "verdict", "message"),
     [
         ("none", Verdict.unjudged, "returned None"), ("nan", Verdict.error, "returned nan, not a"),
         ("text", Verdict.error, "returned str, not a number"),
@@ -149,13 +149,13 @@ def raises(text, row): raise KeyError('gold')
         ("raises", Verdict.error, "KeyError: 'gold'"),
     ],
 )  # fmt: skip
-def test_a_users_function_that_gives_no_score_says_why(tmp_path, name, verdict, said):
+def test_a_users_function_that_gives_no_score_says_why(tmp_path, name, verdict, message):
     (tmp_path / "mine.py").write_text(FUNCTIONS)
     function = s.Function(function=f"{tmp_path}/mine.py:{name}")
     score = load_scorer(s.Postprocess(scorer="python", python=function))
     found = marked(score, Response("x"), {"gold": "x"})
     assert (found.score, found.verdict) == (None, verdict)
-    assert said in found.error
+    assert message in found.error
 
 
 def test_a_users_function_may_say_what_it_extracted_and_compared_with(tmp_path):

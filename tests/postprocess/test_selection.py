@@ -1,11 +1,17 @@
-"""Selection: each rule drops what it says, and says so."""
+"""Selection: each rule drops what it should and counts it."""
 
 from collections import Counter
 
 import pytest
 
 from rollout.config.sections.export import Export, Select
-from rollout.postprocess.export.selection import Candidate, chosen, fitting, keeps_row, preferred
+from rollout.postprocess.export.selection import (
+    Candidate,
+    best_responses,
+    fitting_responses,
+    keeps_row,
+    preference_pairs,
+)
 
 SAMPLES = [
     Candidate(0, "four", 1.0, "stop", 1),
@@ -18,7 +24,7 @@ SAMPLES = [
 
 def kept(**rules):
     dropped = Counter()
-    return [c.index for c in fitting(Select(**rules), SAMPLES, dropped)], dropped
+    return [c.index for c in fitting_responses(Select(**rules), SAMPLES, dropped)], dropped
 
 
 def test_by_default_a_finished_scored_response_is_kept_once():
@@ -49,7 +55,7 @@ def test_pass_rate_bounds_belong_to_what_is_kept(rate, fits):
 def test_the_best_come_first_and_failures_are_not_imitated():
     samples = [Candidate(i, str(i), score) for i, score in enumerate([1.0, 0.0, 3.0, 2.0])]
     dropped = Counter()
-    best = chosen(Select(max_per_prompt=2), samples, 1.0, dropped)
+    best = best_responses(Select(max_per_prompt=2), samples, 1.0, dropped)
     assert [c.index for c in best] == [2, 3]
     assert +dropped == {
         "responses that do not pass (select.passed)": 1,
@@ -59,6 +65,6 @@ def test_the_best_come_first_and_failures_are_not_imitated():
 
 def test_best_is_paired_with_worst_and_no_pair_is_turned_round():
     samples = [Candidate(i, str(i), score) for i, score in enumerate([1.0, 0.0, 0.5, 1.0])]
-    pairs = preferred(Select(), Export(max_pairs=9), samples, 1.0, Counter())
+    pairs = preference_pairs(Select(), Export(max_pairs=9), samples, 1.0, Counter())
     assert [(a.index, b.index) for a, b in pairs] == [(0, 1), (3, 2)]
-    assert not preferred(Select(), Export(min_margin=2.0), samples, 1.0, Counter())
+    assert not preference_pairs(Select(), Export(min_margin=2.0), samples, 1.0, Counter())

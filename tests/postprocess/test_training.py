@@ -1,4 +1,4 @@
-"""The hand-over's settings are refused early, in one line; its table fits a terminal."""
+"""Bad settings of an export are refused early, in one line; its table fits a terminal."""
 
 import json
 
@@ -18,7 +18,7 @@ BATCH = pa.RecordBatch.from_pylist([ROW] * 3)
 
 
 @pytest.mark.parametrize(
-    ("estimate", "select", "export", "told"),
+    ("estimate", "select", "export", "message"),
     [
         ({"k": [0]}, {}, {}, "k of 1 or more"),
         ({"group_by": ["tusk"]}, {}, {}, "Did you mean 'task'"),
@@ -28,16 +28,16 @@ BATCH = pa.RecordBatch.from_pylist([ROW] * 3)
         ({}, {"max_tokens": 9}, {"format": Format.sft, "path": "x"}, "num_response_tokens"),
     ],
 )
-def test_what_can_not_be_served_is_refused_before_work(estimate, select, export, told):
+def test_bad_settings_are_refused_before_any_work(estimate, select, export, message):
     settings = Postprocess(
         estimate=Estimate(**estimate), select=Select(**select), export=Export(**export)
     )
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         Handover(settings, BATCH.schema)
 
 
 def summed(*rows, **settings):
-    """The summary of rows that are (verdicts, texts)."""
+    """Return the summary of rows given as (verdicts, texts)."""
     scores = {"right": 1.0, "error": None, "unjudged": None}
     batch = pa.RecordBatch.from_pylist(
         [
@@ -51,8 +51,8 @@ def summed(*rows, **settings):
     return handover.finish()
 
 
-def test_what_is_told_together_of_too_many_groups_is_said():
-    """The last of `981 groups more are in the JSON` held 99,000 rows, and nothing said so."""
+def test_groups_beyond_the_limit_are_summarized_with_a_note():
+    """The last of `981 groups more are in the JSON` held 99,000 rows, and nothing mentioned it."""
     tasks = ["(other)", *map(str, range(1000)), "5", "1000"]
     batch = pa.RecordBatch.from_pylist(
         [ROW | {"task": task, "verdicts": ["right", "error"]} for task in tasks]
@@ -61,11 +61,11 @@ def test_what_is_told_together_of_too_many_groups_is_said():
     handover = Handover(settings, batch.schema)
     handover.add(batch)
     summary = handover.finish()
-    said = (
+    note = (
         "the last of the groups, (other), holds 2 rows: those of every value after the first 1,000"
     )
-    assert "981 groups more are in the JSON" in summary.text() and said in summary.text()
-    assert summary.as_json()["notes"] == [said]
+    assert "981 groups more are in the JSON" in summary.text() and note in summary.text()
+    assert summary.as_json()["notes"] == [note]
     assert [g.num_rows for g in summary.groups if g.name == {"task": "(other)"}] == [1, 2]
     assert not summed(ODD).as_json()["notes"]
 
@@ -82,24 +82,24 @@ def test_the_table_says_what_is_counted_as_not_solved_and_fits_100_columns():
     assert "pass@4" in text and max(map(len, text.splitlines())) <= 100
 
 
-def test_errors_that_are_left_out_are_said_to_be():
+def test_errors_that_are_left_out_are_noted():
     text = " ".join(summed(ODD, unscored=Unscored.leave_out).text().split())
     assert "1 of 4 samples, left out; estimate.unscored=fail counts them as not solved" in text
 
 
-def test_what_did_not_occur_is_not_mentioned():
+def test_verdicts_that_did_not_occur_are_not_mentioned():
     text = summed((["right", "wrong"], ["a", "b"])).text()
     assert len(text.splitlines()) == 5  # head, all rows, intervals, the group, solved at all
 
 
 def test_where_nothing_was_judged_the_table_shows_a_dash():
-    """A scorer that failed on every sample gave 0.0 %."""
+    """It showed 0.0 % for a scorer that failed on every sample."""
     text = summed((["error"] * 2, ["a", "b"])).text()
     assert "nothing could be judged" in text and "0.0%" not in text
     assert text.splitlines()[1].split()[-2:] == ["-", "-"]
 
 
-def test_rows_of_unequal_n_and_repeated_samples_are_told():
+def test_rows_of_unequal_n_and_repeated_samples_are_noted():
     rows = [(["right", "wrong"], ["a", "b"])] * 3 + [(["right"] * 4, ["a"] * 4)]
     text = " ".join(summed(*rows).text().split())
     assert "rows have 2 to 4 samples that count" in text
@@ -109,7 +109,7 @@ def test_rows_of_unequal_n_and_repeated_samples_are_told():
     assert "pass@3: no row has that many samples that count" in text
 
 
-def test_the_figures_are_plain_values_and_intervals_stand_apart():
+def test_the_figures_are_plain_values_with_separate_intervals():
     summary = summed(*[(["right", "wrong"], ["a", "b"]), (["wrong"] * 2, ["a", "b"])] * 5)
     figures = json.loads(json.dumps(summary.figures()))
     low, high = figures.pop("intervals")["pass@1"]

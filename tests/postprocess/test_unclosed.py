@@ -1,4 +1,4 @@
-"""Nothing of ours is left open: the commands under Python's development mode."""
+"""The commands close all they open, as Python's development mode checks."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from processes import environment
 
 @pytest.mark.parametrize("name", ["scored run", "sweep", "plan", "prepare", "postprocess"])
 def test_no_command_leaves_a_file_a_pipe_or_a_process_unclosed(tmp_path, name):
-    """The streams beside an engine's log were left for the garbage collector to close."""
+    """The streams for an engine's log were left to the garbage collector."""
     put_files(tmp_path)
     command = COMMANDS[name]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Three verdicts: right, wrong, and why a response could not be judged, from mark to exit code."""
+"""Verdicts, from the mark of a response to the exit code of the command."""
 
 import json
 
@@ -24,7 +24,7 @@ def f(text, row):
 
 
 def scored(tmp_path, rows, **more):
-    """The scoring of these rows, and the scored rows."""
+    """Score these rows; return the result and the scored rows."""
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
     settings = Postprocess(**{"scorer": "math", "workers": 1} | more)
     result = postprocess(
@@ -143,7 +143,7 @@ def test_a_row_without_one_right_answer_is_not_judged(value):
         answers_of({"answer": value}, Postprocess())
 
 
-def test_lists_are_alternatives_only_if_asked():
+def test_lists_are_alternatives_only_with_answer_is():
     assert answers_of({"answer": [4]}, Postprocess()) == [4]
     assert answers_of({"answer": [4, 5]}, Postprocess(answer_is=AnswerIs.any)) == [4, 5]
     assert [as_text(v) for v in (3.0, 1e-05, True, 2**60)] == ["3", "1e-05", "True", str(2**60)]

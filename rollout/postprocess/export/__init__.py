@@ -1,1 +1,1 @@
-"""Scored rows, chosen and written as trainers read them."""
+"""Estimate scored rows, select among them and write them in trainers' formats."""

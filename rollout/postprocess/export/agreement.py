@@ -1,4 +1,4 @@
-"""Whether the columns of scored rows are what a scoring writes, and agree with one another.
+"""Checks that the columns of scored rows are those of a scoring and agree with one another.
 
 A scored file that was changed or damaged is an error, never a guess. Must not know scorers.
 """
@@ -15,40 +15,37 @@ from rollout.postprocess.export.estimates import VERDICTS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LISTS = ("scores", "verdicts", "extracted")  # a value for each response
+LISTS = ("scores", "verdicts", "extracted")  # one value per response
 AGAIN = "score it again with scorer=..."
 
 
 def check_types(schema: "pa.Schema", path: Path, prefix: str, responses_key: str) -> None:
-    """Refuse scored columns of other types than a scoring writes. Raises UserError."""
-    if not _is_list_of(schema.field(responses_key).type, is_text):
+    """Refuse scored columns whose types a scoring does not write. Raises UserError."""
+    from pyarrow import types
+
+    if not is_list_of(schema.field(responses_key).type, is_text):
         kind = short(schema.field(responses_key).type)
         raise UserError(
             f"responses_key={responses_key}: that column of {path} holds {kind}, but a list of "
-            "texts is needed; type responses_key=COLUMN of another"
+            "texts is needed; type responses_key=COLUMN"
         )
+    texts = ("a list of texts", lambda kind: is_list_of(kind, is_text))
     wanted = {
-        "scores": ("a list of numbers", lambda kind: _is_list_of(kind, _is_number)),
-        "verdicts": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
-        "extracted": ("a list of texts", lambda kind: _is_list_of(kind, is_text)),
+        "scores": ("a list of numbers", lambda kind: is_list_of(kind, _is_number)),
+        "verdicts": texts,
+        "extracted": texts,
         "pass_rate": ("a number", _is_number),
         "compared_with": ("a text", is_text),
     }
     for name, (meant, fits) in wanted.items():
-        if prefix + name not in schema.names:  # compared_with, of an older version
+        if prefix + name not in schema.names:  # older versions wrote no compared_with
             continue
         kind = stored(schema.field(prefix + name).type)
-        if not (_is_null(kind) or fits(kind)):
+        if not (types.is_null(kind) or fits(kind)):
             raise UserError(
                 f"column {prefix + name!r} of {path} holds {short(kind)}, but a scoring writes "
                 f"{meant}; {AGAIN}"
             )
-
-
-def _is_null(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_null(kind)
 
 
 def _is_number(kind: "pa.DataType") -> bool:
@@ -57,24 +54,27 @@ def _is_number(kind: "pa.DataType") -> bool:
     return types.is_floating(kind) or types.is_integer(kind)
 
 
-def _is_list_of(kind: "pa.DataType", fits: Any) -> bool:
+def is_list_of(kind: "pa.DataType", fits: Any) -> bool:
+    """Return whether this is a type of lists whose values fit; null types fit, too."""
+    from pyarrow import types
+
     kind = stored(kind)
-    if _is_null(kind):
+    if types.is_null(kind):
         return True
-    return is_list(kind) and (_is_null(kind.value_type) or fits(kind.value_type))
+    return is_list(kind) and (types.is_null(kind.value_type) or fits(kind.value_type))
 
 
 def check_row(row: dict[str, Any], number: int, prefix: str, responses_key: str) -> None:
     """Refuse a row whose scored columns don't agree. Raises UserError.
 
-    Columns that `row` lacks are not looked at; no responses go with null and with empty lists.
+    Columns missing from `row` are not checked. Without responses, lists may be null or empty.
     """
     lists = {name: row[prefix + name] for name in LISTS if prefix + name in row}
     for name, values in lists.items():
         if values is not None and not isinstance(values, list):
-            raise _damaged(number, prefix + name, "holds what is no UTF-8 text")
+            raise _damaged(number, prefix + name, "holds text that is not UTF-8")
     texts = row.get(responses_key, lists["scores"])
-    if isinstance(texts, bytes):  # no UTF-8: they can't be counted
+    if isinstance(texts, bytes):  # not UTF-8, so they can't be counted
         texts = lists["scores"]
     num = len(texts or ())
     for name, values in lists.items():
@@ -86,14 +86,14 @@ def check_row(row: dict[str, Any], number: int, prefix: str, responses_key: str)
     _check_verdicts(lists.get("verdicts") or (), lists["scores"] or (), number, prefix)
     rate = row.get(f"{prefix}pass_rate")
     if rate is not None and not 0 <= rate <= 1:
-        raise _damaged(number, f"{prefix}pass_rate", f"is {rate}, which is no share")
+        raise _damaged(number, f"{prefix}pass_rate", f"is {rate}, not a share from 0 to 1")
 
 
 def _check_verdicts(verdicts: Sequence[Any], scores: Sequence[Any], row: int, prefix: str) -> None:
     for sample, verdict in enumerate(verdicts):
         if verdict not in VERDICTS:
             shown = "null" if verdict is None else repr(str(verdict)[:40])
-            has = f"has {shown} for sample {sample}, which is no verdict ({', '.join(VERDICTS)})"
+            has = f"has {shown} for sample {sample}, which is not one of {', '.join(VERDICTS)}"
             raise _damaged(row, f"{prefix}verdicts", has)
         if scores[sample] is not None and not math.isfinite(scores[sample]):
             raise _damaged(row, f"{prefix}scores", f"is {scores[sample]} for sample {sample}")
@@ -102,8 +102,8 @@ def _check_verdicts(verdicts: Sequence[Any], scores: Sequence[Any], row: int, pr
             raise _damaged(row, f"{prefix}scores", has)
 
 
-def _damaged(row: int, column: str, what: str) -> UserError:
+def _damaged(row: int, column: str, problem: str) -> UserError:
     return UserError(
-        f"row {row:,} of the scored rows: column {column!r} {what}; it was changed after it was "
-        f"scored: {AGAIN}"
+        f"row {row:,} of the scored rows: column {column!r} {problem}; it was changed after "
+        f"scoring: {AGAIN}"
     )

@@ -1,4 +1,4 @@
-"""What is refused of the settings of estimates, selection and exports, before any work."""
+"""Checks of the settings of estimates, selection and exports before any work."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
     from rollout.config.sections.postprocess import Postprocess
 
-RESPONSES = (Format.sft, Format.prompt_completion, Format.dpo)
-PROMPTS = (Format.grpo, Format.verl)
+RESPONSES = (Format.sft, Format.prompt_completion, Format.dpo)  # formats that hold responses
+PROMPTS = (Format.grpo, Format.verl)  # formats that hold prompts and answers
 ALL = (*RESPONSES, *PROMPTS)
-# The settings that do something in some formats alone.
-BELONG = {
+FORMATS_OF = {  # setting -> the formats that use it
     "select.passed": RESPONSES,
     "select.finished": RESPONSES,
     "select.dedupe": RESPONSES,
@@ -39,25 +38,25 @@ BELONG = {
     "export.max_pairs": (Format.dpo,),
     "export.min_margin": (Format.dpo,),
 }
-UNSET = {"select": Select(), "export": Export()}
+DEFAULTS = {"select": Select(), "export": Export()}
 
 
 def check_settings(settings: "Postprocess") -> None:
-    """Refuse settings that contradict one another or can have no effect. Raises UserError."""
+    """Refuse settings that contradict one another or have no effect. Raises UserError."""
     export, select = settings.export, settings.select
     if bad := [k for k in settings.estimate.k if k < 1]:
         raise UserError(f"estimate.k={bad[0]}: pass@k needs a k of 1 or more")
-    for key, formats in BELONG.items():
+    for key, formats in FORMATS_OF.items():
         section, name = key.split(".")
         value = getattr(getattr(settings, section), name)
-        if value == getattr(UNSET[section], name) or export.format in formats:
+        if value == getattr(DEFAULTS[section], name) or export.format in formats:
             continue
         shown = str(value).lower() if isinstance(value, bool) else value
         names = ", ".join(format.name for format in formats)
         if export.format is Format.none:
             path = "" if key == "export.path" else " export.path=train.parquet"
             raise UserError(
-                f"{key}={shown} is about an export, but export.format=none; type "
+                f"{key}={shown} needs an export, but export.format=none; type "
                 f"export.format={formats[0].name}{path} (or one of {names})"
             )
         raise UserError(
@@ -80,7 +79,7 @@ def check_settings(settings: "Postprocess") -> None:
 
 
 def check_columns(settings: "Postprocess", schema: "pa.Schema") -> None:
-    """Refuse columns that are named and missing. Raises UserError."""
+    """Refuse settings that name missing columns. Raises UserError."""
     needed: dict[str, Sequence[str]] = {"estimate.group_by": settings.estimate.group_by}
     select = settings.select
     if settings.export.format is not Format.none:

@@ -1,4 +1,4 @@
-"""Where the training file goes."""
+"""The place of the training file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def export_place(settings: "Postprocess", export: str | None, section: str = "") -> Place | None:
-    """The place of the training file; None where none is asked for."""
+    """Return the place of the training file, or None without an export."""
     if export is None or settings.export.format is Format.none:
         return None
     path = Path(at_home(export)).absolute()

@@ -1,6 +1,6 @@
-"""Estimates: pass@k, mean, majority vote and best of n, over all rows and by groups.
+"""Estimates: pass@k, mean, majority vote and best of n, over all rows and by group.
 
-Keeps six numbers for each row and never a text: 36 bytes. Must not know files or scorers.
+Keeps six numbers (36 bytes) per row and no text. Must not know files or scorers.
 """
 
 from array import array
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_GROUPS = 1000
 OTHER = "(other)"
-VERDICTS = {  # names of scoring's Verdict -> the count of Group
+VERDICTS = {  # name of a scoring's Verdict -> its counter in Group
     "right": "num_right",
     "wrong": "num_wrong",
     "no_answer": "num_no_answer",
@@ -31,7 +31,7 @@ VERDICTS = {  # names of scoring's Verdict -> the count of Group
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An estimate: mean over `num_rows` rows; null where there are none."""
+    """An estimate: the mean over `num_rows` rows, with its interval; null without rows."""
 
     value: float | None
     low: float | None
@@ -41,42 +41,42 @@ class Value:
 
 @dataclass(slots=True)
 class Group:
-    """What is estimated of one group of rows, or of all (`name` is empty)."""
+    """The counters and estimates of one group of rows, or of all rows (`name` is empty)."""
 
     name: dict[str, str]
     num_rows: int = 0
     num_samples: int = 0
     num_right: int = 0
     num_wrong: int = 0
-    num_no_answer: int = 0  # no answer in the response: not solved
-    num_cut_off: int = 0  # max_tokens ended it before an answer: not solved
+    num_no_answer: int = 0  # no answer in the response; not solved
+    num_cut_off: int = 0  # max_tokens ended it before an answer; not solved
     num_errors: int = 0  # the scorer raised, took too long or died
-    num_unjudged: int = 0  # the row's fault: in no figure
-    num_rows_unjudged: int = 0  # with such a sample
-    num_rows_repeated: int = 0  # with several samples, all of one text
+    num_unjudged: int = 0  # the row can't be judged; in no estimate
+    num_rows_unjudged: int = 0  # rows with an unjudged sample
+    num_rows_repeated: int = 0  # rows with several samples, all the same text
     errors_fail: bool = True  # whether errors count as not solved
-    num_rows_counted: int = 0  # with a sample that counts
-    fewest_samples: int = 0  # that count, of such a row
+    num_rows_counted: int = 0  # rows with a sample that counts
+    fewest_samples: int = 0  # fewest samples that count in such a row
     most_samples: int = 0
-    solved: int = 0  # rows with a sample that passes
+    solved: int = 0  # rows with a passing sample
     always: int = 0
     never: int = 0
     values: dict[str, Value] = field(default_factory=dict)  # pass@1, ..., mean, maj@n, best@n
 
     @property
     def num_judged(self) -> int:
-        """Samples that were compared with something: right or wrong."""
+        """Number of samples judged right or wrong."""
         return self.num_right + self.num_wrong
 
 
 class Counts:
-    """Rows' counts, added in order and estimated at the end."""
+    """Counters of rows, added in order and estimated at the end."""
 
     def __init__(self, settings: Estimate, pass_threshold: float):
         self.settings = settings
         self.threshold = pass_threshold
-        self._numbers: dict[tuple[str, ...] | None, int] = {}  # of the groups; None: all others
-        self.num_rows_other = 0  # of groups that appeared after the first MAX_GROUPS
+        self._numbers: dict[tuple[str, ...] | None, int] = {}  # of each group; None: all others
+        self.num_rows_other = 0  # rows of groups after the first MAX_GROUPS
         self._totals: list[Counter[str]] = []  # of each group
         self._any_answer = False
         self._group, self._n, self._c = array("i"), array("i"), array("i")
@@ -92,8 +92,8 @@ class Counts:
     ) -> None:
         """Count one row: its samples' scores, canonical answers and verdicts, aligned.
 
-        Without verdicts the scores tell: null is an error. `num_distinct` says how many different
-        texts the samples are.
+        Without verdicts, the scores decide, and null is an error. `num_distinct` is the number of
+        different texts among the samples.
         """
         scores = scores or ()
         verdicts = verdicts or [self._verdict(score) for score in scores]
@@ -119,11 +119,11 @@ class Counts:
         self._group.append(number)
         self._n.append(len(counted))
         self._c.append(sum(passed for _, passed, _ in counted))
-        nothing = float("nan")
-        self._mean.append(mean([s for s, _, _ in counted]) if counted else nothing)
-        self._best.append(max((s for s, _, _ in counted), default=nothing))
+        nan = float("nan")
+        self._mean.append(mean([s for s, _, _ in counted]) if counted else nan)
+        self._best.append(max((s for s, _, _ in counted), default=nan))
         self._any_answer |= any(answer is not None for _, _, answer in counted)
-        self._vote.append(majority([(p, a) for _, p, a in counted]) if counted else nothing)
+        self._vote.append(majority([(p, a) for _, p, a in counted]) if counted else nan)
 
     def _verdict(self, score: float | None) -> str:
         if score is None:
@@ -131,7 +131,7 @@ class Counts:
         return "right" if score >= self.threshold else "wrong"
 
     def groups(self) -> list[Group]:
-        """Estimate all rows first, then each group in order of appearance, all others last."""
+        """Return the estimates of all rows, then of the groups as they appeared, then of others."""
         import numpy as np
 
         numbers, figures = np.array(self._group, dtype=np.int32), self.by_row()
@@ -146,14 +146,14 @@ class Counts:
         return found
 
     def ks(self) -> list[int]:
-        """The k that are asked for; else powers of two up to the most samples, and that."""
+        """Return the k of the settings; else powers of two up to the most samples, and the most."""
         if self.settings.k:
             return sorted(set(self.settings.k))
         most = max(self._n, default=0)
         return sorted({2**i for i in range(most.bit_length())} | {most} - {0}) or [1]
 
     def by_row(self) -> "dict[str, np.ndarray]":
-        """Each figure's value of each row, NaN where it has none; their means are the estimates."""
+        """Return each figure's value per row, NaN for none; the estimates are their means."""
         import numpy as np
 
         n, c = np.array(self._n), np.array(self._c)
@@ -174,7 +174,7 @@ class Counts:
 
         group = Group(name, num_rows=int(chosen.sum()), **totals)
         group.errors_fail = self.settings.unscored is Unscored.fail
-        # Where no sample is right or wrong, 0 % would say more than is known.
+        # If no sample is right or wrong, 0 % would claim more than is known.
         chosen = chosen & (np.array(self._n) > 0) & bool(group.num_judged)
         n, c = np.array(self._n)[chosen], np.array(self._c)[chosen]
         group.num_rows_counted = len(n)
@@ -199,7 +199,7 @@ class Counts:
 
 
 def counts_of(verdicts: "pa.Array", settings: Estimate) -> "tuple[np.ndarray, np.ndarray]":
-    """Give each row's samples that count and those that are right, of a column of lists at once."""
+    """Return the number of samples that count, and of right ones, in each row of a column."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -216,10 +216,10 @@ def counts_of(verdicts: "pa.Array", settings: Estimate) -> "tuple[np.ndarray, np
 
 
 def majority(votes: Sequence[tuple[bool, Any]]) -> float:
-    """Give the expected pass of the most frequent answer among (passed, answer).
+    """Return the expected pass rate of the most frequent answer among pairs (passed, answer).
 
-    A sample without an answer does not vote; where none votes, the row fails. Of tied answers each
-    is as likely (self-consistency: Wang et al. 2022, arXiv 2203.11171, with ties by expectation).
+    A sample without an answer does not vote; without votes, the row fails. Tied answers are equally
+    likely (self-consistency: Wang et al. 2022, arXiv 2203.11171, with ties by expectation).
     """
     counts = Counter(answer for _, answer in votes if answer is not None)
     if not counts:

@@ -1,7 +1,7 @@
-"""Formats: one selected prompt as a row of a training file.
+"""The training formats: columns, and how a prompt and a response are written in them.
 
-Columns as trl 1.16 (docs: dataset_formats) and verl 0.9 (docs: prepare_data) read them. A prompt
-that ends with an assistant's turn was continued: that turn and the response are one message.
+The columns are those of trl 1.16 (docs: dataset_formats) and verl 0.9 (docs: prepare_data). If a
+prompt ends with an assistant turn, the response continues that turn: both are one message.
 """
 
 import json
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.export import Export, Format
 from rollout.inputs.columns import is_list, stored
+from rollout.postprocess.export.checks import PROMPTS
 from rollout.system.formats.plain_types import decoded
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ Prompt = str | list[dict[str, Any]]
 
 
 class Unfit(ValueError):
-    """A prompt that the format can't hold; the message is the rule it is dropped by."""
+    """A row that the format can't hold; the message is the rule that drops it."""
 
 
 def prompt_of(value: Any, export: Export, members: set[str]) -> Prompt:
-    """Give the prompt as the format writes it, messages having these members; raises Unfit."""
+    """Return the prompt as the format writes it, messages with these members. Raises Unfit."""
     if not value or not isinstance(value, str | list):
         raise Unfit("rows whose prompt is null or empty")
     if isinstance(value, str):
@@ -33,14 +34,16 @@ def prompt_of(value: Any, export: Export, members: set[str]) -> Prompt:
         if not isinstance(message.get("content"), str | None):
             raise Unfit("rows with messages of parts, not text")
         if more := sorted(set(message) - members):
-            raise Unfit(f"rows whose messages have {more[0]!r}, which their type can't hold")
-    if export.format in (Format.verl, Format.grpo) and messages[-1]["role"] == "assistant":
-        raise Unfit(f"rows that end with an assistant's turn, which {export.format.name} closes")
+            raise Unfit(f"rows whose messages have {more[0]!r}, which the column's type lacks")
+    if export.format in PROMPTS and messages[-1]["role"] == "assistant":
+        raise Unfit(
+            f"rows that end with an assistant turn, which {export.format.name} can't continue"
+        )
     return messages
 
 
-def continued(prompt: Prompt, response: str) -> tuple[Prompt, Prompt]:
-    """Split into what was asked and the completion; a prefilled turn belongs to the completion."""
+def split_completion(prompt: Prompt, response: str) -> tuple[Prompt, Prompt]:
+    """Return the prompt and the completion; a prefilled turn belongs to the completion."""
     if isinstance(prompt, str):
         return prompt, response
     if prompt[-1]["role"] != "assistant":
@@ -51,14 +54,14 @@ def continued(prompt: Prompt, response: str) -> tuple[Prompt, Prompt]:
     return prompt[:-1], [{**prompt[-1], "content": content + response}]
 
 
-def whole(prompt: Prompt, response: str) -> Prompt:
-    """Give prompt and response as one text or one conversation."""
-    asked, completion = continued(prompt, response)
+def with_completion(prompt: Prompt, response: str) -> Prompt:
+    """Return prompt and response as one text or one conversation."""
+    asked, completion = split_completion(prompt, response)
     return asked + completion
 
 
 def columns_of(export: Export, prompt: "pa.DataType", is_chat: bool) -> "dict[str, pa.DataType]":
-    """Give the columns of texts that the format has, where a prompt is of this type."""
+    """Return the format's columns of prompts, responses and scores, for prompts of this type."""
     import pyarrow as pa
 
     return {
@@ -74,14 +77,14 @@ def columns_of(export: Export, prompt: "pa.DataType", is_chat: bool) -> "dict[st
 
 
 def is_nested(kind: "pa.DataType") -> bool:
-    """Whether a column of this type holds lists: prompts are then chats."""
+    """Return whether a column of this type holds lists: prompts are then chats."""
     from pyarrow import types
 
     return types.is_nested(stored(kind))
 
 
 def chat_type(kind: "pa.DataType") -> "pa.DataType":
-    """Give the type of messages to write: the input's members; role and content are text."""
+    """Return the type of messages to write: the input's members, with role and content as text."""
     import pyarrow as pa
 
     message, kind = {"role": pa.string(), "content": pa.string()}, decoded(kind)
@@ -93,5 +96,5 @@ def chat_type(kind: "pa.DataType") -> "pa.DataType":
 
 
 def members_of(kind: "pa.DataType") -> set[str]:
-    """Give the names of what a message of this type may have."""
+    """Return the member names of messages of this type."""
     return {field.name for field in chat_type(kind).value_type}

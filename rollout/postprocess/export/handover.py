@@ -1,6 +1,6 @@
-"""The hand-over of scored rows: counts them, selects, and writes one training file.
+"""The export of scored rows: count them, select among them and write one training file.
 
-Promises: batches stream, so memory grows by a few numbers a row; the file appears whole at
+Promises: batches stream, so memory grows by a few numbers per row; the file appears whole at
 `finish` or not at all. Must not know scorers or where the scored rows go.
 """
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class Handover:
-    """Takes scored batches in order; `finish` or `abort` ends it.
+    """Counts and exports scored batches, added in order. The caller ends it: `finish` or `abort`.
 
-    `schema` is the scored rows'; `compares` says whether the scorer compared with text, which the
-    column compared_with then has (None: if there is such a column). Raises UserError where a
-    setting can't be served.
+    `schema` is that of the scored rows. With `compares`, the scorer compared with the text in
+    column compared_with (None: if there is such a column). Raises UserError for settings that do
+    not fit the schema.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Handover:
         self.counts = Counts(self.estimate, settings.pass_threshold)
         self.summary: Summary | None = None
         self.num_exported = self._row = 0
-        self._rows = self._whole = self._writer = None
+        self._publication = self._writer = None
         self._rows = rows_of(settings, schema, compares)
         if self._rows:
             self._open()
@@ -60,8 +60,8 @@ class Handover:
         if self._place is None:
             raise UserError("export.path is not set; type export.path=train.parquet")
         try:
-            self._whole = self._places.written(self._place)
-            temporary = self._whole.__enter__()
+            self._publication = self._places.written(self._place)
+            temporary = self._publication.__enter__()
             self._writer = parquet_writer.Writer(temporary, self._rows.schema)
         except OSError as error:
             raise UserError(
@@ -70,9 +70,9 @@ class Handover:
             ) from None
 
     def add(self, batch: "pa.RecordBatch") -> None:
-        """Count one batch of scored rows, and write what is selected of it.
+        """Count one batch of scored rows and write the selected ones.
 
-        Raises UserError where a row's scored columns don't agree.
+        Raises UserError if a row's scored columns don't agree.
         """
         names = [f"{self.prefix}{name}" for name in ("scores", "extracted", "pass_rate")]
         verdicts = f"{self.prefix}verdicts"
@@ -99,10 +99,10 @@ class Handover:
             self.num_exported += len(made)
 
     def finish(self) -> Summary:
-        """Publish the file and give the summary.
+        """Publish the file and return the summary.
 
-        Raises UserError where the selection left nothing, RolloutError where a file has appeared
-        at its place; the summary is then in `summary`.
+        Raises UserError if nothing was selected, and RolloutError if another file has appeared at
+        the place; the attribute `summary` is set before.
         """
         place = self._place if self._writer else None
         path = place and str(place.path)
@@ -118,42 +118,42 @@ class Handover:
         )
         if self._writer and not self.num_exported:
             self.abort()
-            self._places.remove_own(place)  # of an earlier selection, it would pass for this one
+            self._places.remove_own(place)  # an earlier selection would be taken for this one
             rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.most_common())
             raise UserError(
-                f"{place.shown} would be empty: of {self._row:,} rows were dropped "
-                f"{rules or 'none'}; loosen select.*, or draw more samples"
+                f"{place.shown} would be empty: of {self._row:,} rows, these were dropped: "
+                f"{rules or 'none'}; loosen select.* or draw more samples"
             )
         if self._writer:
             self._writer.close()
             try:
-                self._whole.__exit__(None, None, None)
+                self._publication.__exit__(None, None, None)
             except FileExistsError:
                 raise RolloutError(
-                    f"{place.shown} has appeared meanwhile and is left as it is; type another "
+                    f"{place.shown} has appeared meanwhile and is left unchanged; type another "
                     f"{place.key}="
                 ) from None
             self._writer = None
         return self.summary
 
     def abort(self) -> None:
-        """Leave no file; harmless after `finish` or a second time."""
+        """Leave no file. Does nothing after `finish` or a second time."""
         if self._writer:
             self._writer.close()
             self._writer = None
             reason = RuntimeError("aborted")
-            self._whole.__exit__(RuntimeError, reason, None)
+            self._publication.__exit__(RuntimeError, reason, None)
 
 
 def _values(column: "pa.Array") -> list[Any]:
-    """Each row's value as a training file can hold it: what extension types are made of."""
+    """Return each row's value, extension types as the types they are stored in."""
     return list(values_of(rebuilt(column, decoded(column.type))))
 
 
 def rows_of(
     settings: "Postprocess", schema: "pa.Schema", compares: bool | None = None
 ) -> Rows | None:
-    """Check all that settings and columns can tell; what makes the rows, if an export is asked for.
+    """Check settings and columns; return the maker of the export's rows, or None without export.
 
     Raises UserError.
     """

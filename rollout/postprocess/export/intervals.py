@@ -1,6 +1,6 @@
-"""How sure a mean over prompts is, and whether two means over the same prompts differ.
+"""Confidence intervals of means over prompts, and of differences of two such means.
 
-Arithmetic over one number a row; the same numbers give the same intervals. No files, no texts.
+Takes one number per row; the same numbers give the same intervals. Must not know files or texts.
 """
 
 import sys
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-HELD_DRAWS = 1 << 21  # drawn at once
+HELD_DRAWS = 1 << 21  # numbers drawn at once
 MAX_DISTINCT = 20_000
-EXACT = 12  # decimals: what differs less is rounding
-LARGE = 1e100  # from here on arithmetic with values might overflow: they are scaled first
+EXACT = 12  # decimals; smaller differences are rounding errors
+LARGE = 1e100  # larger values are scaled, so that arithmetic can't overflow
 MAX = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One mean minus another over the same rows, and the interval of it."""
+    """One mean minus another over the same rows, with its interval."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Difference:
 
 
 def mean(values: "Sequence[float]") -> float:
-    """The mean of finite values, at least one: never beyond the largest, so never infinite."""
+    """Return the mean of finite values, at least one; it can't overflow."""
     try:
         return fsum(values) / len(values)
     except OverflowError:
@@ -41,32 +41,32 @@ def mean(values: "Sequence[float]") -> float:
 
 
 def _scale(*arrays: "np.ndarray") -> float:
-    """What to divide values by, so that arithmetic with them can't overflow; mostly 1."""
+    """Return the divisor with which arithmetic with the values can't overflow; mostly 1."""
     import numpy as np
 
     largest = max((float(np.abs(values).max()) for values in arrays if len(values)), default=0.0)
     return largest if largest > LARGE else 1.0
 
 
-def _back(value: float, scale: float) -> float:
-    """A scaled value as it was, at most the largest number there is."""
+def _unscaled(value: float, scale: float) -> float:
+    """Return a scaled value times `scale`, limited to finite numbers."""
     return value if scale == 1.0 else max(-MAX, min(MAX, value * scale))
 
 
 def interval(
     values: "np.ndarray", confidence: float, resamples: int, seed: int, is_share: bool = False
 ) -> tuple[float, float] | None:
-    """Give the bootstrap interval of the mean, prompts being resampled; no NaN in.
+    """Return the bootstrap interval of the mean, resampling prompts; values without NaN.
 
-    None without resamples, and where no two rows differ, for a bootstrap sees no spread there. But
-    where `is_share` (each value lies between 0 and 1) and all are 0, or all are 1, the exact limits
-    of 0 in so many rows hold (Clopper and Pearson 1934): a mean of such values is at most the
-    chance that one is not 0. Quantiles are those of the expanded percentile bootstrap, for a plain
-    one is too narrow over few rows (Hesterberg 2015, The American Statistician 69(4)).
+    Return None without resamples, and if all rows are equal, since a bootstrap then sees no spread.
+    But with `is_share` (all values from 0 to 1), rows that are all 0 or all 1 get the exact limits
+    of Clopper and Pearson (1934): the mean of such values is at most the chance that one is not 0.
+    The quantiles are those of the expanded percentile bootstrap, since the plain one is too narrow
+    for few rows (Hesterberg 2015, The American Statistician 69(4)).
 
-    What is drawn is how often each distinct value comes (a multinomial), the same bootstrap in less
-    memory. Over 20,000 distinct values the mean of a resample is normal for every practical
-    purpose, and the normal interval is given.
+    The counts of the distinct values are drawn (a multinomial): the same bootstrap in less memory.
+    Above 20,000 distinct values the mean of a resample is practically normal, and the normal
+    interval is returned.
     """
     import numpy as np
 
@@ -74,7 +74,7 @@ def interval(
         return None
     if (scale := _scale(values)) != 1.0:
         found = interval(values / scale, confidence, resamples, seed, is_share)
-        return found and (_back(found[0], scale), _back(found[1], scale))
+        return found and (_unscaled(found[0], scale), _unscaled(found[1], scale))
     distinct, counts = np.unique(np.round(values, EXACT), return_counts=True)
     if len(distinct) == 1:
         if not is_share or distinct[0] not in (0, 1):
@@ -98,7 +98,7 @@ def interval(
 
 
 def _tail(num_rows: int, confidence: float) -> float:
-    """The share of resamples to leave out at each end: less than (1 - confidence) / 2."""
+    """Return the share of resamples to cut at each end: less than (1 - confidence) / 2."""
     z, free = NormalDist().inv_cdf((1 + confidence) / 2), num_rows - 1
     t = (  # Student's quantile by its expansion (Abramowitz and Stegun 26.7.5)
         z
@@ -112,12 +112,11 @@ def _tail(num_rows: int, confidence: float) -> float:
 def difference(
     one: "np.ndarray", other: "np.ndarray", confidence: float, resamples: int, seed: int
 ) -> Difference | None:
-    """Compare two figures row by row: a paired bootstrap, as the rows' difficulty is in both.
+    """Compare two figures row by row with a paired bootstrap; None without resamples or rows.
 
-    Aligned and without NaN. The two are told apart where the interval of the mean difference
-    excludes 0 (Koehn 2004, EMNLP; Miller 2024, arXiv 2411.00640) and enough
-    rows differ for any test to tell: of d rows that differ, all may favour one side by chance with
-    2^(1-d), so 6 for 95 %. None without resamples or rows.
+    The arrays are aligned and without NaN. The figures are told apart if the interval of the mean
+    difference excludes 0 (Koehn 2004, EMNLP; Miller 2024, arXiv 2411.00640) and enough rows differ
+    for any test: all of d differing rows favor one side by chance with 2^(1-d), so 6 for 95 %.
     """
     import numpy as np
 
@@ -129,5 +128,5 @@ def difference(
     low, high = interval(by_row, confidence, resamples, seed) or (value, value)
     enough = 2.0 ** (1 - int(np.count_nonzero(by_row))) <= 1 - confidence
     is_told_apart = enough and not low <= 0 <= high
-    ends = (_back(number, scale) for number in (value, low, high))
+    ends = (_unscaled(number, scale) for number in (value, low, high))
     return Difference(*ends, len(by_row), confidence, is_told_apart)

@@ -1,4 +1,4 @@
-"""pass@k: arithmetic over counts, no files, no texts."""
+"""The unbiased estimator of pass@k. Must not know files or texts."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ if TYPE_CHECKING:
 
 
 def pass_at_k(n: "np.ndarray", c: "np.ndarray", k: int) -> "np.ndarray":
-    """Estimate, for each row, the chance that one of k samples passes.
+    """Return each row's estimate of the chance that one of k samples passes; NaN if k > n.
 
-    `n` samples a row, `c` of them passed; NaN where k > n. Unbiased: 1 - C(n-c, k) / C(n, k), as
-    the product of 1 - k/i over i in n-c+1..n, so that nothing overflows
-    (Chen et al. 2021, arXiv 2107.03374, section 2.1).
+    Each row has `n` samples, of which `c` passed. The estimate is 1 - C(n-c, k) / C(n, k), computed
+    as the product of 1 - k/i over i in n-c+1..n, which can't overflow (Chen et al. 2021,
+    arXiv 2107.03374, section 2.1).
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
-"""The prompts of an export: those that the run asked, as their format writes them.
+"""The prompts of an export: those that the run asked, in the export's format.
 
-Owns what is done about rewording (data.template, data.system_prompt, ...), few-shot examples and
-tools. Raises UserError where the file can't say what was asked. Must not know scores or files.
+Owns rewording (data.template, data.system_prompt, ...), few-shot examples and tools. Raises
+UserError if the file does not record what was asked. Must not know scores or files.
 """
 
 import json
@@ -13,6 +13,7 @@ from rollout.errors import UserError, did_you_mean
 from rollout.inputs.asked import asked_in, rewording, zero_shot_key
 from rollout.inputs.chats import makes_chats
 from rollout.inputs.columns import is_list, stored
+from rollout.postprocess.export.checks import PROMPTS
 from rollout.postprocess.export.formats import (
     Prompt,
     Unfit,
@@ -21,19 +22,18 @@ from rollout.postprocess.export.formats import (
     members_of,
     prompt_of,
 )
-from rollout.postprocess.export.selection import needs_responses
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from rollout.inputs.wording import Wording
 
-PREPARED = b"rollout.prepare"  # how python -m rollout.prepare made the prompts
+PREPARED = b"rollout.prepare"  # metadata key: how the prompts were prepared
 DEFAULT_KEY = "prompt"
 
 
 class Prompts:
-    """How each row's prompt is found. `kind` is its type in the file: text or messages."""
+    """Finds each row's prompt. `kind` is its type in the file: text or messages."""
 
     def __init__(self, export: Export, schema: "pa.Schema", prompt_key: str):
         self.export, self.schema = export, schema
@@ -44,8 +44,10 @@ class Prompts:
         self._check_columns()
         self._zero_shot = self._without_examples()
         self.has_tools = self.asked is not None and "data.tools" in " ".join(rewording(self.asked))
-        if self.has_tools and export.format in (Format.grpo, Format.verl):
-            self.notes.append(f"the tools that were asked are no part of {export.format.name}")
+        if self.has_tools and export.format in PROMPTS:
+            self.notes.append(
+                f"the prompts' tools are left out: {export.format.name} has no column for them"
+            )
             self.has_tools = False
         is_mixed = self.asked and self.asked.data.prompt_format is PromptFormat.json
         is_chat = self._is_chat()
@@ -59,17 +61,17 @@ class Prompts:
         self._members = members_of(column)
 
     def _asked(self, prompt_key: str) -> "Wording | None":
-        """How the run asked; None: the column as it stands."""
+        """Return the wording that the run used; None to use the column unchanged."""
         asked, wanted = asked_in(self.schema), self.export.as_asked
         if not wanted and asked is None:
             raise UserError(
-                "export.as_asked=false: the prompts were asked as they stand, or the file doesn't "
-                "say how; leave it out"
+                "export.as_asked=false: the prompts were asked unchanged, or the file has no "
+                "record of it; leave it out"
             )
         made_by = asked and ", ".join(rewording(asked))
         if not wanted or (asked and prompt_key not in (DEFAULT_KEY, asked.data.prompt_key)):
             if made_by:
-                self.notes.append(f"prompts as column {prompt_key!r} has them, without {made_by}")
+                self.notes.append(f"prompts are those of column {prompt_key!r}, without {made_by}")
             return None
         if made_by:
             self.notes.append(f"prompts as the run asked them: {made_by}")
@@ -88,47 +90,42 @@ class Prompts:
                     f"export.format={format} needs.{did_you_mean(name, names)}"
                 )
             raise UserError(
-                f"export.format={format}: the run asked {self.asked}, but the input has no column "
-                f"{name!r} any more; type export.as_asked=false prompt_key=COLUMN"
+                f"export.format={format}: the run asked {self.asked}, but the input no longer has "
+                f"column {name!r}; type export.as_asked=false prompt_key=COLUMN"
             )
         takes_ids = self.asked and self.asked.data.prompt_format is PromptFormat.tokens
         if takes_ids or _holds_numbers(self.schema.field(self.columns[0]).type):
             raise UserError(
                 f"export.format={format} needs text or messages, but the prompts are token ids; "
-                "type export.as_asked=false prompt_key=COLUMN of one that has their text"
+                "type export.as_asked=false prompt_key=COLUMN, a column with their text"
             )
 
     def _without_examples(self) -> str | None:
-        """The column to take instead, where few-shot examples are left out."""
+        """Return the column to use instead if few-shot examples are left out, else None."""
         export, name = self.export, zero_shot_key(self.key)
-        if self.key not in self.columns:  # data.template is about other columns
-            has_column = had_examples = False
-        else:
-            has_column = name in self.schema.names
-            had_examples = has_column or _was_few_shot(self.schema, self.key)
-        if not had_examples:
+        is_read = self.key in self.columns  # else data.template uses other columns
+        has_column = is_read and name in self.schema.names
+        if not has_column and not (is_read and _was_few_shot(self.schema, self.key)):
             if export.few_shot is not None:
                 raise UserError(
                     f"export.few_shot has no effect: there is no column {name!r}, which "
                     "rollout.prepare writes with few_shot=; leave it out"
                 )
             return None
-        keeps = not needs_responses(export.format) if export.few_shot is None else export.few_shot
-        if keeps:
-            if export.few_shot is None:
-                self.notes.append(
-                    "prompts keep their few-shot examples; export.few_shot=false leaves them out"
-                )
-            return None
-        if not has_column:
+        keeps = export.format in PROMPTS if export.few_shot is None else export.few_shot
+        if not keeps and not has_column:
             raise UserError(
                 f"export.format={export.format.name}: the prompts have few-shot examples, and "
                 f"the column {name!r} without them is missing; prepare and roll out again, or "
                 "type export.few_shot=true to keep the examples"
             )
         if export.few_shot is None:
-            self.notes.append("few-shot examples are left out; export.few_shot=true keeps them")
-        return name
+            self.notes.append(
+                "prompts keep their few-shot examples; export.few_shot=false leaves them out"
+                if keeps
+                else "few-shot examples are left out; export.few_shot=true keeps them"
+            )
+        return None if keeps else name
 
     def _is_chat(self) -> bool:
         kind = self.schema.field(self.columns[0]).type
@@ -146,7 +143,7 @@ class Prompts:
         return self.columns + ([self._zero_shot] if self._zero_shot else [])
 
     def of(self, row: dict[str, Any]) -> tuple[Prompt, str | None]:
-        """Give a row's prompt, and its tools as JSON. Raises Unfit."""
+        """Return a row's prompt and its tools as JSON. Raises Unfit."""
         value, tools = row.get(self.key), None
         if self._zero_shot:
             value = row[self._zero_shot]
@@ -156,7 +153,7 @@ class Prompts:
                 values[self.key] = value
             made = self.asked.prompt_of(0, 0, values)
             if made.error:
-                raise Unfit("rows that could not be asked")
+                raise Unfit("rows whose prompt could not be asked")
             value, tools = made.content, made.tools
         prompt = prompt_of(value, self.export, self._members)
         if self.is_chat and isinstance(prompt, str):
@@ -165,7 +162,7 @@ class Prompts:
 
 
 def _was_few_shot(schema: "pa.Schema", key: str) -> bool:
-    """Whether rollout.prepare put examples before these prompts."""
+    """Return whether rollout.prepare put examples before these prompts."""
     try:
         made = json.loads((schema.metadata or {}).get(PREPARED, b"{}"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""A scored file counted and exported once more: nothing is scored, no worker starts.
+"""Count and export a scored file again; nothing is scored and no worker starts.
 
 `python -m rollout.postprocess input=scored.parquet export.format=dpo export.path=dpo.parquet`.
 """
@@ -38,10 +38,10 @@ OF_THE_FILE = ("input", "answer_key", "responses_key", "prompt_key", "prefix")
 
 
 def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, RolloutError | None]:
-    """Count and export the rows of `settings.input`, which is scored already.
+    """Count and export the rows of `settings.input`, which is already scored.
 
-    The error says why there is no export, or that no response is right or wrong. Raises UserError
-    before any work where settings and input can't serve, and at a row whose columns don't agree.
+    Return the summary and the error, if nothing was exported or judged. Raises UserError before any
+    work if settings or input can't be used, and at a row whose columns don't agree.
     """
     scored = open_scored(settings)
     _refuse_scoring(settings)
@@ -49,7 +49,7 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
     writer = Writer([Reading("input", tuple(scored.files), at_home(settings.input))])
     writer.check([place] if place else [])
     handover = Handover(settings, scored.schema, _compares(settings, scored), place, writer)
-    fault = None
+    error = None
     with stop.deferred():
         try:
             for batch in scored.batches():
@@ -57,13 +57,13 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
                 handover.add(batch)
             try:
                 handover.finish()
-            except RolloutError as error:
-                fault = error
+            except RolloutError as raised:
+                error = raised
         finally:
             handover.abort()
     if not handover.summary.groups[0].num_judged:
-        fault = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
-    return handover.summary, fault
+        error = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
+    return handover.summary, error
 
 
 def open_scored(settings: Postprocess) -> Prompts:
@@ -73,16 +73,16 @@ def open_scored(settings: Postprocess) -> Prompts:
     if run_dir.is_dir() and is_a_run(run_dir, FILE_ITSELF):
         scored = published_record(run_dir, FILE_ITSELF).get("scored")
         ledger = Ledger(run_dir)
-        if scored is None and ledger.lists(run_dir / SCORED):  # of an earlier launch
-            raise UserError(_unscored(f"what the run of {settings.input} published last"))
+        if scored is None and ledger.lists(run_dir / SCORED):  # from an earlier launch
+            raise UserError(_unscored(f"the last output of the run in {settings.input}"))
         given = str(run_dir / (scored or SCORED))
         if scored is not None and Path(given).exists() and not ledger.knows(Path(given)):
             raise UserError(
-                f"{given} is not as the run of {settings.input} wrote it; type input= of the file "
-                "itself to take it as it is, or score the run again"
+                f"{given} was changed after the run wrote it; type input=FILE to use it anyway, or "
+                "score the run again"
             )
         if not Path(given).exists():
-            raise UserError(_unscored(f"the run of {settings.input}"))
+            raise UserError(_unscored(f"the run in {settings.input}"))
     rows = open_rows(files_of(given, Path.cwd()), Data())
     if not rows.num_rows:
         raise UserError(f"input={rows.files[0]} has no rows")
@@ -96,13 +96,13 @@ def _check(schema: "pa.Schema", path: Path, settings: Postprocess) -> None:
     prefixes = [name.removesuffix("verdicts") for name in names if name.endswith("verdicts")]
     if missing and prefixes:
         raise UserError(
-            f"{path} has no column {settings.prefix + missing[0]!r}, but the scores of another "
-            f"scoring; type prefix={prefixes[0] or repr('')}"
+            f"{path} has no column {settings.prefix + missing[0]!r}, only the scores of another "
+            f"prefix; type prefix={prefixes[0] or repr('')}"
         )
     if missing and settings.prefix + "scores" in names:
         raise UserError(
             f"{path} has scores but no column {settings.prefix + missing[0]!r}: an older version "
-            "scored it; type scorer= and input= of the run's output to score it again"
+            "scored it; type scorer=NAME input=OUTPUT.parquet to score the run's output again"
         )
     if missing:
         raise UserError(_unscored(path))
@@ -120,21 +120,21 @@ def _unscored(what: Any) -> str:
 
 
 def _refuse_scoring(settings: Postprocess) -> None:
-    """Refuse what only a scoring heeds."""
+    """Refuse settings that only a scoring uses."""
     for name, key in keys_of(Postprocess).items():
         value = get(settings, name)
         if name.startswith(COUNTS) or name in OF_THE_FILE or value == key.default:
             continue
         shown = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
-        way = "export.path= says where the training file goes; " if name == "output.path" else ""
+        hint = "export.path= names the training file; " if name == "output.path" else ""
         raise UserError(
-            f"{name}={shown} has no effect without scorer=: the input's "
-            f"scores are taken as they are; {way}leave it out, or type scorer=NAME to score"
+            f"{name}={shown} has no effect without scorer=: the input's scores are used unchanged; "
+            f"{hint}leave it out, or type scorer=NAME to score"
         )
 
 
 def _compares(settings: Postprocess, scored: Prompts) -> bool:
-    """Whether the scorer compared with text. Raises UserError where the file can't say."""
+    """Return whether the scorer compared with text. Raises UserError if the file lacks that."""
     name, export = settings.prefix + COMPARED, settings.export
     if export.format not in PROMPTS:
         return False
@@ -142,8 +142,8 @@ def _compares(settings: Postprocess, scored: Prompts) -> bool:
         if export.answer_key:
             return False
         raise UserError(
-            f"{scored.files[0]} has no column {name!r}, which says what the scorer compared with; "
-            "score it again, or type export.answer_key=COLUMN to take a column as it stands"
+            f"{scored.files[0]} has no column {name!r}, which holds what the scorer compared with; "
+            "score it again, or type export.answer_key=COLUMN to use a column unchanged"
         )
     for path in scored.files:
         with reading(path, UserError), open_parquet(path) as file:

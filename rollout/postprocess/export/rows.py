@@ -1,7 +1,6 @@
-"""The rows of a training file: what one scored row becomes in the chosen format.
+"""The rows of a training file, made from scored rows in the chosen format.
 
-Raises UserError at once where settings and columns do not go together. Must not know where the
-file lies.
+Raises UserError at once if settings and columns do not fit together. Must not know the file.
 """
 
 from collections import Counter
@@ -10,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.export import Format
 from rollout.errors import UserError
 from rollout.postprocess.export.answers import Answers
-from rollout.postprocess.export.formats import Prompt, Unfit, columns_of, continued, whole
+from rollout.postprocess.export.checks import PROMPTS
+from rollout.postprocess.export.formats import (
+    Prompt,
+    Unfit,
+    columns_of,
+    split_completion,
+    with_completion,
+)
 from rollout.postprocess.export.prompts import Prompts
 from rollout.postprocess.export.selection import (
     Candidate,
-    chosen,
-    fitting,
+    best_responses,
+    fitting_responses,
     keeps_row,
-    preferred,
+    preference_pairs,
 )
 from rollout.postprocess.export.verl import Verl, merged
 from rollout.rows.column_paths import column_at, field_at
@@ -32,14 +38,14 @@ BESIDE = ("finish_reason", "num_response_tokens")  # the run's own columns, unde
 
 
 class Rows:
-    """Makes the rows. `schema` is the file's; `needed` the columns that are read."""
+    """Makes the rows. `schema` is that of the file; `needed` are the columns to read."""
 
     def __init__(self, settings: "Postprocess", scored: "pa.Schema", compares: bool):
         self.select, self.export, self.settings = settings.select, settings.export, settings
         self.dropped: Counter[str] = Counter()
         self.prompts = Prompts(self.export, scored, settings.prompt_key)
         self.answers = self.verl = None
-        if self.export.format in (Format.grpo, Format.verl):
+        if self.export.format in PROMPTS:
             key, prefix = settings.answer_key, settings.prefix
             self.answers = Answers(self.export, scored, compares, prefix, key)
         if self.export.format is Format.verl:
@@ -48,7 +54,7 @@ class Rows:
         self._set_schema(scored)
 
     def _inputs(self, scored: "pa.Schema") -> list[str]:
-        """The columns of the run's input: those before its own, without its prompts."""
+        """Return the columns of the run's input: those before the responses, without prompts."""
         names, key = scored.names, self.settings.responses_key
         before = names[: names.index(key)] if key in names else names
         return [name for name in before if name not in self.prompts.needed]
@@ -65,18 +71,18 @@ class Rows:
         if self.verl:
             source, *others = self.verl.fields.items()
             own = dict([source]) | own | dict(others)
-            self._kept += [name for name in self.verl.survivors if name not in self._kept]
+            self._kept += [name for name in self.verl.kept if name not in self._kept]
         if clash := [name for name in self._kept if name in own]:
             is_answer = self.answers and clash[0] == self.answers.name
-            way = "leave it out or rename it"
+            remedy = "leave it out or rename it"
             if is_answer and self.answers.is_compared:
-                way = (
-                    "it holds what the scorer compared with; to have the column as it stands "
+                remedy = (
+                    "it holds what the scorer compared with; for the input's column, "
                     f"type export.answer_key={clash[0]} and leave export.keep out"
                 )
             raise UserError(
-                f"export.keep: {clash[0]!r} is a column of export.format="
-                f"{self.export.format.name} itself; {way}"
+                f"export.keep: export.format={self.export.format.name} has its own column "
+                f"{clash[0]!r}; {remedy}"
             )
         kept = [scored.field(name) for name in self._kept]
         self.schema = pa.schema([*map(pa.field, own, own.values()), *kept])
@@ -91,21 +97,21 @@ class Rows:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the file should know."""
+        """Notes on the file's prompts and answers."""
         found = [*self.prompts.notes, *(self.answers.notes if self.answers else [])]
         return found + (self.verl.notes() if self.verl else [])
 
     def of(
         self, row: dict[str, Any], scores: list, pass_rate: float | None, number: int
     ) -> list[dict[str, Any]]:
-        """Give what the scored row at this place becomes: none, one or several rows."""
+        """Return the rows made from scored row `number`: none, one or several."""
         if not keeps_row(self.select, pass_rate, self.dropped):
             return []
         try:
             prompt, tools = self.prompts.of(row)
             if self.answers:
                 if self.answers.is_compared and not row.get(self.settings.responses_key):
-                    raise Unfit("rows without responses, so that nothing was compared")
+                    raise Unfit("rows without responses, so nothing was compared")
                 answer, right = self.answers.of(row), self._right(row, scores)
                 verl = self.verl.row(row, number, answer, pass_rate, right) if self.verl else {}
                 return [{"prompt": prompt, **verl}]
@@ -116,10 +122,10 @@ class Rows:
         return [{**one, "tools": tools} for one in made] if self.prompts.has_tools else made
 
     def _right(self, row: dict[str, Any], scores: list) -> list[str]:
-        """The responses that pass."""
+        """Return the responses that pass."""
         try:
             samples = self._samples(row, scores)
-        except Unfit:  # the prompt is all that counts
+        except Unfit:  # only the prompt is exported
             return []
         known = [c for c in samples if c.text is not None and c.score is not None]
         return [c.text for c in known if c.passes(self.settings.pass_threshold)]
@@ -132,23 +138,23 @@ class Rows:
         beside = [row.get(name) for name in names]
         beside = [v if isinstance(v, list) else [None] * len(texts) for v in beside]
         if not len(texts) == len(scores) == len(beside[0]) == len(beside[1]) == len(beside[2]):
-            raise Unfit("rows whose responses and other columns are not of one length")
+            raise Unfit("rows whose responses and other columns differ in length")
         zipped = zip(texts, scores, *beside, strict=True)
         return [Candidate(i, *parts) for i, parts in enumerate(zipped)]
 
     def _made(self, prompt: Prompt, samples: list[Candidate]) -> list[dict[str, Any]]:
         threshold, dropped = self.settings.pass_threshold, self.dropped
-        kept = fitting(self.select, samples, dropped)
+        kept = fitting_responses(self.select, samples, dropped)
         if self.export.format is Format.dpo:
-            pairs = preferred(self.select, self.export, kept, threshold, dropped)
+            pairs = preference_pairs(self.select, self.export, kept, threshold, dropped)
             return [_preference(prompt, best, worst) for best, worst in pairs]
         made = []
-        for sample in chosen(self.select, kept, threshold, dropped):
+        for sample in best_responses(self.select, kept, threshold, dropped):
             if self.export.format is Format.sft:
-                full = whole(prompt, sample.text)
+                full = with_completion(prompt, sample.text)
                 made.append({"messages" if self.prompts.is_chat else "text": full})
             else:
-                asked, completion = continued(prompt, sample.text)
+                asked, completion = split_completion(prompt, sample.text)
                 made.append({"prompt": asked, "completion": completion})
             made[-1]["score"] = sample.score
         return made
@@ -156,7 +162,7 @@ class Rows:
     def table(
         self, rows: list[dict[str, Any]], batch: "pa.RecordBatch", origin: list[int]
     ) -> "pa.Table":
-        """The rows as Arrow; `origin` is the place in the batch of the row each was made of."""
+        """Return the rows as a table; `origin` holds the index in the batch of each row."""
         import pyarrow as pa
 
         merges = self.verl.merged if self.verl else {}
@@ -177,11 +183,11 @@ class Rows:
 
 
 def _preference(prompt: Prompt, best: Candidate, worst: Candidate) -> dict[str, Any]:
-    asked, good = continued(prompt, best.text)
+    asked, good = split_completion(prompt, best.text)
     return {
         "prompt": asked,
         "chosen": good,
-        "rejected": continued(prompt, worst.text)[1],
+        "rejected": split_completion(prompt, worst.text)[1],
         "score_chosen": best.score,
         "score_rejected": worst.score,
     }

@@ -1,35 +1,35 @@
-"""Selection: which rows, and which of their responses, are handed over; what was dropped by what.
+"""Selection: which rows and responses are exported, and how many each rule dropped.
 
-Owns the rules, applied in a fixed order; what several rules would drop is counted by the first.
+Owns the rules and their fixed order; the first rule that drops something counts it.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollout.config.sections.export import Export, Format, Select
+from rollout.config.sections.export import Export, Select
 
 STOP, RIGHT = "stop", "right"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One sample of a row, as far as rules look at it."""
+    """One sample of a row, with the values that the rules read."""
 
     index: int
     text: str | None
     score: float | None
     finish_reason: str | None = None
     num_tokens: int | None = None
-    verdict: str | None = None  # None: the score says whether it passes
+    verdict: str | None = None  # None: the score decides whether it passes
 
     def passes(self, threshold: float) -> bool:
-        """Whether it was judged right."""
+        """Return whether it was judged right."""
         return self.score >= threshold if self.verdict is None else self.verdict == RIGHT
 
 
 def keeps_row(select: Select, pass_rate: float | None, dropped: Counter[str]) -> bool:
-    """Tell whether a row's pass rate is within the bounds; both ends belong to them."""
+    """Return whether a row's pass rate is within the bounds, both inclusive."""
     low, high = select.min_pass_rate, select.max_pass_rate
     if low is None and high is None:
         return True
@@ -44,10 +44,10 @@ def keeps_row(select: Select, pass_rate: float | None, dropped: Counter[str]) ->
     return False
 
 
-def fitting(
+def fitting_responses(
     select: Select, candidates: Sequence[Candidate], dropped: Counter[str]
 ) -> list[Candidate]:
-    """Keep the responses that have a text and a score, are finished, of fit length and new."""
+    """Return the responses that have a text and a score and pass the rules of `select`."""
     seen: set[str] = set()
     kept = []
     for candidate in candidates:
@@ -61,7 +61,7 @@ def fitting(
 
 
 def _rule(select: Select, candidate: Candidate, seen: set[str]) -> str | None:
-    """What drops a response, or None."""
+    """Return the rule that drops a response, or None."""
     if candidate.text is None:
         return "that are null"
     if candidate.score is None:
@@ -81,10 +81,10 @@ def _rule(select: Select, candidate: Candidate, seen: set[str]) -> str | None:
     return None
 
 
-def chosen(
+def best_responses(
     select: Select, kept: Sequence[Candidate], threshold: float, dropped: Counter[str]
 ) -> list[Candidate]:
-    """Give the responses to imitate, best score first, then in the order drawn."""
+    """Return the responses to train on, best score first, ties in the order drawn."""
     passed = [c for c in kept if not select.passed or c.passes(threshold)]
     dropped["responses that do not pass (select.passed)"] += len(kept) - len(passed)
     best = sorted(passed, key=lambda c: -c.score)[: select.max_per_prompt]
@@ -92,14 +92,14 @@ def chosen(
     return best
 
 
-def preferred(
+def preference_pairs(
     select: Select,
     export: Export,
     kept: Sequence[Candidate],
     threshold: float,
     dropped: Counter[str],
 ) -> list[tuple[Candidate, Candidate]]:
-    """Pair best with worst, second best with second worst, ..., while the scores differ enough."""
+    """Pair best with worst, second best with second worst, ... while the scores differ enough."""
     ranked = sorted(kept, key=lambda c: -c.score)
     pairs = []
     for best, worst in zip(ranked, reversed(ranked), strict=True):
@@ -110,10 +110,5 @@ def preferred(
             break
         pairs.append((best, worst))
     if not pairs:
-        dropped["rows without a pair to prefer"] += 1
+        dropped["rows without a preference pair"] += 1
     return pairs
-
-
-def needs_responses(format: Format) -> bool:
-    """Whether the format holds responses; the others hold prompts."""
-    return format in (Format.sft, Format.prompt_completion, Format.dpo)

@@ -1,7 +1,7 @@
-"""verl's layout: its columns, and an input that is in this layout already keeps what it has.
+"""The columns of verl's layout; an input that already has this layout keeps its own columns.
 
-Columns as verl 0.9 reads them (docs: prepare_data); which `data_source` picks which reward
-function stands in its `default_compute_score`. Must not know prompts or selection.
+The columns are those of verl 0.9 (docs: prepare_data); its `default_compute_score` picks the
+reward function by `data_source`. Must not know prompts or selection.
 """
 
 import re
@@ -23,7 +23,7 @@ KNOWN = re.compile(
     r"synthetic_amc|cn_k12|olympiads)|codecontests|apps|codeforces|taco|hiyouga/geometry3k|"
     r"searchR1_(nq|triviaqa|popqa|hotpotqa|2wikimultihopqa|musique|bamboogle)"
 )
-# What a response must have for the reward function to find its answer.
+# What a response must contain for the reward function to find its answer.
 MARKS = {
     GSM8K: ("#### 42", re.compile(r"#### -?[0-9.,]")),
     MATH: ("\\boxed{42}", re.compile(r"\\boxed")),
@@ -34,7 +34,7 @@ MAX_SOURCES = 1000
 
 
 class Verl:
-    """Makes rows of verl's layout. `own` are the columns it fills, `survivors` the input's."""
+    """Makes rows of verl's layout. `own` are the columns it fills, `kept` those of the input."""
 
     def __init__(
         self, export: Export, schema: "pa.Schema", answers: Answers, inputs: Sequence[str]
@@ -51,7 +51,7 @@ class Verl:
             name: [kind.field(i).name for i in range(kind.num_fields)]
             for name, kind in structs.items()
         }
-        # An answer that is the input's own ground truth stays as it is, whatever its type.
+        # The input's own ground truth stays unchanged, whatever its type.
         self.keeps_truth = answers.column == VERL_KEY and not answers.is_compared
         text, model, info = pa.string(), {}, {}
         if "style" not in self._members.get("reward_model", []):
@@ -65,13 +65,12 @@ class Verl:
         self.own = {"data_source": text, "ability": text, "extra_info": pa.struct(info)}
         if model:
             self.own["reward_model"] = pa.struct(model)
-        self.survivors = [n for n in inputs if structs and n not in (*self.own, "prompt")]
+        self.kept = [n for n in inputs if structs and n not in (*self.own, "prompt")]
         self.merged = {n: _merged_type(structs[n], self.own[n]) for n in structs if n in self.own}
-        replaced = [n for n in ("prompt",) if n in inputs and structs]
-        replaced += ["extra_info.pass_rate"] if self._has("extra_info", "pass_rate") else []
-        self._replaced = replaced
+        self._replaced = ["prompt"] if structs and "prompt" in inputs else []
+        self._replaced += ["extra_info.pass_rate"] * self._has("extra_info", "pass_rate")
         self.sources: Counter[str] = Counter()
-        self._is_guessed = False  # of a row at least
+        self._is_guessed = False  # of at least one row
         self._right: Counter[str] = Counter()
         self._marked: Counter[str] = Counter()
 
@@ -80,13 +79,13 @@ class Verl:
 
     @property
     def fields(self) -> dict[str, "pa.DataType"]:
-        """The columns that are filled and their types, in verl's order."""
+        """The filled columns and their types, in verl's order."""
         order = ("data_source", "ability", "reward_model", "extra_info")
         return {n: self.merged.get(n, self.own[n]) for n in order if n in self.own}
 
     @property
     def needed(self) -> list[str]:
-        """The columns that `row` reads beside the answer."""
+        """The columns that `row` reads besides the answer."""
         return ["data_source", "ability", self.answers.given]
 
     def row(
@@ -97,11 +96,11 @@ class Verl:
         pass_rate: float | None,
         right: list[str],
     ) -> dict[str, Any]:
-        """Give the values of `own`; `right` are the row's responses that pass."""
-        said = self.export.data_source or row.get("data_source")
-        source = str(said or source_of(row.get(self.answers.given)))
+        """Return the values of `own`; `right` are the row's responses that pass."""
+        given = self.export.data_source or row.get("data_source")
+        source = str(given or source_of(row.get(self.answers.given)))
         self._count(source, right)
-        self._is_guessed |= not said
+        self._is_guessed |= not given
         values = {"style": "rule"}
         if not self.keeps_truth:
             values["ground_truth"] = as_ground_truth(answer)
@@ -122,16 +121,15 @@ class Verl:
             self._marked[source] += sum(MARKS[source][1].search(text) is not None for text in right)
 
     def notes(self) -> list[str]:
-        """Say which data_source was chosen, and where verl's own reward functions would fail."""
+        """Return notes on the chosen data_source, and on rewards that verl would not give."""
         found = [self._chosen()] if self.sources else []
         found += [f"{name} of the input is replaced" for name in self._replaced]
         for source, num_rows in self.sources.most_common():
             if not KNOWN.fullmatch(source):
                 found.append(
-                    f"verl has no reward function of its own for data_source={source} "
-                    f"({num_rows:,} rows); type export.data_source={GSM8K} (reads '#### 42') or "
-                    f"{MATH} (reads \\boxed{{42}}), or give verl yours "
-                    "(custom_reward_function.path)"
+                    f"verl has no reward function for data_source={source} ({num_rows:,} rows); "
+                    f"type export.data_source={GSM8K} (reads '#### 42') or {MATH} (reads "
+                    "\\boxed{42}), or set verl's custom_reward_function.path to your own"
                 )
             elif self._right[source] > 2 * self._marked[source]:
                 found.append(
@@ -145,13 +143,13 @@ class Verl:
         most = self.sources.most_common(3)
         listed = ", ".join(f"{source} ({num_rows:,} rows)" for source, num_rows in most)
         more = len(self.sources) - len(most)
-        why = "by how the answers are written" if self._is_guessed else "as the input has it"
-        why = "as export.data_source says" if self.export.data_source else why
+        why = "guessed from the answers" if self._is_guessed else "from the input"
+        why = "from export.data_source" if self.export.data_source else why
         return f"data_source={listed}{f' and {more:,} others' if more else ''}, {why}"
 
 
 def source_of(answer: Any) -> str:
-    """Guess data_source by how an answer is written: a solution of GSM8K, or of MATH."""
+    """Guess data_source from the answer's notation: a solution of GSM8K or of MATH."""
     text = answer if isinstance(answer, str) else ""
     if re.search(r"^#### ?\S", text, re.M):
         return GSM8K
@@ -159,7 +157,7 @@ def source_of(answer: Any) -> str:
 
 
 def merged(given: "pa.Array", own: "pa.Array") -> "pa.Array":
-    """Give structs with the members of both; a member that both have is `own`'s."""
+    """Return structs with the members of both; for members of both, `own` wins."""
     import pyarrow as pa
 
     kind = _merged_type(given.type, own.type)

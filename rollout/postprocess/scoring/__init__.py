@@ -1,1 +1,1 @@
-"""Responses, marked: each scorer is a room."""
+"""Score responses: one module per scorer, run in worker processes."""

@@ -1,7 +1,7 @@
-"""What scores depend on beside the rows: the scorer's own files, and the versions of libraries.
+"""The files and package versions, besides the rows, that scores depend on.
 
-What a scorer's file imports from its own directory counts; a data file that it opens does not. Of
-a scorer in an installed package the version counts.
+Includes what a scorer's file imports from its directory, but not data files that it opens. An
+installed scorer counts by its package's version.
 """
 
 import platform
@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.config.fingerprint import to_plain
 from rollout.config.sections.postprocess import Postprocess
-from rollout.postprocess.scoring.function import Named, named, spec_of
+from rollout.postprocess.scoring.function import FunctionName, parse_name, spec_of
 from rollout.postprocess.scoring.imports import home_of, imported_by, is_installed
 from rollout.system.version import VERSION
 
@@ -24,18 +24,18 @@ LIBRARIES = {
 
 
 def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
-    """The files that a scoring is made with, and the version of each package."""
+    """Return the files that a scoring uses, and the version of each package."""
     versions = {"rollout": VERSION}
-    if settings.scorer in ("code", "python"):  # it runs what it checks, or is run
+    if settings.scorer in ("code", "python"):  # both run Python code
         versions["python"] = platform.python_version()
     for name in LIBRARIES.get(settings.scorer or "", ()):
         try:
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # the scorer will say so
+        except metadata.PackageNotFoundError:  # the scorer will report it
             versions[name] = "none"
     files = []
     if settings.scorer == "python" and (text := settings.python.function):
-        wanted = named(text)
+        wanted = parse_name(text)
         file = wanted.file or _file_of(wanted)
         if is_installed(home := home_of(file)):
             files, versions = [file], versions | _versions_of(file.relative_to(home))
@@ -47,15 +47,15 @@ def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
 
 
 def _versions_of(module: Path) -> dict[str, str]:
-    """The versions of the packages that have put a file into the directory of packages."""
+    """Return the versions of the packages that installed this module."""
     top = module.parts[0].removesuffix(".py")
     return {name: metadata.version(name) for name in metadata.packages_distributions().get(top, ())}
 
 
 def scored_so(settings: Postprocess | None) -> dict[str, Any] | None:
-    """The settings that change scores or exports, as plain values; files by their names alone.
+    """Return the settings that change scores or exports, as plain values.
 
-    Where these lie, and where things are written, is no part of it.
+    Files are given by name only; paths of input and output are left out.
     """
     if settings is None:
         return None
@@ -71,18 +71,18 @@ def scored_so(settings: Postprocess | None) -> dict[str, Any] | None:
 
 
 def _file(text: str | None) -> Path | None:
-    """The file that a text names, where it names one."""
+    """Return the file that a text names, or None."""
     try:
         path = Path(text or "").expanduser().absolute()
         return path if text and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # too long for a name, and the like
+    except (OSError, ValueError, RuntimeError):  # such as a text too long for a file name
         return None
 
 
-def _file_of(wanted: Named) -> Path:
-    """The file of a module, which is not imported for it."""
+def _file_of(wanted: FunctionName) -> Path:
+    """Return the file of a module without importing it."""
     try:
         found = spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
-    except ModuleNotFoundError:  # the scorer will say so
+    except ModuleNotFoundError:  # the scorer will report it
         found = None
-    return Path(found.origin) if found and found.origin else Path(wanted.place)
+    return Path(found.origin) if found and found.origin else Path(wanted.source)

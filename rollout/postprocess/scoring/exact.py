@@ -1,8 +1,8 @@
-"""scorer=exact: 1 where the response is the answer, else 0.
+"""scorer=exact: 1 if the response is the answer, else 0.
 
-Text is compared as text, in Unicode's composed form (NFC): 0.5 and 1/2 differ (scorer=math knows
-better), and so do straight and typographic quotes, or full-width and common letters. A number
-in the answer column is the text that it is written as: 3.0 is "3", True is "True".
+Texts are compared in Unicode's composed form (NFC): 0.5 and 1/2 differ (use scorer=math), and so do
+straight and typographic quotes, or full-width and ordinary letters. A number in the answer column
+is compared as text: 3.0 is "3", True is "True".
 """
 
 import string
@@ -27,12 +27,12 @@ NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Compare after what `settings.exact` leaves out is left out of both."""
+    """Return the scorer, which ignores what `settings.exact` says in both texts."""
     exact = settings.exact
     if settings.answer_is is AnswerIs.all:
         raise UserError(
-            "answer_is=all does not go with scorer=exact, since a response is one text; type "
-            "answer_is=any where each answer of a list is right"
+            "answer_is=all does not work with scorer=exact, since a response is one text; type "
+            "answer_is=any if each answer of a list is right"
         )
 
     def normal(text: str) -> str:
@@ -46,8 +46,8 @@ def load(settings: Postprocess) -> Scorer:
         rights = [normal(answer) for answer in answers]
         if not all(right.strip() for right in rights):
             raise Unscorable(
-                f"the right answer {answers[0][:40]!r} is empty, or all of it is left out by "
-                "exact.ignore_punctuation"
+                f"the right answer {answers[0][:40]!r} is empty, or is empty without punctuation "
+                "(exact.ignore_punctuation)"
             )
         compared = " or ".join(answers)
         if not response.text.strip():

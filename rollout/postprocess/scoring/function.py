@@ -1,8 +1,8 @@
-"""Which function scorer=python names, found without importing anything of the user's.
+"""Find the function that scorer=python names without importing any code of the user.
 
-A module is looked for in the directory of the command first, as `python -m` does, or in the one
-written before it: `/home/me/project/rewards.math:score`. Promises that only what clearly can't be
-imported is refused; a worker that imports it finds the rest.
+A module is searched first in the command's directory, as `python -m` does, or in the directory
+written before it: `/home/me/project/rewards.math:score`. Promises to refuse only what clearly
+can't be imported; the worker that imports it finds the rest.
 """
 
 import ast
@@ -20,45 +20,39 @@ from rollout.postprocess.scoring.imports import home_of, is_installed
 from rollout.system.disk import at_home
 
 FORM = "type python.function=file.py:function or module:function"
-# A module in which these stand may define names, or find submodules, that its text does not show.
+# A module with these names may define names, or find submodules, that its text does not show.
 DYNAMIC = frozenset(
     {"exec", "setattr", "globals", "vars", "locals", "modules", "f_globals", "__dict__",
      "__path__", "__getattr__", "__builtins__"}
 )  # fmt: skip
 
 
-class Named(NamedTuple):
-    """What a setting says: a function of a file, or of a module and where that is looked for."""
+class FunctionName(NamedTuple):
+    """The parts of python.function: a function in a file, or in a module and where to search it."""
 
-    place: str  # as typed, before the colon
+    source: str  # file or module as typed, before the colon
     name: str
     file: Path | None
     module: str = ""
     start_dir: Path = Path()
 
 
-def named(text: str | None) -> Named:
-    """The parts of python.function. Raises UserError where it does not say which function."""
+def parse_name(text: str | None) -> FunctionName:
+    """Return the parts of python.function. Raises UserError if it names no function."""
     if not text:
         raise UserError(f"scorer=python needs a function; {FORM}")
-    place, colon, name = text.rpartition(":")
-    if not (colon and place and name):
-        raise UserError(f"python.function={text} does not say which function; {FORM}")
-    if place.endswith(".py"):
-        return Named(place, name, Path(at_home(place)).absolute())
-    start_dir, module = module_of(place)
-    return Named(place, name, None, module, start_dir)
-
-
-def module_of(place: str) -> tuple[Path, str]:
-    """The directory in which a module is looked for first, and its name."""
-    directory, module = os.path.split(at_home(place))
-    return Path(directory).absolute(), module
+    source, colon, name = text.rpartition(":")
+    if not (colon and source and name):
+        raise UserError(f"python.function={text} does not name a function; {FORM}")
+    if source.endswith(".py"):
+        return FunctionName(source, name, Path(at_home(source)).absolute())
+    start_dir, module = os.path.split(at_home(source))
+    return FunctionName(source, name, None, module, Path(start_dir).absolute())
 
 
 def refuse_absent(text: str | None) -> None:
-    """Raise UserError where there clearly is no such file, module or function."""
-    wanted, file = named(text), None
+    """Raise UserError if there clearly is no such file, module or function."""
+    wanted, file = parse_name(text), None
     value = f"python.function={text}"
     if wanted.file is not None:
         file = wanted.file
@@ -69,7 +63,7 @@ def refuse_absent(text: str | None) -> None:
             spec = spec_of(wanted.module, [str(wanted.start_dir), *sys.path])
         except ModuleNotFoundError:
             raise UserError(
-                f"{value}: there is no module {wanted.module}, neither in {wanted.start_dir} nor "
+                f"{value}: there is no module {wanted.module} in {wanted.start_dir}, nor is it "
                 f"installed; {FORM}"
             ) from None
         file = _source_of(spec)
@@ -80,48 +74,48 @@ def refuse_absent(text: str | None) -> None:
     except (SyntaxError, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"{value}: {wanted.place} can't be imported ({reason}); correct it"
+            f"{value}: {wanted.source} can't be imported ({reason}); correct it"
         ) from error
     except (ValueError, RecursionError, MemoryError):
         return
     if names is not None and wanted.name not in names:
         guess = did_you_mean(wanted.name, [name for name in names if not name.startswith("_")])
         raise UserError(
-            f"{value}: {wanted.place} has no function {wanted.name!r}.{guess} Name one it defines"
+            f"{value}: {wanted.source} has no function {wanted.name!r}.{guess} Name one it defines"
         )
 
 
 def as_said_from(text: str, launch_dir: Path) -> str:
-    """A function that was named in another directory, as it has to be named from here.
+    """Return the name of a function, typed in `launch_dir`, for use from another directory.
 
-    What lay in that directory is named with it; what is installed keeps its name.
+    A file or module in that directory gets its path; an installed one keeps its name.
     """
-    place, _, name = text.rpartition(":")
+    source, _, name = text.rpartition(":")
     try:
-        if place.endswith(".py"):
-            is_there = (launch_dir / place).exists()
+        if source.endswith(".py"):
+            is_there = (launch_dir / source).exists()
         else:
-            start_dir, module = os.path.split(launch_dir / place)
+            start_dir, module = os.path.split(launch_dir / source)
             own = spec_of(module, [start_dir], is_elsewhere=False)
             found = spec_of(module, [start_dir, *sys.path])
             is_there = own and found and own.origin == found.origin
     except (ImportError, OSError, ValueError):
         is_there = False
-    return f"{launch_dir / place}:{name}" if is_there else text
+    return f"{launch_dir / source}:{name}" if is_there else text
 
 
 def spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleSpec | None:
-    """Where a module lies; None: its package would have to be imported to know.
+    """Return a module's spec, or None if finding it would mean importing its package.
 
-    `is_elsewhere`: Python may know it without these directories. Raises ModuleNotFoundError.
+    With `is_elsewhere`, modules outside `where` count, too. Raises ModuleNotFoundError.
     """
-    importlib.invalidate_caches()  # a file may have been made a moment ago
+    importlib.invalidate_caches()  # the file may be new
     spec = None
     for number, part in enumerate(module.split(".")):
         package, spec = spec, PathFinder.find_spec(part, where) if part else None
         if spec is None and part and number == 0 and is_elsewhere:
             try:
-                spec = importlib.util.find_spec(part)  # built in, or a finder of its own
+                spec = importlib.util.find_spec(part)  # built in, or found by another finder
             except (ImportError, ValueError, AttributeError):
                 return None
         if spec is None:
@@ -133,7 +127,7 @@ def spec_of(module: str, where: list[str], is_elsewhere: bool = True) -> ModuleS
 
 
 def _may_add(package: ModuleSpec) -> bool:
-    """Whether a module may have submodules that lie elsewhere, as `os.path` does."""
+    """Return whether a module may have submodules elsewhere, as `os.path` does."""
     if package.origin is None:  # a directory without __init__.py
         return False
     file = _source_of(package)
@@ -150,13 +144,13 @@ def _source_of(spec: ModuleSpec | None) -> Path | None:
 
 
 def _names_in(file: Path) -> set[str] | None:
-    """The names that a module's text defines; None where it may define others.
+    """Return the names that a module's text defines, or None if it may define others.
 
     Raises SyntaxError, OSError, ValueError.
     """
     text = importlib.util.decode_source(file.read_bytes())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the user's text, which is told where it is imported
+        warnings.simplefilter("ignore")  # importing the module shows its warnings
         tree, top = ast.parse(text, str(file)), symtable.symtable(text, str(file), "exec")
     for node in ast.walk(tree):
         name = getattr(node, "id", None) or getattr(node, "attr", None)

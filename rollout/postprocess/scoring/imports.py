@@ -1,4 +1,4 @@
-"""Which files of the user's a Python file imports, read from its text: nothing is run.
+"""Find the user's files that a Python file imports, from its text: nothing is run.
 
 Must not know what the files are for.
 """
@@ -13,12 +13,11 @@ from pathlib import Path
 
 
 def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
-    """A Python file and what it imports of the user's own, theirs included, each once.
+    """Return a Python file and the user's files that it imports, directly or not, sorted.
 
-    That is from its own directory, from that of the package it lies in, and from `start_dir`. Read
-    from the text, so nothing is run: of a package from which `*` is imported, or a module by a name
-    that is put together, all modules count. Those found elsewhere are not among them, nor those
-    that are installed: there are thousands, and versions tell them apart.
+    Modules are searched in the file's directory, in the one above its package, and in `start_dir`.
+    Importing `*`, or a module by a computed name, counts as importing all modules of the package.
+    Modules found elsewhere and installed ones are left out: their versions identify them.
     """
     own = dict.fromkeys([file.parent, home_of(file), start_dir or Path.cwd()])
     roots = [root for root in own if not is_installed(root)]
@@ -46,7 +45,7 @@ def imported_by(file: Path, start_dir: Path | None = None) -> list[Path]:
 
 
 def home_of(file: Path) -> Path:
-    """The directory that a Python file is imported from: above the package it lies in."""
+    """Return the directory that a Python file is imported from: the one above its package."""
     home = file.parent
     while (home / "__init__.py").is_file():
         home = home.parent
@@ -54,14 +53,14 @@ def home_of(file: Path) -> Path:
 
 
 def is_installed(home: Path) -> bool:
-    """Whether this Python installs packages there, or its own modules lie there."""
+    """Return whether this Python's packages or its own modules are in this directory."""
     places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [*site.getsitepackages(), site.getusersitepackages()]
     return os.path.realpath(home) in map(os.path.realpath, places)
 
 
 def _imports(tree: ast.AST) -> Iterable[tuple[int, str]]:
-    """What is imported, and how many dots stand before it; import_module("name") counts."""
+    """Yield each import's number of leading dots and its name; import_module("name") counts."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
@@ -76,7 +75,7 @@ def _imports(tree: ast.AST) -> Iterable[tuple[int, str]]:
 
 
 def _text(node: ast.expr) -> object:
-    """What a literal says; of f"package.{name}" the part that is known, and `*`."""
+    """Return a literal's value; for f"package.{name}", `package.*`."""
     if isinstance(node, ast.JoinedStr) and node.values:
         known = getattr(node.values[0], "value", None)
         return f"{known.rpartition('.')[0]}.*" if isinstance(known, str) and "." in known else None

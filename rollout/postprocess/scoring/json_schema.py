@@ -1,8 +1,8 @@
-"""scorer=json_schema: 1 where the response parses as JSON and the schema allows it, else 0.
+"""scorer=json_schema: 1 if the response is JSON that the schema allows, else 0.
 
-The format is what is judged here: a response that is no JSON is wrong, with what is wrong in
-`score_errors`; only an empty one has no answer. NaN, a key given twice and text around the JSON
-(but for a fence, which json_schema.fences allows) are no JSON.
+A response that is not JSON is wrong, with the reason in `score_errors`; only an empty one has no
+answer. NaN, duplicate keys and text around the JSON are not JSON, except for a fence if
+json_schema.fences allows it.
 """
 
 import json
@@ -13,10 +13,17 @@ from typing import Any
 
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.postprocess.scoring.scorers import Mark, Response, Scorer, Unscorable, no_answer, told
+from rollout.postprocess.scoring.scorers import (
+    Mark,
+    Response,
+    Scorer,
+    Unscorable,
+    error_text,
+    no_answer,
+)
 from rollout.system.formats.exact_json import doubled
 
-# A fence of at least three, indented or not, that the same or a longer one closes.
+# A fence of at least three characters, indented or not, closed by the same or a longer one.
 FENCED = re.compile(
     r"^[ \t]*(?P<fence>`{3,}|~{3,})[^`\n]*\n(?P<inside>.*?)^[ \t]*(?P=fence)[`~]*[ \t]*$",
     re.DOTALL | re.MULTILINE,
@@ -25,13 +32,13 @@ HOW = "type json_schema.schema=FILE.json, or json_schema.schema_key=COLUMN"
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
-    """The schema's column, where one is named."""
+    """Return the column with the schemas, if one is named."""
     key = settings.json_schema.schema_key
     return {"json_schema.schema_key": key} if key else {}
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where there is no schema, or the one given is none."""
+    """Return the scorer. Raises UserError if the schema is missing or invalid."""
     chosen = settings.json_schema
     if (chosen.schema is None) == (chosen.schema_key is None):
         raise UserError(f"scorer=json_schema needs one schema; {HOW}")
@@ -42,11 +49,10 @@ def load(settings: Postprocess) -> Scorer:
         try:
             return validator_of(json.loads(schema))
         except (ValueError, RecursionError) as error:
-            raise Unscorable(f"{chosen.schema_key} is no JSON schema: {error}") from error
+            raise Unscorable(f"{chosen.schema_key} is not a JSON schema: {error}") from error
         except UserError as error:
-            reason = str(error).removeprefix("json_schema.schema is no JSON schema: ")
-            reason = reason.removesuffix("; correct it")
-            raise Unscorable(f"{chosen.schema_key} is no JSON schema: {reason}") from error
+            reason = str(error).replace("json_schema.schema", chosen.schema_key, 1)
+            raise Unscorable(reason.removesuffix("; correct it")) from error
 
     def score(response: Response, row: dict[str, Any]) -> Mark:
         validator = fixed
@@ -62,7 +68,7 @@ def load(settings: Postprocess) -> Scorer:
         except (ValueError, RecursionError) as error:
             if response.is_cut:
                 return no_answer()
-            return Mark(0.0, None, f"is no JSON: {error or 'it is nested too deeply'}")
+            return Mark(0.0, None, f"is not JSON: {error or 'it is nested too deeply'}")
         canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
         return _judged(validator, value, canonical, chosen.schema_key)
 
@@ -70,7 +76,7 @@ def load(settings: Postprocess) -> Scorer:
 
 
 def _judged(validator: Any, value: Any, canonical: str, schema_key: str | None) -> Mark:
-    """Right, or wrong with the place that the schema does not allow."""
+    """Return the mark of a JSON value: right, or wrong with the place that is not allowed."""
     import referencing.exceptions
     from jsonschema.exceptions import best_match
 
@@ -79,17 +85,22 @@ def _judged(validator: Any, value: Any, canonical: str, schema_key: str | None) 
     except referencing.exceptions.Unresolvable as missing:
         where = schema_key or "json_schema.schema"
         raise Unscorable(
-            f"{where} has a $ref to what is not in it, and nothing is fetched "
+            f"{where} has a $ref to something outside it, which is not fetched "
             f"(Unresolvable: {missing})"
         ) from missing
     if error is None:
         return Mark(1.0, canonical)
-    place = "/".join(map(str, error.absolute_path)) or "its top"
-    return Mark(0.0, canonical, f"the schema does not allow it, at {place}: {error.message[:200]}")
+    return Mark(
+        0.0, canonical, f"the schema does not allow it, {_place(error)}: {error.message[:200]}"
+    )
+
+
+def _place(error: Any) -> str:
+    return f"at {'/'.join(map(str, error.absolute_path)) or 'its top'}"
 
 
 def given_schema(text: str) -> Any:
-    """The schema typed, or that of the file named."""
+    """Return the schema in the text, or in the file that it names."""
     is_inline = text.lstrip().startswith("{")
     try:
         return json.loads(text if is_inline else Path(text).expanduser().read_text("utf-8"))
@@ -97,12 +108,12 @@ def given_schema(text: str) -> Any:
         raise UserError(f"json_schema.schema={text}: {error.strerror}; {HOW}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"json_schema.schema={text[:80]} is no JSON: {error}; correct it"
+            f"json_schema.schema={text[:80]} is not JSON: {error}; correct it"
         ) from error
 
 
 def validator_of(schema: Any) -> Any:
-    """What checks against the schema; it fetches nothing from a network."""
+    """Return the schema's validator, which fetches nothing. Raises UserError if it is invalid."""
     import jsonschema
     import referencing
 
@@ -111,20 +122,18 @@ def validator_of(schema: Any) -> Any:
         kind.check_schema(schema)
     except (TypeError, RecursionError) as error:  # a number, an unhashable $schema, too deep
         raise UserError(
-            f"json_schema.schema is no JSON schema: {told(error)}; correct it"
+            f"json_schema.schema is not a JSON schema: {error_text(error)}; correct it"
         ) from error
     except jsonschema.SchemaError as error:
-        place = "/".join(map(str, error.absolute_path)) or "its top"
-        raise UserError(
-            f"json_schema.schema is no JSON schema: at {place}: {error.message[:120]}; correct it"
-        ) from error
+        reason = f"{_place(error)}: {error.message[:120]}"
+        raise UserError(f"json_schema.schema is not a JSON schema: {reason}; correct it") from error
     return kind(schema, registry=referencing.Registry())
 
 
 def parsed(text: str, fences: bool) -> Any:
-    """The response's JSON value: the whole text, or its last fenced block.
+    """Return the JSON value of the response's text, or of its last fenced block.
 
-    Raises ValueError, which says what is wrong with the text, or with the block where there is one.
+    Raises ValueError about the block, or about the text if there is no block.
     """
     blocks = [found["inside"] for found in FENCED.finditer(text)] if fences else []
     try:
@@ -145,5 +154,5 @@ def _refuse(name: str) -> None:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if twice := doubled(pairs):
-        raise ValueError(f"the key {twice[0]!r} stands twice in one object")
+        raise ValueError(f"the key {twice[0]!r} appears twice in one object")
     return dict(pairs)

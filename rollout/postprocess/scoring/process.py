@@ -1,6 +1,6 @@
-"""One worker process as the pool sees it: started apart, given a chunk, ended with all it started.
+"""One worker process as the pool sees it: start it, assign it a chunk, end it and its children.
 
-Never a fork of the caller, which may hold a loaded engine and threads. Must not know a schedule.
+Never forks the caller, which may hold a loaded engine and threads. Must not know the schedule.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 
 from rollout.config.sections.postprocess import Postprocess
 from rollout.postprocess.scoring.scorers import Mark, Response
-from rollout.postprocess.scoring.worker import AT, CUT_OFF, command
+from rollout.postprocess.scoring.worker import PIPE_CLOSED, POSITION, command
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core each
 Item = tuple[Response, dict[str, Any]]  # a response, and its row's columns
@@ -24,7 +24,7 @@ Item = tuple[Response, dict[str, Any]]  # a response, and its row's columns
 
 @dataclass(slots=True, eq=False)
 class Lot:
-    """Items that came together, such as a batch's, and their marks as they become known."""
+    """Items that belong together, such as those of a batch, and their marks so far."""
 
     label: Any
     items: list[Item]
@@ -39,7 +39,7 @@ class Lot:
 
 @dataclass(slots=True)
 class Chunk:
-    """Items of a lot from `start` up to `stop`, for one worker."""
+    """Items `start` to `stop` (exclusive) of a lot, for one worker."""
 
     lot: Lot
     start: int
@@ -48,14 +48,14 @@ class Chunk:
 
 
 class Worker:
-    """One process, seen from the pool."""
+    """A worker process. The caller ends it with `end`."""
 
     def __init__(self, settings: Postprocess, scratch: str):
         self.connection, theirs = Pipe()
-        self._place = tempfile.TemporaryFile(prefix="rollout-")  # noqa: SIM115
-        self._place.write(bytes(AT.size))
-        self._place.flush()
-        descriptors = (theirs.fileno(), self._place.fileno())
+        self._position = tempfile.TemporaryFile(prefix="rollout-")  # noqa: SIM115
+        self._position.write(bytes(POSITION.size))
+        self._position.flush()
+        descriptors = (theirs.fileno(), self._position.fileno())
         try:
             self._process = subprocess.Popen(
                 command(*descriptors),
@@ -67,32 +67,32 @@ class Worker:
                 env=os.environ | ENVIRONMENT | {"TMPDIR": scratch},
             )
         except BaseException:
-            self._place.close()
+            self._position.close()
             self.connection.close()
             raise
         finally:
             theirs.close()
         self.is_ready = False
         self.chunk: Chunk | None = None
-        self.offset = 0  # the chunk's first item in its lot, as it was given
-        self.num_heard = 0
-        self.started = self.given = time.monotonic()
+        self.offset = 0  # the chunk's first item in its lot when it was assigned
+        self.num_received = 0  # marks of the chunk
+        self.started_at = self.assigned_at = time.monotonic()
         with contextlib.suppress(OSError):
             self.connection.send(settings)
 
-    def give(self, chunk: Chunk) -> None:
-        """Have it mark a chunk."""
-        self.chunk, self.offset, self.num_heard = chunk, chunk.start, 0
-        self.given = time.monotonic()
-        with contextlib.suppress(OSError):  # it is dead; its closed pipe says so
+    def assign(self, chunk: Chunk) -> None:
+        """Send a chunk to the worker."""
+        self.chunk, self.offset, self.num_received = chunk, chunk.start, 0
+        self.assigned_at = time.monotonic()
+        with contextlib.suppress(OSError):  # it is dead, which the pool will see
             self.connection.send_bytes(pickle.dumps(chunk.lot.items[chunk.start : chunk.stop]))
 
-    def at(self) -> tuple[int, float]:
-        """Which item of its chunk it is at, and since when; 0: at none."""
-        return AT.unpack(os.pread(self._place.fileno(), AT.size, 0))
+    def position(self) -> tuple[int, float]:
+        """Return the index of its current item in the chunk, and since when; 0: between items."""
+        return POSITION.unpack(os.pread(self._position.fileno(), POSITION.size, 0))
 
     def has_ended(self) -> bool:
-        """Whether it is gone, which its pipe does not tell where a fork of it holds that open."""
+        """Return whether the process has ended; a fork of it may still hold the pipe open."""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         try:
             return os.waitid(os.P_PID, self._process.pid, how) is not None
@@ -100,7 +100,7 @@ class Worker:
             return True
 
     def end(self) -> str:
-        """Kill it and all it started, and say how it ended where it ended by itself."""
+        """Kill it and all its descendants; return how it ended, if it ended by itself."""
         waited_s = 1.0 if not self.has_ended() and _is_closing(self.connection) else 0.0
         until = time.monotonic() + waited_s
         while not self.has_ended() and time.monotonic() < until:
@@ -108,24 +108,24 @@ class Worker:
         by_itself, pid = self.has_ended(), self._process.pid
         if not by_itself:
             _kill_tree(pid)
-        with contextlib.suppress(OSError):  # what it left; not waited for, its number is its own
+        with contextlib.suppress(OSError):  # its children; until waited for, its id is not reused
             os.killpg(pid, signal.SIGKILL)
         code = self._process.wait()
         self.connection.close()
-        self._place.close()
+        self._position.close()
         if not by_itself:
-            return "it was ended"
-        if code == CUT_OFF:
-            return "the scorer closed the pipe that its scores go through"
+            return "it was killed"
+        if code == PIPE_CLOSED:
+            return "the scorer closed the pipe that carries its scores"
         if code < 0:
-            hint = " (was memory short?)" if -code == signal.SIGKILL else ""
+            hint = " (out of memory?)" if -code == signal.SIGKILL else ""
             with contextlib.suppress(ValueError):
                 return signal.Signals(-code).name + hint
         return f"exit code {code}"
 
 
 def _is_closing(connection: Any) -> bool:
-    """Whether the other end is closed, so that the process is about to be gone."""
+    """Return whether the other end is closed, so the process is about to end."""
     try:
         return connection.poll() and connection.recv_bytes() is None
     except (EOFError, OSError):
@@ -133,7 +133,7 @@ def _is_closing(connection: Any) -> bool:
 
 
 def _kill_tree(pid: int) -> None:
-    """Kill a process and its descendants; stopped first, so that it starts no more."""
+    """Kill a process and its descendants, after suspending it so that it starts no more."""
     import psutil
 
     with contextlib.suppress(psutil.Error):

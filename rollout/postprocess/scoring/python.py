@@ -1,8 +1,8 @@
-"""scorer=python: a function of the user's, given the response and the row's columns.
+"""scorer=python: a user's function, called with the response and the row's columns.
 
-It returns a finite number, a bool, None (the row can't be judged), or a dict with `score` and, if
-it likes, `extracted` and `compared`. What it raises is the sample's error, and so is a value of
-another kind. Each call gets a row of its own: what it changes there is gone with it.
+It returns a finite number, a bool, None (the row can't be judged), or a dict with `score` and
+optionally `extracted` and `compared`. An exception, or a value of another kind, is the sample's
+error. Each call gets its own copy of the row.
 """
 
 import importlib
@@ -17,22 +17,29 @@ from typing import Any
 
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError, did_you_mean
-from rollout.postprocess.scoring.function import named, refuse_absent
-from rollout.postprocess.scoring.scorers import Mark, Response, Scorer, Unscorable, Verdict, told
+from rollout.postprocess.scoring.function import parse_name, refuse_absent
+from rollout.postprocess.scoring.scorers import (
+    Mark,
+    Response,
+    Scorer,
+    Unscorable,
+    Verdict,
+    error_text,
+)
 
 
 def columns(settings: Postprocess) -> dict[str, str] | None:
-    """None: all of them, but the responses."""
+    """Return None: all columns except the responses."""
     return None
 
 
 def check(settings: Postprocess) -> None:
-    """Raise UserError where there clearly is no such function; nothing is imported."""
+    """Raise UserError if there clearly is no such function; nothing is imported."""
     refuse_absent(settings.python.function)
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where there is no such function, or its file can't be imported."""
+    """Import the function. Raises UserError if it does not exist or can't be imported."""
     function = find(settings.python.function)
     last: tuple[Any, bytes] = None, b""
 
@@ -46,21 +53,21 @@ def load(settings: Postprocess) -> Scorer:
 
 
 def find(text: str | None) -> Callable[[str, dict[str, Any]], Any]:
-    """The function that `module:function` or `file.py:function` names, imported."""
+    """Import and return the function that `module:function` or `file.py:function` names."""
     refuse_absent(text)
-    place, name, file, module, start_dir = named(text)
+    source, name, file, module, start_dir = parse_name(text)
     value = f"python.function={text}"
     sys.path.insert(0, str(file.parent if file else start_dir))
     try:
         module = _module(file) if file else importlib.import_module(module)
-    except BaseException as error:  # whatever a user's file does
-        reason = told(error)
-        raise UserError(f"{value}: {place} can't be imported ({reason}); correct it") from error
+    except BaseException as error:  # a user's file may raise anything
+        reason = error_text(error)
+        raise UserError(f"{value}: {source} can't be imported ({reason}); correct it") from error
     function = getattr(module, name, None)
     if not callable(function):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         guess = did_you_mean(name, known)
-        raise UserError(f"{value}: {place} has no function {name!r}.{guess} Name one it defines")
+        raise UserError(f"{value}: {source} has no function {name!r}.{guess} Name one it defines")
     return function
 
 
@@ -73,7 +80,7 @@ def _module(path: Path) -> Any:
 
 
 def to_mark(value: Any) -> Mark:
-    """What the function returned as a Mark: an error where that is no finite number.
+    """Return the Mark of what the function returned, an error if that is not a finite number.
 
     Raises Unscorable for None.
     """
@@ -88,11 +95,11 @@ def to_mark(value: Any) -> Mark:
     kind = type(value).__name__
     if inspect.isawaitable(value) or inspect.isasyncgen(value) or inspect.isgenerator(value):
         if inspect.iscoroutine(value):
-            value.close()  # else Python warns that nobody awaited it
+            value.close()  # else Python warns that it was never awaited
         return _no_score(f"a {kind}, not a score; define it with def, without async and yield")
-    # A text of digits and an array of one number would pass for numbers, and are a slip.
+    # float() takes a text of digits and an array of one number, but these are mistakes.
     is_other = isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()) != ()
-    sign = getattr(getattr(value, "dtype", None), "kind", "f")  # numpy's: complex, dates, texts
+    sign = getattr(getattr(value, "dtype", None), "kind", "f")  # numpy's: also complex and dates
     try:
         score = None if is_other or sign not in "biuf" else float(value)
     except OverflowError:

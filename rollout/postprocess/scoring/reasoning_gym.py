@@ -1,7 +1,7 @@
-"""scorer=reasoning_gym: each task's own verifier, a score from 0 to 1.
+"""scorer=reasoning_gym: the score of each task's own verifier, from 0 to 1.
 
-The entry (question, answer, metadata) names its task in metadata.source_dataset. Scored is what
-stands in the last <answer> tags, or all of it where there are none.
+The entry (question, answer, metadata) names its task in metadata.source_dataset. The text in the
+last <answer> tags is scored, or the whole response if there are none.
 """
 
 from functools import cache
@@ -21,18 +21,18 @@ from rollout.rows.gym_entry import entry_of
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
-    """The entry's column."""
+    """Return the column with the entries."""
     return {"reasoning_gym.entry_key": settings.reasoning_gym.entry_key}
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where reasoning-gym can't be imported."""
+    """Return the scorer. Raises UserError if reasoning-gym can't be imported."""
     try:
         import reasoning_gym
         from reasoning_gym.utils import extract_answer
     except ImportError as error:
         raise UserError(
-            f"scorer=reasoning_gym can't import it: {error}; type pip install and the missing name"
+            f"scorer=reasoning_gym can't be imported: {error}; pip install the missing package"
         ) from error
     key = settings.reasoning_gym.entry_key
 
@@ -40,7 +40,7 @@ def load(settings: Postprocess) -> Scorer:
     def verifier(task: str) -> Any:
         try:
             return reasoning_gym.get_score_answer_fn(task)
-        except Exception as error:  # its own errors differ from version to version
+        except Exception as error:  # which errors it raises depends on its version
             raise Unscorable(f"reasoning-gym has no task {task!r} ({error})") from error
 
     def score(response: Response, row: dict[str, Any]) -> Mark:

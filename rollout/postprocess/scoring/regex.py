@@ -1,9 +1,9 @@
-"""scorer=regex: what a pattern finds in the response, against the answer.
+"""scorer=regex: compare what a pattern finds in the response with the answer.
 
-What is found is the group named `answer`, else the first group that took part, else the whole
-match; space at its ends is left out. It is compared as text (regex.ignore_case holds for both),
-or as a number where the column holds numbers: 4.0 in the column is found as "4" and as "4.0".
-With regex.match_only=true nothing is compared: a match scores 1, and none is wrong.
+The match is the group named `answer`, else the first group that matched, else the whole match,
+without spaces at its ends. It is compared as text (regex.ignore_case applies to both), or as a
+number if the column holds numbers: "4" and "4.0" equal 4.0 in the column. With
+regex.match_only=true nothing is compared: a match scores 1, no match is wrong.
 """
 
 import math
@@ -24,25 +24,25 @@ from rollout.postprocess.scoring.scorers import (
     no_answer,
 )
 
-MISSING = "regex.match_only=true to score every match 1"  # where there is no answer's column
+MISSING = "regex.match_only=true to score every match 1"  # if there is no answer column
 HOW = f"answer_key=COLUMN to compare with it, or {MISSING}"
 NUMBER = re.compile(r"[+-]?(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
-    """The answer's column, unless matching alone is asked for."""
+    """Return the answer column, or none with regex.match_only."""
     if not settings.regex.match_only:
         return answer_column(settings)
     if settings.answer_key is not None:
         raise UserError(
             f"answer_key={settings.answer_key} has no effect with regex.match_only=true, which "
-            f"compares with nothing; type one of them: {HOW}"
+            f"compares nothing; type only one of them: {HOW}"
         )
     return {}
 
 
 def load(settings: Postprocess) -> Scorer:
-    """Raises UserError where the pattern is missing or is none."""
+    """Return the scorer. Raises UserError if the pattern is missing or invalid."""
     chosen = settings.regex
     if not chosen.pattern:
         raise UserError(
@@ -51,7 +51,7 @@ def load(settings: Postprocess) -> Scorer:
         )
     if settings.answer_is is AnswerIs.all:
         raise UserError(
-            "answer_is=all does not go with scorer=regex, which takes one match; type "
+            "answer_is=all does not work with scorer=regex, which takes one match; type "
             "answer_is=any, or use scorer=python"
         )
     columns(settings)
@@ -59,7 +59,7 @@ def load(settings: Postprocess) -> Scorer:
         pattern = re.compile(chosen.pattern, re.IGNORECASE if chosen.ignore_case else 0)
     except (re.error, RecursionError, OverflowError) as error:
         raise UserError(
-            f"regex.pattern={chosen.pattern} is no Python pattern: {error}; correct it"
+            f"regex.pattern={chosen.pattern} is not a Python pattern: {error}; correct it"
         ) from error
 
     def same(given: str, answer: Any) -> bool:
@@ -91,7 +91,7 @@ def load(settings: Postprocess) -> Scorer:
 
 
 def found(match: re.Match[str]) -> str:
-    """The group named answer, else the first group that took part, else the whole match."""
+    """Return the group named answer, else the first group that matched, else the whole match."""
     groups = match.groupdict()
     if "answer" in groups:
         return groups["answer"] or ""

@@ -1,11 +1,10 @@
-"""What a scorer is, which ones there are, and the verdicts they give.
+"""The interface of scorers, their names, and the verdicts they give.
 
-Each scorer is a module of its own, imported when it is chosen. It has
-`columns(settings)`, the input columns it needs, by the setting that names each (None: all);
-optionally `optional(settings)`, the names of columns it reads only where the input has them, and
-`check(settings)`, which raises UserError for what a glance shows before anything is started; and
-`load(settings)`, which returns the function that marks a response. `load` runs in a worker,
-imports what is heavy and raises UserError where its settings can't serve.
+Each scorer is its own module, imported when it is chosen. It defines `columns(settings)`, the
+columns it needs by the setting that names each (None: all), and `load(settings)`, which returns the
+function that marks a response. `load` runs in a worker, does heavy imports and raises UserError if
+its settings can't be used. Optional are `optional(settings)`, columns that it reads if the input
+has them, and `check(settings)`, which raises UserError for cheap checks before anything starts.
 """
 
 import importlib
@@ -23,11 +22,11 @@ SCORERS = (
 
 
 class Verdict(Enum):
-    """What became of one response. The names stand in the column `verdicts`.
+    """The outcome for one response; the column `verdicts` holds the names.
 
     Right and wrong are judged. A response without an answer, or cut off before one, scores 0 and
-    is counted apart. An error (the scorer raised, took too long or ran out of memory) has no
-    score, and neither has a response whose row can't be judged (no right answer to compare with).
+    is counted separately. An error (the scorer raised, took too long or ran out of memory) has no
+    score, nor does a response whose row can't be judged (no right answer to compare with).
     """
 
     right = "right"
@@ -39,32 +38,32 @@ class Verdict(Enum):
 
 
 class Response(NamedTuple):
-    """What is scored: a response without its reasoning."""
+    """A response to score, without its reasoning."""
 
     text: str
-    is_cut: bool = False  # max_tokens ended it (finish_reason is length)
+    is_cut: bool = False  # max_tokens ended it (finish_reason=length)
     is_unclosed: bool = False  # its reasoning never ended, so `text` holds no answer
 
 
-class Mark(NamedTuple):  # which pickles in a fifth of a dataclass's time
-    """A scorer's judgement of one response.
+class Mark(NamedTuple):  # pickles five times as fast as a dataclass
+    """A scorer's judgment of one response.
 
-    Without `verdict` it is right or wrong by `score` and pass_threshold.
+    Without `verdict`, `score` and pass_threshold decide between right and wrong.
     """
 
     score: float | None
-    extracted: str | None = None  # the answer as understood, one text for what is equal
-    error: str | None = None  # why it is not right, or has no score: one line
-    compared: str | None = None  # the right answer as understood, as text training can compare with
+    extracted: str | None = None  # the answer as read; equal answers have the same text
+    error: str | None = None  # why it is not right or has no score, in one line
+    compared: str | None = None  # the right answer as read, as text for training
     verdict: Verdict | None = None
-    trace: str | None = None  # an error whole, with file and line
+    trace: str | None = None  # the traceback of an error
 
 
 Scorer = Callable[[Response, dict[str, Any]], Mark]
 
 
 class Unscorable(Exception):
-    """Why a row can't be judged, in words for the user: no sample of it gets a score."""
+    """A row can't be judged, for the reason in the message; none of its samples gets a score."""
 
 
 def no_answer(
@@ -72,30 +71,30 @@ def no_answer(
     error: str | None = None,
     verdict: Verdict = Verdict.no_answer,
 ) -> Mark:
-    """The mark of a response that holds nothing to compare: score 0, counted apart."""
+    """Return the mark of a response without an answer: score 0, counted separately."""
     return Mark(0.0, None, error or verdict.value, compared, verdict)
 
 
 def room(settings: Postprocess) -> Any:
-    """The chosen scorer's module. Raises UserError for an unknown name."""
+    """Return the chosen scorer's module. Raises UserError for an unknown name."""
     name = settings.scorer
     if name is None:
         raise UserError(f"scorer is not set; type scorer=NAME, one of {', '.join(SCORERS)}")
     if name not in SCORERS:
         raise UserError(
             f"scorer={name} is unknown.{did_you_mean(name, SCORERS)} Choose from: "
-            f"{', '.join(SCORERS)}; for a function of yours type scorer=python "
+            f"{', '.join(SCORERS)}; for your own function type scorer=python "
             "python.function=file.py:function"
         )
     return importlib.import_module(f"rollout.postprocess.scoring.{name}")
 
 
 def check_threshold(settings: Postprocess) -> None:
-    """Refuse a pass_threshold that all responses reach, or none can. Raises UserError."""
+    """Refuse a pass_threshold that every or no response can reach. Raises UserError."""
     threshold = settings.pass_threshold
     if threshold <= 0:
         raise UserError(
-            f"pass_threshold={threshold:g} would make every wrong answer right, since it scores 0; "
+            f"pass_threshold={threshold:g} would make wrong answers right, since they score 0; "
             "type a pass_threshold above 0, such as pass_threshold=0.5"
         )
     if threshold > 1 and settings.scorer != "python":
@@ -106,24 +105,24 @@ def check_threshold(settings: Postprocess) -> None:
 
 
 def optional_columns(settings: Postprocess) -> tuple[str, ...]:
-    """The columns that the chosen scorer reads where the input has them."""
+    """Return the columns that the chosen scorer reads if the input has them."""
     optional = getattr(room(settings), "optional", None)
     return optional(settings) if optional else ()
 
 
 def compares_with_text(settings: Postprocess) -> bool:
-    """Whether the chosen scorer fills `compared`: it reads a right answer, or an entry with one."""
+    """Return whether the scorer fills `compared`: it reads a right answer, or an entry with one."""
     named = room(settings).columns(settings) or {}
     return "answer_key" in named or "reasoning_gym.entry_key" in named
 
 
 def load_scorer(settings: Postprocess) -> Scorer:
-    """The chosen scorer. A response whose reasoning never ended is not shown to it."""
+    """Return the chosen scorer; it does not see the text of responses with unclosed reasoning."""
     module = room(settings)
     score, takes_all = module.load(settings), module.columns(settings) is None
 
     def scorer(response: Response, row: dict[str, Any]) -> Mark:
-        if response.is_unclosed:  # the empty text tells what the row compares with
+        if response.is_unclosed:  # the empty text still yields `compared`
             mark = no_answer() if takes_all else score(Response(""), row)
         else:
             mark = score(response, row)
@@ -136,24 +135,24 @@ def load_scorer(settings: Postprocess) -> Scorer:
     return scorer
 
 
-def told(error: BaseException, most: int = 500) -> str:
-    """An exception in one text, whatever its own methods do."""
-    name = type.__dict__["__name__"].__get__(type(error))  # past a metaclass of its own
+def error_text(error: BaseException, most: int = 500) -> str:
+    """Return an exception as text, whatever its own methods do."""
+    name = type.__dict__["__name__"].__get__(type(error))  # bypasses its metaclass
     try:
         return f"{name}: {error}"[:most].rstrip(": ")
     except BaseException:
-        return f"{name}, whose text can't be had"
+        return f"{name}, whose message can't be read"
 
 
 def answer_column(settings: Postprocess) -> dict[str, str]:
-    """`columns` of a scorer that compares with a right answer."""
+    """Return the `columns` of a scorer that compares with a right answer."""
     return {"answer_key": settings.answer_key or "answer"}
 
 
 def answers_of(row: dict[str, Any], settings: Postprocess) -> list[Any]:
-    """The row's right answers: one, or those that `answer_is` makes alternatives or a whole.
+    """Return the row's right answers: one, or several if `answer_is` allows lists.
 
-    Raises Unscorable where there is none, or where a list comes unasked.
+    Raises Unscorable if there is none, or if `answer_is` does not allow the list.
     """
     key = settings.answer_key or "answer"
     value = row[key]
@@ -165,14 +164,14 @@ def answers_of(row: dict[str, Any], settings: Postprocess) -> list[Any]:
         raise Unscorable(f"{key} is {shown}")
     if len(values) > 1 and settings.answer_is is AnswerIs.one:
         raise Unscorable(
-            f"{key} is a list of {len(values)} answers; type answer_is=any where each of them is "
-            "right, answer_is=all where a response has to give all of them"
+            f"{key} is a list of {len(values)} answers; type answer_is=any if each of them is "
+            "right, answer_is=all if a response must give all of them"
         )
     return values
 
 
 def as_text(value: Any) -> str:
-    """An answer as text: a float without a fraction is written as an integer."""
+    """Return an answer as text; a float without a fraction is written as an integer."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return str(value)

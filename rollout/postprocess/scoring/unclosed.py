@@ -1,7 +1,7 @@
-"""Which responses were cut off, and which of them never came to an answer.
+"""Find responses that were cut off, and those whose reasoning never ended.
 
-A reasoning model that is stopped at max_tokens within its reasoning has given no answer, whatever
-numbers stand in the text. Pure: texts and flags in, `Response` out.
+A reasoning model that max_tokens stops within its reasoning has given no answer, whatever numbers
+its text contains. Must not know scorers' settings or files.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from typing import Any
 from rollout.postprocess.scoring.scorers import Response
 from rollout.rows.reasoning import opens, split
 
-CUT = "length"  # vLLM's finish_reason where max_tokens or the context ended a response
+CUT = "length"  # vLLM's finish_reason if max_tokens or the context length ended a response
 
 
 def opening_of(closing: str) -> str | None:
-    """The tag that begins what `closing` ends: <think> for </think>, [THINK] for [/THINK]."""
+    """Return the opening tag of `closing`: <think> for </think>, [THINK] for [/THINK]."""
     opening = closing.replace("/", "", 1)
     return opening if opening != closing else None
 
@@ -26,31 +26,30 @@ def responses_of(
     closed: Sequence[bool | None] | None,
     prompt: Callable[[], Any],
 ) -> list[Response | None]:
-    """The responses of one row without their reasoning, in order; None for a null text.
+    """Return the responses of one row without their reasoning, in order; None for a null text.
 
-    `closing` ends the reasoning; empty: nothing is left out. `finish_reasons` and `closed`
-    (the run's own column is_reasoning_closed) are aligned with `texts` where they are known.
-    `prompt` returns the row's prompt and is called only where it decides.
+    The tag `closing` ends the reasoning; if it is empty, nothing is left out. `finish_reasons` and
+    `closed` (the run's column is_reasoning_closed) are aligned with `texts`, or None. `prompt`
+    returns the row's prompt; it is called only if the prompt decides.
 
-    A response is unclosed if its reasoning was opened and never ended. It was opened by a tag in
-    its text; or by the prompt or the chat template (another response of the row then has a closing
-    tag without an opening one), if it was cut off or nobody knows how it ended.
+    A response is unclosed if its reasoning was opened and never ended. A tag in its text opens it.
+    If it was cut off or its finish_reason is unknown, the prompt or the chat template may have
+    opened it, too; the latter shows in a closing tag of another response without an opening one.
     """
     size = len(texts)
     reasons = finish_reasons if finish_reasons and len(finish_reasons) == size else [None] * size
     flags = closed if closed and len(closed) == size else [None] * size
-    cut = [reason == CUT for reason in reasons]
-    if not closing:
-        return [None if t is None else Response(t, c) for t, c in zip(texts, cut, strict=True)]
     opening = opening_of(closing)
     found: list[Response | None] = []
     is_opened: bool | None = None
-    for text, is_cut, reason, flag in zip(texts, cut, reasons, flags, strict=True):
+    for text, reason, flag in zip(texts, reasons, flags, strict=True):
+        is_cut = reason == CUT
         if text is None:
             found.append(None)
             continue
-        if closing in text:
-            found.append(Response(text.rpartition(closing)[2], is_cut))
+        if closing in text:  # always, if there is no closing tag
+            answer = text.rpartition(closing)[2] if closing else text
+            found.append(Response(answer, is_cut))
             continue
         is_unclosed = flag is False or (opening is not None and opening in text)
         if not is_unclosed and (is_cut or reason is None) and flag is None:
@@ -64,7 +63,7 @@ def responses_of(
 def _is_opened(
     texts: Sequence[str | None], opening: str | None, closing: str, prompt: Callable[[], Any]
 ) -> bool:
-    """Whether the prompt, or the chat template, has each response begin within its reasoning."""
+    """Return whether the prompt or the chat template opens the reasoning of every response."""
     for text in texts:
         if text and closing in text:
             before = text.partition(closing)[0]

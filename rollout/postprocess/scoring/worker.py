@@ -1,8 +1,8 @@
-"""A worker: a process that marks one response after another until its pipe closes.
+"""The worker process: mark one response after another until the pipe closes.
 
-Promises: it is never a fork of the caller (which may hold a loaded engine and threads), it dies
-with the caller, and it says in shared memory which response it is at and since when, so that the
-caller can end it and knows whose fault that was. What is printed in it is thrown away.
+Promises: the worker is never a fork of the caller (which may hold a loaded engine and threads) and
+dies with it. It records in shared memory its current response and since when, so that the caller
+can end it and blame that response. Its output is discarded.
 """
 
 import contextlib
@@ -27,36 +27,36 @@ from rollout.postprocess.scoring.scorers import (
     Scorer,
     Unscorable,
     Verdict,
+    error_text,
     load_scorer,
-    told,
 )
 
-FLUSH_S = 0.05  # marks are sent at least so often: little is marked twice after a death
+FLUSH_S = 0.05  # marks are sent this often, so a death repeats little work
 MAX_ERROR = 500  # characters kept of an error
-MAX_TRACE = 20_000  # and of its traceback
+MAX_TRACE = 20_000  # characters kept of a traceback
 MAX_FRAMES = 20
 HERE = Path(__file__).parent
-AT = struct.Struct("qd")  # the item it is at, and since when (monotonic seconds; 0: at none)
+POSITION = struct.Struct("qd")  # current item, since when (monotonic seconds; 0: between items)
 PR_SET_PDEATHSIG = 1
-CUT_OFF = 97  # the exit code of a worker whose pipe the scorer has closed
+PIPE_CLOSED = 97  # exit code of a worker whose pipe the scorer has closed
 
 
-def command(pipe: int, place: int) -> list[str]:
-    """What starts a worker with these inherited descriptors, and this process's import path."""
+def command(pipe: int, position: int) -> list[str]:
+    """Return the command of a worker with these inherited descriptors and this import path."""
     code = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
         "from rollout.postprocess.scoring.worker import main; main(*map(int, sys.argv[2:]))"
     )
     path = json.dumps([entry or str(os.getcwd()) for entry in sys.path])  # noqa: PTH109
-    return [sys.executable, "-c", code, path, str(pipe), str(place), str(os.getpid())]
+    return [sys.executable, "-c", code, path, str(pipe), str(position), str(os.getpid())]
 
 
-def main(pipe: int, place: int, parent: int) -> None:
-    """Load the scorer, then answer each list of (response, row) with marks, in order."""
+def main(pipe: int, position: int, parent: int) -> None:
+    """Load the scorer, then send the marks of each received list of (response, row), in order."""
     die_with(parent)
-    # In a session of its own it gets no Ctrl-C; SIGTERM to a whole container ends it by default.
-    connection, at = Connection(pipe), mmap.mmap(place, AT.size)
-    os.close(place)
+    # In its own session it gets no Ctrl-C; a SIGTERM to the whole container ends it by default.
+    connection, at = Connection(pipe), mmap.mmap(position, POSITION.size)
+    os.close(position)
     try:
         own, settings = os.getpid(), connection.recv()
         limit_memory(settings.memory_gib)
@@ -65,7 +65,7 @@ def main(pipe: int, place: int, parent: int) -> None:
         except UserError as error:
             connection.send(str(error))
             return
-        if os.getpid() != own:  # a fork that the scorer made as it was loaded
+        if os.getpid() != own:  # a fork made while the scorer was loaded
             os._exit(0)
         connection.send(None)
         while True:
@@ -80,26 +80,26 @@ def mark_all(
     connection: Connection,
     at: mmap.mmap,
 ) -> None:
-    """Send the marks of these items in pieces, in order."""
+    """Send the marks of these items in order, in several messages."""
     marks, flushed = [], time.monotonic()
-    here = _place(connection)
+    identity = _identity(connection)
     for number, (response, row) in enumerate(items):
         now = time.monotonic()
         if now - flushed > FLUSH_S and marks:
             connection.send_bytes(pickle.dumps(marks))
             marks, flushed = [], now
-        AT.pack_into(at, 0, number, now)
+        POSITION.pack_into(at, 0, number, now)
         marks.append(mark(score, response, row))
-        if os.getpid() != here[0]:  # a fork of the scorer's: its mark would come twice
+        if os.getpid() != identity[0]:  # a fork by the scorer, which would send marks twice
             os._exit(0)
-        if _place(connection) != here:
-            os._exit(CUT_OFF)
-        AT.pack_into(at, 0, number, 0.0)
+        if _identity(connection) != identity:
+            os._exit(PIPE_CLOSED)
+        POSITION.pack_into(at, 0, number, 0.0)
     connection.send_bytes(pickle.dumps(marks))
 
 
-def _place(connection: Connection) -> tuple[int, ...]:
-    """This process, and which pipe its marks go through: a scorer may close or reuse it."""
+def _identity(connection: Connection) -> tuple[int, ...]:
+    """Return the ids of this process and of its pipe, which a scorer may close or reuse."""
     try:
         found = os.fstat(connection.fileno())
     except OSError:
@@ -108,7 +108,7 @@ def _place(connection: Connection) -> tuple[int, ...]:
 
 
 def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
-    """The scorer's mark, or why there is none. Nothing a scorer raises ends the worker."""
+    """Return the scorer's mark, or why there is none; no exception of a scorer ends the worker."""
     try:
         found = score(response, row)
         if found.score is not None and not math.isfinite(found.score):
@@ -121,18 +121,18 @@ def mark(score: Scorer, response: Response, row: dict[str, Any]) -> Mark:
         )
     except Unscorable as reason:
         return Mark(None, None, _clean(str(reason), MAX_ERROR), verdict=Verdict.unjudged)
-    except BaseException as error:  # sys.exit() and KeyboardInterrupt, too
+    except BaseException as error:  # including SystemExit and KeyboardInterrupt
         return _failed(error)
 
 
 def _failed(error: BaseException) -> Mark:
-    """The mark of a response on which the scorer raised."""
-    reason = told(error, MAX_ERROR)
+    """Return the mark of a response on which the scorer raised."""
+    reason = error_text(error, MAX_ERROR)
     if isinstance(error, MemoryError):
-        reason = "MemoryError: it took more than memory_gib"
+        reason = "MemoryError: more than memory_gib was needed"
     try:
         trace = _trace(error)
-    except BaseException:  # its own __str__ may do anything
+    except BaseException:  # its __str__ may do anything
         trace = reason
     return Mark(
         None, None, _clean(reason, MAX_ERROR), None, Verdict.error, _clean(trace, MAX_TRACE)
@@ -140,7 +140,7 @@ def _failed(error: BaseException) -> Mark:
 
 
 def _trace(error: BaseException) -> str:
-    """The traceback without our own frames above the user's, where there are any of the user's."""
+    """Return the traceback without our frames above the user's, if it has frames of the user."""
     frames = list(traceback.walk_tb(error.__traceback__))
     ours = [HERE in Path(frame.f_code.co_filename).parents for frame, _ in frames]
     num_ours = next((i for i, is_ours in enumerate(ours) if not is_ours), 0)
@@ -149,28 +149,28 @@ def _trace(error: BaseException) -> str:
 
 
 def _clean(text: str | None, most: int | None = None) -> str | None:
-    """Plain text that a file can hold: JSON and user's functions make lone surrogates."""
+    """Return text that a file can hold; JSON and users' functions may yield lone surrogates."""
     if text is None:
         return None
     return str.encode(str.__getitem__(text, slice(most)), errors="replace").decode()
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the parent is gone, however it went. Linux only."""
+    """Have this process killed when the parent ends, in whatever way. Linux only."""
     if sys.platform != "linux":
         return
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before
+    if os.getppid() != parent:  # it has already ended
         os._exit(1)
 
 
 def limit_memory(gib: float) -> None:
-    """Turn a blow-up into a MemoryError of this process alone."""
+    """Limit this process's memory, so that exceeding it is a MemoryError here only."""
     import resource
 
     size = int(gib * 2**30)
     with contextlib.suppress(ValueError, OSError):
-        # Data alone: libraries reserve address space that they never touch.
+        # Only data: libraries reserve address space that they never use.
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
