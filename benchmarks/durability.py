@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=measures)
     parser.add_argument("--rows", type=int, help="rows of the input")
-    parser.add_argument("--times", type=int, help="pairs of vllm, openings of open")
+    parser.add_argument("--times", type=int, help="pairs for vllm, openings for open")
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
     given = [arguments.rows, arguments.times]

@@ -245,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", help="a Python with benchmarks/requirements-peers.txt")
     parser.add_argument("--only", choices=["code", "gsm8k", "pairs"])
-    parser.add_argument("--show", type=int, default=0, help="rollout's differences to print")
+    parser.add_argument("--show", type=int, default=0, help="differences to print")
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
     peers, tables = Peers(arguments.peers), {}

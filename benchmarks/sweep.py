@@ -281,8 +281,8 @@ def lengths_of(lengths: list[list[int]]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("launches", "sequential"))
-    parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny", help="of launches")
-    parser.add_argument("--rows", type=int, default=16, help="of sequential, for each point")
+    parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny", help="for launches")
+    parser.add_argument("--rows", type=int, default=16, help="per point, for sequential")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
