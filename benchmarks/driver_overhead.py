@@ -1,10 +1,10 @@
-"""What rollout costs beside the engine: rows/s of the whole path, and its share of raw vLLM.
+"""Measure what rollout costs besides the engine: rows/s of the whole path, and share of raw vLLM.
 
     python benchmarks/driver_overhead.py scripted   # instant engine, n=8, 200-token responses
     python benchmarks/driver_overhead.py vllm       # pairs against LLM.generate, tiny real model
     python benchmarks/driver_overhead.py memory     # peak memory, 1,000,000 rows and 10,000
 
-Each prints what it measured as JSON, and writes it to benchmarks/results/ with --save.
+Each command prints its figures as JSON; --save also writes them to benchmarks/results/.
 """
 
 import argparse
@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 
 def write_prompts(path: Path, num_rows: int, words: int = 12) -> Path:
-    """A parquet of `num_rows` different prompts, written in batches."""
+    """Write `num_rows` different prompts to a parquet file, in batches."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -44,7 +44,7 @@ def write_prompts(path: Path, num_rows: int, words: int = 12) -> Path:
 
 
 def prepared(workdir: Path, name: str, **settings: Any) -> "Job":
-    """The job of a run in `workdir`/`name`, checked as a launch checks it."""
+    """Return the job of a run in `workdir`/`name`, checked as at a launch."""
     from rollout.config.compose import compose
     from rollout.runs.job import prepare
     from rollout.system.console import Console
@@ -54,7 +54,7 @@ def prepared(workdir: Path, name: str, **settings: Any) -> "Job":
 
 
 def scripted(workdir: Path, num_rows: int, n_samples: int, tokens: int) -> dict:
-    """Run the whole path in this process on the scripted engine, every reply instant."""
+    """Run the whole path in this process on the scripted engine, with instant replies."""
     from rollout import vllm_rollout
 
     prompts = write_prompts(workdir / f"prompts{num_rows}.parquet", num_rows)
@@ -87,7 +87,7 @@ def scripted(workdir: Path, num_rows: int, n_samples: int, tokens: int) -> dict:
 
 
 def measure_scripted(workdir: Path) -> dict:
-    """Median of three runs of 20,000 rows, pinned to one core where the system can."""
+    """Return the median of three runs of 20,000 rows, pinned to one core where possible."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     scripted(workdir, 500, 8, 200)  # imports and caches
@@ -100,7 +100,7 @@ def measure_scripted(workdir: Path) -> dict:
 
 
 def measure_memory(workdir: Path) -> dict:
-    """Peak memory of a fresh process each: 10,000 and 1,000,000 rows x 2 short samples."""
+    """Return peak memory for 10,000 and 1,000,000 rows x 2 short samples, in fresh processes."""
     peaks = {}
     for num_rows in (10_000, 1_000_000):
         code = (
@@ -117,7 +117,7 @@ def measure_memory(workdir: Path) -> dict:
 
 
 def measure_vllm(workdir: Path, num_pairs: int = 5, num_rows: int = 256) -> dict:
-    """Pairs of rollout's path and one LLM.generate of everything; see vllm_pairs.py."""
+    """Measure pairs of rollout's path and one LLM.generate of everything; see vllm_pairs.py."""
     from tiny_model import make_tiny_model
     from vllm_pairs import run_pairs
 
@@ -135,11 +135,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as workdir:
         figures = measures[arguments.what](Path(workdir))
-    tell("driver_overhead", arguments.what, figures, arguments.save)
+    report("driver_overhead", arguments.what, figures, arguments.save)
 
 
-def tell(benchmark: str, what: str, figures: dict, save: bool) -> None:
-    """Print what was measured, on which machine and when; save it under that name as well."""
+def report(benchmark: str, what: str, figures: dict, save: bool) -> None:
+    """Print the figures with the machine and the date; with `save`, write them to results/ too."""
     record = {
         "what": what,
         "date": datetime.date.today().isoformat(),

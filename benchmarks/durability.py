@@ -1,10 +1,10 @@
-"""What keeping every row on disk costs, and what opening a large run that was killed costs.
+"""Measure the cost of keeping every row on disk, and of opening a large run that was killed.
 
     python benchmarks/durability.py vllm   # pairs: the loop with the store, and writing nothing
     python benchmarks/durability.py open   # open a half-finished run of 1,000,000 rows; publish it
 
-Each prints what it measured as JSON, and writes it to benchmarks/results/ with --save; what `open`
-measures stands in large_run.py.
+Each command prints its figures as JSON; --save also writes them to benchmarks/results/. `open` is
+implemented in large_run.py.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driver_overhead import prepared, tell, write_prompts
+from driver_overhead import prepared, report, write_prompts
 from large_run import measure_open
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ VLLM = {
     "max_num_seqs": 64,
     "kv_cache_gib": 1.0,
 }
-# As fast for a tiny model; two threads spin for each other wherever a core is busy otherwise, and
-# a side then takes 1.5 to 25 s.
+# As fast for a tiny model. With two threads, each spins waiting for the other when a core is busy,
+# and a side then takes 1.5 to 25 s.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 COUNTS = ("num_rows", "num_samples", "num_output_tokens")
 
 
 class Timed:
-    """The store as `generate` uses it, with the seconds spent in it."""
+    """The store as `generate` uses it, counting the seconds spent in it."""
 
     def __init__(self, store: "Store"):
         self._store, self.owed_rows = store, store.owed_rows
@@ -62,7 +62,7 @@ class Timed:
 
 
 class Spared(Timed):
-    """In the store's place: hands out the same rows and writes nothing."""
+    """A replacement for the store that hands out the same rows and writes nothing."""
 
     def append(self, results: "Iterable[Result]") -> None:
         pass
@@ -72,9 +72,9 @@ class Spared(Timed):
 
 
 def one_side(job: "Job", slot: "Slot", kind: type[Timed]) -> dict:
-    """Generate all rows into a fresh directory; timed from the first submission to the last flush.
+    """Generate all rows into a fresh directory; time from the first submission to the last flush.
 
-    With the store, that is every append, flush and seal, as in a run; publishing is not in it.
+    With the store, this includes every append, flush and seal of a run, but not publishing.
     """
     from rollout.runs.attempt import Attempt
     from rollout.runs.generate import generate
@@ -103,7 +103,7 @@ def one_side(job: "Job", slot: "Slot", kind: type[Timed]) -> dict:
 
 
 def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict:
-    """Alternate the two sides on one engine; each pair's ratio of throughputs, and the median."""
+    """Alternate the two sides on one engine; return the pairs' throughput ratios and the median."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
     from tiny_model import make_tiny_model
@@ -147,7 +147,7 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
 
 
 def sync_ms(directory: Path) -> float:
-    """Median time of one fdatasync behind 4 KiB: what durability costs depends on the disk."""
+    """Return the median time of one fdatasync after 4 KiB; durability depends on the disk."""
     took = []
     with (directory / "sync").open("wb", buffering=0) as file:
         for _ in range(50):
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=measures)
     parser.add_argument("--rows", type=int, help="rows of the input")
-    parser.add_argument("--times", type=int, help="pairs of vllm, openings of open")
+    parser.add_argument("--times", type=int, help="pairs for vllm, openings for open")
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
     given = [arguments.rows, arguments.times]
@@ -175,7 +175,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as workdir:
         machine["fdatasync_ms"] = sync_ms(Path(workdir))
         figures = measures[arguments.what](Path(workdir), *sizes)
-    tell("durability", arguments.what, machine | figures, arguments.save)
+    report("durability", arguments.what, machine | figures, arguments.save)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What opening a large run that was killed costs, and publishing it: `durability.py open`.
+"""Measure opening a large run that was killed, and publishing it: `durability.py open`.
 
-Memory is read from /proc. The files were written a moment ago, so the system has them cached.
+Memory is read from /proc. The files have just been written, so they are in the page cache.
 """
 
 import json
@@ -26,7 +26,7 @@ NUM_TICK_ROWS = 16  # rows that finish in one step of the engine
 
 
 def killed(num_rows: int, rows_per_shard: int) -> "np.ndarray":
-    """Rows that a kill in the middle leaves: sealed shards, then some in the two open ones."""
+    """Return the rows on disk after a kill: sealed shards, then some rows of the two open ones."""
     import numpy as np
 
     done = np.zeros(num_rows, bool)
@@ -37,7 +37,7 @@ def killed(num_rows: int, rows_per_shard: int) -> "np.ndarray":
 
 
 def scattered(num_rows: int, rows_per_shard: int) -> "np.ndarray":
-    """Every second row, so that every shard is an open log: as bad as it gets."""
+    """Return every second row, so that every shard is an open log: the worst case."""
     import numpy as np
 
     return np.arange(num_rows) % 2 == 0
@@ -47,7 +47,7 @@ KINDS = {"killed": killed, "scattered": scattered}
 
 
 def build(workdir: Path, name: str) -> dict:
-    """Begin a run and write the rows of its kind, with a torn frame behind them."""
+    """Begin a run and write the rows that `kind` selects, with a torn frame after them."""
     from rollout.runs.attempt import Attempt
     from rollout.runs.opening import open_run
     from rollout.system.console import Console
@@ -85,7 +85,7 @@ def complete(workdir: Path, name: str) -> dict:
 
 
 def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None:
-    """Append results for the owed rows of a mask, a few at a time, as the loop does."""
+    """Append results for the owed rows of a mask, a few at a time, as the driving loop does."""
     from rollout.rows.request import Completion, Sample
     from rollout.runs.resume import wanted_of
 
@@ -103,13 +103,13 @@ def write(job: "Job", store: "Store", standing: Any, done: "np.ndarray") -> None
 
 
 def peak_rss_mib() -> float:
-    """Of this process since it began; ru_maxrss would count the one that started it as well."""
+    """Return the peak of this process alone; ru_maxrss includes the process that started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(x.split()[1]) for x in lines if x.startswith("VmHWM:")) / 1024
 
 
 def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
-    """Open the run in this fresh process, up to the first row that is owed; or publish it."""
+    """Open the run in this fresh process up to the first owed row, or publish it."""
     began = time.perf_counter()
     import numpy as np  # noqa: F401  what a launch imports, so that it is not in the times below
     import pyarrow.compute
@@ -152,9 +152,9 @@ def opened(workdir: Path, name: str, publishes: bool = False) -> dict:
 
 
 def measure_open(workdir: Path, num_rows: int = 1_000_000, num_times: int = 3) -> dict:
-    """Open each kind of half-finished run, and publish the finished one, in processes of its own.
+    """Open each kind of half-finished run and publish the finished one, in separate processes.
 
-    `peak_rss_mib` holds the imports, and `publish_peak_rss_mib` the opening before it.
+    `peak_rss_mib` includes the imports, and `publish_peak_rss_mib` also the opening before it.
     """
     write_prompts(workdir / "prompts.parquet", num_rows)
     figures: dict[str, Any] = {"num_rows": num_rows, "settings": LARGE}
@@ -173,7 +173,7 @@ def worst(runs: list[dict]) -> dict:
 
 
 def in_fresh_process(what: str, workdir: Path, name: str, *more: str) -> dict:
-    """Call a function of this module there; return its figures."""
+    """Call a function of this module in a fresh process; return its figures."""
     arguments = ", ".join(("Path(sys.argv[1])", "sys.argv[2]", *more))
     code = (
         "import json, sys; from pathlib import Path; import large_run as d; "

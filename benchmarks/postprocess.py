@@ -1,11 +1,11 @@
-"""Scoring: samples a second, memory as the file grows, and what a second worker brings.
+"""Measure scoring: samples a second, memory as the file grows, and the gain of a second worker.
 
     python benchmarks/postprocess.py [--scorer exact|math] [--rows 100000] [--samples 8] [--save]
 
-Scores generated responses (a sentence or a few with an answer, half of them right; for math in
+Scores generated responses (one or a few sentences with an answer, half of them right; for math in
 five notations) three times, each in a fresh `python -m rollout.postprocess`: a tenth of the rows
-and all of them with every core, and a tenth with one worker and with two. Memory is the largest
-resident size, looked at five times a second, of the command and of its largest worker.
+and all of them with every core, and a tenth with one worker and with two. Memory is the peak
+resident size of the command and of its largest worker, sampled five times a second.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from driver_overhead import ROOT, tell
+from driver_overhead import ROOT, report
 
 FORMS = (
     "The answer is {}.", "So we get $x = {}$.", "\\boxed{{{}}}", "{}", "#### {}",
@@ -30,7 +30,7 @@ THOUGHT = "First we look at what is given, then we add it up step by step and ch
 
 
 def make_input(path: Path, num_rows: int, num_samples: int, scorer: str) -> None:
-    """Rows with an integer, fraction or decimal as answer; half of the responses give it."""
+    """Write rows with an integer, fraction or decimal as answer; half of the responses give it."""
     draw = random.Random(0)
     schema = pa.schema({"answer": pa.string(), "responses": pa.list_(pa.string())})
     with pq.ParquetWriter(path, schema) as writer:
@@ -50,7 +50,7 @@ def make_input(path: Path, num_rows: int, num_samples: int, scorer: str) -> None
 
 
 def score(source: Path, scorer: str, workers: int) -> dict:
-    """One run of the command: time, and the largest resident sizes."""
+    """Run the command once; return its time and peak resident sizes."""
     output = source.with_name("scored.parquet")
     command = [
         sys.executable, "-m", "rollout.postprocess", f"input={source}", f"scorer={scorer}",
@@ -111,7 +111,7 @@ def main() -> None:
         "two_workers_over_one": round(one["seconds"] / two["seconds"], 2),
         "runs": runs,
     }
-    tell("postprocess", scorer, figures, arguments.save)
+    report("postprocess", scorer, figures, arguments.save)
 
 
 if __name__ == "__main__":

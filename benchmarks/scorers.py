@@ -1,14 +1,15 @@
-"""Scorers beside others on the same labelled data: agreement, false passes, false fails.
+"""Compare scorers on the same labeled data: agreement, false passes, false fails.
 
     python benchmarks/scorers.py [--peers PEERS_PYTHON] [--only code|gsm8k|pairs] [--save]
 
 code    HumanEval's first 82 problems: the canonical solution in four shapes, answers that solve
         nothing, and mutants of the canonical solution (mutants.py), fenced and as a body only
-gsm8k   2,640 labelled solutions of GSM8K questions, as published and with the last line reworded
+gsm8k   2,640 labeled solutions of GSM8K questions, as published and with the last line reworded
 pairs   pairs of a right answer and a response in many notations (tests/data/math_pairs.jsonl)
 
-`--peers` names a Python with benchmarks/requirements-peers.txt installed; what it can't import is
-left out, and named. Prints Markdown tables; with --save the figures go to benchmarks/results/.
+`--peers` names a Python with benchmarks/requirements-peers.txt installed; peers that cannot be
+imported there are left out and listed. Prints Markdown tables; --save writes the figures to
+benchmarks/results/.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from driver_overhead import ROOT, tell  # puts tests/ on the path
+from driver_overhead import ROOT, report  # puts tests/support on the path
 from mutants import TIMEOUT_S, judged, mutants
 
 import labelled  # isort: skip
@@ -60,13 +61,13 @@ PEERS_OF = {
 
 @dataclass
 class Data:
-    """Labelled responses of one kind, and what each scorer says of them."""
+    """Labeled responses of one kind, and each scorer's verdict on them."""
 
-    items: list[dict]  # set, right, response, and what a scorer needs beside
+    items: list[dict]  # set, right, response, and what else a scorer needs
     scorers: dict[str, Answers] = field(default_factory=dict)
 
     def figures(self) -> list[dict]:
-        """For each set and scorer: how many agree with the label, and how the others differ."""
+        """Count, for each set and scorer, agreement with the label and each kind of difference."""
         lines = []
         for name in dict.fromkeys(item["set"] for item in self.items):
             places = [i for i, item in enumerate(self.items) if item["set"] == name]
@@ -82,13 +83,13 @@ class Data:
         return lines
 
     def differing(self, scorer: str) -> list[dict]:
-        """The items of which the scorer says something else than the label."""
+        """Return the items where the scorer disagrees with the label."""
         pairs = zip(self.items, self.scorers[scorer], strict=True)
         return [{**item, "said": said} for item, said in pairs if said != item["right"]]
 
 
 class Peers:
-    """The scorers of another Python; those that can't be imported there are named in `missing`."""
+    """The scorers of another Python; those that cannot be imported there are in `missing`."""
 
     def __init__(self, python: str | None):
         self.python, self.missing, self.versions = python, {}, {}
@@ -111,7 +112,7 @@ class Peers:
 
 
 def code(peers: Peers, score: Callable) -> Data:
-    """HumanEval; a mutant's label is what the benchmark's own procedure says of it."""
+    """Compare on HumanEval; the label of a mutant comes from the benchmark's own procedure."""
     data = Data([])
     problems = labelled.humaneval()
     for number, problem in enumerate(problems):
@@ -153,7 +154,7 @@ def _program(item: dict, program: str) -> tuple[str, str, str]:
 
 
 def gsm8k(peers: Peers, score: Callable) -> Data:
-    """Labelled model solutions; only the words around the last number are changed."""
+    """Compare on labeled model solutions; only the words around the last number are changed."""
     data = Data([])
     questions = labelled.gsm8k()
     for number, question in enumerate(questions):
@@ -183,7 +184,7 @@ def gsm8k(peers: Peers, score: Callable) -> Data:
 
 
 def pairs(peers: Peers, score: Callable) -> Data:
-    """Notations; what stands in the box is right or wrong by mathematics."""
+    """Compare notations; the answer in the box is right or wrong as mathematics."""
     data = Data([])
     golds = labelled.math_pairs()
     for number, gold in enumerate(golds):
@@ -210,14 +211,14 @@ def markdown(head: list[str], rows: list[list]) -> str:
 
 
 def sums(lines: list[dict]) -> str:
-    """A table with one line a scorer."""
+    """Return a table with one line per scorer."""
     head = ["scorer", "n", "agree", "false passes", "false fails", "not judged"]
     keys = ("scorer", "n", "agree", "false_passes", "false_fails", "not_judged")
     return markdown(head, [[line[key] for key in keys] for line in lines])
 
 
 def sets(lines: list[dict]) -> str:
-    """A table with one line a set, and in each scorer's column its false passes / false fails."""
+    """Return a table with one line per set and false passes / false fails of each scorer."""
     scorers = list(dict.fromkeys(line["scorer"] for line in lines))
     rows: dict[str, list] = {}
     for line in lines:
@@ -228,7 +229,7 @@ def sets(lines: list[dict]) -> str:
 
 
 def totals(lines: list[dict]) -> list[dict]:
-    """One line a scorer, over all sets."""
+    """Return one line per scorer, over all sets."""
     summed: dict[str, dict] = {}
     for line in lines:
         total = summed.setdefault(line["scorer"], {"data": "all"})
@@ -244,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", help="a Python with benchmarks/requirements-peers.txt")
     parser.add_argument("--only", choices=["code", "gsm8k", "pairs"])
-    parser.add_argument("--show", type=int, default=0, help="rollout's differences to print")
+    parser.add_argument("--show", type=int, default=0, help="differences to print")
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
     peers, tables = Peers(arguments.peers), {}
@@ -273,7 +274,7 @@ def main() -> None:
         print(f"\nleft out: {peer}: {reason}")
     ours = {n: metadata.version(n) for n in ("math-verify", "sympy", "antlr4-python3-runtime")}
     figures = {"versions": ours, "peers": peers.versions, "left_out": peers.missing}
-    tell("scorers", arguments.only or "labelled", figures | {"tables": tables}, arguments.save)
+    report("scorers", arguments.only or "labelled", figures | {"tables": tables}, arguments.save)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Other scorers, run by benchmarks/scorers.py in the Python that has them.
+"""Run other projects' scorers for benchmarks/scorers.py, in the Python that has them installed.
 
     PYTHON benchmarks/scorers_peers.py NAME < items.json > answers.json
 
-Each function takes the items and answers in their order: judges of mathematics with true or false,
-readers of code with the program they would run. The code that decides is the peer's own; `rollout`
-is not imported here. A peer that can't be imported answers {"missing": reason}.
+Each function takes the items and returns its answers in the same order: judges of mathematics true
+or false, readers of code the program they would run. The deciding code is the peer's own; `rollout`
+is not imported here. A peer that cannot be imported answers {"missing": reason}.
 """
 
 import ast
@@ -15,32 +15,32 @@ import sys
 from importlib import metadata, util
 from pathlib import Path
 
-# Nothing here needs a hub; without this a library looks for one.
+# Nothing here needs a hub; without this a library contacts one.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 logging.disable(logging.WARNING)
 
 
 def math_verify_default(items):
-    """`verify(parse(gold), parse(response))`, all defaults."""
+    """Call `verify(parse(gold), parse(response))` with all defaults."""
     from math_verify import parse, verify
 
     return [verify(parse(item["gold"]), parse(item["response"])) for item in items]
 
 
 def math_verify_latex(items):
-    """The same with the gold between dollars, where it has none: LaTeX is seen only there."""
+    """Do the same with dollar signs around a gold that has none: only there is LaTeX recognized."""
     return math_verify_default(
         [{**i, "gold": i["gold"] if "$" in i["gold"] else f"${i['gold']}$"} for i in items]
     )
 
 
 def lm_eval_strict(items):
-    """The gsm8k task's filter strict-match and its exact_match, as its YAML has them."""
+    """Apply the gsm8k task's filter strict-match and its exact_match, as in its YAML."""
     return _lm_eval_gsm8k(items, "strict-match")
 
 
 def lm_eval_flexible(items):
-    """The gsm8k task's filter flexible-extract."""
+    """Apply the gsm8k task's filter flexible-extract."""
     return _lm_eval_gsm8k(items, "flexible-extract")
 
 
@@ -65,7 +65,7 @@ def _lm_eval_gsm8k(items, name):
 
 
 def lm_eval_hendrycks(items):
-    """hendrycks_math's `is_equiv` on what is in the last box."""
+    """Apply hendrycks_math's `is_equiv` to the content of the last box."""
     from lm_eval.tasks.hendrycks_math.utils import is_equiv, last_boxed_only_string, remove_boxed
 
     def boxed(text):
@@ -76,7 +76,7 @@ def lm_eval_hendrycks(items):
 
 
 def lm_eval_minerva(items):
-    """minerva_math's exact_match; answers in the words that it looks for."""
+    """Apply minerva_math's exact_match to answers in the wording it looks for."""
     from lm_eval.tasks.minerva_math import utils
 
     def judged(item):
@@ -92,12 +92,12 @@ def lm_eval_minerva(items):
 
 
 def lm_eval_humaneval(items):
-    """The program that the task humaneval makes of a response: for completions of the prompt."""
+    """Return the program of the task humaneval, which completes the prompt."""
     return _lm_eval_programs(items, "humaneval", "build_predictions")
 
 
 def lm_eval_humaneval_instruct(items):
-    """The same of humaneval_instruct, whose prompt ends in an open block with the prompt's code."""
+    """Return that of humaneval_instruct, whose prompt ends in an open block of its code."""
     return _lm_eval_programs(items, "humaneval", "build_predictions_instruct")
 
 
@@ -105,11 +105,11 @@ def _lm_eval_programs(items, task, name):
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Passes over `!function`."""
+        """A YAML loader that skips `!function`."""
 
     Loader.add_constructor("!function", lambda loader, node: None)
     folder = _tasks() / "humaneval"
-    # Importing the module loads code_eval from a hub; what makes the program does not need it.
+    # Importing the module loads code_eval from a hub, which making the program does not need.
     source = ast.parse((folder / "utils.py").read_text())
     source.body = [n for n in source.body if isinstance(n, ast.FunctionDef) and n.name == name]
     names = {}
@@ -124,14 +124,14 @@ def _lm_eval_programs(items, task, name):
 
 
 def evalplus_solution(items):
-    """EvalPlus' sanitize, the response taken for a whole solution."""
+    """Apply EvalPlus' sanitize to the response as a whole solution."""
     from evalplus.sanitize import sanitize
 
     return [sanitize(item["response"], item["entry_point"]) for item in items]
 
 
 def evalplus_completion(items):
-    """EvalPlus' sanitize, the response joined to the prompt, as its script does completions."""
+    """Apply EvalPlus' sanitize to prompt and response joined, as its script for completions."""
     from evalplus.sanitize import sanitize
 
     return [

@@ -1,18 +1,19 @@
-"""What a sweep over four temperatures costs: all points on one engine, and each on its own.
+"""Measure a sweep over four temperatures: all points on one engine, compared with separate runs.
 
     python benchmarks/sweep.py launches --model tiny     # one command, and four commands
     python benchmarks/sweep.py launches --model smollm2
     python benchmarks/sweep.py sequential                # one batch, and one point after the other
 
-Real vLLM on a CPU; both sides draw the same number of tokens, alternate, and run in fresh
-processes. `launches` times whole processes, start to exit, all responses of one length.
-`sequential` times what a loaded engine takes for responses of many lengths: a random model hits
-one of three tokens that end a response about every 88th time, so lengths are geometric or, where
-a low temperature makes it loop, longer: a milder tail than a log-normal one. By default a point
-fills the engine once. With --rows 64, four times, its tail weighs less; and a CPU gains less than
-the steps saved, since there a full step takes three to four times as long as one of the tail.
+Runs real vLLM on a CPU. Both sides draw the same number of tokens, alternate, and run in fresh
+processes. `launches` times whole processes, from start to exit, with responses of equal length.
+`sequential` times a loaded engine with responses of many lengths: a random model hits one of three
+tokens that end a response about every 88th time, so lengths are geometric or, where a low
+temperature makes it loop, longer. That is a milder tail than a log-normal one. By default each
+point fills the engine once. With --rows 64 it is four times and the tail weighs less; a CPU also
+gains less than the steps saved, because a full step there takes three to four times as long as a
+step of the tail.
 
-Each prints what it measured as JSON, and writes it to benchmarks/results/ with --save.
+Each command prints its figures as JSON; --save also writes them to benchmarks/results/.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driver_overhead import ROOT, prepared, tell, write_prompts
+from driver_overhead import ROOT, prepared, report, write_prompts
 from durability import ONE_THREAD
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ TEMPERATURES = (0.5, 0.7, 1.0, 1.3)
 
 
 def in_process(*command: str, cwd: Path = ROOT) -> str:
-    """What this Python prints there; on one thread, for the reason in durability.py."""
+    """Return what a fresh Python prints, on one thread for the reason given in durability.py."""
     environment = os.environ | ONE_THREAD
     done = subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True
@@ -53,7 +54,7 @@ def in_process(*command: str, cwd: Path = ROOT) -> str:
 
 
 def pairs_of(other: str, one_side: Callable[[str], dict], num_pairs: int) -> dict:
-    """Alternate the two sides; each pair's ratio fused/other, and the medians."""
+    """Alternate the two sides; return each pair's ratio fused/other, and the medians."""
     sides, pairs = ["fused", other], []
     for number in range(num_pairs):
         pair = {side: one_side(side) for side in sides[:: -1 if number % 2 else 1]}
@@ -105,7 +106,7 @@ def separate(words: list[str], here: Path) -> None:
 
 
 def launched(side: str, words: list[str], workdir: Path) -> dict:
-    """Type the side's commands; what they took, and what their summaries say."""
+    """Run the side's commands; return their times and the figures of their summaries."""
     here = Path(tempfile.mkdtemp(dir=workdir))
     began, cpu = time.perf_counter(), cpu_of_children()
     {"fused": fused, "launches": separate}[side](words, here)
@@ -116,7 +117,7 @@ def launched(side: str, words: list[str], workdir: Path) -> dict:
         "s": seconds,
         "cpu_s": cpu,
         "num_output_tokens": sum(summary["num_output_tokens"] for summary in found),
-        "load_s": [summary["load_s"] for summary in found],  # of the engine a point had
+        "load_s": [summary["load_s"] for summary in found],  # of the point's engine
         "generate_s": [summary["generate_s"] for summary in found],
     }
 
@@ -127,7 +128,7 @@ def cpu_of_children() -> float:
 
 
 def measure_launches(workdir: Path, num_pairs: int, model: str) -> dict:
-    """Wall time of the whole processes; one launch before, so that files and caches are warm."""
+    """Measure the wall time of whole processes, after one launch that warms files and caches."""
     from tiny_model import make_tiny_model
 
     settings = dict(LAUNCH)
@@ -152,7 +153,7 @@ def measure_launches(workdir: Path, num_pairs: int, model: str) -> dict:
 
 # One batch, and one point after the other, on an engine that is up.
 
-# Wider weights than the default's 0.02: temperatures then differ in what they draw, so that the
+# Wider weights than the default 0.02: the temperatures then draw different tokens, so that the
 # longest responses of the points are not the same ones.
 WEIGHTS = {"max_position_embeddings": 1024, "initializer_range": 0.2}
 TAIL = {
@@ -162,14 +163,14 @@ TAIL = {
     "n_samples": 4,
     "max_tokens": 512,
     "top_p": 1.0,
-    "sampling.extra.stop_token_ids": [100, 101],  # beside the end of the text, of 263 tokens
+    "sampling.extra.stop_token_ids": [100, 101],  # besides the end; 263 tokens
 }
-NUM_SWEEPS = 4  # in a side, one after the other, each over prompts of its own
+NUM_SWEEPS = 4  # per side, one after the other, each over different prompts
 NUM_WARM_ROWS = 8
 
 
 def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
-    """Answer all points of all sweeps in this process, a few prompts before; counts are sums."""
+    """Answer all points of all sweeps in this process, after a short warm-up. Counts are sums."""
     from rollout.engines.slot import Slot
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
@@ -190,7 +191,7 @@ def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
 
 
 def answer(side: str, jobs: "list[Job]", slot: "Slot") -> dict:
-    """Answer the points of one sweep; timed from the first submission to the last flush."""
+    """Answer the points of one sweep; time from the first submission to the last flush."""
     import pyarrow.parquet as pq
 
     from rollout.engines.base import COUNTERS
@@ -228,7 +229,7 @@ def answer(side: str, jobs: "list[Job]", slot: "Slot") -> dict:
 
 
 def measure_sequential(workdir: Path, num_pairs: int, num_rows: int) -> dict:
-    """Each side on an engine of its own, in a fresh process."""
+    """Measure each side on a separate engine, in a fresh process."""
     from tiny_model import make_tiny_model
 
     make_tiny_model(workdir / "tiny", **WEIGHTS)
@@ -236,7 +237,7 @@ def measure_sequential(workdir: Path, num_pairs: int, num_rows: int) -> dict:
         "import json, sys; from pathlib import Path; import sweep; "
         "print(json.dumps(sweep.after_loading(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))"
     )
-    known: list[list[int]] = []  # of each point, its responses' lengths
+    known: list[list[int]] = []  # per point, the lengths of its responses
 
     def one_side(side: str) -> dict:
         here = Path(tempfile.mkdtemp(dir=workdir))
@@ -255,7 +256,7 @@ def measure_sequential(workdir: Path, num_pairs: int, num_rows: int) -> dict:
         "num_sweeps": NUM_SWEEPS,
         "settings": TAIL,
         "weights": WEIGHTS,
-        "lengths": told(known),
+        "lengths": lengths_of(known),
         **figures,
     }
 
@@ -264,8 +265,8 @@ def joined(lists: list[list[int]]) -> list[int]:
     return list(chain.from_iterable(lists))
 
 
-def told(lengths: list[list[int]]) -> dict:
-    """How long the responses are, over all points; and the longest of a point, on average."""
+def lengths_of(lengths: list[list[int]]) -> dict:
+    """Return the lengths of the responses over all points, and the mean of the points' longest."""
     every = sorted(joined(lengths))
     return {
         "mean": statistics.mean(every),
@@ -280,8 +281,8 @@ def told(lengths: list[list[int]]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("launches", "sequential"))
-    parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny", help="of launches")
-    parser.add_argument("--rows", type=int, default=16, help="of sequential, for each point")
+    parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny", help="for launches")
+    parser.add_argument("--rows", type=int, default=16, help="per point, for sequential")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="also write benchmarks/results/")
     arguments = parser.parse_args()
@@ -298,7 +299,7 @@ def main() -> None:
         else:
             what = f"sequential-{arguments.rows}"
             figures = measure_sequential(Path(workdir), arguments.pairs, arguments.rows)
-    tell("sweep", what, machine | figures, arguments.save)
+    report("sweep", what, machine | figures, arguments.save)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""One side of a pair, in a process of its own: rollout's path, or one LLM.generate of everything.
+"""Run one side of a pair in a separate process: rollout's path, or one LLM.generate of everything.
 
     python benchmarks/vllm_pairs.py rollout|generate MODEL PROMPTS WORKDIR
 
-Both load the same model with the same engine arguments, sample the same number of tokens
-(ignore_eos) at the same settings, and time what comes after loading, in a fresh process: rollout
+Both load the same model with the same engine arguments, in a fresh process, and sample the same
+number of tokens (ignore_eos) at the same settings. Only what follows loading is timed: rollout
 from its first submission to the published file, LLM.generate from text prompts to outputs.
 Prints one JSON line.
 """
@@ -48,7 +48,7 @@ def rollout_side(model: str, prompts: str, workdir: str) -> dict:
 
 
 def generate_side(model: str, prompts: str, workdir: str) -> dict:
-    """The script people write: load, one generate call, done. Nothing is saved."""
+    """Run the script that people write: load, call generate once, save nothing."""
     import pyarrow.parquet as pq
 
     from rollout.config.compose import compose

@@ -2,9 +2,9 @@
 
     python requirements/lock.py
 
-The pins are installed with `--no-deps`, so what pyproject.toml lists under
-[tool.rollout.lock] exclude is really left out, and so is whatever only those packages need.
-pip does the resolving (`--dry-run --report`: nothing is installed).
+The pins are installed with `--no-deps`, so the packages that pyproject.toml lists under
+[tool.rollout.lock] exclude are left out, and so are packages that only those need.
+pip resolves the versions (`--dry-run --report`: nothing is installed).
 """
 
 import json
@@ -24,7 +24,7 @@ SETS = {"cpu.txt": ("cpu",), "test.txt": ("cpu", "test")}
 
 
 def roots(extras: tuple[str, ...]) -> list[Requirement]:
-    """The requirements that pyproject.toml itself states for these extras."""
+    """Return the requirements that pyproject.toml states for these extras."""
     project = PROJECT["project"]
     lines = [*project["dependencies"]]
     for extra in extras:
@@ -33,7 +33,7 @@ def roots(extras: tuple[str, ...]) -> list[Requirement]:
 
 
 def resolve(requirements: list[Requirement]) -> dict[str, dict]:
-    """pip's choice for `requirements`, by canonical name: each package's metadata."""
+    """Return pip's choice for `requirements`: each package's metadata, by canonical name."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
         command += ["--quiet", "--report", report.name, *map(str, requirements)]
@@ -43,7 +43,7 @@ def resolve(requirements: list[Requirement]) -> dict[str, dict]:
 
 
 def reachable(requirements: list[Requirement], packages: dict[str, dict]) -> set[str]:
-    """Names of `packages` needed by `requirements` when the excluded ones are left out."""
+    """Return the names of `packages` that `requirements` need without the excluded ones."""
     exclude = set(PROJECT["tool"]["rollout"]["lock"]["exclude"])
     found: set[tuple[str, str]] = set()
     todo = [(r, extra) for r in requirements for extra in ("", *r.extras)]
@@ -69,7 +69,7 @@ def pins(extras: tuple[str, ...], packages: dict[str, dict]) -> str:
     ]
     lines += PROJECT["tool"]["rollout"]["lock"]["alone"] if "test" in extras else []
     for name in names:
-        # A local version such as 2.13.0+cpu is the index's choice, not ours.
+        # The index decides on a local version such as 2.13.0+cpu.
         version = re.sub(r"\+.*", "", packages[name]["version"])
         lines.append(f"{name}=={version}")
     return "\n".join(lines) + "\n"

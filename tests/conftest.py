@@ -5,16 +5,16 @@ import signal
 
 import pytest
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test reaches for a hub
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test contacts a hub
 os.environ.setdefault("WANDB_MODE", "offline")
-# Two OpenMP threads wait for each other in busy loops whenever anything else takes a core.
+# Two OpenMP threads busy-wait for each other whenever another process takes a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 for name in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPERATURE", "TOP_P"):
     os.environ.pop(name, None)
 for name in ("TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):
     os.environ.pop(name, None)
-# Started by nohup or in the background, the commands of the tests would inherit deaf ears.
+# Under nohup or in the background, the tests' commands would inherit ignored signals.
 for number, handler in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
@@ -25,19 +25,19 @@ for number, handler in (
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """A random two-layer Qwen3 on disk; context of 512 tokens."""
+    """Make a random two-layer Qwen3 on disk, with a context of 512 tokens."""
     from tiny_model import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 def pytest_collection_modifyitems(items):
-    """Fast tests first, then real vLLM."""
+    """Run fast tests first, then those on real vLLM."""
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
 
 
 class Typed:
-    """One command line, run in this process in an empty directory, and what came of it."""
+    """One command line, run in this process in an empty directory, and its results."""
 
     def __init__(self, here, capsys):
         self.here, self._capsys = here, capsys
@@ -62,7 +62,7 @@ class Typed:
         return {str(path.relative_to(self.here)) for path in self.here.rglob("*")}
 
     def refused(self, *words):
-        """The one line of a refusal: exit 2, nothing else said but where settings came from."""
+        """Return the one line of a refusal: exit 2, and no notes but where settings came from."""
         self(*words)
         assert self.code == 2, self.out
         assert len(self.errors) == 1, self.errors
@@ -71,7 +71,7 @@ class Typed:
         return self.errors[0].removeprefix("rollout: ")
 
     def settings(self, *words):
-        """The settings in force, as `--cfg job` prints them, interpolations filled in."""
+        """Return the settings in force, as `--cfg job` prints them, interpolations resolved."""
         import yaml
 
         self("--cfg", "job", "--resolve", *words)
@@ -81,7 +81,7 @@ class Typed:
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch, capsys):
-    """`typed("engine=scripted")` runs `python -m rollout engine=scripted` in this process."""
+    """Run a command in this process: `typed("engine=scripted")` types `engine=scripted`."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

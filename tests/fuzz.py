@@ -1,12 +1,12 @@
-"""Fuzz one class of input: seeded cases on the real commands, a line of counts.
+"""Fuzz one class of input: run seeded cases on the real commands, and print a line of counts.
 
     python tests/fuzz.py places --cases 200 [--seed 1] [--jobs 2]
     python tests/fuzz.py all --cases 50
 
 A class is a module drills/fuzz_NAME.py with `case(rng, directory) -> Outcome`. Its expectations
-come from what the README promises, not from the code. Every case has a directory and a seed of its
-own, so `--seed S --cases 1` repeats case S; the directory of a case with a fault stays. Exit code 1
-where there was a fault. The short form runs in test_fuzz.py.
+come from the promises of the README and docs/, not from the code. Every case has its own directory
+and seed, so `--seed S --cases 1` repeats case S. The directory of a case with a fault is kept. The
+exit code is 1 if there was a fault. The short form runs in test_fuzz.py.
 """
 
 import argparse
@@ -30,7 +30,7 @@ sys.path[:0] = [str(path) for path in PATHS if str(path) not in sys.path]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a case came to: a kind to count by, such as `refused`, and a fault where it was wrong.
+    """The result of a case: a kind to count by, such as `refused`, and the fault if there is one.
 
     A fault says what was done, what was expected and what was seen.
     """
@@ -44,7 +44,7 @@ def classes() -> list[str]:
 
 
 def run_case(name: str, seed: int, base: Path) -> Outcome:
-    """One case in a directory of its own, which stays where there was a fault."""
+    """Run one case in its own directory, which is kept if there is a fault."""
     directory = base / f"{name}-{seed}"
     directory.mkdir(parents=True)
     before = Path.cwd()
@@ -62,7 +62,7 @@ def run_case(name: str, seed: int, base: Path) -> Outcome:
 
 
 def fuzz(name: str, num_cases: int, seed: int, jobs: int, base: Path) -> list[Outcome]:
-    """The outcomes of cases `seed`, `seed + 1`, ..., in that order."""
+    """Return the outcomes of cases `seed`, `seed + 1`, ..., in that order."""
     seeds = range(seed, seed + num_cases)
     if jobs == 1:
         return [run_case(name, number, base) for number in seeds]

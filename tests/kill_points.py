@@ -1,13 +1,13 @@
-"""Kill a run anywhere, start it again, get the same file: the drill, on real processes.
+"""Kill real runs anywhere, resume them, and check that the published file is the same.
 
     python tests/kill_points.py --points 200
     python tests/kill_points.py --points 10 --engine vllm [--model DIR]
 
-Every point is a run in a directory of its own that dies by SIGKILL, is resumed by the same
-command (and at times dies again), and is left to finish; its output is compared cell by cell with
-that of a run nobody disturbed. Most points are write boundaries (see killed_rollout.py), each kind
-of boundary before any kind twice; the others are random instants. The last line counts; exit 1
-where anything differs, and the directory of that point stays.
+Every point is a run in its own directory that dies by SIGKILL, is resumed by the same command (and
+sometimes dies again), and is then left to finish. Its output is compared cell by cell with that of
+an undisturbed run. Most points are write boundaries (see killed_rollout.py), each kind of boundary
+once before any kind twice; the others are random instants. The last line counts. The exit code is 1
+if anything differs, and the directory of that point is kept.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import pyarrow as pa
 
 TESTS = Path(__file__).resolve().parent
 SUPPORT = str(TESTS / "support")
-sys.path[:0] = [SUPPORT] * (SUPPORT not in sys.path)  # for python tests/kill_points.py
+sys.path[:0] = [SUPPORT] * (SUPPORT not in sys.path)  # when run as python tests/kill_points.py
 
 from drilled_run import PATIENCE_S, Run, Story, write_input  # noqa: E402
 from drilled_stories import SCRIPTED, SLOW, SMALL_SHARDS, STORIES  # noqa: E402
@@ -38,7 +38,7 @@ from rollout.store.store import FLUSH_ROWS  # noqa: E402
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run is killed: at these boundaries, one a launch, or after these seconds."""
+    """Where a run is killed: at these boundaries, one per launch, or after these seconds."""
 
     number: int
     story: Story
@@ -54,7 +54,7 @@ class Point:
 
 @dataclass
 class Counts:
-    """What came of some points."""
+    """Counts of the results of some points."""
 
     points: int = 0
     kills: int = 0
@@ -62,7 +62,7 @@ class Counts:
     lost: int = 0
     doubled: int = 0
     regenerated: int = 0
-    most_per_kill: float = 0  # the mean over a point's kills, of the worst point
+    most_per_kill: float = 0  # the worst point's mean over its kills
     faults: list[str] = field(default_factory=list)
 
     def add(self, other: "Counts") -> None:
@@ -82,7 +82,7 @@ class Counts:
 
 
 def drill(point: Point, directory: Path, source: Path, undisturbed: Run) -> Counts:
-    """One point: kill, resume, finish, compare."""
+    """Drill one point: kill, resume, finish, compare."""
     counts, faults = Counts(points=1), []
     run = Run(directory, point.story, source)
     expected, before = undisturbed.published(), run.published()
@@ -91,7 +91,7 @@ def drill(point: Point, directory: Path, source: Path, undisturbed: Run) -> Coun
             process = run.launch(boundary=stop)
         else:
             process = run.launch_and_kill_after(stop, point.waits_for_rows)
-        if process.returncode == 0:  # over before it could be killed
+        if process.returncode == 0:  # ended before it could be killed
             break
         if process.returncode != -signal.SIGKILL:
             faults.append(f"a resumed launch ended by itself, {run.said(process)}")
@@ -139,11 +139,11 @@ def same(held: object, wanted: object) -> bool:
     return held is not None and held == wanted
 
 
-# Which points.
+# Choosing the points.
 
 
 def spread(whats: list[str], count: int, rng: random.Random) -> list[int]:
-    """`count` of the boundaries 1, 2, ...: each kind once before any kind twice, evenly."""
+    """Choose `count` of the boundaries 1, 2, ... evenly, each kind once before any kind twice."""
     kinds = collections.defaultdict(list)
     for number, what in enumerate(whats, 1):
         kinds[re.sub(r"\d+", "N", what)].append(number)
@@ -178,7 +178,7 @@ def random_points(story: Story, seconds: float, count: int, rng: random.Random) 
 def scripted_points(
     directory: Path, source: Path, count: int, rng: random.Random, jobs: int
 ) -> tuple[list[Point], dict[Story, Run]]:
-    """The points, seven in ten at boundaries; and the undisturbed runs."""
+    """Return the points, seven in ten of them at boundaries, and the undisturbed runs."""
     slow = Story("slow", (*SCRIPTED, SMALL_SHARDS, SLOW))
     runs, seconds = {}, {}
 
@@ -209,7 +209,7 @@ def scripted_points(
 def vllm_points(
     directory: Path, source: Path, count: int, rng: random.Random, model: Path
 ) -> tuple[list[Point], dict[Story, Run]]:
-    """Random instants: one in five while the engine loads, the others once it runs."""
+    """Return random instants: one in five while the engine loads, the others while it runs."""
     words = (
         f"model.model_path={model}", "engine=cpu", "engine.kv_cache_gib=0.25",
         "engine.max_num_seqs=16", "sampling.n_samples=2", "sampling.max_tokens=48",
@@ -242,7 +242,7 @@ def drill_all(
     directory: Path | None = None,
     say=print,
 ) -> Counts:
-    """Drill `points` points. What is wrong stands in the counts' `faults`."""
+    """Drill `points` points. Everything that went wrong is in the counts' `faults`."""
     directory = Path(directory or tempfile.mkdtemp(prefix="kill_points-"))
     rng, total = random.Random(seed), Counts()
     jobs = 1 if engine == "vllm" else jobs or os.cpu_count() or 1
@@ -282,8 +282,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--engine", choices=("scripted", "vllm"), default="scripted")
-    parser.add_argument("--model", type=Path, help="for vllm; else a tiny random one is made")
-    parser.add_argument("--jobs", type=int, help="points at a time; as many as cores")
+    parser.add_argument("--model", type=Path, help="for vllm; default: a tiny random one")
+    parser.add_argument("--jobs", type=int, help="points at a time; default: one per core")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     total = drill_all(args.points, args.engine, args.model, args.jobs, args.seed)

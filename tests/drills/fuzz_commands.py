@@ -1,6 +1,7 @@
 """Random command lines: typos, odd values, wrong sections, files that refer to themselves.
 
-README: a wrong setting is exit 2 and one line that says what to type, before anything is written.
+Expected: a wrong setting ends with exit code 2 and one line that says what to type, before anything
+is written.
 """
 
 import random

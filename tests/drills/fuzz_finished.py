@@ -1,8 +1,9 @@
-"""What is finished: nothing stale is served, and what is finished is not made again.
+"""Finished runs: no stale result is served, and what is finished is not generated again.
 
-A run with prompts, scores and an export is finished; then one thing is changed, at times with size
-and times as they were, and the same command is typed again. README: a finished run answers at once;
-else what it publishes is what a fresh run would publish now, or it is refused and says why.
+A run with prompts, scores and an export is finished. Then one thing is changed, sometimes with its
+size and times kept, and the same command is typed again. Expected (docs/resume.md): a finished run
+answers at once. Otherwise it publishes what a fresh run would publish now, or is refused and says
+why.
 """
 
 import json
@@ -69,7 +70,7 @@ def judged(
 
 
 def published(run_dir: Path) -> dict:
-    """What a user reads of a run; None for what can't be read."""
+    """Return what a user reads of a run; None for a file that cannot be read."""
     found = {}
     for name in FILES:
         path = run_dir / name
@@ -99,7 +100,7 @@ def write_all(directory: Path) -> None:
 
 
 def edited(path: Path, old: bytes, new: bytes, keeps_times: bool) -> None:
-    """Replace in place: the same inode and size; at times, the same times."""
+    """Replace a file's contents in place: same inode and size, and sometimes the same times."""
     assert len(old) == len(new)
     data, status = path.read_bytes(), path.stat()
     assert old in data, (path, old)

@@ -1,10 +1,10 @@
-"""Where things may be written: nobody's file is ever lost, whatever path is typed for whatever.
+"""Output paths: no file of the user's is ever lost, whatever path is typed.
 
-README: an existing file is never replaced unless overwrite=true is typed for it; the input and
-what a run keeps of itself never are. A case types the path of some file of the user's for one of
-the outputs of a command, under one of its names, with overwrite=true or without; at times a file
-appears there while the command runs. Whatever the command then says, all that was there before
-holds what it held, but for a parquet file that overwrite=true was typed for.
+Expected (docs/output.md): an existing file is never replaced unless overwrite=true is typed for it;
+the input and the records of a run never are. A case types the path of one of the user's files, by
+one of its names, for one of the outputs of a command, with overwrite=true or without. Sometimes a
+file appears there while the command runs. Whatever the command reports, every file that was there
+before must be unchanged, except a parquet file that overwrite=true was typed for.
 """
 
 import os
@@ -23,7 +23,7 @@ SCORER = (
     "def score(response, row):\n    return float(len(response) % 2)\n\n\n"
     "def slow(response, row):\n    import time\n\n    time.sleep(0.05)\n    return 1.0\n"
 )
-# What is written by which key of a run, and what else is typed for it.
+# Which key of a run writes which file, and what else is typed for it.
 OUTPUTS = {
     "output.path": (),
     "postprocess.output.path": ("postprocess.scorer=python",),
@@ -120,7 +120,7 @@ def appear(run_dir: Path, path: Path, over: threading.Event) -> None:
 
 
 def alias(rng: random.Random, path: Path, directory: Path) -> str:
-    """One of the names by which a file may be typed."""
+    """Return one of the names by which a file may be typed."""
     way = rng.choice(("plain", "absolute", "dots", "linked directory", "link", "hard link"))
     inside = path.relative_to(directory)
     if way == "absolute":
@@ -141,7 +141,7 @@ def alias(rng: random.Random, path: Path, directory: Path) -> str:
 
 
 def is_read(path: Path, words: list[str], directory: Path) -> bool:
-    """Whether the command reads the file as its input."""
+    """Return whether the command reads the file as its input."""
     inputs = [word.partition("=")[2] for word in words if word.startswith("data.input=")]
     return any(
         path == directory / given or path.parent == directory / given.removesuffix("/*.parquet")
@@ -150,5 +150,5 @@ def is_read(path: Path, words: list[str], directory: Path) -> bool:
 
 
 def is_run_s_own(path: Path, directory: Path) -> bool:
-    """Whether the run that was launched may change the file: what it keeps of itself."""
+    """Return whether the launched run may change the file, because it is one of its records."""
     return path.is_relative_to(directory / "run") and "shards" not in path.parts

@@ -1,9 +1,9 @@
 """Fuzz `python -m rollout.prepare`: sources in all formats, with faults among good rows.
 
-Expected, from the README: without a fault every row comes through in order, every value as it was
-(a column of several types as text: strings as they are, all else as JSON); with on_error=skip
-exactly the rows with a fault are left out and counted; else exit code 2, nothing written, and one
-line that names the file and a row that has one.
+Expected (docs/workflow.md): without a fault every row arrives in order, every value unchanged (a
+column of several types as text: strings as they are, everything else as JSON). With on_error=skip,
+exactly the rows with a fault are left out and counted. Otherwise the exit code is 2, nothing is
+written, and one line names the file and a row with a fault.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from prepared_sources import MAKERS, Case
 
 from rollout.prepare.__main__ import main
 
-# Those that leave rows and prompts as they are, or as this file knows how to expect.
+# Settings that leave rows and prompts as they are, or with results that this file can predict.
 OPTIONS = (
     *[[]] * 3, ["shuffle=true"], ["deduplicate=true"], ["filter=1 == 1"], ["sample=999999"],
     ["limit=999999"],
@@ -44,7 +44,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
 
 
 def _once(made: Case) -> Case:
-    """The same, where only the first of equal prompts is wanted."""
+    """Return the same rows, with only the first of equal prompts where that is requested."""
     seen, twice = set(), set()
     for i, prompt in enumerate(made.prompts):
         if prompt is not None and repr(prompt) in seen:
@@ -66,7 +66,7 @@ def _run(words: list[str]) -> tuple[int, str, str]:
 def _judged(
     made: Case, skips: bool, is_shuffled: bool, output: Path, code: int, out: str, err: str
 ) -> str:
-    """What is wrong; nothing where all is as promised."""
+    """Return what is wrong; empty if everything is as promised."""
     good = [i for i, prompt in enumerate(made.prompts) if prompt is not None]
     has_bad = len(good) < len(made.prompts)
     said = [line for line in err.splitlines() if line.startswith("rollout.prepare:")]
@@ -106,7 +106,7 @@ def _judged(
 
 
 def _read(prompt: Any) -> Any:
-    """A prompt with messages as objects, null members left out."""
+    """Return a prompt with its messages as objects and null members left out."""
     if isinstance(prompt, str):
         return prompt
     messages = [json.loads(m) if isinstance(m, str) else m for m in prompt]
@@ -124,7 +124,7 @@ def _same(found: Any, wanted: Any, is_cell: bool) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Without null members; true is not 1, and 1.0 is."""
+    """Return the value without null members; true is not 1, and 1.0 is."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):

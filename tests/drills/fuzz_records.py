@@ -1,9 +1,9 @@
-"""Damaged records of a run's directory, in every command that reads them.
+"""Damaged records in a run's directory, with every command that reads them.
 
-design.md: "Every file by temporary name and rename, or append-only", so a damaged record is never
-a kill's doing; "nothing is silently ignored"; "no finished row is generated again, none is lost".
-A command on a damaged directory ends with 0, 1 or 2 and one line; 2 names a file; after 0 the
-output is the one of an undisturbed run; shards that nobody damaged stay as they are.
+Files are written by rename or appended to, so a kill never damages a record. Nothing damaged is
+ignored silently, no finished row is generated again, and none is lost. A command on a damaged
+directory ends with 0, 1 or 2 and one line. With 2 the line names a file. After 0 the output is that
+of an undisturbed run. Shards that were not damaged stay as they are.
 """
 
 import functools
@@ -35,7 +35,7 @@ ODD = (
 
 
 def undamaged_words(rng: random.Random) -> tuple[str, list[tuple[str, ...]]]:
-    """Which directory is damaged, and the commands that are tried on it, one after the other."""
+    """Return which directory is damaged, and the commands to run on it, one after the other."""
     return rng.choice(
         [
             ("run", [("rollout", *RUN)]),
@@ -108,7 +108,7 @@ def judged(words, done, directory: Path, kind: str, target: Path) -> Outcome:
 
 
 def is_record(path: Path) -> bool:
-    """A record, or a shard: not what was published, and no log."""
+    """Return whether the file is a record or a shard: not a published file, and not a log."""
     return path.is_file() and (
         path.suffix in (".json", ".yaml") or path.parent.name == "shards"
     ) and path.name != "scored.json"  # fmt: skip
@@ -139,7 +139,7 @@ def another_value(rng: random.Random, path: Path) -> str:
 
 
 def member(rng: random.Random, path: Path) -> str:
-    """One member, at any depth, becomes something else."""
+    """Replace one member, at any depth, by something else."""
     return changed(rng, path, lambda found, key: found.__setitem__(key, rng.choice(ODD)))
 
 
@@ -167,7 +167,7 @@ def changed(rng: random.Random, path: Path, change: Callable[[Any, Any], None]) 
             break
         found = found[key]
     change(found, key)
-    path.write_text(json.dumps(content))  # JSON is YAML, too
+    path.write_text(json.dumps(content))  # JSON is also YAML
     value = found[key] if isinstance(found, dict) and key in found else "gone"
     return f"{'.'.join(trail)} = {value!r}"
 
@@ -208,7 +208,7 @@ def gone_and_text(rng: random.Random, path: Path) -> None:
 
 
 def unreadable(rng: random.Random, path: Path) -> None:
-    path.chmod(0)  # to root it stays readable
+    path.chmod(0)  # still readable for root
 
 
 def digests(directory: Path, damaged: Path) -> dict[str, str]:
@@ -231,13 +231,13 @@ def first_samples(tables: list) -> list:
 
 @functools.cache
 def expected(kind: str) -> list:
-    """Of an undisturbed run."""
+    """Return the output of an undisturbed run."""
     return outputs(made("run" if kind == "torn" else kind))
 
 
 @functools.cache
 def made(kind: str) -> Path:
-    """A directory with an undamaged run, of two launches, that is copied for each case."""
+    """Return a directory with an undamaged run of two launches, to be copied for each case."""
     directory = Path(tempfile.mkdtemp(prefix=f"made-{kind}-"))
     prompts = [f"question {i}" for i in range(NUM_ROWS)]
     answers = [f"answer {i}" for i in range(NUM_ROWS)]

@@ -1,8 +1,8 @@
-"""Whatever parquet file the rollout takes, it scores and exports, and no column of it changes.
+"""Any parquet file that the rollout accepts can be scored and exported, and no column changes.
 
-A case makes a file of random columns (views, nested, dictionary and extension types, any of which
-may be the prompt, the right answer or what the table groups by; or verl's layout), runs it with
-scores and an export, types the command again, scores the output by hand, and exports the scored
+A case writes a file of random columns (views, nested, dictionary and extension types, any of which
+may be the prompt, the right answer or the group of the table; or verl's layout), runs it with
+scores and an export, types the command again, scores the output separately, and exports the scored
 file once more.
 """
 
@@ -47,7 +47,7 @@ def texts(kind: pa.DataType, values: list) -> pa.Array:
 
 
 SHARES = pa.struct([("from", pa.string_view()), ("value", pa.string())])
-ASKED = {  # how a run asks, where not for the column as it stands: the words and the column
+ASKED = {  # how a run builds prompts other than the column itself: the words, the column
     "json": (["data.prompt_format=json"], lambda: texts(pa.string_view(), [json.dumps(CHAT)])),
     "sharegpt": (
         ["data.prompt_format=sharegpt"],
@@ -62,7 +62,7 @@ ASKED = {  # how a run asks, where not for the column as it stands: the words an
 
 
 def prompts(rng: random.Random, size: int) -> pa.Array:
-    """A column of prompts, the first of them good; a few of the others can't be asked."""
+    """Return a column of prompts. The first is good; a few of the others cannot be sent."""
     if rng.random() < 0.4:
         more = ["What is 2 + 2?", "${x} é", "", None, "a\x00b", "[1]"]
         return texts(rng.choice(TEXT_KINDS), ["hi", *rng.choices(more, k=size - 1)])
@@ -97,7 +97,7 @@ def prompts(rng: random.Random, size: int) -> pa.Array:
 
 
 def verl_columns(rng: random.Random, size: int) -> dict[str, pa.Array]:
-    """What an input in verl's layout has beside its prompts."""
+    """Return the columns that an input in verl's layout has besides its prompts."""
     style = texts(rng.choice(PLAIN), ["rule"] * size)
     truth = texts(rng.choice(PLAIN), ["4"] * size)
     extra = {"index": pa.array(range(size)), "x": random_column(rng, random_type(rng, 1), size)}
@@ -130,7 +130,7 @@ def table_of(rng: random.Random, asked: str) -> pa.Table:
 
 
 def write(table: pa.Table, rows_per_group: int) -> None:
-    """The file, as other programs write it where pyarrow can't: views as the plain types."""
+    """Write the file; types that pyarrow cannot write (views) as their plain types."""
     try:
         pq.write_table(table, "in.parquet", row_group_size=rows_per_group)
     except pa.ArrowNotImplementedError:
@@ -183,7 +183,7 @@ SCORED_BY = ("scorer=", "python.", "workers=")
 
 
 def scoring(rng: random.Random, form: str, table: pa.Table) -> list[str]:
-    """Words that score and export, by any column."""
+    """Return words that score and export, by any column."""
     names = table.column_names
     words = ["scorer=python", "python.function=f.py:f", "workers=1", f"export.format={form}"]
     in_verl = {"data_source", "ability", "reward_model", "extra_info"} if form == "verl" else set()
@@ -211,7 +211,7 @@ def quoted(name: str) -> str:
 
 
 def changed(given: pa.Table, found: pa.Table) -> str:
-    """What differs of the input's columns; empty: nothing."""
+    """Return the differences in the input's columns; empty if there are none."""
     if found.column_names[: given.num_columns] != given.column_names:
         return f"columns {found.column_names}, expected first {given.column_names}"
     for name, value in (given.schema.metadata or {}).items():
@@ -226,12 +226,12 @@ def changed(given: pa.Table, found: pa.Table) -> str:
 
 
 def changed_in_export(given: pa.Table, found: pa.Table, form: str) -> str:
-    """What differs of the columns that ride along, row by row of `id`."""
+    """Return the differences in the columns that are copied, row by row of `id`."""
     if not found.num_rows:
         return "no rows"
     ids = found["id"].to_pylist()
     own = {"prompt", "completion", "chosen", "rejected", "messages", "text", "score"}
-    if "reward_model" in found.column_names:  # verl's, which has these in its own types
+    if "reward_model" in found.column_names:  # verl's layout has these in its own types
         own |= {"data_source", "ability", "reward_model", "extra_info"}
     for name in set(found.column_names) & set(given.column_names) - own:
         if found.schema.field(name).type != given.schema.field(name).type:
@@ -247,7 +247,7 @@ def changed_in_export(given: pa.Table, found: pa.Table, form: str) -> str:
 
 
 def plain(column: pa.ChunkedArray, rows: list[int] | None = None) -> list:
-    """Role and content of each message; texts as they are."""
+    """Return the role and content of each message; texts as they are."""
     values = column.to_pylist()
     values = values if rows is None else [values[i] for i in rows]
     kept = ("role", "content")
@@ -255,7 +255,7 @@ def plain(column: pa.ChunkedArray, rows: list[int] | None = None) -> list:
 
 
 def changed_members(given: pa.Table, found: pa.Table, ids: list[int]) -> str:
-    """What differs within the structs of verl's layout that the input had."""
+    """Return the differences within the input's structs of verl's layout."""
     ours = {"ground_truth", "pass_rate"}
     for name in {"reward_model", "extra_info"} & set(given.column_names):
         kinds = {f.name: f.type for f in given.schema.field(name).type if f.name not in ours}

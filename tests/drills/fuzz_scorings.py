@@ -1,8 +1,8 @@
-"""Whatever a scorer does and whatever a response holds, each sample gets its verdict.
+"""Each sample gets its verdict, whatever a scorer does and whatever a response holds.
 
-A case is a scoring by a hostile function (hostile_function.py), after a run, in it or in a sweep,
-or by a scorer of ours over hostile responses. Counts and figures are computed anew here, in
-fractions; all JSON has to be strict; nothing but the progress may stand on stderr.
+A case is a scoring by a hostile function (hostile_function.py), after a run, within it or in a
+sweep, or by one of our scorers over hostile responses. Counts and figures are computed here again,
+in fractions. All JSON must be strict, and stderr may show nothing but the progress.
 """
 
 import csv
@@ -38,7 +38,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
 
 
 def some_words(rng: random.Random) -> list[str]:
-    """What the function does in a row; what takes time or a worker is rare."""
+    """Return what the function does for each row; words that take time or a worker are rare."""
     words = rng.choices(list(EXPECTED), k=rng.randint(1, 4))
     dear = (*SLOW, *DEADLY)
     return ["inf" if w in dear and rng.random() < 0.8 else w for w in words]
@@ -53,7 +53,7 @@ def table_of(rng: random.Random, size: int) -> dict:
 
 
 def write(columns: dict) -> None:
-    """As parquet, by rollout's own writer: pyarrow's lacks some types."""
+    """Write parquet with rollout's own writer, since pyarrow's lacks some types."""
     table = pa.table(columns)
     with Writer("in.parquet", table.schema) as writer:
         writer.write_table(table)
@@ -135,7 +135,7 @@ def in_sweep(rng: random.Random) -> str:
 
 
 def by_ours(rng: random.Random) -> str:
-    """A scorer of ours over hostile texts: each sample has a verdict, in time."""
+    """Score hostile texts with one of our scorers: each sample gets a verdict, in time."""
     size, words, columns = rng.randint(1, 3), *hostile_scorer(rng)
     table = {name: make(rng, size) for name, make in columns.items()}
     texts = [rng.choices(TEXTS, k=rng.randint(1, 3)) for _ in range(size)]
@@ -162,13 +162,13 @@ def by_ours(rng: random.Random) -> str:
 
 
 def bad_stderr(said) -> str:
-    """What stands on stderr that is neither progress nor our own line."""
+    """Return the lines of stderr that are neither progress nor our own message."""
     odd = ("Traceback", "Warning", "a fault of rollout", "unexpected ", "Exception ignored")
     return next((sign for sign in odd if sign in said.err), "")
 
 
 def json_faults(directory: Path) -> str:
-    """JSON of any file there that a strict reader refuses."""
+    """Return the JSON files there that a strict reader refuses."""
 
     def refuse(name):
         raise ValueError(f"{name} is not JSON")
@@ -184,7 +184,7 @@ def json_faults(directory: Path) -> str:
 
 
 def checked(said, path: Path, how: dict) -> str:
-    """What is wrong with the scored file, its figures and the exit code."""
+    """Return what is wrong with the scored file, its figures and the exit code."""
     if said and (said.code not in (0, 1) or bad_stderr(said)):
         return f"exit {said.code}: {said.err} {said.out[-300:]}"
     rows = pq.read_table(path).to_pylist()
@@ -217,7 +217,7 @@ def checked(said, path: Path, how: dict) -> str:
 
 
 def outcome(words: list[str], text: str | None, how: dict) -> tuple:
-    """The score and verdict that a sample has to get."""
+    """Return the score and verdict that a sample must get."""
     if text is None:
         return None, "unjudged"
     expected = EXPECTED[word_of(text, words)]
@@ -227,7 +227,7 @@ def outcome(words: list[str], text: str | None, how: dict) -> tuple:
 
 
 def figures_fault(values: dict, rows: list[list[tuple[float, bool]]]) -> str:
-    """What of pass@k, mean and best@n is not what fractions give."""
+    """Return where pass@k, mean and best@n differ from the same figures in fractions."""
     rows = [row for row in rows if row]
     for name, found in values.items():
         if name == "maj@n":
@@ -256,7 +256,7 @@ def figures_fault(values: dict, rows: list[list[tuple[float, bool]]]) -> str:
 
 
 def near(each: list[Fraction], found: float | None) -> bool:
-    """Equal but for what doubles lose where large values of both signs meet."""
+    """Return whether the mean agrees, up to the rounding of large values with both signs."""
     wanted = sum(each) / len(each)
     return found is not None and abs(Fraction(found) - wanted) <= max(map(abs, each)) / 10**12
 

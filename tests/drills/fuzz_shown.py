@@ -1,8 +1,8 @@
-"""Hostile text in prompts, responses' files, names and values: what is shown hides nothing.
+"""Hostile text in prompts, responses, file names and values: the output hides nothing.
 
-design.md: model output is untrusted; the sweep's page "comes out as text". Expected here, from
-Unicode's own tables and not from the code: nothing that is printed holds a control character, a
-bidirectional control or a tag outside a flag; letters, digits and marks come through.
+Model output is untrusted, and the sweep's page shows it as text. The expectations come from
+Unicode's tables, not from the code: nothing printed holds a control character, a bidirectional
+control or a tag outside a flag; letters, digits and marks are kept.
 """
 
 import csv

@@ -1,7 +1,8 @@
 """Signals at any instant of any command: the exit code, one line, no row lost or doubled.
 
-README: "Exit codes: 0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143
-for signals", and the same command goes on; a stage's file "appears whole or not at all".
+Expected (docs/output.md): exit codes 0 done, 1 failed or incomplete, 2 configuration or input
+error, 130 and 143 for signals. The same command resumes, and the file of a stage appears whole or
+not at all.
 """
 
 import functools
@@ -29,7 +30,7 @@ TOLD = ("interrupted", "stopping; a second signal ends at once")
 
 @dataclass(frozen=True)
 class Command:
-    """A command as it is typed, and the files that it leaves."""
+    """A command as typed, and the files that it leaves."""
 
     module: str
     words: tuple[str, ...]
@@ -101,7 +102,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
 
 
 def after(command: Command, directory: Path, code: int, expected: list, told: str) -> str:
-    """What is wrong once the same command has run again; nothing where all is well."""
+    """Return what is wrong after the same command has run again; empty if nothing is."""
     is_stage = command.module in ("rollout.prepare", "rollout.postprocess")
     if not (is_stage and (directory / command.outputs[0]).exists()):
         again = subprocess.run(
@@ -121,7 +122,7 @@ def after(command: Command, directory: Path, code: int, expected: list, told: st
 def signalled(
     command: Command, directory: Path, instants: list[float], numbers: list[int], to_group: bool
 ) -> tuple[int, str, list[str]]:
-    """The exit code, what was said, and which processes live on."""
+    """Return the exit code, the output, and the processes that are still alive."""
     began = time.monotonic()
     process = subprocess.Popen(
         command.typed, cwd=directory, env=environment(), start_new_session=True,
@@ -156,7 +157,7 @@ def living(session: int) -> list[str]:
 
 @functools.cache
 def undisturbed(name: str) -> tuple[int, float, list]:
-    """The exit code, the seconds and the output of a command that nobody interrupts."""
+    """Return the exit code, the seconds and the output of a command that nobody interrupts."""
     command = COMMANDS[name]
     directory = Path(tempfile.mkdtemp(prefix="undisturbed-"))
     try:

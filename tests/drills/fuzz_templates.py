@@ -1,8 +1,8 @@
-"""Fuzz Jinja templates, nice and nasty, over rows and over chats.
+"""Fuzz Jinja templates, harmless and hostile, over rows and over chats.
 
-Expected: a nice one makes what plain Jinja makes of it; a nasty one ends within the limit of time
-and of memory, as the fault of its row, or as one line that refuses the template. The limit is
-shorter here than in life.
+Expected: a harmless one gives what plain Jinja gives. A hostile one ends within the limits of time
+and memory, as an error of its row or as one line that refuses the template. The limits here are
+shorter than the real ones.
 """
 
 import json
@@ -21,7 +21,7 @@ from rollout.plan.prompts.chat_template import rendered
 from rollout.system import time_limit
 
 LIMIT_S = 0.4
-SLACK_S = 5.0  # other work on the machine, and one step of C
+SLACK_S = 5.0  # other load on the machine, and one step in C
 MOST_MIB = 6 << 10
 ROW = {
     "s": "a b\nc <é> 'q'", "t": "", "n": 7, "f": 0.5, "b": True, "l": ["x", "y", "z"],
@@ -47,7 +47,7 @@ FORMATS = (
 HUGE = ("10**9", "10**12", "10**10", "99999999", "n ** 40", "2**62")
 SLOW = "{% for i in range(99999) %}{% for j in range(99999) %}%BODY{% endfor %}{% endfor %}"
 SET = "{% set x = namespace("
-ONE_STEP = (  # of C, which no timer ends
+ONE_STEP = (  # in C, which no timer interrupts
     "{{ 'a' * %H }}", "{{ %H * s }}", "{{ [s] * %H }}", "{{ n ** %H }}", "{{ 10 ** (10 ** 10) }}",
     "{{ s | center(%H) }}", "{{ s.center(%H) }}", "{{ s.ljust(%H, '-') }}", "{{ s.zfill(%H) }}",
     "{{ s | indent(%H) }}", "{{ '%' ~ (%H) ~ 'd' }}{{ ('%' ~ (%H) ~ 'd') % 5 }}",
@@ -125,7 +125,7 @@ def _template(rng: random.Random, depth: int = 0) -> str:
 
 
 def _nice(rng: random.Random) -> Outcome:
-    """As plain Jinja renders it; where that fails, so do we."""
+    """Return what plain Jinja renders; where Jinja fails, we must fail too."""
     source = _template(rng) + "{{ n }}"
     plain = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     plain.filters["tojson"] = lambda v, indent=None: json.dumps(
@@ -154,7 +154,7 @@ def _tried(work: Any) -> str | None:
 def _nasty(rng: random.Random) -> Outcome:
     source = rng.choice([rng.choice(ONE_STEP), rng.choice(MANY_STEPS)])
     source = source.replace("%H", rng.choice(HUGE))
-    if rng.random() < 0.3:  # within something harmless
+    if rng.random() < 0.3:  # inside something harmless
         source = "{% if n %}" + _template(rng, 2) + source + "{% endif %}"
     began = time.monotonic()
     way = rng.choice(["row", "chat", "filter"])

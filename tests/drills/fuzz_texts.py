@@ -1,7 +1,7 @@
-r"""Texts of odd signs, through every way in: what arrives is exactly what was given.
+r"""Texts with odd characters, through every way in: they arrive exactly as given.
 
-README: a text from a file, the environment or Python means itself; one that was typed with a
-broken `${...}` is refused with the word that says the text itself.
+Expected (docs/settings.md): a text from a file, the environment or Python is taken literally. A
+typed text with a broken `${...}` is refused, with what to type for the text itself.
 """
 
 import json
@@ -72,7 +72,7 @@ def nested(rng: random.Random, depth: int = 0):
 
 
 def some(rng: random.Random, stage: str) -> dict:
-    """Settings of one command, by dotted key."""
+    """Return settings of one command, by dotted key."""
     given = {key: text(rng) for key in rng.sample(TEXTS[stage], 2)}
     if stage == "rollout":
         given[rng.choice(LISTS)] = [text(rng) for _ in range(rng.randint(1, 3))]
@@ -81,7 +81,7 @@ def some(rng: random.Random, stage: str) -> dict:
 
 
 def composed(stage: str, words: list[str], env: dict[str, str] | None = None):
-    """The settings that a command's words come to; or the line of its refusal."""
+    """Return the settings composed from a command's words, or the line of its refusal."""
     from rollout.config.compose import compose_words
     from rollout.config.sources import gather
     from rollout.config.stages import compose_stage
@@ -122,7 +122,7 @@ def sections(given: dict) -> dict:
 
 
 def as_yaml(rng: random.Random, given: dict) -> str:
-    # JSON is YAML where all beyond ASCII is escaped, and pairs of surrogates are not used.
+    # JSON is YAML if everything beyond ASCII is escaped and no surrogate pairs are used.
     import yaml
 
     if rng.random() < 0.5 and all(ord(c) < 0x10000 for c in str(given)):
@@ -169,7 +169,7 @@ def from_environment(rng, directory) -> str:
 
 
 def typed(rng, directory) -> str:
-    """Typed as it is: it may be refused; then what the line says to type is the text."""
+    """Type a text without escapes. A refusal must suggest a word that gives exactly the text."""
     stage = rng.choice(list(TEXTS))
     key = rng.choice([*TEXTS[stage], *(f"{b}.name" for b in BAGS if stage == "rollout")])
     said = text(rng)
@@ -197,7 +197,7 @@ def typed(rng, directory) -> str:
 
 
 def typed_well(rng, directory) -> str:
-    """As the way out says it."""
+    """Type the text with the escapes that `how_to_type` gives."""
     from rollout.config.overrides import how_to_type
 
     stage = rng.choice(list(TEXTS))
@@ -209,7 +209,7 @@ def typed_well(rng, directory) -> str:
 
 
 def kept(rng, directory) -> str:
-    """A run writes them down, and `run_dir=` alone, or its config.yaml, says them again."""
+    """Check that `run_dir=` alone, and the run's config.yaml, give the recorded texts again."""
     given = {f"engine.scripted.{name}": text(rng) for name in ("text", "refuse")}
     given |= {key: [text(rng), "text" + text(rng)] for key in LISTS[:2]}
     run_dir = re.sub(r"[/~\n\r\x85\u2028]", "_", text(rng)).strip(". ") or "r"

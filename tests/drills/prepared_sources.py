@@ -1,4 +1,4 @@
-"""Sources to prepare, in all formats, with faults among good rows, and what each row comes to."""
+"""Sources to prepare, in all formats, with faults among good rows, and the expected rows."""
 
 import csv
 import gzip
@@ -44,13 +44,13 @@ NO_ROWS = ("3", '"x"', "null", "true", "[1]", "0.5")
 
 @dataclass
 class Case:
-    """A source: rows that are there, and what is expected of each; None where it is bad."""
+    """A source: its rows, and the row expected from each; None for a bad row."""
 
     path: Path
     rows: list[dict[str, Any] | None]
     prompts: list[Any]
     words: list[str]
-    where: list[str]  # what a message calls each row
+    where: list[str]  # how a message names each row
     is_cells: bool = False
     twice: frozenset[int] = frozenset()  # rows whose prompt an earlier one has
 
@@ -60,7 +60,7 @@ def asked(prompt: Any) -> Any:
 
 
 def json_source(rng: random.Random, directory: Path) -> Case:
-    """Objects, a line each or in a list; the first is good."""
+    """Return objects, one per line or in a list; the first is good."""
     is_list, is_template = rng.random() < 0.4, rng.random() < 0.3
     texts, rows, prompts = [], [], []
     names = rng.sample(["x", "y", "z"], rng.randint(0, 3))
@@ -126,7 +126,7 @@ def csv_source(rng: random.Random, directory: Path) -> Case:
     cells = rng.sample(CELLS, rng.randint(1, 4))
     line, faultiness = 2, rng.choice([0, 0.1, 0.4])
     for number in range(rng.choice([1, 5, 40, 1500])):
-        # A text that starts with what closes a cell would hide where an open quote before it ends.
+        # A text that begins like the end of a cell would hide where an open quote before it ends.
         row = {"q": rng.choice([t for t in TEXTS if "\r" not in t]), "n": rng.choice(cells)}
         row["q"] = row["q"] if number else TEXTS[0]  # a column of numbers holds no prompts
         text, prompt = csv_line(row.values(), delimiter), asked(row["q"])
@@ -157,7 +157,7 @@ def csv_line(cells: Any, delimiter: str) -> str:
 
 
 def table_source(rng: random.Random, directory: Path) -> Case:
-    """Parquet, Arrow or what `datasets` saves, with texts that are null, empty or no UTF-8."""
+    """Make a table as Parquet, Arrow or saved by `datasets`, with null, empty or bad texts."""
     number = rng.choice([1, 5, 40, 3000])
     choices = ["good"] * 6 + rng.choice([[], ["null", "empty", "bytes"]])
     kinds = ["good", *(rng.choice(choices) for _ in range(number - 1))]

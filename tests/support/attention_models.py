@@ -1,6 +1,6 @@
-"""Small random models, one for each kind of attention and of weights that vLLM plans apart.
+"""Small random models, one for each kind of attention and weights that vLLM plans differently.
 
-Each is a few MB: enough that one per cent of its weights means something. None makes sense.
+Each takes a few MB, so that one per cent of its weights is measurable. Their output is noise.
 """
 
 import json
@@ -22,7 +22,7 @@ SHAPE = dict(
 MLA = dict(
     model_type="deepseek_v2",
     num_key_value_heads=8,
-    kv_lora_rank=512,  # with qk_rope_head_dim the only width that the CPU kernel knows
+    kv_lora_rank=512,  # with qk_rope_head_dim, the only width that the CPU kernel supports
     qk_nope_head_dim=32,
     qk_rope_head_dim=64,
     v_head_dim=32,
@@ -38,7 +38,7 @@ MLA = dict(
 LLAMA = dict(model_type="llama", head_dim=32)
 QUANTISED = LLAMA | dict(num_hidden_layers=8)
 
-# What differs from SHAPE, as config.json says it.
+# Differences from SHAPE, as in config.json.
 KINDS: dict[str, dict] = {
     "gqa": dict(model_type="qwen3", head_dim=32),
     "mha": LLAMA | dict(num_key_value_heads=8),
@@ -153,7 +153,7 @@ FP8_BLOCK = 128
 
 
 def make_model(kind: str, directory: Path) -> Path:
-    """Save a random model of this kind with its tokenizer in `directory` and return it."""
+    """Save a random model of this kind with its tokenizer in `directory` and return the path."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
@@ -171,7 +171,7 @@ def make_model(kind: str, directory: Path) -> Path:
 
 
 def _quantise(directory: Path, method: str) -> None:
-    """Put random quantised weights in place of the decoder layers' linear ones."""
+    """Replace the decoder layers' linear weights by random quantized ones."""
     from safetensors.torch import load_file, save_file
 
     scheme, pack = _METHODS[method]
@@ -246,7 +246,7 @@ def _int4(outputs: int, inputs: int) -> dict:
 
 
 def _compressed(fmt: str, weights: dict, inputs: dict | None) -> dict:
-    """compressed-tensors' own description of one scheme for every linear layer but the head."""
+    """Return compressed-tensors' description of one scheme for every linear layer but the head."""
     common = dict(symmetric=True, type="int")
     activations = common | inputs if inputs else None
     group = dict(targets=["Linear"], weights=common | weights, input_activations=activations)

@@ -1,6 +1,6 @@
 """Builders of the bad-input corpus: each returns a function that puts files into a directory.
 
-The file asked about is `in.parquet` unless the builder says otherwise.
+The input is `in.parquet` unless the builder says otherwise.
 """
 
 import base64
@@ -28,7 +28,7 @@ PART = pa.struct([("type", pa.string()), ("text", pa.string()), ("image_url", pa
 
 
 def table(columns: dict[str, Any], name: str = NAME, **options: Any) -> Build:
-    """A parquet file of these columns."""
+    """Write a parquet file of these columns."""
 
     def build(here: Path) -> None:
         (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,29 +38,29 @@ def table(columns: dict[str, Any], name: str = NAME, **options: Any) -> Build:
 
 
 def prompts(values: Any, kind: pa.DataType | None = None, **options: Any) -> Build:
-    """A parquet file with the column `prompt` alone."""
+    """Write a parquet file with only the column `prompt`."""
     return table({"prompt": values if kind is None else pa.array(values, kind)}, **options)
 
 
 def chats(*messages: list | None, kind: pa.DataType = MESSAGE) -> Build:
-    """A good chat, then these."""
+    """Write a good chat, then these."""
     return prompts([[USER], *messages], pa.list_(kind))
 
 
 def json_texts(*texts: object) -> Build:
-    """A good chat as JSON, then these."""
+    """Write a good chat as JSON, then these."""
     return prompts(
         [json.dumps([USER]), *(t if isinstance(t, str) else json.dumps(t) for t in texts)]
     )
 
 
 def beside(columns: dict[str, Any], **options: Any) -> Build:
-    """Three good prompts, and columns that must come back as they were."""
+    """Write three good prompts, and columns that must come back unchanged."""
     return table({"prompt": ["a", "b", "c"], **columns}, **options)
 
 
 def raw(data: bytes, name: str = NAME) -> Build:
-    """Any bytes under a parquet file's name."""
+    """Write any bytes to a file with a parquet name."""
     return lambda here: (here / name).write_bytes(data)
 
 
@@ -73,7 +73,7 @@ def both(*builds: Build) -> Build:
 
 
 def made(*names: str) -> Build:
-    """Good prompts under each of these names; with a slash at the end, a directory."""
+    """Write good prompts under each of these names; with a slash at the end, a directory."""
 
     def build(here: Path) -> None:
         for name in names:
@@ -101,7 +101,7 @@ def fifo(name: str) -> Build:
 
 
 def stored(columns: dict[str, Any], **options: Any) -> bytes:
-    """The bytes of a parquet file."""
+    """Return the bytes of a parquet file."""
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, **options)
     return sink.getvalue()
@@ -121,14 +121,14 @@ def cut(share: float) -> Build:
 
 
 def flipped_footer(here: Path) -> None:
-    """Every byte of the schema turned around."""
+    """Invert every byte of the schema."""
     data = stored({"prompt": TEXTS})
     start = len(data) - 8 - footer_bytes(data)
     (here / NAME).write_bytes(changed(data, start, bytes(b ^ 0xFF for b in data[start:][:40])))
 
 
 def flipped_page(**options: Any) -> Build:
-    """One bit of the first data page turned around."""
+    """Invert one bit of the first data page."""
 
     def build(here: Path) -> None:
         data = stored({"prompt": [f"question {i}" for i in range(99)]}, **options)
@@ -138,13 +138,13 @@ def flipped_page(**options: Any) -> Build:
 
 
 def lost_page(here: Path) -> None:
-    """All bytes of the first data page overwritten."""
+    """Overwrite all bytes of the first data page."""
     data = stored({"prompt": [f"question {i}" * 9 for i in range(99)]})
     (here / NAME).write_bytes(changed(data, 4, b"\xff" * 300))
 
 
 def _varint(number: int) -> bytes:
-    """A zigzag integer of thrift's compact protocol."""
+    """Return a zigzag integer of thrift's compact protocol."""
     number, out = number << 1, b""
     while number > 0x7F:
         out, number = out + bytes([number & 0x7F | 0x80]), number >> 7
@@ -161,17 +161,17 @@ def fewer_rows_than_the_footer_says(here: Path) -> None:
 def a_row_group_of_fewer_rows_than_the_file(here: Path) -> None:
     data = stored({"prompt": [f"question {i}" for i in range(1000)]}, row_group_size=1000)
     start = len(data) - 8 - footer_bytes(data)
-    footer = data[start:-8].replace(_varint(1000), _varint(1001), 1)  # the file's own count
+    footer = data[start:-8].replace(_varint(1000), _varint(1001), 1)  # the row count in the footer
     (here / NAME).write_bytes(data[:start] + footer + data[-8:])
 
 
 def renamed_bytes(old: bytes, new: bytes, columns: dict[str, Any]) -> Build:
-    """A file whose bytes `old` read `new`, as another program would have written them."""
+    """Write a file with `old` replaced by `new` in its bytes, as another program might."""
     return raw(stored(columns, store_schema=False, compression="none").replace(old, new))
 
 
 def encrypted(columns: list[str], plaintext_footer: bool) -> Build:
-    """Encrypted with pyarrow; the keys are the columns'."""
+    """Encrypt with pyarrow; the keys are the columns'."""
 
     def build(here: Path) -> None:
         import pyarrow.parquet.encryption as encryption
@@ -223,7 +223,7 @@ def two_columns(name: str) -> Build:
 
 
 def raw_strings(*values: bytes | None, kind: pa.DataType | None = None) -> pa.Array:
-    """A column of text whose bytes nobody checked."""
+    """Return a column of text with unchecked bytes."""
     kind = kind or pa.string()
     if pa.types.is_dictionary(kind):
         places = pa.array(range(len(values)), kind.index_type)
@@ -233,12 +233,12 @@ def raw_strings(*values: bytes | None, kind: pa.DataType | None = None) -> pa.Ar
 
 
 def of_storage(kind: pa.BaseExtensionType, values: list) -> pa.Array:
-    """A column of an extension type."""
+    """Return a column of an extension type."""
     return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
 
 
 def raw_chats(*contents: bytes) -> pa.Array:
-    """Chats of one user message each, whose content nobody checked."""
+    """Return chats of one user message each, with unchecked content."""
     role = pa.array(["user"] * len(contents))
     messages = pa.StructArray.from_arrays([role, raw_strings(*contents)], ["role", "content"])
     return pa.ListArray.from_arrays(list(range(len(contents) + 1)), messages)
@@ -254,7 +254,7 @@ def pandas_file(frame: Callable[[Any], Any]) -> Build:
 
 
 def row_groups(*columns: dict[str, Any]) -> Build:
-    """One row group a table, as a writer that appends leaves them."""
+    """Write one row group per table, as a writer that appends does."""
 
     def build(here: Path) -> None:
         tables = [pa.table(c) for c in columns]

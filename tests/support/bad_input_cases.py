@@ -1,4 +1,4 @@
-"""One case of the bad-input corpus: what is there, what is typed, what must come of it."""
+"""One case of the bad-input corpus: the files, the words typed, and the required result."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ JSON = "data.prompt_format=json"
 
 @dataclass(frozen=True)
 class Case:
-    """What is there, what is typed, and what must come of it."""
+    """The files, the words typed, and the required result."""
 
     build: Build
     words: tuple[str, ...]
     says: tuple[str, ...] = ()  # parts of the one line
     errors: dict[int, str] | None = None  # row -> part of its error
-    code: int = 2  # where it says something
+    code: int = 2  # if it prints a line
 
 
 def refused(build: Build, *says: str, words: tuple[str, ...] = (INPUT,)) -> Case:
@@ -24,12 +24,12 @@ def refused(build: Build, *says: str, words: tuple[str, ...] = (INPUT,)) -> Case
 
 
 def broken(build: Build, *says: str) -> Case:
-    """Found once work has begun: exit 1."""
+    """A case whose error is found only after work has begun: exit code 1."""
     return Case(build, (INPUT,), says, code=1)
 
 
 def typed_so(words: str, *says: str, build: Build = good) -> Case:
-    """Words (one a line) typed with a good input."""
+    """Return cases of words (one per line) typed with a good input."""
     return Case(build, (INPUT, *words.split("\n")), says)
 
 

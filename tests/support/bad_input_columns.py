@@ -1,4 +1,4 @@
-"""Columns that hold no prompts, or whose names cannot be kept."""
+"""Columns that hold no prompts, or have names that cannot be kept."""
 
 import pyarrow as pa
 from bad_input import TEXTS, USER, prompts, renamed_bytes, table, two_columns

@@ -1,4 +1,4 @@
-"""Files that cannot be read, before work or only where their rows are."""
+"""Files that cannot be read, noticed before any work or only where their rows are read."""
 
 import pyarrow as pa
 from bad_input import (
@@ -117,7 +117,7 @@ FILES = {
 }  # fmt: skip
 
 
-# Found where rows are read.
+# Noticed only where rows are read.
 BROKEN = {
     "an overwritten page": broken(lost_page, f"{NAME} cannot be read: it is damaged"),
     "a flipped bit in a checksummed page": broken(

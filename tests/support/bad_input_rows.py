@@ -1,4 +1,4 @@
-"""Rows that cannot be asked: exit 0, and these rows have an error, all others are answered."""
+"""Rows that cannot be sent: exit 0; these rows have an error, and all others are answered."""
 
 import pyarrow as pa
 from bad_input import (

@@ -1,4 +1,4 @@
-"""Settings and places that cannot be, typed with a good input."""
+"""Impossible settings and places, typed with a good input."""
 
 from bad_input import NAME, TEXTS, both, fifo, good, link, made, table
 from bad_input_cases import refused, typed_so

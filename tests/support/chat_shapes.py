@@ -1,5 +1,7 @@
-"""Chats of every shape that occurs: (messages, tools), by name. Content of OpenAI's clients, of
-agents' traces and of data sets; arguments as JSON text and as a mapping."""
+"""Chats of every shape that occurs: (messages, tools), by name.
+
+Contents as in OpenAI clients, agent traces and data sets; arguments as JSON text and as a mapping.
+"""
 
 HI = {"role": "user", "content": "  Hi, Grüße 🙂 \n"}
 MORE = {"role": "user", "content": "more"}
@@ -13,19 +15,19 @@ TOOLS = [
 
 
 def called(arguments, name="weather", call_id="123456789", **more):
-    """An assistant's message with one tool call."""
+    """Return an assistant message with one tool call."""
     function = {"name": name, "arguments": arguments}
     call = {"id": call_id, "type": "function", "function": function}
     return {"role": "assistant", "content": None, "tool_calls": [call]} | more
 
 
 def result(content, call_id="123456789", **more):
-    """A tool's message."""
+    """Return a tool's message."""
     return {"role": "tool", "tool_call_id": call_id, "content": content} | more
 
 
 def parts(*texts, role="user", kind="text", member="text"):
-    """A message of text parts."""
+    """Return a message of text parts."""
     return {"role": role, "content": [{"type": kind, member: text} for text in texts]}
 
 

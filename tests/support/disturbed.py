@@ -1,4 +1,4 @@
-"""Launches of one run that is disturbed, and how they ended."""
+"""Launches of one disturbed run, and how they ended."""
 
 import subprocess
 
@@ -13,7 +13,7 @@ ONE_SHARD = "sampling.max_tokens=2048"
 
 
 def refused(done, code, *says):
-    """The one line of a launch that ended early."""
+    """Return the one line of a launch that ended early."""
     output = done.stderr + (done.stdout or "")
     assert done.returncode == code, output
     assert "Traceback" not in output
@@ -25,13 +25,13 @@ def refused(done, code, *says):
 
 
 def finished(process):
-    """A started process, at its end, as `rollout` returns it."""
+    """Wait for a started process; return it as `rollout` does."""
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def running(here, *words):
-    """A run with rows on disk that goes on for a second or two."""
+    """Start a run that has rows on disk and continues for a second or two."""
     process = start(*WORDS, SLOW, *words, cwd=here)
     wait_for(lambda: list((here / "run" / "shards").glob("*")))
     return process

@@ -1,8 +1,8 @@
-"""The planner's commands that docs/memory.md shows, and what they print.
+"""The planner's commands that docs/memory.md shows, and their output.
 
-`python tests/doc_commands.py --write` puts the current output in again: a block keeps the lines it
-showed, each known by its first word (a row of the table by its preset), and all of the verdict
-where it showed some of it. A bare first word, or `verdict`, is enough for a new block.
+`python tests/support/doc_commands.py --write` puts the current output into the page. A block keeps
+the lines it showed, each identified by its first word (a row of the table by its preset), and the
+whole verdict if it showed part of it. For a new block a first word alone, or `verdict`, is enough.
 """
 
 import io
@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "memory.md"
 PROMPT = "$ python -m rollout.plan"
 SKIP = "..."
 VERDICT = ("auto takes", "recommended:", "nothing fits", "smallest change", "no setting", "verdict")
-# Where CPU figures come from; the page says so. Without a hub's cache, presets speak.
+# The machine of the CPU figures, as the page says. Without a hub cache, presets give the shapes.
 MACHINE = Machine(gpus=(), num_cpus=16, memory_gib=32.0, available_gib=28.0)
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -53,7 +53,7 @@ def _block(content: str) -> Block:
 
 
 def _is_whole(typed: str) -> bool:
-    """Whether a shell would take the command as it stands: no open quote, no line to come."""
+    """Return whether a shell would run the command as it is: no open quote, no further line."""
     try:
         shlex.split(typed)
     except ValueError:
@@ -63,7 +63,7 @@ def _is_whole(typed: str) -> bool:
 
 @cache
 def answer(words: tuple[str, ...]) -> list[str]:
-    """What the planner prints on MACHINE, without blank lines. Raises SystemExit at a refusal."""
+    """Return the planner's output on MACHINE without blank lines. Raises SystemExit if it fails."""
     from rollout.plan.__main__ import main
     from rollout.system import machine
 
@@ -84,13 +84,13 @@ def answer(words: tuple[str, ...]) -> list[str]:
 
 
 def label(line: str) -> str:
-    """What a line is known by when its figures change."""
+    """Return the word that identifies a line when its figures change."""
     line = line.strip().removeprefix("->").strip()
     return "verdict" if line.startswith(VERDICT) else line.split()[0]
 
 
 def shown_again(block: Block) -> list[str]:
-    """The block's lines with current figures. Raises SystemExit where one is no longer printed."""
+    """Return the block's lines with current figures. Raises SystemExit if one is missing."""
     wanted = [label(line) for line in block.shown if line not in ("", SKIP)]
     lines, last = [], None
     current = answer(block.words)
@@ -115,7 +115,7 @@ def rewritten(text: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        raise SystemExit("type: python tests/doc_commands.py --write")
+        raise SystemExit("type: python tests/support/doc_commands.py --write")
     for variable in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPERATURE"):
         os.environ.pop(variable, None)
     for variable in ("TOP_P", "TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):

@@ -1,4 +1,4 @@
-"""A run in a directory of its own, in processes of their own, to be killed and looked at after."""
+"""A run in its own directory and processes, to be killed and inspected afterwards."""
 
 import collections
 import shutil
@@ -21,18 +21,18 @@ KILLED_ROLLOUT = Path(__file__).resolve().parent / "killed_rollout.py"
 
 @dataclass(frozen=True)
 class Story:
-    """A run that is disturbed: the words of its launches, the undisturbed ones first."""
+    """A disturbed run: the words of its launches, the undisturbed ones first."""
 
     name: str
     words: tuple[str, ...]
-    before: tuple[str, ...] = ()  # the words of an earlier, finished launch, where there was one
+    before: tuple[str, ...] = ()  # the words of an earlier, finished launch, if any
     output: str = "run/output.parquet"
     weight: int = 1
-    also: tuple[str, ...] = ()  # other files that it publishes
+    also: tuple[str, ...] = ()  # other published files
 
 
 class Run:
-    """One run in a directory of its own."""
+    """One run in its own directory."""
 
     def __init__(self, directory: Path, story: Story, source: Path):
         directory.mkdir(parents=True)
@@ -62,13 +62,13 @@ class Run:
             )
 
     def launch(self, words: tuple[str, ...] = (), boundary: int = 0) -> subprocess.Popen:
-        """Launch and wait for the end, whoever brings it."""
+        """Launch and wait for the end, however it comes."""
         process = self.start(words or self.story.words, boundary)
         process.wait(PATIENCE_S)
         return process
 
     def launch_and_kill_after(self, delay_s: float, waits_for_rows: bool) -> subprocess.Popen:
-        """Kill the process from outside, and not its children."""
+        """Kill the process from outside, without its children."""
         process = self.start(self.story.words)
         before = self.progress()
         while waits_for_rows and process.poll() is None and self.progress() == before:
@@ -81,7 +81,7 @@ class Run:
         return process
 
     def published(self) -> dict[str, object]:
-        """What each published file holds; of one that is not there or can't be read, None."""
+        """Return the contents of each published file; None if it is missing or unreadable."""
         return {
             name: self._held(self.directory / name)
             for name in (self.story.output, *self.story.also)
@@ -96,7 +96,7 @@ class Run:
             return None
 
     def progress(self) -> int:
-        """Bytes that grow once rows come out of the engine."""
+        """Return a number of bytes that grows once rows come out of the engine."""
         files = [*self.directory.glob("run/shards/*.log")]
         files += self.directory.glob("run/attempts/*/metrics.jsonl")
         return sum(path.stat().st_size for path in files if path.exists())
@@ -106,12 +106,12 @@ class Run:
         return f"exit {process.returncode}: {text}" if process else text
 
     def boundaries(self) -> list[str]:
-        """What was written, of a run that was launched once."""
+        """Return the writes of a run that was launched once."""
         lines = self.journal.read_text().splitlines()
         return [line.split(" ", 2)[2] for line in lines if line.startswith("write ")]
 
     def finished_rows(self) -> tuple[int, int]:
-        """Rows that engines finished more than once, and the most that one step finished."""
+        """Return the rows finished more than once, and the most rows finished in one step."""
         steps = [
             line.split()[1:]
             for line in self.journal.read_text().splitlines()
@@ -121,13 +121,13 @@ class Run:
         return finished.total() - len(finished), max(map(len, steps), default=0)
 
     def leftovers(self) -> list[str]:
-        """Files that no finished run has."""
+        """Return files that a finished run must not have."""
         found = [*self.directory.rglob("*.tmp"), *self.directory.glob("run/shards/*.log")]
         return sorted(str(path.relative_to(self.directory)) for path in found)
 
 
 def write_input(path: Path) -> Path:
-    """Prompts with an id, some of them bad."""
+    """Write prompts with an id, some of them bad."""
     prompts: list[str | None] = [f"question {i}: what is {i} plus {i}?" for i in range(NUM_ROWS)]
     prompts[5], prompts[NUM_ROWS // 2], prompts[-1] = None, "", "far too long " * 2000
     answers = [f"{i} or so" for i in range(NUM_ROWS)]

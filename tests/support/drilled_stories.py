@@ -1,4 +1,4 @@
-"""The runs that kill_points.py drills, on the scripted engine: begun, grown, moved, scored."""
+"""The runs that kill_points.py drills, on the scripted engine: new, extended, moved, scored."""
 
 from drilled_run import Story
 

@@ -1,4 +1,4 @@
-"""Prompts through the engine's own code, with no engine behind it."""
+"""Prompts encoded by the engine's own code, without an engine."""
 
 from planned_prompts import asked
 
@@ -6,7 +6,7 @@ from rollout.errors import RequestRefused, UserError
 
 
 def theirs(directory, contents, chat_template=None, **variables):
-    """What the engine would send, encoded by its own code with transformers' tokenizer."""
+    """Return what the engine would send, encoded by its own code with transformers' tokenizer."""
     from transformers import AutoTokenizer
 
     from rollout.engines.vllm.encoding import Encoder
@@ -23,7 +23,7 @@ def theirs(directory, contents, chat_template=None, **variables):
 
 
 def renderer_of(directory, tokenizer):
-    """vLLM's renderer with no model behind it: what it reads of a text model's configuration."""
+    """Return vLLM's renderer without a model, with the configuration it reads of a text model."""
     from types import SimpleNamespace
 
     from vllm.renderers.hf import HfRenderer

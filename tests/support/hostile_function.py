@@ -1,7 +1,7 @@
-"""A scorer that does the worst for each word of a row's column `acts`, and what it comes to.
+"""A scorer that does the worst for each word of a row's column `acts`, and the expected results.
 
-`f` is what `python.function=` names; EXPECTED says for each word the score it has to get, `error`
-or `unjudged`. Which word a response gets follows from its text alone.
+`f` is the function for `python.function=`. EXPECTED gives for each word the score that it must get,
+or `error` or `unjudged`. The text of a response alone decides which word it gets.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 
-import numpy  # here: the first call is timed
+import numpy  # imported here, because the first call is timed
 
 
 class BadText(Exception):
@@ -81,7 +81,7 @@ def spin():
         pass
 
 
-ACTS = {  # word: what it does, what it comes to
+ACTS = {  # word: what it does, expected result
     "one": (lambda: 1, 1.0),
     "zero": (lambda: 0.0, 0.0),
     "true": (lambda: True, 1.0),
@@ -138,7 +138,7 @@ ACTS = {  # word: what it does, what it comes to
 }
 EXPECTED = {word: outcome for word, (_, outcome) in ACTS.items()}
 SLOW = ("hangs", "stops")  # they take timeout_s
-DEADLY = ("dies", "killed", "fork_and_die", "closes_all", "writes_everywhere")  # to their worker
+DEADLY = ("dies", "killed", "fork_and_die", "closes_all", "writes_everywhere")  # for their worker
 
 
 def word_of(response, words):
@@ -147,7 +147,7 @@ def word_of(response, words):
 
 def f(response, row):
     words = row["acts"]
-    assert row.pop("untouched") == "yes"  # a row that an earlier call changed lacks it
+    assert row.pop("untouched") == "yes"  # missing if an earlier call changed the row
     found = ACTS[word_of(response, words)][0]()
     words.clear()
     return found

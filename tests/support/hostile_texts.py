@@ -1,4 +1,4 @@
-"""Texts that break readers, and scorers of ours with columns and settings to meet them."""
+"""Texts that break readers, and our scorers with columns and settings to try them on."""
 
 import random
 
@@ -57,7 +57,7 @@ def anything(rng: random.Random, size: int) -> pa.Array:
 
 
 def hostile_scorer(rng: random.Random) -> tuple[list[str], dict]:
-    """The words that choose a scorer, and how to make the columns it reads."""
+    """Return the words that choose a scorer, and a way to make the columns it reads."""
     name = rng.choice(["math", "exact", "choice", "regex", "json_schema", "code"])
     words = [f"scorer={name}", "workers=2", "estimate.resamples=20"]
     answers = {"answer": texts(ANSWERS) if rng.random() < 0.6 else anything}

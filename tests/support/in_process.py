@@ -1,4 +1,4 @@
-"""A command of ours run in this process, as a shell would: its exit code, words and seconds."""
+"""One of our commands, run in this process: its exit code, output and seconds."""
 
 import contextlib
 import importlib
@@ -25,7 +25,7 @@ class Done:
     out: str
     err: str
     seconds: float
-    crash: str = ""  # what came out of it as an exception, or the time limit
+    crash: str = ""  # the exception that escaped, or the time limit
 
     def errors(self, name: str) -> list[str]:
         return [line for line in self.err.splitlines() if line.startswith(f"{name}: ")]
@@ -68,7 +68,7 @@ def files(directory: Path) -> set[str]:
 
 
 def fault_of(name: str, done: Done, allowed=(0, 2), one_line=True) -> str:
-    """What a command may never do, whatever was typed; nothing where it did not."""
+    """Return what a command must never do, whatever was typed; empty if it did nothing of it."""
     said = done.out + done.err
     if done.crash:
         return f"ended in {done.crash}"
@@ -83,7 +83,7 @@ def fault_of(name: str, done: Done, allowed=(0, 2), one_line=True) -> str:
 
 
 def one_prompt(directory: Path) -> Path:
-    """A prompt file of one row."""
+    """Write a prompt file of one row."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

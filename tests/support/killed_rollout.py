@@ -1,14 +1,14 @@
 """`python -m rollout` that ends itself with SIGKILL at its K-th write, and keeps a journal.
 
-    DRILL_DIR      what is written under this directory counts, and nothing else
-    DRILL_AT       K, from 1; unset: it is left to live
+    DRILL_DIR      only writes under this directory count
+    DRILL_AT       K, from 1; unset: it runs to its end
     DRILL_JOURNAL  file of lines: `write K WHAT` before each write, `rows I J ...` after each step
-                   of the engine that finished rows; a killed process leaves all it wrote
+                   of the engine that finished rows; after a kill it holds everything written
 
-Every change of a name (open for writing, rename, link, mkdir, remove) is a boundary, seen by an
-audit hook before it happens; so are the pieces of a frame and of a file written whole, which the
-hook can't see. The code under test is the real one: only rollout.system.disk and the driver are
-wrapped, from here, and they do what they did.
+Every change of a name (open for writing, rename, link, mkdir, remove) is a boundary, which an audit
+hook sees before it happens. So are the pieces of a frame and of a file written whole, which the
+hook cannot see. The code under test is the real one: only rollout.system.disk and the driver are
+wrapped here, and their behavior is unchanged.
 """
 
 import functools
@@ -25,7 +25,7 @@ NAMES = {"os.rename": 2, "os.link": 2, "os.mkdir": 1, "os.rmdir": 1, "os.remove"
 
 
 class Journal:
-    """Unbuffered: what was written before a SIGKILL is there after it."""
+    """An unbuffered file: what was written before a SIGKILL is there after it."""
 
     def __init__(self, path: str):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -42,7 +42,7 @@ class Boundaries:
         self._count = 0
 
     def reached(self, what: str, spoil: Callable[[], object] = lambda: None) -> None:
-        """One more; if it is the one, `spoil` what was written last and die."""
+        """Count one more; if it is the chosen one, `spoil` the last write and die."""
         self._count += 1
         self._journal.write(f"write {self._count} {what}")
         if self._count == self._kill_at:
@@ -50,7 +50,7 @@ class Boundaries:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def audit(self, event: str, args: tuple) -> None:
-        """The hook of sys.addaudithook: called before the event happens."""
+        """Count an event for sys.addaudithook, which calls this before the event happens."""
         if event == "open":
             if isinstance(args[2], int) and args[2] & WRITING and self._is_ours(args[0]):
                 self.reached(f"open {self._short(args[0])}")
@@ -59,7 +59,7 @@ class Boundaries:
 
     def _is_ours(self, path: object) -> bool:
         is_path = isinstance(path, str | bytes | os.PathLike)
-        # Not Path.resolve, which looks at the disk and would be audited in turn.
+        # Not Path.resolve, which reads the disk and would be audited itself.
         full = is_path and os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         return bool(full) and full.startswith(self._directory)
 
@@ -68,7 +68,7 @@ class Boundaries:
 
 
 def wrap_disk(boundaries: Boundaries) -> None:
-    """Make the inside of a frame, and of a file written whole, places to die."""
+    """Make boundaries inside a frame, and inside a file written whole."""
     from rollout.system import disk
 
     append_frame, written_whole = disk.append_frame, disk.written_whole
@@ -95,7 +95,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
 
 
 def wrap_driver(journal: Journal) -> None:
-    """Note the rows that each step of the engine finished."""
+    """Record the rows that each step of the engine finished."""
     from rollout.engines.driver import Flight
 
     step = Flight.step

@@ -1,4 +1,4 @@
-"""Labelled data (tests/data) and what `python -m rollout.postprocess` makes of it."""
+"""Labeled data (tests/data), and its scores by `python -m rollout.postprocess`."""
 
 import gzip
 import json
@@ -24,23 +24,23 @@ def cases() -> list[Row]:
 
 
 def humaneval() -> list[Row]:
-    """Problems: prompt, canonical_solution, test, entry_point."""
+    """Return problems: prompt, canonical_solution, test, entry_point."""
     return _unpacked("humaneval.jsonl.gz")
 
 
 def gsm8k() -> list[Row]:
-    """Questions: prompt, answer, solution (the gold one), four responses, is_correct."""
+    """Return questions: prompt, answer, solution (the gold one), four responses, is_correct."""
     return _unpacked("gsm8k_solutions.jsonl.gz")
 
 
 def math_pairs() -> list[Row]:
-    """Right answers in many notations, each with `right` and `wrong` answers to it."""
+    """Return right answers in many notations, each with `right` and `wrong` answers to it."""
     lines = (DATA / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
 def responses_to(gold: Row) -> dict[str, float]:
-    """The responses of one of `math_pairs`, each with the score that is right."""
+    """Return the responses of one of `math_pairs`, each with the score it should get."""
     form = gold.get("form", "So the answer is $\\boxed{{{}}}$.")
     labels = [*((each, 1.0) for each in gold["right"]), *((each, 0.0) for each in gold["wrong"])]
     return {form.format(given): label for given, label in labels}
@@ -52,7 +52,7 @@ def _unpacked(name: str) -> list[Row]:
 
 
 def shapes(problem: Row) -> dict[str, tuple[str, float]]:
-    """Responses to a problem of HumanEval by their shape, each with the score that is right."""
+    """Return responses to a HumanEval problem by shape, each with the score it should get."""
     body = problem["canonical_solution"]
     whole = problem["prompt"] + body
     usage = f"\n\nExample usage:\n\n```python\nprint({problem['entry_point']})\n```"
@@ -71,7 +71,7 @@ def shapes(problem: Row) -> dict[str, tuple[str, float]]:
 
 
 def batches(labelled: list[Row]) -> Iterator[list[int]]:
-    """Places of the cases that one command can score: same scorer, settings and column types."""
+    """Group the cases that one command can score: same scorer, settings and column types."""
     alike: dict[str, list[int]] = {}
     for place, case in enumerate(labelled):
         types = pa.Table.from_pylist([case["row"]]).schema.remove_metadata()
@@ -83,7 +83,7 @@ def batches(labelled: list[Row]) -> Iterator[list[int]]:
 def score(
     rows: list[Row], scorer: str, *words: str, at: Path
 ) -> tuple[list[list[float | None]] | None, str]:
-    """The scores that the command gives, and its last line; None where it refused (exit 2)."""
+    """Return the command's scores (None if it refused with exit code 2) and its last line."""
     source, target = at / "responses.parquet", at / "scored.parquet"
     at.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), source)

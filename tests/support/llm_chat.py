@@ -1,9 +1,9 @@
-"""The token ids that `LLM.chat` of the installed vLLM asks, for each case of a JSON file.
+"""Print the token ids that `LLM.chat` of the installed vLLM sends, for each case of a JSON file.
 
     python llm_chat.py MODEL_DIRECTORY < cases.json
 
-A case has messages, tools, template and variables; a chat that ends with the assistant's message
-is continued. Prints a JSON list; null where LLM.chat refuses.
+A case has messages, tools, template and variables; a chat that ends with an assistant message is
+continued. Prints a JSON list, with null where LLM.chat refuses.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Odd and good: exit 0, every row answered, every column back with its type and values."""
+"""Odd but good input: exit 0, every row answered, every column back with its type and values."""
 
 import decimal
 import os

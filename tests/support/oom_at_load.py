@@ -1,8 +1,8 @@
-"""What is said where too little memory is free at the start, or the weights do not fit."""
+"""Messages when too little memory is free at the start, or the weights do not fit."""
 
 from oom_parts import CUDA_TAIL, ISSUES, SOURCE, TAIL, Message, logged, traceback
 
-# Not enough memory free at the start.
+# Too little memory is free at the start.
 
 NO_FREE_MEMORY = (
     Message(
@@ -173,7 +173,7 @@ WEIGHTS = (
         "PyTorch, and 755.50 KiB is reserved by PyTorch but unallocated. If reserved but "
         "unallocated memory is large try setting max_split_size_mb to avoid fragmentation.  See "
         "documentation for Memory Management and PYTORCH_CUDA_ALLOC_CONF",
-        "weights",  # "capacty": torch 2.1's own spelling
+        "weights",  # "capacty" is spelled so in torch 2.1
         {"tried_gib": 3.5, "total_gib": 23.69, "free_gib": 3.09, "in_use_gib": 20.57},
         f"{ISSUES}/2140",
         "load",

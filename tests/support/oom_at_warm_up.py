@@ -1,4 +1,4 @@
-"""What is said where the trial pass or the CUDA graphs do not fit."""
+"""Messages when the trial pass or the CUDA graphs do not fit."""
 
 from oom_parts import CUDA_TAIL, ISSUES, PULLS, SOURCE, Message, logged, traceback
 
@@ -39,7 +39,7 @@ PROFILE = (
         "memory in use. Of the allocated memory 68.83 GiB is allocated by PyTorch, with 660.00 "
         "MiB allocated in private pools (e.g., CUDA Graphs), and 331.08 MiB is reserved by "
         "PyTorch but unallocated. " + CUDA_TAIL,
-        "profile",  # its "CUDA Graphs" are torch's words for private pools, not the cause
+        "profile",  # "CUDA Graphs" is torch's name for private pools, not the cause
         {"tried_gib": 0.7676, "total_gib": 79.11, "free_gib": 0.1375, "in_use_gib": 78.96},
         f"{ISSUES}/27508",
         "profile",
@@ -70,7 +70,7 @@ PROFILE = (
             "allocated by PyTorch, and 18.97 MiB is reserved by PyTorch but unallocated. "
             + CUDA_TAIL,
         ),
-        "profile",  # more is free than was asked for
+        "profile",  # more is free than was requested
         {"tried_gib": 1.16, "total_gib": 7.75, "free_gib": 1.17, "in_use_gib": 5.02},
         f"{ISSUES}/12529",
     ),
@@ -104,12 +104,12 @@ PROFILE = (
         )
         + "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling "
         "`cublasCreate(handle)`",
-        "profile",  # alone it may also be a bad token id or a broken driver
+        "profile",  # by itself it may also mean a bad token id or a broken driver
         {},
         "https://github.com/EleutherAI/lm-evaluation-harness/issues/1689",
         "profile",
     ),
-    # A workspace of fixed size, not the device: no utilization helps, smaller batches do.
+    # A workspace of fixed size is full, not the device: only smaller batches help.
     Message(
         traceback(
             "vllm/v1/executor/abstract.py:136:determine_available_memory",
@@ -133,7 +133,7 @@ PROFILE = (
     ),
     Message(
         "RuntimeError: RuntimeError: Out of workspace memory in AlignedAlloactor",
-        "profile",  # the library's own spelling
+        "profile",  # spelled so in the library
         {},
         "https://github.com/flashinfer-ai/flashinfer/issues/362",
     ),
@@ -213,7 +213,7 @@ GRAPHS = (
         )
         + "RuntimeError: NCCL error: unhandled cuda error (run with NCCL_DEBUG=INFO for details)\n"
         "enqueue.cc:43 NCCL WARN Cuda failure 'out of memory'",
-        "graphs",  # vLLM's line does not name memory, NCCL's own does
+        "graphs",  # vLLM's line does not name memory; NCCL's does
         {},
         "https://github.com/NVIDIA/TensorRT-LLM/issues/1670 (its frames are vLLM's)",
         "graphs",

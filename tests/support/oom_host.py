@@ -1,4 +1,4 @@
-"""What is said where the host is short of memory, or the system ends a process for it."""
+"""Messages when the host is short of memory, or the system ends a process because of it."""
 
 from oom_parts import ISSUES, SOURCE, Message, traceback
 
@@ -87,7 +87,7 @@ HOST = (
 )
 
 
-# A process ended by the system, most often for its memory.
+# A process killed by the system, usually for its memory.
 
 CORE_FAILED = "RuntimeError: Engine core initialization failed. See root cause above. "
 KILLED = (

@@ -1,4 +1,4 @@
-"""What is said where nothing is left for the KV cache, or too little for one whole request."""
+"""Messages when nothing is left for the KV cache, or too little for one full-length request."""
 
 from oom_parts import CUDA_TAIL, ISSUES, SOURCE, TAIL, Message, traceback
 
@@ -40,7 +40,7 @@ NO_KV_CACHE = (
         {},
         SOURCE + "v1/core/kv_cache_utils.py::_auto_fit_max_model_len",
     ),
-    # torch's own words while the cache is made: the figure asked for was too large.
+    # torch's message while the cache is allocated: the requested size was too large.
     Message(
         traceback(
             "vllm/v1/worker/gpu_worker.py:538:initialize_from_config",
@@ -64,7 +64,7 @@ NO_KV_CACHE = (
         "total capacity of 21.96 GiB of which 1.29 GiB is free. Including non-PyTorch memory, "
         "this process has 0 bytes memory in use. Of the allocated memory 19.02 GiB is allocated "
         "by PyTorch, and 1.32 GiB is reserved by PyTorch but unallocated. " + CUDA_TAIL,
-        "no_kv_cache",  # "0 bytes": what torch reads in a container
+        "no_kv_cache",  # torch reads "0 bytes" in a container
         {"tried_gib": 1.88, "total_gib": 21.96, "free_gib": 1.29, "in_use_gib": 0.0},
         "https://github.com/rhymes-ai/Aria/issues/24 (its frames are vLLM 0.32's)",
         "kv",

@@ -1,4 +1,4 @@
-"""What only looks like a message about memory that is short."""
+"""Messages that only look like a shortage of memory."""
 
 from oom_host import CORE_FAILED
 from oom_parts import ISSUES, PULLS, SOURCE, Message
@@ -90,7 +90,7 @@ NONE = (
         {},
         SOURCE + "v1/worker/gpu_worker.py::Worker.compile_or_warm_up_model",
     ),
-    # It begins as the failure does: a start that went well.
+    # A successful start, which begins like the failure.
     Message(
         "(EngineCore pid=326) INFO 10-06 17:00:41 [gpu_worker.py:955] Free memory on device "
         "(78.84/79.25 GiB) on startup. Desired GPU memory utilization is (0.92, 72.91 GiB). "
@@ -100,7 +100,7 @@ NONE = (
         {},
         SOURCE + "v1/worker/gpu_worker.py::Worker.compile_or_warm_up_model",
     ),
-    # What every run with a KV cache of a given size logs.
+    # Logged by every run with a KV cache of a given size.
     Message(
         "INFO [gpu_worker.py:670] Initial free memory 78.84 GiB, reserved 8.0 GiB memory for KV "
         "Cache as specified by kv_cache_memory_bytes config and skipped memory profiling. This "
@@ -152,11 +152,11 @@ NONE = (
     Message(
         "ERROR 03-21 09:12:44 [multiproc_executor.py:316] Worker proc VllmWorker-3 died "
         "unexpectedly (exit code: -15), shutting down executor.",
-        "none",  # SIGTERM: somebody ended it
+        "none",  # SIGTERM: terminated from outside
         {},
         SOURCE + "v1/executor/multiproc_executor.py::MultiprocExecutor.start_worker_monitor",
     ),
-    # The words of older vLLMs, without a cause: what the log says before them decides.
+    # Messages of older vLLMs that name no cause: the log before them decides.
     Message(
         "ERROR [multiproc_executor.py:284] Worker proc VllmWorker-3 died unexpectedly, shutting "
         "down executor.",

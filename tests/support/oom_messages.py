@@ -1,10 +1,10 @@
-"""What vLLM, torch and their libraries say when memory is short, and what only looks like it.
+"""Messages of vLLM, torch and their libraries about a shortage of memory, and lookalikes.
 
-The words are the programs' own, with the figures of the report or source that `where` names.
-Tracebacks are cut to the frames that tell the stage, their paths set to one site-packages; log
-prefixes are kept where they are part of the difficulty. `stage` is where a runner is when it
-reads the text; "any" means that the text alone says it. Sizes printed in MiB or KiB stand in
-`numbers` as GiB, rounded to four places.
+The texts are the programs' own, with the figures of the report or source that `where` names.
+Tracebacks are cut to the frames that show the stage, with their paths set to one site-packages; log
+prefixes are kept where they make reading harder. `stage` is where a runner is when it reads the
+text; "any" means that the text alone shows it. Sizes printed in MiB or KiB are given in `numbers`
+as GiB, rounded to four places.
 """
 
 from oom_at_load import NO_FREE_MEMORY, WEIGHTS

@@ -1,4 +1,4 @@
-"""One message about memory, and the words that recur in several."""
+"""One message about memory, and the phrases that recur in several."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ class Message:
 
 
 def traceback(*frames: str) -> str:
-    """The head of a traceback; a frame is "path:line:function"."""
+    """Return the head of a traceback; a frame is "path:line:function"."""
     lines = ["Traceback (most recent call last):"]
     for frame in frames:
         path, line, function = frame.split(":")
@@ -35,5 +35,5 @@ def traceback(*frames: str) -> str:
 
 
 def logged(prefix: str, text: str) -> str:
-    """The text as a core or a worker writes it: a prefix on every line."""
+    """Return the text as a core or a worker logs it, with a prefix on every line."""
     return "\n".join(f"{prefix} {line}" for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""What is said where memory runs out between two requests of a run."""
+"""Messages when memory runs out between two requests of a run."""
 
 from oom_parts import AVOID, CUDA_TAIL, ISSUES, RESERVED, TAIL, Message, traceback
 

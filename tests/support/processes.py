@@ -1,4 +1,4 @@
-"""Drive the real process from outside: `python -m rollout` as a user would type it."""
+"""Run the real process from outside: `python -m rollout` as a user would type it."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def rollout(*words: str, cwd: Path, timeout: float = 300, **env: str):
-    """Run to the end; the finished process with its text output."""
+    """Run to the end; return the finished process with its output as text."""
     return subprocess.run(
         command(*words),
         cwd=cwd,
@@ -32,7 +32,7 @@ def rollout(*words: str, cwd: Path, timeout: float = 300, **env: str):
 
 
 def run_module(name: str, *words: str, cwd: Path, timeout: float = 300):
-    """Run `python -m name` to its end, which must be a good one."""
+    """Run `python -m name` to its end, which must be successful."""
     done = subprocess.run(
         [sys.executable, "-m", name, *map(str, words)],
         cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout, check=False,

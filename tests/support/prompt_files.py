@@ -1,4 +1,4 @@
-"""Parquet files of prompts for tests, and what comes of reading them."""
+"""Parquet files of prompts for tests, and the results of reading them."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def errors(tmp_path, column, **data):
 
 
 def error_of(tmp_path, column, key, **data):
-    """The errors of rows whose column `key` is what `data.sampling_key` or so names."""
+    """Return the rows' errors with a setting such as `data.sampling_key` set to `key`."""
     count = len(column)
     path = write(tmp_path / "in.parquet", ["Hi"] * count, **{key: column})
     return [prompt.error for prompt in read(path, **data)]

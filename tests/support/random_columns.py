@@ -1,4 +1,4 @@
-"""Random types of Arrow and random values of them, for any column that parquet can hold."""
+"""Random Arrow types and random values of them, for any column that parquet can hold."""
 
 import datetime
 import decimal
@@ -29,7 +29,7 @@ EXTENSIONS_OF_LISTS = [pa.fixed_shape_tensor(pa.int32(), [2])]
 
 
 def random_type(rng: random.Random, depth: int = 2) -> pa.DataType:
-    """A leaf, or what is nested up to `depth` times."""
+    """Return a leaf type, or one nested up to `depth` times."""
     if not depth or rng.random() < 0.45:
         return rng.choice(LEAVES + EXTENSIONS_OF_LISTS)
     inner = random_type(rng, depth - 1)
@@ -45,7 +45,7 @@ def random_type(rng: random.Random, depth: int = 2) -> pa.DataType:
 
 
 def random_column(rng: random.Random, kind: pa.DataType, size: int, null=0.2) -> pa.Array:
-    """`size` values of this type, some of them null."""
+    """Return `size` values of this type, some of them null."""
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         storage = random_column(rng, kind.storage_type, size, null)

@@ -1,4 +1,4 @@
-"""Resolving a model setting from tests, here or in a process of its own."""
+"""Resolve a model setting in tests, in this process or a separate one."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ except UserError as fault:
 
 
 def refusal(path, **options) -> str:
-    """The one line a user reads when this model is refused."""
+    """Return the one line that a user reads when this model is refused."""
     with pytest.raises(UserError) as fault:
         resolve_model(Model(model_path=str(path)), **options)
     assert "\n" not in str(fault.value)

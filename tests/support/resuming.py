@@ -1,4 +1,4 @@
-"""A run to go on with, in the directory x, on the scripted engine: its input and what is in it."""
+"""A run to resume, in the directory x, on the scripted engine: its input and its contents."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Points of a sweep, made up, and what its table and lines show of them."""
+"""Made-up points of a sweep, and how its table and lines show them."""
 
 import csv
 from pathlib import Path
@@ -29,7 +29,7 @@ def point(temperature="0.7", status="done", speed=None, **more):
 
 
 def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **more):
-    """A done point whose published file holds these."""
+    """Return a done point with a published file of these responses."""
     pq.write_table(pa.table({prompt_key: prompts, f"{prefix}responses": responses}), path)
     figures = {"output_path": str(path), **more.pop("figures", {})}
     return point(figures=figures, prefix=prefix, prompt_key=prompt_key, **more)

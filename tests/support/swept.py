@@ -1,4 +1,4 @@
-"""A sweep on the scripted engine, in the directory s, and what came of it."""
+"""A sweep on the scripted engine, in the directory s, and its results."""
 
 import pandas as pd
 

@@ -1,7 +1,7 @@
-"""A random two-layer Qwen3 with a byte-level tokenizer: real vLLM in seconds, no sense expected.
+"""A random two-layer Qwen3 with a byte-level tokenizer: real vLLM in seconds, with random output.
 
-The tokenizer puts a BOS before every string, and the chat template writes one of its own:
-so a chat that is tokenised carelessly shows two.
+The tokenizer puts a BOS before every string, and the chat template writes another one, so a chat
+that is tokenized carelessly has two.
 """
 
 from pathlib import Path
@@ -40,7 +40,7 @@ def make_tokenizer(directory: Path) -> int:
 
 
 def make_tiny_model(directory: Path, max_position_embeddings: int = 512, **config) -> Path:
-    """Save a random model with its tokenizer in `directory` and return it."""
+    """Save a random model with its tokenizer in `directory` and return the path."""
     import torch
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 

@@ -1,4 +1,4 @@
-"""A command typed in a forked process: what a shell would see of it, without a new start."""
+"""A command typed in a forked process: what a shell would see, without starting Python again."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ ROLLOUT, POSTPROCESS = "rollout.__main__", "rollout.postprocess.__main__"
 
 
 class Said(NamedTuple):
-    """What a command came to."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -31,7 +31,7 @@ class Said(NamedTuple):
 
     @property
     def complaint(self) -> str:
-        """What no command may write to a terminal; empty: nothing of it."""
+        """Return output that no command may write to a terminal; empty if there is none."""
         signs = ("Traceback", "Warning", "a fault of rollout", "unexpected ", "Exception ignored")
         return next((sign for sign in signs if sign in self.out + self.err), "")
 
@@ -39,9 +39,8 @@ class Said(NamedTuple):
 def typed(module: str, *words: str, timeout_s: float = 180.0) -> Said:
     """Run `main` of this module with these words, in the current directory.
 
-    One that has not ended by then is killed, and its code is -9.
-
-    Warnings are shown as Python's default shows them, each, whatever a test runner does to them.
+    A command that has not ended by then is killed, and its code is -9. Warnings are all shown, in
+    Python's default form, whatever a test runner changes.
     """
     with tempfile.TemporaryDirectory() as name:
         streams = [Path(name, "out"), Path(name, "err")]

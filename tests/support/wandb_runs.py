@@ -10,7 +10,7 @@ from rollout.config.sections.tracking import Tracking
 from rollout.runs.tracking import open_tracker
 
 CONFIG = {"sampling": {"n_samples": 8, "temperature": 0.7}, "data": {"limit": None, "tags": ["a"]}}
-NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 KEY = "0123456789abcdef" * 2 + "01234567"
 
 
@@ -46,7 +46,7 @@ def table_of(run: Path) -> dict:
 
 
 def python(code: str) -> list[str]:
-    """A command line, run with `open_tracker` and its configuration at hand."""
+    """Run a command line with `open_tracker` and its configuration available."""
     start = """
 from pathlib import Path
 from rollout.config.sections.tracking import Tracker, Tracking

@@ -1,4 +1,4 @@
-"""As much of wandb's server, on loopback, as an online run asks for before its upload."""
+"""The part of wandb's server, on loopback, that an online run needs before its upload."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ANSWERS = {
 
 
 class Server(BaseHTTPRequestHandler):
-    """As much of wandb's server as an online run asks for before its upload."""
+    """The part of wandb's server that an online run needs before its upload."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def prompts(tmp_path):
-    """A file of two prompts, with a column whose name an output column has too."""
+    """Write a file of two prompts, with a column that has the name of an output column."""
     path = tmp_path / "prompts.parquet"
     pd.DataFrame({"prompt": ["one", "two"], "seed": [1, 2]}).to_parquet(path)
     return path

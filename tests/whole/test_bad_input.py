@@ -1,7 +1,8 @@
-"""The bad-input corpus: small files and settings, each with the verdict a user must get.
+"""The bad-input corpus: small files and settings, each with the result a user must get.
 
-A fault of the whole is one line that says what to type, before work and with nothing left behind;
-a fault of a row is that row's `error`; all else is answered with its columns as they were.
+An error in the whole input is one line that says what to type, before any work, with nothing left
+behind. An error in a row is that row's `error`. Everything else is answered, with its columns
+unchanged.
 """
 
 import os
@@ -24,7 +25,7 @@ SCRIPTED = (
 )  # fmt: skip
 
 
-# What might end the process without a word, or shows in its streams alone.
+# Cases that might end the process silently, or show only in its output.
 WHOLE = {
     "a prompt column encrypted under a plain footer": refused(
         encrypted(["prompt"], True), "has encrypted columns", "decrypted copy"
@@ -42,7 +43,7 @@ WHOLE = {
 
 @pytest.fixture
 def ask(typed, monkeypatch):
-    """Build a case, type its words, and hold what every case must."""
+    """Build a case, type its words, and check what holds for every case."""
     monkeypatch.setenv("HOME", str(typed.here))
 
     def run(build, *words):
@@ -53,7 +54,7 @@ def ask(typed, monkeypatch):
         assert "a fault of rollout" not in "".join(typed.errors)
         assert len(typed.errors) == (typed.code != 0), typed.errors
         after = contents(typed.here)
-        told = "output.overwrite=true" in words  # then the input alone must stay
+        told = "output.overwrite=true" in words  # then only the input must stay
         kept = [path for path in before if path == NAME or not told]
         assert [path for path in kept if after.get(path) != before[path]] == []
         return typed
@@ -67,7 +68,7 @@ def contents(here: Path) -> dict[str, bytes]:
 
 
 def every(*tables: dict[str, Case]) -> list:
-    """The cases as parameters."""
+    """Return the cases as parameters."""
     return [
         pytest.param(
             case,
@@ -102,7 +103,7 @@ def test_a_fault_of_a_row_is_its_error_and_all_else_is_answered_beside_it(ask, c
 
 
 def asked(here: Path, words: dict[str, str]) -> pa.Table:
-    """The rows of the input, read by pyarrow alone."""
+    """Return the rows of the input, read with pyarrow alone."""
     path = here / words["data.input"].removeprefix("~/").removesuffix("/**/*.parquet")
     files = sorted(path.glob("[!._]*.parquet")) if path.is_dir() else [path]
     return pa.concat_tables(pq.read_table(file.open("rb")) for file in files if file.is_file())
@@ -115,7 +116,7 @@ def published(here: Path, words: dict[str, str]) -> pa.Table:
 
 
 def same(one: pa.ChunkedArray, two: pa.ChunkedArray) -> bool:
-    """Equal in type and values; NaN equals itself."""
+    """Return whether two columns are equal in type and values; NaN equals itself."""
     return one.type == two.type and (one == two or repr(one.to_pylist()) == repr(two.to_pylist()))
 
 

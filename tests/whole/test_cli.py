@@ -1,4 +1,4 @@
-"""The command line: where runs stand, what help and dry runs print, and how the process ends."""
+"""The command line: run directories, help, dry runs, and how the process ends."""
 
 import json
 import subprocess
@@ -101,7 +101,7 @@ def test_version_is_one_line(typed):
 
 
 def modules_after(tmp_path, *words):
-    """What a real command imported before it ended."""
+    """Return the modules that a real command had imported when it ended."""
     code = (
         "import atexit, sys; from rollout.__main__ import main; "
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=open('modules', 'w'))); "

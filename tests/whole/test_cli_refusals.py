@@ -1,4 +1,4 @@
-"""The command line: what it refuses with exit code 2 and in one line, leaving nothing.
+"""The command line: what is refused with exit code 2 and one line, leaving nothing behind.
 
 Each line says what to type instead (see conftest.Typed.refused).
 """
@@ -9,7 +9,7 @@ from rollout.config.settings import keys
 
 SCRIPTED = ("engine=scripted", "tracking=none")
 KEYS = keys()
-OLD_FLAGS = {  # of the script this tool replaces
+OLD_FLAGS = {  # of the script that this tool replaces
     "input_parquet": "data.input", "input": "data.input", "prompt_key": "data.prompt_key",
     "output_parquet": "output.path", "output": "output.path",
     "model_path": "model.model_path", "trust_remote_code": "model.trust_remote_code",

@@ -1,9 +1,9 @@
-"""The fuzzers' short form: a few cases of every class; `python tests/fuzz.py` has the long one."""
+"""A few cases of every class of the fuzzers; `python tests/fuzz.py` runs more of them."""
 
 import fuzz
 import pytest
 
-NUM_CASES = {"schemas": 5, "scorings": 8, "signals": 5, "records": 8, "places": 8}  # of slow ones
+NUM_CASES = {"schemas": 5, "scorings": 8, "signals": 5, "records": 8, "places": 8}  # slow ones
 
 
 @pytest.mark.parametrize("name", fuzz.classes())

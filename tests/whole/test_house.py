@@ -1,4 +1,4 @@
-"""Rules of the house that a reader relies on: light imports, one room for each library."""
+"""Rules for the source tree: light imports, packages on floors, short files, vLLM in one folder."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ HEAVY = {
     "vllm", "torch", "ray", "wandb", "transformers", "pandas", "numpy", "pyarrow", "hydra",
     "omegaconf", "huggingface_hub", "rich", "pynvml",
 }  # fmt: skip
-ON_HYDRA = ("launcher", "task")  # classes of Hydra's; imported when Hydra starts
+ON_HYDRA = ("launcher", "task")  # subclasses of Hydra's classes; imported when Hydra starts
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts)
     for file in (ROOT / "rollout").rglob("*.py")
@@ -60,7 +60,7 @@ def test_every_setting_is_listed_as_it_is_declared():
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """(importer, imported) for every import of a module of ours, lazy ones too."""
+    """Yield (importer, imported) for every import of one of our modules, lazy imports included."""
     for name, file in FILES.items():
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:

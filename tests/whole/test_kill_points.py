@@ -1,4 +1,4 @@
-"""The drill of kill_points.py, short: killed anywhere, started again, the same file."""
+"""The drill of kill_points.py in short: a run killed anywhere publishes the same file."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def test_a_real_engine_killed_anywhere_ends_with_the_same_file(tmp_path, tiny_mo
 
 
 def test_the_drill_runs_by_the_words_of_the_readme():
-    """As python -m tests.kill_points it met the package tests that verl's wheel brings along."""
+    """`python -m tests.kill_points` found the package `tests` that verl's wheel installs."""
     said = re.findall(
         r"`python (\S*kill_points\S*) --points 200`", (ROOT / "docs/resume.md").read_text()
     )

@@ -1,4 +1,4 @@
-"""multirun_examples/: each file's commands run as its header has them, on the scripted engine."""
+"""multirun_examples/: the commands in each file's header run, on the scripted engine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "multirun_examples"
-# Points of the command that stands first in the header.
+# Number of points of the first command in each header.
 NUM_POINTS = {
     "temperature_diversity": 4,
     "n_samples_cost": 5,
@@ -28,19 +28,19 @@ IS_STUDY = {"optuna_throughput", "optuna_diversity"}
 ON_ONE_ENGINE = {
     "temperature_diversity", "n_samples_cost", "greedy_or_sampled", "optuna_diversity",
 }  # fmt: skip
-# Points that differ in their engine presets keep what those set but the backend.
+# Points with different engine presets keep all of their settings but the backend.
 SCRIPTED = ["engine.backend=scripted", "tracking=none"]
 
 
 def header(name):
-    """The comment that the file begins with, as lines."""
+    """Return the lines of the comment at the top of the file."""
     lines = (EXAMPLES / f"experiment/{name}.yaml").read_text().splitlines()
     end = next(i for i, line in enumerate(lines) if not line.startswith("#"))
     return [line.removeprefix("#").strip() for line in lines[:end]]
 
 
 def commands(name):
-    """The words of each command in the header; paths as seen from anywhere."""
+    """Return the words of each command in the header, with paths that work from anywhere."""
     typed = [line for line in header(name) if line.startswith("python -m rollout ")]
     words = [shlex.split(line)[3:] for line in typed]
     return [[str(EXAMPLES) if w == "multirun_examples" else w for w in line] for line in words]
@@ -53,7 +53,7 @@ VARIATIONS = [
 
 @pytest.fixture
 def prompts(typed):
-    """The file that the variations name, beside where they are typed."""
+    """Write the file that the variations name, in the directory where they are typed."""
     table = pd.DataFrame({"prompt": [f"prompt {i}" for i in range(4)]})
     table.to_parquet(typed.here / "prompts.parquet")
 
@@ -66,7 +66,7 @@ def num_loads(typed):
     return sum(note.startswith("loading ") for note in typed.notes)
 
 
-# What a reader meets.
+# The files and their headers.
 
 
 def test_every_example_is_counted_here_and_listed_in_the_readme():
@@ -102,7 +102,7 @@ def test_an_example_runs_as_it_stands_and_makes_its_table(typed, name):
 
 @pytest.mark.parametrize(("name", "i"), VARIATIONS)
 def test_a_variation_composes(typed, prompts, name, i):
-    """A study can't be tried dry: its next trial depends on the last."""
+    """A study cannot be tried with dry_run, since its next trial depends on the last."""
     short = ["hydra.sweeper.n_trials=2"] if name in IS_STUDY else ["dry_run=true"]
     typed(*commands(name)[i], *SCRIPTED, "run_dir=s", *short)
     assert typed.code == 0, (typed.errors, typed.notes)
@@ -127,10 +127,10 @@ def test_the_scoring_of_the_readme_runs_on_what_its_command_leaves(typed, capsys
     exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], {})
     scored = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert scored[0] == ["pass@1", "pass@2", "pass@4", "pass@8"] and len(scored) == 5
-    assert scored[1] == ["temperature=0.3", "0.0", "0.0", "0.0", "0.0"]  # invented words
+    assert scored[1] == ["temperature=0.3", "0.0", "0.0", "0.0", "0.0"]  # random words
 
 
-# A Slurm of two scripts, which runs an array's jobs on this machine.
+# A fake Slurm: scripts that run an array's jobs on this machine.
 
 SBATCH = """#!/bin/sh
 cp "$1" submitted.sh
@@ -200,4 +200,4 @@ def test_max_num_seqs_is_measured_on_an_engine_of_its_own(typed, small):
     assert typed.code == 0, (typed.errors, typed.notes)
     found = table(typed)
     assert num_loads(typed) == 2 and set(found["status"]) == {"done"}
-    assert found["mean_response_tokens"].eq(8).all()  # ignore_eos: equal work
+    assert found["mean_response_tokens"].eq(8).all()  # ignore_eos: the same work

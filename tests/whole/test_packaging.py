@@ -1,4 +1,4 @@
-"""What is installed is what is declared; the wheel carries its presets."""
+"""The installed packages are the declared ones, and the wheel contains the presets."""
 
 import re
 import subprocess
@@ -45,7 +45,7 @@ def test_the_pins_meet_what_pyproject_states(filename):
 
 @pytest.mark.parametrize("filename", SETS)
 def test_the_pins_are_complete_and_nothing_excluded_slips_in(filename):
-    """They are installed with --no-deps: whatever a package needs must be pinned too."""
+    """They are installed with --no-deps, so everything that a package needs must be pinned."""
     pinned = pins(filename)
     assert not EXCLUDED & set(pinned)
     for name in pinned:
