@@ -1,4 +1,4 @@
-"""sampling.max_tokens against the context: refused where no prompt has room, else said."""
+"""sampling.max_tokens and the context: refused if no prompt has room, else noted."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_a_models_own_context_is_known_before_it_is_loaded(typed):
     assert typed.code == 2 and "8,192 tokens (the model's own)" in typed.errors[0]
 
 
-def test_the_default_of_max_tokens_is_no_wish_and_gives_way_to_a_small_context(typed):
+def test_the_default_of_max_tokens_is_not_refused_in_a_small_context(typed):
     typed(*DEMO, "sampling=default", "engine.max_model_len=512", "dry_run=true")
     assert typed.code == 0, typed.errors
 

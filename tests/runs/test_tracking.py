@@ -1,4 +1,4 @@
-"""What the tracker promises; every run is read back with wandb's own tool."""
+"""The tracker's promises; every run is read back with wandb's own tool."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ import sys; assert t.line == "" and "wandb" not in sys.modules"""
     subprocess.run(python(code), check=True)
 
 
-def test_wandb_mode_disabled_in_the_environment_is_obeyed_and_said(tmp_path, monkeypatch):
+def test_wandb_mode_disabled_in_the_environment_is_obeyed_and_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     tracker = open_in(tmp_path / "run")
     assert isinstance(tracker, NoTracker) and "WANDB_MODE=disabled" in tracker.line
@@ -80,7 +80,7 @@ def test_a_table_that_fails_is_left_out_and_the_rest_is_kept(tmp_path):
     tracker.finish({"y": 2}, 0)
     tracker.wait()
     (run,) = runs_under(tmp_path)
-    assert len(said) == 1 and "not all is there" in said[0]
+    assert len(said) == 1 and "not everything was sent" in said[0]
     assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
 
 

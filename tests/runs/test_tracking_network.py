@@ -1,4 +1,4 @@
-"""Tracking where wandb cannot be reached: no login, no network, a server or service that fails."""
+"""Tracking without a reachable wandb: no login, no network, a server or service that fails."""
 
 import os
 import pty
@@ -85,7 +85,7 @@ def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
     assert f"/files/me/rollout/{run_id}/file_stream" in server.seen
 
 
-def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, server, monkeypatch):
+def test_a_network_lost_on_the_way_delays_the_end_only_so_long(tmp_path, server, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", 3.0)
     said = []
@@ -99,7 +99,7 @@ def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, serve
     assert time.monotonic() - began < 3 + 5 + 2
     (run,) = runs_under(tmp_path)
     (warning,) = said
-    assert "Timed out" in warning and warning.endswith(f"later: wandb sync {run}")
+    assert "Timed out" in warning and warning.endswith(f"later with: wandb sync {run}")
     assert summary_of(run)["summary"]["y"] == 2
 
 
@@ -123,7 +123,7 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
     assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["y"] == 3
 
 
-def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypatch):
+def test_a_wandb_that_cannot_be_imported_is_reported_and_harmless(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     tracker = open_in(tmp_path)
     tracker.finish({}, 0)
@@ -131,7 +131,7 @@ def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypa
     assert tracker.line.startswith("wandb: off (ModuleNotFoundError")
 
 
-def test_a_project_name_that_wandb_refuses_is_said_and_harmless(tmp_path):
+def test_a_project_name_that_wandb_refuses_is_reported_and_harmless(tmp_path):
     said = []
     tracker = open_in(tmp_path, said, project="a/b#c")
     tracker.log({"x": 1}, 1.0)
@@ -158,7 +158,7 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
     hang.set()
 
 
-def test_a_terminal_without_a_login_is_asked_nothing(tmp_path):
+def test_a_terminal_without_a_login_gets_no_prompt(tmp_path):
     code = f"""
 import sys; assert sys.stdin.isatty()
 t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line)

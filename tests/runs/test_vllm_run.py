@@ -1,4 +1,4 @@
-"""Whole runs on real vLLM, each in a process of its own, as a user starts them."""
+"""Whole runs on real vLLM, each in its own process, as a user starts them."""
 
 import json
 import signal
