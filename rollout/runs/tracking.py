@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rollout.config.sections.tracking import Tracker as TrackerName
 from rollout.config.sections.tracking import Tracking, WandbMode
@@ -36,10 +36,14 @@ _alive: set["WandbTracker"] = set()
 _why_offline: str | None = None  # decided once per process; "" means online
 
 
-class Tracker(Protocol):
-    """Receives the metrics of a run. No method raises, and only `wait` may take long."""
+class Tracker:
+    """Receives the metrics of a run; this one sends nothing, WandbTracker does.
 
-    line: str  # where the run is tracked, for the user; may be empty
+    No method raises, and only `wait` may take long.
+    """
+
+    def __init__(self, line: str = ""):
+        self.line = line  # where the run is tracked, for the user; may be empty
 
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None:
         """Send the throughput at `elapsed_s` seconds into the attempt."""
@@ -52,18 +56,6 @@ class Tracker(Protocol):
 
     def wait(self) -> None:
         """Wait a bounded time until everything is sent."""
-
-
-class NoTracker:
-    """Sends nothing."""
-
-    def __init__(self, line: str = ""):
-        self.line = line
-
-    def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None: ...
-    def table(self, columns: list[str], rows: list[list]) -> None: ...
-    def finish(self, summary: dict, exit_code: int) -> None: ...
-    def wait(self) -> None: ...
 
 
 def open_tracker(
@@ -79,18 +71,18 @@ def open_tracker(
     (None: OPEN_WAIT_S) go to `say`, which another thread calls in the caller's context.
     """
     if tracking.tracker is TrackerName.none:
-        return NoTracker()
+        return Tracker()
     auto = tracking.mode is WandbMode.auto
     if auto and os.environ.get("WANDB_MODE") == "disabled":
-        return NoTracker("wandb: off (WANDB_MODE=disabled)")
+        return Tracker("wandb: off (WANDB_MODE=disabled)")
     try:
         import wandb  # noqa: F401  here: imports of large packages in two threads can collide
     except Exception as error:
-        return NoTracker(f"wandb: off ({_brief(error)})")
+        return Tracker(f"wandb: off ({_brief(error)})")
     return WandbTracker(tracking, run_dir, config, say, patience_s)
 
 
-class WandbTracker:
+class WandbTracker(Tracker):
     """One wandb run, online or offline."""
 
     def __init__(
@@ -101,7 +93,7 @@ class WandbTracker:
         say: Callable[[str], None],
         patience_s: float | None,
     ):
-        self.line = "wandb: still connecting"
+        super().__init__("wandb: still connecting")
         self._tracking, self._run_dir, self._say = tracking, run_dir, say
         self._config = _clean(config)
         self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue(MAX_QUEUED_CALLS)

@@ -69,7 +69,6 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
         directory = Path(tempfile.mkdtemp(prefix="rollout-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         ledger = None
-    path = directory / PROMPTS
     if wanted.output.path and not settings.dry_run:
         path = Path(at_home(wanted.output.path)).absolute()
     else:

@@ -49,7 +49,7 @@ def dry_run_lines(
 
 
 def number_of(things: Sized, noun: str) -> str:
-    """Return their number and the noun, as in `2 points`."""
+    """Return how many there are with the noun, such as `2 points`."""
     return f"{len(things):,} {noun}" + ("" if len(things) == 1 else "s")
 
 

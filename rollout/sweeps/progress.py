@@ -49,7 +49,7 @@ def points_in(directory: Path) -> list[dict[str, Any]]:
 
 
 class PointConsole(Console):
-    """Writes a point's lines to its log, and those of a batch's first point to the screen, too."""
+    """A point's console: it writes to a log; a batch's first point also writes to the screen."""
 
     def __init__(self, screen: Console, name: str, is_first: bool):
         super().__init__(quiet=True)

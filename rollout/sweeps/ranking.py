@@ -12,14 +12,7 @@ from pathlib import Path
 
 from rollout.postprocess.export.intervals import Difference
 from rollout.postprocess.export.shown import percent_text
-from rollout.sweeps.points import (
-    SCORES,
-    Point,
-    is_maximized,
-    objective_of,
-    ranked,
-    score_shown,
-)
+from rollout.sweeps.points import SCORES, Point, is_maximized, objective_of, ranked, score_shown
 from rollout.sweeps.rows import Unreadable, compared
 
 SHORT_S = 10.0  # of generation; less is dominated by noise and the first steps

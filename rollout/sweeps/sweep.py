@@ -29,12 +29,7 @@ from rollout.runs.summary import Summary, finished_before
 from rollout.runs.workflow import with_prompts
 from rollout.store.run_dir import refuse_users_tables
 from rollout.store.store import Store
-from rollout.sweeps.batches import (
-    Batch,
-    batches_of,
-    refuse_one_place,
-    refuse_own_tables,
-)
+from rollout.sweeps.batches import Batch, batches_of, refuse_one_place, refuse_own_tables
 from rollout.sweeps.dry_run import dry_run_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.progress import PointConsole, SweepReport, points_in

@@ -162,6 +162,6 @@ def make_adapter(model, directory, rank, seed):
             tensors |= {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
     directory.mkdir()
     save_file(tensors, directory / "adapter_model.safetensors")
-    said = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "bias": "none"}
-    said["target_modules"] = ["q_proj", "v_proj"]
-    (directory / "adapter_config.json").write_text(json.dumps(said))
+    adapter = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "bias": "none"}
+    adapter["target_modules"] = ["q_proj", "v_proj"]
+    (directory / "adapter_config.json").write_text(json.dumps(adapter))

@@ -66,7 +66,7 @@ def test_other_problems_are_refused_and_the_first_ones_stay(typed):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["postprocess.scorer=maths"], "Did you mean 'math'"),
         (["postprocess.scorer=exact", "postprocess.answer_key=anwser"], "Did you mean 'answer'"),
@@ -77,17 +77,17 @@ def test_other_problems_are_refused_and_the_first_ones_stay(typed):
         (["postprocess.input=x.parquet"], "python -m rollout.postprocess input=x.parquet"),
     ],
 )
-def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, words, told):
+def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, words, message):
     typed(*SMALL, *IN_RUN, *words, "run_dir=r")
-    assert typed.code == 2 and told in typed.errors[-1]
+    assert typed.code == 2 and message in typed.errors[-1]
     assert not (typed.here / "r" / "run.json").exists()
 
 
 def test_a_mistyped_answer_column_is_refused_with_the_runs_key_and_the_inputs_columns(typed):
     typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "postprocess.answer_key=zzz", "run_dir=r")
-    said = typed.errors[-1]
-    assert "postprocess.answer_key=zzz" in said and "Type postprocess.answer_key=COLUMN" in said
-    assert "answer" in said and "responses" not in said and "finish_reason" not in said
+    error = typed.errors[-1]
+    assert "postprocess.answer_key=zzz" in error and "Type postprocess.answer_key=COLUMN" in error
+    assert "answer" in error and "responses" not in error and "finish_reason" not in error
 
 
 def test_an_impossible_threshold_is_refused_with_the_runs_key(typed):
@@ -197,7 +197,7 @@ def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["postprocess.export.format=sft", "postprocess.export.max_pairs=2"], "only on dpo"),
         (["postprocess.select.passed=false"], "type postprocess.export.format=sft"),
@@ -206,7 +206,7 @@ def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
         (["postprocess.export.path=x.parquet"], "export.format=none"),
     ],
 )
-def test_an_impossible_export_is_refused_before_anything_is_generated(typed, words, told):
+def test_an_impossible_export_is_refused_before_anything_is_generated(typed, words, message):
     typed(*SMALL, *IN_RUN, *SCORED, *words, "run_dir=r")
-    assert typed.code == 2 and told in typed.errors[-1]
+    assert typed.code == 2 and message in typed.errors[-1]
     assert not (typed.here / "r" / "run.json").exists()

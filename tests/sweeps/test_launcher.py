@@ -80,20 +80,20 @@ class Calls(Callback):
     def __init__(self): self.number = None
     def on_job_start(self, config, **kwargs): self.number = config.hydra.job.num
     def on_job_end(self, config, job_return, **kwargs):
-        with open("heard", "a") as file:
+        with open("calls", "a") as file:
             words = self.number, config.hydra.job.num, job_return.status.name
             print(*words, file=file)
 """
 
 
 def test_each_job_has_its_own_callback(typed, monkeypatch):
-    (typed.here / "heard_of.py").write_text(CALLBACK)
+    (typed.here / "my_callbacks.py").write_text(CALLBACK)
     monkeypatch.syspath_prepend(str(typed.here))
-    target = "+hydra.callbacks.heard._target_=heard_of.Heard"
+    target = "+hydra.callbacks.calls._target_=my_callbacks.Calls"
     typed(*SCRIPTED, "sampling.max_tokens=8,0", target)
     assert typed.code == 1
-    heard = (typed.here / "heard").read_text().splitlines()
-    assert heard == ["0 0 COMPLETED", "1 1 FAILED"]
+    calls = (typed.here / "calls").read_text().splitlines()
+    assert calls == ["0 0 COMPLETED", "1 1 FAILED"]
 
 
 def test_batches_of_the_basic_sweeper_continue_after_a_failure_and_keep_the_engine(typed):

@@ -14,7 +14,7 @@ SCORED = ["postprocess.scorer=regex", *MATCHES]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["objective=nonsense"], "no such figure"),
         (["objective=scores.pass@1"], "type postprocess.scorer="),
@@ -22,9 +22,9 @@ SCORED = ["postprocess.scorer=regex", *MATCHES]
         ([*SCORED, "objective=scores.pass@2", "postprocess.estimate.k=[1]"], "add 2 to it"),
     ],
 )
-def test_an_objective_that_will_not_exist_is_refused_at_once(sweep, words, told):
+def test_an_objective_that_will_not_exist_is_refused_at_once(sweep, words, message):
     done = sweep("sampling.seed=1,2", *words)
-    assert done.code == 2 and told in done.errors[0] and done.left == []
+    assert done.code == 2 and message in done.errors[0] and done.left == []
 
 
 # Scored points: longer texts hold one of the words far more often.
