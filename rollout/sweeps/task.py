@@ -14,7 +14,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from omegaconf.errors import OmegaConfBaseException
 
 from rollout.config.compose import register, to_settings
 from rollout.config.fingerprint import redacted
@@ -62,8 +64,6 @@ class Task:
 
     def __call__(self, composed: Any) -> float | None:
         """Run the composed job; return its objective. Raises RolloutError in a sweep."""
-        from hydra.core.hydra_config import HydraConfig
-
         sys.argv = [sys.argv[0], *redacted(self._argv)]  # wandb records it
         hydra = HydraConfig.get()
         if str(hydra.mode).endswith("MULTIRUN"):
@@ -85,34 +85,31 @@ class Task:
 
     def _point(self, composed: Any, hydra: Any) -> float | None:
         """Run a point under another launcher, and leave its status in its directory."""
-        from hydra.core.hydra_config import HydraConfig
-
         place = Path(hydra.runtime.output_dir)
         point = launcher.point_of(HydraConfig.instance().cfg, self.swept)
         record = {"name": point.name, "values": point.values, "at_s": time.time()}
         record["number"] = hydra.job.num
         self._console.note(f"point {point.name}")
         try:
-            try:
-                settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
-                record |= {
-                    "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
-                    "prefix": settings.output.prefix,
-                    "objective": objective_in(settings),
-                }
-                value = self._run(settings, point.values)
-                record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
-                return value
-            except Interrupted as error:
-                record |= {"status": "interrupted", "error": str(error.args[0])}
-                self._error = error
-                raise KeyboardInterrupt from error  # ends a sweep in this process
-            except RolloutError as error:
-                kind = isinstance(error, UserError)
-                record |= {"status": "failed", "error": str(error), "is_user_error": kind}
-                if launcher.is_basic_sweeper(hydra):
-                    return None
-                raise
+            settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
+            record |= {
+                "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
+                "prefix": settings.output.prefix,
+                "objective": objective_in(settings),
+            }
+            value = self._run(settings, point.values)
+            record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
+            return value
+        except Interrupted as error:
+            record |= {"status": "interrupted", "error": str(error.args[0])}
+            self._error = error
+            raise KeyboardInterrupt from error  # ends a sweep in this process
+        except RolloutError as error:
+            kind = isinstance(error, UserError)
+            record |= {"status": "failed", "error": str(error), "is_user_error": kind}
+            if launcher.is_basic_sweeper(hydra):
+                return None
+            raise
         finally:
             if record.get("is_dry") or not place.is_dir():
                 with suppress(OSError):
@@ -124,8 +121,6 @@ class Task:
 
     def sweep_begins(self, config: Any) -> None:
         """Note the sweep's directory; under another launcher, also guard its processes."""
-        from omegaconf.errors import OmegaConfBaseException
-
         try:
             self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
         except OmegaConfBaseException:  # Hydra raises it again next; here it would only warn
