@@ -1,4 +1,4 @@
-"""The main path: one configuration to one run directory and one published file."""
+"""The main path: from one configuration to one run directory and one published file."""
 
 from collections.abc import Collection
 from contextlib import closing
@@ -9,13 +9,12 @@ from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.engines.slot import Slot
 from rollout.runs.attempt import Attempt
-from rollout.runs.context import refuse_no_room
-from rollout.runs.fitting import refuse_impossible, settle
+from rollout.runs.fitting import refuse_impossible, refuse_no_room, settle
 from rollout.runs.generate import answer
 from rollout.runs.job import Job, describe, plan_of, prepare
 from rollout.runs.opening import open_run, standing_now
 from rollout.runs.standing import Standing
-from rollout.runs.summary import Summary, finished_before, parting
+from rollout.runs.summary import Summary, finished_before, how_to_resume
 from rollout.runs.workflow import with_prompts
 from rollout.store.store import Store
 from rollout.system.console import Console
@@ -30,15 +29,15 @@ def run(
     argv: list[str] | None = None,
     swept: Collection[str] = (),
 ) -> Summary:
-    """Answer every prompt of `data.input` that is owed an answer, and publish `output.path`.
+    """Answer every prompt of `data.input` that is still owed samples, and publish `output.path`.
 
-    `swept` are the keys that other points of a sweep set otherwise. Raises UserError before
-    anything is started where the settings, the input, the machine or what is in the directory
-    can't serve; RolloutError or Interrupted later, with every finished row on disk.
+    `swept` are the keys whose value differs at other points of a sweep. Raises UserError before
+    anything starts if the settings, the input, the machine or the run in the directory don't
+    allow it; RolloutError or Interrupted later, with every finished row on disk.
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.say = console.say_now
-        validate(settings)  # a value out of range is the nearer fault
+        validate(settings)  # first: a value out of range is the more basic error
         refuse_idle(settings, swept)
         directory = Path(settings.run_dir).expanduser().absolute()
         settings = with_prompts(settings, console, directory)
@@ -61,24 +60,24 @@ def run(
                 return finished_before(job, standing.finished, console)
             if standing.num_owed:
                 job = settle(job, console, owns_run=True)
-            stop.farewell = lambda: f"interrupted; {parting(job, standing)}"
+            stop.farewell = lambda: f"interrupted; {how_to_resume(job, standing)}"
             return launch(job, store, standing, console, stop)
 
 
 def launch(
     job: Job, store: Store, standing: Standing, console: Console, stop: StopRequest
 ) -> Summary:
-    """One attempt at an opened run: load, generate, publish, report."""
+    """Make one attempt at an opened run: load, generate, publish, report."""
     attempt = Attempt(job, store, standing, console)
-    stop.tell = attempt.report.tell
-    stop.farewell = lambda: f"interrupted; {attempt.report.parting()}"
+    stop.tell = attempt.report.note_progress
+    stop.farewell = lambda: f"interrupted; {attempt.report.how_to_resume()}"
     try:
         if standing.num_owed:
             with closing(Slot(console, stop)) as slot:
                 answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
         if error := attempt.error:
-            how_far = f"; {attempt.report.parting()}" if attempt.report.has_begun else ""
-            raise error.reworded(f"{error}{how_far}")
+            more = f"; {attempt.report.how_to_resume()}" if attempt.report.has_begun else ""
+            raise error.reworded(f"{error}{more}")
         summary = attempt.publish(stop)
     except BaseException as error:
         attempt.fail(error)

@@ -1,7 +1,7 @@
-"""One launch of one run: its directory and logs, its rows on their way in and out, how it ends.
+"""One launch of a run: its directory and logs, the rows it owes and writes, and how it ends.
 
-Several attempts may share an engine (generate.py): each keeps its own error, and its own record.
-Knows no engine but for the facts it is told.
+Attempts may share an engine (generate.py); each keeps its own error and its own record.
+Must not know: the engine, beyond the facts it reports.
 """
 
 import time
@@ -22,15 +22,16 @@ from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.reasoning import Splitter
 from rollout.rows.result import Result
 from rollout.runs.command import resume_command
-from rollout.runs.fitting import ENDED, remember
+from rollout.runs.fitting import ENDED, record_steps
 from rollout.runs.job import Job
-from rollout.runs.progress import Clock, Report, open_tracker
-from rollout.runs.published import made_of, publication
+from rollout.runs.progress import Clock, Report
+from rollout.runs.published import file_contents, publication
 from rollout.runs.record import environment, fingerprint_record
 from rollout.runs.resume import wanted_of
 from rollout.runs.standing import Standing
 from rollout.runs.stop_early import verdict
 from rollout.runs.summary import Summary, num_preview_rows
+from rollout.runs.tracking import open_tracker
 from rollout.runs.workflow import score
 from rollout.store.counts import Totals
 from rollout.store.publish import write_output
@@ -43,7 +44,7 @@ from rollout.system.signals import StopRequest
 
 
 class Attempt:
-    """An opened run that is gone on with. Whoever makes one calls `close`."""
+    """A launch that works on an opened run. The caller closes it."""
 
     def __init__(
         self,
@@ -53,9 +54,9 @@ class Attempt:
         console: Console,
         patience_s: float | None = None,
     ):
-        """Make the attempt's directory and logs, and tell the tracker; raises UserError.
+        """Make the attempt's directory and logs, and open the tracker. Raises UserError.
 
-        `patience_s` is how long to wait for the tracker at most.
+        `patience_s` is the longest wait for the tracker.
         """
         self.job, self.standing, self.console = job, standing, console
         self.error: RolloutError | None = None
@@ -65,33 +66,36 @@ class Attempt:
         self.directory = _directory(job, store, console)
         console.record(f"owed: {standing}")
         clock = Clock()
-        self._tracker = open_tracker(job, console, patience_s)
+        config, tracking = to_plain(job.settings), job.settings.tracking
+        self._tracker = open_tracker(tracking, job.run_dir, config, console.note, patience_s)
+        if self._tracker.line:
+            console.note(self._tracker.line)
         self.report = Report(job, console, self._tracker, clock, standing, self.directory)
 
     @property
     def is_proven(self) -> bool:
-        """Whether rows of this run were answered before."""
+        """Whether any row of this run was answered before this attempt."""
         state = self.standing.state
         return bool((state.present & ~state.failed).any())
 
     def begin(self, engine: Engine, run: int, load_s: float, steps: Sequence[Rung] = ()) -> None:
-        """Take the engine that is up; `run` is this run's number among those that share it.
+        """Use a loaded engine; `run` is this run's number among those that share it.
 
-        `steps` are what it gave up for memory before it came up.
+        `steps` are the settings that were lowered to save memory before it loaded.
         """
         with self.failing_alone():
-            settings, kept = self.job.settings, self.standing.kept
+            job, kept = self.job, self.standing.kept
             wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
-            adapter = self.job.adapter.path if self.job.adapter else None
+            adapter = job.adapter.path if job.adapter else None
             sampler = engine.sampler(
-                settings.sampling, self.job.asked_model, wants_logprobs, adapter
+                job.settings.sampling, job.asked_model, wants_logprobs, adapter
             )
-            self._wanted = wanted_of(self.job.settings, self.standing.kept, sampler, run)
-            remember(self.job, list(steps))
+            self._wanted = wanted_of(job.settings, kept, sampler, run)
+            record_steps(job, list(steps))
             self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])
 
     def rows(self) -> Iterator[OwedRow]:
-        """The rows that are owed something, in input order; none any more once it failed."""
+        """Yield the rows that are owed something, in input order; stop once the attempt failed."""
         with self.failing_alone():
             if self.error:
                 return
@@ -103,7 +107,7 @@ class Attempt:
                 yield row
 
     def watch(self, stats: Callable[[], EngineStats]) -> None:
-        """Tell how far it is, until `unwatch`; `stats` are the engine's counters as they stand."""
+        """Report progress until `unwatch`; `stats` returns the engine's current counters."""
         with self.failing_alone():
             self.report.begin(stats)
 
@@ -117,7 +121,7 @@ class Attempt:
         return self.report.tally.num_rows >= self.standing.num_owed
 
     def take(self, finished: list[Result], source_dry: bool) -> None:
-        """Put finished rows on their way to the disk, and tell about them."""
+        """Store finished rows and report them; `source_dry`: no more rows will be submitted."""
         if self.error:
             return
         with self.failing_alone():
@@ -127,44 +131,44 @@ class Attempt:
                 return
             if self.job.settings.data.on_error is OnError.fail:
                 fail_on_error(finished)
-            if not self.is_complete:  # else nothing is saved by it
+            if not self.is_complete:  # stopping a complete run saves nothing
                 self._stop_if_bad(finished)
 
     def _stop_if_bad(self, finished: list[Result]) -> None:
-        """End the attempt where what it finished so far is as bad as stop_if says.
+        """Raise RolloutError if a sign of a bad run is above its limit in `stop_if`.
 
-        Judged on this attempt's own rows, so a launch that goes on finishes as many before it
-        ends again. Short responses finish first: what is cut off, unclosed or looping, and so
-        long, is rarer among them than in the whole, so a stop for these is no false alarm.
+        Only this attempt's rows count, so a resumed run finishes as many before it stops again.
+        Short responses finish first. Truncated, unclosed and repetitive ones are long, so their
+        share is lower so far than in the whole run: a stop for them is not a false alarm.
         """
         settings, tally = self.job.settings, self.report.tally
         num_asked = tally.num_samples + tally.num_failed * settings.sampling.n_samples
         if num_asked >= settings.stop_if.after_samples:
             error = next((result.error for result in finished if result.error), None)
-            if fault := verdict(tally.signs, settings.stop_if, settings.sampling, error):
-                raise RolloutError(fault)  # how far it is and how to go on: run.py tells
+            if reason := verdict(tally.signs, settings.stop_if, settings.sampling, error):
+                raise RolloutError(reason)  # run.py adds the progress and the command to resume
 
     def flush(self) -> None:
         with self.failing_alone():
             self._store.flush()
 
     def publish(self, stop: StopRequest) -> Summary:
-        """Write the output, its scores and the summary, and say so. Raises RolloutError."""
+        """Write and report the output, its scores and the summary. Raises RolloutError."""
         job = self.job
-        with self.own_errors():
+        with self.explaining_disk_errors():
             totals = self._write_output()
             scored = score(job.settings, job.places, job.writer, self.console, stop)
-            count = num_preview_rows(self.job.settings)
+            count = num_preview_rows(job.settings)
             summary = self.report.finish(totals, self._store.first_results(count), scored)
             self._tracker.finish(summary.figures, summary.exit_code)
-        if scored and scored.fault:  # the responses and their scores are there, no export
+        if scored and scored.fault:  # responses and scores are written; only the export failed
             raise scored.fault
         return summary
 
     def _write_output(self) -> Totals:
-        """Write the output under a temporary name, note which file it is, and rename it."""
+        """Write the output under a temporary name, record what it was made from, and rename it."""
         job, output = self.job, self.job.settings.output
-        what = publication(job)
+        record = publication(job)
         self.find_splitter()
         try:
             with (
@@ -177,28 +181,28 @@ class Attempt:
                     job.prompts.schema,
                     counted(self._store.parts()),
                     job.columns,
-                    what["prefix"],
-                    what["skips_failed"],
+                    record["prefix"],
+                    record["skips_failed"],
                     output.layout is Layout.per_sample,
                     output.partition_rows,
                     job.settings.model.reasoning_tags,
                     self._splitter,
                     partial(with_asked, wording=job.prompts.wording),
                 )
-                what |= made_of(job)
-                write_json(job.run_dir / "published.json", what)
+                write_json(job.run_dir / "published.json", record | file_contents(job))
         except FileExistsError:
             raise RolloutError(
-                f"output.path={job.output_path} was written by someone else during the run and is "
-                "left as it is; all rows are on disk, so with another output.path= this publishes "
-                f"them at once: {resume_command(job.argv, job)}"
+                f"output.path={job.output_path} was written by another process during the run and "
+                "is left as it is; all rows are on disk: type another output.path= to publish them "
+                f"without an engine: {resume_command(job.argv, job)}"
             ) from None
         return totals
 
     def find_splitter(self) -> None:
-        """Get vLLM's reasoning parser where one is wanted; else the tags split. Raises UserError.
+        """Load vLLM's reasoning parser if output.reasoning_parser is set. Raises UserError.
 
-        Before anything is loaded it ends a run with a mistyped name in seconds.
+        Without one, the model's reasoning tags split the responses. Called before an engine is
+        loaded, so that a mistyped name is refused in seconds.
         """
         job = self.job
         name, model = job.settings.output.reasoning_parser, job.settings.model
@@ -208,30 +212,35 @@ class Attempt:
             self._splitter = reasoning_splitter(name, job.model.path, model)
 
     @contextmanager
-    def own_errors(self) -> Iterator[None]:
-        """What the disk refuses ends the run with the command that goes on."""
+    def explaining_disk_errors(self) -> Iterator[None]:
+        """Raise an OSError as a RolloutError with the command that resumes the run."""
         try:
             yield
         except OSError as error:
-            raise RolloutError(could_not_write(self.job, error)) from error
+            raise RolloutError(
+                f"could not write: {error}; what was flushed before is safe in {self.job.run_dir}; "
+                "make room or fix the path; to resume: "
+                f"{resume_command(self.job.argv, self.job)}"
+            ) from error
 
     @contextmanager
     def failing_alone(self) -> Iterator[None]:
-        """An error in the block is this run's own: it is kept, and others go on."""
+        """Keep an error of the block in `error`, so that other runs on the engine continue."""
         try:
-            with self.own_errors():
+            with self.explaining_disk_errors():
                 yield
         except RolloutError as error:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
-        """Tell log and tracker why the attempt ends early."""
+        """Record in the log and the tracker why the attempt ends early."""
         code = error.exit_code if isinstance(error, RolloutError | Interrupted) else 1
-        self.console.record(f"{type(error).__name__}: {error}")
-        self._tracker.finish({"error": f"{type(error).__name__}: {error}"}, code)
+        text = f"{type(error).__name__}: {error}"
+        self.console.record(text)
+        self._tracker.finish({"error": text}, code)
 
     def close(self) -> None:
-        """Wait until the tracker has all, a bounded time, and close the log."""
+        """Wait a bounded time until the tracker has sent everything, and close the log."""
         self._tracker.wait()
         self.console.close()
         with suppress(OSError):  # a full disk
@@ -239,6 +248,7 @@ class Attempt:
 
 
 def fail_on_error(finished: list[Result]) -> None:
+    """Raise RolloutError for the first failed row."""
     for result in finished:
         if result.error:
             raise RolloutError(
@@ -248,11 +258,11 @@ def fail_on_error(finished: list[Result]) -> None:
 
 
 def _directory(job: Job, store: Store, console: Console) -> Path:
-    """Make attempts/N; a failed start leaves a readable record."""
+    """Make attempts/N with a record of the launch, before anything can fail. Raises UserError."""
     try:
         directory = next_attempt(job.run_dir)
         write_json(directory / "environment.json", environment(job))
-        with written_whole(directory / "config.yaml") as temporary:  # cut off, it would be valid
+        with written_whole(directory / "config.yaml") as temporary:  # half of it is valid YAML
             temporary.write_text(to_yaml(to_plain(job.settings)), "utf-8")
         console.log_to(directory / "run.log")
     except OSError as error:
@@ -260,14 +270,7 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
             f"run_dir={job.run_dir}: can't write there ({error.strerror}); make room, or type "
             "another run_dir="
         ) from error
-    # Rows written from here on are made with these settings; until then nothing is bound.
+    # An attempt that writes no row does not bind later launches to its settings.
     record: dict[str, Any] = fingerprint_record(job)
     store.before_first_write = lambda: write_json(directory / "fingerprint.json", record)
     return directory
-
-
-def could_not_write(job: Job, error: OSError) -> str:
-    return (
-        f"could not write: {error}; what was flushed before is safe in {job.run_dir}; make room "
-        f"or mend the path; to go on: {resume_command(job.argv, job)}"
-    )

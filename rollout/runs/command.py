@@ -1,4 +1,4 @@
-"""The command that goes on with a run, as a person types it."""
+"""The command that resumes a run, as a person types it."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ from rollout.runs.job import Job
 
 
 def resume_command(argv: list[str] | None, job: Job) -> str:
-    """The command that goes on with this run, secrets starred; for the Python API, in words."""
+    """Return the command that resumes this run, secrets starred; for the Python API, a sentence."""
     if argv is None:
         return f"call it again with run_dir={str(job.run_dir)!r}"
     is_sweep = any(word in ("-m", "--multirun", "hydra.mode=MULTIRUN") for word in argv)
@@ -18,7 +18,7 @@ def resume_command(argv: list[str] | None, job: Job) -> str:
 
 
 def command_in(argv: list[str], directory: Path) -> str:
-    """The command typed, going on in `directory`; secrets starred."""
+    """Return the typed command so that it resumes in `directory`; secrets are starred."""
     words = redacted(argv)
     places = ("run_dir=", "hydra.run.dir=", "hydra.sweep.dir=")
     if not any(word.startswith(places) for word in words):
@@ -30,7 +30,7 @@ def command_in(argv: list[str], directory: Path) -> str:
 
 
 def python() -> str:
-    """What to type for this interpreter."""
+    """Return how to call this interpreter: `python` if that is it, else its path."""
     found = shutil.which("python")
     is_it = found and Path(found).absolute().parent == Path(sys.executable).absolute().parent
     return "python" if is_it else sys.executable or "python"

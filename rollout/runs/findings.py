@@ -1,4 +1,4 @@
-"""What was found out for one run and holds for others: the points of a sweep ask the same again."""
+"""Results of checking a run that the other points of a sweep reuse."""
 
 from dataclasses import dataclass, field
 
@@ -11,11 +11,11 @@ from rollout.plan.prompts.lengths import Lengths
 
 @dataclass(slots=True)
 class Findings:
-    """Filled in as runs are checked; each dictionary is keyed by the settings that led there."""
+    """Caches filled while runs are checked, each keyed by the settings it depends on."""
 
     prompts: dict[str, Prompts] = field(default_factory=dict)
     models: dict[str, ResolvedModel] = field(default_factory=dict)
     adapters: dict[str, Adapter] = field(default_factory=dict)
     lengths: dict[str, Lengths | None] = field(default_factory=dict)  # None: can't be counted
-    engines: dict[str, Engine] = field(default_factory=dict)  # that engine=auto took
-    said: set[str] = field(default_factory=set)  # lines that were printed
+    engines: dict[str, Engine] = field(default_factory=dict)  # chosen by engine=auto
+    printed: set[str] = field(default_factory=set)  # lines, so that each is printed once

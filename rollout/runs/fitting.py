@@ -1,8 +1,8 @@
-"""A job against the planner: refused where it can't fit, settled before it is loaded.
+"""Check a job against the planner: refuse what can't fit, and settle the engine to load.
 
-Owns when the planner is asked, what `engine=auto` makes of its answer, and the record of what
-worked after memory ran out. Promises that the settings stay as they were asked: what is taken
-instead is `job.engine`, a matter of how, recorded for each attempt.
+Owns the calls to the planner, how `engine=auto` uses its answer, and memory.json, the record of
+what worked after memory ran out. Promises that `job.settings` stay as typed: the engine to load is
+`job.engine`, which does not change samples and is recorded for each attempt.
 """
 
 from collections.abc import Iterable
@@ -27,36 +27,36 @@ from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
 from rollout.runs.findings import Findings
 from rollout.runs.job import Job
-from rollout.store.run_dir import last_attempt
+from rollout.store.run_dir import is_a_run, last_attempt
 from rollout.system import machine
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json
 
 RECORD = "memory.json"  # in the run directory: what worked after memory ran out
-ENDED = "ended.json"  # in an attempt's directory, unless its process was killed
-CAUTION = 0.5  # of the allowances, which are estimates: a refusal must not stop what may work
+ENDED = "ended.json"  # in an attempt's directory; missing if its process was killed
+CAUTION = 0.5  # share of the estimated allowances that counts: don't refuse what may work
 SLOW_ROWS = 200_000  # counting more takes a second or longer
 
 
 def refuse_impossible(job: Job) -> None:
-    """Raise UserError, with numbers and what to type, where the model can't fit the engine.
+    """Raise UserError, with numbers and what to type, if the model can't fit the engine.
 
     Counts what is certain and half of what is estimated. A model whose shape can't be read, or
-    whose weights can only be guessed, is let through: the engine knows.
+    whose weights can only be guessed, passes: loading it will show.
     """
     engine = job.settings.engine
     size = size_of(job)
     if size is None or not engine.preflight or not size.is_certain(engine):
         return
     if (job.run_dir / "summary.json").exists():
-        return  # finished: it may need no engine
+        return  # a finished run may need no engine
     hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.token_limit)
     tried = fit(size, engine, hardware, needs, CAUTION)
     if tried.fits:
         return
     if tried.limit is Limit.context:
         if engine.on_oom is OnOom.step_down or not size.shape.is_counted:
-            return  # the ladder has a way; or what is cached is guessed
+            return  # stepping down shortens the context; or the KV cache size is only a guess
     if is_auto(job):
         chosen = choose(size, engine, hardware, needs, given(job)).engine
         if fit(size, chosen, hardware, needs, CAUTION).fits:
@@ -67,19 +67,48 @@ def refuse_impossible(job: Job) -> None:
     costs = f" ({', '.join(change.costs)})" if change and change.costs else ""
     raise UserError(
         f"engine={preset} can't hold {size.name} on {hardware}: {tried.why}; {advice}{costs}; "
-        f"python -m rollout.plan shows more (engine.preflight=false tries all the same)"
+        "python -m rollout.plan shows more (engine.preflight=false tries anyway)"
     )
+
+
+def refuse_no_room(job: Job) -> None:
+    """Raise UserError if max_tokens was typed and fills the context, where that is known.
+
+    vLLM silently ends a response at the end of the context. A run that started with this setting
+    may resume, and the default was not chosen: these only get the note about rows with less room.
+    """
+    settings, limit = job.settings, job.settings.sampling.token_limit
+    if limit is None or "sampling.max_tokens" not in settings.given or is_a_run(job.run_dir):
+        return
+    context, max_model_len = _context(job), settings.engine.max_model_len
+    if context is not None and limit >= context:
+        whose = "the model's own" if max_model_len is None else "engine.max_model_len"
+        raise UserError(
+            f"sampling.max_tokens={limit} leaves no room for a prompt in the context of "
+            f"{context:,} tokens ({whose}); type sampling.max_tokens=auto (as long as the context "
+            "allows), or a smaller number"
+        )
+
+
+def _context(job: Job) -> int | None:
+    """Return the tokens that prompt and response share, if known before loading."""
+    engine = job.settings.engine
+    if engine.backend is Backend.scripted:
+        return None  # the length of its responses is a setting
+    if engine.max_model_len is not None or "max_model_len" in engine.extra:
+        return engine.max_model_len
+    size = size_of(job)
+    return size.context(engine) if size and size.shape.states_context else None
 
 
 def settle(
     job: Job, console: Console, findings: Findings | None = None, owns_run: bool = False
 ) -> Job:
-    """The job with the engine that will be loaded, and its ladder; says what the engine will hold.
+    """Return the job with the engine to load and its ladder; print what the engine will hold.
 
-    `engine=auto` takes what the planner chooses; a run whose memory ran out before begins with
-    what worked then. `findings` keeps what was counted and chosen for the next call: points of a
-    sweep that can share an engine get the same. `owns_run` says that the run directory is locked
-    and may be written to.
+    `engine=auto` uses the planner's choice. A run that ran out of memory before starts with the
+    settings that worked then. `findings` caches counts and choices, so that points of a sweep
+    that can share an engine do. `owns_run`: the run directory is locked and may be written to.
     """
     findings = findings or Findings()
     size, hardware = size_of(job), hardware_of(job)
@@ -91,11 +120,11 @@ def settle(
         needs = needs_of(lengths, job.settings.sampling.token_limit, context)
         if is_auto(job):
             engine = _chosen(job, size, hardware, needs, findings)
-        _say_what_is_cut(engine, size, lengths, job, console, findings)
-    remembered = _remembered(job, hardware, needs)
-    job = replace(job, engine=replace(engine, **remembered), ladder=Ladder(size, hardware, needs))
+        _note_cut_rows(engine, size, lengths, job, console, findings)
+    lowered = _lowered_before(job, hardware, needs)
+    job = replace(job, engine=replace(engine, **lowered), ladder=Ladder(size, hardware, needs))
     if owns_run:
-        job = _eased_after_kill(job, console)
+        job = _stepped_down_after_kill(job, console)
     if size is None:
         return job
     changed = {f.name: getattr(job.engine, f.name) for f in fields(Engine)}
@@ -104,14 +133,14 @@ def settle(
     preset = job.settings.presets.get("engine", "custom")
     line = f"engine {preset}{f' takes {words}' if words else ''} on {hardware}: "
     line += one_line(fit(size, job.engine, hardware, needs))
-    if remembered:
-        line += f"; begins with what worked when memory ran out ({RECORD})"
-    _say_once(line, console, findings)
+    if lowered:
+        line += f"; starts with what worked after memory ran out ({RECORD})"
+    _note_once(line, console, findings)
     return job
 
 
 def ladder_of(jobs: Iterable[Job]) -> Ladder | None:
-    """The ladder for runs that share an engine: the needs of all of them."""
+    """Return one ladder for runs that share an engine, with the needs of all of them."""
     ladders = [job.ladder for job in jobs if job.ladder is not None]
     if not ladders:
         return None
@@ -124,8 +153,8 @@ def ladder_of(jobs: Iterable[Job]) -> Ladder | None:
     return replace(ladders[0], needs=needs)
 
 
-def remember(job: Job, steps: list[Rung]) -> None:
-    """Record what was given up before the engine came up, for the next launch."""
+def record_steps(job: Job, steps: list[Rung]) -> None:
+    """Record the settings lowered before the engine loaded, for the next launch."""
     if not steps:
         return
     changed = dict(_recorded(job, hardware_of(job)))
@@ -144,15 +173,14 @@ def remember(job: Job, steps: list[Rung]) -> None:
 
 
 def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
-    """What RECORD says was changed, for this hardware; nothing where it can't be used."""
+    """Return the changes in memory.json; none if it is unusable or from other hardware."""
     record = read_json(job.run_dir / RECORD)
     if not isinstance(record, dict) or record.get("hardware") != hardware.label:
         return {}
     changed = record.get("changed")
     asked = record.get("asked")
     try:
-        # What the user types otherwise now is the user's.
-        now = to_plain(job.settings.engine)
+        now = to_plain(job.settings.engine)  # a value typed anew beats the record
         changed = {k: v for k, v in changed.items() if k in STEPPED and asked.get(k) == now[k]}
         engine = replace(job.settings.engine, **changed)
         for name, value in changed.items():
@@ -160,15 +188,15 @@ def _recorded(job: Job, hardware: Hardware) -> dict[str, Any]:
             if not isinstance(value, hint) and not (isinstance(value, int) and hint is float):
                 raise TypeError(f"{name}={value!r}")
         validate(replace(job.settings, engine=engine))
-    except (TypeError, KeyError, AttributeError, UserError):  # edited by hand, or another version's
+    except (TypeError, KeyError, AttributeError, UserError):  # edited, or of another version
         return {}
     return changed
 
 
-def _eased_after_kill(job: Job, console: Console) -> Job:
-    """The job, smaller if the last attempt was killed and the kernel killed for memory since.
+def _stepped_down_after_kill(job: Job, console: Console) -> Job:
+    """Return the job, one step smaller if the kernel's OOM killer may have ended the last attempt.
 
-    An engine in this process leaves no other sign: nothing was left to report it.
+    An engine in the killed process leaves no other sign.
     """
     last = last_attempt(job.run_dir)
     if last is None or (last / ENDED).exists():
@@ -178,7 +206,7 @@ def _eased_after_kill(job: Job, console: Console) -> Job:
     kills = machine.num_oom_kills() - before if isinstance(before, int) else 0
     if kills <= 0 or then.get("boot_id") != machine.boot_id():
         return job
-    what = "the last attempt was killed, and the kernel has killed for want of memory since"
+    what = "the last attempt was killed, and the kernel has killed processes for memory since"
     fault = MemoryFault(OomKind.killed, {}, what)
     rung = job.ladder.next(job.engine, fault)
     if job.settings.engine.on_oom is not OnOom.step_down or rung is None:
@@ -186,14 +214,14 @@ def _eased_after_kill(job: Job, console: Console) -> Job:
         console.note(f"note: {what}{advice}")
         return job
     job = replace(job, engine=rung.engine)
-    remember(job, [rung])
-    (last / ENDED).touch()  # told once
+    record_steps(job, [rung])
+    (last / ENDED).touch()  # step down once for each kill
     console.note(f"{what}; stepping down to {rung}")
     return job
 
 
-def _remembered(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
-    """What worked in this run's last attempt; nothing on other hardware, or where not wanted."""
+def _lowered_before(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
+    """Return the lowered settings that worked before; none on other hardware or if not wanted."""
     if job.settings.engine.on_oom is not OnOom.step_down:
         return {}
     kept = _recorded(job, hardware)
@@ -204,7 +232,7 @@ def _remembered(job: Job, hardware: Hardware, needs: Needs) -> dict[str, Any]:
 
 
 def size_of(job: Job) -> ModelSize | None:
-    """The job's model as the planner sees it; None without one, or where its shape is unknown."""
+    """Return the size of the job's model; None without a model, or if its shape is unknown."""
     if job.model is None or job.settings.engine.backend is not Backend.vllm:
         return None
     try:
@@ -223,7 +251,7 @@ def is_auto(job: Job) -> bool:
 
 
 def given(job: Job) -> frozenset[str]:
-    """The engine settings that are the user's own."""
+    """Return the names of the engine settings that the user typed."""
     names = (key.removeprefix("engine.") for key in job.settings.given if key.startswith("engine."))
     return frozenset(names)
 
@@ -231,7 +259,7 @@ def given(job: Job) -> frozenset[str]:
 def _chosen(
     job: Job, size: ModelSize, hardware: Hardware, needs: Needs, findings: Findings
 ) -> Engine:
-    """What the planner takes; for a run that an engine chosen before can serve, that one."""
+    """Return an engine chosen before if it can serve this run, else the planner's choice."""
     key = f"{job.settings.engine} {size.name} {hardware}"
     if (before := findings.engines.get(key)) is not None:
         tried = fit(size, before, hardware, needs)
@@ -243,7 +271,7 @@ def _chosen(
 
 
 def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) -> Lengths | None:
-    """Token lengths of the input; None where they can't be counted here."""
+    """Return the token lengths of the input, and print them; None if they can't be counted."""
     key, known = f"{job.settings.data} {job.settings.model}", findings.lengths
     if key in known:
         return known[key]
@@ -251,7 +279,7 @@ def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) ->
     try:
         tokenizer = tokenizer_of(size.checkpoint, job.settings, job.model)
     except NoTokenizer as error:
-        _say_once(f"prompts: not counted, {error}", console, findings)
+        _note_once(f"prompts: not counted, {error}", console, findings)
         return None
     context = size.context(job.settings.engine)
     if job.prompts.num_rows > SLOW_ROWS:
@@ -264,16 +292,16 @@ def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) ->
             f"; {'' if over.is_exact else 'about '}{over.num_rows:,} of {lengths.num_rows:,} rows "
             f"leave no room for a response in {context:,} tokens"
         )
-    _say_once(line, console, findings)
+    _note_once(line, console, findings)
     if note := room_note(lengths, context, job.settings.sampling):
-        _say_once(note, console, findings)
+        _note_once(note, console, findings)
     for check in check_prompts(job.prompts, tokenizer):
-        if not check.startswith("strings go"):  # the engine's own hint says it
-            _say_once(f"note: {check}", console, findings)
+        if not check.startswith("strings go"):  # progress.hints covers it
+            _note_once(f"note: {check}", console, findings)
     return lengths
 
 
-def _say_what_is_cut(
+def _note_cut_rows(
     engine: Engine,
     size: ModelSize,
     lengths: Lengths | None,
@@ -281,7 +309,7 @@ def _say_what_is_cut(
     console: Console,
     findings: Findings,
 ) -> None:
-    """Say where a shortened context costs rows or tokens that the whole one would not."""
+    """Note the rows that lose room because the context was shortened to fit."""
     context, max_tokens = engine.max_model_len, job.settings.sampling.token_limit or 1
     if lengths is None or context in (None, job.settings.engine.max_model_len):
         return
@@ -290,17 +318,17 @@ def _say_what_is_cut(
     if cut.num_rows == 0:
         return
     about = "" if over.is_exact and cut.is_exact else "about "
-    _say_once(
-        f"note: the context of {size.shape.max_position:,} tokens can't be held here; in "
-        f"{context:,} {about}{over.num_rows:,} rows leave no room for a response and {about}"
-        f"{cut.num_rows - over.num_rows:,} room for less than max_tokens={max_tokens}; type "
-        f"engine.max_model_len={context} to have it so on any machine",
+    _note_once(
+        f"note: the context of {size.shape.max_position:,} tokens does not fit here; in "
+        f"{context:,} tokens {about}{over.num_rows:,} rows leave no room for a response and {about}"
+        f"{cut.num_rows - over.num_rows:,} less than max_tokens={max_tokens}; type "
+        f"engine.max_model_len={context} for the same context on any machine",
         console,
         findings,
     )
 
 
-def _say_once(line: str, console: Console, findings: Findings) -> None:
-    if line not in findings.said:
-        findings.said.add(line)
+def _note_once(line: str, console: Console, findings: Findings) -> None:
+    if line not in findings.printed:
+        findings.printed.add(line)
         console.note(line)

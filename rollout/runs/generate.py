@@ -1,7 +1,7 @@
-"""Runs that share one engine and one continuous batch; a single run is the plain case.
+"""Generate for runs that share one engine and one continuous batch; often it is a single run.
 
-Rows go in prompt-major: all runs' samples of a prompt side by side, so that its prefill is
-shared. A run that fails fails alone; when the engine fails for good, it fails for all.
+Rows are submitted prompt by prompt, all runs' samples of a prompt together, so that they share its
+prefill. A run's error ends that run only; an engine that fails for good ends all of them.
 """
 
 import heapq
@@ -20,9 +20,9 @@ from rollout.runs.progress import LOOK_S, Clock
 from rollout.system.machine import memory_in_use_gib
 from rollout.system.signals import StopRequest
 
-WEIGH_S = 2.0  # between two looks at the memory, which cost some milliseconds
+WEIGH_S = 2.0  # between two readings of the memory in use, which take milliseconds
 
-# Hears of every turn, and how to look at the counters since the first submission.
+# Called after every step with a function that returns the counters since the first submission.
 OnTurn = Callable[[Callable[[], EngineStats]], None]
 
 
@@ -37,13 +37,13 @@ def answer(
         lambda stats: None
     ),
 ) -> None:
-    """Have every owed row of `attempts` on disk, answered by the engine of `plan`.
+    """Answer every owed row of `attempts` with the engine of `plan`, and store the results.
 
-    What fails is left in the `error` of the attempts that it keeps from being complete. Raises
-    Interrupted where the user asked to stop; what was finished is on disk then.
+    An error is kept in the `error` of each attempt that it leaves incomplete. Raises Interrupted
+    if the user asked to stop; finished rows are on disk then.
     """
     try:
-        with attempts[0].own_errors(), slot.serving(plan, environment, ladder):
+        with attempts[0].explaining_disk_errors(), slot.serving(plan, environment, ladder):
             for attempt in attempts:
                 with attempt.failing_alone():
                     slot.check(plan, attempt.job.settings.sampling)
@@ -64,10 +64,10 @@ def generate(
     stop: StopRequest,
     on_turn: OnTurn = lambda stats: None,
 ) -> None:
-    """Drive the engine, and others after it if it dies, until every owed row is on disk.
+    """Drive the engine, and its replacements if it dies, until every owed row is on disk.
 
-    What fails one run alone is left in its `error`. Raises EngineError where the engine fails all
-    of them, Interrupted where the user asked to stop; what was finished is flushed then.
+    An error of one run is kept in its `error`. Raises EngineError if the engine fails for all,
+    Interrupted if the user asked to stop; finished rows are flushed then.
     """
 
     def on_load(engine: Engine, load_s: float) -> None:
@@ -76,7 +76,7 @@ def generate(
             attempt.begin(engine, run, load_s, slot.steps)
 
     def on_death(death: EngineError, what: str) -> None:
-        stop.raise_if_requested()  # Ctrl-C reaches the engine's own processes too
+        stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
         for attempt in attempts:
             attempt.flush()
             attempt.report.engine_died(death, what)
@@ -84,7 +84,7 @@ def generate(
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
 
-    if slot.current:  # kept from the runs before
+    if slot.current:  # still loaded for earlier runs
         on_load(slot.current, 0.0)
     else:
         on_load(*slot.start())
@@ -94,7 +94,7 @@ def generate(
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
     stats = _Stats(slot, len(attempts))
-    stats.look()  # takes a moment the first time, which is no attempt's
+    stats.look()  # slow the first time; must not count as generation
     with stop.deferred():
         for attempt in attempts:
             attempt.watch(stats.of(attempt))
@@ -107,7 +107,7 @@ def generate(
                     attempt.take(results, tick.source_dry)
                 on_turn(stats.look)
                 if all(attempt.error for attempt in attempts):
-                    slot.shutdown()  # with what is in flight
+                    slot.shutdown()  # drops the requests in flight
                     break
                 stop.raise_if_requested()
         except EngineError:
@@ -120,24 +120,25 @@ def generate(
 
 
 class _Stats:
-    """The engine's counters, looked at a few times a second for all who ask."""
+    """The engine's counters, read a few times a second and shared by all attempts."""
 
     def __init__(self, slot: Slot, num_sharing: int):
         self._slot, self._clock = slot, Clock()
         self._num_sharing = num_sharing
         self._num_gpus = slot.current.facts.num_gpus
-        self._base = replace(slot.stats())  # an engine may have served others before
+        self._base = replace(slot.stats())  # the engine may have served earlier runs
         self._looked_at, self._last = -1.0, EngineStats()
         self._weighed_at, self._memory_gib = -WEIGH_S, None
 
     def of(self, attempt: Attempt) -> Callable[[], EngineStats]:
-        """For one attempt: of those that share an engine, each has its own output tokens."""
+        """Return a function for one attempt's counters; a shared engine can't split its tokens."""
         if self._num_sharing == 1:
             return self.look
-        return lambda: replace(self.look(), num_output_tokens=attempt.report.num_output_tokens)
+        tally = attempt.report.tally
+        return lambda: replace(self.look(), num_output_tokens=tally.num_output_tokens)
 
     def look(self) -> EngineStats:
-        """What was counted since the first submission, and what the gauges say."""
+        """Return the counters since the first submission, and the current gauges."""
         now = self._clock.now()
         if now - self._weighed_at >= WEIGH_S:
             self._weighed_at = now

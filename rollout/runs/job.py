@@ -1,7 +1,7 @@
-"""A run before it starts: what was asked, checked against the input, the machine and the model.
+"""Check a run before it starts: settings, input, places, machine and model.
 
-Everything that can be refused in about a second is refused here, cheapest check first; nothing
-is written and no engine is imported. What can't be known before loading is the engine room's.
+Refuses everything that can be refused in about a second, cheapest check first. Writes nothing and
+imports no engine. What shows only while loading is left to rollout/engines.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ from rollout.store.run_dir import holds_rows, is_a_run, own_files, refuse_users_
 from rollout.system import machine
 from rollout.system.console import Console
 
-SCORES = (  # figures of a run that is scored
+SCORES = (  # figures of a scored run
     "pass@1", "pass@K", "mean", "maj@n", "best@n", "num_judged", "num_right", "num_wrong",
     "num_no_answer", "num_cut_off", "num_errors", "num_unjudged",
 )  # fmt: skip
@@ -53,7 +53,7 @@ SCORES = (  # figures of a run that is scored
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run that was checked and can start."""
+    """A checked run, ready to start."""
 
     settings: Settings
     prompts: Prompts
@@ -65,10 +65,10 @@ class Job:
     run_dir: Path
     places: RunPlaces
     writer: Writer
-    argv: list[str] | None  # the words typed; None: called from Python
-    engine: Engine  # the settings that are loaded: as asked, until fitting.py settles them
+    argv: list[str] | None  # the command line; None: called from Python
+    engine: Engine  # the settings to load: as typed, until fitting.py settles them
     adapter: Adapter | None = None
-    ladder: Ladder | None = None  # what to give up when memory runs out; None: not settled yet
+    ladder: Ladder | None = None  # what to lower when memory runs out; None: not settled yet
 
     @property
     def output_path(self) -> Path:
@@ -81,9 +81,9 @@ def prepare(
     argv: list[str] | None = None,
     findings: Findings | None = None,
 ) -> Job:
-    """Check all that can be checked in about a second, and find the model.
+    """Return the checked job of these settings. Raises UserError.
 
-    `findings` keeps inputs and models for the next call: a sweep asks for the same ones again.
+    `findings` caches inputs and models for the next call, as points of a sweep share them.
     """
     validate(settings)
     refuse_objective(objective_in(settings), settings.postprocess)
@@ -95,8 +95,8 @@ def prepare(
     refuse_no_place(run_dir)
     if is_a_run(run_dir) and settings.resume is Resume.never and holds_rows(run_dir):
         raise UserError(
-            f"run_dir={run_dir} holds a run already, and resume=never; leave that out to go on "
-            "with it, or type resume=fresh to move it aside and start over, or another run_dir="
+            f"run_dir={run_dir} already holds a run, and resume=never; leave that out to resume "
+            "the run, or type resume=fresh to move it aside and start over, or another run_dir="
         )
     refuse_users_files(run_dir)
     places = run_places(settings, run_dir)
@@ -117,7 +117,7 @@ def prepare(
         refuse_moved_input(prompts, run_dir)
         moved = [Path(os.path.realpath(run_dir)) / name for name in own_files(run_dir)]
         moved = moved if is_a_run(run_dir) else []
-        # Another run begins: what the old one wrote elsewhere is not its own.
+        # The new run does not own what the old one wrote elsewhere.
         Writer(readings, None, run_dir).check(places, moved)
     else:
         writer.check(places)
@@ -147,12 +147,12 @@ def prepare(
 
 
 def refuse_objective(objective: str, wanted: Postprocess) -> None:
-    """Raise UserError where summary.json has no such figure."""
+    """Raise UserError if summary.json will have no such figure."""
     section, _, name = objective.partition(".")
     if section == "scores" and wanted.scorer is None:
         raise UserError(
             f"objective={objective} needs scores, and nothing is scored; type "
-            "postprocess.scorer=math, say, or leave objective out"
+            "postprocess.scorer=math, for example, or leave objective out"
         )
     known = [*summarize(Totals(), Tally(), Timeline()), "wall_s", "num_engine_restarts"]
     known += [f"engine.{name}" for name in ("max_num_seqs", "max_model_len", "kv_cache_tokens")]
@@ -164,7 +164,7 @@ def refuse_objective(objective: str, wanted: Postprocess) -> None:
                     f"objective={objective}, but postprocess.estimate.k={wanted.estimate.k} "
                     f"leaves pass@{k} out; add {k} to it"
                 )
-            return  # whether there will be so many samples, the rows decide
+            return  # only the rows show whether any prompt has k samples
     if objective not in known:
         raise UserError(
             f"objective={objective}: summary.json has no such figure."
@@ -173,7 +173,7 @@ def refuse_objective(objective: str, wanted: Postprocess) -> None:
 
 
 def describe(job: Job) -> str:
-    """What a run of `job` would do, for dry_run."""
+    """Return what a run of `job` would do, for dry_run."""
     s, n = job.settings, job.settings.sampling.n_samples
     rows = job.prompts.num_rows
     return "\n".join(
@@ -191,7 +191,7 @@ def describe(job: Job) -> str:
 
 
 def plan_of(job: Job, directory: Path) -> EnginePlan:
-    """What its engine is loaded with; its log lies in `directory`."""
+    """Return the plan to load the job's engine; its log is written to `directory`."""
     model = job.model
     return EnginePlan(
         model=job.asked_model,
@@ -207,5 +207,5 @@ def plan_of(job: Job, directory: Path) -> EnginePlan:
 
 
 def tag_of(run_dir: Path) -> str:
-    """For the name of the half-written output, which the run's next launch then overwrites."""
+    """Return a tag for the run's temporary output, so that its next launch overwrites that."""
     return hashlib.blake2b(os.fsencode(run_dir), digest_size=4).hexdigest()

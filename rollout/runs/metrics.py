@@ -1,15 +1,14 @@
 """Throughput arithmetic: marks in, figures out. Pure: no clock, no file, no engine.
 
-A run's time is split at marks: load (until the engine is up), fill (until it first runs as many
-samples as it can, its first slow steps included), steady (until less than a full batch is left
-and no prompt waits), tail (the rest), publish. Rates over steady are the engine's; rates over
-generation (fill + steady + tail) are the run's.
+Marks split a run's time into load (until the engine is up), fill (until it first runs as many
+samples as it can, its slow first steps included), steady (until less than a full batch is left
+and no prompt waits), tail (the rest) and publish. Steady rates describe the engine; rates over
+generation (fill + steady + tail) describe the run.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import iadd
-from typing import TYPE_CHECKING
 
 from rollout.engines.base import EngineStats
 from rollout.rows.reasoning import TAGS
@@ -17,16 +16,13 @@ from rollout.rows.result import Result
 from rollout.rows.signs import SIGNS, Signs, signs_of
 from rollout.store.counts import Totals
 
-if TYPE_CHECKING:
-    pass
-
 PHASES = ("fill", "steady", "tail")
-PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length, until samples have finished
+PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length while few samples are finished
 
 
 @dataclass(slots=True)
 class Tally:
-    """What this attempt finished so far, counted from the results themselves."""
+    """Counts of the results that this attempt finished so far."""
 
     num_rows: int = 0
     num_failed: int = 0
@@ -50,7 +46,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Mark:
-    """A moment: seconds since the launch, and the engine's counters then."""
+    """A moment: seconds since the launch, and the counters at that time."""
 
     at_s: float
     stats: EngineStats
@@ -60,7 +56,7 @@ class Mark:
 
 @dataclass(slots=True)
 class Timeline:
-    """The marks of one attempt. `begin` is the first submission."""
+    """The marks of one attempt; `begin` is the first submission."""
 
     load_s: float = 0.0
     begin: Mark | None = None
@@ -68,22 +64,22 @@ class Timeline:
     drain: Mark | None = None
     end: Mark | None = None
     publish_s: float = 0.0
-    peak_memory_gib: float | None = None  # machine.memory_in_use_gib at its highest
+    peak_memory_gib: float | None = None  # highest machine.memory_in_use_gib
     max_num_seqs: int = 1
     num_gpus: int = 0
     _last_running: int = 0
 
     @property
     def ends(self) -> tuple[Mark, Mark]:
-        """First and last mark of the generation; equal where no engine was needed."""
+        """First and last mark of the generation; equal if no engine was needed."""
         nothing = Mark(0.0, EngineStats())
         return self.begin or nothing, self.end or self.begin or nothing
 
     def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
-        """Note a turn of the loop; the first that is full, and the first that drains, are marks.
+        """Set the `full` and `drain` marks the first time their conditions hold.
 
-        Full: nine tenths of max_num_seqs run, or no more were admitted while some wait (the KV
-        cache holds no more). Draining: nothing left to submit and less than a batch unfinished.
+        Full: nine tenths of max_num_seqs run, or none was admitted although some wait (the KV
+        cache is full). Draining: nothing is left to submit and less than a batch is unfinished.
         """
         if self.full is None:
             stuck = stats.num_waiting > 0 and stats.num_running <= self._last_running
@@ -100,18 +96,18 @@ def mark(at_s: float, stats: EngineStats, tally: Tally) -> Mark:
 
 
 def rate(count: float, seconds: float) -> float | None:
-    """count / seconds, or None where no time passed."""
+    """Return count / seconds, or None if no time passed."""
     return count / seconds if seconds > 0 else None
 
 
-def share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def share(part: float | None, whole: float) -> float | None:
+    return part / whole if part is not None and whole else None
 
 
 def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
-    """Seconds and token rates of fill, steady and tail. A phase that never was has 0 s.
+    """Return seconds and token rates of fill, steady and tail; a phase that did not occur has 0 s.
 
-    A run too small to fill the engine has no steady phase: all of it is fill and tail.
+    A run too small to fill the engine has no steady phase, only fill and tail.
     """
     begin, end = timeline.ends
     drain = timeline.drain or end
@@ -138,7 +134,7 @@ def _rates(before: Mark, after: Mark) -> dict[str, float | None]:
 
 
 def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[str, float | int]:
-    """One line of metrics.jsonl: totals so far, and rates since `before`."""
+    """Return one line of metrics.jsonl: totals so far, and rates since `before`."""
     rates = _rates(before, mark(at_s, stats, tally))
     return {
         "elapsed_s": round(at_s, 3),
@@ -147,9 +143,7 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
         "num_samples": tally.num_samples,
         "num_output_tokens": stats.num_output_tokens,
         "num_prompt_tokens": tally.num_prompt_tokens,
-        "output_tokens_per_s": rates["output_tokens_per_s"] or 0.0,
-        "prompt_tokens_per_s": rates["prompt_tokens_per_s"] or 0.0,
-        "total_tokens_per_s": rates["total_tokens_per_s"] or 0.0,
+        **{name: value or 0.0 for name, value in rates.items() if name != "s"},
         "rows_per_s": rate(tally.num_rows - before.num_rows, at_s - before.at_s) or 0.0,
         "num_running": stats.num_running,
         "num_waiting": stats.num_waiting,
@@ -163,13 +157,13 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
 def outlook(
     tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: float, max_tokens: int
 ) -> tuple[float, float | None]:
-    """How much of `num_rows` rows of `n` samples is done, 0 to 1, and the seconds left.
+    """Return the fraction done (0 to 1) of `num_rows` rows of `n` samples, and the seconds left.
 
-    The seconds are None where no rate is known. Work is tokens: all rows may run side by side
-    and end together, so rows tell little. A sample is taken to end at each token with the chance
-    seen so far (ends / tokens of all samples, the maximum-likelihood rate where some are still
-    running: the mean of the finished ones alone would be that of the short ones), at first
-    as late as it may.
+    The seconds are None if no rate is known. Work is counted in tokens, because all rows may run
+    side by side and end together. A sample is assumed to end at each token with the chance seen
+    so far: ends / tokens of all samples, the maximum-likelihood rate while some still run (the
+    mean length of the finished ones is biased: short samples finish first). Before any sample
+    ends, its expected length is max_tokens.
     """
     num_left = (num_rows - tally.num_rows) * n
     if num_left <= 0:
@@ -182,10 +176,10 @@ def outlook(
 
 
 def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
-    """The figures of summary.json: counts of the whole run, times and rates of this attempt.
+    """Return the figures of summary.json: counts of the run, times and rates of this attempt.
 
     Rates are over the generation (fill + steady + tail). Output tokens are counted by the engine
-    as it samples them, prompt tokens once a row; a request is a row.
+    as it samples them, prompt tokens once per row; a request is a row.
     """
     begin, end = timeline.ends
     whole = _rates(begin, end)
@@ -197,9 +191,9 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         **asdict(totals),
         "truncated_fraction": share(totals.num_truncated, totals.num_samples),
         "empty_fraction": share(totals.num_empty, totals.num_samples),
-        "distinct_fraction": _per(totals.num_distinct, totals.num_samples),
-        "unclosed_fraction": _per(totals.num_unclosed, totals.num_samples),
-        "repetitive_fraction": _per(totals.num_repetitive, totals.num_samples),
+        "distinct_fraction": share(totals.num_distinct, totals.num_samples),
+        "unclosed_fraction": share(totals.num_unclosed, totals.num_samples),
+        "repetitive_fraction": share(totals.num_repetitive, totals.num_samples),
         "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
         "num_generated_rows": tally.num_rows,
         "num_generated_samples": tally.num_samples,
@@ -209,7 +203,7 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         **{f"{name}_s": split[name]["s"] for name in PHASES},
         "publish_s": timeline.publish_s,
         **whole,
-        "output_tokens_per_s_per_gpu": _per(whole["output_tokens_per_s"], gpus),
+        "output_tokens_per_s_per_gpu": share(whole["output_tokens_per_s"], gpus),
         "steady_output_tokens_per_s": split["steady"]["output_tokens_per_s"],
         "tail_output_tokens_per_s": split["tail"]["output_tokens_per_s"],
         "requests_per_s": rate(tally.num_rows - tally.num_failed, seconds or 0.0),
@@ -221,7 +215,3 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
         "num_gpus": gpus,
         "peak_memory_gib": timeline.peak_memory_gib,
     }
-
-
-def _per(value: float | None, count: int) -> float | None:
-    return value / count if value is not None and count else None

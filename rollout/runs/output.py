@@ -1,4 +1,4 @@
-"""Where a run's rows will be published, in which columns, and what forbids it."""
+"""Check where a run publishes its rows, and in which columns."""
 
 import os
 from pathlib import Path
@@ -15,30 +15,32 @@ from rollout.store.run_dir import RECORDS, own_files
 
 
 def chosen_columns(settings: Settings) -> list[Column]:
+    """Return the output's columns. Raises UserError for an unknown name."""
     for name in settings.output.columns:
         if new := RENAMED.get(name):
             raise UserError(
-                f"output.columns has no {name!r}, which many inputs have: the response without its "
-                f"reasoning is called {new!r}; type that"
+                f"output.columns has no {name!r}, a name that many inputs use: the response "
+                f"without its reasoning is called {new!r}; type that"
             )
         if name not in COLUMNS:
             raise UserError(
                 f"output.columns has no {name!r}.{did_you_mean(name, COLUMNS)} "
-                f"There are: {', '.join(COLUMNS)}"
+                f"Choose from: {', '.join(COLUMNS)}"
             )
     return output_columns(settings.output.columns)
 
 
 def refuse_no_place(run_dir: Path) -> None:
-    """Raise UserError where the run directory neither is one nor can be made."""
+    """Raise UserError if the run directory can neither be made nor written to."""
     nearest = next(p for p in (run_dir, *run_dir.parents) if os.path.lexists(p))
     if nearest == run_dir and nearest.is_file():
-        return  # is_a_run says so
+        return  # is_a_run refuses it
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"run_dir={run_dir}: can't write in {nearest}; type another run_dir=")
 
 
 def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) -> None:
+    """Raise UserError if an output column has the name of an input column."""
     prefix = settings.output.prefix
     other = "new_" if prefix != "new_" else "newer_"
     per_sample = settings.output.layout is Layout.per_sample
@@ -46,13 +48,13 @@ def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) ->
     for name in added_names(columns, per_sample):
         if prefix + name in prompts.schema.names:
             raise UserError(
-                f"the input has a column {prefix + name!r} already, which the output would "
-                f"overwrite; type output.prefix={other} to name what is added {other}{example}, ..."
+                f"the input already has a column {prefix + name!r}, which the output would "
+                f"overwrite; type output.prefix={other} to add {other}{example}, ... instead"
             )
 
 
 def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
-    """Raise UserError where the published directory could hold more than MAX_FILES."""
+    """Raise UserError if the published directory could hold more than MAX_FILES."""
     per_sample = settings.output.layout is Layout.per_sample
     num_rows = prompts.num_rows * (settings.sampling.n_samples if per_sample else 1)
     size, fewest = settings.output.partition_rows, -(-num_rows // MAX_FILES)
@@ -64,19 +66,19 @@ def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
 
 
 def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
-    """Raise UserError where the input lies among what the run keeps of itself."""
+    """Raise UserError if the input is among the run's own files."""
     run_dir = Path(os.path.realpath(run_dir))
     for file in prompts.files:
         path = Path(os.path.realpath(file))
         inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ()
         if set(inside) & set(RECORDS):
             raise UserError(
-                f"{file}, the input, lies where the run keeps its own files; type another run_dir="
+                f"{file}, the input, is where the run keeps its own files; type another run_dir="
             )
 
 
 def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
-    """Raise UserError where the next launch would take the run's own files for input."""
+    """Raise UserError if the next launch would read the run's own files as input."""
     if reading.would_find(run_dir / "shards" / "00000000.parquet"):
         raise UserError(
             f"run_dir={run_dir}: data.input={reading.given} would find the run's own files there; "
@@ -85,7 +87,7 @@ def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
 
 
 def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
-    """Starting over moves the old run's files aside: none of them may be the input."""
+    """Raise UserError if resume=fresh would move the input aside with the old run."""
     moved = own_files(run_dir)
     for file in prompts.files:
         if file.is_relative_to(run_dir) and file.relative_to(run_dir).parts[0] in moved:
@@ -96,7 +98,7 @@ def refuse_moved_input(prompts: Prompts, run_dir: Path) -> None:
 
 
 def written_as(output: Output) -> str:
-    """What the output is, where that is not a file of a row for each prompt."""
+    """Return how the output is laid out, if not as one file with a row for each prompt."""
     each = " (a row for each sample)" if output.layout is Layout.per_sample else ""
     size = output.partition_rows
     return f"{f', files of at most {size:,} rows' if size else ''}{each}"

@@ -1,6 +1,6 @@
-"""Everything said about a run while it goes: bar, metrics.jsonl, tracker, and summary.json last.
+"""Report a run: progress bar, metrics.jsonl and tracker while it runs, summary.json at its end.
 
-Owns the clock of a run. Knows no engine beyond its facts and counters.
+Owns the clock of a run. Must not know: engines, beyond their facts and counters.
 """
 
 import contextlib
@@ -9,32 +9,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config.fingerprint import to_plain
 from rollout.config.sections.data import Template
 from rollout.config.sections.engine import Device
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.plan import history
 from rollout.rows.result import Result
-from rollout.runs import metrics, tracking
+from rollout.runs import metrics
 from rollout.runs.job import Job
 from rollout.runs.standing import Standing
 from rollout.runs.summary import (
     NUM_PREVIEW_ROWS,
     Summary,
     closing_lines,
-    parting,
+    how_to_resume,
     preview_prompts,
     preview_text,
     summary_of,
     table_of,
 )
+from rollout.runs.tracking import Tracker
 from rollout.store.counts import Totals
 from rollout.system.console import Console, duration, eta
 from rollout.system.disk import write_json
 from rollout.system.formats import strict_json
 
-LOOK_S = 0.1  # between two looks at the engine's counters
+LOOK_S = 0.1  # between two readings of the engine's counters
 
 if TYPE_CHECKING:
     from rollout.postprocess.postprocess import Scored
@@ -51,20 +51,20 @@ class Clock:
 
 
 class Report:
-    """Everything said about a run while it goes: bar, metrics.jsonl, tracker, summary."""
+    """The reports of one attempt: bar, metrics.jsonl, tracker, summary."""
 
     def __init__(
         self,
         job: Job,
         console: Console,
-        tracker: tracking.Tracker,
+        tracker: Tracker,
         clock: Clock,
         standing: Standing,
         attempt_dir: Path,
     ):
         self._job, self._console, self._tracker, self._clock = job, console, tracker, clock
         self._standing, self._attempt_dir = standing, attempt_dir
-        self._tally = metrics.Tally()
+        self.tally = metrics.Tally()  # what this attempt finished
         self._timeline = metrics.Timeline()
         self._facts: EngineFacts | None = None
         self._tokens_per_s = 0.0
@@ -72,14 +72,14 @@ class Report:
         self._num_restarts = 0
         self._reload_s = 0.0
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
-        self.num_sharing = 1  # runs that the engine served side by side, this one included
+        self.num_sharing = 1  # runs that share the engine, this one included
 
     def engine_is_up(
         self, facts: EngineFacts, sampler: Sampler, load_s: float, steps: Sequence[str] = ()
     ) -> None:
-        """The first engine of the attempt, or one in place of a dead one.
+        """Report the attempt's first engine, or the replacement of one that died.
 
-        `load_s` is 0 where it was up already; `steps` were given up for memory.
+        `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory.
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
@@ -105,16 +105,16 @@ class Report:
         self._console.note(f"{death}; loading it again: {what}")
 
     def begin(self, stats: Callable[[], EngineStats]) -> None:
-        """Tell how far it is from now on; `stats` are the engine's counters as they stand."""
+        """Start to show progress; `stats` returns the engine's current counters."""
         self._stats = stats
         counted = stats()
-        self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self._tally)
+        self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self.tally)
         path = self._attempt_dir / "metrics.jsonl"
         self._metrics_file = self._shown.enter_context(path.open("a", buffering=1))
         self._bar = self._shown.enter_context(self._console.progress())
 
     def end(self) -> None:
-        """No row will come any more."""
+        """Stop showing progress: no more rows will come."""
         with self._shown:
             self._end()
 
@@ -124,18 +124,19 @@ class Report:
             self._timeline.peak_memory_gib = max(peak or 0.0, stats.memory_gib)
 
     def _end(self) -> None:
-        """The last row is in, or none will come any more."""
+        """Set the `end` mark: the last row is in, or no more will come."""
         if self.has_begun and self._timeline.end is None:
             now, stats = self._clock.now(), self._stats()
             self._weigh(stats)
-            self._timeline.end = metrics.mark(now, stats, self._tally)
+            self._timeline.end = metrics.mark(now, stats, self.tally)
             self._write_metrics(now)
             self._show(now, stats)
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
+        """Count finished rows; every LOOK_S, update the bar and the metrics."""
         for result in finished:
-            self._tally.add(result, self._job.settings.model.reasoning_tags)
-        if self._tally.num_rows == self._standing.num_owed:
+            self.tally.add(result, self._job.settings.model.reasoning_tags)
+        if self.tally.num_rows == self._standing.num_owed:
             self._end()
             return
         now = self._clock.now()
@@ -143,37 +144,36 @@ class Report:
             return
         self._looked_at, stats = now, self._stats()
         self._weigh(stats)
-        self._timeline.observe(now, stats, self._tally, source_dry)
+        self._timeline.observe(now, stats, self.tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
             self._write_metrics(now)
         self._show(now, stats)
 
     def _show(self, now: float, stats: EngineStats) -> None:
-        """Move the bar."""
         standing, num_owed = self._standing, self._standing.num_owed
         elapsed_s = now - self._timeline.begin.at_s - self._reload_s
         fraction, left_s = metrics.outlook(
-            self._tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
+            self.tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
             self.longest_response,
         )  # fmt: skip
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
         num_samples = self._job.settings.sampling.n_samples
         text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
-        text += f"  {signs}" if (signs := str(self._tally.signs)) else ""
+        text += f"  {signs}" if (signs := str(self.tally.signs)) else ""
         num_done = standing.num_rows - num_owed
         self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
         self._bar.update(*self._now)
 
     @property
     def longest_response(self) -> int:
-        """Tokens that a response may have, once the engine is up."""
+        """The most tokens that a response may have; known once the engine is up."""
         return self._job.settings.sampling.token_limit or self._facts.max_model_len
 
     def _rows_done(self) -> str:
         return f"{self.num_rows_done:,}/{self._standing.num_rows:,}"
 
-    def tell(self) -> None:
-        """Say how far it is, for SIGUSR1."""
+    def note_progress(self) -> None:
+        """Print the progress, on SIGUSR1."""
         now = duration(self._clock.now())
         if not hasattr(self, "_now"):
             self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
@@ -182,7 +182,7 @@ class Report:
         self._console.note(f"after {now}: {fraction:.0%}  {text}  {eta(left_s)}")
 
     def _write_metrics(self, now: float) -> None:
-        stats, tally = self._stats(), self._tally
+        stats, tally = self._stats(), self.tally
         line = metrics.live(now, tally, stats, self._last)
         self._metrics_file.write(strict_json.dumps(line) + "\n")
         self._tracker.log(line, now)
@@ -191,30 +191,21 @@ class Report:
 
     @property
     def has_begun(self) -> bool:
-        """Whether an engine was up and asked."""
+        """Whether an engine was loaded and rows were submitted."""
         return self._timeline.begin is not None
 
     @property
-    def tally(self) -> metrics.Tally:
-        """What this attempt finished."""
-        return self._tally
-
-    @property
-    def num_output_tokens(self) -> int:
-        return self._tally.num_output_tokens
-
-    @property
     def num_rows_done(self) -> int:
-        """Rows that have all they want, those of earlier attempts included."""
-        return self._standing.num_rows - self._standing.num_owed + self._tally.num_rows
+        """Complete rows, those of earlier attempts included."""
+        return self._standing.num_rows - self._standing.num_owed + self.tally.num_rows
 
-    def parting(self) -> str:
-        """What is safe and what to type, for the message of a run that ends early."""
-        return parting(self._job, self._standing, self._tally.num_rows)
+    def how_to_resume(self) -> str:
+        """Return what is on disk and what to type, for a run that ends early."""
+        return how_to_resume(self._job, self._standing, self.tally.num_rows)
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
-        """Show how far publishing is; gives what is to be put around the parts read for it."""
+        """Show the progress of publishing; yield a wrapper for the parts that are read."""
         began, num_rows = self._clock.now(), self._standing.num_rows
 
         def counted(parts: Iterable[Any]) -> Iterator[Any]:
@@ -233,7 +224,7 @@ class Report:
         self._timeline.publish_s = self._clock.now() - began
 
     def _remember_rate(self, figures: dict[str, Any]) -> None:
-        """Keep this run's rate for estimates of time; what shared its engine says nothing."""
+        """Keep this run's rate for time estimates, unless it shared its engine."""
         job, rate = self._job, figures["output_tokens_per_s"]
         if job.model is None or self.num_sharing > 1 or not rate:
             return
@@ -255,9 +246,9 @@ class Report:
     def finish(
         self, totals: Totals, first_results: list[Result], scored: "Scored | None" = None
     ) -> Summary:
-        """Write summary.json, the sample table, and the last lines on screen."""
+        """Write summary.json and the tracker's table, and print the last lines."""
         job, facts = self._job, self._facts
-        figures = metrics.summarize(totals, self._tally, self._timeline)
+        figures = metrics.summarize(totals, self.tally, self._timeline)
         figures["num_engine_restarts"] = self._num_restarts
         figures["num_sharing"] = self.num_sharing
         figures["wall_s"] = self._clock.now()
@@ -290,14 +281,14 @@ class Report:
 
 
 def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
-    """What a user may not have meant, or not know, before it costs a night."""
+    """Yield notes on what the user may not have meant, before it costs a night."""
     data = job.settings.data
     first = next(iter(job.prompts)).content
     as_they_are = data.apply_chat_template is Template.auto and data.prompt_format.name == "auto"
     if isinstance(first, str) and as_they_are and facts.has_chat_template:
         yield (
-            "strings go to the model as they are, though it has a chat template; to ask them as "
-            "user messages, type data.apply_chat_template=always"
+            "strings go to the model as they are, although it has a chat template; to send them "
+            "as user messages, type data.apply_chat_template=always"
         )
     busy = job.machine.load_average / job.machine.num_cpus
     if facts.name == "vllm" and job.device is Device.cpu and busy > 1.2:
@@ -305,18 +296,3 @@ def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
             f"the machine is busy (load {job.machine.load_average:.1f} on {job.machine.num_cpus} "
             "cores); the CPU engine may run several times slower"
         )
-
-
-def open_tracker(job: Job, console: Console, patience_s: float | None = None) -> tracking.Tracker:
-    settings = job.settings
-    tracker = tracking.open_tracker(
-        settings.tracking,
-        job.run_dir,
-        to_plain(settings),
-        group=settings.tracking.group,
-        say=console.note,
-        patience_s=patience_s,
-    )
-    if tracker.line:
-        console.note(tracker.line)
-    return tracker

@@ -1,4 +1,4 @@
-"""Whether what a run published is what it would publish now."""
+"""Check whether a run has already published what this launch would publish."""
 
 import os
 from typing import Any
@@ -15,10 +15,10 @@ from rollout.system import contents
 
 
 def publication(job: Job) -> dict[str, Any]:
-    """What the published files are made by, beside the contents of files (see made_of)."""
+    """Return the settings that determine the published files (see file_contents for the rest)."""
     output, data = job.settings.output, to_plain(job.settings.data)
-    # The rows selected count, not by which limit; how rows are tried again is no matter.
-    # Texts that may be in files count by what they say.
+    # The rows selected count, not the limit that selects them; how rows are retried does not.
+    # Texts that may be in files count by their content, see `wording` below.
     for name in ("input", "limit", "on_error", "max_attempts", *FROM_FILES):
         del data[name]
     return {
@@ -43,8 +43,8 @@ def publication(job: Job) -> dict[str, Any]:
     }
 
 
-def made_of(job: Job) -> dict[str, Any]:
-    """The contents of all files that go into the published ones, or that these are checked by."""
+def file_contents(job: Job) -> dict[str, Any]:
+    """Return the contents of all files that the published ones are made from or checked by."""
     made: dict[str, Any] = {"input": job.prompts.contents()}
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
@@ -54,7 +54,7 @@ def made_of(job: Job) -> dict[str, Any]:
 
 
 def _reasoning_of(job: Job) -> list[str] | str | None:
-    """What splits reasoning and answer: tags or a parser; None: they are not published."""
+    """Return the tags or parser that split reasoning and answer; None if not published."""
     settings = job.settings
     if not any(column.is_derived for column in job.columns):
         return None
@@ -62,9 +62,9 @@ def _reasoning_of(job: Job) -> list[str] | str | None:
 
 
 def is_published(job: Job) -> bool:
-    """Whether all that this launch would publish stands there, of what it would be made of.
+    """Whether everything that this launch would publish is there, unchanged to the bit.
 
-    To the bit: settings, input, scorers, and every file that was written.
+    Compares settings, input, scorers, and every file that was written.
     """
     found, wanted = published_record(job.run_dir), publication(job)
     if not _are_same_places(wanted.pop("places"), found.get("places")):
@@ -75,14 +75,14 @@ def is_published(job: Job) -> bool:
     if not contents.all_hold(job.prompts.files, found.get("input")):
         return False
     ledger, places = job.writer.ledger, job.places
-    if not ledger.knows(job.run_dir / "summary.json"):  # its figures would be told
+    if not ledger.knows(job.run_dir / "summary.json"):  # edited figures must not be reported
         return False
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
         is_checked_so = contents.all_hold(files, found.get("checked_by"))
         if not is_checked_so or found.get("versions") != versions:
             return False
-    # Errors have a file only where there were any.
+    # The file of errors exists only if there were any.
     optional = [places.scoring.errors] if places.scoring else []
     return all(
         ledger.knows(place.path) or (place in optional and not ledger.lists(place.path))
@@ -91,9 +91,9 @@ def is_published(job: Job) -> bool:
 
 
 def _are_same_places(wanted: list[list[str]], found: Any) -> bool:
-    """Whether each file lies where it did, by its path or as seen from the run's directory.
+    """Whether each file is where it was, by its path or relative to the run directory.
 
-    Outside of that a file may have moved along with it.
+    A file outside the run directory may have moved together with it.
     """
     if not isinstance(found, list) or len(found) != len(wanted):
         return False

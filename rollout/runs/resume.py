@@ -1,14 +1,14 @@
-"""May this launch go on with the run in the directory, and what does it owe?
+"""Decide whether a launch may resume the run in its directory, and which rows it owes.
 
-Owns the comparison of a launch with the run it finds: settings by the fingerprint, rows by
-position and digest, samples by number. A run is refused with what differs and the ways out, or
-gone on with; a row finished is never asked again, except for what was asked for by name
-(sampling.n_samples raised, continue_truncated, retry_failed). Knows no engine.
+Owns the comparison of the launch with that run: settings by fingerprint, rows by position and
+digest, samples by number. A refusal states what differs and what to type. A finished row is
+submitted again only if the settings ask for it: more sampling.n_samples, continue_truncated or
+retry_failed. Must not know: engines.
 """
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rollout.config.schema import MAX_INT
 from rollout.config.settings import Settings
@@ -18,25 +18,22 @@ from rollout.runs.job import Job
 from rollout.runs.published import is_published
 from rollout.runs.refusals import (
     MANY_ROWS,
+    START_OVER,
     refuse_changed_rows,
     refuse_failed_rows,
     refuse_fewer_rows,
     refuse_other_settings,
-    start_over,
 )
 from rollout.runs.standing import Standing
-from rollout.runs.summary_record import summary_record
+from rollout.runs.summary import summary_record
 from rollout.store.counts import Totals
 from rollout.store.run_dir import made_with
 from rollout.store.store import State, Store
 from rollout.system.console import Console
 
-if TYPE_CHECKING:
-    pass
 
-
-def begin(job: Job) -> Standing:
-    """The standing of a run that has nothing yet."""
+def new_standing(job: Job) -> Standing:
+    """Return the state of a run that has no rows yet: all are owed."""
     import numpy as np
 
     num_rows = job.prompts.num_rows
@@ -45,10 +42,10 @@ def begin(job: Job) -> Standing:
     return Standing(State(num_rows), np.ones(num_rows, bool), num_samples, kept=kept)
 
 
-def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> Standing:
-    """What this launch owes the run that `record` (its run.json) began.
+def resumed_standing(job: Job, store: Store, record: dict[str, Any], console: Console) -> Standing:
+    """Return the state of the run in the directory; `record` is its run.json.
 
-    Raises UserError where it can't go on with it.
+    Raises UserError if this launch can't resume it.
     """
     settings = job.settings
     refuse_other_settings(job, record)
@@ -57,7 +54,7 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
         if column.name in KEPT_IF_CHOSEN and column.name not in kept:
             raise UserError(
                 f"output.columns={column.name}: the first launch of this run did not ask for it, "
-                f"so it was not kept; leave it out, or {start_over()}"
+                f"so it was not kept; leave it out, or {START_OVER}"
             )
     if not store.shards.found() and (standing := _without_shards(job, kept)):
         return standing
@@ -76,13 +73,13 @@ def go_on(job: Job, store: Store, record: dict[str, Any], console: Console) -> S
 
 
 def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
-    """Which rows are owed what."""
+    """Return which rows are owed what. Raises UserError if rows have more than n_samples."""
     n, max_tokens = settings.sampling.n_samples, settings.sampling.token_limit or MAX_INT
     answered = state.present & ~state.failed
     if (too_many := int(state.num_samples.max(initial=0))) > n:
         raise UserError(
             f"sampling.n_samples={n} is less than the {too_many} samples that rows of this run "
-            f"have already; type sampling.n_samples={too_many} or more, or another run_dir="
+            f"already have; type sampling.n_samples={too_many} or more, or another run_dir="
         )
     lacking = answered & (state.num_samples < n)
     cut = answered & (state.shortest_cut >= 0) & (state.shortest_cut < max_tokens)
@@ -106,23 +103,16 @@ def standing_of(state: State, settings: Settings, kept: list[str]) -> Standing:
 
 
 def wanted_of(settings: Settings, kept: list[str], sampler: Any, run: int) -> Wanted:
-    sampling = settings.sampling
-    return Wanted(
-        sampling.n_samples,
-        sampling.seed,
-        sampling.token_limit,
-        settings.continue_truncated,
-        frozenset(kept),
-        sampler,
-        run,
-    )
+    """Return what each row of a run should have; `run` is its number on a shared engine."""
+    s, continues = settings.sampling, settings.continue_truncated
+    return Wanted(s.n_samples, s.seed, s.token_limit, continues, frozenset(kept), sampler, run)
 
 
 def _without_shards(job: Job, kept: list[str]) -> Standing | None:
-    """A finished run whose shards were deleted: it can be told, and nothing can be added.
+    """Return the state of a finished run without shards, which can be reported but not extended.
 
-    None where the directory is there and empty: its only shard was damaged and is made again, but
-    never in place of what was published of it.
+    None if its shards/ is there and empty and no output was published: its only shard was damaged
+    and is generated again. Raises UserError if rows are owed or must be published again.
     """
     summary = summary_record(job.run_dir)
     was = made_with(job.run_dir).get("fingerprint", {})
@@ -130,19 +120,13 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
     if summary and is_same and is_published(job):
         if not (job.settings.retry_failed and summary["num_failed"]):
-            standing = begin(job)
+            standing = new_standing(job)
             return replace(standing, owed=~standing.owed, finished=Totals.known(summary))
-    stands = summary and job.writer.ledger.knows(job.output_path)  # others would take its place
-    if (job.run_dir / "shards").is_dir() and not stands:
+    has_output = summary and job.writer.ledger.knows(job.output_path)  # must not be replaced
+    if (job.run_dir / "shards").is_dir() and not has_output:
         return None
     raise UserError(
         f"run_dir={job.run_dir} is finished and its shards/ are gone, so nothing can be added or "
-        f"published anew; {start_over()}; what is published can be scored by python -m "
+        f"published again; {START_OVER}; to score what is published, type python -m "
         f"rollout.postprocess input={job.run_dir} scorer=... output.path=..."
     )
-
-
-# What was published.
-
-
-# Refusals.

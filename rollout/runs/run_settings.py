@@ -1,8 +1,7 @@
-"""The settings that a run was last launched with, for `run_dir=DIR` alone: it goes on with them.
+"""Read the settings of a run's last launch, so that `run_dir=DIR` alone resumes it.
 
-Owns how what a run wrote down becomes settings again: paths relative to where its command was
-typed, prompts that were prepared for it. Promises a UserError that says what to type where the
-record can't serve.
+Owns how the record of a launch becomes settings again: relative paths, and prompts that were
+prepared for the run. Promises a UserError that says what to type if the record is unusable.
 """
 
 import glob
@@ -22,10 +21,8 @@ from rollout.system import disk
 from rollout.system.disk import at_home
 from rollout.system.formats.plain_yaml import read_yaml
 
-# A launch that goes on is told these anew.
-OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")
-# What the planner and engine=auto ask of a key is whether the user set it; others are not asked.
-ASKED_FOR = ("engine.", "model.")
+OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")  # not taken over from the record
+ASKED_FOR = ("engine.", "model.")  # engine=auto and the planner depend on who set these keys
 PATHS = (
     "data.input", "output.path", "prepare.output.path", "postprocess.output.path",
     "postprocess.export.path",
@@ -33,21 +30,20 @@ PATHS = (
 
 
 def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recorded | None:
-    """The settings of the last launch of the run in `run_dir`; None where there is no run.
+    """Return the settings of the last launch of the run in `run_dir`; None if it holds no run.
 
-    Its relative paths hang on where it was typed; they are made absolute where that is not
-    `start_dir`. `given` are the keys set beside it. Raises UserError where the record can't be
-    read.
+    The record's relative paths are made absolute if it was launched elsewhere than in
+    `start_dir`. `given` are the keys set in addition. Raises UserError if the record is unusable.
     """
     try:
         holds_a_run = is_a_run(run_dir)
-    except (OSError, ValueError):  # no path at all, as the check of settings will say
+    except (OSError, ValueError):  # not a path; the check of settings refuses it
         return None
     if not holds_a_run:
         if (run_dir / "sweep.json").is_file():
             point = next(iter(sorted(run_dir.glob("*/run.json"))), run_dir / "POINT" / "run.json")
             raise UserError(
-                f"run_dir={run_dir} is a sweep's; type the directory of a point, such as run_dir="
+                f"run_dir={run_dir} is a sweep's directory; type a point's, such as run_dir="
                 f"{point.parent}, or the command of the sweep again"
             )
         return None
@@ -66,17 +62,17 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
     place = place and _moved_along(place, before, run_dir)
     for key in (*PATHS, *PATHS_OR_TEXTS):
         if isinstance(value := values.get(key), str):
-            values[key] = _here(key, value, place or start_dir, start_dir, before, run_dir)
+            values[key] = _seen_from(key, value, place or start_dir, start_dir, before, run_dir)
     missing = take_starred(values)
     if values.get("prepare.source") is not None:
-        _as_prepared(values, is_changed=any(key.startswith("prepare.") for key in given))
+        _keep_prepared(values, is_changed=any(key.startswith("prepare.") for key in given))
     given = [key for key in given if str(key).startswith(ASKED_FOR)]
     chosen = {k: str(v) for k, v in presets.items() if k in GROUPS and v is not None}
     return Recorded(run_dir, values, chosen, given, missing)
 
 
 def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
-    """What the last launch wrote of its settings, and where its command was typed, if it says."""
+    """Return the settings that the last launch wrote, and its working directory, if recorded."""
     attempt = last_attempt(run_dir)
     file = attempt / "config.yaml" if attempt else None
     if file and os.path.lexists(file):
@@ -85,31 +81,31 @@ def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
         except (OSError, ValueError, RecursionError) as error:
             line = " ".join(str(error).split())[:200]
             raise UserError(f"{file} can't be read: {line}; type the whole command") from error
-        # The last two keys: without them the file was cut off, and settings are missing.
+        # The last two keys are missing if the file was cut off.
         if not isinstance(content, dict) or not {"presets", "given"} <= content.keys():
-            raise UserError(f"{file} is damaged (it is not whole); type the whole command")
-        told = environment_of(attempt)
+            raise UserError(f"{file} is damaged (it is incomplete); type the whole command")
+        record = environment_of(attempt)
     else:
-        file, told = run_dir / "run.json", run_record(run_dir) or {}
-        content = told.get("config") or {}
+        file, record = run_dir / "run.json", run_record(run_dir) or {}
+        content = record.get("config") or {}
     presets, given = content.get("presets") or {}, content.get("given") or []
     if not (content and isinstance(presets, dict) and isinstance(given, list)):
         raise UserError(f"{file} is damaged (it holds no settings); type the whole command")
-    return content, Path(told["cwd"]) if "cwd" in told else None
+    return content, Path(record["cwd"]) if "cwd" in record else None
 
 
 def _moved_along(place: Path, before: Path, run_dir: Path) -> Path:
-    """Where a launch's own directory is now, if it was moved together with the run's."""
+    """Return where a launch's working directory is now, if it moved together with the run."""
     if place.exists() or not before.is_absolute():
         return place
     now = Path(os.path.abspath(run_dir / os.path.relpath(place, before)))  # noqa: PTH100
     return now if now.is_dir() else place
 
 
-def _here(
+def _seen_from(
     key: str, value: str, place: Path, start_dir: Path, run_before: Path, run_dir: Path
 ) -> str:
-    """The path as it is to be said from `start_dir`, in a run directory that may have moved."""
+    """Return the path for use in `start_dir`, although the run directory may have moved."""
     path = Path(value)
     if path.is_absolute():
         is_inside = run_before != run_dir and path.is_relative_to(run_before)
@@ -123,7 +119,7 @@ def _here(
 
 
 def _is_there(place: Path, text: str) -> bool:
-    """Whether a text names files; most are too long, or hold signs that no path has."""
+    """Whether a text names existing files; most texts are too long or invalid as a path."""
     try:
         magic = glob.has_magic(text)
         return bool(text) and ((place / text).exists() or (magic and any(place.glob(text))))
@@ -131,15 +127,15 @@ def _is_there(place: Path, text: str) -> bool:
         return False
 
 
-def _as_prepared(values: dict[str, Any], is_changed: bool) -> None:
-    """Take the prompts as they were made for the run, where what they were made of is gone.
+def _keep_prepared(values: dict[str, Any], is_changed: bool) -> None:
+    """Use the prompts that were prepared for the run if the files they were made from are gone.
 
-    Else whoever prepares them sees whether they still are what they would be made again.
+    Otherwise they are prepared again, which keeps them if nothing has changed.
     """
     path, here = values.get("data.input"), Path.cwd()
-    stands = not is_changed and path and Path(at_home(str(path))).exists()
+    is_usable = not is_changed and path and Path(at_home(str(path))).exists()
     named = [values.get(key) for key in PATHS_OR_TEXTS if key.startswith("prepare.")]
-    if stands and not any(isinstance(text, str) and _is_there(here, text) for text in named):
+    if is_usable and not any(isinstance(text, str) and _is_there(here, text) for text in named):
         for key in [key for key in values if key.startswith("prepare.")]:
             del values[key]
     else:

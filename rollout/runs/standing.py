@@ -1,4 +1,4 @@
-"""Where a run stands: which rows are finished, and which are owed."""
+"""The state of a run on disk: which rows are finished, and which are owed."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Standing:
-    """How far a run is: what each row has, and which rows are owed something."""
+    """The state of a run on disk: what each row has, and which rows are owed something."""
 
     state: State
     owed: "np.ndarray"  # mask over the rows
@@ -20,11 +20,11 @@ class Standing:
     num_topped_up: int = 0
     num_continued: int = 0
     num_retried: int = 0
-    num_given_up: int = 0  # failed rows that were tried data.max_attempts times
-    num_left_cut: int = 0  # rows with samples cut off below max_tokens that stay so
+    num_given_up: int = 0  # failed rows that reached data.max_attempts
+    num_left_cut: int = 0  # rows with samples cut off below max_tokens that are not continued
     kept: list[str] = field(default_factory=list)  # of KEPT_IF_CHOSEN
-    finished: Totals | None = None  # published, and nothing is owed
-    num_owed: int = field(init=False)  # rows; counted once, since a turn of the loop asks for it
+    finished: Totals | None = None  # set if the output is published and nothing is owed
+    num_owed: int = field(init=False)  # rows; counted once, because every turn of the loop reads it
 
     def __post_init__(self) -> None:
         self.num_owed = int(self.owed.sum())
@@ -35,7 +35,7 @@ class Standing:
 
     @property
     def num_present(self) -> int:
-        """Rows of which something is on disk, or that stand published."""
+        """Rows with anything on disk; all of them if the run is published."""
         return self.num_rows if self.finished else int(self.state.present.sum())
 
     @property

@@ -1,4 +1,4 @@
-"""When a run stops early: a sign of a bad run above its limit in `stop_if`."""
+"""Stop a run early: check the signs of a bad run against their limits in `stop_if`."""
 
 from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.stop_if import StopIf
@@ -6,29 +6,29 @@ from rollout.rows.signs import SIGNS, Signs
 
 SEEN = {
     "truncated": "were cut off at max_tokens={max_tokens}",
-    "empty": "are the empty text",
-    "unclosed": "began to reason and did not end it within max_tokens={max_tokens}",
-    "repetitive": "end in one phrase over and over",
+    "empty": "are empty",
+    "unclosed": "started to reason and did not finish within max_tokens={max_tokens}",
+    "repetitive": "end by repeating one phrase",
     "duplicate": "equal an earlier sample of their prompt",
     "failed": "failed",
 }
-LONGER = "raise sampling.max_tokens (with continue_truncated=true what was cut off goes on)"
-MENDS = {
+LONGER = "raise sampling.max_tokens (continue_truncated=true continues what was cut off)"
+FIXES = {
     "truncated": LONGER,
     "empty": "look at the chat template, sampling.stop and sampling.min_tokens",
     "unclosed": LONGER,
     "repetitive": "raise sampling.temperature or sampling.repetition_penalty in a new run_dir=",
     "duplicate": "raise sampling.temperature, or widen top_p and top_k, in a new run_dir=",
-    "failed": "mend what the error says",
+    "failed": "fix what the error reports",
 }
 
 
 def verdict(
     signs: Signs, stop_if: StopIf, sampling: Sampling, error: str | None = None
 ) -> str | None:
-    """What was seen of the first sign above its limit, and what would mend it; None: none is.
+    """Return a message about the first sign above its limit, with a fix; None if there is none.
 
-    `error` is why one of the last rows failed.
+    `error` is an example of why rows failed.
     """
     for sign in SIGNS:
         limit = getattr(stop_if, f"{sign}_fraction")
@@ -41,7 +41,7 @@ def verdict(
         seen += f" (such as: {error})" if sign == "failed" and error else ""
         return (
             f"{getattr(signs, f'num_{sign}'):,} of {whole:,} {what} ({signs.share(sign):.0%}) "
-            f"{seen}, above stop_if.{sign}_fraction={limit:g}; {MENDS[sign]}, or type "
-            f"stop_if.{sign}_fraction=null to go on all the same"
+            f"{seen}, above stop_if.{sign}_fraction={limit:g}; {FIXES[sign]}, or type "
+            f"stop_if.{sign}_fraction=null to continue anyway"
         )
     return None

@@ -1,11 +1,11 @@
-"""What a run came to, in words: summary, preview, table, the line that says how to go on.
+"""The result of a run as text: summary, preview, table, and how to resume.
 
-Model output is untrusted: it is printed on one line, without control characters. Knows no
-engine and no clock.
+Promises that model output, which is untrusted, is printed on one line and without control
+characters. Must not know: engines, clocks.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,21 @@ from rollout.rows.result import Result
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command
 from rollout.runs.job import Job
+from rollout.runs.metrics import Tally, Timeline, summarize
 from rollout.runs.standing import Standing
-from rollout.runs.summary_record import summary_record
 from rollout.store.counts import Totals
+from rollout.store.run_records import is_count, is_number
 from rollout.system.console import Console, duration
+from rollout.system.disk import read_json
 from rollout.system.shown import one_line
 
 NUM_PREVIEW_ROWS = 8
-MOSTLY = 0.5  # share of repeats from which on they are worth a word
+MOSTLY = 0.5  # share of repeats above which a note is printed
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a run came to. `figures` holds the throughput (see metrics.summarize)."""
+    """The result of a run. `figures` holds the throughput (see metrics.summarize)."""
 
     run_dir: Path
     output_path: Path
@@ -41,37 +43,53 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """1 where not a single row could be answered, or not a single response judged."""
+        """1 if not a single row was answered, or not a single response could be judged."""
         nothing_judged = (self.figures.get("scores") or {}).get("num_judged") == 0
         return int(nothing_judged or (self.num_rows > 0 and self.num_failed == self.num_rows))
+
+
+def summary_record(run_dir: Path) -> dict[str, Any] | None:
+    """Return the content of summary.json; None if it is missing or damaged."""
+    found = read_json(run_dir / "summary.json") or {}
+    counts = (f.name for f in fields(Totals) if f.default is not None)
+    numbers = summarize(Totals(), Tally(), Timeline())
+    is_whole = all(is_count(found.get(name)) for name in counts)
+    is_whole &= all(found.get(name) is None or is_number(found[name]) for name in numbers)
+    return found if is_whole and _are_scores(found.get("scores") or {}) else None
+
+
+def _are_scores(scores: Any) -> bool:
+    if scores == {}:
+        return True
+    if not isinstance(scores, dict) or not isinstance(scores.get("path"), str):
+        return False
+    spans = scores.get("intervals") or {}
+    return isinstance(spans, dict) and all(
+        isinstance(span, list) and len(span) == 2 and all(map(is_number, span))
+        for span in spans.values()
+    )
 
 
 def num_preview_rows(settings: Settings) -> int:
     return max(NUM_PREVIEW_ROWS, settings.tracking.num_table_rows)
 
 
-def parting(job: Job, standing: Standing, num_more: int = 0) -> str:
-    """What is on disk and the command that goes on, for the message of a run that ends early."""
+def how_to_resume(job: Job, standing: Standing, num_more: int = 0) -> str:
+    """Return what is on disk and the command that resumes, for a run that ends early."""
     num_done = standing.num_rows - standing.num_owed + num_more
     return (
         f"{num_done:,} of {standing.num_rows:,} rows are finished and on disk in {job.run_dir}; "
-        f"to go on: {resume_command(job.argv, job)}"
+        f"to resume: {resume_command(job.argv, job)}"
     )
 
 
 def summary_of(job: Job, totals: Totals, figures: dict[str, Any]) -> Summary:
-    return Summary(
-        job.run_dir,
-        job.output_path,
-        totals.num_rows,
-        totals.num_failed,
-        totals.num_samples,
-        figures,
-    )
+    counts = totals.num_rows, totals.num_failed, totals.num_samples
+    return Summary(job.run_dir, job.output_path, *counts, figures)
 
 
 def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
-    """Tell of a run that owes nothing and stands published."""
+    """Report a run that is published and owes nothing."""
     failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
     console.result(
         f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
@@ -90,7 +108,7 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
 
 
 def preview_prompts(prompts: Prompts, count: int) -> list[str]:
-    """The first prompts as text, for people."""
+    """Return the first prompts as text, for people."""
     texts = []
     for prompt, _ in zip(prompts, range(count), strict=False):
         content = prompt.content
@@ -106,6 +124,7 @@ def preview_prompts(prompts: Prompts, count: int) -> list[str]:
 def table_of(
     results: list[Result], texts: list[str], settings: Settings
 ) -> tuple[list[str], list[list[Any]]]:
+    """Return column names and rows of the tracker's table, one row per sample."""
     rows = [
         [r.row, texts[r.index], i, s.text, s.finish_reason, s.num_tokens]
         for r in results[: settings.tracking.num_table_rows]
@@ -116,7 +135,7 @@ def table_of(
 
 
 def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
-    """Some prompts with their first responses, a line each, safe to print."""
+    """Return prompts with their first responses, a line each, safe to print."""
     width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)
     lines = []
     for result in results:
@@ -129,6 +148,8 @@ def preview_text(results: list[Result], texts: list[str], responses: int = 2) ->
 
 
 def closing_lines(figures: dict[str, Any], job: Job) -> str:
+    """Return the last lines of a run: counts, speed, warnings and places."""
+
     def number(key: str) -> str:
         return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
 
@@ -143,7 +164,7 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
         f"{number('output_tokens_per_s')} output tokens/s, "
         f"{number('total_tokens_per_s')} total tokens/s"
     )
-    parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published anew"]
+    parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published again"]
     if figures["truncated_fraction"]:
         parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
     if figures["empty_fraction"]:
@@ -166,17 +187,17 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
 
 
 def duplicate_alarm(figures: dict[str, Any], sampling: Sampling) -> str | None:
-    """What to say where most samples that could differ from another of their prompt do not."""
+    """Return a note if most samples that could repeat an earlier one of their prompt do."""
     num_samples, num_distinct = figures["num_samples"], figures["num_distinct"]
     num_rows = figures["num_rows"] - figures["num_failed"]
-    num_free = num_samples - num_rows  # the first of each prompt can repeat none
+    num_free = num_samples - num_rows  # the first sample of each prompt repeats none
     if num_distinct is None or num_free <= 0 or sampling.temperature == 0:
         return None
     if (share := (num_samples - num_distinct) / num_free) <= MOSTLY:
         return None
     heat = "the model's own" if sampling.temperature is None else f"{sampling.temperature:g}"
     return (
-        f"note: {share:.0%} of the samples beside a prompt's first repeat one of them, at "
-        f"temperature {heat}; as it should be for answers of a word or two, else raise "
+        f"note: {share:.0%} of the samples after a prompt's first repeat an earlier one, at "
+        f"temperature {heat}; this is normal for answers of a word or two, otherwise raise "
         "sampling.temperature, or widen sampling.top_p and top_k"
     )

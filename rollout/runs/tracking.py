@@ -1,10 +1,10 @@
-"""Where a run is mirrored for people to watch: wandb, or nowhere.
+"""Mirror a run to wandb, or nowhere.
 
-Owns: everything that names wandb. All of a run's calls are made by a thread of its own, fed by a
-queue, so that a slow or dead network never stands in the way of the loop.
-Promises: `tracker=none` imports no wandb; wandb asks nothing, prints nothing and fails no run.
-Its first fault is one line through `say`; the local files are the record. Opening waits at most
-OPEN_WAIT_S (the rest goes on while the engine loads), finishing little over FINISH_TIMEOUT_S.
+Owns every use of wandb. Each run has its own thread, fed by a queue, which makes all calls, so
+that a slow or dead network never delays the loop.
+Promises: `tracker=none` imports no wandb; wandb never prompts, prints or fails a run. Its first
+error is one line through `say`; the local files are the record. Opening waits at most OPEN_WAIT_S
+(it continues while the engine loads), finishing little more than FINISH_TIMEOUT_S.
 Must not know: engines, prompts, the store, or what the numbers mean.
 """
 
@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rollout.config.sections.tracking import Tracker as TrackerName
 from rollout.config.sections.tracking import Tracking, WandbMode
@@ -29,20 +29,24 @@ OPEN_WAIT_S = 5.0
 INIT_TIMEOUT_S = 15.0
 FINISH_TIMEOUT_S = 30.0
 MAX_CELL_CHARACTERS = 10_000
-MAX_QUEUED_CALLS = 10_000  # further ones are dropped: hours of a network that hangs
+MAX_QUEUED_CALLS = 10_000  # hours of a network that hangs; further calls are dropped
 
-_lock = threading.Lock()  # over the two below, and over wandb's settings
+_lock = threading.Lock()  # guards the two below, and wandb's settings
 _alive: set["WandbTracker"] = set()
-_why_offline: str | None = None  # decided once a process; "" means online
+_why_offline: str | None = None  # decided once per process; "" means online
 
 
-class Tracker(Protocol):
-    """Who is told about a run. Nothing here raises, and only `wait` may take long."""
+class Tracker:
+    """Receives the metrics of a run; this one sends nothing, WandbTracker does.
 
-    line: str  # where it goes, for the user; empty where there is nothing to say
+    No method raises, and only `wait` may take long.
+    """
+
+    def __init__(self, line: str = ""):
+        self.line = line  # where the run is tracked, for the user; may be empty
 
     def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None:
-        """Send the throughput as it is `elapsed_s` seconds into the attempt."""
+        """Send the throughput at `elapsed_s` seconds into the attempt."""
 
     def table(self, columns: list[str], rows: list[list]) -> None:
         """Send a table of samples; text stays text, and long cells are cut."""
@@ -51,48 +55,34 @@ class Tracker(Protocol):
         """Send the final figures, nested plain values, and close; only the first call counts."""
 
     def wait(self) -> None:
-        """Wait until all that was sent is away, a bounded time."""
-
-
-class NoTracker:
-    """Tells nobody."""
-
-    def __init__(self, line: str = ""):
-        self.line = line
-
-    def log(self, metrics: dict[str, float | int], elapsed_s: float) -> None: ...
-    def table(self, columns: list[str], rows: list[list]) -> None: ...
-    def finish(self, summary: dict, exit_code: int) -> None: ...
-    def wait(self) -> None: ...
+        """Wait a bounded time until everything is sent."""
 
 
 def open_tracker(
     tracking: Tracking,
     run_dir: Path,
     config: dict,
-    group: str | None = None,
     say: Callable[[str], None] = print,
     patience_s: float | None = None,
 ) -> Tracker:
-    """Open the tracker that `tracking` asks for; `run_dir` exists.
+    """Open the tracker chosen in `tracking`; `run_dir` must exist.
 
-    A second attempt in the same `run_dir` continues the same wandb run. What becomes known after
-    `patience_s` (None: OPEN_WAIT_S) goes to `say`, called from another thread in the caller's
-    context.
+    A second attempt in the same `run_dir` continues its wandb run. Messages after `patience_s`
+    (None: OPEN_WAIT_S) go to `say`, which another thread calls in the caller's context.
     """
     if tracking.tracker is TrackerName.none:
-        return NoTracker()
+        return Tracker()
     auto = tracking.mode is WandbMode.auto
     if auto and os.environ.get("WANDB_MODE") == "disabled":
-        return NoTracker("wandb: off (WANDB_MODE=disabled)")
+        return Tracker("wandb: off (WANDB_MODE=disabled)")
     try:
-        import wandb  # noqa: F401  here: two threads that import big packages may trip each other
+        import wandb  # noqa: F401  here: imports of large packages in two threads can collide
     except Exception as error:
-        return NoTracker(f"wandb: off ({_brief(error)})")
-    return WandbTracker(tracking, run_dir, config, tracking.group or group, say, patience_s)
+        return Tracker(f"wandb: off ({_brief(error)})")
+    return WandbTracker(tracking, run_dir, config, say, patience_s)
 
 
-class WandbTracker:
+class WandbTracker(Tracker):
     """One wandb run, online or offline."""
 
     def __init__(
@@ -100,17 +90,16 @@ class WandbTracker:
         tracking: Tracking,
         run_dir: Path,
         config: dict,
-        group: str | None,
         say: Callable[[str], None],
         patience_s: float | None,
     ):
-        self.line = "wandb: still connecting"
+        super().__init__("wandb: still connecting")
         self._tracking, self._run_dir, self._say = tracking, run_dir, say
-        self._config, self._group = _clean(config), group
+        self._config = _clean(config)
         self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue(MAX_QUEUED_CALLS)
         self._opened = threading.Event()
         self._late = self._warned = self._finished = False
-        work = contextvars.copy_context().run  # `say` may pick a log file by context variable
+        work = contextvars.copy_context().run  # `say` may use context variables
         self._thread = threading.Thread(target=work, args=(self._work,), daemon=True)
         self._thread.start()
         self._late = not self._opened.wait(OPEN_WAIT_S if patience_s is None else patience_s)
@@ -142,7 +131,7 @@ class WandbTracker:
             return
         self._thread.join(FINISH_TIMEOUT_S + 5)
         if self._thread.is_alive():
-            self._warn(f"wandb: no answer at the end; what it has is in {self._run_dir}/wandb")
+            self._warn(f"wandb: no answer at the end; its local files are in {self._run_dir}/wandb")
 
     def _put(self, call: Callable[[Any], None] | None) -> None:
         with suppress(queue.Full):
@@ -158,8 +147,8 @@ class WandbTracker:
                 try:
                     call(run)
                 except Exception as error:
-                    later = f"the local files are whole; later: {_sync_command(run)}"
-                    self._warn(f"wandb: not all is there ({_brief(error)}); {later}")
+                    later = f"the local files are complete; upload later with: {_sync_command(run)}"
+                    self._warn(f"wandb: not everything was sent ({_brief(error)}); {later}")
         except BaseException as error:
             self._warned = True
             self._announce(f"wandb: off ({_brief(error)})")
@@ -177,19 +166,19 @@ class WandbTracker:
         if not isinstance(known, str) or not known.isalnum():
             known = None
             if os.path.lexists(record):
-                self._say(f"wandb: {record} is damaged, so this attempt is a run of its own there")
+                self._say(f"wandb: {record} is damaged, so this attempt starts a new wandb run")
         run, run_id = None, known or _new_id()
         if not why:
             try:
                 run = self._init("online", run_id)
             except Exception as error:
                 why = _why_offline = _brief(error)
-                run_id = _new_id()  # wandb's service still holds the one that failed
+                run_id = _new_id()  # wandb's service still holds the id that failed
         run = run or self._init("offline", run_id)
         if not known:
             with suppress(OSError):
                 write_json(record, {"id": run.id})
-        # wandb's own step restarts when an attempt is continued offline: it is no axis.
+        # wandb's step restarts when a run is continued offline, so it can't be the x axis.
         run.define_metric("elapsed_s")
         run.define_metric("*", step_metric="elapsed_s")
         offline = f"offline ({why}); upload later with: {_sync_command(run)}"
@@ -204,7 +193,7 @@ class WandbTracker:
             project=tracking.project,
             entity=tracking.entity,
             name=_clean(tracking.name or self._run_dir.name)[:128],
-            group=_clean(self._group)[:128] if self._group else None,
+            group=_clean(tracking.group)[:128] if tracking.group else None,
             tags=_clean(tracking.tags) or None,
             config=self._config,
             dir=str(self._run_dir),
@@ -239,13 +228,13 @@ class WandbTracker:
 
 
 def _reason_to_be_offline(mode: WandbMode) -> str:
-    """Why a run cannot, or may not, go online; empty where it can."""
+    """Return why a run can't, or may not, go online; empty if it can."""
     import wandb
 
     global _why_offline
     online = mode is WandbMode.online
     with _lock:
-        if wandb.run is None:  # else the caller uses wandb too, and its settings are theirs
+        if wandb.run is None:  # else the caller uses wandb, and may have set it up
             wandb.setup(wandb.Settings(silent=True, **({"mode": "online"} if online else {})))
         if mode is WandbMode.offline:
             return "tracking.mode=offline"
@@ -256,9 +245,9 @@ def _reason_to_be_offline(mode: WandbMode) -> str:
 
 
 def _try_login() -> str:
-    """Show the credentials to the server; return what is wrong with either, or nothing.
+    """Try to log in; return what is wrong with the credentials or the server, or nothing.
 
-    Asking before the first run starts leaves no half-started run behind: it would hold its id in
+    A login before the first run leaves no half-started run behind, which would hold its id in
     wandb's service until every run of the process is torn down.
     """
     import wandb
@@ -279,7 +268,7 @@ def _try_login() -> str:
 
 
 def _forget_service() -> None:
-    """Let the next run of this process start wandb's service afresh."""
+    """Make the next run of this process restart wandb's service."""
     with suppress(BaseException):  # it may even call sys.exit
         import wandb
 
@@ -292,7 +281,7 @@ def _new_id() -> str:
 
 
 def _sync_command(run: Any) -> str:
-    """What uploads the run, with its earlier attempts where they were offline too."""
+    """Return the command that uploads the run, with its earlier attempts if they were offline."""
     folder = Path(run.dir).parent
     name = "offline-run-*" if run.offline else folder.name
     return f"wandb sync {shlex.quote(str(folder.parent))}/{name}"
@@ -304,7 +293,7 @@ def _brief(error: BaseException) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """A copy whose text can be encoded (a model may emit half a character), its numbers finite."""
+    """Return a copy with encodable text (a model may emit half a character) and finite numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -315,7 +304,7 @@ def _clean(value: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    """A table cell: numbers as they are, all else as text of bounded length."""
+    """Return a table cell: numbers unchanged, all else as text of bounded length."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,7 +1,7 @@
-"""The stages around a rollout, in one run: prompts are made before it, responses scored after it.
+"""The stages around generation in one run: prepare prompts before it, score responses after it.
 
-`prepare.source=` and `postprocess.scorer=` ask for them. Promises that what stands already, made
-in the same way, is not made again. Knows no engine.
+`prepare.source=` and `postprocess.scorer=` turn them on. Promises that files made in the same way
+are not made again. Must not know: engines.
 """
 
 import atexit
@@ -46,10 +46,10 @@ PROMPTS_LEDGER = "prompts.json"
 
 
 def with_prompts(settings: Settings, console: Console, directory: Path) -> Settings:
-    """The settings with data.input at the prompts that `prepare` asks for, which are made.
+    """Make the prompts that `prepare` describes; return the settings with data.input set to them.
 
-    They lie in `directory`, unless prepare.output.path says otherwise. A file there that was made
-    in another way stays, and another name is taken. Raises UserError.
+    They are written to `directory`, unless prepare.output.path is set. A file there that was made
+    in another way stays; the new one gets another name. Raises UserError.
     """
     wanted = settings.prepare
     if wanted.source is None:
@@ -60,25 +60,24 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     ledger = Ledger(directory, PROMPTS_LEDGER)
     if (given := settings.data.input) is not None:
         path = Path(at_home(given))
-        if path.is_file() and is_made_by(path, wanted):  # a run's own config, read back
+        if path.is_file() and is_made_by(path, wanted):  # settings read back from a run
             return settings
         raise UserError(
             "prepare.source and data.input both say where the prompts come from; leave one out"
         )
-    if settings.dry_run:  # which writes nothing
+    if settings.dry_run:  # writes nothing to `directory`
         directory = Path(tempfile.mkdtemp(prefix="rollout-"))
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         ledger = None
-    path = directory / PROMPTS
     if wanted.output.path and not settings.dry_run:
         path = Path(at_home(wanted.output.path)).absolute()
     else:
-        path = _free_or_made(directory, wanted)
+        path = _prompts_path(directory, wanted)
     if path.exists() and is_made_by(path, wanted):
         if ledger and ledger.lists(path) and not ledger.knows(path):
             raise UserError(
                 f"{path}, the prompts, was changed since prepare.source={wanted.source} made it; "
-                f"remove it to have it made again, or type data.input={path} in place of prepare.*"
+                f"remove it to make it again, or type data.input={path} instead of prepare.*"
             )
     else:
         made = prepare(wanted, path, console, Path.cwd(), ledger=ledger, section="prepare.")
@@ -87,8 +86,8 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     return replace(settings, data=data)
 
 
-def _free_or_made(directory: Path, wanted: Prepare) -> Path:
-    """Where prompts made by `wanted` lie already, else a name that is free."""
+def _prompts_path(directory: Path, wanted: Prepare) -> Path:
+    """Return the path of prompts already made by `wanted`, else a free one."""
     from rollout.prepare.prepare import is_made_by
 
     text = json.dumps(to_plain(wanted), sort_keys=True)
@@ -99,7 +98,7 @@ def _free_or_made(directory: Path, wanted: Prepare) -> Path:
 
 
 def scoring_of(settings: Settings) -> Postprocess | None:
-    """How this run's own output is scored; None where it is not."""
+    """Return the settings that score this run's output; None if it is not scored."""
     wanted = settings.postprocess
     if wanted.scorer is None:
         return None
@@ -111,7 +110,7 @@ def scoring_of(settings: Settings) -> Postprocess | None:
 
 @dataclass(frozen=True, slots=True)
 class RunPlaces:
-    """Where a run writes what is its user's; iterates over all of it."""
+    """The files that a run writes for its user; iterates over all of them."""
 
     output: Place
     scoring: ScoringPlaces | None
@@ -122,7 +121,7 @@ class RunPlaces:
 
 
 def run_places(settings: Settings, run_dir: Path) -> RunPlaces:
-    """Raises UserError where no file can be there."""
+    """Return where the run writes its output and scores. Raises UserError for unusable places."""
     output, wanted = settings.output, settings.postprocess
     is_many = output.partition_rows is not None
     own = run_dir / ("output" if is_many else "output.parquet")
@@ -140,7 +139,7 @@ def run_places(settings: Settings, run_dir: Path) -> RunPlaces:
 
 
 def named_files(settings: Settings) -> list[Reading]:
-    """The files that settings name beside the input, which nothing may be written over."""
+    """Return the files other than the input that settings name, which must not be overwritten."""
     found = []
     for key in PATHS_OR_TEXTS:
         text = get(settings, key)
@@ -151,11 +150,11 @@ def named_files(settings: Settings) -> list[Reading]:
 
 
 def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column]) -> None:
-    """Raise UserError where the output of this run could not be scored, before anything starts."""
+    """Raise UserError before anything starts if the output of this run could not be scored."""
     wanted = scoring_of(settings)
     if settings.postprocess.input is not None:
         raise UserError(
-            "postprocess.input: a run scores its own output; to score another file type "
+            "postprocess.input: a run scores its own output; to score another file, type "
             f"python -m rollout.postprocess input={settings.postprocess.input} scorer=..."
         )
     if wanted is None:
@@ -177,13 +176,13 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         check_threshold(wanted)
         check_columns(schema, prompts.files[0], wanted, prompts.schema.names)
         rows_of(wanted, scored_schema(asked, wanted.prefix), compares_with_text(wanted))
-    except UserError as error:  # whose keys are those of python -m rollout.postprocess
+    except UserError as error:  # with the keys of python -m rollout.postprocess
         raise UserError(with_long_keys(str(error.args[0]))) from error
     refuse_no_scorer(settings)
 
 
 def refuse_failing_scorer(settings: Settings) -> None:
-    """Raise UserError where the user's function can't be imported: a worker tries."""
+    """Raise UserError if a worker can't import the user's function."""
     wanted = scoring_of(settings)
     if wanted is None or wanted.scorer != "python":
         return
@@ -199,10 +198,10 @@ def refuse_failing_scorer(settings: Settings) -> None:
 def score(
     settings: Settings, places: RunPlaces, writer: Writer, console: Console, stop: StopRequest
 ) -> "Scored | None":
-    """Score what the run published; the files of an earlier launch of this run are replaced.
+    """Score the published output, replacing scores of earlier launches of this run.
 
-    Raises RolloutError where the scorer can't serve, or a file has appeared at one of the places;
-    the responses are published then.
+    Raises RolloutError if the scorer fails, or a file has appeared at one of the places; the
+    responses are published then.
     """
     wanted = scoring_of(settings)
     if wanted is None:
@@ -213,11 +212,11 @@ def score(
         within = places.scoring, writer
         scored = places.scoring.scored.path
         found = postprocess(wanted, places.output.path, scored, console, stop, within)
-    except UserError as error:  # it was no fault before the run began
-        said = with_long_keys(str(error.args[0]))
-        raise RolloutError(f"the responses are published, but not scored: {said}") from error
-    if isinstance(found.fault, UserError):  # of an empty export: no fault of the words
-        said = with_long_keys(str(found.fault.args[0]))
-        fault = EmptyExport(f"the responses are published and scored, but not exported: {said}")
+    except UserError as error:  # checked before the run started, so it is not the user's
+        message = with_long_keys(str(error.args[0]))
+        raise RolloutError(f"the responses are published, but not scored: {message}") from error
+    if isinstance(found.fault, UserError):  # the export is empty: the command is correct
+        message = with_long_keys(str(found.fault.args[0]))
+        fault = EmptyExport(f"the responses are published and scored, but not exported: {message}")
         return replace(found, fault=fault)
     return found

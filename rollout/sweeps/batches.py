@@ -1,6 +1,6 @@
-"""Which points of a sweep run side by side: those of one engine, and of one class of sampler.
+"""Group the points of a sweep that run side by side: same engine, same class of sampler.
 
-Pure: knows checked jobs, starts nothing.
+Works on checked jobs; starts nothing.
 """
 
 import os
@@ -18,10 +18,9 @@ from rollout.store.places import Kind, Place
 from rollout.store.run_dir import SWEEP_RECORDS
 from rollout.sweeps.points import Point
 
-MAX_POINTS = 32  # in one batch: each keeps files open, and has a tracker of its own
-# Of sampling.extra, what costs the other samples of a batch nothing.
+MAX_POINTS = 32  # in one batch: each has open files and its own tracker
 MAX_LORAS = 8  # adapters in the device's memory at once; more take turns
-LIGHT = (
+LIGHT = (  # sampling parameters that don't slow down the other samples of a batch
     "temperature", "top_p", "top_k", "repetition_penalty", "stop", "stop_token_ids", "ignore_eos",
     "include_stop_str_in_output", "skip_special_tokens",
 )  # fmt: skip
@@ -34,63 +33,63 @@ class Batch:
     plan: EnginePlan
     environment: dict[str, str]
     points: list[Point]
-    ladder: Ladder | None = None  # what to give up when memory runs out
+    ladder: Ladder | None = None  # what to lower when memory runs out
 
 
 def refuse_own_tables(job: Job, directory: Path) -> None:
-    """Raise UserError where a point would write over the sweep's files, or read them as input."""
+    """Raise UserError if a point would overwrite the sweep's files or read them as input."""
     for wanted in job.places:
         if wanted.path in [Path(os.path.realpath(directory)) / name for name in SWEEP_RECORDS]:
             raise wanted.refusal("is where the sweep keeps its own files")
     if any(same(file.parent, directory) for file in job.prompts.files):
         raise UserError(
-            f"data.input={job.settings.data.input} lies in the sweep's own directory, where "
+            f"data.input={job.settings.data.input} is in the sweep's own directory, where "
             "sweep.parquet would become input; type another run_dir="
         )
 
 
 def refuse_one_place(points: list[Point], taken: dict[Any, str]) -> None:
-    """Raise UserError where two points would write the same file; `taken` keeps who writes what.
+    """Raise UserError if two points would write the same file, links included.
 
-    By links, too: a file is known by its resolved path, and by its inode where it exists.
+    `taken` maps each file, by resolved path and by inode if it exists, to the point that writes it.
     """
     for point in points:
         name, written = point.name, list(point.job.places)
         for wanted in written:
             above = [parent for parent in wanted.path.parents if (parent, "directory") in taken]
-            marks = [*_marks(wanted), *((parent, "directory") for parent in above)]
-            if mark := next((mark for mark in marks if mark in taken), None):
+            keys = [*_file_keys(wanted), *((parent, "directory") for parent in above)]
+            if key := next((key for key in keys if key in taken), None):
                 raise UserError(
-                    f"{wanted.key}={wanted.given} is the same for the points {taken[mark]} and "
-                    f"{name}; {_way_out(wanted.key, list(point.values))}"
+                    f"{wanted.key}={wanted.given} is the same for the points {taken[key]} and "
+                    f"{name}; {_advice(wanted.key, list(point.values))}"
                 )
-        taken |= {mark: name for wanted in written for mark in _marks(wanted)}
+        taken |= {key: name for wanted in written for key in _file_keys(wanted)}
 
 
-def _way_out(key: str, swept: list[str]) -> str:
-    """What to type where points would share what `key` names."""
+def _advice(key: str, swept: list[str]) -> str:
+    """Return what to type if points would share the file that `key` names."""
     if key in swept:
-        return f"type values of {key} that are different files"
+        return f"type values of {key} that name different files"
     names = "-".join(f"${{{name}}}" for name in swept if "." in name) or "${run_dir}"
     return (
-        "leave it out (each point writes in its own directory), or name it after all that is "
-        f"swept: {key}='answers/{names}.parquet'"
+        "leave it out (each point writes in its own directory), or put every swept key in the "
+        f"name: {key}='answers/{names}.parquet'"
     )
 
 
-def _marks(wanted: Place) -> list[Any]:
-    """What a place is known by."""
-    marks: list[Any] = [wanted.path]
+def _file_keys(wanted: Place) -> list[Any]:
+    """Return the keys that identify a place: its path, its inode, whether it is a directory."""
+    keys: list[Any] = [wanted.path]
     if wanted.kind is Kind.directory:
-        marks.append((wanted.path, "directory"))
+        keys.append((wanted.path, "directory"))
     if wanted.path.is_file():
         status = wanted.path.stat()
-        marks.append((status.st_dev, status.st_ino))
-    return marks
+        keys.append((status.st_dev, status.st_ino))
+    return keys
 
 
 def batches_of(points: list[Point], directory: Path) -> list[Batch]:
-    """Points that can run side by side: the same engine, the same class of sampler."""
+    """Group points by engine and class of sampler, at most MAX_POINTS to a batch."""
     groups: dict[Any, dict[Any, Batch]] = {}
     plans = _with_adapters([plan_of(point.job, directory) for point in points], points)
     for point, plan in zip(points, plans, strict=True):
@@ -108,10 +107,10 @@ def batches_of(points: list[Point], directory: Path) -> list[Batch]:
 
 
 def _with_adapters(plans: list[EnginePlan], points: list[Point]) -> list[EnginePlan]:
-    """Plans of one model are made one, where they differ in the LoRA adapter alone.
+    """Return the plans, made equal where they differ only in the LoRA adapter.
 
-    But on a CPU points without an adapter stay apart: vLLM's kernels there (seen in 0.32) apply
-    the last adapter to those rows of a mixed batch that have none.
+    On a CPU, points without an adapter stay apart: vLLM's CPU kernels (seen in 0.32) apply the
+    last adapter to the rows of a mixed batch that have none.
     """
     bare = [replace(plan, lora_rank=0, num_loras=0).identity for plan in plans]
     found = []
@@ -127,11 +126,11 @@ def _with_adapters(plans: list[EnginePlan], points: list[Point]) -> list[EngineP
 
 
 def sampler_class(sampling: Sampling, job: Job) -> tuple[str, ...]:
-    """What makes an engine's sampler do more, for a whole batch where one request of it asks.
+    """Return the options that slow down the sampler for a whole batch if one request sets them.
 
-    Measured on vLLM's CPU backend: one request with top_p below 1 costs the batch 1.7 times;
-    temperature, top_k, seeds and lengths cost nothing. On GPUs (read, not measured) a seed for
-    each request keeps vLLM from its fastest sampler. Greedy sampling ignores top_p.
+    Measured on vLLM's CPU backend: one request with top_p below 1 makes the batch 1.7 times as
+    slow; temperature, top_k, seeds and lengths cost nothing. On GPUs (from vLLM's source, not
+    measured) a seed per request keeps vLLM from its fastest sampler. Greedy sampling ignores top_p.
     """
     model = job.model.generation_config if job.model else {}
     top_p = model.get("top_p", 1.0) if sampling.top_p is None else sampling.top_p

@@ -1,6 +1,6 @@
-"""The columns of a sweep's table: what was swept, what came of it, how sure that is.
+"""The columns of a sweep's table: swept values, results, and intervals of scores.
 
-Promises: a column has one type, whatever has finished. Reads and writes no file.
+Promises: a column has one type, whichever points have finished. Reads and writes no file.
 """
 
 import math
@@ -42,7 +42,7 @@ LABELS = {  # what a person reads above a column
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table: its name, Arrow's name of its type, a value for each point."""
+    """A column of the table: its name, its Arrow type's name, a value for each point."""
 
     name: str
     kind: str
@@ -54,10 +54,10 @@ class Column:
 
 
 def columns_of(points: Sequence[Point], ranking: Ranking) -> list[Column]:
-    """The table, responses excepted. A swept key named like another column is `swept.KEY`.
+    """Return the table without responses. A swept key named like another column is `swept.KEY`.
 
-    `is_best` is the star, see Ranking; `differs_from_best` says of points that were compared row by
-    row with the first whether they are told apart.
+    `is_best` is the star, see Ranking. `differs_from_best`: whether a point is distinguishable from
+    the first, for points that were compared with it row by row.
     """
 
     def figure(name: str) -> list[float | None]:
@@ -80,7 +80,7 @@ def columns_of(points: Sequence[Point], ranking: Ranking) -> list[Column]:
 
 
 def _score_columns(points: Sequence[Point], name: str) -> Iterator[Column]:
-    """A score, and the ends of its interval where any point has one."""
+    """Yield a score, and the ends of its interval if any point has one."""
     yield Column(name, "float64", [objective_of(p.figures, f"{SCORES}.{name}") for p in points])
     spans = [interval_of(point, name) for point in points]
     for end, suffix in enumerate(ENDS) if any(spans) else ():
@@ -88,7 +88,7 @@ def _score_columns(points: Sequence[Point], name: str) -> Iterator[Column]:
 
 
 def score_names(points: Iterable[Point]) -> list[str]:
-    """What is known of the scores of any point: pass@1, mean, ..."""
+    """Return the names of the scores that any point has: pass@1, mean, ..."""
     found = (name for p in points for name, v in p.figures.get(SCORES, {}).items() if _is_score(v))
     return list(dict.fromkeys(found))
 
@@ -102,7 +102,7 @@ def swept_keys(points: Iterable[Point]) -> list[str]:
 
 
 def swept_column(points: Sequence[Point], key: str) -> Column:
-    """What the points have typed for a key, as numbers where all of it is."""
+    """Return the values typed for a key, as numbers if all of them are numbers."""
     name = _text(f"swept.{key}" if key in {*OTHERS, *COUNTS, *MEASURES} else key)
     typed = [point.values.get(key) for point in points]
     for kind, parse in (("int64", _int64), ("float64", _finite)):

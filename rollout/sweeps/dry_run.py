@@ -1,4 +1,4 @@
-"""What a dry run of a sweep says: which engines, which points side by side, what each is owed."""
+"""The lines of a sweep's dry run: its engines, the points side by side, what each one owes."""
 
 from collections.abc import Callable, Sized
 from pathlib import Path
@@ -17,7 +17,7 @@ def dry_run_lines(
     console: Console,
     fail: Callable[[Point, RolloutError], None],
 ) -> list[str]:
-    """The lines; `fail` hears of points that can't go on."""
+    """Return the lines; `fail` is called with each point that can't be resumed."""
     lines: list[str] = []
     engines: list[object] = []
     planned = [point for batch in batches for point in batch.points]
@@ -27,13 +27,13 @@ def dry_run_lines(
         if same not in engines:
             engines.append(same)
             lines.append(f"engine {len(engines)}: {_engine_of(batch)}")
-        lines.append(f"  {counted(batch.points, 'point')} side by side")
+        lines.append(f"  {number_of(batch.points, 'point')} side by side")
         for point in batch.points:
             try:
                 standing = standing_now(point.job, console)
             except RolloutError as error:
                 fail(point, error)
-                lines.append(f"    {point.name}: can't go on: {error}")
+                lines.append(f"    {point.name}: can't resume: {error}")
                 continue
             num_requests += standing.num_owed
             num_samples += standing.num_owed_samples
@@ -41,14 +41,15 @@ def dry_run_lines(
             what = "finished, skipped" if standing.finished else str(standing)
             lines.append(f"    {point.name}: {rows:,} rows x {n} samples; {what}")
     return [
-        f"dry run: {counted(planned, 'point')} on {counted(engines, 'engine')}, "
+        f"dry run: {number_of(planned, 'point')} on {number_of(engines, 'engine')}, "
         f"{num_requests:,} requests for {num_samples:,} samples, nothing started",
         *lines,
         f"sweep  {directory}",
     ]
 
 
-def counted(things: Sized, noun: str) -> str:
+def number_of(things: Sized, noun: str) -> str:
+    """Return how many there are with the noun, such as `2 points`."""
     return f"{len(things):,} {noun}" + ("" if len(things) == 1 else "s")
 
 

@@ -1,9 +1,9 @@
-"""Hydra's side of a sweep: a launcher that takes all points at once, and names for their places.
+"""Hydra's side of a sweep: a launcher that runs all points at once, and names their directories.
 
-The one room that touches Hydra's inner parts (tested against the version at hand in
-tests/test_launcher.py): a launcher has to lie in the package `hydra_plugins`, so ours says that
-it does; and it puts together what `run_job` does for one job alone. Other launchers (basic,
-joblib, submitit) call the task for every point instead, see task.py.
+The only module that uses Hydra's internals (tests/sweeps/test_launcher.py checks the installed
+version): Hydra requires launchers to be in the package `hydra_plugins`, so ours pretends to be,
+and it does for all jobs what Hydra's `run_job` does for one. Other launchers (basic, joblib,
+submitit) call the task for each point instead, see task.py.
 """
 
 import copy
@@ -39,22 +39,22 @@ from rollout.system.unforeseen import faults_told
 
 RESOLVER = "rollout_point"
 MAX_NAME = 120  # characters of a directory's name
-SAY_S = 5.0  # between two lines while points are composed
+SAY_S = 5.0  # between two progress lines while points are composed
 
 
 class SweepLauncher(Launcher):
-    """Hands all points of a launch to the task's sweep, and their objectives back to Hydra."""
+    """Pass all points of a launch to the task's sweep, and return their objectives to Hydra."""
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         self._context, self._task, self._config = hydra_context, task_function, config
         if optuna := sys.modules.get("optuna"):
-            optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study's name helps nobody
-        hydra_context.config_loader = _ComposesOnce(hydra_context.config_loader)
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # hides a random study name
+        hydra_context.config_loader = _CachingLoader(hydra_context.config_loader)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> list[JobReturn]:
-        """Compose all points, then run them. Raises UserError before anything is started."""
+        """Compose all points, then run them. Raises UserError before anything starts."""
         setup_globals()
         hydra, outer = self._config.hydra, HydraConfig.instance().cfg
         if hydra.job.chdir:
@@ -104,7 +104,7 @@ class SweepLauncher(Launcher):
         return composed
 
     def _point(self, job: DictConfig) -> Point:
-        """The point that Hydra composed."""
+        """Return the point that Hydra composed."""
         HydraConfig.instance().set_config(job)
         point = point_of(job, self._task.swept)
         try:
@@ -113,7 +113,7 @@ class SweepLauncher(Launcher):
             return replace(point, refused=error)
 
     def _returned(self, job: DictConfig, point: Point, objective: str) -> JobReturn:
-        """What a callback hears of a job."""
+        """Return the result of a job for Hydra's callbacks."""
         plain = copy.deepcopy(job)
         with open_dict(plain):
             del plain["hydra"]
@@ -124,25 +124,23 @@ class SweepLauncher(Launcher):
             working_dir=str(Path.cwd()),
             task_name=str(job.hydra.job.name),
         )
+        value = objective_of(point.figures, objective)
+        error = None
         if point.status == "failed":
             error = self._task.sweep.errors[point.run_dir]
-            returned.status, returned.return_value = JobStatus.FAILED, error
-        else:
-            value = objective_of(point.figures, objective)
-            returned.status = JobStatus.COMPLETED
-            returned.return_value = value
-            if value is None and not is_basic_sweeper(self._config.hydra):
-                returned.status = JobStatus.FAILED
-                returned.return_value = RolloutError(f"{objective} is null for {point.name}")
+        elif value is None and not is_basic_sweeper(self._config.hydra):
+            error = RolloutError(f"{objective} is null for {point.name}")
+        returned.status = JobStatus.FAILED if error else JobStatus.COMPLETED
+        returned.return_value = error or value
         return returned
 
     def _for_sweeper(self, returned: JobReturn) -> JobReturn:
-        """What the sweeper hears: to the basic one a failed point is no reason to stop."""
-        if returned.status is JobStatus.FAILED:
-            if is_basic_sweeper(self._config.hydra):
-                return JobReturn(status=JobStatus.COMPLETED)
-            return _Failed(status=JobStatus.FAILED, _return_value=returned._return_value)
-        return returned
+        """Return the result for the sweeper: the basic one must not stop at a failed point."""
+        if returned.status is not JobStatus.FAILED:
+            return returned
+        if is_basic_sweeper(self._config.hydra):
+            return JobReturn(status=JobStatus.COMPLETED)
+        return _Failed(status=JobStatus.FAILED, _return_value=returned._return_value)
 
 
 def is_ours(hydra: Any) -> bool:
@@ -154,58 +152,58 @@ def is_basic_sweeper(hydra: Any) -> bool:
 
 
 class DryRunOver(Exception):
-    """An optimiser chooses its points as it goes: a dry run tells the first and ends."""
+    """Ends a dry run of an optimizer, which chooses its points one after another, at the first."""
 
 
-class _ComposesOnce:
-    """Hydra's config loader, which the sweeper asks to try a point and we to have it.
+class _CachingLoader:
+    """Hydra's config loader with a cache: the sweeper composes each point to check it, then we do.
 
-    Composing takes a tenth of a second: with hundreds of points it says how far it is.
+    Composing takes a tenth of a second, so progress is printed while there are many points.
     """
 
     def __init__(self, loader: Any):
         self._loader = loader
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._num_composed, self._said_at = 0, time.monotonic()
+        self._num_composed, self._printed_at = 0, time.monotonic()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
-        """As Hydra's, for a sweeper that tries a point; kept until the launcher takes it."""
+        """Compose as Hydra does, and cache the result until the launcher takes it."""
         composed = self._loader.load_sweep_config(master_config, sweep_overrides)
         self._composed[tuple(sweep_overrides)] = composed
         self._num_composed += 1
-        if time.monotonic() - self._said_at > SAY_S:
-            self._said_at = time.monotonic()
+        if time.monotonic() - self._printed_at > SAY_S:
+            self._printed_at = time.monotonic()
             say(f"{self._num_composed:,} points composed ...", sys.stderr)
         return composed
 
     def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """The point, tried before or not."""
-        self._said_at = time.monotonic()
-        tried = self._composed.pop(tuple(sweep_overrides), None)
-        return tried or self._loader.load_sweep_config(master_config, sweep_overrides)
+        """Return the composed point, from the cache if it is there."""
+        self._printed_at = time.monotonic()
+        cached = self._composed.pop(tuple(sweep_overrides), None)
+        return cached or self._loader.load_sweep_config(master_config, sweep_overrides)
 
 
 class _Failed(JobReturn):
-    """A failed job whose return value raises without a word on stderr."""
+    """A failed job whose return value raises without printing to stderr."""
 
     @property
     def return_value(self) -> Any:
         raise self._return_value
 
 
-# See Plugins.is_in_toplevel_plugins_module; compose.py names it to Hydra.
+# See Plugins.is_in_toplevel_plugins_module; compose.py registers the name.
 PACKAGE, MODULE = "hydra_plugins", f"hydra_plugins.{LAUNCHER}"
 SweepLauncher.__module__ = MODULE
 
 
 def register() -> None:
-    """Let Hydra know the launcher, and the resolver that names the points' directories."""
+    """Register the launcher, and the resolver that names the points' directories."""
     try:
         package = importlib.import_module(PACKAGE)
-    except ModuleNotFoundError:  # no plugin is installed
+    except ModuleNotFoundError:  # no other plugin is installed
         package = sys.modules[PACKAGE] = types.ModuleType(PACKAGE)
     if MODULE not in sys.modules:
         module = sys.modules[MODULE] = types.ModuleType(MODULE)
@@ -216,13 +214,13 @@ def register() -> None:
 
 
 def _resolve(*typed: str, _root_: DictConfig) -> str:
-    """${rollout_point:KEY,...}: the name of the point that is composed; KEYs are those swept."""
+    """Resolve ${rollout_point:KEY,...}, the name of the composed point; KEYs are the swept keys."""
     name = point_name(swept_values(_root_.hydra, typed))
     return name or str(_root_.hydra.job.num)
 
 
 def swept_values(hydra: DictConfig, typed: Sequence[str]) -> dict[str, str]:
-    """Swept key -> this point's value: of those typed, and those of the sweeper's own."""
+    """Return this point's value of each swept key: those typed, and those of the sweeper."""
     sweeper = hydra.sweeper
     keys = {
         *filter(None, typed),
@@ -234,17 +232,17 @@ def swept_values(hydra: DictConfig, typed: Sequence[str]) -> dict[str, str]:
 
 
 def point_name(values: dict[str, str]) -> str:
-    """`temperature=0.7,top_p=0.9`: fit for a directory, and different for different points."""
+    """Return a directory name unique to the point, such as `temperature=0.7,top_p=0.9`."""
     leaves = [key.rsplit(".", 1)[-1] for key in values]
-    named = []
-    for leaf, (key, value) in zip(leaves, values.items(), strict=True):
-        named.append(f"{leaf if leaves.count(leaf) == 1 else key}={_fit(value)}")
-    name = ",".join(named)
+    name = ",".join(
+        f"{leaf if leaves.count(leaf) == 1 else key}={_value_name(value)}"
+        for leaf, (key, value) in zip(leaves, values.items(), strict=True)
+    )
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 8]}-{_digest(name)}"
 
 
-def _fit(value: str) -> str:
-    """The value where it is plain; else what is plain of it (of a path, its end) and a digest."""
+def _value_name(value: str) -> str:
+    """Return a plain value unchanged, else its plain characters (a path's end) and a digest."""
     if re.fullmatch(r"[A-Za-z0-9_+.-]{1,40}", value) and not value.startswith("."):
         return value
     plain = re.findall(r"[A-Za-z0-9_+.-]+", value.rstrip("/").rpartition("/")[2])
@@ -256,7 +254,7 @@ def _digest(text: str) -> str:
 
 
 def point_of(job: DictConfig, typed: Sequence[str]) -> Point:
-    """A composed job's name, values of the keys swept, place and environment; no settings yet."""
+    """Return a composed job's point: name, swept values, directory, environment; no settings."""
     hydra = job.hydra
     return Point(
         str(hydra.sweep.subdir),
@@ -267,7 +265,7 @@ def point_of(job: DictConfig, typed: Sequence[str]) -> Point:
 
 
 def sweep_words(words: Sequence[str], swept: Sequence[str], config_dir: Path | None) -> list[str]:
-    """What goes without saying for the sweep that `words` ask for, where they don't say it."""
+    """Return the overrides that the sweep in `words` needs and does not set itself."""
     given = dict(map(parts, words))
     found = {}
     experiment = unquoted(given.get("experiment", ""))
@@ -279,16 +277,16 @@ def sweep_words(words: Sequence[str], swept: Sequence[str], config_dir: Path | N
         objective = given.get("objective", OBJECTIVE)
         found |= {
             "hydra.sweeper.direction": "maximize" if is_maximized(objective) else "minimize",
-            "hydra.sweeper.max_failure_rate": "1.0",  # a point that fails ends no study
+            "hydra.sweeper.max_failure_rate": "1.0",  # a failed point must not end the study
             "hydra.sweeper.n_jobs": "1",  # points side by side share the engine's throughput
         }
         if "hydra/sweeper/sampler" not in given:
-            found["hydra.sweeper.sampler.seed"] = "42"  # so that the same command goes on
+            found["hydra.sweeper.sampler.seed"] = "42"  # so that the same command resumes
     return [f"{key}={value}" for key, value in found.items() if key not in given]
 
 
 def swept_keys(words: Sequence[str]) -> list[str]:
-    """The keys of the overrides typed that have several values."""
+    """Return the keys of the typed overrides that have several values. Raises UserError."""
     found = []
     for word in words:
         key, _ = parts(word)
@@ -302,7 +300,7 @@ def swept_keys(words: Sequence[str]) -> list[str]:
 
 
 def refuse_swept(key: str, value: str) -> None:
-    """Raise UserError for a key whose values can't name directories."""
+    """Raise UserError for a key whose values can't be part of directory names."""
     if key == "run_dir":
         raise UserError(
             f"run_dir={value}: a sweep has one directory, in which each point has its own; give "
@@ -312,20 +310,20 @@ def refuse_swept(key: str, value: str) -> None:
         r"[-+0-9., ]+", value
     ):
         raise UserError(
-            f"{key} may hold a secret, which a sweep would write into the names of directories; "
-            "sweep presets of your own that hold it (--config-dir)"
+            f"{key} may hold a secret, which a sweep would write into directory names; put the "
+            "values into your own presets (--config-dir) and sweep those"
         )
 
 
 def forget_multirun_yaml(directory: Path) -> None:
-    """Hydra's record of a sweep holds every word typed, secrets too; each run keeps its own."""
+    """Delete Hydra's record of the sweep, which holds the typed secrets; each run has its own."""
     with suppress(OSError):
         (directory / "multirun.yaml").unlink()
 
 
 def _copied(callbacks: Any) -> Any:
-    """Callbacks for one job: those of its neighbours run at the same time."""
+    """Return callbacks for one job, which keep state and would mix jobs that run side by side."""
     try:
         return copy.deepcopy(callbacks)
-    except Exception:  # one that can't be copied has to cope
+    except Exception:  # can't be copied, so all jobs share it
         return callbacks

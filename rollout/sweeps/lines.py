@@ -1,4 +1,4 @@
-"""A sweep's table on a terminal: lines at the end, and a live one while it goes."""
+"""A sweep's table on a terminal: lines at the end, and a live table while it runs."""
 
 import re
 from collections import Counter
@@ -32,10 +32,10 @@ MAX_CELL = 32  # characters of a swept value there
 
 
 def table_lines(points: Sequence[Point], ranking: Ranking, width: int = 100) -> list[str]:
-    """The table as lines of at most `width` cells; a `*` stands before the ranking's star.
+    """Return the table as lines of at most `width` cells; a `*` marks the ranking's star.
 
     Columns are left out rather than wrapped. Of more than MAX_LINES points the best are listed,
-    best first, and the others counted in a last line.
+    best first, and the last line counts the others.
     """
     listed = list(points)
     if len(listed) > MAX_LINES:
@@ -53,11 +53,11 @@ def table_lines(points: Sequence[Point], ranking: Ranking, width: int = 100) -> 
 def live_table(
     points: Sequence[Point], progress: Mapping[str, tuple[int, int, float]]
 ) -> "RenderableType":
-    """The table while the sweep goes on, as wide as where it is drawn.
+    """Return the table of a running sweep, as wide as the terminal.
 
-    `progress`: a point's name -> rows done, rows in all, output tokens/s so far. Of more than
-    MAX_LIVE_LINES points, those are listed that run, then those that failed or were interrupted,
-    the last ones done, and the next ones; the others are counted in a last line.
+    `progress`: a point's name -> finished rows, all rows, output tokens/s so far. Of more than
+    MAX_LIVE_LINES points, it lists those that are running, then those that failed or were
+    interrupted, the last ones done, and the next ones; the last line counts the others.
     """
     by_status = {status: [p for p in points if p.status == status] for status in STATUSES}
     urgent = [p for status in STATUSES[1:4] for p in by_status[status]][:MAX_LIVE_LINES]
@@ -72,7 +72,7 @@ def live_table(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown:
-    """A column on a terminal. Where there is no room, the one of the highest rank goes first."""
+    """A column on a terminal. Columns of the highest rank are left out first."""
 
     label: str
     cells: list[str]
@@ -138,14 +138,14 @@ def _terminal_columns(
 
 
 def _short(keys: list[str]) -> list[str]:
-    """The last part of each key; whole keys where that is said of two, or of another column."""
+    """Return the last part of each key; the whole key if another column has that label."""
     last = [key.rpartition(".")[2] for key in keys]
     taken = Counter([*last, "point", "status", "rows", *LABELS.values()])
     return [_cell(s if taken[s] == 1 else key) for key, s in zip(keys, last, strict=True)]
 
 
 def _cell(text: str) -> str:
-    """Text that can't steer a terminal, cut in the middle: values often differ at their ends."""
+    """Return text without control characters, cut in the middle: values often differ at the end."""
     text = printable(text)
     if len(text) > 8 and re.fullmatch(r"-?\d+\.\d+", text):
         return f"{float(text):.5g}"
@@ -153,7 +153,7 @@ def _cell(text: str) -> str:
 
 
 def _lines(columns: list[_Shown], marks: list[str], width: int) -> list[str]:
-    """A header and a line for each mark, with as many columns as the width takes."""
+    """Return a header and a line for each mark, with as many columns as fit."""
     from rich.cells import cell_len, set_cell_size
 
     if not marks:

@@ -1,8 +1,8 @@
 """A sweep's page: its table, and the first prompts with each point's responses side by side.
 
 Owns how the page looks and how a point's first responses are read from its published file.
-Promises: one file that loads nothing and runs nothing; what a model, an input or a name says
-comes out as text. Must not know what a point is, which is best, or how figures are made.
+Promises: one file that loads nothing and runs nothing; text of models, inputs and names appears
+as text. Must not know: what a point is, which one is best, or how figures are computed.
 """
 
 import itertools
@@ -39,9 +39,9 @@ class Row:
 
 
 def first_answers(path: Path, prompt_key: str, responses_key: str) -> list[Answer]:
-    """The first rows of a published file, at most MAX_ROWS. Reads no more than it needs.
+    """Return the first rows of a published file, at most MAX_ROWS, reading no more than needed.
 
-    Raises whatever reading raises, KeyError where a column is missing.
+    Raises whatever reading raises; KeyError if a column is missing.
     """
     answers: list[Answer] = []
     num_chars = 0
@@ -57,7 +57,7 @@ def first_answers(path: Path, prompt_key: str, responses_key: str) -> list[Answe
 def _prompts_with_responses(
     path: Path, prompt_key: str, responses_key: str
 ) -> Iterator[tuple[Any, Any]]:
-    """Of a published file or directory, in either layout (see layout.py)."""
+    """Yield prompt and responses of each row of a published file or directory, in either layout."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     with open_parquet(files[0]) as file:
         is_per_prompt = responses_key in file.schema_arrow.names
@@ -80,7 +80,7 @@ def _rows(files: list[Path], wanted: list[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _prompt_text(value: Any) -> str | None:
-    """A prompt as people read it, as in summary.preview_prompts; chats may be JSON text."""
+    """Return a prompt as text for people, as summary.preview_prompts; chats may be JSON text."""
     if value is None or isinstance(value, bytes):
         return None
     try:
@@ -107,7 +107,7 @@ def _responses(value: Any) -> list[str | None] | None:
 
 
 def utf8(text: str) -> str:
-    """Text that UTF-8 can hold: half a surrogate pair is written out."""
+    """Return text that UTF-8 can encode: half a surrogate pair is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -119,9 +119,10 @@ def page(
     side: Sequence[tuple[str, list[Answer]]],
     num_left_out: int = 0,
 ) -> str:
-    """The page as text. `headers` are label, whole name, is a number; `side` names and answers.
+    """Return the page as text.
 
-    Only the first MAX_POINTS of `side` are shown; `num_left_out` counts others not given.
+    `headers` are label, full name, whether it is a number; `side` are names and answers. Only the
+    first MAX_POINTS of `side` are shown; `num_left_out` counts the points that are not in `side`.
     """
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -143,10 +144,10 @@ def page(
 
 
 def _blocks(points: list[list[Answer]]) -> list[tuple[int, str | None, list[Answer | None]]]:
-    """The first prompts, each with every point's answer to it, None where it has none.
+    """Return the first prompts, each with every point's answer to it, None if it has none.
 
-    Prompts are matched by their text (the k-th of equals with the k-th), not by position:
-    points may have left other rows out, or read other files.
+    Prompts are matched by their text (the k-th of equal ones with the k-th), not by position:
+    points may leave different rows out, or read different files.
     """
     first_row: dict[tuple[str | None, int], int] = {}
     found: list[dict[tuple[str | None, int], Answer]] = []
@@ -169,7 +170,7 @@ def cut(text: str, size: int = MAX_CHARS) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """What a template prints, with all that steers or hides written out."""
+    """Return a value for the template; control and invisible characters are escaped."""
     is_text = isinstance(value, str) and not hasattr(value, "__html__")
     return printable_text(value) if is_text else value
 
@@ -235,7 +236,7 @@ th { font-weight: 600; white-space: nowrap; }
 </table></div>
 {% if blocks %}
 <h2>Side by side</h2>
-<p class="soft">The first prompts, and of each the first {{ num_responses }} responses; long texts
+<p class="soft">The first prompts, each with its first {{ num_responses }} responses; long texts
 are cut. sweep.parquet has more.
 {% if num_left_out %}
 {{ num_left_out }} more points are left out here.

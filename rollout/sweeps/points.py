@@ -1,6 +1,6 @@
-"""A sweep's points and their figures: where they stand, which is higher, how a person reads them.
+"""The points of a sweep and their figures: status, order, and how figures are shown.
 
-Must not know Hydra, engines or what a run does; writes no file.
+Writes no file. Must not know: Hydra, engines, what a run does.
 """
 
 import math
@@ -14,7 +14,7 @@ from rollout.config.settings import Settings
 from rollout.errors import RolloutError
 from rollout.postprocess.export.shown import between
 from rollout.runs.job import Job
-from rollout.runs.summary_record import summary_record
+from rollout.runs.summary import summary_record
 from rollout.system.console import duration
 from rollout.system.disk import read_json
 
@@ -25,15 +25,15 @@ COSTS = (
     "num_no_answer", "num_cut_off", "num_errors", "num_unjudged", "num_unscored",
 )  # fmt: skip
 SCORES = "scores"  # of summary.json, where the run was scored
-HUGE = 1e15  # digits beyond say nothing
+HUGE = 1e15  # shown in scientific notation from here on
 STATUSES = ("done", "running", "failed", "interrupted", "waiting")
 
 
 @dataclass(slots=True, eq=False)
 class Point:
-    """One combination of swept settings: as it was asked for, as it was checked, what came of it.
+    """One combination of swept settings: what was typed, its checked job, its result.
 
-    It has no `settings` where these were `refused`, and no `job` until it was checked.
+    It has no `settings` if they were `refused`, and no `job` until it is checked.
     """
 
     name: str  # of its directory, such as temperature=0.7,top_p=0.9
@@ -52,7 +52,7 @@ class Point:
 
 
 def figures_of(run_dir: Path) -> dict[str, Any]:
-    """A run's summary.json; of a directory that was moved, with the file as it lies now."""
+    """Return a run's summary.json, with the current output path if the directory was moved."""
     figures = summary_record(run_dir) or {}
     published = (read_json(run_dir / "published.json") or {}).get("path")
     if isinstance(published, str) and figures:
@@ -61,7 +61,7 @@ def figures_of(run_dir: Path) -> dict[str, Any]:
 
 
 def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
-    """The number under a dotted key of nested figures; None where there is none."""
+    """Return the number under a dotted key of nested figures; None if there is none."""
     value: Any = figures
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -74,12 +74,12 @@ def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
 
 
 def is_maximized(key: str) -> bool:
-    """Whether more is better, by the last part of the key: where the user says nothing.
+    """Whether more of a figure is better, by the last part of its key.
 
-    Less is better of seconds (`_s`, but not of rates, `_per_s`), of memory (`_gib`) and of COSTS:
-    what failed, was cut off, came back empty or was done again; and the lengths of responses,
-    which are paid for and no merit in themselves. More is better of all else: rates, distinct
-    responses, cache hits, and figures unknown here, such as a score.
+    Less is better for seconds (`_s`, but not rates, `_per_s`), memory (`_gib`) and COSTS:
+    failures, cut-off or empty responses, repeated work, and the lengths of responses, which cost
+    time. More is better for everything else: rates, distinct responses, cache hits, and figures
+    that are unknown here, such as scores.
     """
     name = key.rpartition(".")[2]
     is_time = name.endswith("_s") and not name.endswith("_per_s")
@@ -87,7 +87,7 @@ def is_maximized(key: str) -> bool:
 
 
 def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
-    """The done points with a finite value, the best first."""
+    """Return the done points with a finite value, the best first."""
     valued = [(objective_of(p.figures, key), p) for p in points if p.status == "done"]
     finite = [(value, p) for value, p in valued if value is not None and math.isfinite(value)]
     finite.sort(key=lambda pair: -pair[0] if maximize else pair[0])
@@ -95,7 +95,7 @@ def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
 
 
 def shown(name: str, value: float | None) -> str:
-    """A figure as people read it, by the unit in its name."""
+    """Return a figure as text for people, by the unit in its name."""
     if value is None:
         return ""
     if not math.isfinite(value):
@@ -117,13 +117,13 @@ def is_share(name: str) -> bool:
 
 
 def interval_of(point: Point, name: str) -> tuple[float, float] | None:
-    """The interval of one of a point's scores."""
+    """Return the interval of one of a point's scores, if it has one."""
     found = ((point.figures.get(SCORES) or {}).get("intervals") or {}).get(name)
     return (float(found[0]), float(found[1])) if found else None
 
 
 def score_shown(point: Point, name: str) -> str:
-    """One of a point's scores with its interval, such as 62.5% (54-71)."""
+    """Return one of a point's scores with its interval, such as `62.5% (54-71)`."""
     text, span = shown(name, objective_of(point.figures, f"{SCORES}.{name}")), ""
     if text and (found := interval_of(point, name)):
         span = f" ({between(*found, is_share(name))})"
@@ -131,6 +131,6 @@ def score_shown(point: Point, name: str) -> str:
 
 
 def counted(points: Iterable[Point]) -> str:
-    """How many points have which status: 3 done, 1 failed."""
+    """Return how many points have each status, such as `3 done, 1 failed`."""
     counts = Counter(point.status for point in points)
     return ", ".join(f"{counts[status]:,} {status}" for status in STATUSES if counts[status])

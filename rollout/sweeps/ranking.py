@@ -1,8 +1,8 @@
-"""Which point of a sweep comes first by the objective, and whether that may be called a result.
+"""Rank the points of a sweep by its objective, and decide whether the first may be called best.
 
-Owns the rule of the star: of scores, a paired bootstrap over the same rows has to tell the first
-point from every other one; speeds are ranked only of points that had an engine to themselves; of
-other figures the highest (or lowest) is marked, if it is one alone. Writes no file.
+Owns the rule for the star. Scores: a paired bootstrap over the same rows must distinguish the
+first point from every other one. Speeds: only points that had an engine to themselves are ranked.
+Other figures: the highest (or lowest) is marked if no other point equals it. Writes no file.
 """
 
 import itertools
@@ -12,36 +12,29 @@ from pathlib import Path
 
 from rollout.postprocess.export.intervals import Difference
 from rollout.postprocess.export.shown import percent_text
-from rollout.sweeps.points import (
-    SCORES,
-    Point,
-    is_maximized,
-    objective_of,
-    ranked,
-    score_shown,
-)
+from rollout.sweeps.points import SCORES, Point, is_maximized, objective_of, ranked, score_shown
 from rollout.sweeps.rows import Unreadable, compared
 
-SHORT_S = 10.0  # of generation: the clock, other processes and the first steps tell more
-MAX_COMPARED = 50  # with the first point; of hundreds, those that come next
+SHORT_S = 10.0  # of generation; less is dominated by noise and the first steps
+MAX_COMPARED = 50  # points compared with the first one: those that follow it
 SHOWN_NAMES = 6
 
 
 @dataclass(slots=True)
 class Ranking:
-    """The points by an objective. `star` is the one that may be called best, if any."""
+    """The points ranked by an objective; `star` is the marked one, if any."""
 
     objective: str
     maximize: bool
     ranked: list[Point] = field(default_factory=list)  # the first has the best value
     star: Point | None = None
     differs: dict[Path, bool] = field(default_factory=dict)  # compared with the first, by run_dir
-    is_best: bool = False  # told from all others row by row, not just the highest figure
-    notes: list[str] = field(default_factory=list)  # what to think of it
+    is_best: bool = False  # the first is distinguishable from all others, not just higher
+    notes: list[str] = field(default_factory=list)  # how to read the ranking
 
     @property
     def headline(self) -> str:
-        """The first point with its value, as in `best t=1: scores.pass@1 62.5% (54-71)`."""
+        """The first point with its value, such as `best t=1: scores.pass@1 62.5% (54-71)`."""
         if not self.ranked:
             return ""
         first = self.ranked[0]
@@ -51,13 +44,13 @@ class Ranking:
 
 
 def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) -> Ranking:
-    """Rank the points that are done, and say what the first place means."""
+    """Rank the points that are done, with notes on what the first place means."""
     maximize = is_maximized(objective) if maximize is None else maximize
     points = list(points)
     found = Ranking(objective, maximize, ranked(points, objective, maximize))
     if not found.ranked:
         if any(point.status == "done" for point in points):
-            found.notes.append(_nowhere(objective))
+            found.notes.append(_no_value(objective))
     elif is_speed(objective):
         _rank_speeds(found)
     elif objective.startswith(f"{SCORES}."):
@@ -68,20 +61,20 @@ def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) 
 
 
 def is_speed(key: str) -> bool:
-    """Whether a figure is a time or a rate, which points that share an engine share as well."""
+    """Whether a figure is a time or a rate, which points on one engine influence together."""
     name = key.rpartition(".")[2]
     return name.endswith("_s") or "_per_s" in name
 
 
-def _nowhere(objective: str) -> str:
-    """What to say where no point that is done has the figure."""
+def _no_value(objective: str) -> str:
+    """Return the note for points that are done but lack the figure."""
     k = objective.removeprefix(f"{SCORES}.pass@")
-    again = f"; type postprocess.estimate.k=[{k}] to have it estimated" if k.isdecimal() else ""
-    return f"no point has a value of objective={objective}{again}"
+    advice = f"; type postprocess.estimate.k=[{k}] to estimate it" if k.isdecimal() else ""
+    return f"no point has a value for objective={objective}{advice}"
 
 
 def _mark_the_first(found: Ranking) -> None:
-    """Mark the first point, where no other has the same value."""
+    """Mark the first point if no other has the same value."""
     values = [objective_of(point.figures, found.objective) for point in found.ranked]
     equal = [p for p, v in zip(found.ranked, values, strict=True) if v == values[0]]
     if len(equal) > 1:
@@ -98,9 +91,9 @@ def _rank_speeds(found: Ranking) -> None:
     if shared:
         found.notes.append(
             f"not ranked by {found.objective}: {_listed(shared)}. Points side by side share the "
-            "engine, so their speeds tell who answers longest, not who is fastest. To compare "
-            "speeds, type hydra.sweeper.max_batch_size=1 and another run_dir= (one point at a "
-            "time); to compare answers, objective=distinct_fraction, say"
+            "engine, so their speeds show whose responses are longest, not which is fastest. To "
+            "compare speeds, type hydra.sweeper.max_batch_size=1 and another run_dir= (one point "
+            "at a time); to compare responses, for example objective=distinct_fraction"
         )
     times = [p.figures.get("generate_s") for p in found.ranked]
     if len(times) > 1 and min((t for t in times if t is not None), default=SHORT_S) < SHORT_S:
@@ -110,7 +103,7 @@ def _rank_speeds(found: Ranking) -> None:
 
 
 def _rank_scores(found: Ranking) -> None:
-    """Compare the first point with those that follow, prompt by prompt."""
+    """Compare the first point with those that follow, row by row."""
     if len(found.ranked) < 2:
         return
     first, *others = found.ranked
@@ -134,20 +127,20 @@ def _rank_scores(found: Ranking) -> None:
             alike.append(other)
     found.is_best = not alike and not unknown
     found.star = first if found.is_best else None
-    found.notes += _said(found, alike, unknown, made)
+    found.notes += _comparison_notes(found, alike, unknown, made)
 
 
 def _no_rows(found: Ranking, figure: str) -> None:
-    """A figure without a value for each row, such as num_right: the highest is the highest."""
+    """Rank by a figure without a value per row, such as num_right."""
     if figure.startswith("num_"):
         _mark_the_first(found)
     else:
         found.notes.append(
-            "whether the points differ is not known: postprocess.estimate.resamples=0"
+            "the points are not compared row by row, because postprocess.estimate.resamples=0"
         )
 
 
-def _said(
+def _comparison_notes(
     found: Ranking,
     alike: list[Point],
     unknown: list[tuple[str, Point]],
@@ -165,11 +158,11 @@ def _said(
             yield f"better than {of} ({how})"
     for reason, group in itertools.groupby(sorted(unknown, key=lambda u: u[0]), lambda u: u[0]):
         names = _listed([point for _, point in group])
-        yield f"whether it is better than these is not known: {names} ({reason})"
+        yield f"not known to be better than: {names} ({reason})"
 
 
 def value_shown(point: Point, objective: str) -> str:
-    """A point's objective as people read it, a score with its interval."""
+    """Return a point's objective as text for people, a score with its interval."""
     if objective.startswith(f"{SCORES}."):
         return score_shown(point, objective.removeprefix(f"{SCORES}."))
     value = objective_of(point.figures, objective)

@@ -1,8 +1,8 @@
-"""A sweep's points row by row: each prompt's own figure, and whether two points differ in it.
+"""Compare the points of a sweep row by row: each prompt's figure, and whether two points differ.
 
 Owns how a point's scored file is read and matched with another's. Promises: the same files give
-the same answer, and a pair is compared once however often the table is written. Memory: some
-numbers a row, of few points at a time. Must not know which point is best or what is said of it.
+the same result, and a pair is compared once, however often the table is written. Memory: a few
+numbers per row, of a few points at a time. Must not know: which point is best.
 """
 
 import json
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Unreadable(Exception):
-    """Why a point's rows can't be had, in words for the user."""
+    """Raised with a message for the user if a point's rows can't be read."""
 
 
 class Source(NamedTuple):
-    """A point's scored file as it lies now, and how it was scored."""
+    """A point's scored file in its current state, and how it was scored."""
 
     path: Path
     stamp: tuple[int, int]  # a file that was written again has another
@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Of each row of a file which prompt it is, and its figure; NaN where it has none."""
+    """The prompt and the figure of each row of a file; NaN if it has no figure."""
 
     keys: "np.ndarray"
     values: "np.ndarray"
@@ -50,8 +50,8 @@ class Rows:
 def compared(one: Point, other: Point, figure: str) -> Difference | None:
     """Compare a figure of two points over the prompts that both have.
 
-    `figure` is a name in `scores` of summary.json. None: that figure has no value for each row, or
-    estimate.resamples=0. Raises Unreadable where a file is gone or no prompt is in both.
+    `figure` is a name in `scores` of summary.json. Returns None if that figure has no value per
+    row, or estimate.resamples=0. Raises Unreadable if a file is gone or no prompt is in both.
     """
     # Points that ask in other words, from other columns, are of one row by one and the same column.
     key = one.prompt_key
@@ -66,7 +66,7 @@ def _source(point: Point, prompt_key: str) -> Source:
     try:
         found = path.stat()
     except OSError:
-        raise Unreadable("the scored file is gone; the same command scores again") from None
+        raise Unreadable("the scored file is gone; the same command makes it again") from None
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
     if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):
         raise Unreadable(f"{point.run_dir / 'published.json'} is damaged")
@@ -85,14 +85,14 @@ def _compared(one: Source, other: Source, figure: str) -> Difference | None:
     a, b = mine.values[here], theirs.values[there]
     both = ~(np.isnan(a) | np.isnan(b))
     if not both.any():
-        raise Unreadable("no prompt was judged at both")
+        raise Unreadable("no prompt was judged for both")
     s = _estimate(json.loads(one.scoring))
     return difference(a[both], b[both], s.confidence, s.resamples, s.seed)
 
 
 @lru_cache(maxsize=2)
 def _rows(source: Source, figure: str) -> Rows | None:
-    """Read a scored file. None where the figure has no value for each row."""
+    """Read a scored file. Return None if the figure has no value per row."""
     import numpy as np
 
     scoring = json.loads(source.scoring)
@@ -116,7 +116,7 @@ def _rows(source: Source, figure: str) -> Rows | None:
 def _passes(
     source: Source, prefix: str, k: int, settings: Estimate, prompts: list[int]
 ) -> "np.ndarray":
-    """Each row's pass@k; its prompt's hash is added to `prompts`."""
+    """Return each row's pass@k; add its prompt's hash to `prompts`."""
     import numpy as np
 
     counted = [np.empty((2, 0), dtype=np.int64)]
@@ -128,7 +128,7 @@ def _passes(
 
 
 def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Give batches of the prompts' hashes and these columns. Raises KeyError where one is not."""
+    """Yield batches of the prompts' hashes and these columns. Raises KeyError if one is missing."""
     with open_parquet(source.path) as file:
         is_known = source.prompt_key in file.schema_arrow.names
         wanted = [*([source.prompt_key] if is_known else []), *(prefix + c for c in columns)]
@@ -142,7 +142,7 @@ def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any
 
 
 def _numbered(prompts: "np.ndarray") -> "np.ndarray":
-    """Tell the k-th of equal prompts from the others: it is the k-th in another file, too."""
+    """Return a key per row; the k-th of equal prompts has the same key in every file."""
     import numpy as np
 
     order = np.argsort(prompts, kind="stable")
@@ -155,10 +155,10 @@ def _numbered(prompts: "np.ndarray") -> "np.ndarray":
 
 
 def _estimate(scoring: dict[str, Any]) -> Estimate:
-    """The settings of the estimates, as published.json has them."""
+    """Return the settings of the estimates from published.json. Raises Unreadable."""
     known = {key: v for key, v in scoring.get("estimate", {}).items() if key in asdict(Estimate())}
     try:
         known["unscored"] = Unscored[known.get("unscored", Unscored.fail.name)]
     except (KeyError, TypeError):
-        raise Unreadable("how it was scored is not on record any more") from None
+        raise Unreadable("how it was scored is no longer on record") from None
     return Estimate(**known | {"group_by": []})

@@ -1,8 +1,8 @@
 """A sweep: many points, few engines, one table.
 
-Points whose engine is the same share it; of those, points that draw in the same manner share one
-continuous batch. Each point is a run of its own: directory, record, resume, tracking, status.
-One that fails fails alone. Knows nothing of Hydra.
+Points with the same engine settings share an engine; of those, points with the same class of
+sampler share one continuous batch. Each point is a separate run, with its own directory, records,
+tracking and status; if it fails, the others continue. Must not know: Hydra.
 """
 
 import sys
@@ -20,9 +20,8 @@ from rollout.engines.slot import Slot
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
-from rollout.runs.context import refuse_no_room
 from rollout.runs.findings import Findings
-from rollout.runs.fitting import ladder_of, refuse_impossible, settle
+from rollout.runs.fitting import ladder_of, refuse_impossible, refuse_no_room, settle
 from rollout.runs.generate import OnTurn, answer
 from rollout.runs.job import prepare, refuse_objective
 from rollout.runs.opening import open_run
@@ -30,12 +29,7 @@ from rollout.runs.summary import Summary, finished_before
 from rollout.runs.workflow import with_prompts
 from rollout.store.run_dir import refuse_users_tables
 from rollout.store.store import Store
-from rollout.sweeps.batches import (
-    Batch,
-    batches_of,
-    refuse_one_place,
-    refuse_own_tables,
-)
+from rollout.sweeps.batches import Batch, batches_of, refuse_one_place, refuse_own_tables
 from rollout.sweeps.dry_run import dry_run_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.progress import PointConsole, SweepReport, points_in
@@ -44,14 +38,14 @@ from rollout.system.console import Console, say
 from rollout.system.signals import StopRequest, stop_on_signals
 from rollout.system.unforeseen import faults_told
 
-OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave the point itself as it is
+OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave a finished point finished
 
 
 class Sweep:
-    """All points of one command. Whoever makes one calls `close`."""
+    """All points of one command. The caller closes it."""
 
     def __init__(self, argv: list[str], console: Console):
-        self.points: dict[Path, Point] = {}  # by directory, in the order they were asked for
+        self.points: dict[Path, Point] = {}  # by directory, in the order of launch
         self.errors: dict[Path, RolloutError] = {}
         self.directory: Path | None = None
         self.dry_run = False
@@ -62,20 +56,19 @@ class Sweep:
         self._has_tracker, self.fault = False, ""
         self._stop: StopRequest | None = None
         self._findings = Findings()
-        self._planned: list[Batch] = []  # by a dry run
+        self._planned: list[Batch] = []  # of a dry run
         self._taken: dict[Any, str] = {}  # output file -> the point that writes it
 
     def launch(self, asked: list[Point], directory: Path, objective: str) -> list[Point]:
-        """Run these points, those of earlier launches that are the same excepted.
+        """Run these points, except those that this sweep has already run; return all, in order.
 
-        Returns their records, in the order asked. Raises UserError where two of them would write
-        one file, Interrupted where the user asked to stop.
+        Raises UserError if two of them would write one file, Interrupted if the user asked to stop.
         """
         stages = [a.settings.postprocess for a in asked if a.settings]
         scored = [stage for stage in stages if stage.scorer]
         refuse_objective(objective, (scored or stages or [Postprocess()])[0])
         refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
-        points_in(directory)  # a damaged record is not overwritten
+        points_in(directory)  # raises if sweep.json is damaged, before it is overwritten
         self._begin(directory)
         self._report.objective = objective
         points = [point for point in asked if self._is_ready(point)]
@@ -89,9 +82,10 @@ class Sweep:
             self._planned += batches
         elif batches:
             self._lock()
-            ordered = self._first_what_stands(batches)
-            for number, batch in enumerate(ordered, 1):
-                which = f"batch {number} of {len(ordered)}  " if len(ordered) > 1 else ""
+            # Batches for the engine that is still loaded come first.
+            batches.sort(key=lambda b: not self._slot.has(b.plan, b.environment))
+            for number, batch in enumerate(batches, 1):
+                which = f"batch {number} of {len(batches)}  " if len(batches) > 1 else ""
                 self._run(batch, which)
         return [self.points[a.run_dir] for a in asked]
 
@@ -101,7 +95,7 @@ class Sweep:
             self._stop = self._open.enter_context(stop_on_signals(ends_process=True))
             self._stop.say = self._console.say_now
             self._stop.farewell = self._farewell
-            self._stop.tell = self._report.tell
+            self._stop.tell = self._report.note_progress
             self._slot = Slot(self._console, self._stop)
             self._open.callback(self._slot.close)
 
@@ -109,7 +103,7 @@ class Sweep:
         if self._report.is_open:
             return
         try:
-            refuse_users_tables(self.directory)  # before there is a lock to leave behind
+            refuse_users_tables(self.directory)  # before a lock file is left behind
             self.directory.mkdir(parents=True, exist_ok=True)
             self._open.enter_context(lock.held(self.directory, self._console.note))
             refuse_users_tables(self.directory)
@@ -123,12 +117,12 @@ class Sweep:
     # Before anything starts.
 
     def _is_ready(self, point: Point) -> bool:
-        """Check a point and make its job; false if it can't run, or did already in this sweep."""
+        """Check a point and make its job; false if it can't run or already did in this sweep."""
         if known := self.points.get(point.run_dir):
             if known.values != point.values:
                 raise UserError(
                     f"hydra.sweep.subdir gives two points the directory {point.run_dir}; leave it "
-                    "out, or name it after all that is swept"
+                    "out, or put every swept key in it"
                 )
             return False
         self.points[point.run_dir] = point
@@ -146,30 +140,26 @@ class Sweep:
                 point.job = settle(job, self._console, self._findings)
                 refuse_own_tables(job, self.directory)
         except RolloutError as error:
-            self._tell_refusal(point, error)
+            self._note_refusal(point, error)
             self._fail(point, error)
             return False
         return True
 
-    def _tell_refusal(self, point: Point, error: RolloutError) -> None:
-        """Say at once, and with all details, why a point can't run."""
+    def _note_refusal(self, point: Point, error: RolloutError) -> None:
+        """Print why a point can't run, with all details."""
         for line in (f"{point.name} can't run: {error.args[0]}", *error.details):
             self._console.note(line)
-
-    def _first_what_stands(self, batches: list["Batch"]) -> list["Batch"]:
-        """The batches, first those that the engine kept from the last launch serves."""
-        return sorted(batches, key=lambda b: not self._slot.has(b.plan, b.environment))
 
     # One batch.
 
     def _run(self, batch: Batch, which: str) -> None:
-        """Every point of the batch to its end; `which` says which batch it is."""
+        """Run every point of the batch to its end; `which` names the batch in the progress bar."""
         attempts: list[tuple[Point, Attempt]] = []
         with ExitStack() as opened:
             try:
                 for point in batch.points:
                     self._stop.raise_if_requested()
-                    if attempt := self._opened(point, opened, speaks=not attempts):
+                    if attempt := self._opened(point, opened, is_first=not attempts):
                         attempts.append((point, attempt))
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
                 if owing:
@@ -193,9 +183,9 @@ class Sweep:
                     attempt.close()
         self._write()
 
-    def _opened(self, point: Point, opened: ExitStack, speaks: bool) -> Attempt | None:
-        """The point's run, held open; None where there is nothing to do or it can't go on."""
-        job, console = point.job, PointConsole(self._console, point.name, speaks)
+    def _opened(self, point: Point, opened: ExitStack, is_first: bool) -> Attempt | None:
+        """Open the point's run and start an attempt; None if it is finished or can't be resumed."""
+        job, console = point.job, PointConsole(self._console, point.name, is_first)
         store: Store
         try:
             with faults_told(point.run_dir):
@@ -204,14 +194,14 @@ class Sweep:
                     self._done(point, finished_before(job, standing.finished, console))
                     return None
             point.status = "running"
-            # What keeps the first point's tracker waiting is decided then for all.
+            # Only the first tracker waits: whether wandb is reachable is decided once.
             patience_s = 0.0 if self._has_tracker else None
             self._has_tracker = True
             with faults_told(point.run_dir):
                 return Attempt(job, store, standing, console, patience_s)
         except RolloutError as error:
             if isinstance(error, UserError):
-                self._tell_refusal(point, error)
+                self._note_refusal(point, error)
             self._fail(point, error)
             return None
 
@@ -227,7 +217,7 @@ class Sweep:
             yield on_turn
 
     def _finish(self, point: Point, attempt: Attempt) -> None:
-        """Publish what is complete; record what is not."""
+        """Publish a complete point; record the error of one that is not."""
         try:
             if attempt.error:
                 raise attempt.error
@@ -250,7 +240,7 @@ class Sweep:
     def _fail(self, point: Point, error: RolloutError) -> None:
         self.errors[point.run_dir] = error
         if isinstance(error, OF_THE_COMMAND) and (point.run_dir / "summary.json").exists():
-            # What is refused is this command, or its export; the point stands.
+            # This command or its export is refused; the point stays finished.
             point.status = "done"
             point.figures = figures_of(point.run_dir)
             return
@@ -261,7 +251,7 @@ class Sweep:
     # The end.
 
     def deferred(self) -> AbstractContextManager[None]:
-        """No signal interrupts the block; it is heard at its end."""
+        """Defer signals to the end of the block."""
         return self._stop.deferred() if self._stop else nullcontext()
 
     @property
@@ -271,7 +261,7 @@ class Sweep:
     def take(
         self, point: Point, directory: Path, objective: str | None, error: type | None
     ) -> None:
-        """Take in a point that another launcher ran, for the table; `error` is what ended it."""
+        """Add a point that another launcher ran to the table; `error` is the type that ended it."""
         self.directory, self._report.is_open = directory, True
         self._report.objective = objective or self._report.objective
         self.points[point.run_dir] = point
@@ -285,18 +275,18 @@ class Sweep:
         again = command_in(self._argv, self.directory)
         return (
             f"interrupted; {num_done} of {len(self.points)} points are done, and every finished "
-            f"row of the others is on disk in {self.directory}; to go on: {again}"
+            f"row of the others is on disk in {self.directory}; to resume: {again}"
         )
 
     def close(self) -> None:
-        """Free the engine, write the tables, let go of the directory."""
+        """Shut down the engine, write the tables, release the directory."""
         with self._open:
             if self._slot:
                 self._slot.close()
             self._write()
 
     def _write(self) -> None:
-        """The tables; a command that was refused as a whole leaves them as they were."""
+        """Write the tables, unless the whole command was refused."""
         if self._report.is_open and not self._all_refused:
             try:
                 self._report.write(self.directory)
@@ -308,13 +298,13 @@ class Sweep:
         refused = [e for e in self.errors.values() if isinstance(e, UserError)]
         return len(refused) == len(self.points)
 
-    def tell(self) -> int:
-        """Say what the sweep came to; return the exit code: 2 where nothing could start."""
+    def print_outcome(self) -> int:
+        """Print the sweep's result; return the exit code, 2 if nothing could start."""
         if self.dry_run:
             lines = dry_run_lines(self._planned, self.directory, self._console, self._fail)
             self._console.result("\n".join(lines))
         if self._report.is_open and not self._all_refused:
-            self._report.tell_end(self.directory)
+            self._report.print_table(self.directory)
         for run_dir, error in self.errors.items():
             say(f"rollout: {self.points[run_dir].name} failed: {error.args[0]}", sys.stderr)
         if self.fault:
@@ -325,22 +315,22 @@ class Sweep:
             return 2
         if not self.dry_run:
             counts = f"{len(self.points) - len(self.errors)} of {len(self.points)} points are done"
-            again = f"the others again: {command_in(self._argv, self.directory)}"
+            again = f"to run the others again: {command_in(self._argv, self.directory)}"
             if all(isinstance(error, OF_THE_COMMAND) for error in self.errors.values()):
-                again = "correct what the others say, or leave them out"
+                again = "fix what the others report, or leave them out"
             say(f"{counts}; {again}", sys.stderr)
         return 1
 
 
 def at_point(settings: Settings, run_dir: Path, directory: Path) -> Settings:
-    """The settings with a point's own run directory, grouped by the sweep in `directory`."""
+    """Return the settings with the point's run directory, grouped in wandb by the sweep's name."""
     group = settings.tracking.group or directory.name
     tracking = replace(settings.tracking, group=group)
     return replace(settings, run_dir=str(run_dir), tracking=tracking)
 
 
 def nothing_answered(summary: Summary) -> str:
-    """Why a run that ended is no result."""
+    """Return why a run that ended has no result."""
     scores = summary.figures.get("scores") or {}
     if scores.get("num_judged") == 0:
         return f"nothing could be judged; see column score_errors of {scores.get('path')}"

@@ -1,7 +1,7 @@
 """A sweep's table as files: parquet, CSV and a page.
 
-Promises: a file is whole, the old one or the new; responses that can't be read are null and stop
-nothing.
+Promises: each file is complete, either the old or the new one; responses that can't be read are
+null and raise nothing.
 """
 
 import csv
@@ -33,12 +33,12 @@ FORMULA = ("=", "+", "-", "@")  # how one begins in a spreadsheet
 
 
 def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> None:
-    """Write sweep.parquet, sweep.csv and sweep.html, each at once in place of the one before.
+    """Write sweep.parquet, sweep.csv and sweep.html, each replaced atomically.
 
-    Raises FileExistsError where one of them is not as a sweep wrote it; it stays.
+    Raises FileExistsError if one of them was changed since a sweep wrote it; it is left as it is.
 
-    sweep.parquet has a column more: `responses`, the first rows of each point's published file
-    (see `first_answers`); null where the point is not done or the file can't be read.
+    sweep.parquet has one more column, `responses`: the first rows of each point's published file
+    (see `first_answers`); null if the point is not done or the file can't be read.
     """
     writer, columns = Writer(ledger=Ledger(sweep_dir)), columns_of(points, ranking)
     best = ranking.ranked[0] if ranking.ranked else None
@@ -46,7 +46,7 @@ def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> 
     passed_over: list[Point] = []
 
     def answers() -> Iterator[list[Answer] | None]:
-        """Each point's, read once; kept for the page are the first ones' and the best's."""
+        """Yield each point's answers, read once; keep the first ones and the best for the page."""
         for point in points:
             found = _answers(point)
             if found and point is best and len(side) == MAX_POINTS:
@@ -81,7 +81,7 @@ def _answers(point: Point) -> list[Answer] | None:
 def _write_parquet(
     path: Path, columns: list[Column], answers: Iterable[list[Answer] | None]
 ) -> None:
-    """Write the columns and the answers, some points at a time: all may be gigabytes."""
+    """Write the columns and the answers, a few points at a time: together they may be gigabytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,7 +119,7 @@ def _write_csv(path: Path, columns: list[Column]) -> None:
 
 
 def _harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula, and that hides nothing."""
+    """Return a cell that no spreadsheet reads as a formula, with invisible characters escaped."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
@@ -145,7 +145,7 @@ def _page_lines(points: Sequence[Point], ranking: Ranking) -> list[str]:
 def _page_table(
     points: Sequence[Point], columns: list[Column], objective: str
 ) -> tuple[list[tuple[str, str, bool]], list[Row]]:
-    """Headers and rows of the page's table, without columns that are empty."""
+    """Return headers and rows of the page's table, without empty columns."""
     typed = dict(zip((c.name for c in columns[1:]), swept_keys(points), strict=False))
     scores = score_names(points)
     hidden = {"error", "is_best", "differs_from_best", "run_dir"}

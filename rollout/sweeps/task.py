@@ -1,8 +1,8 @@
-"""What Hydra calls for every job: one configuration composed, one run.
+"""The task that Hydra calls for every job: one composed configuration, one run.
 
-A sweep under our launcher is handed over whole instead (launcher.py). Under another one (basic,
-joblib, submitit) each point is called here, maybe in another process or on another machine; what
-became of it is left in its directory for the process that waits, which makes the table.
+Our launcher passes a sweep on as a whole instead (launcher.py). Under another launcher (basic,
+joblib, submitit) each point runs here, maybe in another process or on another machine, and leaves
+its result in its directory for the process that was started by hand, which writes the table.
 """
 
 import signal
@@ -14,7 +14,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from omegaconf.errors import OmegaConfBaseException
 
 from rollout.config.compose import register, to_settings
 from rollout.config.fingerprint import redacted
@@ -38,16 +40,16 @@ KINDS = {
 
 
 class Task:
-    """One command, as Hydra's task function. Can be pickled: then it is the words alone."""
+    """One command, as Hydra's task function. A pickle holds only what was typed."""
 
-    current: "Task | None" = None  # for Hydra's callback, which Hydra makes itself
+    current: "Task | None" = None  # for the callback below, which Hydra creates
 
     def __init__(self, argv: list[str], config_dir: Path | None, swept: list[str]):
         self._argv, self._config_dir, self.swept = argv, config_dir, swept
         self._began = time.time()
         self._console = Console()
         self.sweep = Sweep(argv, self._console)
-        self._sweep_dir: Path | None = None  # where a sweep was begun
+        self._sweep_dir: Path | None = None  # set once a sweep has begun
         self._error: RolloutError | Interrupted | None = None
         self._open = ExitStack()
         Task.current = self
@@ -61,16 +63,14 @@ class Task:
         self.__init__(**state)
 
     def __call__(self, composed: Any) -> float | None:
-        """Run the job that is composed; return its objective. Raises RolloutError."""
-        from hydra.core.hydra_config import HydraConfig
-
+        """Run the composed job; return its objective. Raises RolloutError in a sweep."""
         sys.argv = [sys.argv[0], *redacted(self._argv)]  # wandb records it
         hydra = HydraConfig.get()
         if str(hydra.mode).endswith("MULTIRUN"):
             return self._point(composed, hydra)
         try:
             return self._run(to_settings(composed, hydra))
-        except (RolloutError, Interrupted) as error:  # kept: Hydra would print lines of its own
+        except (RolloutError, Interrupted) as error:  # kept: Hydra would print its own lines
             self._error = error
             return None
 
@@ -84,35 +84,32 @@ class Task:
         return objective_of(summary.figures, objective_in(settings))
 
     def _point(self, composed: Any, hydra: Any) -> float | None:
-        """A point of a sweep under another launcher; leaves its status beside the run."""
-        from hydra.core.hydra_config import HydraConfig
-
+        """Run a point under another launcher, and leave its status in its directory."""
         place = Path(hydra.runtime.output_dir)
         point = launcher.point_of(HydraConfig.instance().cfg, self.swept)
         record = {"name": point.name, "values": point.values, "at_s": time.time()}
         record["number"] = hydra.job.num
         self._console.note(f"point {point.name}")
         try:
-            try:
-                settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
-                record |= {
-                    "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
-                    "prefix": settings.output.prefix,
-                    "objective": objective_in(settings),
-                }
-                value = self._run(settings, point.values)
-                record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
-                return value
-            except Interrupted as error:
-                record |= {"status": "interrupted", "error": str(error.args[0])}
-                self._error = error
-                raise KeyboardInterrupt from error  # ends a sweep in this process
-            except RolloutError as error:
-                kind = isinstance(error, UserError)
-                record |= {"status": "failed", "error": str(error), "is_user_error": kind}
-                if launcher.is_basic_sweeper(hydra):
-                    return None
-                raise
+            settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
+            record |= {
+                "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
+                "prefix": settings.output.prefix,
+                "objective": objective_in(settings),
+            }
+            value = self._run(settings, point.values)
+            record |= {"status": "done", "error": None, "is_dry": settings.dry_run}
+            return value
+        except Interrupted as error:
+            record |= {"status": "interrupted", "error": str(error.args[0])}
+            self._error = error
+            raise KeyboardInterrupt from error  # ends a sweep in this process
+        except RolloutError as error:
+            kind = isinstance(error, UserError)
+            record |= {"status": "failed", "error": str(error), "is_user_error": kind}
+            if launcher.is_basic_sweeper(hydra):
+                return None
+            raise
         finally:
             if record.get("is_dry") or not place.is_dir():
                 with suppress(OSError):
@@ -123,13 +120,12 @@ class Task:
     # In the process that was started by hand.
 
     def sweep_begins(self, config: Any) -> None:
-        from omegaconf.errors import OmegaConfBaseException
-
+        """Note the sweep's directory; under another launcher, also guard its processes."""
         try:
             self._sweep_dir = Path(str(config.hydra.sweep.dir)).absolute()
-        except OmegaConfBaseException:  # Hydra says so next; of a callback it would warn
+        except OmegaConfBaseException:  # Hydra raises it again next; here it would only warn
             return
-        if not launcher.is_ours(config.hydra):  # whose processes would outlive this one
+        if not launcher.is_ours(config.hydra):  # its processes could outlive this one
             self._open.enter_context(guard())
             if threading.current_thread() is threading.main_thread():
                 for number in (signal.SIGTERM, signal.SIGHUP):
@@ -145,17 +141,17 @@ class Task:
         raise KeyboardInterrupt  # launchers end their workers at that
 
     def interrupted(self, error: KeyboardInterrupt) -> Interrupted:
-        """What to say where a signal ended it."""
+        """Return the error to report after a signal."""
         known = next((e for e in (error, self._error) if isinstance(e, Interrupted)), None)
         known = known or Interrupted(signal.SIGINT)
         if self._sweep_dir is None or self.sweep.is_begun:
             return known
         again = command_in(self._argv, self._sweep_dir)
-        message = f"interrupted; finished rows are on disk; to go on: {again}"
+        message = f"interrupted; finished rows are on disk; to resume: {again}"
         return Interrupted(known.signal_number, message)
 
     def close(self) -> None:
-        """Free what is held, on every way out."""
+        """Release everything; called on every exit."""
         self._open.close()
         if self._sweep_dir is None:
             return
@@ -171,13 +167,13 @@ class Task:
                 directory.rmdir()  # only where nothing was written
 
     def tell(self) -> int:
-        """Say what came of it; return the exit code. Raises what a run of its own ended with."""
+        """Print the result; return the exit code. Raises the error of a single run."""
         if self._error:
             raise self._error
-        return self.sweep.tell() if self._sweep_dir else 0
+        return self.sweep.print_outcome() if self._sweep_dir else 0
 
     def _read_points(self, directory: Path) -> None:
-        """Take in what the points of this command left, where another launcher ran them."""
+        """Read the records of this command's points, which another launcher ran."""
         found = [*directory.glob(f"*/{RECORD}"), *directory.glob(f"*/*/{RECORD}")]
         records = [(read_json(path), path.parent) for path in found]
         records = [pair for pair in records if self._is_of_this_command(pair[0])]
@@ -193,7 +189,7 @@ class Task:
             self.sweep.take(point, directory, record.get("objective"), error)
 
     def _is_of_this_command(self, record: dict[str, Any] | None) -> bool:
-        """Whether a point of this command left the record, and no earlier one."""
+        """Whether the record is whole and from this command, not an earlier one."""
         if record is None or any(
             not isinstance(record.get(name), kind) or isinstance(record.get(name), bool)
             for name, kind in KINDS.items()
@@ -203,7 +199,7 @@ class Task:
 
 
 class SweepBegins(Callback):
-    """Tells the task where Hydra begins a sweep; named in conf/rollout.yaml."""
+    """Calls the task when Hydra begins a sweep; named in conf/rollout.yaml."""
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         if Task.current:

@@ -127,7 +127,7 @@ def test_a_run_that_is_cut_off_ends_early_and_says_what_to_change(scripted, type
     assert "256 of 256 samples (100%) were cut off at max_tokens=16" in done.errors[0]
     assert "above stop_if.truncated_fraction=0.5; raise sampling.max_tokens" in done.errors[0]
     assert done.errors[0].count("32 of 100 rows are finished and on disk") == 1
-    assert "to go on: " in done.errors[0] and not (typed.here / "r" / "output.parquet").exists()
+    assert "to resume: " in done.errors[0] and not (typed.here / "r" / "output.parquet").exists()
     assert num_on_disk(typed) == 32
 
 
@@ -196,7 +196,7 @@ def test_the_summary_has_the_signs_of_the_whole_run(scripted, typed):
 def test_samples_that_repeat_each_other_raise_an_alarm(scripted, words, is_told):
     done = scripted(*words)
     assert done.code == 0
-    assert ("repeat one of them, at temperature" in done.out) == is_told
+    assert ("repeat an earlier one, at temperature" in done.out) == is_told
 
 
 @pytest.mark.vllm
@@ -210,4 +210,4 @@ def test_on_vllm_a_run_of_cut_off_thinking_ends_early(typed, tiny_model):
     words = [*model, *small, template, "data.input=p.parquet", "run_dir=r", "sampling.n_samples=4"]
     done = typed(*words, "stop_if.unclosed_fraction=0.5", "stop_if.after_samples=32")
     assert done.code == 1, done.errors
-    assert "did not end it within max_tokens=8, above stop_if.unclosed_fraction" in done.errors[0]
+    assert "did not finish within max_tokens=8, above stop_if.unclosed_fraction" in done.errors[0]

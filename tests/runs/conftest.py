@@ -1,4 +1,4 @@
-"""Runs to go on with, and wandb without an account or a network."""
+"""Runs to resume, and wandb without an account or a network."""
 
 import os
 import threading
@@ -44,7 +44,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(home, monkeypatch):
-    """A server in the place of wandb's; `seen` lists what was asked of it."""
+    """A local server instead of wandb's; `seen` lists its requests."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     server.seen = []
     threading.Thread(target=server.serve_forever, daemon=True).start()

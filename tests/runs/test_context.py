@@ -1,4 +1,4 @@
-"""sampling.max_tokens against the context: refused where no prompt has room, else said."""
+"""sampling.max_tokens and the context: refused if no prompt has room, else noted."""
 
 import pytest
 
@@ -21,15 +21,15 @@ def test_a_models_own_context_is_known_before_it_is_loaded(typed):
     assert typed.code == 2 and "8,192 tokens (the model's own)" in typed.errors[0]
 
 
-def test_the_default_of_max_tokens_is_no_wish_and_gives_way_to_a_small_context(typed):
+def test_the_default_of_max_tokens_is_not_refused_in_a_small_context(typed):
     typed(*DEMO, "sampling=default", "engine.max_model_len=512", "dry_run=true")
     assert typed.code == 0, typed.errors
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "said"), [("auto", None), (10, None), (60, "1 of 4 rows have room for less")]
+    ("max_tokens", "message"), [("auto", None), (10, None), (60, "1 of 4 rows have room for less")]
 )
-def test_rows_with_less_room_than_max_tokens_are_counted(max_tokens, said):
+def test_rows_with_less_room_than_max_tokens_are_counted(max_tokens, message):
     lengths = Lengths(
         num_rows=4, num_bad=0, first_bad=None, num_refused=0, first_refusal=None, num_strings=4,
         num_chats=0, num_given=0, num_bytes=280, num_counted=4, is_sample=False, mean=70, p50=20,
@@ -37,4 +37,4 @@ def test_rows_with_less_room_than_max_tokens_are_counted(max_tokens, said):
         long_rows=(), doubts=(),
     )  # fmt: skip
     note = room_note(lengths, 100, Sampling(max_tokens=max_tokens))
-    assert note is None if said is None else said in note
+    assert note is None if message is None else message in note

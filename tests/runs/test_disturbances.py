@@ -1,4 +1,4 @@
-"""What a run survives, and how it ends otherwise: signals, dying engines, a changed input."""
+"""Disturbances of a run: signals, dying engines, a changed input, closed streams."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def begun(here, *words):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_the_run_within_seconds_with_the_command_to_go_on(many, number, code):
+def test_a_signal_ends_the_run_within_seconds_with_the_command_to_resume(many, number, code):
     process = begun(many)
     process.send_signal(number)
     _, errors = process.communicate(timeout=5)
@@ -40,7 +40,7 @@ def test_a_signal_ends_the_run_within_seconds_with_the_command_to_go_on(many, nu
     last = errors.splitlines()[-1]
     assert "rows are finished and on disk" in last
     again = "-m rollout data.input=in.parquet engine=scripted tracking=none run_dir=run"
-    assert "to go on: " in last and again in last
+    assert "to resume: " in last and again in last
     assert "Traceback" not in errors
 
 
@@ -66,7 +66,7 @@ def test_a_second_signal_ends_at_once(many):
     assert process.returncode == 130
 
 
-def test_sigusr1_tells_how_far_it_is(many):
+def test_sigusr1_prints_the_progress(many):
     process = begun(many)
     for _ in range(3):
         process.send_signal(signal.SIGUSR1)
@@ -89,12 +89,12 @@ def test_an_engine_that_dies_now_and_then_costs_no_row(tmp_path):
     assert one.equals(two)
 
 
-def test_an_engine_that_always_dies_ends_the_run_with_the_command_to_go_on(tmp_path):
+def test_an_engine_that_always_dies_ends_the_run_with_the_command_to_resume(tmp_path):
     write(tmp_path / "in.parquet", [f"q {i}" for i in range(50)])
     done = rollout(*WORDS, "engine.scripted.die_after_steps=0", cwd=tmp_path)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert "died" in last and "engine.max_restarts=3" in last and "to go on:" in last
+    assert "died" in last and "engine.max_restarts=3" in last and "to resume:" in last
 
 
 def test_a_poison_row_fails_alone(tmp_path):

@@ -1,4 +1,4 @@
-"""What counts as finished: all that goes into a file, or that it is checked by, to the bit."""
+"""When a run counts as finished: all it is made from and checked by is unchanged to the bit."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def here(typed):
 
 
 class EditableFinder:
-    """What pip install -e puts among the finders: it knows where the project lies."""
+    """The import finder that pip install -e adds for a project."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -50,7 +50,7 @@ class EditableFinder:
 
 
 def edit(path, old, new):
-    """In place, with size and times as they were."""
+    """Edit a file in place; its size and times stay the same."""
     status, data = path.stat(), path.read_bytes()
     assert len(old) == len(new) and old in data
     with path.open("rb+") as file:
@@ -64,7 +64,7 @@ def again(typed, *words):
 
 
 def test_a_corrected_label_is_published_and_scored_though_size_and_footer_stay(typed, here):
-    """The input counted by its size and footer, so old labels were published."""
+    """The input was compared by size and footer, so old labels were published."""
     words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
     typed(*words)
     edit(here / "in.parquet", b"label 03", b"LABEL 03")
@@ -95,7 +95,7 @@ def test_an_edited_schema_scores_again(typed, here):
 
 @pytest.mark.parametrize("size", ["data.limit=8", "data.limit=3", "sampling.n_samples=3"])
 def test_without_shards_nothing_is_finished_but_what_was_published(typed, here, size):
-    """100 rows were called finished where 200 had been asked for."""
+    """100 rows counted as finished although 200 were requested."""
     words = (*SMALL, "data.input=in.parquet", "run_dir=run", "data.limit=5")
     typed(*words)
     shutil.rmtree(here / "run/shards")
@@ -106,7 +106,7 @@ def test_without_shards_nothing_is_finished_but_what_was_published(typed, here, 
 
 @pytest.mark.parametrize("name", ["output.parquet", "scored.parquet", "scored.json"])
 def test_one_flipped_bit_makes_a_published_file_another(typed, here, name):
-    """Size and footer stayed, so it counted as untouched."""
+    """Size and footer stayed the same, so the file counted as unchanged."""
     words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
     typed(*words)
     path = here / "run" / name
@@ -123,7 +123,7 @@ def test_one_flipped_bit_makes_a_published_file_another(typed, here, name):
     [("source.jsonl", b"question 3", b"Question 3"), ("template.jinja", b"now", b"NOW")],
 )
 def test_an_edited_source_or_template_is_prepared_again(typed, here, name, old, new, alone):
-    """`run_dir=run` alone took the prompts as they were made, whatever had changed since."""
+    """`run_dir=run` alone used the old prompts, whatever had changed since."""
     typed(*SMALL, *PREPARED, "run_dir=run")
     assert typed.code == 0, typed.errors
     words = ["run_dir=run"] if alone else [*SMALL, *PREPARED, "run_dir=run"]
@@ -141,14 +141,14 @@ def test_prompts_edited_by_hand_are_not_taken_for_prepared_ones(typed, here):
     assert typed.code == 2 and "was changed since" in typed.errors[0]
 
 
-def test_a_copied_run_with_all_times_new_is_finished_still(typed, here):
+def test_a_copied_run_with_new_file_times_is_still_finished(typed, here):
     words = (*SMALL, *SCORED, "data.input=in.parquet")
     typed(*words, "run_dir=run")
     shutil.copytree(here / "run", here / "copy", copy_function=shutil.copyfile)
     assert again(typed, *words, "run_dir=copy")
 
 
-def test_a_run_started_afresh_takes_its_scores_along(typed, here):
+def test_starting_over_moves_the_scores_along(typed, here):
     words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
     typed(*words)
     typed(*words, "resume=fresh", "sampling.seed=1")
@@ -159,8 +159,8 @@ def test_a_run_started_afresh_takes_its_scores_along(typed, here):
         }
 
 
-def test_edited_figures_are_not_told(typed, here):
-    """They were read from summary.json, whoever had written it."""
+def test_edited_figures_are_not_reported(typed, here):
+    """They were read from summary.json even if it had been edited."""
     words = (*SMALL, "data.input=in.parquet", "run_dir=run")
     typed(*words)
     edit(here / "run/summary.json", b'"num_rows": 10', b'"num_rows": 99')
@@ -174,8 +174,8 @@ def test_edited_figures_are_not_told(typed, here):
      ("pkg.mod:score", "pkg/__init__.py"), ("late.py:score", "pkg/tab.py"),
      ("star.py:score", "pkg/tab.py"), ("named.py:score", "pkg/tab.py")],
 )  # fmt: skip
-def test_whatever_of_the_users_a_scorer_imports_counts(typed, here, function, edited):
-    """Absolute imports within a package were looked for beside the file alone."""
+def test_every_user_module_that_a_scorer_imports_counts(typed, here, function, edited):
+    """Absolute imports within a package were only looked up next to the file."""
     (here / "pkg").mkdir()
     (here / "pkg/__init__.py").write_text("__all__ = ['tab']\nK = 0.25\n")
     (here / "pkg/tab.py").write_text("K = 0.25\n")
@@ -215,7 +215,7 @@ def test_prepared_prompts_are_known_from_another_directory_and_in_a_moved_projec
 
 
 def test_emptied_shards_of_a_finished_run_generate_nothing_again(typed, here):
-    """With a label corrected, all rows were asked again, over the published file."""
+    """With a label corrected, all rows were generated again, over the published file."""
     words = (*SMALL, "data.input=in.parquet", "run_dir=run", "sampling.seed=null")
     typed(*words)
     for path in (here / "run/shards").iterdir():
@@ -227,7 +227,7 @@ def test_emptied_shards_of_a_finished_run_generate_nothing_again(typed, here):
 
 
 def test_scores_of_an_earlier_output_are_not_exported_for_the_runs_own(typed, here):
-    """postprocess input=RUN took the scored file that lay there, however old."""
+    """postprocess input=RUN used the scored file in the directory, however old."""
     from rollout.postprocess.__main__ import main
 
     words = (*SMALL, "data.input=in.parquet", "run_dir=run")
@@ -247,8 +247,8 @@ def test_a_file_of_an_earlier_launch_is_not_taken_for_this_ones(typed, here):
     assert len(pq.read_table(here / "one.parquet")["scores"][0].as_py()) == 3
 
 
-def test_of_a_scorer_in_an_installed_package_the_version_counts(tmp_path, monkeypatch):
-    """All that the package's neighbours import was read: thousands of files, for minutes."""
+def test_an_installed_scorer_counts_by_its_version(tmp_path, monkeypatch):
+    """Every import of the installed packages was read: thousands of files, for minutes."""
     (tmp_path / "judge").mkdir()
     (tmp_path / "judge/__init__.py").write_text("import other\n")
     (tmp_path / "other.py").write_text("")
@@ -271,7 +271,7 @@ def test_of_a_scorer_in_an_installed_package_the_version_counts(tmp_path, monkey
 
 
 def test_an_export_that_would_be_empty_is_never_finished_with_an_earlier_one(typed, here):
-    """The second time it was "finished already", with the training file of another selection."""
+    """The second launch said "finished already", with the training file of another selection."""
     words = (*SMALL, *SCORED, "data.input=in.parquet", "run_dir=run")
     words += ("postprocess.export.format=sft", "postprocess.pass_threshold=0.2")
     typed(*words)
@@ -284,7 +284,7 @@ def test_an_export_that_would_be_empty_is_never_finished_with_an_earlier_one(typ
     assert typed.code == 0 and (here / "run/train.parquet").exists(), typed.errors
 
 
-def test_a_moved_run_tells_where_its_files_are_now(typed, here):
+def test_a_moved_run_reports_where_its_files_are_now(typed, here):
     words = (*SMALL, *SCORED, "data.input=in.parquet")
     typed(*words, "run_dir=run")
     (here / "run").rename(here / "moved")
@@ -293,8 +293,8 @@ def test_a_moved_run_tells_where_its_files_are_now(typed, here):
 
 
 @pytest.mark.parametrize("source", [PREPARED, ("data.input=in.parquet",)])
-def test_a_moved_project_goes_on_where_it_is_now(typed, here, monkeypatch, source):
-    """`run_dir=` alone made the old directory again, and published there."""
+def test_a_moved_project_resumes_where_it_is_now(typed, here, monkeypatch, source):
+    """`run_dir=` alone created the old directory again, and published there."""
     project = here / "project"
     project.mkdir()
     for name in ("source.jsonl", "template.jinja", "scorer.py", "in.parquet"):

@@ -1,5 +1,7 @@
-"""A run against the planner: refused in a second, settled before loading, eased when memory runs
-out. With the scripted engine where the engine does not matter; real vLLM in test_vllm_memory.py."""
+"""A job and the planner: refused in a second, settled before loading, stepped down without memory.
+
+Uses the scripted engine where the engine does not matter; test_vllm_memory.py has real vLLM.
+"""
 
 import json
 
@@ -15,7 +17,7 @@ OOM = ("engine=scripted", "engine.scripted.oom_above=40", "sampling.n_samples=2"
 
 @pytest.fixture
 def on(monkeypatch):
-    """Make this machine another one."""
+    """Replace this machine by another one."""
 
     def set_machine(*gpus, available_gib=12.0, build="cuda"):
         monkeypatch.setattr(machine, "look", lambda: Machine(gpus, 4, 16.0, available_gib))
@@ -56,7 +58,7 @@ def test_preflight_false_lets_it_pass(typed, on, qwen3_4b):
     assert typed.code == 0, typed.errors
 
 
-def test_auto_says_what_it_takes_and_why(typed, on, qwen3_4b):
+def test_auto_reports_its_choice_and_why(typed, on, qwen3_4b):
     on(A100, A100)
     typed(*qwen3_4b, "dry_run=true")
     line = next(note for note in typed.notes if note.startswith("engine auto"))
@@ -64,8 +66,8 @@ def test_auto_says_what_it_takes_and_why(typed, on, qwen3_4b):
     assert "2 x A100" in line and "tokens:" in line and "limited by" in line
 
 
-def test_what_auto_takes_leaves_the_fingerprint_alone(typed, on, qwen3_4b):
-    """Its context is as long as the data need: the samples are the same."""
+def test_the_choice_of_auto_is_not_in_the_fingerprint(typed, on, qwen3_4b):
+    """Its context is as long as the data needs, so the samples are the same."""
     on(RTX_4090)
     typed(*qwen3_4b, "dry_run=true")
     line = next(note for note in typed.notes if note.startswith("engine auto"))
@@ -111,7 +113,7 @@ def test_the_next_launch_begins_with_what_worked(typed):
 
 
 def test_rows_finished_before_memory_ran_out_are_kept(typed):
-    """It runs out at step 40: shorter rows are done by then, and are not asked again."""
+    """It runs out at step 40, when shorter rows are done; they are not generated again."""
     typed(
         *OOM, "engine.scripted.oom_after_steps=40", "engine.scripted.response_tokens=30",
         "engine.on_oom=step_down", "run_dir=r",
@@ -121,7 +123,7 @@ def test_rows_finished_before_memory_ran_out_are_kept(typed):
     assert summary["num_rows"] == summary["num_generated_rows"]
 
 
-def test_at_the_floor_the_run_ends_and_says_so(typed):
+def test_at_the_floor_the_run_ends_with_a_message(typed):
     typed("engine=scripted", "engine.scripted.oom_above=4", "engine.on_oom=step_down")
     assert typed.code == 1
     assert "is at its floor (max_num_seqs=8)" in typed.errors[0]
@@ -140,19 +142,25 @@ def test_a_sweep_over_engines_has_rows_for_what_does_not_fit(typed, on, qwen3_4b
     assert "2 CUDA GPUs" in errors["dual_a100"]
 
 
-def test_points_of_a_sweep_share_the_engine_that_auto_took(typed, on, qwen3_4b):
+def test_points_of_a_sweep_share_the_engine_that_auto_chose(typed, on, qwen3_4b):
     on(A100)
     typed("-m", "sampling.max_tokens=64,128", *qwen3_4b, "run_dir=s", "dry_run=true")
     assert "2 points on 1 engine," in typed.out, typed.out
 
 
-def test_a_run_that_the_kernel_killed_begins_smaller(typed, monkeypatch):
-    """An engine in this process takes the run with it: the next launch reads the kernel's count."""
+def killed(typed, monkeypatch):
+    """Launch a run as if the kernel had killed it for memory; return its words."""
     words = ("engine=scripted", "engine.on_oom=step_down", "run_dir=r")
     typed(*words)
     (typed.here / "r/attempts/1" / ENDED).unlink()
     kills = machine.num_oom_kills()
     monkeypatch.setattr(machine, "num_oom_kills", lambda: kills + 1)
+    return words
+
+
+def test_a_run_that_the_kernel_killed_begins_smaller(typed, monkeypatch):
+    """An engine in this process dies with the run: the next launch reads the kernel's count."""
+    words = killed(typed, monkeypatch)
     typed(*words, "sampling.n_samples=9")
     assert any("stepping down to engine.max_num_seqs=128" in note for note in typed.notes)
     typed(*words, "sampling.n_samples=10")
@@ -160,7 +168,7 @@ def test_a_run_that_the_kernel_killed_begins_smaller(typed, monkeypatch):
 
 
 def test_what_can_only_be_guessed_is_not_refused(typed, on, tmp_path):
-    """A family that is not known tensor by tensor may be smaller than Llama's count says."""
+    """An unknown model family may be smaller than Llama's formula estimates."""
     config = {
         "model_type": "some_new_moe", "hidden_size": 8192, "num_hidden_layers": 200,
         "num_attention_heads": 64, "intermediate_size": 65536, "vocab_size": 200_000,
@@ -187,7 +195,7 @@ def test_a_record_that_was_edited_is_not_used(typed, changed):
     assert json.loads(record.read_text())["changed"] == {"max_num_seqs": 32}
 
 
-def test_what_the_user_types_otherwise_beats_the_record(typed):
+def test_a_setting_typed_anew_beats_the_record(typed):
     words = (*OOM, "engine.on_oom=step_down", "run_dir=r")
     typed(*words)
     typed(*words, "sampling.n_samples=3", "engine.max_num_seqs=20")
@@ -204,7 +212,7 @@ def test_hf_overrides_are_not_refused_for_the_context_they_give(typed, on, qwen3
 
 
 def test_a_cache_too_small_is_left_to_step_down(typed, on, qwen3_4b):
-    """The ladder has a way; without it the plan refuses."""
+    """The ladder has a step for it; without on_oom=step_down the job is refused."""
     on(build="cpu")
     words = (*qwen3_4b, "engine=cpu", "engine.kv_cache_gib=0.01", "dry_run=true")
     assert "are left" in typed.refused(*words)
@@ -212,12 +220,8 @@ def test_a_cache_too_small_is_left_to_step_down(typed, on, qwen3_4b):
     assert typed.code == 0, typed.errors
 
 
-def test_a_dry_run_writes_nothing_of_a_kill(typed, monkeypatch):
-    words = ("engine=scripted", "engine.on_oom=step_down", "run_dir=r")
-    typed(*words)
-    (typed.here / "r/attempts/1" / ENDED).unlink()
-    kills = machine.num_oom_kills()
-    monkeypatch.setattr(machine, "num_oom_kills", lambda: kills + 1)
+def test_a_dry_run_records_nothing_about_a_kill(typed, monkeypatch):
+    words = killed(typed, monkeypatch)
     typed(*words, "sampling.n_samples=9", "dry_run=true")
     assert not (typed.here / "r" / RECORD).exists()
     assert not (typed.here / "r/attempts/1" / ENDED).exists()

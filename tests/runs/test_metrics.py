@@ -78,18 +78,18 @@ def test_a_share_of_the_samples_is_distinct():
 
 
 @pytest.mark.parametrize("totals", [Totals(num_samples=8), Totals(num_distinct=0)])
-def test_what_was_not_counted_or_has_no_samples_is_said_to_be_unknown(totals):
+def test_a_share_that_was_not_counted_or_has_no_samples_is_null(totals):
     figures = summarize(totals, Tally(), Timeline())
     names = ("distinct_fraction", "p95_response_tokens", "peak_memory_gib")
     assert [figures[name] for name in names] == [None, None, None]
 
 
-def test_totals_are_read_back_from_a_summary_as_they_were():
+def test_totals_are_read_back_from_a_summary_unchanged():
     totals = Totals(num_rows=2, num_samples=4, num_distinct=3, p95_response_tokens=9)
     assert Totals.known(summarize(totals, Tally(), Timeline())) == totals
 
 
-def test_totals_of_an_older_launch_leave_open_what_it_did_not_count():
+def test_totals_that_an_older_version_did_not_count_are_none():
     totals = Totals(num_rows=2, num_samples=4, max_response_tokens=9)
     older = {name: value for name, value in asdict(totals).items() if value is not None}
     assert Totals.known(older) == totals
@@ -146,13 +146,13 @@ def test_an_engine_whose_cache_admits_no_more_counts_as_full():
     assert line.full is not None
 
 
-def test_the_time_left_is_told_by_tokens_before_any_row_is_finished():
-    """By rows it grew until the end: all rows of a small job run side by side."""
+def test_the_time_left_is_estimated_from_tokens_before_any_row_is_finished():
+    """Estimated from rows it grew until the end: all rows of a small job run side by side."""
     stats = EngineStats(num_output_tokens=400)
     assert outlook(Tally(), stats, 10.0, num_rows=10, n=2, max_tokens=40) == (0.5, 10.0)
 
 
-def test_the_time_left_follows_the_length_of_what_is_finished():
+def test_the_time_left_follows_the_length_of_finished_samples():
     tally = Tally(num_rows=500, num_samples=1000, num_output_tokens=10_000)
     stats = EngineStats(num_output_tokens=10_000)
     fraction, left_s = outlook(tally, stats, 10.0, num_rows=1000, n=2, max_tokens=20)
@@ -160,8 +160,8 @@ def test_the_time_left_follows_the_length_of_what_is_finished():
     assert left_s == pytest.approx(10.0, abs=0.2)
 
 
-def test_the_first_that_end_are_short_and_tell_little_of_the_others():
-    """With 3 of 32 rows done it said 96 % and ETA 0:00, for half a minute."""
+def test_the_first_samples_to_end_are_short_and_not_typical():
+    """With 3 of 32 rows done, the bar showed 96% and ETA 0:00 for half a minute."""
     tally = Tally(num_rows=3, num_samples=12, num_output_tokens=120)
     stats = EngineStats(num_output_tokens=2500)
     fraction, left_s = outlook(tally, stats, 10.0, num_rows=32, n=4, max_tokens=64)

@@ -1,4 +1,4 @@
-"""`python -m rollout run_dir=X` alone goes on with what the run in X was last launched with."""
+"""`python -m rollout run_dir=X` alone resumes the run in X with its last settings."""
 
 import pandas as pd
 import pytest
@@ -23,8 +23,8 @@ def config(here, run_dir="x"):
     return (last / "config.yaml").read_text()
 
 
-def test_a_killed_run_goes_on_with_its_directory_alone(tmp_path):
-    """A message said: finish it with python -m rollout run_dir=X, and that ran the demo there."""
+def test_a_killed_run_is_resumed_by_its_directory_alone(tmp_path):
+    """A message told users to type `python -m rollout run_dir=X`, and that ran the demo there."""
     pd.DataFrame({"prompt": [f"q {i}" for i in range(60)]}).to_parquet(tmp_path / "in.parquet")
     running = start(*SCRIPTED, *SLOW, "sampling.temperature=0.3", cwd=tmp_path)
     while not any(tmp_path.glob("x/shards/*.log")):
@@ -47,7 +47,7 @@ def test_a_finished_run_says_so(typed, run):
     assert typed.notes[0].startswith("from run_dir=") and "last launch" in typed.notes[0]
 
 
-def test_what_is_typed_beside_it_counts(typed, run):
+def test_settings_typed_with_it_count(typed, run):
     run("sampling.n_samples=2", "output.columns=[seed]")
     typed("run_dir=x", "sampling.n_samples=3")
     assert "90 samples (30 of them in this attempt)" in typed.out, typed.errors
@@ -62,8 +62,8 @@ def test_the_last_launch_counts_not_the_first(typed, run):
     assert typed.settings("run_dir=x")["tracking"]["interval_s"] == 7
 
 
-def test_presets_and_what_was_typed_are_known_again(typed, run):
-    """engine=auto may choose all that the user did not type: typed is what the first launch did."""
+def test_presets_and_typed_settings_are_restored(typed, run):
+    """engine=auto may choose what the user did not type, in the first launch either."""
     run("engine.max_num_seqs=5", "resume=fresh")
     settings = typed.settings("run_dir=x")
     assert settings["presets"]["engine"] == "scripted"
@@ -71,14 +71,14 @@ def test_presets_and_what_was_typed_are_known_again(typed, run):
     assert settings["resume"] == "auto"
 
 
-def test_a_preset_typed_beside_it_beats_the_record(typed, run):
+def test_a_preset_typed_with_it_beats_the_record(typed, run):
     run("sampling=greedy")
     settings = typed.settings("run_dir=x", "sampling=qwen3_thinking")
     assert settings["sampling"]["temperature"] == 0.6
     assert "sampling" not in settings["presets"]  # Hydra fills in the one that was typed
 
 
-def test_paths_hang_on_where_the_first_command_was_typed(typed, run, monkeypatch):
+def test_paths_are_relative_to_where_the_first_command_was_typed(typed, run, monkeypatch):
     run("output.path=out/answers.parquet", "sampling.n_samples=2")
     (typed.here / "elsewhere").mkdir()
     monkeypatch.chdir(typed.here / "elsewhere")
@@ -87,27 +87,27 @@ def test_paths_hang_on_where_the_first_command_was_typed(typed, run, monkeypatch
     assert len(pd.read_parquet(typed.here / "out/answers.parquet")["responses"][0]) == 3
 
 
-def test_a_directory_that_was_moved_goes_on(typed, run):
+def test_a_moved_directory_is_resumed(typed, run):
     run("sampling.n_samples=2")
     (typed.here / "x").rename(typed.here / "y z=1")
     assert "finished already" in typed("run_dir=y z=1").out, typed.errors
 
 
-def test_a_point_of_a_sweep_goes_on_and_the_sweep_itself_is_explained(typed, run):
+def test_a_point_of_a_sweep_is_resumed_and_the_sweep_itself_refused(typed, run):
     run("-m", "sampling.temperature=0.3,0.7")
     point = "x/temperature=0.3"
     assert "finished already: 30 rows" in typed(f"run_dir={point}").out, typed.errors
     assert point in typed.refused("run_dir=x") and "a sweep's" in typed.errors[0]
 
 
-def test_the_demo_goes_on_as_the_demo(typed):
+def test_the_demo_is_resumed_as_the_demo(typed):
     typed("engine=scripted", "tracking=none", "run_dir=d")
     typed("run_dir=d")
     assert "finished already: 8 rows, 32 samples" in typed.out, typed.errors
 
 
-def test_prepared_and_scored_runs_go_on(typed):
-    """The prompts are taken as they were made, unless more of them are asked for."""
+def test_prepared_and_scored_runs_are_resumed(typed):
+    """The prepared prompts are used again, unless more of them are requested."""
     gym = [f"prepare.{w}" for w in ("source=reasoning_gym", "task=chain_sum", "size=4")]
     scorer = ("postprocess.scorer=choice", "postprocess.answer_key=answer")
     typed("engine=scripted", "tracking=none", "run_dir=g", *gym, *scorer)
@@ -127,7 +127,7 @@ def test_a_directory_without_a_run_is_still_the_demo(typed):
     assert typed.settings("run_dir=new")["data"]["input"].startswith("pkg://")
 
 
-def test_python_goes_on_with_a_directory_alone(typed, run):
+def test_python_resumes_a_directory_alone(typed, run):
     run("sampling.n_samples=2")
     summary = vllm_rollout(run_dir=typed.here / "x", n_samples=3, quiet=True)
     assert summary.num_samples == 90

@@ -1,4 +1,4 @@
-"""Going on with a run, as a user types it: what may change, what may not, and what is said."""
+"""Resuming a run as a user types it: what may change, what may not, and the messages."""
 
 import json
 
@@ -6,8 +6,8 @@ import pytest
 from resuming import SCRIPTED, responses, summary
 
 
-def test_the_same_command_goes_on_and_says_how_far_it_is(typed, begun):
-    assert "data.input=in.parquet run_dir=x" in typed.errors[0].split("to go on:")[1]
+def test_the_same_command_resumes_and_reports_the_progress(typed, begun):
+    assert "data.input=in.parquet run_dir=x" in typed.errors[0].split("to resume:")[1]
     assert "of 40 rows are finished and on disk" in typed.errors[0]
     done = begun("sampling.n_samples=2")
     assert done.code == 0
@@ -34,7 +34,7 @@ def test_never_refuses_and_fresh_moves_aside(typed, run):
     assert "resume=never" in typed.refused(*SCRIPTED, "resume=never")
     done = run("resume=fresh")
     assert done.code == 0
-    assert any("the old run now stands at" in note for note in done.notes)
+    assert any("the old run is now in" in note for note in done.notes)
     assert (typed.here / "x.old-1" / "output.parquet").exists()
 
 
@@ -63,7 +63,7 @@ def test_other_settings_are_refused_with_a_table(typed, run):
         ["output.columns=[seed]"],
     ],
 )
-def test_how_it_is_run_and_told_may_change(typed, begun, words):
+def test_how_it_is_run_and_reported_may_change(typed, begun, words):
     assert begun("sampling.n_samples=2", *words).code == 0
     assert len(list((typed.here / "x" / "attempts").iterdir())) == 2
 
@@ -88,14 +88,14 @@ def test_what_changes_samples_may_not(typed, begun, word):
     assert "other settings" in done.errors[0] or "prompt" in done.errors[0]
 
 
-def test_a_dry_run_tells_how_far_it_is_and_changes_nothing(typed, begun):
+def test_a_dry_run_reports_the_progress_and_changes_nothing(typed, begun):
     before = typed.files()
     done = begun("sampling.n_samples=2", "dry_run=true")
     assert "resume" in done.out and "rows done" in done.out
     assert typed.files() == before
 
 
-def test_a_demo_typed_into_a_run_is_told_apart(typed, run):
+def test_the_demo_typed_into_a_run_is_refused(typed, run):
     run()
     done = typed("experiment=demo", "engine=scripted", "tracking=none", "run_dir=x")
     assert done.code == 2
@@ -112,22 +112,22 @@ def test_each_attempt_keeps_its_own_log_settings_and_summary(typed, run):
     assert "resuming" not in (first / "run.log").read_text()
 
 
-def test_the_command_that_goes_on_holds_what_the_environment_said(typed, run, monkeypatch):
+def test_the_command_to_resume_has_the_settings_of_the_environment(typed, run, monkeypatch):
     monkeypatch.setenv("N_SAMPLES", "3")
     done = run("engine.scripted.die_after_steps=0")
     assert done.code == 1
-    assert "sampling.n_samples=3" in done.errors[0].split("to go on:")[1]
+    assert "sampling.n_samples=3" in done.errors[0].split("to resume:")[1]
 
 
-def test_the_old_values_that_are_told_are_those_of_the_last_attempt(typed, run):
+def test_the_old_values_shown_are_those_of_the_last_attempt(typed, run):
     run("sampling.n_samples=2")
     run("sampling.n_samples=3")
     done = run("sampling.n_samples=3", "sampling.temperature=0.5")
     assert "sampling.n_samples=3" in done.notes[-1]
 
 
-def test_numbers_are_no_secrets_and_count(typed, run):
-    """sampling.extra.max_think_tokens was starred, so a change of it passed unseen."""
+def test_numbers_are_not_secrets_and_count(typed, run):
+    """sampling.extra.max_think_tokens was starred, so a change to it went unnoticed."""
     run("sampling.n_samples=2", "+sampling.extra.max_think_tokens=1")
     done = run("sampling.n_samples=2", "+sampling.extra.max_think_tokens=5")
     assert done.code == 2

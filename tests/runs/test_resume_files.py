@@ -1,4 +1,4 @@
-"""Going on where files of the run are gone, changed, moved or somebody else's."""
+"""Resuming when files of the run are gone, changed, moved or somebody else's."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_a_run_that_was_moved_or_copied_is_the_same_run(typed, run):
 
 
 def test_starting_over_does_not_replace_an_output_elsewhere(typed, run):
-    """It did all the work first, and said that someone else had written the file."""
+    """It did all the work first, and then reported that another process wrote the file."""
     run("sampling.n_samples=2", "output.path=there.parquet")
     done = run("sampling.n_samples=2", "output.path=there.parquet", "resume=fresh")
     assert done.code == 2
@@ -80,21 +80,21 @@ def test_the_advice_for_a_damaged_shard_works_where_it_is_the_only_one(typed, ru
     assert [list(r) for r in pd.read_parquet(typed.here / "o.parquet")["responses"]] == wanted
 
 
-def test_a_run_is_the_same_by_whatever_path_it_is_called(typed, run):
+def test_a_run_is_the_same_by_every_path_to_it(typed, run):
     run("sampling.n_samples=2")
     (typed.here / "link").symlink_to(typed.here / "x")
     for path in ("link", "./x", "x/../x"):
         assert "finished already" in run("sampling.n_samples=2", f"run_dir={path}").out
 
 
-def test_other_columns_that_changed_are_published_anew(typed, run):
+def test_other_columns_that_changed_are_published_again(typed, run):
     run("sampling.n_samples=2")
     frame = pd.read_parquet(typed.here / "in.parquet")
     frame["id"] += 1000
     frame.to_parquet(typed.here / "in.parquet")
     done = run("sampling.n_samples=2", "engine.scripted.load_s=60")
     assert done.code == 0
-    assert "published anew" in done.out
+    assert "published again" in done.out
     assert pd.read_parquet(typed.here / "x" / "output.parquet")["id"][0] == 1000
 
 
@@ -105,7 +105,7 @@ def test_the_output_may_move_there_and_back(typed, run):
 
 
 def test_a_shard_with_another_shards_rows_is_never_published(typed, run):
-    """It was published beside other prompts, with exit 0."""
+    """It was published with the wrong prompts and exit code 0."""
     import shutil
 
     words = "sampling.n_samples=2", "sampling.max_tokens=1000000"  # 8 rows a shard
@@ -145,7 +145,7 @@ def test_an_input_among_the_runs_own_files_is_refused(typed, where):
     assert "the run keeps its own files" in typed.refused(*words)
 
 
-def test_starting_over_that_was_killed_half_way_goes_on(typed, run):
+def test_starting_over_continues_after_a_kill_half_way(typed, run):
     run("sampling.n_samples=2")
     old = typed.here / "x.old-1"
     old.mkdir()

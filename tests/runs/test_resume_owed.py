@@ -1,4 +1,4 @@
-"""What a launch still owes: more samples, longer ones, added rows, and failed rows once more."""
+"""What a launch owes: more samples, longer ones, added rows, and failed rows again."""
 
 import pandas as pd
 from resuming import SCRIPTED, responses, summary, write
@@ -56,7 +56,7 @@ def test_a_shorter_input_is_refused(typed, run):
     assert "10 finished rows are not among them" in done.errors[0]
 
 
-def test_truncated_samples_go_on_and_the_others_stay(typed, run):
+def test_truncated_samples_are_continued_and_the_others_stay(typed, run):
     words = "sampling.n_samples=2", "output.columns=[finish_reason,token_ids,num_continued]"
     run(*words, "sampling.max_tokens=10")
     before = pd.read_parquet(typed.here / "x" / "output.parquet")
@@ -81,7 +81,7 @@ def test_truncated_samples_go_on_and_the_others_stay(typed, run):
     assert "finished already" in again.out
 
 
-def test_failed_rows_are_tried_again_when_asked_so_many_times(typed, run):
+def test_failed_rows_are_retried_up_to_max_attempts(typed, run):
     bad = "engine.scripted.refuse='question 7'"
     run(bad)
     assert "finished already" in run(bad).out
@@ -118,8 +118,8 @@ def test_on_error_fail_holds_for_rows_that_failed_before(typed, run):
     assert run("data.on_error=fail", "retry_failed=true").code == 0
 
 
-def test_samples_left_cut_off_are_told(typed, run):
-    """Dropping continue_truncated half way left them short without a word."""
+def test_samples_left_cut_off_are_noted(typed, run):
+    """Dropping continue_truncated half way silently left them short."""
     words = "sampling.n_samples=2", "engine.max_num_seqs=4"
     run(*words, "sampling.max_tokens=10")
     run(*words, "sampling.max_tokens=20", "continue_truncated=true", "engine.max_restarts=0",
@@ -129,8 +129,8 @@ def test_samples_left_cut_off_are_told(typed, run):
     assert any("rows keep samples cut off" in note for note in done.notes)
 
 
-def test_rows_that_were_given_up_are_told(typed, run):
+def test_rows_that_were_given_up_are_noted(typed, run):
     bad = "engine.scripted.refuse='question 7'"
     run(bad)
     done = run("retry_failed=true", "data.max_attempts=1")
-    assert any("tried 1 times already; type data.max_attempts=2" in note for note in done.notes)
+    assert any("data.max_attempts=1; type data.max_attempts=2" in note for note in done.notes)

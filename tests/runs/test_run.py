@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_responses_and_another_seed_others(tmp_path
     assert texts[0][0] != texts[0][2]  # equal prompts, different rows
 
 
-def test_a_row_asked_alone_gets_the_responses_it_has_in_the_whole_file(tmp_path):
+def test_a_single_row_gets_the_responses_it_has_in_the_whole_file(tmp_path):
     source = write(tmp_path / "in.parquet", [f"q {i}" for i in range(100)])
     whole, alone = (
         pd.read_parquet(
@@ -104,7 +104,7 @@ def test_a_random_subset_keeps_the_order_of_the_input(tmp_path):
     assert len(set(ids)) == 20
 
 
-def test_no_seed_draws_afresh(tmp_path):
+def test_without_a_seed_each_run_differs(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     a, b = (run(tmp_path / d, ["one"] * 5, seed=None, columns=["seed"]) for d in "ab")
@@ -113,7 +113,7 @@ def test_no_seed_draws_afresh(tmp_path):
     assert pd.isna(a["seed"][0][0])
 
 
-def test_the_run_directory_tells_what_ran_and_how_fast(tmp_path):
+def test_the_run_directory_records_what_ran_and_how_fast(tmp_path):
     summary = run(tmp_path, ["a"] * 300)
     record = json.loads((summary.run_dir / "run.json").read_text())
     figures = json.loads((summary.run_dir / "summary.json").read_text())
@@ -139,7 +139,7 @@ def test_an_output_path_in_use_is_refused_before_work(tmp_path, where):
     assert (tmp_path / "there.parquet").read_text() == "precious"
 
 
-def test_the_input_is_never_overwritten_even_when_told(tmp_path):
+def test_the_input_is_never_overwritten_even_with_overwrite(tmp_path):
     with pytest.raises(UserError, match="input itself"):
         run(tmp_path, ["a"], output_parquet=tmp_path / "in.parquet", overwrite=True)
 
@@ -210,7 +210,7 @@ def test_calls_from_threads_wait_for_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "pipe", "n" * 240])
-def test_an_output_that_can_be_no_parquet_file_is_refused_before_work(tmp_path, name):
+def test_an_output_that_can_not_be_a_parquet_file_is_refused_before_work(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match=r"output\.path"):
         run(tmp_path, ["a"], output_parquet=tmp_path / name, overwrite=True)

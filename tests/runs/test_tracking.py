@@ -1,4 +1,4 @@
-"""What the tracker promises; every run is read back with wandb's own tool."""
+"""The tracker's promises; every run is read back with wandb's own tool."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from wandb_runs import (
     table_of,
 )
 
-from rollout.runs.tracking import NoTracker
+from rollout.runs.tracking import WandbTracker
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -30,10 +30,10 @@ import sys; assert t.line == "" and "wandb" not in sys.modules"""
     subprocess.run(python(code), check=True)
 
 
-def test_wandb_mode_disabled_in_the_environment_is_obeyed_and_said(tmp_path, monkeypatch):
+def test_wandb_mode_disabled_in_the_environment_is_obeyed_and_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     tracker = open_in(tmp_path / "run")
-    assert isinstance(tracker, NoTracker) and "WANDB_MODE=disabled" in tracker.line
+    assert not isinstance(tracker, WandbTracker) and "WANDB_MODE=disabled" in tracker.line
 
 
 def test_an_offline_run_holds_config_throughput_and_summary(tmp_path):
@@ -73,14 +73,14 @@ def test_a_table_shows_untrusted_text_as_text_and_cuts_it(tmp_path):
 
 
 def test_a_table_that_fails_is_left_out_and_the_rest_is_kept(tmp_path):
-    said = []
-    tracker = open_in(tmp_path, said)
+    lines = []
+    tracker = open_in(tmp_path, lines)
     tracker.table(["prompt"], [["too", "many", "cells"]])
     tracker.log({"x": 1}, 1.0)
     tracker.finish({"y": 2}, 0)
     tracker.wait()
     (run,) = runs_under(tmp_path)
-    assert len(said) == 1 and "not all is there" in said[0]
+    assert len(lines) == 1 and "not everything was sent" in lines[0]
     assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
 
 

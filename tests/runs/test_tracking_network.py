@@ -1,4 +1,4 @@
-"""Tracking where wandb cannot be reached: no login, no network, a server or service that fails."""
+"""Tracking without a reachable wandb: no login, no network, a server or service that fails."""
 
 import os
 import pty
@@ -26,15 +26,15 @@ def wandb_core() -> list[psutil.Process]:
 
 @pytest.mark.parametrize("mode", list(WandbMode))
 def test_without_a_login_runs_are_offline_and_nothing_is_sent(tmp_path, server, mode):
-    said = []
-    tracker = open_in(tmp_path, said, mode=mode)
+    lines = []
+    tracker = open_in(tmp_path, lines, mode=mode)
     tracker.log({"x": 1}, 1.0)
     tracker.finish({}, 0)
     tracker.wait()
     why = "tracking.mode=offline" if mode is WandbMode.offline else "not logged in"
     assert tracker.line.startswith("wandb: offline (") and why in tracker.line
     tracking._forget_service()  # what wandb sends at its end
-    assert said == [] and server.seen == []
+    assert lines == [] and server.seen == []
 
 
 def test_an_offline_mode_in_the_environment_beats_auto(tmp_path, monkeypatch):
@@ -55,8 +55,8 @@ t.log({{"x": 1}}, 1.0); t.table(["a"], [["b"]]); t.finish({{"y": 2}}, 0); t.wait
 print("OPENED", opened < 5 + 3, "ENDED", time.time() - began < 30)"""
     env = os.environ | {"WANDB_API_KEY": KEY}
     done = subprocess.run(python(code), env=env, capture_output=True, text=True, timeout=60)
-    said, verdict = done.stdout.splitlines()
-    assert said.startswith(f"wandb: offline (no answer from {NOWHERE})") and done.stderr == ""
+    line, verdict = done.stdout.splitlines()
+    assert line.startswith(f"wandb: offline (no answer from {NOWHERE})") and done.stderr == ""
     assert verdict == "OPENED True ENDED True" and done.returncode == 0
     (run,) = runs_under(tmp_path)
     assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
@@ -85,11 +85,11 @@ def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
     assert f"/files/me/rollout/{run_id}/file_stream" in server.seen
 
 
-def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, server, monkeypatch):
+def test_a_network_lost_on_the_way_delays_the_end_only_so_long(tmp_path, server, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", 3.0)
-    said = []
-    tracker = open_in(tmp_path, said)
+    lines = []
+    tracker = open_in(tmp_path, lines)
     server.shutdown()
     server.server_close()
     tracker.log({"x": 1}, 1.0)
@@ -98,14 +98,14 @@ def test_a_network_lost_on_the_way_holds_the_end_up_only_so_long(tmp_path, serve
     tracker.wait()
     assert time.monotonic() - began < 3 + 5 + 2
     (run,) = runs_under(tmp_path)
-    (warning,) = said
-    assert "Timed out" in warning and warning.endswith(f"later: wandb sync {run}")
+    (warning,) = lines
+    assert "Timed out" in warning and warning.endswith(f"later with: wandb sync {run}")
     assert summary_of(run)["summary"]["y"] == 2
 
 
 def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked(tmp_path):
-    said = []
-    tracker = open_in(tmp_path / "hurt", said)
+    lines = []
+    tracker = open_in(tmp_path / "hurt", lines)
     for process in wandb_core():
         process.kill()
         process.wait()
@@ -116,14 +116,14 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
     tracker.finish({"y": 2}, 0)
     tracker.wait()
     assert time.monotonic() - began < 10
-    assert len(said) == 1 and said[0].startswith("wandb: ") and "\n" not in said[0]
+    assert len(lines) == 1 and lines[0].startswith("wandb: ") and "\n" not in lines[0]
     closed = open_in(tmp_path / "next")
     closed.finish({"y": 3}, 0)
     closed.wait()
     assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["y"] == 3
 
 
-def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypatch):
+def test_a_wandb_that_cannot_be_imported_is_reported_and_harmless(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     tracker = open_in(tmp_path)
     tracker.finish({}, 0)
@@ -131,13 +131,13 @@ def test_a_wandb_that_cannot_be_imported_is_said_and_harmless(tmp_path, monkeypa
     assert tracker.line.startswith("wandb: off (ModuleNotFoundError")
 
 
-def test_a_project_name_that_wandb_refuses_is_said_and_harmless(tmp_path):
-    said = []
-    tracker = open_in(tmp_path, said, project="a/b#c")
+def test_a_project_name_that_wandb_refuses_is_reported_and_harmless(tmp_path):
+    lines = []
+    tracker = open_in(tmp_path, lines, project="a/b#c")
     tracker.log({"x": 1}, 1.0)
     tracker.finish({}, 0)
     tracker.wait()
-    assert tracker.line.startswith("wandb: off (") and said == []
+    assert tracker.line.startswith("wandb: off (") and lines == []
 
 
 def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
@@ -147,18 +147,18 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking, "OPEN_WAIT_S", 0.1)
     monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", -4.5)
     monkeypatch.setattr(wandb, "init", lambda **_: hang.wait())
-    said, began = [], time.monotonic()
-    tracker = open_in(tmp_path, said, mode=WandbMode.offline)
+    lines, began = [], time.monotonic()
+    tracker = open_in(tmp_path, lines, mode=WandbMode.offline)
     for i in range(tracking.MAX_QUEUED_CALLS + 10):
         tracker.log({"x": i}, float(i))
     tracker.finish({}, 0)
     tracker.wait()
     assert time.monotonic() - began < 5
-    assert len(said) == 1 and "no answer at the end" in said[0]
+    assert len(lines) == 1 and "no answer at the end" in lines[0]
     hang.set()
 
 
-def test_a_terminal_without_a_login_is_asked_nothing(tmp_path):
+def test_a_terminal_without_a_login_gets_no_prompt(tmp_path):
     code = f"""
 import sys; assert sys.stdin.isatty()
 t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{}}); print(t.line)

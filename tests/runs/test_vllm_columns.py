@@ -45,7 +45,7 @@ def scored_again(model, prompt_ids, ids):
 
 
 def test_ids_and_logprobs_are_exact_through_top_up_and_continue(typed, words, tiny_model):
-    """Each launch adds its part: first rows, more samples, samples that go on, more rows."""
+    """Each launch adds its part: first rows, more samples, continued samples, more rows."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     words += [f"output.columns={COLUMNS}", "sampling.temperature=0.8", "sampling.top_p=1.0"]
@@ -117,7 +117,7 @@ def test_responses_fit_the_schema_of_the_file(typed, words):
 
 
 def test_a_sweep_over_adapters_shares_an_engine(typed, words, tiny_model):
-    """On a CPU the base model has its own engine: vLLM 0.32 mixes such rows up there."""
+    """On a CPU the base model has its own engine: vLLM 0.32 mixes up its rows with an adapter's."""
     for name, seed in (("a", 1), ("b", 2)):
         make_adapter(Path(tiny_model), typed.here / name, rank=4 * seed, seed=seed)
     words[-1] = "run_dir=s"
@@ -162,6 +162,6 @@ def make_adapter(model, directory, rank, seed):
             tensors |= {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
     directory.mkdir()
     save_file(tensors, directory / "adapter_model.safetensors")
-    said = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "bias": "none"}
-    said["target_modules"] = ["q_proj", "v_proj"]
-    (directory / "adapter_config.json").write_text(json.dumps(said))
+    adapter = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "bias": "none"}
+    adapter["target_modules"] = ["q_proj", "v_proj"]
+    (directory / "adapter_config.json").write_text(json.dumps(adapter))

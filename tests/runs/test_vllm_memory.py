@@ -1,4 +1,4 @@
-"""Memory that really runs out, on real vLLM: the class, the words, and a completed run."""
+"""Memory that really runs out, on real vLLM: the message, and a completed run."""
 
 import json
 import resource
@@ -18,7 +18,7 @@ STEP_DOWN = "engine.on_oom=step_down"
 
 @pytest.fixture
 def words(tmp_path, tiny_model):
-    """60 prompts for the tiny model; the planner's own refusal is out of the way."""
+    """60 prompts for the tiny model, without the planner's check."""
     frame = pd.DataFrame({"prompt": [f"Frage {i}" for i in range(60)]})
     frame.to_parquet(tmp_path / "in.parquet")
     return (
@@ -56,7 +56,7 @@ def test_a_kv_cache_too_small_for_the_context_is_stepped_around(tmp_path, words)
 
 @pytest.mark.parametrize("policy", ["fail", "step_down"])
 def test_an_address_space_that_is_too_small_at_load(tmp_path, words, policy):
-    """The KV cache of 4 GiB can't be had within 5: 1 GiB can, beside 3 of libraries."""
+    """A KV cache of 4 GiB does not fit into 5 GiB; 1 GiB does, with 3 GiB of libraries."""
     done = subprocess.run(
         command(*words, "engine.kv_cache_gib=4", f"engine.on_oom={policy}"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (5 * GIB, 5 * GIB)),
@@ -73,7 +73,7 @@ def test_an_address_space_that_is_too_small_at_load(tmp_path, words, policy):
 
 
 def test_an_engine_killed_as_the_kernel_kills_is_stepped_down(tmp_path, words):
-    """SIGKILL for the core, which has a process of its own here, as on GPUs."""
+    """SIGKILL to the engine core, which has its own process here, as on GPUs."""
     many = ("sampling.max_tokens=400", "sampling.ignore_eos=true", "engine.kv_cache_gib=1")
     process = start(*words, *many, STEP_DOWN, cwd=tmp_path, VLLM_ENABLE_V1_MULTIPROCESSING="1")
     wait_for(lambda: list((tmp_path / "x" / "shards").glob("*")), timeout_s=240)

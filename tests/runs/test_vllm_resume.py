@@ -1,4 +1,4 @@
-"""Going on, more samples, continuations and dying engines on real vLLM, as a user starts them."""
+"""Resuming, adding samples, continuing samples and dying engines, on real vLLM."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from processes import rollout, start, wait_for
 from tiny_model import words
 
 pytestmark = pytest.mark.vllm
-APART = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # the core in a process of its own, as on GPUs
+APART = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # the engine core in its own process, as on GPUs
 
 
 def prompts(here, count=60, text="Frage {}: 你好 🙂"):
@@ -36,7 +36,7 @@ def test_samples_added_later_equal_those_of_one_run(tmp_path, tiny_model):
     assert (figures["num_samples"], figures["num_generated_samples"]) == (480, 240)
 
 
-def test_truncated_samples_go_on_from_their_tokens(tmp_path, tiny_model):
+def test_truncated_samples_are_continued_from_their_tokens(tmp_path, tiny_model):
     from transformers import AutoTokenizer
 
     prompts(tmp_path, 30)
@@ -59,14 +59,14 @@ def test_truncated_samples_go_on_from_their_tokens(tmp_path, tiny_model):
             assert new["num_continued"][i] == cut
             assert new["token_ids"][i][:12] == old["token_ids"][i]
             assert (len(new["token_ids"][i]) > 12) == cut
-            # vLLM gives out no character that is not whole yet, at the seam and at the end.
+            # vLLM holds back incomplete characters, at the seam and at the end.
             text = decode(new["token_ids"][i], skip_special_tokens=True)
             assert text.removeprefix(new["responses"][i]).strip("\ufffd") == ""
     assert num_continued > 30
 
 
 def core_of(process):
-    """The engine core's process."""
+    """Return the engine core's process."""
     for child in psutil.Process(process.pid).children(recursive=True):
         if "EngineCore" in " ".join([child.name(), *child.cmdline()]):
             return child
@@ -88,7 +88,7 @@ def test_a_killed_engine_core_is_replaced_and_no_row_differs(tmp_path, tiny_mode
 
 
 def test_a_row_that_kills_the_real_engine_is_blamed_alone(tmp_path, tiny_model):
-    """On a CPU a seeded request whose prefill is cut in chunks kills vLLM's core."""
+    """On a CPU, a seeded request with a chunked prefill kills vLLM's engine core."""
     frame = pd.DataFrame({"prompt": [f"q {i}" for i in range(40)]})
     frame.loc[17, "prompt"] = "a long prompt " * 20
     frame.to_parquet(tmp_path / "in.parquet")

@@ -1,4 +1,4 @@
-"""Whole runs on real vLLM, each in a process of its own, as a user starts them."""
+"""Whole runs on real vLLM, each in its own process, as a user starts them."""
 
 import json
 import signal
@@ -91,7 +91,7 @@ REMOTE = {
 
 
 @pytest.mark.parametrize(
-    ("config", "more", "says"),
+    ("config", "more", "message"),
     [
         (REMOTE, {}, "model.trust_remote_code=true"),
         ({"architectures": ["MartianForCausalLM"]}, {}, "MartianForCausalLM"),
@@ -101,12 +101,12 @@ REMOTE = {
         ({}, {"sampling.extra.min_pp": 3}, "min_p"),
     ],
 )
-def test_a_model_that_can_not_load_is_one_line_and_a_log(tmp_path, tiny_model, config, more, says):
+def test_an_unloadable_model_is_one_line_and_a_log(tmp_path, tiny_model, config, more, message):
     model = broken(tiny_model, tmp_path / "model", **config)
     string_rows().head(2).to_parquet(tmp_path / "in.parquet")
     done = rollout("data.input=in.parquet", *words(model, **more), cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("rollout:")]
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1
-    assert says in lines[0]
+    assert message in lines[0]
     assert "Traceback" not in done.stderr + done.stdout

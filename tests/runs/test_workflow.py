@@ -1,4 +1,4 @@
-"""Prepare, roll out, score: as three commands and as one run, scripted and on real vLLM."""
+"""Prepare, generate, score: as three commands and as one run, scripted and on real vLLM."""
 
 import json
 
@@ -36,11 +36,11 @@ def test_a_scored_run_typed_again_is_finished_and_another_scorer_needs_no_engine
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
     assert "no engine was started" in typed.out and "pass@1" in typed.out
     typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "run_dir=r")
-    assert typed.code == 0 and "published anew" in typed.out
+    assert typed.code == 0 and "published again" in typed.out
     assert "chosen" not in typed.out and typed.here.joinpath("r/scored.json").exists()
 
 
-def test_a_scored_file_that_went_away_is_made_again(typed):
+def test_a_scored_file_that_is_gone_is_made_again(typed):
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
     (typed.here / "r/scored.parquet").unlink()
     typed(*SMALL, *IN_RUN, *SCORED, "run_dir=r")
@@ -66,7 +66,7 @@ def test_other_problems_are_refused_and_the_first_ones_stay(typed):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["postprocess.scorer=maths"], "Did you mean 'math'"),
         (["postprocess.scorer=exact", "postprocess.answer_key=anwser"], "Did you mean 'answer'"),
@@ -77,20 +77,20 @@ def test_other_problems_are_refused_and_the_first_ones_stay(typed):
         (["postprocess.input=x.parquet"], "python -m rollout.postprocess input=x.parquet"),
     ],
 )
-def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, words, told):
+def test_what_can_not_be_prepared_or_scored_is_refused_before_any_work(typed, words, message):
     typed(*SMALL, *IN_RUN, *words, "run_dir=r")
-    assert typed.code == 2 and told in typed.errors[-1]
+    assert typed.code == 2 and message in typed.errors[-1]
     assert not (typed.here / "r" / "run.json").exists()
 
 
-def test_a_mistyped_answer_column_is_told_by_the_runs_key_and_the_inputs_columns(typed):
+def test_a_mistyped_answer_column_is_refused_with_the_runs_key_and_the_inputs_columns(typed):
     typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "postprocess.answer_key=zzz", "run_dir=r")
-    said = typed.errors[-1]
-    assert "postprocess.answer_key=zzz" in said and "Type postprocess.answer_key=COLUMN" in said
-    assert "answer" in said and "responses" not in said and "finish_reason" not in said
+    error = typed.errors[-1]
+    assert "postprocess.answer_key=zzz" in error and "Type postprocess.answer_key=COLUMN" in error
+    assert "answer" in error and "responses" not in error and "finish_reason" not in error
 
 
-def test_a_threshold_that_can_not_be_is_told_by_the_runs_key(typed):
+def test_an_impossible_threshold_is_refused_with_the_runs_key(typed):
     typed(*SMALL, *IN_RUN, "postprocess.scorer=exact", "postprocess.pass_threshold=7", "run_dir=r")
     assert typed.code == 2 and "postprocess.pass_threshold=1" in typed.errors[-1]
 
@@ -110,7 +110,7 @@ def test_a_dry_run_prepares_nowhere(typed):
     assert typed.files() == set()
 
 
-def test_an_export_that_is_empty_is_told_when_all_else_is_done(typed):
+def test_an_empty_export_is_reported_when_all_else_is_done(typed):
     never = [*SCORED, "postprocess.regex.pattern=never there"]
     typed(*SMALL, *IN_RUN, *never, "postprocess.export.format=sft", "run_dir=r")
     assert typed.code == 1 and "would be empty" in typed.errors[-1]
@@ -120,7 +120,7 @@ def test_an_export_that_is_empty_is_told_when_all_else_is_done(typed):
 
 @pytest.mark.vllm
 def test_three_commands_lead_from_problems_to_training_data(tmp_path, tiny_model):
-    """The old workflow: prepare, roll out, post-process, each a command, parquet between them."""
+    """The workflow as separate commands with parquet files between them."""
     import datasets
 
     run_module("rollout.prepare", *GYM, "output.path=prompts.parquet", cwd=tmp_path)
@@ -151,7 +151,7 @@ def test_scores_never_replace_a_file_of_another(typed):
     assert theirs.read_bytes() == b"theirs" and not (typed.here / "r/run.json").exists()
 
 
-def test_scores_elsewhere_are_made_anew_by_the_run_that_made_them(typed):
+def test_scores_elsewhere_are_made_again_by_the_run_that_made_them(typed):
     where = "postprocess.output.path=mine.parquet"
     typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r")
     typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r", "prepare.size=9")
@@ -185,7 +185,7 @@ def test_an_export_of_a_run_and_of_its_directory_holds_the_prompts_that_were_ask
 
 
 def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
-    """pandas drops the schema's metadata, but the run's own record stands beside the file."""
+    """pandas drops the schema's metadata, but the run's record is next to the file."""
     (typed.here / "any.py").write_text("def right(response, row):\n    return 1\n")
     system = "Add both numbers, with care, and then say in one word what they come to. " * 2
     typed(*SMALL, *IN_RUN, f"data.system_prompt={system.strip()}", "run_dir=r")
@@ -197,7 +197,7 @@ def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["postprocess.export.format=sft", "postprocess.export.max_pairs=2"], "only on dpo"),
         (["postprocess.select.passed=false"], "type postprocess.export.format=sft"),
@@ -206,7 +206,7 @@ def test_an_output_that_pandas_wrote_again_is_exported_as_its_run_asked(typed):
         (["postprocess.export.path=x.parquet"], "export.format=none"),
     ],
 )
-def test_an_export_that_can_not_be_is_refused_before_anything_is_asked(typed, words, told):
+def test_an_impossible_export_is_refused_before_anything_is_generated(typed, words, message):
     typed(*SMALL, *IN_RUN, *SCORED, *words, "run_dir=r")
-    assert typed.code == 2 and told in typed.errors[-1]
+    assert typed.code == 2 and message in typed.errors[-1]
     assert not (typed.here / "r" / "run.json").exists()

@@ -14,10 +14,10 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 KEY = "0123456789abcdef" * 2 + "01234567"
 
 
-def open_in(directory: Path, said: list | None = None, group=None, **changes):
+def open_in(directory: Path, said: list | None = None, **changes):
     directory.mkdir(parents=True, exist_ok=True)
     say = [].append if said is None else said.append
-    return open_tracker(Tracking(**changes), directory, CONFIG, group, say)
+    return open_tracker(Tracking(**changes), directory, CONFIG, say)
 
 
 def runs_under(directory: Path) -> list[Path]:

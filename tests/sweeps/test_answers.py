@@ -1,4 +1,4 @@
-"""Responses in a sweep's table: beside their prompts, and null where a file cannot be read."""
+"""Responses in a sweep's table: next to their prompts, and null if a file can't be read."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def answers(directory: Path, *points):
     return table(directory, points)["responses"].to_pylist()
 
 
-def test_responses_stand_beside_their_prompts_with_the_row_of_the_file(tmp_path):
+def test_responses_are_next_to_their_prompts_with_the_row_of_the_file(tmp_path):
     done = answered(tmp_path / "a", ["one", "two"], [["1", "I"], []])
     assert answers(tmp_path, done) == [
         [
@@ -52,12 +52,12 @@ def test_a_chat_is_given_as_one_text(tmp_path, chat):
      ('[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]', "user: Hi"),
      ('[{"role": "user", "content": "\\ud800"}]', '[{"role": "user", "content": "\\ud800"}]')],
 )  # fmt: skip
-def test_text_that_is_no_chat_is_given_as_it_is(tmp_path, value, text):
+def test_text_that_is_not_a_chat_is_left_as_it_is(tmp_path, value, text):
     done = answered(tmp_path / "a", pa.array([value], pa.string()), [["r"]])
     assert answers(tmp_path, done)[0][0]["prompt"] == text
 
 
-def test_bytes_that_are_no_text_are_null_in_their_row_alone(tmp_path):
+def test_bytes_that_are_not_text_are_null_in_their_row_only(tmp_path):
     bad = pa.array([b"\xff\xfe", b"fine"]).view(pa.string())
     rows = answers(tmp_path, answered(tmp_path / "a", bad, [["1"], ["2"]]))[0]
     assert [row["prompt"] for row in rows] == [None, "fine"]

@@ -6,25 +6,17 @@ import subprocess
 import sys
 import time
 
-import pandas as pd
 import pytest
 import yaml
+from swept import num_loads, table
 
 from rollout.sweeps.launcher import point_name, swept_keys
 
 SCRIPTED = ["engine=scripted", "tracking=none", "run_dir=s", "-m"]
 
 
-def table(typed):
-    return pd.read_parquet(typed.here / "s" / "sweep.parquet").set_index("point")
-
-
-def num_loads(typed):
-    return sum(note.startswith("loading ") for note in typed.notes)
-
-
 def test_hydra_takes_our_launcher_for_one_of_its_plugins(typed):
-    """A Hydra that looks for plugins in another way fails here."""
+    """A version of Hydra that finds plugins in another way fails here."""
     from hydra.core.plugins import Plugins
 
     from rollout.sweeps import launcher
@@ -51,7 +43,7 @@ def test_a_point_is_named_after_what_is_swept(values, name):
     assert point_name(values) == (both if name is None else name)
 
 
-def test_values_that_no_directory_can_have_are_told_apart():
+def test_values_that_no_directory_name_can_have_get_different_names():
     values = ["/a/b", "/a_b", "a b", "..", ".", "", "x" * 300, "x" * 301, "é", "[1,2]", "[12]"]
     names = [point_name({"data.input": value}) for value in values]
     assert len(set(names)) == len(values)
@@ -70,7 +62,7 @@ def test_one_working_directory_for_all_points_is_refused_to_change(typed):
     assert typed.code == 2 and "hydra.job.chdir=true: all points" in typed.errors[0]
 
 
-def test_the_environment_of_a_job_is_part_of_what_an_engine_is(typed):
+def test_points_with_different_environments_do_not_share_an_engine(typed):
     presets = typed.here / "conf/experiment"
     presets.mkdir(parents=True)
     for value in ("a", "b"):
@@ -84,27 +76,27 @@ def test_the_environment_of_a_job_is_part_of_what_an_engine_is(typed):
 CALLBACK = """
 from hydra.experimental.callback import Callback
 
-class Heard(Callback):
+class Calls(Callback):
     def __init__(self): self.number = None
     def on_job_start(self, config, **kwargs): self.number = config.hydra.job.num
     def on_job_end(self, config, job_return, **kwargs):
-        with open("heard", "a") as file:
+        with open("calls", "a") as file:
             words = self.number, config.hydra.job.num, job_return.status.name
             print(*words, file=file)
 """
 
 
-def test_each_job_has_a_callback_of_its_own(typed, monkeypatch):
-    (typed.here / "heard_of.py").write_text(CALLBACK)
+def test_each_job_has_its_own_callback(typed, monkeypatch):
+    (typed.here / "my_callbacks.py").write_text(CALLBACK)
     monkeypatch.syspath_prepend(str(typed.here))
-    target = "+hydra.callbacks.heard._target_=heard_of.Heard"
+    target = "+hydra.callbacks.calls._target_=my_callbacks.Calls"
     typed(*SCRIPTED, "sampling.max_tokens=8,0", target)
     assert typed.code == 1
-    heard = (typed.here / "heard").read_text().splitlines()
-    assert heard == ["0 0 COMPLETED", "1 1 FAILED"]
+    calls = (typed.here / "calls").read_text().splitlines()
+    assert calls == ["0 0 COMPLETED", "1 1 FAILED"]
 
 
-def test_batches_of_the_basic_sweeper_go_on_after_a_failure_and_keep_the_engine(typed):
+def test_batches_of_the_basic_sweeper_continue_after_a_failure_and_keep_the_engine(typed):
     typed(*SCRIPTED, "sampling.max_tokens=0,8,16", "hydra.sweeper.max_batch_size=1")
     assert typed.code == 1 and num_loads(typed) == 1
     assert list(table(typed)["status"]) == ["failed", "done", "done"]
@@ -122,7 +114,7 @@ ELSEWHERE = {
 
 @pytest.fixture(params=ELSEWHERE)
 def elsewhere(typed, request):
-    """The words for another launcher; joblib's workers live on in the directory of before."""
+    """The words for another launcher; joblib's workers stay in the directory they started in."""
     return [*SCRIPTED, f"run_dir={typed.here}/s", *ELSEWHERE[request.param]]
 
 
@@ -152,7 +144,7 @@ def test_a_study_over_sampling_loads_one_engine(typed):
     assert found["best_value"] == table(typed)["output_tokens_per_s"].max()
 
 
-def test_a_study_goes_on_where_a_trial_fails(typed):
+def test_a_study_continues_after_a_failed_trial(typed):
     choice = "engine.scripted.die_after_steps=choice(0,100000)"
     typed(*SCRIPTED, *OPTUNA, choice, "engine.max_restarts=0", "objective=mean_response_tokens")
     assert typed.code == 1
@@ -161,7 +153,7 @@ def test_a_study_goes_on_where_a_trial_fails(typed):
     assert found["best_params"] == {"engine.scripted.die_after_steps": 100000}
 
 
-def test_a_study_in_which_all_trials_fail_says_why(typed):
+def test_a_study_whose_trials_all_fail_reports_why(typed):
     typed(
         *SCRIPTED, *OPTUNA, "engine.scripted.die_after_steps=choice(0,1)", "engine.max_restarts=0"
     )
@@ -174,13 +166,13 @@ def test_slurm_composes(typed):
     assert typed.code == 0 and launcher["_target_"].endswith("SlurmLauncher")
 
 
-def test_the_record_of_a_point_holds_no_more_than_its_fate(typed):
+def test_the_record_of_a_point_holds_no_more_than_its_result(typed):
     typed(*SCRIPTED, "hydra/launcher=basic", "sampling.seed=1,2")
     record = json.loads((typed.here / "s/seed=1/point.json").read_text())
     assert record["status"] == "done" and record["values"] == {"sampling.seed": "1"}
 
 
-def test_a_study_goes_on_and_the_same_trials_answer_at_once(typed):
+def test_a_study_is_resumed_and_its_finished_trials_are_not_run_again(typed):
     typed(*SCRIPTED, *OPTUNA[:2], *SPACE, "objective=mean_response_tokens")
     first = table(typed).index.tolist()
     typed(*SCRIPTED, *OPTUNA[:2], *SPACE, "objective=mean_response_tokens")
@@ -188,7 +180,7 @@ def test_a_study_goes_on_and_the_same_trials_answer_at_once(typed):
     assert table(typed).index.tolist() == first
 
 
-def test_a_dry_run_of_a_study_tells_its_first_trial(typed):
+def test_a_dry_run_of_a_study_shows_its_first_trial(typed):
     typed(*SCRIPTED, *OPTUNA, *SPACE, "dry_run=true")
     assert typed.code == 0 and typed.left == []
     assert "1 point on 1 engine" in typed.out and "chooses the other points" in typed.out
@@ -201,7 +193,7 @@ def test_an_objective_that_no_summary_has_is_refused_for_all(typed):
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_sigterm_under_another_launcher_says_how_to_go_on(typed, launcher):
+def test_sigterm_under_another_launcher_prints_how_to_resume(typed, launcher):
     slow = ["engine.scripted.step_s=0.1", "engine.max_num_seqs=2"]
     words = [*SCRIPTED, f"hydra/launcher={launcher}", "sampling.seed=1,2", *slow]
     process = subprocess.Popen(
@@ -212,12 +204,12 @@ def test_sigterm_under_another_launcher_says_how_to_go_on(typed, launcher):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 143 and "to go on: " in errors and "run_dir=s" in errors
+    assert process.returncode == 143 and "to resume: " in errors and "run_dir=s" in errors
     assert not (typed.here / "s/multirun.yaml").exists()
 
 
 def test_an_experiment_may_choose_the_launcher(typed):
-    """The root's own choice won, without a word."""
+    """The choice in conf/rollout.yaml silently won."""
     (typed.here / "conf/experiment").mkdir(parents=True)
     text = (
         "# @package _global_\ndefaults: [override /data: example, override /hydra/launcher: basic]"
@@ -228,7 +220,7 @@ def test_an_experiment_may_choose_the_launcher(typed):
     assert launcher["_target_"].endswith("BasicLauncher")
 
 
-def test_a_dry_run_in_batches_tells_all_points_at_once(typed):
+def test_a_dry_run_in_batches_shows_all_points_at_once(typed):
     typed(*SCRIPTED, "sampling.seed=1,2,3", "hydra.sweeper.max_batch_size=1", "dry_run=true")
     assert typed.out.count("dry run:") == 1
     assert "3 points on 1 engine, 24 requests" in typed.out

@@ -1,4 +1,4 @@
-"""A sweep's lines on a terminal: they fit its width, and count what they have no room for."""
+"""A sweep's lines on a terminal: they fit its width, and count the points left out."""
 
 import pytest
 from rich.cells import cell_len
@@ -51,7 +51,7 @@ def test_points_without_swept_values_are_listed_by_name():
     assert table_lines([], rank([], SPEED)) == []
 
 
-def test_long_values_keep_the_ends_that_tell_them_apart():
+def test_long_values_keep_the_ends_in_which_they_differ():
     points = [point("/models/a/very/long/path/to/some/weights/" + end) for end in ("v1", "v2")]
     first, second = table_lines(points, rank(points, SPEED))[1:]
     assert "weights/v1" in first and "weights/v2" in second
@@ -88,6 +88,6 @@ def test_the_live_table_never_wraps(width):
     assert max(map(len, lines)) <= width
 
 
-def test_names_are_no_markup_on_a_terminal():
+def test_names_are_not_markup_on_a_terminal():
     lines = drawn([point(values={"model": "[red]a[/red]"}, status="running")])
     assert "[red]a[/red]" in lines[1]

@@ -1,4 +1,4 @@
-"""A sweep's page: what it shows, and that what models say stays text in it."""
+"""A sweep's page: its content, and that text of models stays text in it."""
 
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +18,7 @@ def page(directory: Path, *points, objective=SPEED) -> str:
 
 
 class Page(HTMLParser):
-    """Which tags a page has, and that they are closed in order."""
+    """Collects the tags of a page, and checks that they are closed in order."""
 
     VOID = ("meta",)
 
@@ -42,7 +42,7 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_whatever_is_said_in_a_sweep_comes_out_as_text(tmp_path):
+def test_all_text_of_a_sweep_stays_text(tmp_path):
     done = answered(tmp_path / "a", [EVIL], [[EVIL, "<b>"]], values={f"x.{EVIL}": EVIL})
     chat = answered(tmp_path / "b", [[{"role": EVIL, "content": EVIL}]], [[EVIL]], name=f'"{EVIL}')
     failed = point(status="failed", error=EVIL, name=EVIL)
@@ -61,7 +61,7 @@ def test_the_page_loads_and_runs_nothing(tmp_path):
     assert "default-src 'none'" in text and "prefers-color-scheme: dark" in text
 
 
-def test_the_page_counts_marks_the_best_and_tells_of_failures(tmp_path):
+def test_the_page_counts_marks_the_best_and_shows_failures(tmp_path):
     points = [
         point("0.2", speed=2921.3), point("0.7", speed=3421.0, figures=FIGURES),
         point("1.0", status="failed", error="the engine died"),
@@ -75,7 +75,7 @@ def test_the_page_counts_marks_the_best_and_tells_of_failures(tmp_path):
     assert '<td class="error" colspan="14">the engine died</td>' in text
 
 
-def test_prompts_stand_side_by_side_with_two_responses_of_each_point(tmp_path):
+def test_prompts_have_two_responses_of_each_point_side_by_side(tmp_path):
     texts = [f"prompt {i}" for i in range(20)]
     three = [[f"{i}a\n  b", f"{i}b", f"{i}c"] for i in range(20)]
     text = page(tmp_path, *(answered(tmp_path / n, texts, three, name=n) for n in "xy"))
@@ -95,7 +95,7 @@ def test_a_prompt_is_shown_beside_itself_even_where_rows_were_left_out(tmp_path)
     assert any(">to q again<" in b and ">2 to q again<" in b for b in blocks)
 
 
-def test_twelve_points_stand_side_by_side_and_the_best_is_one_of_them(tmp_path):
+def test_twelve_points_are_side_by_side_and_the_best_is_one_of_them(tmp_path):
     points = [
         answered(tmp_path / f"{i}", ["p"], [[f"reply {i}."]], speed=float(i), name=f"n{i}")
         for i in range(15)
@@ -106,7 +106,7 @@ def test_twelve_points_stand_side_by_side_and_the_best_is_one_of_them(tmp_path):
     assert "reply 14." in side and "reply 10." in side and "reply 11." not in side
 
 
-def test_long_texts_are_cut_and_empty_ones_said_to_be(tmp_path):
+def test_long_texts_are_cut_and_empty_ones_marked(tmp_path):
     text = page(tmp_path, answered(tmp_path / "a", ["p" * 5000, "q"], [["r" * 5000, ""], []]))
     assert "r" * 600 + " …" in text and "r" * 601 not in text and "p" * 601 not in text
     assert "(empty)" in text and "no responses" in text
@@ -119,7 +119,7 @@ def test_a_page_without_responses_has_no_side_by_side(tmp_path):
 
 
 def test_half_surrogates_and_control_characters_are_written_out(tmp_path):
-    """An error once held bytes of a file name, which no UTF-8 file takes."""
+    """An error had bytes of a file name, which UTF-8 can't encode."""
     bad = "a\ud800b\x1b[31m\0"
     points = [point(bad, status="failed", error=bad, name=bad, values={"model": bad})]
     text = page(tmp_path, *points)

@@ -1,4 +1,4 @@
-"""The points of a sweep in order: which figure is looked at, and whether more of it is better."""
+"""The order of a sweep's points: the objective's figure, and whether more of it is better."""
 
 import pytest
 from sweep_points import SPEED, point

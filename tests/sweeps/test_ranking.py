@@ -1,4 +1,4 @@
-"""The star of a sweep: who gets it, and what is said where nobody does."""
+"""The star of a sweep: which point gets it, and the notes if none does."""
 
 import json
 
@@ -22,7 +22,7 @@ def plain(name, status="done", **figures):
 
 @pytest.fixture
 def scored(tmp_path):
-    """`scored("a", num_right)` is a point with so many of 8 samples right in each row."""
+    """`scored("a", num_right)` is a point with that many of 8 samples right in each row."""
 
     def made(name, num_right, prompts=TEXTS, columns=None, **estimate):
         run_dir = tmp_path / name
@@ -41,7 +41,7 @@ def scored(tmp_path):
 
 
 def rows(chance, seed=0):
-    """Of 40 rows of unequal difficulty how many of 8 samples are right."""
+    """Return how many of 8 samples are right in each of 40 rows of unequal difficulty."""
     hard = np.random.default_rng(7).beta(0.5, 0.5, len(TEXTS))
     return np.random.default_rng(seed).binomial(8, hard * chance)
 
@@ -97,7 +97,7 @@ def test_rows_that_could_not_be_judged_at_one_point_are_in_no_comparison(scored)
 
 
 @pytest.mark.parametrize("what", ["gone", "damaged", "other prompts"])
-def test_where_a_scored_file_tells_nothing_that_is_said_and_nobody_is_best(scored, what):
+def test_with_an_unusable_scored_file_no_point_is_best_and_a_note_says_why(scored, what):
     one, other = scored("a", [8] * 40), scored("b", [0] * 40, [what, *TEXTS[1:]])
     if what == "other prompts":
         other = scored("c", [0] * 40, [f"other {i}" for i in range(40)])
@@ -108,10 +108,10 @@ def test_where_a_scored_file_tells_nothing_that_is_said_and_nobody_is_best(score
     found = rank([one, other], SCORE)
     reason = {"gone": "is gone", "damaged": "can't be read", "other prompts": "no prompt"}[what]
     assert found.star is None and reason in found.notes[0]
-    assert f"whether it is better than these is not known: {other.name} (" in found.notes[0]
+    assert f"not known to be better than: {other.name} (" in found.notes[0]
 
 
-def test_a_moved_sweep_is_compared_by_the_files_where_they_lie_now(scored, tmp_path):
+def test_a_moved_sweep_is_compared_by_its_files_in_the_new_place(scored, tmp_path):
     points = [scored("a", [8] * 40), scored("b", [0] * 40)]
     (tmp_path / "moved").mkdir()
     for point in points:
@@ -127,13 +127,13 @@ def test_a_file_that_was_scored_again_is_compared_again(scored, tmp_path):
     assert rank([one, other], SCORE).star is None
 
 
-def test_without_resamples_nobody_is_best(scored):
+def test_without_resamples_no_point_is_best(scored):
     points = [scored("a", [8] * 40, resamples=0), scored("b", [0] * 40)]
     found = rank(points, SCORE)
     assert found.star is None and "estimate.resamples=0" in found.notes[0]
 
 
-def test_one_point_alone_is_no_best(scored):
+def test_one_point_alone_is_not_best(scored):
     found = rank([scored("a", [8] * 40)], SCORE)
     assert found.star is None and found.notes == []
     assert found.headline == "highest a: scores.pass@1 100.0% (10-20)"
@@ -201,12 +201,12 @@ def test_of_another_figure_the_highest_is_marked_and_not_called_best():
 
 
 def test_of_equal_figures_none_is_marked():
-    """Four points without a truncated response: the first of them had the star."""
+    """The first of four points without a truncated response had the star."""
     found = rank([plain(n, truncated_fraction=0.0) for n in "abc"], "truncated_fraction")
     assert found.star is None and found.notes == ["the same value: b, c"]
 
 
-def test_a_figure_that_no_point_has_is_said_to_be_nowhere():
-    note = "no point has a value of objective=scores.pass@3; type postprocess.estimate.k=[3]"
+def test_a_figure_that_no_point_has_is_noted():
+    note = "no point has a value for objective=scores.pass@3; type postprocess.estimate.k=[3]"
     assert rank([plain("a")], "scores.pass@3").notes[0].startswith(note)
     assert rank([plain("a", "failed")], "scores.pass@3").notes == []

@@ -1,4 +1,4 @@
-"""Sweeps on the scripted engine: one engine, one batch, each point a run of its own."""
+"""Sweeps on the scripted engine: one engine, one batch, each point a separate run."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_a_point_in_a_sweep_answers_as_it_does_alone(sweep, typed, prompts):
     assert responses(typed.here / "s/temperature=0.5") != responses(typed.here / "alone")
 
 
-def test_each_point_is_a_run_of_its_own(sweep, typed):
+def test_each_point_is_a_separate_run(sweep, typed):
     sweep(TEMPERATURES)
     for value in (0.5, 0.7, 1.0):
         run_dir = typed.here / f"s/temperature={value}"
@@ -55,7 +55,7 @@ def test_the_same_command_runs_only_what_failed(sweep, typed):
     assert before.st_ino != (typed.here / "s/on_error=record/output.parquet").stat().st_ino
 
 
-def test_a_sweep_goes_on_point_by_point_and_takes_new_points(sweep, typed):
+def test_a_sweep_resumes_point_by_point_and_takes_new_points(sweep, typed):
     sweep("sampling.temperature=0.5,1.0")
     done = sweep("sampling.temperature=0.5,0.7,1.0")
     assert done.code == 0 and num_loads(done) == 1
@@ -65,7 +65,7 @@ def test_a_sweep_goes_on_point_by_point_and_takes_new_points(sweep, typed):
     assert done.code == 0 and num_loads(done) == 0
 
 
-def test_a_sweep_goes_on_where_hydra_sweep_dir_says(typed, prompts):
+def test_a_sweep_resumes_in_hydra_sweep_dir(typed, prompts):
     words = [*SCRIPTED, f"data.input={prompts}", "-m", "sampling.seed=1,2"]
     typed(*words, "hydra.sweep.dir=s")
     assert typed.code == 0 and set(table(typed)["status"]) == {"done"}
@@ -79,14 +79,14 @@ def test_engines_that_differ_are_loaded_one_after_the_other(sweep, typed):
     assert list(table(typed)["engine"]) == [1, 1, 2, 2]
 
 
-def test_a_dry_run_tells_the_points_and_leaves_nothing(sweep, typed):
+def test_a_dry_run_shows_the_points_and_leaves_nothing(sweep, typed):
     done = sweep(TEMPERATURES, "engine.max_num_seqs=8,16", "dry_run=true")
     assert done.code == 0
     assert "6 points on 2 engines, 240 requests for 480 samples" in done.out
     assert done.left == []
 
 
-def test_a_dry_run_tells_what_would_be_skipped(sweep):
+def test_a_dry_run_shows_what_would_be_skipped(sweep):
     sweep("sampling.seed=1,2")
     done = sweep("sampling.seed=1,2,3", "dry_run=true")
     assert "40 requests for 80 samples" in done.out and done.out.count("finished, skipped") == 2
@@ -100,7 +100,7 @@ def test_more_points_than_a_batch_holds_run_in_waves(sweep, typed):
     assert len(found) == 70 and found["num_samples"].sum() == 70 * 6
 
 
-def test_ctrl_c_ends_all_points_and_the_same_command_goes_on(prompts, typed):
+def test_ctrl_c_ends_all_points_and_the_same_command_resumes(prompts, typed):
     slow = ["engine.scripted.step_s=0.02", "engine.max_num_seqs=8"]
     words = [*SCRIPTED, f"data.input={prompts}", "run_dir=s", "-m", "sampling.seed=1,2", *slow]
     command = [sys.executable, "-m", "rollout", *words]
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_all_points_and_the_same_command_goes_on(prompts, typed):
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
-    assert "to go on: " in errors and "run_dir=s" in errors
+    assert "to resume: " in errors and "run_dir=s" in errors
     typed(*words, "engine.scripted.step_s=0")
     assert typed.code == 0, typed.errors
     assert set(table(typed)["status"]) == {"done"}

@@ -1,4 +1,4 @@
-"""Sweeps in which something fails: a fault of one point is its own, one of all is one line."""
+"""Sweeps with errors: one of a single point is its own, one of all points is one line."""
 
 import pytest
 from swept import TEMPERATURES, num_loads, table
@@ -39,7 +39,7 @@ def test_points_of_one_directory_are_refused(sweep):
         assert done.code != 0 and "gives two points the directory" in done.errors[-1]
 
 
-def test_nothing_of_hydras_own_record_stays(sweep, typed):
+def test_hydras_record_is_removed(sweep, typed):
     sweep("sampling.seed=1,2", "engine.extra.hf_token=verysecret")
     texts = [p.read_bytes() for p in (typed.here / "s").rglob("*") if p.is_file()]
     assert texts and not any(b"verysecret" in text for text in texts)
@@ -64,8 +64,8 @@ def test_a_refused_command_leaves_the_table_as_it_was(sweep, typed):
     assert (typed.here / "s/sweep.parquet").read_bytes() == before
 
 
-def test_a_full_disk_under_one_point_is_its_own(sweep, typed, monkeypatch):
-    """metrics.jsonl, written at the end, took the whole sweep down."""
+def test_a_full_disk_under_one_point_fails_that_point_only(sweep, typed, monkeypatch):
+    """metrics.jsonl, written at the end, ended the whole sweep."""
     from rollout.runs.progress import Report
 
     write = Report._write_metrics
@@ -82,7 +82,7 @@ def test_a_full_disk_under_one_point_is_its_own(sweep, typed, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["output.parquet", "published.json", "run.json"])
-def test_a_directory_of_a_point_that_is_not_as_it_should_be_is_its_own(sweep, typed, name):
+def test_a_damaged_directory_of_a_point_fails_that_point_only(sweep, typed, name):
     (typed.here / "s/temperature=0.5" / name).mkdir(parents=True)
     done = sweep(TEMPERATURES)
     assert done.code == 1 and len(done.errors) == 1
@@ -90,7 +90,7 @@ def test_a_directory_of_a_point_that_is_not_as_it_should_be_is_its_own(sweep, ty
 
 
 def test_a_point_with_all_its_rows_is_published_though_its_engine_died(sweep, typed):
-    """A neighbour's engine deaths failed it, and the next launch had nothing to ask."""
+    """Engine deaths caused by another point failed it, and the next launch owed nothing."""
     script = ["engine.scripted.vary=false", "engine.scripted.response_tokens=500"]
     dies = "engine.scripted.die_after_steps=60"
     done = sweep(*script, dies, "sampling.max_tokens=20,2000", "data.limit=20")
@@ -98,7 +98,7 @@ def test_a_point_with_all_its_rows_is_published_though_its_engine_died(sweep, ty
     assert list(table(typed)["status"]) == ["done", "failed"]
 
 
-def test_no_secret_is_written_or_said(sweep, typed):
+def test_no_secret_is_written_or_printed(sweep, typed):
     done = sweep("+hydra.job.env_set.HF_TOKEN=hf_verysecret", "sampling.temperature=0.5,-1")
     texts = [p.read_bytes() for p in (typed.here / "s").rglob("*") if p.is_file()]
     assert done.code == 1 and not any(b"hf_verysecret" in text for text in texts)

@@ -1,4 +1,4 @@
-"""A sweep with an objective: ranked by figures or scores, starred where chance cannot be it."""
+"""A sweep with an objective: ranked by figures or scores, with a star unless it is chance."""
 
 import pytest
 from swept import TEMPERATURES, table
@@ -14,7 +14,7 @@ SCORED = ["postprocess.scorer=regex", *MATCHES]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["objective=nonsense"], "no such figure"),
         (["objective=scores.pass@1"], "type postprocess.scorer="),
@@ -22,9 +22,9 @@ SCORED = ["postprocess.scorer=regex", *MATCHES]
         ([*SCORED, "objective=scores.pass@2", "postprocess.estimate.k=[1]"], "add 2 to it"),
     ],
 )
-def test_an_objective_that_there_will_not_be_is_refused_at_once(sweep, words, told):
+def test_an_objective_that_will_not_exist_is_refused_at_once(sweep, words, message):
     done = sweep("sampling.seed=1,2", *words)
-    assert done.code == 2 and told in done.errors[0] and done.left == []
+    assert done.code == 2 and message in done.errors[0] and done.left == []
 
 
 # Scored points: longer texts hold one of the words far more often.
@@ -50,14 +50,15 @@ def test_points_that_chance_may_have_ranked_have_no_star(sweep, typed):
     assert not any(line.startswith("*") for line in done.out.splitlines())
 
 
-def test_a_point_whose_scores_went_away_is_not_compared(sweep, typed):
+def test_a_point_whose_scores_are_gone_is_not_compared(sweep, typed):
     words = ["engine.scripted.response_tokens=40,4", *SCORED]
     sweep(*words)
     (typed.here / "s/response_tokens=4/scored.parquet").unlink()
     done = sweep("engine.scripted.response_tokens=40,60", *SCORED)
-    assert "is not known: response_tokens=4 (the scored file is gone" in " ".join(done.out.split())
+    note = "not known to be better than: response_tokens=4 (the scored file is gone"
+    assert note in " ".join(done.out.split())
     assert not table(typed)["is_best"].any()
-    assert "is not known" not in sweep(*words).out
+    assert "not known" not in sweep(*words).out
 
 
 def test_of_several_k_the_least_is_what_points_are_ranked_by(sweep, typed):

@@ -1,7 +1,8 @@
-"""Sweeps on real vLLM with the tiny model: one load, the same responses as alone, memory back."""
+"""Sweeps on real vLLM: one load, the same responses as alone, memory given back."""
 
 import pandas as pd
 import pytest
+from swept import responses, table
 
 pytestmark = pytest.mark.vllm
 
@@ -13,14 +14,6 @@ def words(typed, tiny_model):
     model = ["model=custom", f"model.model_path={tiny_model}", "engine=cpu", "tracking=none"]
     small = ["engine.kv_cache_gib=0.5", "sampling.n_samples=3", "sampling.max_tokens=24"]
     return [*model, *small, "data.input=p.parquet"]
-
-
-def responses(run_dir):
-    return pd.read_parquet(run_dir / "output.parquet")["responses"].map(list).tolist()
-
-
-def table(typed):
-    return pd.read_parquet(typed.here / "s" / "sweep.parquet").set_index("point")
 
 
 def num_loads(typed):
@@ -51,7 +44,7 @@ def test_what_vllm_refuses_fails_its_own_point(typed, words):
 
 
 def test_engines_are_measured_one_after_the_other_with_the_memory_given_back(typed, words):
-    """A context that does not fit is a row of the table; a second GiB of cache would show."""
+    """A context that does not fit is a row of the table; a second GiB of cache would be seen."""
     swept = "engine.max_num_seqs=4,8,16"
     typed(*words, "engine.kv_cache_gib=1", "run_dir=s", "-m", swept)
     assert typed.code == 0, (typed.errors, typed.notes)

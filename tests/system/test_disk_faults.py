@@ -37,13 +37,13 @@ def limited(here, file_bytes, *words):
 
 def test_a_log_that_can_not_be_appended_to_ends_the_run_and_keeps_what_is_there(here, finishes):
     line = refused(limited(here, 50_000, ONE_SHARD), 1, "could not write", "File too large")
-    assert "to go on" in line or "to go on: " in line
+    assert "to resume: " in line
     done = finishes(ONE_SHARD)
     assert int(re.search(r"resuming: (\d+) of 400 rows done", done.stderr)[1]) > 50
 
 
 def test_an_output_that_can_not_be_written_leaves_no_half_and_is_published_later(here, finishes):
-    refused(limited(here, 30_000), 1, "could not write", "to go on: ")
+    refused(limited(here, 30_000), 1, "could not write", "to resume: ")
     assert not list((here / "run").glob("*output*"))
     assert "resuming: 400 of 400 rows done, 0 owed" in finishes().stderr
 
@@ -135,7 +135,7 @@ def test_an_output_directory_that_became_a_file_ends_the_run_and_costs_no_row(he
     process = running(here, ELSEWHERE)
     (here / "out").rmdir()
     (here / "out").write_text("mine")
-    refused(finished(process), 1, "could not write", "to go on: ")
+    refused(finished(process), 1, "could not write", "to resume: ")
     assert (here / "out").read_text() == "mine"
     (here / "out").unlink()
     done = finishes(ELSEWHERE, output="out/there.parquet")
