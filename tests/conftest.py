@@ -32,8 +32,12 @@ def tiny_model(tmp_path_factory):
 
 
 def pytest_collection_modifyitems(items):
-    """Run fast tests first, then those on real vLLM."""
-    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+    """Run fast tests first, then those on real vLLM.
+
+    Split among processes (-n), the other way round: no long file is left for the end then.
+    """
+    is_split = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: (item.get_closest_marker("vllm") is not None) != is_split)
 
 
 class Typed:
