@@ -1,6 +1,6 @@
-"""The nouns every room shares: prompt, request, sample, completion, result; the output's columns.
+"""The output's columns: name, type, meaning, and how a result fills each.
 
-Nothing here knows an engine, a file or a configuration.
+Must not know engines, files or settings.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from rollout.rows.result import Result
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An output column: its name, Arrow type, meaning, and how a result fills it.
+    """An output column.
 
-    One that is derived is kept nowhere: `of` takes the splits of a row's responses (see
-    reasoning.py), which are made when it is published.
+    `of` makes its value from a result. That of a derived column takes the splits of a row's
+    responses instead (reasoning.py): they are computed on publishing and not stored.
     """
 
     name: str
@@ -24,11 +24,11 @@ class Column:
     help: str
     of: Callable[[Any], Any]
     is_derived: bool = False
-    is_of_row: bool = False  # a list that is one value of the row, such as the prompt's tokens
+    is_of_row: bool = False  # its list is one value of the row, such as the prompt's tokens
 
     @property
     def is_per_sample(self) -> bool:
-        """Whether it lists one value a sample."""
+        """Whether it lists one value per sample."""
         return self.arrow_type.startswith("list<") and not self.is_of_row
 
 
@@ -43,19 +43,19 @@ COLUMNS = {
         Column(
             "responses",
             "list<string>",
-            "the n responses, in sample order; empty where the row failed",
+            "the n responses, in sample order; empty if the row failed",
             lambda r: [s.text for s in r.samples],
         ),
         Column(
             "error",
             "string",
-            "why the row has no responses; null where it has",
+            "why the row has no responses; null if it has them",
             lambda r: r.error,
         ),
         Column(
             "finish_reason",
             "list<string>",
-            "stop, or length where max_tokens or the context cut it off",
+            "stop, or length if max_tokens or the context cut it off",
             lambda r: [s.finish_reason for s in r.samples],
         ),
         Column(
@@ -67,7 +67,7 @@ COLUMNS = {
         Column(
             "num_prompt_tokens",
             "int32",
-            "tokens of the prompt as the model saw it",
+            "tokens of the prompt, as the model saw it",
             lambda r: r.num_prompt_tokens,
         ),
         Column(
@@ -79,7 +79,7 @@ COLUMNS = {
         Column(
             "stop_reason",
             "list<string>",
-            "the stop string or token id that ended it; null for the end of the text",
+            "the stop string or token id that ended it; null for an end-of-text token",
             lambda r: [s.stop_reason for s in r.samples],
         ),
         Column("seed", "list<int64>", "the seed of each sample", _seeds),
@@ -92,7 +92,7 @@ COLUMNS = {
         Column(
             "logprobs",
             "list<list<float>>",
-            "log-probabilities of the sampled tokens, one for each of token_ids; slows sampling",
+            "log-probabilities of the sampled tokens, one per token id; slows sampling",
             lambda r: [s.logprobs for s in r.samples],
         ),
         Column(
@@ -105,7 +105,7 @@ COLUMNS = {
         Column(
             "latency_s",
             "float64",
-            "seconds from the row's submission to the engine until its samples were there",
+            "seconds from the row's submission to the engine to its last sample",
             lambda r: r.latency_s,
         ),
         Column(
@@ -117,7 +117,7 @@ COLUMNS = {
         Column(
             "num_continued",
             "list<int32>",
-            "times each response went on after max_tokens had cut it off (continue_truncated)",
+            "times each response was continued after max_tokens cut it off (continue_truncated)",
             lambda r: [s.num_continued for s in r.samples],
         ),
         Column(
@@ -129,38 +129,38 @@ COLUMNS = {
         Column(
             "reasoning",
             "list<string>",
-            "what the response thinks before its answer (model.reasoning_tags); null: nothing",
+            "the reasoning before the answer (model.reasoning_tags); null if there is none",
             lambda splits: [s.reasoning for s in splits],
             is_derived=True,
         ),
         Column(
             "final_response",
             "list<string>",
-            "the response without its reasoning; empty where that is unclosed",
+            "the response without its reasoning; empty if that is unclosed",
             lambda splits: [s.answer for s in splits],
             is_derived=True,
         ),
         Column(
             "is_reasoning_closed",
             "list<bool>",
-            "false where the reasoning was begun and not ended",
+            "false if the reasoning was begun and not ended",
             lambda splits: [s.is_closed for s in splits],
             is_derived=True,
         ),
     )
 }
 ALWAYS = ("responses", "error")
-RENAMED = {"answer": "final_response"}  # the commonest column of an input is called answer
+RENAMED = {"answer": "final_response"}  # inputs often have a column called answer
 
 
 def output_columns(chosen: list[str]) -> list[Column]:
-    """`responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
+    """Return `responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
     middle = [COLUMNS[name] for name in chosen if name not in ALWAYS]
     return [COLUMNS["responses"], *middle, COLUMNS["error"]]
 
 
 def result_of(record: dict[str, Any]) -> Result:
-    """A result from its stored columns, the inverse of each one's `Column.of`."""
+    """Build a result from its stored columns: the inverse of each `Column.of`."""
     per_sample = zip(
         *(
             record[name]
