@@ -5,7 +5,7 @@ Promises a UserError that names the first one, why, and what was likely meant; i
 one without effect at every point. Must not know inputs or models.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from rollout.config.names import STAGES, SWITCHES, bag_of, known_keys
@@ -45,17 +45,6 @@ class Rule:
         return named and not any(key == k or key.startswith(f"{k}.") for k in self.but)
 
 
-def _scorers() -> Iterator[Rule]:
-    for name in SCORERS:
-        yield Rule(
-            (f"postprocess.{name}.",),
-            "postprocess.scorer",
-            lambda s, name=name: s.postprocess.scorer != name,
-            f"it is used by scorer={name}",
-            f"type postprocess.scorer={name}, or leave it out",
-        )
-
-
 def _is_greedy(settings: Settings) -> bool:
     return settings.sampling.temperature == 0 and settings.data.sampling_key is None
 
@@ -81,7 +70,16 @@ RULES = (
         },
         but=("prepare.source",),
     ),
-    *_scorers(),
+    *(
+        Rule(
+            (f"postprocess.{name}.",),
+            "postprocess.scorer",
+            lambda s, name=name: s.postprocess.scorer != name,
+            f"it is used by scorer={name}",
+            f"type postprocess.scorer={name}, or leave it out",
+        )
+        for name in SCORERS
+    ),
     Rule(
         ("postprocess.",),
         "postprocess.scorer",

@@ -50,8 +50,7 @@ class Settings:
     postprocess: Postprocess = field(default_factory=Postprocess)
     run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
     resume: Resume = setting(
-        Resume.auto,
-        "if run_dir holds a run: auto resumes it, never refuses, fresh moves it aside",
+        Resume.auto, "if run_dir holds a run: auto resumes it, never refuses, fresh moves it aside"
     )
     objective: str | None = setting(
         None,

@@ -5,6 +5,7 @@ Must not know engines, files or settings.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from rollout.rows.request import Sample
@@ -32,6 +33,23 @@ class Column:
         return self.arrow_type.startswith("list<") and not self.is_of_row
 
 
+def _of_row(name: str, arrow_type: str, help: str, is_of_row: bool = False) -> Column:
+    """A column with the result's member of the same name."""
+    return Column(name, arrow_type, help, attrgetter(name), is_of_row=is_of_row)
+
+
+def _of_samples(name: str, arrow_type: str, help: str, member: str | None = None) -> Column:
+    """A column with a member of each sample, by default the one of the same name."""
+    get = attrgetter(member or name)
+    return Column(name, f"list<{arrow_type}>", help, lambda result: list(map(get, result.samples)))
+
+
+def _of_splits(name: str, arrow_type: str, help: str, member: str) -> Column:
+    """A column with a member of each response's split."""
+    get = attrgetter(member)
+    return Column(name, f"list<{arrow_type}>", help, lambda splits: list(map(get, splits)), True)
+
+
 def _seeds(result: Result) -> list[int | None]:
     base = result.seed
     return [None if base is None else base + i for i in range(len(result.samples))]
@@ -40,112 +58,74 @@ def _seeds(result: Result) -> list[int | None]:
 COLUMNS = {
     column.name: column
     for column in (
-        Column(
+        _of_samples(
             "responses",
-            "list<string>",
-            "the n responses, in sample order; empty if the row failed",
-            lambda r: [s.text for s in r.samples],
-        ),
-        Column(
-            "error",
             "string",
-            "why the row has no responses; null if it has them",
-            lambda r: r.error,
+            "the n responses, in sample order; empty if the row failed",
+            "text",
         ),
-        Column(
-            "finish_reason",
-            "list<string>",
-            "stop, or length if max_tokens or the context cut it off",
-            lambda r: [s.finish_reason for s in r.samples],
+        _of_row("error", "string", "why the row has no responses; null if it has them"),
+        _of_samples(
+            "finish_reason", "string", "stop, or length if max_tokens or the context cut it off"
         ),
-        Column(
-            "num_response_tokens",
-            "list<int32>",
-            "tokens of each response",
-            lambda r: [s.num_tokens for s in r.samples],
-        ),
-        Column(
-            "num_prompt_tokens",
-            "int32",
-            "tokens of the prompt, as the model saw it",
-            lambda r: r.num_prompt_tokens,
-        ),
-        Column(
-            "num_cached_tokens",
-            "int32",
-            "tokens of the prompt found in the prefix cache",
-            lambda r: r.num_cached_tokens,
-        ),
-        Column(
+        _of_samples("num_response_tokens", "int32", "tokens of each response", "num_tokens"),
+        _of_row("num_prompt_tokens", "int32", "tokens of the prompt, as the model saw it"),
+        _of_row("num_cached_tokens", "int32", "tokens of the prompt found in the prefix cache"),
+        _of_samples(
             "stop_reason",
-            "list<string>",
+            "string",
             "the stop string or token id that ended it; null for an end-of-text token",
-            lambda r: [s.stop_reason for s in r.samples],
         ),
         Column("seed", "list<int64>", "the seed of each sample", _seeds),
-        Column(
+        _of_samples(
             "token_ids",
-            "list<list<int32>>",
+            "list<int32>",
             "the sampled token ids, exactly; makes the files about twice as large",
-            lambda r: [s.token_ids for s in r.samples],
         ),
-        Column(
+        _of_samples(
             "logprobs",
-            "list<list<float>>",
+            "list<float>",
             "log-probabilities of the sampled tokens, one per token id; slows sampling",
-            lambda r: [s.logprobs for s in r.samples],
         ),
-        Column(
+        _of_row(
             "prompt_token_ids",
             "list<int32>",
             "the prompt's token ids, exactly as the model saw them",
-            lambda r: r.prompt_token_ids,
             is_of_row=True,
         ),
-        Column(
+        _of_row(
             "latency_s",
             "float64",
             "seconds from the row's submission to the engine to its last sample",
-            lambda r: r.latency_s,
         ),
-        Column(
+        _of_samples(
             "cumulative_logprob",
-            "list<float64>",
+            "float64",
             "sum of the sampled tokens' log-probabilities; slows sampling",
-            lambda r: [s.cumulative_logprob for s in r.samples],
         ),
-        Column(
+        _of_samples(
             "num_continued",
-            "list<int32>",
-            "times each response was continued after max_tokens cut it off (continue_truncated)",
-            lambda r: [s.num_continued for s in r.samples],
-        ),
-        Column(
-            "num_attempts",
             "int32",
-            "times the row was tried (retry_failed)",
-            lambda r: r.num_attempts,
+            "times each response was continued after max_tokens cut it off (continue_truncated)",
         ),
-        Column(
+        _of_row("num_attempts", "int32", "times the row was tried (retry_failed)"),
+        _of_splits(
             "reasoning",
-            "list<string>",
+            "string",
             "the reasoning before the answer (model.reasoning_tags); null if there is none",
-            lambda splits: [s.reasoning for s in splits],
-            is_derived=True,
+            "reasoning",
         ),
-        Column(
+        _of_splits(
             "final_response",
-            "list<string>",
+            "string",
             "the response without its reasoning; empty if that is unclosed",
-            lambda splits: [s.answer for s in splits],
-            is_derived=True,
+            "answer",
         ),
-        Column(
+        _of_splits(
             "is_reasoning_closed",
-            "list<bool>",
+            "bool",
             "false if the reasoning was begun and not ended",
-            lambda splits: [s.is_closed for s in splits],
-            is_derived=True,
+            "is_closed",
         ),
     )
 }

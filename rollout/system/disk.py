@@ -177,12 +177,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_record(
-    path: Path, way_out: str, needed: dict[str, Kind] | None = None, /, **members: Kind
+    path: Path, remedy: str, needed: dict[str, Kind] | None = None, /, **members: Kind
 ) -> dict[str, Any] | None:
     """Return the JSON object in a file that a decision depends on; None only if it is missing.
 
     Members named in `members` must be of that kind if present; those in `needed` must be present.
-    Raises UserError for a damaged record; the message ends with `way_out`: what else to type.
+    Raises UserError for a damaged record; the message ends with `remedy`: what else to type.
     """
     if not os.path.lexists(path):
         return None
@@ -195,7 +195,7 @@ def read_record(
                 raise _Damaged(f"{name!r} can't be {_cut(found[name])}")
     except _Damaged as damage:
         raise UserError(
-            f"{path} is damaged ({damage}); put it back as it was, or {way_out}"
+            f"{path} is damaged ({damage}); put it back as it was, or {remedy}"
         ) from None
     return found
 

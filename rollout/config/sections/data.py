@@ -64,8 +64,7 @@ class Data:
         "for chats with their own system message: add keeps it, replace puts system_prompt there",
     )
     tools: str | None = setting(
-        None,
-        "YAML or JSON file, or text: tools for the chat template; strings become chats",
+        None, "YAML or JSON file, or text: tools for the chat template; strings become chats"
     )
     tools_key: str | None = setting(
         None, "column with a row's own tools (list, or JSON text); null there: data.tools"

@@ -25,8 +25,7 @@ class Output:
         "columns added beside responses and error",
     )
     reasoning_parser: str | None = setting(
-        None,
-        "vLLM's reasoning parser, such as qwen3; null: split at model.reasoning_tags",
+        None, "vLLM's reasoning parser, such as qwen3; null: split at model.reasoning_tags"
     )
     prefix: str = setting("", "prefix for the name of every column added")
     layout: Layout = setting(

@@ -55,7 +55,7 @@ class Choice:
     letters: str = setting("ABCDEFGHIJ", "the letters or digits to choose from, in order")
     numbers_are: NumbersAre | None = setting(
         None,
-        "meaning of a number in the answer column; null: integers count from 0, text is refused",
+        "what a number as the answer means; null: integers count from 0, text of digits is refused",
     )
 
 
@@ -124,7 +124,7 @@ class Postprocess:
     pass_threshold: float = setting(1.0, "a sample passes from this score on", minimum=0)
     prefix: str = setting("", "prefix for the name of every column added")
     workers: int | None = setting(None, "scoring processes; null: one per core", minimum=1)
-    timeout_s: float = setting(10.0, "seconds to score a response; beyond, no score", above=0)
+    timeout_s: float = setting(10.0, "seconds to score a response; a slower one has none", above=0)
     memory_gib: float = setting(4.0, "memory limit of a worker, in GiB", above=0)
     prompt_key: str = setting("prompt", "column with the prompts, for exports")
     output: Destination = field(default_factory=Destination)
