@@ -26,22 +26,23 @@ def without_interpolation(value: Any) -> Any:
 
 def texts_in(value: Any) -> Iterator[str]:
     """Yield every text with `${` in a value of Hydra or omegaconf, at any depth."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple):
-        for member in value:
-            yield from texts_in(member)
-    elif (text := getattr(value, "text", value)) and isinstance(text, str) and OPEN in text:
-        yield text
+    return (text for text in _leaves(value) if isinstance(text, str) and OPEN in text)
 
 
 def holds(value: Any, text: str) -> bool:
     """Whether one of the texts in a value of Hydra or omegaconf equals `text`."""
+    return text in _leaves(value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield names and scalars, quoted strings of Hydra as their text."""
     if isinstance(value, dict):
         value = [*value, *value.values()]
     if isinstance(value, list | tuple):
-        return any(holds(member, text) for member in value)
-    return getattr(value, "text", value) == text
+        for member in value:
+            yield from _leaves(member)
+    else:
+        yield getattr(value, "text", value)
 
 
 def names_in(text: str) -> list[str]:

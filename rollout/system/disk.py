@@ -41,7 +41,7 @@ def written_whole(
     FileExistsError if it may not, and leaves it as it was.
     """
     temporary = path.with_name(f".{path.name[:64]}.{tag or os.urandom(4).hex()}.tmp")
-    temporary.unlink(missing_ok=True)  # after a kill behind os.link it is a second name of `path`
+    temporary.unlink(missing_ok=True)  # a kill after os.link left it as a second name of `path`
     remove_abandoned(path)
     with _locked(temporary):
         try:

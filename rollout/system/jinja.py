@@ -20,7 +20,7 @@ MAX_CHARS = 32 << 20  # of a text, or members of a list, that one step makes
 MAX_BITS = 1 << 14  # of an integer; Python prints at most 4,300 digits
 MAX_NUMBER = 100_000  # a width, a precision, a count
 MAX_NODES = 1 << 20  # values within one that is written as JSON
-CHECKED_JSON = "checked_json"  # replaces the filter tojson where a value may contain itself
+CHECKED_JSON = "checked_json"  # replaces the filter tojson where a value may expand greatly
 OF_JINJA = ("_loop_vars", "_block_vars")
 WIDTH = re.compile(r"\d{6}")
 
@@ -246,7 +246,7 @@ def check_indent(indent: Any) -> None:
 
 
 def _makes_nested(tree: "nodes.Template") -> bool:
-    """Whether a template can nest a list in itself: {% set x = [x, x] %}. Few do."""
+    """Whether a template can build nested lists: {% set x = [x, x] %}. Few do."""
     from jinja2 import nodes
 
     kinds = nodes.List, nodes.Dict, nodes.Tuple, nodes.Filter, nodes.Name

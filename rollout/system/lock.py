@@ -47,7 +47,12 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
             raise _not_ours(run_dir)
         file.seek(0)
         file.truncate()
-        file.write(json.dumps(_me()) + "\n")
+        holder = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        file.write(json.dumps(holder) + "\n")
         file.flush()
         try:
             yield
@@ -95,16 +100,8 @@ def _lock(file: Any) -> bool:
         if error.errno not in NO_FLOCK:
             raise
         holder = _holder(file)
-        return holder is None or (holder.get("host") == platform.node() and not _is_alive(holder))
+        return holder is None or not _is_alive(holder)
     return True
-
-
-def _me() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
 
 
 def _holder(file: Any) -> dict[str, Any] | None:
@@ -117,24 +114,21 @@ def _holder(file: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
 
 
-def _is_alive(holder: dict[str, Any] | None) -> bool:
+def _is_alive(holder: dict[str, Any]) -> bool:
     """Whether the holder's process may be running. One on another machine may be."""
-    if holder is None or holder.get("host") != platform.node():
-        return True
-    try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
+    if holder.get("host") == platform.node():
+        try:
+            os.kill(holder["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            pass
     return True
 
 
 def _refusal(run_dir: Path, holder: dict[str, Any] | None) -> str:
     who = "another launch"
     if holder:
-        who = (
-            f"another launch (process {holder['pid']} on {holder.get('host')}, since "
-            f"{holder.get('started')})"
-        )
+        host, started = holder.get("host"), holder.get("started")
+        who += f" (process {holder['pid']} on {host}, since {started})"
     return f"run_dir={run_dir} is in use by {who}; wait for it, or type another run_dir="
