@@ -121,7 +121,7 @@ class OwedRow:
 
     @property
     def _token_limit(self) -> int | None:
-        """The most tokens of each sample: the row's own limit, if it sets one."""
+        """The maximum tokens per sample: the row's own limit, if it sets one."""
         return (self.prompt.sampling or {}).get("max_tokens", self.wanted.max_tokens)
 
     @property

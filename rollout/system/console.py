@@ -37,7 +37,7 @@ class Console:
 
     @property
     def width(self) -> int:
-        """The most characters of a line."""
+        """The maximum number of characters in a line."""
         return max(80, shutil.get_terminal_size((100, 24)).columns)
 
     def log_to(self, path: Path) -> None:

@@ -73,7 +73,7 @@ class Data:
         None, "column with a row's own sampling settings (struct or JSON text); null there: none"
     )
     offset: int = setting(0, "rows to skip at the start", minimum=0)
-    limit: int | None = setting(None, "most rows to answer", minimum=1, kind=ROWS)
+    limit: int | None = setting(None, "maximum number of rows to answer", minimum=1, kind=ROWS)
     shuffle_seed: int | None = setting(
         None, "seed: offset and limit pick rows at random; the input's order is kept", minimum=0
     )

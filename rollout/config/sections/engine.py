@@ -73,9 +73,9 @@ class Engine:
     )
     enforce_eager: bool = setting(False, "no CUDA graphs: less memory, slower decoding")
     enable_prefix_caching: bool = setting(True, "compute shared prompt prefixes once")
-    max_num_seqs: int = setting(256, "most samples decoded at once", minimum=1)
+    max_num_seqs: int = setting(256, "maximum number of samples decoded at once", minimum=1)
     max_num_batched_tokens: int | None = setting(
-        None, "most tokens a step processes; null: vLLM's choice", minimum=1
+        None, "maximum tokens per step; null: vLLM's choice", minimum=1
     )
     kv_cache_gib: float | None = setting(
         None, "KV cache size in GiB; null: from gpu_memory_utilization, or 4 on a CPU", above=0
@@ -91,7 +91,7 @@ class Engine:
         None, "KV cache dtype that step_down may use, such as fp8; it changes the samples"
     )
     max_restarts: int = setting(
-        3, "most restarts of a dead engine without a row finished in between", minimum=0
+        3, "maximum restarts of a dead engine without a row finished in between", minimum=0
     )
     extra: dict[str, Any] = setting({}, "further vLLM EngineArgs, verbatim")
     scripted: Scripted = field(default_factory=Scripted)

@@ -60,7 +60,7 @@ class Select:
         None, "drop longer responses, in tokens (column num_response_tokens)", minimum=1
     )
     max_per_prompt: int | None = setting(
-        None, "most sft responses per prompt, best scores first", minimum=1
+        None, "maximum sft responses per prompt, best scores first", minimum=1
     )
 
 
@@ -87,5 +87,5 @@ class Export:
     )
     ability: str | None = setting(None, "verl: kind of task; null: the column ability, or math")
     split: str | None = setting(None, "verl: extra_info.split; null: the input's, or train")
-    max_pairs: int = setting(1, "dpo: most pairs per prompt, best with worst first", minimum=1)
-    min_margin: float = setting(0.0, "dpo: smallest difference of the two scores", minimum=0.0)
+    max_pairs: int = setting(1, "dpo: maximum pairs per prompt, best with worst first", minimum=1)
+    min_margin: float = setting(0.0, "dpo: minimum difference of the two scores", minimum=0.0)

@@ -86,7 +86,7 @@ class Prepare:
     deduplicate: bool = setting(False, "of rows with equal prompts, keep the first")
     sample: int | None = setting(None, "number of rows to pick at random", minimum=1)
     shuffle: bool = setting(False, "put the rows in random order")
-    limit: int | None = setting(None, "most rows to write", minimum=1)
+    limit: int | None = setting(None, "maximum number of rows to write", minimum=1)
     keep: list[str] = setting([], "columns to write beside the prompt; empty: all")
     rename: dict[str, Any] = setting({}, "new name: the column's name in the source")
     splits: dict[str, Any] = setting(

@@ -16,7 +16,7 @@ class Sampling:
     kind: typing.ClassVar[str] = WHAT
     n_samples: int = setting(8, "responses per prompt", minimum=1, maximum=16384)
     max_tokens: int | str = setting(
-        2048, "most tokens of a response; auto: as many as the context allows", minimum=1
+        2048, "maximum tokens per response; auto: as many as the context allows", minimum=1
     )
     temperature: float | None = setting(1.0, "0 is greedy", minimum=0)
     top_p: float | None = setting(0.95, "nucleus mass to keep", above=0, maximum=1)
@@ -26,7 +26,7 @@ class Sampling:
         42, "makes every sample repeatable; null draws fresh ones", minimum=0, maximum=MAX_INT
     )
     min_p: float | None = setting(
-        None, "smallest probability kept, relative to the likeliest token's", minimum=0, maximum=1
+        None, "minimum probability to keep, relative to the likeliest token's", minimum=0, maximum=1
     )
     presence_penalty: float | None = setting(
         None, "above 0 discourages tokens that occurred already", minimum=-2, maximum=2
@@ -34,7 +34,7 @@ class Sampling:
     frequency_penalty: float | None = setting(
         None, "above 0 discourages tokens, the more often they occurred", minimum=-2, maximum=2
     )
-    min_tokens: int | None = setting(None, "fewest tokens before a response may end", minimum=0)
+    min_tokens: int | None = setting(None, "minimum tokens before a response may end", minimum=0)
     stop: list[str] = setting([], "texts that end a response; left out of it")
     stop_token_ids: list[int] = setting([], "token ids that end a response")
     include_stop_str_in_output: bool = setting(False, "keep the stop text in the response")
@@ -46,14 +46,14 @@ class Sampling:
         {}, "constrain responses: json (schema or file), regex, choice, grammar or json_object"
     )
     thinking_token_budget: int | None = setting(
-        None, "most reasoning tokens; needs a reasoning parser in vLLM", minimum=0
+        None, "maximum reasoning tokens; needs a reasoning parser in vLLM", minimum=0
     )
     skip_special_tokens: bool = setting(True, "leave special tokens out of the text")
     extra: dict[str, Any] = setting({}, "further vLLM SamplingParams, verbatim")
 
     @property
     def token_limit(self) -> int | None:
-        """The most tokens of a response; None: as many as the context allows."""
+        """The maximum tokens per response; None: as many as the context allows."""
         return None if isinstance(self.max_tokens, str) else self.max_tokens
 
     @property
