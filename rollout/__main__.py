@@ -1,7 +1,7 @@
-"""python -m rollout: the command line, one-line errors, exit codes.
+"""python -m rollout: the command line, with one-line errors and exit codes.
 
 Exit codes: 0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
-Hydra is imported only once the words typed are known to make sense.
+Imports Hydra only after the typed words are checked.
 """
 
 import io
@@ -21,7 +21,7 @@ from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.version import VERSION
 
-LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # those that compose
+LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # used in composition
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,7 +45,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _run_hydra(given: Given, argv: list[str]) -> int:
-    """Let Hydra compose, and run the task for every job, or hand a sweep over to it."""
+    """Let Hydra compose the settings and run the task, once or for each point of a sweep."""
     import hydra
 
     from rollout.sweeps.launcher import DryRunOver, sweep_words, swept_keys
@@ -59,7 +59,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
         with _hydra_environment(words), _starred(is_needed=any(w[:5] == "--cfg" for w in words)):
             main(task)()
     except DryRunOver:
-        say("the optimiser chooses the other points as it goes", sys.stdout)
+        say("the optimizer chooses the other points as it goes", sys.stdout)
     except KeyboardInterrupt as error:
         raise task.interrupted(error) from error
     except Exception as error:
@@ -69,7 +69,7 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
             failure = RolloutError(f"the sweep could not be run: {error}")
         if isinstance(error, RolloutError) or not task.sweep.points:
             raise failure from error
-        if not task.sweep.errors:  # else all points of a study failed, and there is no best one
+        if not task.sweep.errors:  # else all points of a study failed, so none is the best
             task.sweep.fault = f"the sweep ended early: {failure}"
     finally:
         task.close()
@@ -77,22 +77,22 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
 
 
 def _composition_error(error: Exception, is_resolved: bool) -> Exception:
-    """Hydra's, omegaconf's or the file system's complaint as ours."""
+    """Convert an error of Hydra, omegaconf or the file system to ours."""
     if isinstance(error, RolloutError):
         return error
-    if is_resolved and type(error).__name__ == "GrammarParseError":  # in what is filled in
-        return UserError("a text holds ${, which --resolve can't print; leave --resolve out")
+    if is_resolved and type(error).__name__ == "GrammarParseError":  # in an interpolated value
+        return UserError("a text has ${ in it, which --resolve can't print; leave --resolve out")
     if type(error).__module__.split(".")[0] in LIBRARIES:
         return UserError(explain(error))
-    if isinstance(error, OSError):  # Hydra makes a sweep's directories
-        return UserError(f"can't make the run directory: {error}; type another run_dir=")
-    # The task raises none but ours, so this is Hydra's, as for a preset that is not UTF-8.
+    if isinstance(error, OSError):  # Hydra creates a sweep's directories
+        return UserError(f"can't create the run directory: {error}; type another run_dir=")
+    # The task raises only our errors, so this is Hydra's, as for a preset that is not UTF-8.
     return UserError(f"the settings can't be composed: {error}")
 
 
 @contextmanager
 def _starred(is_needed: bool) -> Iterator[None]:
-    """Star the secrets in what Hydra prints of the settings."""
+    """Star the secrets in the settings that Hydra prints."""
     if not is_needed:
         yield
         return
@@ -106,7 +106,7 @@ def _starred(is_needed: bool) -> Iterator[None]:
 
 @contextmanager
 def _hydra_environment(words: list[str]) -> Iterator[None]:
-    """sys.argv as Hydra reads it, and its errors raised to us instead of printed."""
+    """Set sys.argv for Hydra, and make it raise its errors instead of printing them."""
     saved = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [sys.argv[0], *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"

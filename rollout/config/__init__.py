@@ -1,1 +1,1 @@
-"""Every setting and its checks, and the way from words typed to `Settings`."""
+"""Every setting and its checks, and how typed words become `Settings`."""

@@ -1,7 +1,7 @@
-"""The words typed after `python -m rollout`: Hydra's flags, and overrides that are checked.
+"""Parse the words typed after `python -m rollout`: Hydra's flags and checked overrides.
 
-Promises one line with what to type instead for every word that is neither. Must not know the
-environment, files of settings, or what an override comes to.
+Promises a one-line error with what to type instead for any other word. Must not know the
+environment, files of settings, or the composed values.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from rollout.system.disk import at_home
 
 FLAGS = ("-m", "--multirun", "--resolve")
 SHORT_FLAGS = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-cd": "--config-dir"}
-# Flags with a value -> the values Hydra knows, or for those that take any, an example.
+# Flags that take a value: the values Hydra accepts, and an example of each.
 CHOICES = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
@@ -26,19 +26,19 @@ EXAMPLES = {"--cfg": "job", "--info": "all", "--package": "sampling", "--config-
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """One command line taken apart."""
+    """A parsed command line."""
 
     flags: list[str]  # Hydra's, each with its value in one word
-    overrides: list[str]  # checked, fit for Hydra
+    overrides: list[str]  # checked, in Hydra's grammar
     config_file: str | None
     config_dir: Path | None  # the user's own presets
     is_sweep: bool
 
 
 def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
-    """Take `argv` apart; paths are relative to `start_dir`.
+    """Parse `argv`; paths are relative to `start_dir`.
 
-    Raises UserError for a flag, key or value that can't be.
+    Raises UserError for an invalid flag, key or value.
     """
     flags, typed = _split(argv)
     config_dir, flags = _take(flags, "--config-dir")
@@ -59,13 +59,13 @@ def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
 
 
 def _take(words: list[str], name: str) -> tuple[str | None, list[str]]:
-    """The value of `name=`, the last one where it is there often, and the other words."""
+    """Return the last value of `name=`, or None, and the words without it."""
     values = [value for key, value in map(parts, words) if key == name]
     return (values[-1] if values else None), [w for w in words if parts(w)[0] != name]
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Flags and overrides."""
+    """Split `argv` into flags and overrides."""
     flags: list[str] = []
     typed: list[str] = []
     words = list(argv)
@@ -90,7 +90,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _refuse_word(word: str, typed: list[str], following: list[str]) -> None:
-    """Say how a word without = is written."""
+    """Raise UserError for a word without =, with the way to write it."""
     key = word.lstrip("+")
     if key in known_keys() or key in GROUPS:
         raise UserError(f"{word!r} has no value: settings are written key=value; type {key}=...")
@@ -100,7 +100,7 @@ def _refuse_word(word: str, typed: list[str], following: list[str]) -> None:
         whole = " ".join([typed[-1], word])
         while following and closing(parts(whole)[1]):
             whole = f"{whole} {following.pop(0)}"
-        raise UserError(f"{typed[-1]} {word}: to the shell a space ends a word; type '{whole}'")
+        raise UserError(f"{typed[-1]} {word}: the shell splits at spaces; type '{whole}'")
     example = "data.input" if Path(word).suffix == ".parquet" else "model.model_path"
     looks_like_a_path = any(sign in word for sign in "/:.")
     example = f"{example}={word}" if looks_like_a_path else "data.input=prompts.parquet"
@@ -111,12 +111,12 @@ def _checked_flag(name: str, value: str) -> str:
     if not value:
         raise UserError(f"{name} needs a value, such as {name} {EXAMPLES[name]}")
     if name in CHOICES and value not in CHOICES[name]:
-        raise UserError(f"{name} {value}: there is {', '.join(CHOICES[name])}")
+        raise UserError(f"{name} {value} is unknown. Choose from: {', '.join(CHOICES[name])}")
     return f"{name}={value}"
 
 
 def _refuse_flag(name: str, value: str, following: list[str]) -> None:
-    """Say how an old flag, or an unknown one, is written here."""
+    """Raise UserError for an old or unknown flag, with the setting to type instead."""
     bare = name.lstrip("-")
     if key := bare if bare in known_keys() else meant_by(bare.replace("-", "_")):
         if not value and following and not following[0].startswith("-") and "=" not in following[0]:
@@ -140,7 +140,7 @@ def _checked_config_dir(given: str, start_dir: Path) -> Path:
         raise UserError(f"--config-dir {short(given)}: no such directory")
     if (path / f"{ROOT_CONFIG}.yaml").exists():
         raise UserError(
-            f"{path}/{ROOT_CONFIG}.yaml would replace the root of all settings; put it at "
+            f"{path}/{ROOT_CONFIG}.yaml would replace the root config; move it to "
             f"{path}/experiment/NAME.yaml and type experiment=NAME, or type config_file=FILE"
         )
     return path

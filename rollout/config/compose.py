@@ -1,6 +1,6 @@
-"""Hydra: the schema and the presets composed into `Settings`, the one typed boundary.
+"""Compose the schema and the presets into typed `Settings`, by Hydra.
 
-Promises that past it there is no omegaconf, and that whatever does not fit is a UserError.
+Promises that no omegaconf object leaves this module, and that any invalid value is a UserError.
 Must not know the command line's words, or where an override came from.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.explain import explain
-from rollout.config.fingerprint import NAMES_OF_DATA
+from rollout.config.fingerprint import names_parameters
 from rollout.config.interpolation import texts_in, without_interpolation
 from rollout.config.names import (
     GROUPS,
-    SAY_THE_INPUT,
+    INPUT_KEYS,
     SWITCHES,
     declared,
     flatten,
@@ -40,10 +40,10 @@ LAUNCHER = "rollout"  # see launcher.py
 
 
 def compose(given: dict[str, Any], read_run: ReadRun | None = None) -> Settings:
-    """Settings for `given` keys and presets, from Python: no command line, no environment.
+    """Return the settings for `given` keys and presets from Python, without the environment.
 
-    A key may be dotted, or a last part that only one active setting has (names.full_key). A run_dir
-    without input goes on with what the run there was last launched with, as `read_run` has it.
+    A key may be dotted, or a last part that only one active setting has (names.full_key). A
+    run_dir without input takes the settings of the last launch there, as `read_run` returns them.
     """
     given = {name: plain(str(name), value) for name, value in given.items()}
     active = _active(given)
@@ -56,7 +56,7 @@ def compose(given: dict[str, Any], read_run: ReadRun | None = None) -> Settings:
                 f"{name!r} and {twice[0]} are one setting, given twice; leave one of them out"
             )
         named |= found
-    own, overrides = _of_the_run_before(named, read_run)
+    own, overrides = _recorded_beside(named, read_run)
     for key, value in (implied_presets(own | named) | own | named).items():
         text = override(key, value)
         if key in GROUPS:
@@ -68,35 +68,38 @@ def compose(given: dict[str, Any], read_run: ReadRun | None = None) -> Settings:
 
 
 def _active(given: dict[str, Any]) -> set[str]:
-    """The stages that `given` switches on, by itself or by its experiment."""
-    said = {*given, *flatten({k: v for k, v in given.items() if isinstance(v, dict)})}
-    said |= preset_keys("experiment", str(given.get("experiment")), None)
-    return {s for s, key in SWITCHES.items() if key in said or key.rsplit(".", 1)[-1] in given}
+    """Return the stages that `given` switches on, itself or by its experiment."""
+    set_keys = {*given, *flatten({k: v for k, v in given.items() if isinstance(v, dict)})}
+    set_keys |= preset_keys("experiment", str(given.get("experiment")), None)
+    return {s for s, key in SWITCHES.items() if key in set_keys or key.rsplit(".", 1)[-1] in given}
 
 
-def _of_the_run_before(
+def _recorded_beside(
     named: dict[str, Any], read_run: ReadRun | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """What the run in run_dir says beside `named`, and the overrides that we fill in for it."""
+    """Return the recorded settings of the run in run_dir that `named` leaves unset.
+
+    With them, the overrides for the settings that are filled in (Recorded.filled_in).
+    """
     run_dir, here = named.get("run_dir"), Path.cwd()
     is_path = isinstance(run_dir, str | os.PathLike) and os.fspath(run_dir)
-    if read_run is None or not is_path or SAY_THE_INPUT & named.keys():
+    if read_run is None or not is_path or INPUT_KEYS & named.keys():
         return {}, []
     if (before := read_run(here / at_home(os.fspath(run_dir)), here, named)) is None:
         return {}, []
     chosen = [(g, str(name)) for g, name in named.items() if g in GROUPS]
-    beaten = set(named).union(*(preset_keys(group, name, None) for group, name in chosen))
-    own = {key: value for key, value in before.values.items() if key not in beaten}
+    overridden = set(named).union(*(preset_keys(group, name, None) for group, name in chosen))
+    own = {key: value for key, value in before.values.items() if key not in overridden}
     return own, before.filled_in(own, named)
 
 
 def compose_words(words: list[str], config_dir: Path | None) -> Settings:
-    """Settings for the words of a command line, as `sources.gather` leaves them; no sweep."""
+    """Return the settings for the words that `sources.gather` returns. Not for a sweep."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
     register(config_dir)
-    with _hydra_of_our_own(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with _own_hydra(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             composed = hydra_compose(ROOT_CONFIG, words, return_hydra_config=True)
         except Exception as error:
@@ -105,7 +108,7 @@ def compose_words(words: list[str], config_dir: Path | None) -> Settings:
 
 
 def register(config_dir: Path | None) -> None:
-    """Let Hydra find the typed schema, and the user's presets in `config_dir` before ours."""
+    """Register the typed schema with Hydra, and the user's presets in `config_dir` before ours."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -121,7 +124,7 @@ def register(config_dir: Path | None) -> None:
 
 @cache
 def _user_presets() -> Any:
-    """Hydra's plugin that puts a directory before ours: its --config-dir comes after."""
+    """Return a Hydra plugin that puts a directory before ours; Hydra's --config-dir goes after."""
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -138,9 +141,10 @@ def _user_presets() -> Any:
 
 
 def to_settings(composed: Any, hydra: Any) -> Settings:
-    """The composed DictConfig as Settings; `hydra` knows the presets chosen and the keys given.
+    """Convert the composed DictConfig to Settings.
 
-    Merging the plain values into a fresh schema catches keys that came in by `+`.
+    `hydra` is Hydra's own config, with the presets chosen and the keys given. Merging the plain
+    values into a fresh schema catches keys that were added by `+`.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -154,7 +158,7 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
             raise UserError(f"{key} is not set; type {key}=... ({known_keys()[key].help})")
         given = {str(word).partition("=")[0].lstrip("+~") for word in hydra.overrides.task}
         choices = {k: v for k, v in hydra.runtime.choices.items() if k in GROUPS}
-        if "given" in given:  # all that was given, and presets, of a run that is gone on with
+        if "given" in given:  # a resumed run, whose record filled in `given` and `presets`
             merged.presets = choices | dict(merged.presets)
         else:
             merged.presets = choices
@@ -173,7 +177,7 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
 
 
 def _explain_typed(error: Any, hydra: Any) -> str:
-    """As `explain`; of an interpolation that was typed, with how its text is typed."""
+    """As `explain`; for a typed interpolation, also say how to type its literal text."""
     from omegaconf import OmegaConf
 
     reason = explain(error)
@@ -192,12 +196,12 @@ def _explain_typed(error: Any, hydra: Any) -> str:
 
 
 def _schema(given: Any) -> dict[str, Any]:
-    """A JSON schema: as given, from its text, or from the file of that name."""
-    key, said, text = "sampling.structured_outputs.json", "its text", given
+    """Return a JSON schema given as a mapping, as its text, or as a file's name."""
+    key, source, text = "sampling.structured_outputs.json", "its text", given
     if isinstance(given, dict):
         return given
     if isinstance(given, str) and not given.lstrip().startswith("{"):
-        said = "the file"
+        source = "the file"
         try:
             text = Path(at_home(given)).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -208,33 +212,33 @@ def _schema(given: Any) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{key}={given}: {said} is not JSON: {error}") from error
+        raise UserError(f"{key}={given}: {source} is not JSON: {error}") from error
     if not isinstance(schema, dict):
         raise UserError(f"{key}={given}: a JSON schema is an object, such as {{type: object}}")
     return schema
 
 
 def _check_values(settings: Settings) -> None:
-    """Refuse what no text, number or path can be; whether a file is there, its reader asks."""
+    """Raise UserError for an invalid text, number or path. Files are checked by their readers."""
     for key in keys():
         value = get(settings, key)
         if isinstance(value, str):
             check_scalar(key, value)
         elif isinstance(value, dict | list):
             plain(key, value)
-        remember(value, by_name=keys()[key].is_bag and key.rpartition(".")[2] not in NAMES_OF_DATA)
+        remember(value, by_name=keys()[key].is_bag and names_parameters(key))
     for key in PATHS:
         if path := get(settings, key):
             check_path(key, path, ROOM.get(key, 0))
 
 
-# Bytes for the names that are put below a directory, or for a temporary name beside a file.
+# Bytes reserved for names below a directory, or for a temporary name beside a file.
 ROOM = {"run_dir": 400} | dict.fromkeys(PATHS[1:5], 100)
 
 
 @contextmanager
-def _hydra_of_our_own() -> Iterator[None]:
-    """Set aside the Hydra of an application that calls us; put it back afterwards."""
+def _own_hydra() -> Iterator[None]:
+    """Set aside the Hydra of an application that calls us, and restore it afterwards."""
     from hydra.core.global_hydra import GlobalHydra
 
     state = GlobalHydra.instance()

@@ -1,12 +1,11 @@
-"""Settings that can have no effect beside the others: which, why, and what was likely meant.
+"""Refuse settings that have no effect because of other settings.
 
-Counts what the user set (typed, in the environment, a config_file or from Python), not what a
-preset sets, and only where it is not the default. Promises a UserError that names the first one;
-of a sweep, only one that has no effect at any point. Knows settings alone: what an input or a
-model makes ineffective, its own room says.
+Only settings that the user set to something other than the default count, not those of presets.
+Promises a UserError that names the first one, why, and what was likely meant; in a sweep, only
+one without effect at every point. Must not know inputs or models.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from rollout.config.names import STAGES, SWITCHES, bag_of, known_keys
@@ -29,8 +28,8 @@ NO_FILTER = {"sampling.top_p": (1, None), "sampling.top_k": (-1, 0, None), "samp
 class Rule:
     """Keys, and when they have no effect.
 
-    `keys` are whole keys, or sections with their dot at the end. `cause` is the setting that
-    decides, `instead` what to type; `likely` says for some keys which one was probably meant.
+    `keys` are whole keys, or sections with a trailing dot; `but` are exceptions. `cause` is the
+    setting to blame, `instead` what to type. `likely` maps some keys to the one probably meant.
     """
 
     keys: tuple[str, ...]
@@ -44,17 +43,6 @@ class Rule:
     def covers(self, key: str) -> bool:
         named = any(key == k or (k.endswith(".") and key.startswith(k)) for k in self.keys)
         return named and not any(key == k or key.startswith(f"{k}.") for k in self.but)
-
-
-def _scorers() -> Iterator[Rule]:
-    for name in SCORERS:
-        yield Rule(
-            (f"postprocess.{name}.",),
-            "postprocess.scorer",
-            lambda s, name=name: s.postprocess.scorer != name,
-            f"it is for scorer={name}",
-            f"type postprocess.scorer={name}, or leave it out",
-        )
 
 
 def _is_greedy(settings: Settings) -> bool:
@@ -82,7 +70,16 @@ RULES = (
         },
         but=("prepare.source",),
     ),
-    *_scorers(),
+    *(
+        Rule(
+            (f"postprocess.{name}.",),
+            "postprocess.scorer",
+            lambda s, name=name: s.postprocess.scorer != name,
+            f"it is used by scorer={name}",
+            f"type postprocess.scorer={name}, or leave it out",
+        )
+        for name in SCORERS
+    ),
     Rule(
         ("postprocess.",),
         "postprocess.scorer",
@@ -98,7 +95,7 @@ RULES = (
             "postprocess.select.min_tokens": "sampling.min_tokens",
             "postprocess.estimate.seed": "sampling.seed",
         },
-        but=("postprocess.scorer", "postprocess.input"),  # a run says of input what to type
+        but=("postprocess.scorer", "postprocess.input"),  # a run has its own message for input
     ),
     Rule(
         (
@@ -119,7 +116,7 @@ RULES = (
         ("engine.scripted.",),
         "engine.backend",
         lambda s: s.engine.backend is not Backend.scripted,
-        "it is the scripted engine's",
+        "it is used by the scripted engine",
         "type engine=scripted, or leave it out",
         {"engine.scripted.max_model_len": "engine.max_model_len"},
     ),
@@ -127,21 +124,21 @@ RULES = (
         ("engine.on_oom_kv_cache_dtype",),
         "engine.on_oom",
         lambda s: s.engine.on_oom is not OnOom.step_down,
-        "it is for engine.on_oom=step_down",
-        "type engine.on_oom=step_down, or engine.kv_cache_dtype= to have it from the start",
+        "it is used by engine.on_oom=step_down",
+        "type engine.on_oom=step_down, or engine.kv_cache_dtype= to use it from the start",
     ),
     Rule(
         ("stop_if.after_samples",),
         "stop_if",
         lambda s: all(getattr(s.stop_if, name) is None for name in THRESHOLDS),
-        "nothing is judged without a threshold",
+        "no stop_if threshold is set",
         "add one, such as stop_if.truncated_fraction=0.5",
     ),
     Rule(
         ("data.max_attempts",),
         "retry_failed",
         lambda s: not s.retry_failed,
-        "failed rows are tried again with retry_failed=true alone",
+        "failed rows are retried only with retry_failed=true",
         "add retry_failed=true, or leave it out",
     ),
     Rule(
@@ -154,7 +151,9 @@ RULES = (
     Rule(
         ("sampling.include_stop_str_in_output",),
         "sampling.stop",
-        lambda s: not s.sampling.stop and "stop" not in s.sampling.extra and not _own(s),
+        lambda s: (
+            not s.sampling.stop and "stop" not in s.sampling.extra and s.data.sampling_key is None
+        ),
         "no stop text is set",
         "add sampling.stop=[TEXT], or leave it out",
     ),
@@ -162,19 +161,14 @@ RULES = (
         ("output.reasoning_parser",),
         "output.columns",
         lambda s: not any(COLUMNS[c].is_derived for c in s.output.columns if c in COLUMNS),
-        "no column is split off by it",
+        "no output column uses it",
         "add one to output.columns: reasoning, final_response or is_reasoning_closed",
     ),
 )
 
 
-def _own(settings: Settings) -> bool:
-    """Whether rows may set their own sampling."""
-    return settings.data.sampling_key is not None
-
-
 def idle(settings: Settings, section: str = "") -> dict[str, Rule]:
-    """The keys of `section` (all, where that is empty) that were set and have no effect."""
+    """Return the keys of `section` (empty: of all) that were set and have no effect."""
     found = {}
     for key in settings.given:
         name = bag.name if (bag := bag_of(key)) else key
@@ -187,7 +181,7 @@ def idle(settings: Settings, section: str = "") -> dict[str, Rule]:
 
 
 def _is_unset(settings: Settings, name: str) -> bool:
-    """Whether the value is the default, or says that there is nothing to do."""
+    """Whether the value is the default, or turns its filter off."""
     value = get(settings, name)
     return value == known_keys()[name].default or value in NO_FILTER.get(name, ())
 
@@ -195,33 +189,32 @@ def _is_unset(settings: Settings, name: str) -> bool:
 def refuse_idle(settings: Settings, swept: Collection[str] = ()) -> None:
     """Raise UserError for a setting without effect.
 
-    Let pass where what decides is among the `swept` keys: at another point it has one.
+    If its cause is among the `swept` keys it passes: it may have an effect at another point.
     """
     for key, rule in idle(settings).items():
-        groups = (rule.cause.split(".")[0], "experiment")
-        if rule.cause not in swept and not set(groups) & set(swept):
-            raise UserError(_told(settings, key, rule))
+        if not {rule.cause, rule.cause.split(".")[0], "experiment"} & set(swept):
+            raise UserError(_message(settings, key, rule))
 
 
 def refuse_idle_everywhere(points: list[Settings], swept: Collection[str] = ()) -> None:
     """Raise UserError for a setting that has no effect at any of a sweep's points."""
-    if len(points) == 1:  # an optimiser's first
+    if len(points) == 1:  # an optimizer's first point
         return refuse_idle(points[0], swept)
     found = [idle(settings) for settings in points]
     for key, rule in (found[0] if found else {}).items():
         if all(key in others for others in found):
-            raise UserError(_told(points[0], key, rule))
+            raise UserError(_message(points[0], key, rule))
 
 
 def refuse_idle_in_stage(settings: Settings, stage: str) -> None:
-    """As refuse_idle, for the command of a stage, whose keys are typed without the stage's name."""
+    """As refuse_idle, for a stage's command, whose keys are typed without the stage's name."""
     if get(settings, SWITCHES[stage]) is None:
-        return  # which the command says
+        return  # the command reports that itself
     for key, rule in idle(settings, f"{stage}.").items():
-        raise UserError(_told(settings, key, rule).replace(f"{stage}.", ""))
+        raise UserError(_message(settings, key, rule).replace(f"{stage}.", ""))
 
 
-def _told(settings: Settings, key: str, rule: Rule) -> str:
+def _message(settings: Settings, key: str, rule: Rule) -> str:
     name = bag.name if (bag := bag_of(key)) else key
     value = get(settings, name)
     text = str(value).lower() if isinstance(value, bool) else getattr(value, "name", value)
@@ -232,5 +225,6 @@ def _told(settings: Settings, key: str, rule: Rule) -> str:
         other = f"postprocess.{settings.postprocess.scorer}.{leaf}"
         likely = other if other in known_keys() else None
     if likely:
-        return f"{key}{shown} has no effect: {rule.why}; did you mean {likely}? Else {rule.instead}"
+        hint = f"did you mean {likely}? Otherwise {rule.instead}"
+        return f"{key}{shown} has no effect: {rule.why}; {hint}"
     return f"{key}{shown} has no effect: {rule.why}; {rule.instead}"

@@ -1,7 +1,7 @@
-"""What Hydra, omegaconf and YAML complain of, in one line of ours.
+"""Explain errors of Hydra, omegaconf and YAML in one line.
 
-Promises the key, the value and what would do, wherever the error holds them. Reads messages,
-since these libraries put little else into their errors. Must not know who composed what.
+Promises the key, the value and what to type, if the error holds them. Parses messages, since
+these errors carry little else. Must not know who composed what.
 """
 
 import re
@@ -13,7 +13,7 @@ from rollout.system.formats.plain_yaml import yaml_problem
 
 
 def explain(error: BaseException) -> str:
-    """One line for whatever composition raised: which key, which value, what would do."""
+    """Return one line for an error of composition: which key, which value, what is allowed."""
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
@@ -27,7 +27,7 @@ def explain(error: BaseException) -> str:
     full_key = re.search(r"full_key: (\S+)", everything)
     key = full_key[1] if full_key else ""
     if key == "hydra.runtime.cwd":
-        return "the name of the current directory holds ${, which Hydra can't take; cd to another"
+        return "the current directory's name has ${ in it, which Hydra can't handle; cd to another"
     if setting := known_keys().get(key):
         value = re.search(r"[Vv]alue '([^\n]*?)'(?: of type| is not|,)", everything)
         if value or re.search(r"not Optional|Cannot (assign|convert)|Invalid value", everything):
@@ -41,5 +41,5 @@ def explain(error: BaseException) -> str:
     lines = [*str(chain[-1]).splitlines(), type(error).__name__]
     first = next(line.strip() for line in lines if line.strip())
     if re.search(r"[Ii]nterpolation", first):
-        first += r"; a preset that means the text ${ itself writes \${"
+        first += r"; for a literal ${ in a preset write \${"
     return first + (f" ({key})" if key not in first else "")

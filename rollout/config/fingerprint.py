@@ -1,4 +1,4 @@
-"""What a run's samples depend on, and settings as they may be written down: secrets starred."""
+"""The settings a run's samples depend on, and settings fit for records: with secrets starred."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ from rollout.errors.secret_texts import (
     without_secrets,
 )
 
-# Of engine.extra, what is known to leave the samples as they are.
+# Settings in engine.extra that do not change the samples.
 HOW_EXTRAS = (
     "additional_config", "async_scheduling", "block_size", "compilation_config", "cpu_offload_gb",
     "cuda_graph_sizes", "cudagraph_capture_sizes", "data_parallel_size",
@@ -33,11 +33,10 @@ HOW_EXTRAS = (
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
-    """The WHAT settings, by dotted name, as plain values: a change of any changes the samples."""
-    what = {name: get(settings, name) for name, key in keys().items() if key.kind == WHAT}
+    """Return the WHAT settings by dotted name, as plain values: any change changes the samples."""
+    what = [name for name, key in keys().items() if key.kind == WHAT]
     found = {
-        name: _plain(value, _digest, by_name=name.rpartition(".")[2] not in NAMES_OF_DATA)
-        for name, value in what.items()
+        name: _plain(get(settings, name), _digest, by_name=names_parameters(name)) for name in what
     }
     extra = _plain(settings.engine.extra, secret=_digest)
     found |= {f"engine.extra.{name}": v for name, v in extra.items() if name not in HOW_EXTRAS}
@@ -47,28 +46,33 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
 
 
 def to_plain(settings: Any) -> Any:
-    """The settings as nested plain values, fit for YAML or JSON."""
+    """Return settings as nested plain values for YAML or JSON, with secrets starred."""
     if is_dataclass(settings):
-        return {f.name: _told(f.name, getattr(settings, f.name)) for f in fields(settings)}
+        return {f.name: _plain_member(f.name, getattr(settings, f.name)) for f in fields(settings)}
     return _plain(settings)
 
 
-def _told(name: str, value: Any) -> Any:
+def _plain_member(name: str, value: Any) -> Any:
     if is_dataclass(value):
         return to_plain(value)
-    if isinstance(value, dict):  # a free-form setting: here a user may have put a token
-        return _plain(value, by_name=name not in NAMES_OF_DATA)
+    if isinstance(value, dict):  # a free-form setting, which may hold a token under any name
+        return _plain(value, by_name=names_parameters(name))
     return _plain(value, secret=lambda _: TEXT_STARS)
 
 
-# Free-form settings whose names are those of columns, presets or a schema's properties.
-NAMES_OF_DATA = ("structured_outputs", "logit_bias", "rename", "splits", "presets")
+def names_parameters(bag: str) -> bool:
+    """Whether the keys of a free-form setting are names of parameters, which may mark a secret.
+
+    Those of the others are names of columns, presets or a schema's properties.
+    """
+    others = ("structured_outputs", "logit_bias", "rename", "splits", "presets")
+    return bag.rpartition(".")[2] not in others
 
 
 def redacted(words: list[str]) -> list[str]:
-    """Overrides as they may be written down: a value that may hold a secret is starred.
+    """Return overrides fit for records: a value that may hold a secret is starred.
 
-    By its name only in a free-form setting; `max_tokens` and its like are no secret.
+    Names count only in free-form settings: a declared setting is not a secret by its name.
     """
     bags = [name for name, key in keys().items() if key.is_bag]
     parents = {bag.rpartition(".")[0] for bag in bags} | {*bags, "hydra.job"}
@@ -80,7 +84,7 @@ def redacted(words: list[str]) -> list[str]:
             found.append(without_secrets(word))
             continue
         bag = next((b for b in (*bags, "hydra") if f"{name}.".startswith(f"{b}.")), None)
-        is_named = bag is None or bag.rpartition(".")[2] not in NAMES_OF_DATA
+        is_named = bag is None or names_parameters(bag)
         inner = name.removeprefix(str(bag)).split(".")[1:] if bag and is_named else []
         is_number = re.fullmatch(r"[-+]?[0-9.]+|true|false|null|", value, re.I) is not None
         is_literal = (
@@ -96,7 +100,7 @@ def redacted(words: list[str]) -> list[str]:
 
 
 def _holds_secret(literal: str) -> bool:
-    """Whether a mapping or list has a secret; one that can't be read, perhaps."""
+    """Whether a mapping or list has a secret; of one that can't be parsed, whether it may."""
     from rollout.config.overrides import parse
 
     parsed = parse(f"x={literal}")
@@ -128,10 +132,10 @@ def _plain(
 
 
 def with_digests(found: dict[str, Any]) -> dict[str, Any]:
-    """A fingerprint as it may be written down; what was starred in it before stays so."""
+    """Return a fingerprint fit for records: secrets are replaced by digests, stars stay."""
     return _plain(found, secret=_digest, by_name=False)
 
 
 def _digest(value: str) -> str:
-    """Tells two secrets apart and neither."""
+    """Return stars and a short digest: it distinguishes two secrets without revealing them."""
     return f"{STARS} {hashlib.blake2b(value.encode(errors='replace'), digest_size=4).hexdigest()}"

@@ -1,7 +1,7 @@
-r"""`${...}` in texts: what means itself is escaped, what was typed is filled in or refused.
+r"""`${...}` in texts: escape literal ones, and inspect those that were typed.
 
-Owns omegaconf's signs: `${` begins an interpolation, `\${` stands for `${`. Promises that no other
-room escapes one by hand. Must not know which settings there are, or where a text came from.
+Owns omegaconf's syntax: `${` opens an interpolation, `\${` is a literal `${`. Promises that no
+other module escapes by hand. Must not know the settings, or where a text came from.
 """
 
 import re
@@ -14,7 +14,7 @@ _PLAIN_NAME = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*\}")
 
 
 def without_interpolation(value: Any) -> Any:
-    """Plain values that omegaconf takes as they are: `${` is escaped in every text."""
+    """Return plain values with `${` escaped in every text, so that omegaconf leaves them alone."""
     if isinstance(value, dict):
         return {k: without_interpolation(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -25,27 +25,28 @@ def without_interpolation(value: Any) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text with `${` in a value of Hydra's or of omegaconf's, however deep."""
+    """Yield every text with `${` in a value of Hydra or omegaconf, at any depth."""
+    return (text for text in _leaves(value) if isinstance(text, str) and OPEN in text)
+
+
+def holds(value: Any, text: str) -> bool:
+    """Whether one of the texts in a value of Hydra or omegaconf equals `text`."""
+    return text in _leaves(value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield names and scalars, quoted strings of Hydra as their text."""
     if isinstance(value, dict):
         value = [*value, *value.values()]
     if isinstance(value, list | tuple):
         for member in value:
-            yield from texts_in(member)
-    elif (text := getattr(value, "text", value)) and isinstance(text, str) and OPEN in text:
-        yield text
-
-
-def holds(value: Any, text: str) -> bool:
-    """Whether one of the texts in a value of Hydra's or of omegaconf's is just `text`."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple):
-        return any(holds(member, text) for member in value)
-    return getattr(value, "text", value) == text
+            yield from _leaves(member)
+    else:
+        yield getattr(value, "text", value)
 
 
 def names_in(text: str) -> list[str]:
-    """The settings that a text asks for by their dotted names: `x` in `a ${x}`."""
+    """Return the dotted names of the settings that a text refers to: `x` in `a ${x}`."""
     found = (
         _PLAIN_NAME.match(text, m.end()) for m in _OPENING.finditer(text) if len(m[1]) % 2 == 0
     )
@@ -53,7 +54,7 @@ def names_in(text: str) -> list[str]:
 
 
 def is_broken(text: str) -> bool:
-    """Whether omegaconf can't read the interpolations of a text at all: `${`, `${a b}`."""
+    """Whether omegaconf can't parse a text's interpolations: `${`, `${a b}`."""
     from omegaconf.errors import OmegaConfBaseException
     from omegaconf.grammar_parser import parse
 
@@ -61,13 +62,13 @@ def is_broken(text: str) -> bool:
         parse(text)
     except OmegaConfBaseException:
         return True
-    except RecursionError:  # thousands of them, one in another
+    except RecursionError:  # thousands of nested ones
         return True
     return False
 
 
 def alone(text: str) -> str | None:
-    """What a text comes to where there are no other settings; None where it needs one."""
+    """Return a text with its interpolations resolved; None if it refers to another setting."""
     if OPEN not in text:
         return text
     from omegaconf import OmegaConf

@@ -1,7 +1,7 @@
 """The names users may set: keys, preset groups, free-form settings.
 
-Owns what a name given to us stands for, whoever gave it, and what to say of one that does not
-exist. Must not know where names come from, or Hydra.
+Owns the meaning of any name a user gives, and the message for an unknown one. Must not know where
+names come from, or Hydra.
 """
 
 import difflib
@@ -15,12 +15,12 @@ from rollout.config.settings import SECTIONS, keys
 from rollout.errors import UserError, did_you_mean
 
 GROUPS = (*SECTIONS, "experiment")
-STAGES = ("prepare", "postprocess")  # around a rollout; each is a command of its own, too
+STAGES = ("prepare", "postprocess")  # before and after a rollout; each is also its own command
 SWITCHES = {"prepare": "prepare.source", "postprocess": "postprocess.scorer"}
 FILLED_IN = ("presets", "given")  # by us, not typed
-# Without any of these, a command goes on with the run in run_dir, or is the demo.
-SAY_THE_INPUT = frozenset({"data.input", "experiment", "data", "prepare.source"})
-# Flags of the script this tool replaces, and others that mean what no key's last part says.
+# Without any of these, a command resumes the run in run_dir, or runs the demo.
+INPUT_KEYS = frozenset({"data.input", "experiment", "data", "prepare.source"})
+# Names that are not a key's last part: flags of the script this tool replaces, and likely guesses.
 OLD_NAMES = {
     "input_parquet": "data.input",
     "output_parquet": "output.path",
@@ -35,18 +35,18 @@ OLD_NAMES = {
 
 @cache
 def known_keys() -> dict[str, Key]:
-    """Every key that users may set; not to be changed."""
+    """Return every key that users may set. Cached: don't change it."""
     return {name: key for name, key in keys().items() if name not in FILLED_IN}
 
 
 def bag_of(key: str) -> Key | None:
-    """The free-form setting that `key` lies in, such as sampling.extra for sampling.extra.top_a."""
+    """Return the free-form setting above `key`: sampling.extra for sampling.extra.top_a."""
     bags = (k for k in known_keys().values() if k.is_bag)
     return next((bag for bag in bags if key.startswith(bag.name + ".")), None)
 
 
 def declared(key: str, value: Any = "...") -> Key:
-    """The setting that `key` is or lies in. Raises UserError where there is none."""
+    """Return the setting of `key`, or the free-form one above it. Raises UserError if unknown."""
     if key in known_keys():
         return known_keys()[key]
     bag = bag_of(key)
@@ -54,15 +54,15 @@ def declared(key: str, value: Any = "...") -> Key:
         raise UserError(unknown_key(key, value))
     inner = key.removeprefix(bag.name + ".")
     if not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", inner, re.ASCII):
-        raise UserError(f"{key}: {inner!r} is no name; type {bag.name}.NAME=... ({bag.help})")
+        raise UserError(f"{key}: {inner!r} is not a name; type {bag.name}.NAME=... ({bag.help})")
     return bag
 
 
 def full_key(name: str, active: Collection[str] = ()) -> str:
-    """The key or group that `name` stands for, by its last part; of several the least nested.
+    """Return the key or group that `name` means by its last part; of several the least nested.
 
-    Settings of a stage count where it is among the `active` ones; the one that switches it on
-    always does. Raises UserError where `name` stands for none, or for more than one.
+    Settings of a stage count if the stage is `active`; the one that switches it on always counts.
+    Raises UserError if `name` means none, or more than one.
     """
     if name in GROUPS or name in STAGES or "." in name:
         return name
@@ -85,13 +85,16 @@ def full_key(name: str, active: Collection[str] = ()) -> str:
 
 
 def meant_by(name: str) -> str | None:
-    """The key that an old name, or a last part that only one setting has, stands for."""
+    """Return the key that an old name, or a last part of only one setting, means."""
     found = [OLD_NAMES[name]] if name in OLD_NAMES else _ending_in(name)
     return found[0] if len(found) == 1 else None
 
 
 def _in_another_section(key: str) -> str | None:
-    """The one setting with the last part of `key`: engine.max_model_len for sampling.that."""
+    """Return the only setting with the last part of `key`, in whichever section.
+
+    engine.max_model_len for sampling.max_model_len, also if misspelled.
+    """
     section, dot, _ = key.partition(".")
     leaf = key.rpartition(".")[2]
     own = {n.rpartition(".")[2] for n in known_keys() if n.startswith(f"{section}.")}
@@ -107,7 +110,7 @@ def _in_another_section(key: str) -> str | None:
 
 
 def _ending_in(name: str) -> list[str]:
-    """The keys whose last part is `name`, of those the least nested: one, where it is plain."""
+    """Return the least nested keys whose last part is `name`: one if it is unambiguous."""
     found = [key for key in known_keys() if key.rsplit(".", 1)[-1] == name]
     return _least_nested([key for key in found if not key.startswith(STAGES)] or found)
 
@@ -118,9 +121,9 @@ def _least_nested(keys: list[str]) -> list[str]:
 
 
 def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
-    """Nested sections by dotted key; what stands in a free-form setting stays whole.
+    """Flatten nested sections to dotted keys; values of free-form settings stay nested.
 
-    Raises UserError for a key that is there twice, dotted and nested.
+    Raises UserError for a key that is given twice, dotted and nested.
     """
     flat: dict[str, Any] = {}
     for name, value in content.items():
@@ -136,7 +139,7 @@ def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
 
 
 def unknown_key(key: str, value: Any = "...") -> str:
-    """The message for a key that does not exist."""
+    """Return the message for a key that does not exist."""
     if "/" in key and key.split("/")[0] in ("data", "model"):
         setting = "data.input" if key.startswith("data") else "model.model_path"
         return f"there is no setting {key!r}; type {setting}=..."

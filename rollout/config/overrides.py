@@ -1,7 +1,7 @@
-"""One override, `key=value`: written and read in Hydra's grammar, its key known to exist.
+"""Write and read one override, `key=value`, in Hydra's grammar, and check its key.
 
-Promises that a text, from wherever it came, means itself: a path with commas, `1e3`, `${x}`
-from a file. Must not know which source an override came from, or what beats what.
+Promises that any text is taken literally: a path with commas, `1e3`, `${x}` from a file. Must not
+know which source an override came from, or the order of precedence.
 """
 
 import json
@@ -29,17 +29,17 @@ from rollout.config.schema import Key, type_name
 from rollout.errors import UserError
 from rollout.system.disk import at_home
 
-# Writing: exact values.
+# Writing exact values.
 
 
 def override(key: str, value: Any) -> str:
-    """A Hydra override that sets `key` to exactly `value`.
+    """Return a Hydra override that sets `key` to exactly `value`.
 
-    Raises UserError for a mapping whose keys Hydra's grammar can't hold.
+    Raises UserError for a mapping with keys that Hydra's grammar can't express.
     """
     text = f"{'++' if bag_of(key) else ''}{key}={_literal(value)}"
     if isinstance(value, dict | list) and parse(text) is None:
-        raise UserError(f"{key}={value} has a name that can't be written here")
+        raise UserError(f"{key}={value} has a name that Hydra can't read; rename it")
     return text
 
 
@@ -58,26 +58,23 @@ def _literal(value: Any, sign: str = "'") -> str:
 
 
 def _name(key: Any) -> str:
-    """A mapping's key, which Hydra's grammar can't quote, escaped."""
+    """Return a mapping's key escaped: Hydra's grammar can't quote it."""
     return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", key) if isinstance(key, str) else str(key)
 
 
 def quoted(text: str, sign: str = "'") -> str:
-    """`text` as a quoted string of Hydra's grammar, interpolations switched off."""
+    """Return `text` as a quoted string of Hydra's grammar, with interpolations escaped."""
     return _in_quotes(without_interpolation(text), sign)
 
 
 def _in_quotes(text: str, sign: str = "'") -> str:
-    """`text` as a quoted string of Hydra's grammar, its interpolations left alive."""
+    """Return `text` as a quoted string of Hydra's grammar, with live interpolations."""
     escaped = re.sub(rf"(\\*){sign}", lambda m: m[1] * 2 + "\\" + sign, text)
     return sign + re.sub(r"(\\+)\Z", lambda m: m[1] * 2, escaped) + sign
 
 
 def how_to_type(key: str, value: Any, multirun: bool = False) -> str:
-    """The word of a command line, fit for a shell, that sets `key` to exactly `value`.
-
-    The plainest one that is read back as that.
-    """
+    """Return the simplest word to type in a shell that sets `key` to exactly `value`."""
     plainest = without_interpolation(value)
     if isinstance(value, str) and _is_read_as(declared(key), plainest, value, multirun):
         return shlex.quote(f"{key}={plainest}")
@@ -86,7 +83,7 @@ def how_to_type(key: str, value: Any, multirun: bool = False) -> str:
 
 
 def _is_read_as(setting: Key, typed: str, value: str, multirun: bool) -> bool:
-    """Whether `_fit` makes `value` of what is typed without quotes."""
+    """Whether `_fit` makes `value` of `typed`, which has no quotes."""
     parsed = parse(f"x={typed}")
     is_text = setting.type in (str, str | None)
     if parsed is None:
@@ -103,17 +100,17 @@ def _is_read_as(setting: Key, typed: str, value: str, multirun: bool) -> bool:
     )
 
 
-# Reading: what was typed.
+# Reading typed values.
 
 
 def parts(text: str) -> tuple[str, str]:
-    """Key and value of an override, without the plus or tilde before it."""
+    """Return an override's key and value, without a leading plus or tilde."""
     key, _, value = text.partition("=")
     return key.lstrip("+~"), value
 
 
 def parse(text: str) -> Any:
-    """Hydra's reading of an override; None where its grammar can't read it."""
+    """Parse an override by Hydra's grammar; None if that fails."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -124,12 +121,12 @@ def parse(text: str) -> Any:
 
 
 def unquoted(text: str) -> str:
-    """`text` without the quotes around it."""
+    """Return `text` without the quotes around it."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
 def closing(value: str) -> str:
-    """The brackets that a list or mapping lacks at its end; nothing where that is not plain."""
+    """Return the brackets missing at the end of a list or mapping; empty if that is unclear."""
     missing = ""
     for sign in value if value[:1] in ("[", "{") else "":
         if sign in "()'\"\\":
@@ -141,7 +138,7 @@ def closing(value: str) -> str:
 
 
 def checked_override(text: str, config_dir: Path | None, multirun: bool) -> str:
-    """The override, its key known to exist; fit for Hydra's grammar where it was plain text.
+    """Check an override's key, and return it in Hydra's grammar.
 
     `config_dir` holds the user's own presets. Raises UserError with what to type instead.
     """
@@ -156,14 +153,14 @@ def checked_override(text: str, config_dir: Path | None, multirun: bool) -> str:
     if key in GROUPS:
         return checked_preset(key, value, config_dir, multirun)
     if "/" in key or (key and config_dir and (config_dir / key).is_dir()):
-        return text  # a group of the user's own; Hydra knows whether it is there
+        return text  # the user's own group; Hydra reports it if it is unknown
     setting = declared(key, value)
     plus = "" if key == setting.name else "++"
     return f"{plus}{key}={_fit(setting, key, value, multirun)}"
 
 
 def checked_preset(group: str, value: str, config_dir: Path | None, multirun: bool) -> str:
-    """The choice of a preset, or of several in a sweep; Hydra knows whether they are there."""
+    """Check the choice of a preset, or of several in a sweep; Hydra reports unknown ones."""
     text = f"{group}={value}"
     parsed = parse(text)
     if parsed is not None and parsed.is_sweep_override():
@@ -180,9 +177,9 @@ def checked_preset(group: str, value: str, config_dir: Path | None, multirun: bo
 
 
 def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
-    """The value as Hydra's grammar wants it: text that it would misread is quoted.
+    """Return the value in Hydra's grammar: text that it would misread is quoted.
 
-    A key that holds text takes any text: a path with spaces or commas, `1e3`, `true`.
+    A text setting takes any text: a path with spaces or commas, `1e3`, `true`.
     """
     is_text = setting.type in (str, str | None)
     if key == setting.name and setting.is_bag and value[:1] != "{" and "${" not in value:
@@ -195,16 +192,17 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
     if parsed is None:
         if is_text and multirun and "," in value:
             raise UserError(
-                f"{key}={value} can't be read as several values: one that holds a sign such as = "
+                f"{key}={value} can't be read as several values: one with a character such as = "
                 f"needs quotes; type \"{key}='...','...'\" (or \"{key}='...'\" for one text)"
             )
         if is_text or (setting.is_bag and value[:1] not in "[{"):
-            return _text_that_hydra_cant_read(key, value, multirun)
+            return _quote_unreadable(key, value, multirun)
         if OPEN in value and (setting.is_bag or setting.type == list[str]):
-            way = how_to_type(key, _apart(value), multirun) if value[:1] == "[" else r'"\${..."'
+            is_list = value[:1] == "["
+            example = how_to_type(key, _list_items(value), multirun) if is_list else r'"\${..."'
             raise UserError(
-                f"{key}={value} can't be read; a text that holds ${{ wants quotes and a backslash "
-                f"before it; type {way}, or put it into a YAML file (config_file=)"
+                f"{key}={value} can't be read; a text with ${{ needs quotes and a backslash before "
+                f"it; type {example}, or put it into a YAML file (config_file=)"
             )
         kind = "a value" if setting.is_bag else type_name(setting.type)
         missing = closing(value)
@@ -225,16 +223,16 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
     _refuse_broken(key, texts_in(meant), meant, multirun)
     if setting.type == list[str] and not isinstance(meant, list) and "${" not in value:
         raise UserError(f"{key}={value} is not a list; type {key}=[{value}] ({setting.help})")
-    # A quoted string, an interpolation, an escape and null are the user's; in a text, what looks
-    # like a number, a list or padding is text.
+    # Quotes, interpolations, escapes and null count as typed. In a text, a value that looks like
+    # a number, a list or padding is text.
     is_plain = meant is None or (isinstance(meant, str) and value == value.strip())
     return _in_quotes(value) if is_text and not is_plain else value
 
 
-def _text_that_hydra_cant_read(key: str, value: str, multirun: bool) -> str:
-    r"""Quoted: with what it asks of other settings, or as it is where that is no setting's name.
+def _quote_unreadable(key: str, value: str, multirun: bool) -> str:
+    r"""Quote a text that Hydra can't read; its interpolations stay live if they name settings.
 
-    `a(1)/${sampling.seed}` asks for one; `\text{${x}$}` and its like, LaTeX, mean themselves.
+    `a(1)/${sampling.seed}` names one; `\text{${x}$}`, which is LaTeX, is taken literally.
     """
     names = names_in(value)
     if names and not is_broken(value) and not any("." in n or _is_there(n) for n in names):
@@ -243,28 +241,28 @@ def _text_that_hydra_cant_read(key: str, value: str, multirun: bool) -> str:
     return _in_quotes(value)
 
 
-def _apart(value: str) -> list[str]:
-    """What is meant by a list that can't be read: its texts, cut at the commas."""
+def _list_items(value: str) -> list[str]:
+    """Return the likely items of a list that can't be read: its texts, split at commas."""
     inner = value.removeprefix("[").removesuffix("]")
     return [unquoted(part.strip()) for part in inner.split(",")]
 
 
 def _refuse_broken(key: str, texts: Iterable[str], meant: Any, multirun: bool) -> None:
-    """Raise UserError for an interpolation that was typed and can't be filled in."""
+    """Raise UserError for a typed interpolation that can't be resolved."""
     for text in texts:
         if is_broken(text):
-            raise UserError(broken(key, meant, "this one can't be read", multirun))
+            raise UserError(broken(key, meant, "this one can't be parsed", multirun))
         if unknown := next((n for n in names_in(text) if not _is_there(n)), None):
             reason = f"there is no setting {unknown!r}"
             raise UserError(broken(key, meant, reason, multirun))
 
 
 def broken(key: str, meant: Any, reason: str, multirun: bool = False) -> str:
-    """The message for an interpolation that was typed as part of `meant`, with the way out."""
+    """Return the message for an interpolation typed in `meant`, with how to type it as text."""
     setting = declared(key)
     may_be_text = setting.is_bag or setting.type in (str, str | None, list[str])
-    way = f"; for the text itself type {how_to_type(key, meant, multirun)}" if may_be_text else ""
-    return f"{key}={meant}: ${{...}} stands for another setting's value, and {reason}{way}"
+    hint = f"; for the text itself type {how_to_type(key, meant, multirun)}" if may_be_text else ""
+    return f"{key}={meant}: ${{...}} means another setting's value, and {reason}{hint}"
 
 
 def _is_there(name: str) -> bool:
@@ -274,4 +272,4 @@ def _is_there(name: str) -> bool:
 
 
 def _several_values(text: str) -> str:
-    return f"{text} has several values; for a sweep type -m before it, for a list [a,b]"
+    return f"{text} has several values; for a sweep type -m before it, for a list type [a,b]"

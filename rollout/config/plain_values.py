@@ -1,6 +1,6 @@
-"""What a value may be, whatever the setting: plain, finite, valid Unicode; a path that can be.
+"""Check values of any setting: plain types, finite numbers, valid Unicode, possible paths.
 
-Promises a UserError in one line, before Hydra sees the value. Must not know a setting's own range.
+Promises a one-line UserError before Hydra sees the value. Must not know a setting's own range.
 """
 
 import math
@@ -12,10 +12,10 @@ from typing import Any
 from rollout.errors import UserError
 from rollout.system.disk import at_home
 
-MISSING = "???"  # omegaconf's mark, which it can't quote
+MISSING = "???"  # omegaconf's mark for an unset value; it can't be quoted
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
-# Settings whose texts are paths, and those whose texts may be one.
+# Settings whose texts are paths, and those whose texts may be.
 PATHS = (
     "run_dir", "output.path", "prepare.output.path", "postprocess.output.path",
     "postprocess.export.path", "data.input", "postprocess.input", "model.model_path",
@@ -27,14 +27,14 @@ PATHS_OR_TEXTS = (
     "prepare.few_shot", "prepare.few_shot_answer", "postprocess.json_schema.schema",
     "postprocess.python.function",
 )  # fmt: skip
-LEAST_INT, LARGEST_INT = -(2**63), 2**64 - 1  # what msgpack and the engines take
-MAX_PATH, MAX_NAME = 4095, 255  # bytes; of Linux
+MIN_INT, MAX_INT = -(2**63), 2**64 - 1  # the range of msgpack and the engines
+MAX_PATH, MAX_NAME = 4095, 255  # bytes, on Linux
 
 
 def plain(key: str, value: Any) -> Any:
-    """`value` as text, numbers, lists and mappings of those.
+    """Return `value` as text, numbers, lists and mappings of those.
 
-    Raises UserError for what is none, refers to itself, or is more than settings can be.
+    Raises UserError for other types, a reference to itself, or more values than settings may have.
     """
     return _Walk(key).plain(value, 0, frozenset())
 
@@ -65,31 +65,31 @@ class _Walk:
             value = value.item() if getattr(value, "ndim", 0) == 0 else value  # numpy's scalars
         if not isinstance(value, str | int | float):
             raise UserError(
-                f"{self._key}={short(repr(value))} is {type(value).__name__}, and settings are "
+                f"{self._key}={short(repr(value))} is of type {type(value).__name__}; settings are "
                 "text, numbers, true, false, null, lists or mappings of them"
             )
-        if depth or isinstance(value, str):  # a setting's own number has a range of its own
+        if depth or isinstance(value, str):  # a number that is the setting has its own range
             check_scalar(self._key, value)
         return value
 
     def _name(self, name: Any) -> str | int:
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise UserError(
-                f"{self._key}: {short(repr(name))} is no name; names are texts, so quote it"
+                f"{self._key}: {short(repr(name))} is not a name; names are text, so quote it"
             )
         check_scalar(self._key, name)
         return name
 
 
 def check_scalar(key: str, value: str | int | float) -> None:
-    """Raise UserError for a text that is no Unicode and a number that no engine takes."""
+    """Raise UserError for text that is not valid Unicode, or a number that no engine takes."""
     if value == MISSING:
         raise UserError(
-            f"{key}={value}: three question marks mean that nothing is set, so they can't be a "
-            "text; add a space or another sign"
+            f"{key}={value}: three question marks mean that nothing is set, so they can't be "
+            "text; add a space or another character"
         )
     if isinstance(value, str):
-        # On Linux a name is bytes; what is not UTF-8 in it, Python keeps as surrogates.
+        # On Linux a name is bytes. Python represents those that are not UTF-8 as surrogates.
         is_name = key in PATHS or key in PATHS_OR_TEXTS
         try:
             value.encode("utf-8", "surrogateescape" if is_name else "strict")
@@ -99,15 +99,15 @@ def check_scalar(key: str, value: str | int | float) -> None:
                 f"{error.start}); type it as UTF-8"
             ) from None
     elif isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{key}={value} is not a finite number; quote it if it is a text")
-    elif isinstance(value, int) and not LEAST_INT <= value <= LARGEST_INT:
-        raise UserError(f"{key}: a number has at most 64 bits; quote it if it is a text")
+        raise UserError(f"{key}={value} is not a finite number; quote it if it is text")
+    elif isinstance(value, int) and not MIN_INT <= value <= MAX_INT:
+        raise UserError(f"{key}: a number has at most 64 bits; quote it if it is text")
 
 
 def check_path(key: str, path: str, room: int = 0) -> None:
-    """Raise UserError for a path that no file can have; whether there is one is another question.
+    """Raise UserError for a path that no file can have; the file need not exist.
 
-    `room` is how many bytes it leaves for names that are put below it, or beside it.
+    `room` is the number of bytes to leave for names below it, or beside it.
     """
     if "\0" in path:
         raise UserError(f"{key}={short(path)} can't be a path: it has a null byte")
@@ -117,7 +117,7 @@ def check_path(key: str, path: str, room: int = 0) -> None:
         length = len(os.fsencode(whole.absolute()))
     except ValueError:
         raise UserError(f"{key}={short(path)} can't be a path: it is not UTF-8") from None
-    # A hub id, a glob and a run's file may be longer than what is written beside it.
+    # With room, leave 25 bytes for the temporary name beside it. Inputs need none.
     longest = MAX_NAME - 25 if room else MAX_NAME
     if max(names, default=0) > longest:
         raise UserError(

@@ -1,7 +1,7 @@
-"""The presets: where they lie, what they are called, which keys they set.
+"""The presets: their files, their names, and the keys they set.
 
-Promises that a preset of the user's own comes before ours of the same name. Reads the files as
-plain YAML; what is wrong with one is Hydra's to say. Must not know the command line, or Hydra.
+Promises that a user's preset takes precedence over ours of the same name. Reads the files as plain
+YAML; Hydra reports their errors. Must not know the command line, or Hydra.
 """
 
 from collections.abc import Iterable
@@ -16,19 +16,19 @@ ROOT_CONFIG = "rollout"  # the file that lists the groups
 
 
 def conf_dir() -> Path:
-    """The shipped presets: rollout/conf in a wheel, conf beside rollout/ in a checkout."""
+    """Return the directory of our presets: rollout/conf in a wheel, conf in a checkout."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
 
 
 def preset_names(group: str, config_dir: Path | None = None) -> list[str]:
-    """The presets of a group, ours and the user's."""
+    """Return the names of a group's presets, ours and the user's."""
     return sorted({file.stem for d in _folders(group, config_dir) for file in d.glob("*.yaml")})
 
 
 def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
-    """The keys that a preset sets, those of the presets it builds on included."""
+    """Return the keys that a preset sets, including those of the presets it builds on."""
     content = preset_content(group, name, config_dir)
     bases = content.pop("defaults", [])
     root = content if group == "experiment" else {group: content}
@@ -40,7 +40,7 @@ def preset_keys(group: str, name: str, config_dir: Path | None) -> set[str]:
 
 
 def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str]:
-    """The groups of which a preset chooses another member: `override /hydra/launcher: basic`."""
+    """Return the groups whose choice a preset overrides: `override /hydra/launcher: basic`."""
     bases = preset_content(group, name, config_dir).get("defaults")
     keys = [key for base in bases or () if isinstance(base, dict) for key in base]
     chosen = [key.removeprefix("override ") for key in keys if key.startswith("override ")]
@@ -48,9 +48,9 @@ def overridden_groups(group: str, name: str, config_dir: Path | None) -> set[str
 
 
 def preset_content(group: str, name: str, config_dir: Path | None) -> dict[str, Any]:
-    """What a preset's file says; nothing where it is not there, or not YAML.
+    """Return the contents of a preset's file; empty if it does not exist, or is not YAML.
 
-    Raises UserError for YAML that refers to itself, or names a thing twice.
+    Raises UserError for YAML that refers to itself, or has a duplicate key.
     """
     files = [folder / f"{name}.yaml" for folder in _folders(group, config_dir)]
     file = next((f for f in files if f.is_file()), None)
@@ -64,20 +64,20 @@ def preset_content(group: str, name: str, config_dir: Path | None) -> dict[str, 
 
 
 def implied_presets(given: Iterable[str]) -> dict[str, str]:
-    """The presets that go without saying: a model path of one's own is no shipped model's."""
+    """Return the presets that other keys imply: a typed model.model_path implies model=custom."""
     given = set(given)
     return {"model": "custom"} if "model.model_path" in given and "model" not in given else {}
 
 
 def unknown_preset(group: str, name: str, options: list[str]) -> str:
-    """The message for a preset that does not exist."""
-    first, slash, more = group.partition("/")  # Hydra cuts a path in two
+    """Return the message for a preset that does not exist."""
+    first, slash, more = group.partition("/")  # Hydra splits a path in two
     setting = {"model": "model.model_path", "data": "data.input"}.get(first)
     if setting and (slash or "/" in name):
         path = f"{more}/{name}" if slash else name
         return f"there is no preset {first}={path}; for a path or an id type {setting}={path}"
     hint = did_you_mean(name, options)
-    return f"there is no preset {group}={name}.{hint} There are: {', '.join(options)}"
+    return f"there is no preset {group}={name}.{hint} Choose from: {', '.join(options)}"
 
 
 def _folders(group: str, config_dir: Path | None) -> list[Path]:

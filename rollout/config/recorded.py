@@ -1,7 +1,7 @@
-"""Settings that were written down and count again: a run's record, or a config file with stars.
+"""Recorded settings that are used again: a run's record, or a config file with starred secrets.
 
-Owns which of them count beside what is given now, and which are secrets that were starred. Must
-not know where they were read, Hydra, or what beats what.
+Owns which of them apply beside newly given ones, and which are starred. Must not know where they
+were read, Hydra, or the order of precedence.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +26,10 @@ class Recorded:
     missing: list[str]  # keys that held a secret
 
     def filled_in(self, in_force: Iterable[str], also_given: Iterable[str]) -> list[str]:
-        """Overrides that say of these settings what a command line would have said.
+        """Return overrides for `presets` and `given`, as if the settings had been typed.
 
-        `in_force` are the keys of which the record's own value counts, `also_given` the keys and
-        presets set beside it. Raises UserError for a secret that is not among those.
+        `in_force` are the keys that keep the record's value, `also_given` the keys and presets set
+        beside it. Raises UserError for a starred secret that is not among the latter.
         """
         also = set(also_given)
         refuse_missing(self.missing, also, "the run's record", "run_dir")
@@ -40,13 +40,12 @@ class Recorded:
         return [override("presets", chosen), override("given", sorted(given))]
 
 
-# Reads the settings of the last launch of the run in a directory, None where there is no run:
-# (run_dir, start_dir, keys set beside it).
+# (run_dir, start_dir, keys set beside it) -> the settings of the last launch there; None: no run.
 ReadRun = Callable[[Path, Path, Iterable[str]], Recorded | None]
 
 
 def take_starred(values: dict[str, Any]) -> list[str]:
-    """Take what was starred out of `values`; return the keys that held it."""
+    """Remove starred values from `values`, and return their keys."""
     missing = [key for key in values if _is_starred(values[key], bag_of(key) is not None)]
     for key in missing:
         del values[key]
@@ -59,27 +58,24 @@ def take_starred(values: dict[str, Any]) -> list[str]:
 def refuse_missing(
     missing: Iterable[str], also_given: Iterable[str], place: str, word: str
 ) -> None:
-    """Raise UserError for a starred key that is not set beside the record as well."""
+    """Raise UserError for a starred key that is not set again beside the record."""
     also = set(also_given)
     for key in missing:
         if not any(key == k or key.startswith(f"{k}.") for k in also):
             raise UserError(
-                f"{key} was starred in {place}, since it looks like a secret; type {key}=... "
+                f"{key} is starred in {place}, since it looks like a secret; type {key}=... "
                 f"beside {word}="
             )
 
 
 def _is_starred(value: Any, is_free_form: bool = True) -> bool:
     stars = {STARS, TEXT_STARS} if is_free_form else {TEXT_STARS}
-    return any(isinstance(v, str) and v in stars for v in _members(value))
-
-
-def _members(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    members = value if isinstance(value, list) else [value]
+    return any(isinstance(v, str) and v in stars for v in members)
 
 
 def _starred(members: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted names within a free-form setting whose values were starred."""
+    """Yield the dotted names of starred values within a free-form setting."""
     for name, member in members.items():
         if _is_starred(member):
             yield f"{prefix}{name}"

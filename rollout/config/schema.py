@@ -1,6 +1,6 @@
-"""How a setting is declared, and what can be read off its declaration.
+"""How a setting is declared, and what its declaration says.
 
-Imports nothing heavy and knows no section: those are in config.py.
+Imports nothing heavy. Must not know any section: those are in sections/.
 """
 
 import math
@@ -23,7 +23,7 @@ def setting(default: Any, help: str, **checks: Any) -> Any:
     """Declare a setting: its default, one sentence of meaning with unit, and its range.
 
     Checks: `minimum`, `maximum`, `above` (exclusive minimum), `kind` (WHAT, HOW, ABOUT, ROWS),
-    `shown` (how the default is told, where it is no plain value).
+    `shown` (how to show a default that is not a plain value).
     """
     metadata = {"help": help, **checks}
     if isinstance(default, dict | list):
@@ -44,13 +44,13 @@ class Key:
 
     @property
     def is_bag(self) -> bool:
-        """Whether any key may be put below this one."""
+        """Whether the setting is free-form: any key may be set below it."""
         return typing.get_origin(self.type) is dict
 
 
 @cache
 def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> Mapping[str, Key]:
-    """Every setting of a dataclass by its dotted name, in the order of declaration."""
+    """Return every setting of a dataclass by its dotted name, in the order of declaration."""
     kind = getattr(schema, "kind", kind)
     hints = typing.get_type_hints(schema)
     found: dict[str, Key] = {}
@@ -68,7 +68,7 @@ def keys_of(schema: type, prefix: str = "", kind: str = ABOUT) -> Mapping[str, K
 
 
 def type_name(hint: Any) -> str:
-    """The type as a user would write it: `int or null`, `record|skip|fail`."""
+    """Return the type as a user would write it: `int or null`, `record|skip|fail`."""
     if isinstance(hint, types.UnionType):
         parts = [type_name(arg) for arg in hint.__args__ if arg is not type(None)]
         return " or ".join(parts + ["null"] * (type(None) in hint.__args__))
@@ -79,14 +79,14 @@ def type_name(hint: Any) -> str:
 
 
 def get(settings: Any, name: str) -> Any:
-    """The value of a dotted key."""
+    """Return the value of a dotted key."""
     for part in name.split("."):
         settings = getattr(settings, part)
     return settings
 
 
 def check_finite(name: str, value: Any) -> None:
-    """Refuse a number in a mapping of the user's that no record, being JSON, could hold."""
+    """Refuse NaN and infinity in a free-form setting: the records are JSON and can't hold them."""
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name}={value} is not a finite number; type a number, or leave it out")
     members = value.items() if isinstance(value, dict) else ()
@@ -96,17 +96,16 @@ def check_finite(name: str, value: Any) -> None:
 
 
 def check_range(key: Key, value: float) -> None:
+    """Raise UserError if a number is outside the setting's range."""
     low, above, high = (key.checks.get(c) for c in ("minimum", "above", "maximum"))
     if high is None and isinstance(value, int) and value > MAX_INT:
         high = MAX_INT
-    good = (
-        value == value
+    if (
+        -math.inf < value < math.inf  # false of NaN
         and (low is None or value >= low)
         and (above is None or value > above)
         and (high is None or value <= high)
-        and value not in (float("inf"), float("-inf"))
-    )
-    if good:
+    ):
         return
     bounds = [f"at least {low}"] if low is not None else []
     bounds += [f"above {above}"] if above is not None else []

@@ -1,9 +1,9 @@
-"""The settings: every key, its type, default, meaning and range, declared here and nowhere else.
+"""Every setting: its key, type, default, meaning and range, here and in sections/.
 
-Sections are WHAT is sampled (model, sampling, data), HOW it is run (engine, scale) or what is
-said ABOUT it (output, tracking). WHAT settings make the fingerprint of a run. A setting whose
-kind differs from its section's says so; rows are of kind ROWS. This module imports nothing heavy:
-`--help` and the README's tables are made from it.
+The kind of a section is WHAT is sampled (model, sampling, data), HOW it is run (engine, scale) or
+the files and reports ABOUT it (output, tracking). A setting may declare another kind than its
+section's. WHAT settings form a run's fingerprint; settings of kind ROWS select its rows. Imports
+nothing heavy: `--help` and docs/settings.md are made from it.
 """
 
 import typing
@@ -12,12 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from rollout.config.schema import (
-    ABOUT,
-    Key,
-    keys_of,
-    setting,
-)
+from rollout.config.schema import ABOUT, Key, keys_of, setting
 from rollout.config.sections.data import Data
 from rollout.config.sections.engine import Engine
 from rollout.config.sections.model import Model
@@ -40,7 +35,7 @@ class Resume(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class Settings:
-    """Everything one run needs to know."""
+    """Every setting of a run."""
 
     kind: typing.ClassVar[str] = ABOUT
     model: Model = field(default_factory=Model)
@@ -55,25 +50,24 @@ class Settings:
     postprocess: Postprocess = field(default_factory=Postprocess)
     run_dir: str = setting("???", "the run's directory", shown="outputs/DATE/TIME")
     resume: Resume = setting(
-        Resume.auto,
-        "run_dir holds a run: auto goes on with it, never refuses, fresh moves it aside",
+        Resume.auto, "if run_dir holds a run: auto resumes it, never refuses, fresh moves it aside"
     )
     objective: str | None = setting(
         None,
-        "figure that ranks a sweep's points (optimisers, too); null: scores.pass@1 if scored, or "
+        "figure that ranks a sweep's points (optimizers, too); null: scores.pass@1 if scored, else "
         "output_tokens_per_s",
     )
-    retry_failed: bool = setting(False, "on resume, try rows that ended in an error again")
+    retry_failed: bool = setting(False, "on resume, retry rows that ended in an error")
     continue_truncated: bool = setting(
-        False, "on resume, go on with samples that max_tokens cut off, if it is larger now"
+        False, "on resume, continue samples that max_tokens cut off, if it is larger now"
     )
-    dry_run: bool = setting(False, "check everything, say what would be done, start no engine")
+    dry_run: bool = setting(False, "check everything, show the plan, start no engine")
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
 
 
 def objective_in(settings: Settings) -> str:
-    """The figure by which points are ranked: the one asked for, or what goes without saying."""
+    """Return the figure that ranks a sweep's points: the one set, or the default."""
     if settings.objective is not None:
         return settings.objective
     if settings.postprocess.scorer is None:
@@ -85,5 +79,5 @@ SECTIONS = ("model", "sampling", "engine", "data", "output", "scale", "tracking"
 
 
 def keys() -> Mapping[str, Key]:
-    """Every setting by its dotted name, in the order of declaration."""
+    """Return every setting by its dotted name, in the order of declaration."""
     return keys_of(Settings)

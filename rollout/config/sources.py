@@ -1,9 +1,9 @@
-"""Where settings come from, and what beats what: presets < YAML file < environment < typed.
+"""The sources of settings and their precedence: presets < YAML file < environment < typed.
 
-Everything lower than the command line is turned into Hydra overrides before Hydra starts, so
-that one mechanism composes, checks types and records what was in force. A preset that is typed
-also beats what the file or the environment say of the keys it sets. Promises a note for the
-user of all that was not typed. Must not know how Hydra composes, or what is done with it.
+Turns the lower sources into Hydra overrides before Hydra starts, so that one mechanism composes,
+checks types and records. A typed preset also takes precedence over the file and the environment
+for the keys it sets. Promises a note to the user about settings that were not typed. Must not know
+how Hydra composes, or what the settings are used for.
 """
 
 import re
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.command_line import read_command_line
-from rollout.config.fingerprint import NAMES_OF_DATA, redacted
+from rollout.config.fingerprint import names_parameters, redacted
 from rollout.config.interpolation import alone
 from rollout.config.names import (
     FILLED_IN,
     GROUPS,
-    SAY_THE_INPUT,
+    INPUT_KEYS,
     bag_of,
     declared,
     flatten,
@@ -50,12 +50,12 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """All that the user gave, for Hydra."""
+    """The settings from all sources, for Hydra."""
 
     words: list[str]  # flags, then overrides, lowest precedence first
     config_dir: Path | None  # the user's own presets
-    notes: list[str]  # what was not typed, for the user
-    from_environment: list[str]  # overrides that say what the environment did
+    notes: list[str]  # for the user: which settings were not typed
+    from_environment: list[str]  # the environment's settings as overrides
 
 
 def gather(
@@ -64,14 +64,14 @@ def gather(
     start_dir: Path,
     read_run: ReadRun | None = None,
 ) -> Given:
-    """Take the command line, the environment and `config_file=` together.
+    """Merge the command line, the environment and `config_file=`.
 
-    Without input it is what the run in run_dir was last launched with, as `read_run` has it, or the
-    demo where there is none; neither without `read_run`. Raises UserError for a key, preset or flag
-    that does not exist.
+    Without input, use the settings of the last launch in run_dir, as `read_run` returns them, or
+    the demo's if there is no run; without `read_run`, neither. Raises UserError for an unknown
+    key, preset or flag.
     """
-    for word, told in zip(argv, redacted(argv), strict=True):
-        if word != told:  # so that no message repeats it
+    for word, starred in zip(argv, redacted(argv), strict=True):
+        if word != starred:  # so that no message repeats it
             remember_whole(unquoted(parts(word)[1]))
     line = read_command_line(argv, start_dir)
     typed = dict(map(parts, line.overrides))
@@ -83,16 +83,16 @@ def gather(
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
     for key, value in lower.items():
         bag = bag_of(key)
-        if bag and bag.name.rpartition(".")[2] not in NAMES_OF_DATA:
+        if bag and names_parameters(bag.name):
             remember({key.rpartition(".")[2]: value})
     if named := {name: environment[name] for name in ENVIRONMENT if environment.get(name)}:
         lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
-        said = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
-        notes.append(f"from the environment: {said}")
+        shown = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
+        notes.append(f"from the environment: {shown}")
     if isinstance(run_dir := lower.get("run_dir"), str):
-        lower["run_dir"] = at_home(run_dir)  # Hydra makes a sweep's directory
+        lower["run_dir"] = at_home(run_dir)  # Hydra creates a sweep's directory
     given = {*lower, *typed}
-    has_input = bool(given & SAY_THE_INPUT)
+    has_input = bool(given & INPUT_KEYS)
     before = None
     if read_run and not has_input and not line.is_sweep:
         before = _run_before(read_run, typed, lower, start_dir)
@@ -106,11 +106,11 @@ def gather(
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
-    there = {ENVIRONMENT[name]: text for name, text in named.items()}
+    texts = {ENVIRONMENT[name]: text for name, text in named.items()}
     from_environment = [
-        f"{key}={there[key]}" if re.fullmatch(r"[\w./-]+", there[key]) else override(key, value)
+        f"{key}={texts[key]}" if re.fullmatch(r"[\w./-]+", texts[key]) else override(key, value)
         for key, value in lower.items()
-        if key in there and key not in typed
+        if key in texts and key not in typed
     ]
     return Given(words, line.config_dir, notes, from_environment)
 
@@ -118,12 +118,12 @@ def gather(
 def _run_before(
     read_run: ReadRun, typed: dict[str, str], lower: dict[str, Any], start_dir: Path
 ) -> Recorded | None:
-    """What the run in run_dir was launched with; None where there is no run."""
+    """Return the settings of the last launch in run_dir; None if there is no run."""
     run_dir = lower.get("run_dir")
     if "run_dir" in typed:
         parsed = parse(f"run_dir={typed['run_dir']}")
         run_dir = None if parsed is None else parsed.value()
-        # One that other settings are filled into is known once all are composed.
+        # With other settings interpolated, it is known only after composition.
         run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
     if not isinstance(run_dir, str) or not run_dir:
         return None
@@ -131,13 +131,13 @@ def _run_before(
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The settings of a plain YAML file, by dotted key. Raises UserError naming a bad key.
+    """Return the settings of a plain YAML file by dotted key. Raises UserError naming a bad key.
 
-    A run's own attempts/N/config.yaml can be read back.
+    Also reads a run's attempts/N/config.yaml.
     """
     try:
-        if path.exists() and not path.is_file():  # a device has no end
-            raise UserError(f"config_file={path} can't be read: it is no file")
+        if path.exists() and not path.is_file():  # reading a device may never end
+            raise UserError(f"config_file={path} can't be read: it is not a file")
         content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"config_file={path}: no such file") from None
@@ -166,12 +166,12 @@ def _check(key: str, value: Any) -> None:
     elif not isinstance(value, str):
         raise UserError(
             f"{key} must be a preset's name or hold settings, not {value!r}; "
-            f"there are: {', '.join(preset_names(key))}"
+            f"choose from: {', '.join(preset_names(key))}"
         )
 
 
 def _from_text(name: str, text: str) -> str | int | None:
-    """An environment variable's value; omegaconf reads numbers from text, but not null."""
+    """Convert an environment variable; omegaconf converts texts to numbers, but not to null."""
     kind = known_keys()[ENVIRONMENT[name]].type
     if kind == int | str and text.strip().isdecimal():
         return int(text)
@@ -182,11 +182,11 @@ def _from_text(name: str, text: str) -> str | int | None:
 def _without_preset_keys(
     lower: dict[str, Any], typed: dict[str, str], config_dir: Path | None
 ) -> dict[str, Any]:
-    """Leave out what a preset typed on the command line sets itself.
+    """Drop the keys that a typed preset sets.
 
-    Raises UserError where only some presets of a sweep set it: no one value would be in force.
+    Raises UserError if only some presets of a sweep set a key: its value would be ambiguous.
     """
-    beaten: set[str] = set()
+    overridden: set[str] = set()
     for group, value in typed.items():
         if group not in GROUPS:
             continue
@@ -197,12 +197,12 @@ def _without_preset_keys(
                 f"{unclear[0]} is set by the config_file or the environment, and by only some of "
                 f"{group}={value}; type {unclear[0]}=..."
             )
-        beaten |= {group, *always}
-    return {key: value for key, value in lower.items() if key not in beaten}
+        overridden |= {group, *always}
+    return {key: value for key, value in lower.items() if key not in overridden}
 
 
 def _swept(group: str, value: str, config_dir: Path | None) -> list[str]:
-    """The presets that a typed value names: one, or those of a sweep."""
+    """Return the presets that a typed value names: one, or those of a sweep."""
     parsed = parse(f"{group}={value}")
     if not parsed.is_choice_sweep():
         return [unquoted(value)]

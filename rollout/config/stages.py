@@ -1,6 +1,6 @@
-"""The commands around a rollout: their words are the settings of one section, in the one language.
+"""Compose the settings of the stage commands, python -m rollout.prepare and rollout.postprocess.
 
-`python -m rollout.prepare source=x` means what `prepare.source=x` means in a run: the same
+`python -m rollout.prepare source=x` means the same as `prepare.source=x` in a run, with the same
 presets, experiments, config_file and checks. Must not know what a stage does.
 """
 
@@ -20,7 +20,7 @@ LIKELY = {"data.input": "input"}
 
 
 def compose_stage(stage: str, argv: list[str]) -> Settings:
-    """The settings that `argv` says, where a key of the stage may leave out the stage's name.
+    """Return the settings of `argv`; a key of the stage may leave out the stage's name.
 
     Raises UserError as the command line of a run does.
     """
@@ -34,13 +34,13 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
 
 
 def farewell_of(*paths: Path) -> Callable[[], str]:
-    """What a command that is asked to stop says: whether its files had their names in time."""
+    """Return the last line of a stopped command: it says whether its files were written."""
     before = {path: _inode(path) for path in paths}
 
     def farewell() -> str:
         written = [str(p) for p in paths if _inode(p) not in (None, before[p])]
         if written:
-            return f"interrupted at its end; {' and '.join(written)} stands there whole"
+            return f"interrupted at its end; {' and '.join(written)} is complete"
         return f"interrupted; nothing was written to {paths[0]}"
 
     return farewell
@@ -54,7 +54,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _refuse_foreign(words: list[str], stage: str) -> None:
-    """Raise UserError for a word that sets what the stage has no use for.
+    """Raise UserError for a typed setting that the stage does not use.
 
     A config_file or an experiment may hold the other sections as well.
     """
@@ -66,11 +66,11 @@ def _refuse_foreign(words: list[str], stage: str) -> None:
         leaf = key.rsplit(".", 1)[-1]
         own = leaf if f"{stage}.{leaf}" in known_keys() else LIKELY.get(key)
         hint = f"did you mean {own}?" if own else "leave it out"
-        raise UserError(f"{word} is for a run, and rollout.{stage} has no use for it; {hint}")
+        raise UserError(f"{word} is for a run; rollout.{stage} does not use it; {hint}")
 
 
 def _in_stage(word: str, stage: str) -> str:
-    """`source=x` as `prepare.source=x`; other words stay."""
+    """Return `source=x` as `prepare.source=x`, and other words as they are."""
     key, _ = parts(word)
     own = [name for name in known_keys() if name.startswith(f"{stage}.")]
     bags = [name for name in own if known_keys()[name].is_bag]

@@ -1,4 +1,4 @@
-"""The rules between settings, and their ranges: checked before anything else is."""
+"""Check every setting's range, and the rules between settings, before anything else."""
 
 from rollout.config.schema import MAX_INT, check_finite, check_range, get
 from rollout.config.sections.data import Data, PromptFormat, SystemPromptMode, Template
@@ -9,7 +9,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.config.settings import Settings, keys
 from rollout.errors import UserError, did_you_mean
 
-# The same thing under the name vLLM gives it -> our key; None: not the user's.
+# vLLM's names of our settings -> our key; None: not for users to set.
 VLLM_NAMES: dict[str, dict[str, str | None]] = {
     "sampling": {"n": "sampling.n_samples", "output_kind": None},
     "engine": {
@@ -23,7 +23,7 @@ VLLM_NAMES: dict[str, dict[str, str | None]] = {
 def validate(settings: Settings) -> None:
     """Check every range and every rule between settings.
 
-    Raises UserError naming the first key that breaks one, with its value and what would do.
+    Raises UserError naming the first key that breaks one, its value and what is allowed.
     """
     for key in keys().values():
         value = get(settings, key.name)
@@ -32,29 +32,28 @@ def validate(settings: Settings) -> None:
         if key.is_bag:
             check_finite(key.name, value)
     _check_extras(settings)
-    if settings.engine.dtype not in DTYPES:
-        raise UserError(
-            f"engine.dtype={settings.engine.dtype} is unknown."
-            f"{did_you_mean(settings.engine.dtype, DTYPES)} There are: {', '.join(DTYPES)}"
-        )
-    for name in ("kv_cache_dtype", "on_oom_kv_cache_dtype"):
-        value = getattr(settings.engine, name)
-        if value is not None and value not in KV_CACHE_DTYPES:
+    for name, known in (
+        ("dtype", DTYPES),
+        ("kv_cache_dtype", KV_CACHE_DTYPES),
+        ("on_oom_kv_cache_dtype", (*KV_CACHE_DTYPES, None)),
+    ):
+        if (value := getattr(settings.engine, name)) not in known:
+            options = [option for option in known if option]
             raise UserError(
-                f"engine.{name}={value} is unknown.{did_you_mean(value, KV_CACHE_DTYPES)} "
-                f"There are: {', '.join(KV_CACHE_DTYPES)}"
+                f"engine.{name}={value} is unknown.{did_you_mean(value, options)} "
+                f"Choose from: {', '.join(options)}"
             )
     data, output = settings.data, settings.output
     if data.shuffle_seed is not None and data.limit is None and data.offset == 0:
         raise UserError(
-            "data.shuffle_seed picks which rows data.limit takes (the output keeps the input's "
-            "order), so alone it does nothing; add data.limit=N or leave it out"
+            "data.shuffle_seed picks the rows for data.limit (the output keeps the input's order), "
+            "so alone it does nothing; add data.limit=N or leave it out"
         )
     _check_prompt_side(data, settings.model)
     if settings.continue_truncated and settings.sampling.structured_outputs:
         raise UserError(
-            "continue_truncated=true can't go on within sampling.structured_outputs: the grammar "
-            "would begin anew; leave one of them out"
+            "continue_truncated=true does not work with sampling.structured_outputs: the grammar "
+            "would start over; leave one of them out"
         )
     _check_sampling(settings.sampling)
     _check_reasoning(settings)
@@ -70,10 +69,10 @@ def _check_sampling(sampling: Sampling) -> None:
         )
     for stop in sampling.stop:
         if not stop:
-            raise UserError("sampling.stop holds an empty text, which would end every response")
+            raise UserError("sampling.stop has an empty text, which would end every response")
         if stop.replace("\\n", "").replace("\\t", "") == "":
             raise UserError(
-                f"sampling.stop={stop} is a backslash and a letter, not a line's end; type "
+                f"sampling.stop={stop} is a backslash and a letter, not a line break; type "
                 "$'sampling.stop=[\"\\n\"]' in the shell, or set it in a YAML file"
             )
     if (least := sampling.min_tokens) and least > (sampling.token_limit or MAX_INT):
@@ -86,19 +85,19 @@ def _check_reasoning(settings: Settings) -> None:
     tags, parser = settings.model.reasoning_tags, settings.output.reasoning_parser
     if len(tags) != 2 or not all(tags) or tags[0] == tags[1]:
         raise UserError(
-            f"model.reasoning_tags={tags} must be two different texts, one that begins the "
-            "reasoning and one that ends it, such as ['<think>','</think>']"
+            f"model.reasoning_tags={tags} must be two different texts that open and close the "
+            "reasoning, such as ['<think>','</think>']"
         )
     if parser is not None and settings.engine.backend is Backend.scripted:
         raise UserError(
-            f"output.reasoning_parser={parser} is vLLM's and wants a model's tokenizer, which the "
-            "scripted engine has not; leave it out, so that model.reasoning_tags split"
+            f"output.reasoning_parser={parser} is vLLM's and needs a model's tokenizer, which the "
+            "scripted engine does not have; leave it out to split by model.reasoning_tags"
         )
 
 
 def _check_prompt_side(data: Data, model: Model) -> None:
-    """Refuse settings that would be ignored for what other settings say."""
-    carried = ("system_prompt", "tools", "tools_key")  # by chats alone
+    """Refuse settings of prompts that other settings make ineffective."""
+    carried = ("system_prompt", "tools", "tools_key")  # only by chats
     makes_chats = [key for key in carried if getattr(data, key) is not None]
     if data.prompt_format is PromptFormat.tokens:
         odd = [*makes_chats, *(["template"] if data.template is not None else [])]
@@ -110,7 +109,7 @@ def _check_prompt_side(data: Data, model: Model) -> None:
             )
     if data.system_prompt is None and data.system_prompt_mode is not SystemPromptMode.add:
         raise UserError(
-            "data.system_prompt_mode=replace has nothing to put in; type data.system_prompt= too"
+            "data.system_prompt_mode=replace needs a system prompt; type data.system_prompt= too"
         )
     if data.last_answer is not LastAnswer.auto:
         odd = "prompt_format=tokens" if data.prompt_format is PromptFormat.tokens else None
@@ -118,26 +117,26 @@ def _check_prompt_side(data: Data, model: Model) -> None:
         if odd or is_text:
             raise UserError(
                 f"data.last_answer={data.last_answer.name} is for chats, and "
-                f"data.{odd or 'template'} makes none; leave one of them out"
+                f"data.{odd or 'template'} makes no chats; leave one of them out"
             )
     if data.apply_chat_template is Template.never and makes_chats:
         raise UserError(
-            f"data.{makes_chats[0]} reaches the model through its chat template alone, and "
+            f"data.{makes_chats[0]} reaches the model only through its chat template, and "
             "data.apply_chat_template=never; leave one of them out"
         )
     if "tools" in model.chat_template_kwargs and {"tools", "tools_key"} & set(makes_chats):
         raise UserError(
-            "model.chat_template_kwargs.tools and data.tools are one thing; leave the first out"
+            "model.chat_template_kwargs.tools and data.tools set the same; leave the first out"
         )
 
 
 def _check_extras(settings: Settings) -> None:
-    """A key that is both typed and in `extra` would have two values: refuse it."""
+    """Refuse a setting that is in `extra` as well: it would have two values."""
     for section in ("sampling", "engine"):
         typed = {k.rsplit(".", 1)[-1] for k in keys() if k.startswith(section + ".")}
         clash = sorted((typed | set(VLLM_NAMES[section])) & set(getattr(settings, section).extra))
         if not clash:
             continue
         key = VLLM_NAMES[section].get(clash[0], f"{section}.{clash[0]}")
-        advice = f"is a setting of its own here; type {key}=... instead" if key else "is set here"
+        advice = f"is also a setting; type {key}=... instead" if key else "is set by rollout"
         raise UserError(f"{section}.extra.{clash[0]} {advice}")

@@ -1,7 +1,7 @@
-"""Every error a user may meet, with its exit code; secrets are starred.
+"""Every error a user may meet, with its exit code.
 
-A message says what is wrong with which value, why it matters where that is not plain, and what
-to type next; one line where it can be.
+A message says what is wrong with which value, why it matters where that is not obvious, and what
+to type next, on one line if possible. Secrets in it are starred.
 """
 
 from typing import Any, Self
@@ -23,20 +23,20 @@ class RolloutError(Exception):
         return "\n".join([super().__str__(), *self.details])
 
     def reworded(self, message: str) -> Self:
-        """The same error with another message."""
+        """Return the same error with another message."""
         other = type(self)(message)
         other.details, other.fault, other.__cause__ = self.details, self.fault, self.__cause__
         return other.with_traceback(self.__traceback__)
 
 
 class UserError(RolloutError):
-    """The configuration, the input or the machine cannot serve the request; nothing was started."""
+    """The configuration, the input or the machine can't serve the request; nothing was started."""
 
     exit_code = 2
 
 
 class EmptyExport(RolloutError):
-    """Responses and scores are written, but none of them may be exported."""
+    """Responses and scores are written, but none of them qualifies for the export."""
 
 
 class EngineError(RolloutError):
@@ -46,8 +46,8 @@ class EngineError(RolloutError):
 class Interrupted(KeyboardInterrupt):
     """SIGINT, SIGTERM or SIGHUP arrived; everything finished is on disk.
 
-    No Exception: it may come at any line of any library, and many catch those, to go on or to
-    raise one of their own. A KeyboardInterrupt they let pass.
+    Not an Exception: it may arrive at any line of any library, and many libraries catch those to
+    continue or to raise their own. They let a KeyboardInterrupt pass.
     """
 
     def __init__(self, signal_number: int, message: str = "interrupted"):
@@ -58,16 +58,16 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         return 128 + self.signal_number
 
-    def __reduce__(self) -> tuple[Any, ...]:  # from a worker process of a launcher's
+    def __reduce__(self) -> tuple[Any, ...]:  # pickled in a launcher's worker process
         return type(self), (self.signal_number, str(self))
 
 
 class RequestRefused(Exception):
-    """An engine will not take this one request; the message is recorded on its row."""
+    """An engine rejects this one request; the message is recorded on its row."""
 
 
 def did_you_mean(word: str, known) -> str:
-    """` Did you mean 'x'?`, or nothing when no known word is close."""
+    """Return ` Did you mean 'x'?`, or an empty text if no known word is close."""
     import difflib
 
     known = list(known)

@@ -1,8 +1,8 @@
-"""Which names and texts look like secrets, and texts with those starred.
+"""Detect names and texts that look like secrets, and star them.
 
-Promises that a password in a URL, a token by its form, a header's value and a private key are
-seen wherever they stand in a text, and that prose and the field's own words (max_tokens,
-tokenizer, eos_token, authors) are left alone. Must not know settings, files or the terminal.
+Promises to find a password in a URL, a token by its form, a header's value and a private key
+anywhere in a text, and to leave prose and common terms (max_tokens, tokenizer, eos_token, authors)
+alone. Must not know settings, files or the terminal.
 """
 
 import re
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 STARS = "***"
-TEXT_STARS = "*** (a secret)"  # for a whole setting that may itself be the text ***
+TEXT_STARS = "*** (a secret)"  # for a whole setting, whose own text may be ***
 
-# Last words of a name. A number under one of these is none: min_tokens.
+# Last words of a name. A number under such a name is not a secret: min_tokens.
 _LAST = re.compile(
     r"(^|_)(tokens?|(api_?)?keys?|signature|sig|jwt|bearer|cookies?|pass|pwd|pin|creds?)\d*$"
 )
-# Words anywhere in a name; numbers under it count.
+# Words anywhere in a name. A number under such a name is a secret, too.
 _ANYWHERE = re.compile(
     r"(^|_)(auth|oauth2?|authorization|passw(or)?ds?|passwd|passphrase|secrets?|credentials?|apikey)"
     r"\d*(_|$)"
@@ -31,7 +31,7 @@ _STRONG_NAMES = (
     r"(?:proxy-)?authorization|x-api-key|x-auth-token|api[_-]?key|access[_-]?token|auth[_-]?token"
     r"|client[_-]?secret|secret[_-]?(?:access[_-]?)?key"
 )
-# Each with the secret itself as the group `secret`.
+# The group `secret` of each is the secret itself.
 _PATTERNS = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -50,13 +50,13 @@ _PATTERNS = [
 ]
 _PARAMETER = re.compile(r"(?<=[?&;#])([\w.-]+)=([^&\s#'\"]+)")
 _TYPED = re.compile(rf"(\b{_FREE_FORM})=(?!\.\.\.|\*\*\*)('[^']*'|\"[^\"]*\"|[^\s;'\"]+)")
-_known: set[str] = set()  # secrets that this process was given, which libraries may repeat
-SHORTEST = 8  # of those: a shorter one may be part of other words
-LONGEST_WORD = 12  # and so may one of plain letters, such as disabled
+_known: set[str] = set()  # secrets given to this process, which libraries may repeat
+MIN_CHARS = 8  # of those: a shorter one may be part of other words
+MAX_LETTERS = 12  # a secret of letters alone must be longer: `disabled` is an ordinary word
 
 
 def is_secret_name(name: str, holds_text: bool = True) -> bool:
-    """Whether what is called `name` is a secret: api_key, X-Auth-Token, clientSecret."""
+    """Whether `name` is the name of a secret: api_key, X-Auth-Token, clientSecret."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     snake = re.sub(r"\W", "_", snake.lower()).strip("_")
     if _OF_THE_FIELD.search(snake):
@@ -65,7 +65,7 @@ def is_secret_name(name: str, holds_text: bool = True) -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """The text with every secret in it starred, and every one that was remembered."""
+    """Return the text with its secrets starred, and all texts given to `remember`."""
     if not isinstance(text, str):
         return text
     for secret in sorted(_known, key=len, reverse=True):
@@ -88,7 +88,7 @@ def has_secret(text: str) -> bool:
 
 
 def secrets_in(value: Any, by_name: bool = True) -> Iterator[tuple[Any, ...]]:
-    """The places of secrets in nested plain values: names and positions, outermost first."""
+    """Yield the paths to secrets in nested plain values: names and positions, outermost first."""
     if isinstance(value, dict):
         for name, member in value.items():
             if by_name and is_secret_member(value, name):
@@ -108,31 +108,27 @@ def secrets_in(value: Any, by_name: bool = True) -> Iterator[tuple[Any, ...]]:
 
 
 def is_secret_member(members: dict[Any, Any], name: Any) -> bool:
-    """Whether the member is a secret by its name, or by the name that stands beside it."""
+    """Whether a member is a secret by its name, or by a sibling `name` or `key`."""
     value = members[name]
     if name in ("value", "val"):
         beside = members.get("name", members.get("key"))
         if isinstance(beside, str) and is_secret_name(beside) and holds_text(value):
             return True
-    return holds_more(value) and is_secret_name(str(name), holds_text(value))
+    is_set = not (value is None or isinstance(value, bool) or value in ("", [], {}))
+    return is_set and is_secret_name(str(name), holds_text(value))
 
 
 def holds_text(value: Any) -> bool:
-    """Numbers are no secrets: min_tokens, skip_special_tokens."""
+    """Whether a value holds any text. Numbers are not secrets: min_tokens."""
     if isinstance(value, dict):
         return any(map(holds_text, value.values()))
-    return (
-        any(map(holds_text, value)) if isinstance(value, list | tuple) else isinstance(value, str)
-    )
-
-
-def holds_more(value: Any) -> bool:
-    """Whether there is anything in it to hide."""
-    return not (value is None or isinstance(value, bool) or value in ("", [], {}))
+    if isinstance(value, list | tuple):
+        return any(map(holds_text, value))
+    return isinstance(value, str)
 
 
 def remember(value: Any, by_name: bool = True) -> None:
-    """Star what looks like a secret in `value` from now on, whoever says it."""
+    """Star whatever looks like a secret in `value` in all later texts."""
     for place in secrets_in(value, by_name):
         found = value
         for step in place:
@@ -141,11 +137,11 @@ def remember(value: Any, by_name: bool = True) -> None:
 
 
 def remember_whole(value: Any) -> None:
-    """Star every text in `value` from now on."""
+    """Star every text in `value` in all later texts."""
     _known.update(
         text
         for text in _texts(value)
-        if len(text) >= SHORTEST and not (text.isalpha() and len(text) <= LONGEST_WORD)
+        if len(text) >= MIN_CHARS and not (text.isalpha() and len(text) <= MAX_LETTERS)
     )
 
 

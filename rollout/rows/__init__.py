@@ -1,1 +1,1 @@
-"""One row on its way: prompt, request, samples, result, what it is owed, its signs. Pure."""
+"""One row from prompt to result: its requests, samples, owed samples and signs. Pure."""

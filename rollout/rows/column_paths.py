@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def field_at(schema: "pa.Schema", name: str) -> "pa.Field | None":
-    """The column, or the member of a struct, of this name; None: there is none."""
+    """Return the column, or the struct member, of this name; None if there is none."""
     if name in schema.names:
         return schema.field(name)
     column, *members = name.split(".")
     field = schema.field(column) if column in schema.names else None
     for member in members:
-        if field is None or not hasattr(field.type, "get_field_index"):  # no struct
+        if field is None or not hasattr(field.type, "get_field_index"):  # not a struct
             return None
         index = field.type.get_field_index(member)
         field = field.type.field(index) if index >= 0 else None
@@ -24,7 +24,7 @@ def field_at(schema: "pa.Schema", name: str) -> "pa.Field | None":
 
 
 def column_at(batch: "pa.RecordBatch", name: str) -> "pa.Array":
-    """The values of what `field_at` finds; a member of a null is null."""
+    """Return the values of the field that `field_at` finds; a member of a null is null."""
     if name in batch.schema.names:
         return batch.column(name)
     column, *members = name.split(".")

@@ -1,10 +1,11 @@
-"""The nouns every room shares: prompt, request, sample, completion, result; the output's columns.
+"""The output's columns: name, type, meaning, and how a result fills each.
 
-Nothing here knows an engine, a file or a configuration.
+Must not know engines, files or settings.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from rollout.rows.request import Sample
@@ -13,10 +14,10 @@ from rollout.rows.result import Result
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An output column: its name, Arrow type, meaning, and how a result fills it.
+    """An output column.
 
-    One that is derived is kept nowhere: `of` takes the splits of a row's responses (see
-    reasoning.py), which are made when it is published.
+    `of` makes its value from a result. That of a derived column takes the splits of a row's
+    responses instead (reasoning.py): they are computed on publishing and not stored.
     """
 
     name: str
@@ -24,12 +25,29 @@ class Column:
     help: str
     of: Callable[[Any], Any]
     is_derived: bool = False
-    is_of_row: bool = False  # a list that is one value of the row, such as the prompt's tokens
+    is_of_row: bool = False  # its list is one value of the row, such as the prompt's tokens
 
     @property
     def is_per_sample(self) -> bool:
-        """Whether it lists one value a sample."""
+        """Whether it lists one value per sample."""
         return self.arrow_type.startswith("list<") and not self.is_of_row
+
+
+def _of_row(name: str, arrow_type: str, help: str, is_of_row: bool = False) -> Column:
+    """A column with the result's member of the same name."""
+    return Column(name, arrow_type, help, attrgetter(name), is_of_row=is_of_row)
+
+
+def _of_samples(name: str, arrow_type: str, help: str, member: str | None = None) -> Column:
+    """A column with a member of each sample, by default the one of the same name."""
+    get = attrgetter(member or name)
+    return Column(name, f"list<{arrow_type}>", help, lambda result: list(map(get, result.samples)))
+
+
+def _of_splits(name: str, arrow_type: str, help: str, member: str) -> Column:
+    """A column with a member of each response's split."""
+    get = attrgetter(member)
+    return Column(name, f"list<{arrow_type}>", help, lambda splits: list(map(get, splits)), True)
 
 
 def _seeds(result: Result) -> list[int | None]:
@@ -40,127 +58,89 @@ def _seeds(result: Result) -> list[int | None]:
 COLUMNS = {
     column.name: column
     for column in (
-        Column(
+        _of_samples(
             "responses",
-            "list<string>",
-            "the n responses, in sample order; empty where the row failed",
-            lambda r: [s.text for s in r.samples],
-        ),
-        Column(
-            "error",
             "string",
-            "why the row has no responses; null where it has",
-            lambda r: r.error,
+            "the n responses, in sample order; empty if the row failed",
+            "text",
         ),
-        Column(
-            "finish_reason",
-            "list<string>",
-            "stop, or length where max_tokens or the context cut it off",
-            lambda r: [s.finish_reason for s in r.samples],
+        _of_row("error", "string", "why the row has no responses; null if it has them"),
+        _of_samples(
+            "finish_reason", "string", "stop, or length if max_tokens or the context cut it off"
         ),
-        Column(
-            "num_response_tokens",
-            "list<int32>",
-            "tokens of each response",
-            lambda r: [s.num_tokens for s in r.samples],
-        ),
-        Column(
-            "num_prompt_tokens",
-            "int32",
-            "tokens of the prompt as the model saw it",
-            lambda r: r.num_prompt_tokens,
-        ),
-        Column(
-            "num_cached_tokens",
-            "int32",
-            "tokens of the prompt found in the prefix cache",
-            lambda r: r.num_cached_tokens,
-        ),
-        Column(
+        _of_samples("num_response_tokens", "int32", "tokens of each response", "num_tokens"),
+        _of_row("num_prompt_tokens", "int32", "tokens of the prompt, as the model saw it"),
+        _of_row("num_cached_tokens", "int32", "tokens of the prompt found in the prefix cache"),
+        _of_samples(
             "stop_reason",
-            "list<string>",
-            "the stop string or token id that ended it; null for the end of the text",
-            lambda r: [s.stop_reason for s in r.samples],
+            "string",
+            "the stop string or token id that ended it; null for an end-of-text token",
         ),
         Column("seed", "list<int64>", "the seed of each sample", _seeds),
-        Column(
+        _of_samples(
             "token_ids",
-            "list<list<int32>>",
+            "list<int32>",
             "the sampled token ids, exactly; makes the files about twice as large",
-            lambda r: [s.token_ids for s in r.samples],
         ),
-        Column(
+        _of_samples(
             "logprobs",
-            "list<list<float>>",
-            "log-probabilities of the sampled tokens, one for each of token_ids; slows sampling",
-            lambda r: [s.logprobs for s in r.samples],
+            "list<float>",
+            "log-probabilities of the sampled tokens, one per token id; slows sampling",
         ),
-        Column(
+        _of_row(
             "prompt_token_ids",
             "list<int32>",
             "the prompt's token ids, exactly as the model saw them",
-            lambda r: r.prompt_token_ids,
             is_of_row=True,
         ),
-        Column(
+        _of_row(
             "latency_s",
             "float64",
-            "seconds from the row's submission to the engine until its samples were there",
-            lambda r: r.latency_s,
+            "seconds from the row's submission to the engine to its last sample",
         ),
-        Column(
+        _of_samples(
             "cumulative_logprob",
-            "list<float64>",
+            "float64",
             "sum of the sampled tokens' log-probabilities; slows sampling",
-            lambda r: [s.cumulative_logprob for s in r.samples],
         ),
-        Column(
+        _of_samples(
             "num_continued",
-            "list<int32>",
-            "times each response went on after max_tokens had cut it off (continue_truncated)",
-            lambda r: [s.num_continued for s in r.samples],
-        ),
-        Column(
-            "num_attempts",
             "int32",
-            "times the row was tried (retry_failed)",
-            lambda r: r.num_attempts,
+            "times each response was continued after max_tokens cut it off (continue_truncated)",
         ),
-        Column(
+        _of_row("num_attempts", "int32", "times the row was tried (retry_failed)"),
+        _of_splits(
             "reasoning",
-            "list<string>",
-            "what the response thinks before its answer (model.reasoning_tags); null: nothing",
-            lambda splits: [s.reasoning for s in splits],
-            is_derived=True,
+            "string",
+            "the reasoning before the answer (model.reasoning_tags); null if there is none",
+            "reasoning",
         ),
-        Column(
+        _of_splits(
             "final_response",
-            "list<string>",
-            "the response without its reasoning; empty where that is unclosed",
-            lambda splits: [s.answer for s in splits],
-            is_derived=True,
+            "string",
+            "the response without its reasoning; empty if that is unclosed",
+            "answer",
         ),
-        Column(
+        _of_splits(
             "is_reasoning_closed",
-            "list<bool>",
-            "false where the reasoning was begun and not ended",
-            lambda splits: [s.is_closed for s in splits],
-            is_derived=True,
+            "bool",
+            "false if the reasoning was begun and not ended",
+            "is_closed",
         ),
     )
 }
 ALWAYS = ("responses", "error")
-RENAMED = {"answer": "final_response"}  # the commonest column of an input is called answer
+RENAMED = {"answer": "final_response"}  # inputs often have a column called answer
 
 
 def output_columns(chosen: list[str]) -> list[Column]:
-    """`responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
+    """Return `responses`, the chosen columns, then `error`. Raises KeyError for an unknown name."""
     middle = [COLUMNS[name] for name in chosen if name not in ALWAYS]
     return [COLUMNS["responses"], *middle, COLUMNS["error"]]
 
 
 def result_of(record: dict[str, Any]) -> Result:
-    """A result from its stored columns, the inverse of each one's `Column.of`."""
+    """Build a result from its stored columns: the inverse of each `Column.of`."""
     per_sample = zip(
         *(
             record[name]

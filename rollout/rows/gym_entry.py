@@ -1,17 +1,17 @@
-"""An entry of reasoning-gym: question, answer and metadata, as a column of ours keeps it."""
+"""Read a reasoning-gym entry (question, answer, metadata) from the column that holds it."""
 
 import json
 from typing import Any
 
-TUPLES = ("arc_agi", "rearc")  # whose verifiers compare tuples, which JSON has not
+TUPLES = ("arc_agi", "rearc")  # their verifiers compare tuples, which JSON does not have
 
 
 def entry_of(value: Any, key: str) -> dict[str, Any]:
-    """The entry as a dict. Raises ValueError where it is none, or names no task."""
+    """Return the entry as a dict. Raises ValueError if it is not one, or names no task."""
     try:
         entry = json.loads(value) if isinstance(value, str) else value
     except ValueError as error:
-        raise ValueError(f"{key} is no JSON: {error}") from error
+        raise ValueError(f"{key} is not JSON: {error}") from error
     if entry is None:
         raise ValueError(f"{key} is null")
     metadata = entry.get("metadata") if isinstance(entry, dict) else None
@@ -21,7 +21,7 @@ def entry_of(value: Any, key: str) -> dict[str, Any]:
 
 
 def _with_tuples(value: Any) -> Any:
-    """The value with tuples for its lists, as it was before it was JSON."""
+    """Return the value with its lists as tuples, as it was before it became JSON."""
     if isinstance(value, dict):
         return {name: _with_tuples(member) for name, member in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

@@ -1,8 +1,8 @@
-"""Messages: what may stand in one message of a chat, in OpenAI's shape, and the text of it.
+"""Check chat messages in OpenAI's format, and read their text.
 
-Owns which messages can be asked: those that `LLM.chat` of vLLM takes, less those of which it would
-drop a part without a word (images for a model of text, arguments that are no JSON object) and
-questions that are null. Promises a ValueError that names the message. Must not know settings.
+Accepts the messages that vLLM's `LLM.chat` accepts, except those it would silently drop a part of
+(images for a text model, tool call arguments that are not a JSON object) and questions that are
+null. Promises a ValueError that names the message. Must not know settings.
 """
 
 import json
@@ -11,17 +11,17 @@ from typing import Any
 from rollout.rows.prompt import Message
 from rollout.system.formats import exact_json
 
-# Part types that are text, and the member that holds it.
+# Types of text parts, and the member that holds the text.
 TEXT_PARTS = {
     "text": "text", "input_text": "text", "output_text": "text",
     "refusal": "refusal", "thinking": "thinking",
 }  # fmt: skip
 MEDIA = ("image", "audio", "video", "file", "embeds")
-ASKING = ("user", "system", "developer")  # whose message is never empty by intention
+ASKING = ("user", "system", "developer")  # their messages are never empty on purpose
 
 
 def checked_messages(messages: Any) -> list[Message]:
-    """The messages, null members dropped. Raises ValueError naming the first that is none."""
+    """Return the messages without null members. Raises ValueError naming the first bad one."""
     if not messages:
         raise ValueError("the prompt is an empty list of messages")
     checked = []
@@ -37,7 +37,7 @@ def checked_messages(messages: Any) -> list[Message]:
 
 
 def text_of(message: Message) -> str:
-    """The text of a message: its parts that are not empty, one a line."""
+    """Return the text of a message: its non-empty parts, one per line."""
     content = message.get("content")
     if isinstance(content, list):
         return "\n".join(filter(None, map(part_text, content)))
@@ -45,12 +45,12 @@ def text_of(message: Message) -> str:
 
 
 def part_text(part: Any) -> str:
-    """The text of a part that was checked."""
+    """Return the text of a checked part."""
     return part if isinstance(part, str) else part[TEXT_PARTS[part["type"]]]
 
 
 def _fault(message: Any) -> str | None:
-    """What keeps this from being a message. Which roles there are, the chat template decides."""
+    """Return why this is not a message, or None. The chat template decides on the role's name."""
     if not isinstance(message, dict) or not message:
         return f"is {json.dumps(message, default=str)[:40]}, not a role and content"
     if is_turn(message):
@@ -76,7 +76,7 @@ def _part_fault(part: Any) -> str | None:
         return None
     kind = part.get("type") if isinstance(part, dict) else None
     if isinstance(kind, str) and any(word in kind for word in MEDIA):
-        return f"has a part of type {kind}; only text is asked here: leave the part out"
+        return f"has a part of type {kind}; only text is supported: leave the part out"
     if not isinstance(kind, str) or kind not in TEXT_PARTS:
         return f"has content with {part!r:.40}, which is not a text part"
     if not isinstance(part.get(TEXT_PARTS[kind]), str):
@@ -85,7 +85,7 @@ def _part_fault(part: Any) -> str | None:
 
 
 def _calls_fault(message: Message) -> str | None:
-    """What is wrong with the tool calls, or the reasoning, of an assistant's message."""
+    """Return what is wrong with an assistant message's tool calls or reasoning, or None."""
     if message["role"] != "assistant":
         return None
     if not isinstance(message.get("reasoning", ""), str):
@@ -106,12 +106,12 @@ def _calls_fault(message: Message) -> str | None:
             except exact_json.Inexact as error:
                 return f"has tool call arguments whose JSON {error}"
             except (ValueError, RecursionError):
-                return f"has tool call arguments that are no JSON: {arguments:.40}"
+                return f"has tool call arguments that are not JSON: {arguments:.40}"
         if arguments and not isinstance(arguments, dict):
             return f"has tool call arguments {arguments!r:.40}, not an object"
     return None
 
 
 def is_turn(value: Any) -> bool:
-    """Whether a message is written in ShareGPT's way."""
+    """Whether a message is in ShareGPT's format."""
     return isinstance(value, dict) and "from" in value and "role" not in value

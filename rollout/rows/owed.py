@@ -1,6 +1,7 @@
-"""What a row is owed: its missing samples, and those to go on with; and how they come together.
+"""The samples a row is owed, those missing or to be continued, and how they make its result.
 
-Pure: no file, no engine, no clock. What earlier attempts finished is never asked for again.
+Owed means not yet answered: samples that earlier attempts finished are never requested again.
+Pure: no file, no engine, no clock.
 """
 
 from dataclasses import dataclass, replace
@@ -10,30 +11,30 @@ from rollout.rows.prompt import Prompt, is_greedy_row, seed_of
 from rollout.rows.request import Completion, Request, Sample, continued_seed
 from rollout.rows.result import Result
 
-# Columns that are not cheap: kept on disk only where the first launch asked for them.
+# Expensive columns: stored only if the first launch chose them.
 KEPT_IF_CHOSEN = ("token_ids", "logprobs", "cumulative_logprob", "prompt_token_ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What this launch wants of every row.
+    """The samples this launch needs of every row.
 
-    `sampler` is how its samples are drawn (see records.Request); `run` is the run's number among
-    those that share an engine.
+    `sampler` is how they are drawn (see request.Request); `run` is the run's number among those
+    that share an engine.
     """
 
     n_samples: int
     run_seed: int | None
-    max_tokens: int | None  # None: as long as the context allows
-    continues: bool = False  # samples cut off below max_tokens go on
-    keeps: frozenset[str] = frozenset()  # of KEPT_IF_CHOSEN; token ids of cut samples always are
+    max_tokens: int | None  # None: as many as the context allows
+    continues: bool = False  # samples cut off below max_tokens are continued
+    keeps: frozenset[str] = frozenset()  # of KEPT_IF_CHOSEN; cut samples always keep token ids
     sampler: Any = None
     run: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OwedRow:
-    """A row to be asked, with what it has `before` this attempt, if anything."""
+    """A row to be answered, with its result `before` this attempt, if any."""
 
     prompt: Prompt
     wanted: Wanted
@@ -44,7 +45,7 @@ class OwedRow:
         return len(self.before.samples) if self.before else 0
 
     def requests(self) -> list[Request]:
-        """All that is to be asked of an engine, the missing samples first; at times nothing."""
+        """Return the requests for an engine, missing samples first; may be empty."""
         wanted, have, limit = self.wanted, self.num_before, self._token_limit
         seed = self._seed
         asked = []
@@ -67,7 +68,7 @@ class OwedRow:
         return asked
 
     def result(self, completions: list[Completion], error: str | None = None) -> Result:
-        """The row as it stands once all is back; what could not be had leaves what there was."""
+        """Return the row's result; samples that could not be drawn leave the earlier ones."""
         before, prompt = self.before, self.prompt
         samples = list(before.samples) if before else []
         whole = Result(
@@ -99,7 +100,7 @@ class OwedRow:
                 whole.opens_reasoning = completion.opens_reasoning
             if "prompt_token_ids" in self.wanted.keeps:
                 whole.prompt_token_ids = completion.prompt_token_ids
-        if samples and not error and self._is_greedy:  # the one that was drawn stands n times
+        if samples and not error and self._is_greedy:  # the one that was drawn is repeated
             more = self.wanted.n_samples - len(samples)
             samples += [replace(samples[0]) for _ in range(more)]
             whole.repeats |= more > 0
@@ -121,7 +122,7 @@ class OwedRow:
 
     @property
     def _token_limit(self) -> int | None:
-        """Tokens of each sample at most: the row's own, where it says so."""
+        """The maximum tokens per sample: the row's own limit, if it sets one."""
         return (self.prompt.sampling or {}).get("max_tokens", self.wanted.max_tokens)
 
     @property
@@ -131,5 +132,5 @@ class OwedRow:
 
 
 def is_cut(sample: Sample) -> bool:
-    """Whether it ended by max_tokens or the context, not by itself."""
+    """Whether max_tokens or the context ended the sample."""
     return sample.finish_reason == "length"

@@ -1,4 +1,4 @@
-"""A prompt: one row of the input, as it is asked."""
+"""A prompt: one row of the input, as it is sent to the model."""
 
 import hashlib
 import json
@@ -7,18 +7,18 @@ from typing import Any
 
 Message = dict[str, Any]
 ENCODER = json.JSONEncoder(ensure_ascii=True, sort_keys=True, default=str)
-GREEDY = 1e-5  # a temperature below is 0 to vLLM
+GREEDY = 1e-5  # vLLM takes a temperature below this for 0 (_SAMPLING_EPS)
 
 
 @dataclass(slots=True)
 class Prompt:
     """One input row.
 
-    `index` counts the rows of this run (0, 1, ... in input order); `row` is the row's position
-    in the whole input, which with `digest` makes its identity. `content` is text or a list of
-    chat messages; None where `token_ids` are asked just as they are, or where `error` says why
-    the row cannot be asked. `tools` are for the chat template; `sampling` is what this row sets
-    of how it is drawn, under vLLM's names.
+    `index` counts the rows of this run (0, 1, ... in input order). `row` is the row's position in
+    the whole input; with `digest` it identifies the row. `content` is text or a list of chat
+    messages; None if `token_ids` are sent as they are, or if `error` says why the row can't be
+    sent. `tools` are for the chat template. `sampling` holds the row's own sampling parameters,
+    under vLLM's names.
     """
 
     index: int
@@ -31,7 +31,7 @@ class Prompt:
 
     @property
     def digest(self) -> bytes:
-        """16 bytes that change whenever what is asked does."""
+        """16 bytes that change whenever the prompt, its tools or its sampling does."""
         more = {"tools": self.tools, "sampling": self.sampling, "token_ids": self.token_ids}
         more = {name: value for name, value in more.items() if value is not None}
         text = ENCODER.encode({"content": self.content, **more} if more else self.content)
@@ -39,20 +39,20 @@ class Prompt:
 
 
 def is_greedy(temperature: Any) -> bool:
-    """Whether all samples of a prompt come out equal."""
+    """Whether all samples of a prompt are equal at this temperature."""
     return isinstance(temperature, int | float) and 0 <= temperature < GREEDY
 
 
 def is_greedy_row(prompt: Prompt, sampler: Any) -> bool:
-    """Whether all samples of this row come out equal, by its own temperature or the run's."""
+    """Whether all samples of this row are equal, by its own temperature or the run's."""
     own = (prompt.sampling or {}).get("temperature")
     return is_greedy(own) if own is not None else bool(sampler and sampler.is_greedy)
 
 
 def seed_of(run_seed: int, prompt: Prompt) -> int:
-    """The seed of sample 0 of a row; sample i uses this + i.
+    """Return the seed of a row's sample 0; sample i uses this + i.
 
-    Depends on the run's seed, the row's position and its text only: not on the order, the
+    Depends only on the run's seed, the row's position and its digest, not on the order, the
     shard, the engine or the other rows. Lies in [0, 2**62), so that adding i stays in 64 bits.
     """
     key = f"{run_seed}:{prompt.row}:".encode() + prompt.digest

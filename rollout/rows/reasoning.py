@@ -1,7 +1,7 @@
-"""Where a response stops to think and begins to answer: the split by tags, and its columns.
+"""Split a response into reasoning and answer by tags.
 
-Pure: no file, no engine, no settings. vLLM's own parsers are the engine room's; they give the
-same `Split`.
+Pure: no file, no engine, no settings. vLLM's reasoning parsers are in rollout/engines; they return
+the same `Split`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ TAGS = ("<think>", "</think>")
 class Split:
     """The parts of a response.
 
-    `reasoning` is None where there was none. An unclosed one has no answer yet: "".
+    `reasoning` is None if there was none. `answer` is empty where the reasoning is unclosed.
     """
 
     reasoning: str | None
@@ -22,17 +22,17 @@ class Split:
     is_closed: bool = True
 
 
-# From a response, and whether the prompt opened the reasoning already.
+# Takes a response, and whether the prompt has opened the reasoning already.
 Splitter = Callable[[str, bool], Split]
 
 
 def split(text: str, tags: Sequence[str] = TAGS, opened: bool = False) -> Split:
-    """Split a response at its first closing tag; line ends around both parts are left out.
+    """Split a response at its first closing tag, and strip line ends around both parts.
 
-    What stands before an opening tag belongs to the answer. A closing tag without an opening one
-    closes what the prompt opened (chat templates put the opening tag there), so all before it is
-    reasoning. Without a closing tag, what was opened, by the prompt (`opened`) or in the text, is
-    unclosed. Without any tag all is the answer, as it stands.
+    Text before an opening tag belongs to the answer. A closing tag without an opening one closes
+    what the prompt opened (chat templates put the opening tag there), so all text before it is
+    reasoning. Reasoning opened by the prompt (`opened`) or in the text, and not closed, is
+    unclosed. Without any tag the whole text is the answer, unchanged.
     """
     opening, closing = tags
     thought, found, rest = text.partition(closing)
@@ -47,10 +47,10 @@ def split(text: str, tags: Sequence[str] = TAGS, opened: bool = False) -> Split:
 
 
 def splitter_by(tags: Sequence[str]) -> Splitter:
-    """`split` with these tags."""
+    """Return `split` with these tags."""
     return lambda text, opened: split(text, tags, opened)
 
 
 def opens(prompt_end: str, tags: Sequence[str]) -> bool:
-    """Whether a prompt that ends so has the response begin within the reasoning."""
+    """Whether a response to a prompt with this end begins within the reasoning."""
     return prompt_end.rstrip().endswith(tags[0])

@@ -8,9 +8,9 @@ from rollout.rows.prompt import Prompt
 
 
 def continued_seed(seed: int, num_tokens: int) -> int:
-    """The seed for going on after `num_tokens` tokens of a sample drawn with `seed`.
+    """Return the seed to continue a sample drawn with `seed` after `num_tokens` tokens.
 
-    Not `seed` itself: that would draw the random numbers of the first tokens once more.
+    `seed` itself would repeat the random numbers of the first tokens.
     """
     key = f"{seed}:{num_tokens}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) >> 2
@@ -18,7 +18,7 @@ def continued_seed(seed: int, num_tokens: int) -> int:
 
 @dataclass(slots=True)
 class Sample:
-    """One response, and what the engine says of it."""
+    """One response, and what the engine reports about it."""
 
     text: str
     finish_reason: str
@@ -26,11 +26,11 @@ class Sample:
     stop_reason: str | None = None
     token_ids: list[int] | None = None
     cumulative_logprob: float | None = None
-    num_continued: int = 0  # times it went on after it had been cut off
+    num_continued: int = 0  # times it was continued after being cut off
     logprobs: list[float] | None = None  # of the sampled tokens, aligned with token_ids
 
     def extended(self, more: "Sample", text: str | None = None) -> "Sample":
-        """This sample with what came after it; `text` where the whole is not just both texts."""
+        """Return this sample continued by `more`; `text` if the whole is not just both texts."""
         sums, each = (
             (self.cumulative_logprob, more.cumulative_logprob),
             (self.logprobs, more.logprobs),
@@ -49,12 +49,12 @@ class Sample:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """What is submitted to an engine: some samples of one prompt, or one sample to go on with.
+    """A request to an engine: for samples of one prompt, or to continue one sample.
 
-    `seed` is that of the first of them, the row's sample `sample_index`. With `prefix`, a sample
-    cut off earlier, n_samples is 1 and the answer is that sample whole. `max_tokens` bounds what
-    is newly generated; None: the context does. `sampler` is how it is drawn, as the engine made
-    it (engines/base.py); None: plainly.
+    `seed` is that of the first sample, the row's sample `sample_index`. With `prefix`, a sample
+    cut off earlier, n_samples is 1 and the completion holds that sample in full. `max_tokens`
+    bounds the new tokens; None: only the context does. `sampler` is the engine's own form of the
+    sampling settings (engines/base.py); None: its defaults.
     """
 
     prompt: Prompt
@@ -68,17 +68,17 @@ class Request:
 
 @dataclass(slots=True)
 class Completion:
-    """What an engine answers to a request: its samples, in sample order."""
+    """An engine's answer to a request: its samples, in sample order."""
 
     request: Request
     samples: list[Sample]
     prompt_token_ids: list[int]  # without a prefix
     num_cached_tokens: int | None = None
-    latency_s: float = 0.0  # from submission until all its samples were there
+    latency_s: float = 0.0  # from submission to its last sample
     opens_reasoning: bool = False  # the prompt ended within the reasoning
-    repeats: bool = False  # greedy: one was drawn, and stands for all
+    repeats: bool = False  # greedy: one sample was drawn and copied
 
     @property
     def drawn(self) -> list[Sample]:
-        """The samples that cost anything."""
+        """The samples that were generated, without copies."""
         return self.samples[:1] if self.repeats else self.samples

@@ -1,4 +1,4 @@
-"""A result: what one row has when it is finished."""
+"""A result: one finished row."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ from rollout.rows.request import Sample
 
 @dataclass(slots=True)
 class Result:
-    """One finished row: n samples in sample order; or an error, and what samples there are.
+    """One finished row: n samples in sample order; or an error, and the samples there are.
 
-    `run` says whose row it is where several runs share an engine.
+    `run` is the number of its run where several share an engine.
     """
 
     index: int
@@ -22,12 +22,12 @@ class Result:
     error: str | None = None
     num_attempts: int = 1
     prompt_token_ids: list[int] | None = None
-    latency_s: float | None = None  # of the last attempt that asked for anything
+    latency_s: float | None = None  # of the last attempt that made a request
     opens_reasoning: bool = False  # the prompt ended within the reasoning
-    num_new_samples: int = 0  # of this attempt, those gone on with included
+    num_new_samples: int = 0  # of this attempt, continued ones included
     num_new_tokens: int = 0
     run: int = 0
-    repeats: bool = False  # greedy: its samples are one, and equal for that
-    # See signs.py; None: not counted yet.
+    repeats: bool = False  # greedy: its samples are copies of one
+    # Number of samples that are repetitive, and of different ones (signs.py); None: not counted yet.
     num_repetitive: int | None = field(default=None, compare=False)
     num_distinct: int | None = field(default=None, compare=False)

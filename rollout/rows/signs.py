@@ -1,7 +1,7 @@
-"""Signs of a bad run, seen in finished rows: cut off, empty, unclosed, looping, all the same.
+"""Signs of a bad run in finished rows: truncated, empty, unclosed, repetitive, duplicate, failed.
 
-Owns what each sign is, how they are counted, told and judged against `stop_if`. Pure: no file,
-no engine, no clock. A sign is no verdict: zeros of a matrix loop, answers of one word repeat.
+Owns what each sign means, and how it is counted and shown. A sign is not a verdict: a matrix of
+zeros is repetitive, one-word answers are duplicates. Pure: no file, no engine, no clock.
 """
 
 import re
@@ -12,14 +12,14 @@ from rollout.rows.owed import is_cut
 from rollout.rows.reasoning import TAGS
 from rollout.rows.result import Result
 
-# A text loops where its end is one phrase at least LOOP_REPEATS times, LOOP_CHARS characters or
-# more. A refrain, "ha ha ha!", a ruled line of 80 signs stay below; 40 tokens of "the" do not.
+# A text loops if it ends in one phrase at least LOOP_REPEATS times, LOOP_CHARS characters or more.
+# A refrain, "ha ha ha!" and a ruled line of 80 characters stay below; 40 tokens of "the" do not.
 LOOP_REPEATS = 4
 LOOP_CHARS = 160
-LOOP_WINDOW = 8000  # characters looked at, so a phrase of at most a quarter of it
+LOOP_WINDOW = 8000  # characters examined, so a phrase has at most a quarter of that
 LINE_NUMBER = re.compile(r"^[ \t]*\d+[.):]", re.MULTILINE)
 
-# From which share on each sign is worth a word while the run goes.
+# The smallest share at which a sign is shown while the run goes.
 NOTEWORTHY = {
     "truncated": 0.1,
     "empty": 0.05,
@@ -34,14 +34,14 @@ WORDS = {"unclosed": "reasoning unclosed", "repetitive": "repetitive", "duplicat
 
 @dataclass(slots=True)
 class Signs:
-    """Counts over the samples of finished rows, those of earlier attempts included."""
+    """Counts over the samples of finished rows, including those of earlier attempts."""
 
     num_rows: int = 0
     num_failed: int = 0  # rows
     num_samples: int = 0
-    num_truncated: int = 0  # finish_reason length
+    num_truncated: int = 0  # finish_reason is length
     num_empty: int = 0
-    num_unclosed: int = 0  # reasoning that was begun and not closed
+    num_unclosed: int = 0  # `is_unclosed`
     num_repetitive: int = 0  # `is_repetitive`
     num_duplicate: int = 0  # equal to an earlier sample of the row
 
@@ -51,12 +51,12 @@ class Signs:
         return self
 
     def share(self, sign: str) -> float:
-        """The share of the samples (`failed`: of the rows) that show it; 0 where there are none."""
+        """Return the share of samples (`failed`: rows) that show the sign; 0 if there are none."""
         whole = self.num_rows if sign == "failed" else self.num_samples
         return getattr(self, f"num_{sign}") / whole if whole else 0.0
 
     def __str__(self) -> str:
-        """What is worth a word: `83% truncated, 60% duplicates`; else nothing."""
+        """Return the noteworthy signs, such as `83% truncated, 60% duplicates`; may be empty."""
         return ", ".join(
             f"{share:.0%} {WORDS.get(sign, sign)}"
             for sign, least in NOTEWORTHY.items()
@@ -68,7 +68,7 @@ COUNTS = tuple(f.name for f in fields(Signs))
 
 
 def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
-    """The signs of one finished row; `tags` are those of its reasoning."""
+    """Count the signs of one finished row; `tags` are its reasoning tags."""
     texts = [sample.text for sample in result.samples]
     return Signs(
         num_rows=1,
@@ -83,7 +83,7 @@ def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
 
 
 def num_repetitive_in(result: Result) -> int:
-    """How many of its responses are repetitive; counted once, then kept in the result."""
+    """Count the repetitive responses, once; the result keeps the number."""
     if result.num_repetitive is None:
         result.num_repetitive = sum([is_repetitive(sample.text) for sample in result.samples])
     return result.num_repetitive
@@ -97,18 +97,19 @@ def num_distinct_in(result: Result) -> int:
 
 
 def is_unclosed(text: str, opened: bool, tags: Sequence[str] = TAGS) -> bool:
-    """Whether reasoning was begun and not closed, as reasoning.split has it, without the copies."""
+    """Whether reasoning was begun and not closed: as reasoning.split, but without copying."""
     return tags[1] not in text and (opened or tags[0] in text)
 
 
 def is_repetitive(text: str) -> bool:
-    """Whether the text ends in one phrase over and over; line numbers are not looked at.
+    """Whether the text ends in one phrase over and over; line numbers are ignored.
 
-    The end may break the phrase off anywhere. A phrase of p characters, that is a period p of the
-    last n = max(LOOP_CHARS, LOOP_REPEATS * p), makes the last n - p occur p characters earlier.
-    For every p that holds of the last LOOP_CHARS * (1 - 1 / LOOP_REPEATS), so each p where those
-    occur is tried, the shortest first. Tries that fail lie far apart (two near each other make
-    their distance a period), so they are few: 15 us for 4,000 characters of prose.
+    The last repeat may be incomplete. A phrase of p characters gives the last
+    n = max(LOOP_CHARS, LOOP_REPEATS * p) characters the period p: their last n - p occur p
+    characters earlier, too. So do the last LOOP_CHARS * (1 - 1 / LOOP_REPEATS), whatever p is. So
+    only each p at which those occur is tried, the shortest first. Failed tries lie far apart (two
+    near each other make their distance a period), so there are few: 15 us for 4,000 characters of
+    prose.
     """
     tail = text[-LOOP_WINDOW:]
     if _loops(tail):

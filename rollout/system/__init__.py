@@ -1,1 +1,1 @@
-"""What the operating system gives: terminal, signals, atomic files, locks, devices."""
+"""Services of the operating system: terminal, signals, atomic files, locks, devices."""

@@ -1,7 +1,7 @@
-"""What a person sees: lines, the progress bar, and silence around a chatty engine.
+"""Print lines and the progress bar, and keep an engine's output off the terminal.
 
-Progress and notes go to stderr, results to stdout. While an engine is up, libraries that write
-to the terminal on their own (C++ warnings, download bars) write to the log file instead.
+Progress and notes go to stderr, results to stdout. While an engine is up, libraries that write to
+the terminal (C++ warnings, download bars) write to the log file instead.
 """
 
 import os
@@ -17,12 +17,12 @@ from rollout.errors.secret_texts import without_secrets
 from rollout.system.shown import printable
 
 PLAIN_INTERVAL_S = 10.0
-# rich would take sys.stdout and sys.stderr over, and show what belongs in the log.
+# Otherwise rich replaces sys.stdout and sys.stderr, and shows text that belongs in the log.
 ALONE = {"redirect_stdout": False, "redirect_stderr": False}
 
 
 class Console:
-    """Lines and bars for one run, also copied to `log_file` once that is known."""
+    """Lines and bars of one run, also written to a log file once `log_to` is called."""
 
     def __init__(self, quiet: bool = False):
         self._quiet = quiet
@@ -37,14 +37,14 @@ class Console:
 
     @property
     def width(self) -> int:
-        """Characters a line may have."""
+        """The maximum number of characters in a line."""
         return max(80, shutil.get_terminal_size((100, 24)).columns)
 
     def log_to(self, path: Path) -> None:
         self._log = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def note(self, line: str) -> None:
-        """Say one line about what goes on; above the bar, if there is one."""
+        """Print one line about the run's state, above the bar if there is one."""
         if self._bar:
             self.record(line)
             self._bar.say(line)
@@ -52,20 +52,20 @@ class Console:
             self._write(self._stderr, line)
 
     def say_now(self, line: str) -> None:
-        """Write one line past everything that buffers: the process is about to end."""
+        """Write one line without buffering: the process is about to end."""
         os.write(
             self._stderr.fileno(),
             (printable(without_secrets(line)) + "\n").encode(errors="replace"),
         )
 
     def result(self, text: str) -> None:
-        """Print what the user came for."""
+        """Print a result to stdout."""
         self._write(self._stdout, text)
 
     def record(self, text: str) -> None:
-        """Write to the log alone."""
+        """Write to the log only."""
         if self._log:
-            with suppress(OSError):  # a full disk shows where rows are written
+            with suppress(OSError):  # a full disk is reported where rows are written
                 self._log.write(f"{time.strftime('%H:%M:%S')} {without_secrets(text)}\n")
 
     def _write(self, stream: Any, text: str) -> None:
@@ -81,12 +81,12 @@ class Console:
 
     @contextmanager
     def libraries_write_to(self, log_file: Path) -> Iterator[None]:
-        """Point file descriptors 1 and 2 at `log_file`; our own lines still reach the user."""
+        """Redirect file descriptors 1 and 2 to `log_file`; our own lines still reach the user."""
         flush_streams()
         saved = os.dup(1), os.dup(2)
         before = self._stdout, self._stderr
         log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        # Ours follow the saved descriptors, unless something (a test, a notebook) replaced them.
+        # Our streams use the saved descriptors, unless a test or a notebook replaced them.
         if _is_descriptor(self._stdout, 1):
             self._stdout = os.fdopen(os.dup(saved[0]), "w", buffering=1, errors="replace")
         if _is_descriptor(self._stderr, 2):
@@ -102,14 +102,14 @@ class Console:
             opened = [s for s in (self._stdout, self._stderr) if s not in before]
             self._stdout, self._stderr = before
             for stream in opened:
-                with suppress(OSError):  # a pipe that nobody reads any more
+                with suppress(OSError):  # a pipe that nobody reads anymore
                     stream.close()
             for descriptor in (*saved, log):
                 os.close(descriptor)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Show that something slow goes on, with seconds on a terminal."""
+        """Show that something slow is running, with the seconds on a terminal."""
         if not self.is_terminal or self._bar:
             self.note(f"{what} ...")
             yield
@@ -127,7 +127,7 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator["PlainProgress | BarProgress"]:
-        """Report how far a run is: a bar on a terminal, else a line every 10 s."""
+        """Show a run's progress: a bar on a terminal, else a line every 10 s."""
         if not self.is_terminal:
             yield PlainProgress(self)
             return
@@ -145,7 +145,7 @@ class Console:
 
 
 def say(text: str, stream: Any) -> None:
-    """Print `text`, safe for a terminal; a stream that is gone or closed is no reason to stop."""
+    """Print `text`, safe for a terminal. A missing or closed stream is ignored."""
     safe = "\n".join(printable(line) for line in without_secrets(text).split("\n"))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     with suppress(OSError, ValueError, AttributeError):
@@ -167,7 +167,7 @@ def _is_descriptor(stream: Any, number: int) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """1:02:03, or 0:07."""
+    """Format seconds as 1:02:03, or 0:07."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
@@ -183,7 +183,7 @@ class PlainProgress:
         self._last = time.monotonic()
 
     def update(self, fraction: float, left_s: float | None, text: str, table: Any = None) -> None:
-        """Say where the run is: `fraction` of the work, `left_s` seconds to go, in words."""
+        """Show `fraction` of the work as done, `left_s` seconds to go, and `text`."""
         now = time.monotonic()
         if now - self._last >= PLAIN_INTERVAL_S:
             self._last = now
@@ -227,7 +227,7 @@ class BarProgress:
         text: str,
         table: Callable[[], Any] | None = None,
     ) -> None:
-        """As PlainProgress.update, several times a second; `table` makes what stands below."""
+        """As PlainProgress.update, several times a second; `table` makes a table below the bar."""
         now = time.monotonic()
         if now - self._last >= 0.2 or fraction == 1.0:
             self._last = now

@@ -1,8 +1,8 @@
-"""What a file holds, told cheaply: a digest that decides, and a stamp that says when to look.
+"""Detect changed files cheaply: by a stamp, and by a digest where the stamp differs.
 
-A digest is of every byte. A stamp (size, times, inode) is the same only while nobody has written
-to the file; where it differs, the digest is taken anew and compared. A directory counts by the
-names and contents of what lies in it. Must not know what files are for.
+A digest covers every byte. A stamp (size, times, inode) stays the same only while nobody writes to
+the file. A directory is compared by the names and contents of its files. Must not know what files
+are for.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 BLOCK = 1 << 20
-NOTHING = "nothing"  # the digest of what is not there
+NOTHING = "nothing"  # the digest of a missing file
 
-Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, fit for JSON
+Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, which can be stored as JSON
 
 
 def stamp(path: Path) -> list:
-    """What changes whenever the file, or one of the directory, is written, replaced or removed."""
+    """Return values that change whenever the file, or one in the directory, changes."""
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
@@ -27,20 +27,20 @@ def stamp(path: Path) -> list:
 
 
 def digest(path: Path) -> str:
-    """32 hex digits of the whole contents. Raises OSError."""
+    """Return 32 hex digits of the whole contents. Raises OSError."""
     if path.is_dir():
         found = hashlib.blake2b(digest_size=16)
         for file in sorted(path.iterdir()):
             found.update(os.fsencode(file.name) + b"\0" + digest(file).encode())
         return found.hexdigest()
-    if not path.is_file():  # a pipe would never end
+    if not path.is_file():  # reading a pipe may never end
         return "no regular file"
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def seen(path: Path) -> Seen:
-    """The file as it is now; what is not there counts as `nothing`."""
+    """Return the file's stamp and digest; the digest of a missing file is `nothing`."""
     try:
         before = stamp(path)
         return {"stamp": before, "digest": digest(path)}
@@ -49,9 +49,9 @@ def seen(path: Path) -> Seen:
 
 
 def holds(path: Path, before: Any) -> bool:
-    """Whether the file holds what it held when it was `seen`; reads it only where it was touched.
+    """Whether the file still has the contents it was `seen` with; reads it only if touched.
 
-    `before` comes from a record and may be anything.
+    `before` comes from a record and may be any value.
     """
     if not isinstance(before, dict):
         return False
@@ -62,12 +62,12 @@ def holds(path: Path, before: Any) -> bool:
 
 
 def all_seen(paths: Iterable[Path]) -> list[Seen]:
-    """Files as they are now, in order, each with its name."""
+    """Return `seen` for each file, in order, with its name."""
     return [{"name": path.name} | seen(path) for path in paths]
 
 
 def all_hold(paths: Iterable[Path], before: Any) -> bool:
-    """Whether files of these names, in this order, were `all_seen`, and hold what they held then.
+    """Whether files of these names, in this order, were `all_seen` with the same contents.
 
     They may have moved to another directory together.
     """
@@ -81,14 +81,14 @@ def all_hold(paths: Iterable[Path], before: Any) -> bool:
 
 
 class Watched:
-    """Files that are read more than once, and must hold the same each time."""
+    """Files that are read more than once, and must not change in between."""
 
     def __init__(self, paths: Iterable[Path]):
-        """Note the stamps; raises OSError. No file is read before `take_digests`."""
+        """Record the stamps, without reading the files. Raises OSError."""
         self._seen: dict[Path, Seen] = {path: {"stamp": stamp(path)} for path in paths}
 
     def take_digests(self) -> list[Path]:
-        """Read each file once, from where on it is held to that; those touched before then."""
+        """Read each file once, as the reference; return those touched since `__init__`."""
         touched = []
         for path, known in self._seen.items():
             if "digest" not in known:
@@ -98,9 +98,9 @@ class Watched:
         return touched
 
     def holds(self, path: Path) -> bool:
-        """Whether the file holds what it held: it is read where it was touched. Raises OSError.
+        """Whether the file is unchanged; reads it only if touched. Raises OSError.
 
-        Before `take_digests` it may hold anything.
+        Before `take_digests` any contents pass.
         """
         known, now = self._seen[path], stamp(path)
         if now == known["stamp"]:
@@ -113,5 +113,5 @@ class Watched:
         return True
 
     def seen(self, path: Path) -> Seen:
-        """The file as it is held to be; of one that is not watched, as it is now."""
+        """Return the reference of a watched file; of another, `seen` now."""
         return self._seen.get(path) or seen(path)

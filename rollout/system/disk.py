@@ -1,7 +1,7 @@
-"""Writing so that a kill at any instant leaves nothing half: every change of a run's files.
+"""Write files so that a kill at any instant leaves none half-written.
 
-A file is either appended to, in frames that show whether they are whole, or written under a
-temporary name and renamed. Nothing here knows what the files mean.
+A file is either appended to, in frames with a checksum, or written under a temporary name and
+renamed. Must not know what the files mean.
 """
 
 import ctypes
@@ -26,22 +26,22 @@ Kind = type | tuple[type, ...]
 FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
 MAGIC = b"row1"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
-PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of a directory that is written whole
+PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of an output directory
 
 
 @contextmanager
 def written_whole(
     path: Path, tag: str = "", replace: bool | Callable[[Path], bool] = True
 ) -> Iterator[Path]:
-    """Give a temporary name to write to; on success rename it to `path`, else remove it.
+    """Yield a temporary name to write to; on success rename it to `path`, else remove it.
 
-    What a kill leaves is named `.NAME.TAG.tmp`; it is locked by whoever writes it, so the next one
-    who writes `path` removes what nobody holds. `replace` says whether what stands at `path` by
-    then may go: True, False, or a function that is asked, given a name under which it can be
-    looked at. Raises FileExistsError where it may not; it is left as it was.
+    A kill leaves `.NAME.TAG.tmp`. Its writer holds a lock on it, so the next writer of `path`
+    removes those that nobody holds. `replace` decides whether an existing `path` may be replaced:
+    True, False, or a function that is called with a name under which it can be read. Raises
+    FileExistsError if it may not, and leaves it as it was.
     """
     temporary = path.with_name(f".{path.name[:64]}.{tag or os.urandom(4).hex()}.tmp")
-    temporary.unlink(missing_ok=True)  # left by a kill after os.link, it is `path` itself
+    temporary.unlink(missing_ok=True)  # a kill after os.link left it as a second name of `path`
     remove_abandoned(path)
     with _locked(temporary):
         try:
@@ -60,10 +60,10 @@ def written_whole(
 
 @contextmanager
 def _locked(temporary: Path) -> Iterator[None]:
-    """Make the file and hold it locked, so that others see that its writer lives."""
+    """Create the file and hold a lock on it, so that others see that its writer is alive."""
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
     try:
-        with suppress(OSError):  # a file system without locks: nobody removes it there
+        with suppress(OSError):  # without locks on this file system, nobody removes it
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
@@ -71,7 +71,7 @@ def _locked(temporary: Path) -> Iterator[None]:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove what killed writers of `path` left beside it."""
+    """Remove the temporary files that killed writers of `path` left beside it."""
     own = re.compile(re.escape(f".{path.name[:64]}.") + r"[0-9a-f]{1,10}\.tmp")
     try:
         names = [entry.name for entry in os.scandir(path.parent) if own.fullmatch(entry.name)]
@@ -88,20 +88,20 @@ def remove_abandoned(path: Path) -> None:
 
 
 def cache_dir() -> Path:
-    """Where this user's things lie that can be made again."""
+    """Return the directory for files of this user that can be made again."""
     if base := os.environ.get("ROLLOUT_CACHE"):
         return Path(base).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rollout"
 
 
 def rename(old: Path, new: Path) -> None:
-    """Rename, replacing what is there; on disk when this returns."""
+    """Rename, replacing an existing file; durable when this returns."""
     os.replace(old, new)  # noqa: PTH105  one name for all renames
     sync_directory(new.parent)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory last; some file systems can't be asked to."""
+    """Make the names in a directory durable, if the file system can."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
     except OSError:
@@ -115,7 +115,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
-    """Rename, but never over a file: a hard link fails where one is."""
+    """Rename, but never over a file: a hard link fails if one exists."""
     try:
         os.link(temporary, path)
         sync_directory(path.parent)
@@ -128,9 +128,10 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 
 
 def _rename_over(temporary: Path, path: Path, may_go: Callable[[Path], bool]) -> None:
-    """Rename over what `may_go` allows. What stands there is looked at once it has another name.
+    """Rename over an existing file if `may_go` allows it.
 
-    So nothing that appears in between is lost, where the system can swap two names.
+    If the system can swap two names, the old file is checked under its new name, so that no file
+    that appears in between is lost.
     """
     if exchanged(temporary, path):
         if not may_go(temporary):
@@ -143,7 +144,7 @@ def _rename_over(temporary: Path, path: Path, may_go: Callable[[Path], bool]) ->
 
 
 def exchanged(one: Path, other: Path) -> bool:
-    """Swap two names in one step, so that neither is ever missing; False where that can't be."""
+    """Swap two names atomically, so that neither is ever missing; False if unsupported."""
     swap = getattr(ctypes.CDLL(None), "renameat2", None)
     names = AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other)
     if swap is None or swap(*names, RENAME_EXCHANGE) != 0:
@@ -153,21 +154,21 @@ def exchanged(one: Path, other: Path) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON whole; a number that is not finite is null there."""
+    """Write strict JSON atomically; a number that is not finite becomes null."""
     with written_whole(path) as temporary:
         fill_json(temporary, value)
 
 
 def fill_json(path: Path, value: Any) -> None:
-    """Write the same into a file that is there under a temporary name."""
+    """Write strict JSON into a file that has a temporary name."""
     text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is none, or no such object can be read in it.
+    """Return the JSON object in a file; None if the file is missing or damaged.
 
-    For what can be made anew, or done without. What decides something is read by `read_record`.
+    For data that can be made again, or done without. Use `read_record` for a file that decides.
     """
     try:
         return _object_in(path)
@@ -176,12 +177,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_record(
-    path: Path, way_out: str, needed: dict[str, Kind] | None = None, /, **members: Kind
+    path: Path, remedy: str, needed: dict[str, Kind] | None = None, /, **members: Kind
 ) -> dict[str, Any] | None:
-    """The JSON object in a file that a decision hangs on; None only where nothing stands there.
+    """Return the JSON object in a file that a decision depends on; None only if it is missing.
 
-    Each of `members` has to be of that kind where it is there; those of `needed` have to be there.
-    A damaged record raises UserError, which ends with `way_out`: what else to type.
+    Members named in `members` must be of that kind if present; those in `needed` must be present.
+    Raises UserError for a damaged record; the message ends with `remedy`: what else to type.
     """
     if not os.path.lexists(path):
         return None
@@ -194,13 +195,13 @@ def read_record(
                 raise _Damaged(f"{name!r} can't be {_cut(found[name])}")
     except _Damaged as damage:
         raise UserError(
-            f"{path} is damaged ({damage}); put it back as it was, or {way_out}"
+            f"{path} is damaged ({damage}); put it back as it was, or {remedy}"
         ) from None
     return found
 
 
 class _Damaged(Exception):
-    """Why a file holds no record."""
+    """A file holds no record; the message says why."""
 
 
 def _object_in(path: Path) -> dict[str, Any]:
@@ -212,33 +213,33 @@ def _object_in(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _Damaged("it is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise _Damaged(f"no JSON at line {error.lineno}") from None
-    except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
-        raise _Damaged("no JSON that can be read") from None
+        raise _Damaged(f"invalid JSON at line {error.lineno}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or deep nesting
+        raise _Damaged("its JSON can't be read") from None
     if not isinstance(found, dict):
-        raise _Damaged(f"it holds {_cut(found)} and no object")
+        raise _Damaged(f"it holds {_cut(found)}, not an object")
     return found
 
 
 def read_regular(path: Path) -> bytes:
-    """What a regular file holds. Raises OSError for all else: a pipe would keep us waiting."""
+    """Return the bytes of a regular file. Raises OSError for others: a pipe would block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
 
 
 def _is_of(value: Any, kind: Kind) -> bool:
-    """Whether a member is of a kind; True and False are no numbers."""
+    """Whether a value is of a kind; True and False are not numbers."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
 
 
 def _cut(value: Any) -> str:
-    """A value of JSON on one line, cut."""
+    """Return a JSON value on one line, shortened."""
     try:
         text = json.dumps(value)
     except (RecursionError, ValueError):
@@ -251,7 +252,7 @@ def remove(path: Path) -> None:
 
 
 def remove_directory(directory: Path) -> None:
-    """Remove a directory of parts. Raises OSError, and leaves the rest, where it holds more."""
+    """Remove a directory of parts. Raises OSError if it holds other files, and leaves those."""
     if not directory.is_dir():
         return
     for path in directory.iterdir():
@@ -263,7 +264,7 @@ def remove_directory(directory: Path) -> None:
 def remove_leftovers(directory: Path, name: str = "*") -> None:
     """Remove what a killed `written_whole` left, of all files and directories or those of `name`.
 
-    Only who holds the run's lock may.
+    The caller must hold the run's lock.
     """
     for path in directory.glob(f".{name}.*.tmp"):
         if re.fullmatch(r"\..+\.([0-9]+|[0-9a-f]{8})\.tmp", path.name):
@@ -274,7 +275,7 @@ def remove_leftovers(directory: Path, name: str = "*") -> None:
 
 
 def append_frame(path: Path, payload: memoryview) -> None:
-    """Append one frame. A kill, or a full disk, leaves at worst a torn tail."""
+    """Append one frame. A kill or a full disk leaves at worst a torn tail."""
     head = FRAME.pack(MAGIC, zlib.crc32(payload), len(payload))
     with path.open("ab", buffering=0) as log:
         _write_all(log, head)
@@ -288,7 +289,7 @@ def _write_all(log: Any, data: Any) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force what was appended to the disk itself; a file gone meanwhile was sealed."""
+    """Flush appended frames to the disk. A missing file has been sealed in the meantime."""
     try:
         with path.open("rb+") as file:
             os.fdatasync(file.fileno())
@@ -297,10 +298,10 @@ def sync(path: Path) -> None:
 
 
 def read_frames(path: Path) -> tuple[list[memoryview], int, int]:
-    """Whole payloads in the order written; bytes up to the last whole frame; bytes damaged before.
+    """Return the whole payloads in order, the end of the last whole frame, and the damaged bytes.
 
-    A torn tail is what follows the last whole frame. Damage in the middle is skipped: the frames
-    after it are found by their magic and checksum.
+    A torn tail follows the last whole frame. Damage before it is skipped: the frames after it are
+    found by their magic and checksum.
     """
     data = memoryview(path.read_bytes())
     payloads, at, good_end, damaged = [], 0, 0, 0
@@ -342,7 +343,7 @@ def file_of(directory: Path, number: int) -> Path:
 
 
 def at_home(path: str) -> str:
-    """`path` with a leading ~ written out. Raises UserError where there is no such home."""
+    """Return `path` with a leading ~ expanded. Raises UserError if there is no such home."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError:

@@ -1,8 +1,7 @@
-"""How every command ends: one line for an error, the exit code, closed streams minded.
+"""End every command with an exit code and, on an error, one line without a traceback.
 
-Whatever happens, a command ends with one line and no traceback: what nobody foresaw is explained
-by unforeseen.py. A command that was asked to stop ends with the signal's code, even where a
-library swallowed the request.
+Unexpected exceptions are explained by unforeseen.py. A command that was asked to stop ends with
+the signal's exit code, even if a library swallowed the request.
 """
 
 import os
@@ -12,11 +11,11 @@ from collections.abc import Callable
 from rollout.errors import Interrupted, RolloutError
 from rollout.system.console import flush_streams, say
 from rollout.system.signals import StopRequest, stop_on_signals
-from rollout.system.unforeseen import told
+from rollout.system.unforeseen import explained
 
 
 def run_command(name: str, command: Callable[[list[str]], int], argv: list[str] | None) -> None:
-    """Run `command` with the words typed and exit with its code.
+    """Run `command` with the typed words and exit with its code.
 
     0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
     """
@@ -29,20 +28,20 @@ def run_command(name: str, command: Callable[[list[str]], int], argv: list[str] 
         say(line, sys.stderr)
     flush_streams()
     if code == 1 and not message:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python prints an error at exit
     sys.exit(code)
 
 
 def _ended(
     name: str, command: Callable[[list[str]], int], argv: list[str]
 ) -> tuple[int, str, list[str]]:
-    """The command's exit code, and what there is to say at its end."""
+    """Return the command's exit code, and the message and details to print."""
     stop, error = StopRequest(), None
     unraisable = sys.unraisablehook
     try:
         with stop_on_signals(ends_process=True) as stop:
             stop.command = name
-            stop.say = lambda line: None  # there is nothing to finish before it ends
+            stop.say = lambda line: None  # there is no work to finish first
             sys.unraisablehook = lambda args: _is_stop(args) or unraisable(args)
             try:
                 code = command(argv)
@@ -58,15 +57,16 @@ def _ended(
         return code, "", []
     if not isinstance(error, Interrupted) and stop.signal_number is not None:
         return 128 + stop.signal_number, stop.farewell(), []
-    return _told(error)
+    return _report(error)
 
 
 def _is_stop(unraisable: "sys.UnraisableHookArgs") -> bool:
-    """Whether it is a request to stop that came within a `__del__`: it is on record."""
+    """Whether it is a request to stop that arrived within a `__del__`; `stop` has recorded it."""
     return issubclass(unraisable.exc_type, Interrupted)
 
 
-def _told(error: BaseException) -> tuple[int, str, list[str]]:
+def _report(error: BaseException) -> tuple[int, str, list[str]]:
+    """Return the exit code, message and details for an exception."""
     if isinstance(error, Interrupted):
         return error.exit_code, str(error), []
     if isinstance(error, KeyboardInterrupt):
@@ -74,16 +74,16 @@ def _told(error: BaseException) -> tuple[int, str, list[str]]:
     if isinstance(error, BrokenPipeError):
         return 1, "", []
     if isinstance(error, FileNotFoundError) and error.filename is None:  # Path.cwd
-        return 2, f"the current directory is gone ({error}); cd to another", []
+        return 2, f"the current directory no longer exists ({error}); cd to another", []
     if isinstance(error, OSError) and error.filename is None:  # a full disk behind stdout
         return 1, f"can't write: {error.strerror or error}", []
     if not isinstance(error, RolloutError):
-        error = told(error)
+        error = explained(error)
     return error.exit_code, str(error.args[0]), error.details
 
 
 def _open_closed_streams() -> None:
-    """A shell may close our streams (`>&-`): what we open must not get their numbers."""
+    """Reopen streams closed by the shell (`>&-`), so that no file we open gets their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

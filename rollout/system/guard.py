@@ -1,22 +1,22 @@
-"""The guard: what starts under it does not outlive this process, not even when that is killed.
+"""The guard: processes started under it do not outlive this process, even if it is killed.
 
-vLLM's EngineCore and Workers survive the SIGKILL of their parent and keep its GPUs. So a tiny
-watcher in a session of its own looks a few times a second which processes are ours. When the
-parent is gone it sends them SIGTERM, then SIGKILL after GRACE_S, and ends.
+vLLM's EngineCore and Workers survive the SIGKILL of their parent and keep its GPUs. So a small
+watcher in a separate session lists our processes a few times a second. When the parent is gone, it
+sends them SIGTERM, then SIGKILL after GRACE_S, and ends.
 
-A process is ours if it is no older than the watcher and one of these holds, each of them exact:
-its parent is the guarded process or one of ours; it holds the guard's pipe (a fork: exec closes
-it); it was given the guard's token in its environment (an exec). The marks find what was born
-between the last look and the death; vLLM's children soon hide their environment behind a process
-title, so looks are needed as well. A process amid its exec shows no mark, and is looked at again.
-Never by process group, session or name: neighbours in a shell pipeline are strangers, and so is
-what the host program had started before. Linux only; elsewhere there is no watcher. Must know
-nothing of vLLM.
+A process is ours if it is not older than the watcher and one of these holds, each of them exact:
+its parent is the guarded process or one of ours; it holds the guard's pipe (after a fork: exec
+closes it); it has the guard's token in its environment (after an exec). These two marks find
+processes born between the last look and the parent's death. vLLM's children soon overwrite their
+environment with a process title, so looks are needed as well. A process in the middle of exec shows
+no mark, and is looked at again. Process groups, sessions and names are never used: neighbors in a
+shell pipeline, and earlier processes of the host program, are not ours. Linux only; elsewhere there
+is no watcher. Must not know vLLM.
 
 This file is also the watcher's program, run as `python -I -S guard.py`: standard library only.
 """
 
-# pathlib would double the watcher's start and the cost of a look.
+# pathlib would double the watcher's start-up time and the cost of a look.
 # ruff: noqa: PTH115, PTH123, PTH208
 
 import os
@@ -30,9 +30,9 @@ from contextlib import contextmanager, suppress
 TOKEN = "ROLLOUT_GUARD"
 POLL_S = 0.25
 MAX_POLL_S = 2.0
-CPU_SHARE = 0.005  # of one core: where a look costs more, looks are rarer
+CPU_SHARE = 0.005  # of one core: the more a look costs, the rarer looks are
 GRACE_S = 3.0
-# multiprocessing's tracker ignores SIGTERM and removes what the dead left in shared memory.
+# multiprocessing's tracker ignores SIGTERM, and removes shared memory that dead processes left.
 TRACKER, TRACKER_GRACE_S = b"multiprocessing.resource_tracker", 4.0
 GIVE_UP_S = 15.0
 PF_KTHREAD = 0x00200000  # of the flags in /proc/PID/stat (Linux, include/linux/sched.h)
@@ -43,16 +43,16 @@ PF_KTHREAD = 0x00200000  # of the flags in /proc/PID/stat (Linux, include/linux/
 
 @contextmanager
 def guard(note: Callable[[str], object] = lambda line: None) -> Iterator[None]:
-    """End what is started in the block if this process dies in it; a normal end kills nothing.
+    """End processes started in the block if this process dies in it; a normal end kills none.
 
-    Where no watcher can be started, `note` is told why in one line and the block runs unguarded.
+    If no watcher can be started, `note` is called with the reason and the block runs unguarded.
     """
     watcher = None
     try:
         if sys.platform == "linux":
             watcher = Watcher()
     except OSError as error:
-        note(f"no guard: if this process is killed, its engine lives on ({error})")
+        note(f"no guard: if this process is killed, its engine keeps running ({error})")
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def guard(note: Callable[[str], object] = lambda line: None) -> Iterator[None]:
 
 
 class Watcher:
-    """The watcher's process, and the two marks by which it knows our children."""
+    """The watcher's process, and the two marks of our children."""
 
     def __init__(self) -> None:
         import subprocess
@@ -69,7 +69,7 @@ class Watcher:
         self._owner = os.getpid()
         self._outer = os.environ.get(TOKEN)
         token = f"{self._owner}-{os.urandom(8).hex()}"
-        # Nothing is ever written: whoever has this end open is a fork of this process.
+        # Nothing is ever written: any process that has this end open is a fork of this one.
         end, self._mark = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -88,7 +88,7 @@ class Watcher:
         os.environ[TOKEN] = token
 
     def close(self) -> None:
-        """End the watcher and wait for it; does nothing in a forked child that leaves the block."""
+        """End the watcher and wait for it. Does nothing in a forked child that leaves the block."""
         if os.getpid() != self._owner:
             return
         self._process.kill()
@@ -104,7 +104,7 @@ class Watcher:
 
 
 def watch(parent: int, token: str) -> None:
-    """Keep the list of ours while `parent` lives; end them when it is gone."""
+    """Keep a list of our processes while `parent` lives; end them when it is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     ours = Ours(parent, token)
@@ -113,7 +113,7 @@ def watch(parent: int, token: str) -> None:
         bell.register(os.pidfd_open(parent), select.POLLIN)
     ours.look()
     pause = POLL_S
-    while os.getppid() == parent:  # exact: the kernel gives an orphan another parent at once
+    while os.getppid() == parent:  # exact: the kernel reparents an orphan at once
         bell.poll(1000 * pause)
         before = time.process_time()
         ours.look()
@@ -123,7 +123,7 @@ def watch(parent: int, token: str) -> None:
 
 
 class Ours:
-    """Which live processes are ours, as of the last look."""
+    """Our live processes, as of the last look."""
 
     def __init__(self, parent: int, token: str):
         born = stat(os.getpid())
@@ -132,17 +132,17 @@ class Ours:
         self._token = f"{TOKEN}={token}".encode()
         self._pipe = os.readlink("/proc/self/fd/0")
         self._strangers: set[int] = {os.getpid()}
-        self.born: dict[int, int] = {}  # by process id: when it started, which tells reused ids
-        self.undecided: set[int] = set()  # those that show no environment yet
+        self.born: dict[int, int] = {}  # process id -> start time, which detects reused ids
+        self.undecided: set[int] = set()  # processes without an environment yet
 
     def look(self) -> None:
         """Find new ones by their parent, while the guarded process lives."""
         new = self._new()
-        if os.getppid() == self._parent:  # so its id was not yet another's in `new`
+        if os.getppid() == self._parent:  # so its id was not reused in `new`
             self._adopt(new, {self._parent})
 
     def look_for_orphans(self) -> None:
-        """Find those, too, that lost their parent before a look saw them."""
+        """Also find those that lost their parent before a look saw them."""
         new = self._new()
         found = {pid: self._is_marked(pid) for pid in new}
         marked = {pid for pid, is_ours in found.items() if is_ours}
@@ -155,7 +155,7 @@ class Ours:
         self._strangers = {os.getpid()}
 
     def _new(self) -> dict[int, tuple[int, int]]:
-        """Parent and start of each process not looked at before; the dead are forgotten."""
+        """Return the parent and start of each process not seen before; forget dead ones."""
         pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
         self.born = {pid: born for pid, born in self.born.items() if is_alive(pid, born)}
         found = {pid: stat(pid) for pid in pids - self._strangers - self.born.keys()}
@@ -170,10 +170,11 @@ class Ours:
             parents |= kin
 
     def _is_marked(self, pid: int) -> bool | None:
-        """Whether it has a mark of ours; None amid an exec, when it has lost the pipe already and
-        has no environment yet. That is just the moment at which whoever started it goes on.
+        """Whether it has one of our marks; None during an exec, when it has neither yet.
+
+        It has lost the pipe by then and has no environment yet, while its parent runs on already.
         """
-        # Descriptors first: a process that execs in between has lost the pipe and has the token.
+        # Descriptors first: a process that execs in between has lost the pipe but has the token.
         with suppress(OSError):
             for number in os.listdir(f"/proc/{pid}/fd"):
                 with suppress(OSError):
@@ -187,7 +188,7 @@ class Ours:
 
 
 def end(ours: Ours) -> None:
-    """SIGTERM, then SIGKILL, to all of ours, until two looks find none alive."""
+    """Send SIGTERM, then SIGKILL, to all of ours, until two looks find none alive."""
     ours.forget_strangers()
     asked: set[tuple[int, int]] = set()
     began, num_quiet = time.monotonic(), 0
@@ -221,17 +222,17 @@ def is_tracker(pid: int) -> bool:
 
 
 def is_of_the_kernel(pid: int) -> bool:
-    """Whether it is a thread of the kernel's, which never has an environment."""
+    """Whether it is a kernel thread, which never has an environment."""
     return bool(int(stat_words(pid)[6]) & PF_KTHREAD)
 
 
 def stat_words(pid: int) -> list[bytes]:
-    """The words of /proc/PID/stat from the third on: the name before may hold anything."""
+    """Return the fields of /proc/PID/stat from the third on; the name before may hold anything."""
     return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def stat(pid: int) -> tuple[int, int] | None:
-    """Parent's id and start (in clock ticks since boot) of a process that runs."""
+    """Return a running process's parent id and start (clock ticks since boot), or None."""
     try:
         words = stat_words(pid)
     except OSError:

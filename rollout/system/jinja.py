@@ -1,8 +1,8 @@
-"""The sandbox that all templates of users and models run in, with limits.
+"""The Jinja sandbox for all templates of users and models, with size limits.
 
-Owns how much one step of a template may make, for steps that one call of C takes and that no timer
-could end: `*`, `**`, filters and methods that widen or repeat texts, and the text in the end. What
-takes many steps, time_limit ends. Promises that templates within the limits render as in Jinja's
+Limits what one step of a template may produce, for steps that run in one C call and that no timer
+can end: `*`, `**`, filters and methods that widen or repeat text, and the final text. time_limit
+ends templates that take many steps. Promises that templates within the limits render as in Jinja's
 own sandbox. Must not know rows.
 """
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from jinja2 import nodes
 
 MAX_CHARS = 32 << 20  # of a text, or members of a list, that one step makes
-MAX_BITS = 1 << 14  # of an integer; Python writes no more than 4,300 digits
+MAX_BITS = 1 << 14  # of an integer; Python prints at most 4,300 digits
 MAX_NUMBER = 100_000  # a width, a precision, a count
 MAX_NODES = 1 << 20  # values within one that is written as JSON
-CHECKED_JSON = "checked_json"  # the filter tojson, where a value may be far larger than it looks
+CHECKED_JSON = "checked_json"  # replaces the filter tojson where a value may expand greatly
 OF_JINJA = ("_loop_vars", "_block_vars")
 WIDTH = re.compile(r"\d{6}")
 
 
 class TooLarge(ValueError):
-    """A step of a template would make more than any prompt has."""
+    """A step of a template would make more text than any prompt has."""
 
 
 @cache
 def sandbox() -> "type[jinja2.Environment]":
-    """The class of environments."""
+    """Return the class of sandboxed environments."""
     from jinja2 import nodes
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -56,7 +56,7 @@ def sandbox() -> "type[jinja2.Environment]":
 
         def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
             if type(function) is BuiltinMethodType and (check := _METHODS.get(function.__name__)):
-                if check is check_join and args:  # what a generator gives can't be looked at
+                if check is check_join and args:  # a generator can be read only once
                     args = (_listed(args[0]), *args[1:])
                 check(function.__self__, *args, **_named(kwargs))
             elif type(function) is FunctionType and hasattr(function, "__wrapped__"):
@@ -73,12 +73,12 @@ def sandbox() -> "type[jinja2.Environment]":
 
 
 def _named(given: dict[str, Any]) -> dict[str, Any]:
-    """Keywords without those of Jinja's own that every call within a loop has."""
+    """Return keywords without Jinja's own, which every call within a loop has."""
     return {name: value for name, value in given.items() if name not in OF_JINJA}
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """Jinja's concat, of a text that stays within the limit."""
+    """Jinja's concat, with a limit."""
     found = list(parts)
     if (num_chars := sum(map(len, found))) > MAX_CHARS:
         _refuse(num_chars)
@@ -101,7 +101,7 @@ def _check_number(value: Any) -> None:
 
 
 def _checked(plain: Callable[..., Any], check: Callable[..., None]) -> Callable[..., Any]:
-    """The filter, once its value and arguments are found to be within the limits."""
+    """Wrap a filter so that `check` sees its value and arguments first."""
     place = 1 if hasattr(plain, "jinja_pass_arg") else 0
 
     @wraps(plain)
@@ -144,7 +144,7 @@ def _check_percent(left: Any, right: Any) -> None:
 
 
 def check_format(text: str, *values: Any, sign: str = "%", **named: Any) -> None:
-    """Of a text with places for values: widths in the text, or taken from the values."""
+    """Check a format text: its widths, which the text or the values set, and its size."""
     if WIDTH.search(text):
         raise TooLarge("it formats with a width of six digits or more")
     longest = 0
@@ -159,7 +159,7 @@ def check_format(text: str, *values: Any, sign: str = "%", **named: Any) -> None
 
 
 def _check_nested(text: str) -> None:
-    """Refuse a width that is itself a place for a value: '{:>{}}'."""
+    """Refuse a width that is itself a placeholder: '{:>{}}'."""
     if re.search(r"\{[^{}]*:[^{}]*\{", text):
         raise TooLarge("it formats with a width of six digits or more")
 
@@ -167,7 +167,7 @@ def _check_nested(text: str) -> None:
 _BINOPS = {"*": _check_product, "**": _check_power, "%": _check_percent}
 
 
-# Filters and methods. Each check takes what its filter takes.
+# Filters and methods. Each check takes the arguments of its filter.
 
 
 def _check_width(text: Any, width: Any = 0, *rest: Any, **named: Any) -> None:
@@ -194,7 +194,7 @@ def _check_replace(text: Any, old: Any = "", new: Any = "", *rest: Any, **named:
     if all(isinstance(part, str | bytes) for part in (text, old, new)) and len(new) > len(old):
         try:
             _check_size(len(text) + text.count(old) * len(new))
-        except TypeError:  # bytes among texts, which the method itself refuses
+        except TypeError:  # bytes mixed with text, which the method itself refuses
             return
 
 
@@ -206,18 +206,18 @@ def _check_tabs(text: Any, tabsize: Any = 8, **named: Any) -> None:
 
 
 def check_join(glue: str | bytes, parts: Any) -> None:
-    """Of a list that is joined by `glue`."""
+    """Check a list to be joined by `glue`."""
     sizes = (len(part) for part in parts if isinstance(part, str | bytes))
     _check_size(sum(sizes) + len(glue) * len(parts))
 
 
 def _listed(parts: Any) -> Any:
-    """A list of what a generator gives; a text, or what is no iterable, as it is."""
+    """Return a generator's items as a list, and any other value as it is."""
     return list(parts) if hasattr(parts, "__next__") else parts
 
 
 def _join(plain: Callable[..., str]) -> Callable[..., str]:
-    """Jinja's filter."""
+    """Wrap Jinja's filter join."""
 
     @wraps(plain)
     def join(context: Any, value: Any, d: str = "", attribute: Any = None) -> str:
@@ -232,7 +232,7 @@ def _join(plain: Callable[..., str]) -> Callable[..., str]:
 def _check_sum(values: Any, *rest: Any, **named: Any) -> None:
     start = named.get("start", rest[1] if len(rest) > 1 else 0)
     if not isinstance(start, int | float):
-        raise TooLarge("it adds up lists, all anew for each; write a loop")
+        raise TooLarge("it adds up lists, which copies all of them each time; write a loop")
 
 
 def _check_count(values: Any, *rest: Any, **named: Any) -> None:
@@ -241,12 +241,12 @@ def _check_count(values: Any, *rest: Any, **named: Any) -> None:
 
 
 def check_indent(indent: Any) -> None:
-    """Of JSON."""
+    """Check the indent of JSON."""
     _check_number(len(indent) if isinstance(indent, str) else indent)
 
 
 def _makes_nested(tree: "nodes.Template") -> bool:
-    """Whether a template can put a list into itself: {% set x = [x, x] %}; few do."""
+    """Whether a template can build nested lists: {% set x = [x, x] %}. Few do."""
     from jinja2 import nodes
 
     kinds = nodes.List, nodes.Dict, nodes.Tuple, nodes.Filter, nodes.Name
@@ -271,7 +271,7 @@ def _members(node: Any) -> list[Any]:
 
 
 def _check_nodes(value: Any) -> None:
-    """Refuse a value that holds itself over and over: JSON would write it out each time."""
+    """Refuse a value that contains another many times: JSON would write each out."""
     left, waiting = MAX_NODES, [value]
     while waiting:
         found = waiting.pop()
@@ -284,7 +284,7 @@ def _check_nodes(value: Any) -> None:
 
 
 def _check_wrapped(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Of str.format and str.format_map, which the sandbox wraps."""
+    """Check str.format and str.format_map, which the sandbox wraps."""
     if type(method) is not BuiltinMethodType or not isinstance(method.__self__, str):
         return
     values = [*args, *kwargs.values()]

@@ -1,9 +1,8 @@
-"""One run, one process: the lock on a run directory.
+"""Lock a run directory, so that only one process runs in it.
 
-`flock` on `.rollout.lock`, which the kernel lets go of when its holder dies, however it dies; the
-file says who holds it. On network file systems it works as far as they carry `flock` (NFS does,
-some cluster file systems refuse it): there the file's words alone are gone by, for processes of
-this machine.
+Uses `flock` on `.rollout.lock`, which the kernel releases when the holder dies; the file names the
+holder. NFS supports `flock`. Some cluster file systems refuse it: there only the file's text
+counts, for processes of this machine.
 """
 
 import errno
@@ -20,27 +19,27 @@ from typing import Any, TextIO
 from rollout.errors import UserError
 
 NAME = ".rollout.lock"
-START = '{"pid": '  # of what a holder writes there
-PATIENCE_S = 10.0  # for the dying engine processes of a killed launch, which share its lock
+START = '{"pid": '  # the beginning of a holder's text
+PATIENCE_S = 10.0  # the engine processes of a killed launch share its lock until they end
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the directory during the block.
+    """Hold the lock during the block.
 
-    Raises UserError, naming the holder, where another launch has it, or where the file of that
-    name is no lock. What a dead process left is taken over.
+    Raises UserError if another launch holds it, naming that, or if the file of that name is not a
+    lock. The lock of a dead process is taken over.
     """
     with _opened(run_dir) as file:
         if not _lock(file):
             holder = _holder(file)
             if holder and not _is_alive(holder):
-                say(f"process {holder['pid']} is gone; waiting for its engine to end ...")
+                say(f"process {holder['pid']} has died; waiting for its engine to end ...")
             end = time.monotonic() + PATIENCE_S
             while not _lock(file):
                 holder = _holder(file)
-                # With no holder named, it is just about to write its name, or to go.
+                # A holder without a name is about to write it, or to release the lock.
                 if (holder and _is_alive(holder)) or time.monotonic() > end:
                     raise UserError(_refusal(run_dir, holder))
                 time.sleep(0.2)
@@ -48,7 +47,12 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
             raise _not_ours(run_dir)
         file.seek(0)
         file.truncate()
-        file.write(json.dumps(_me()) + "\n")
+        holder = {
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        file.write(json.dumps(holder) + "\n")
         file.flush()
         try:
             yield
@@ -58,7 +62,7 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
 
 
 def _opened(run_dir: Path) -> TextIO:
-    """The lock file, made if need be. A link, or what is no file, is somebody else's."""
+    """Open or create the lock file. Refuse a link, or anything but a regular file."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(run_dir / NAME, flags, 0o666)
@@ -73,15 +77,15 @@ def _opened(run_dir: Path) -> TextIO:
 
 
 def _is_lock(file: TextIO) -> bool:
-    """Whether it holds what a launch writes there, be it cut off."""
+    """Whether the file holds a launch's text, which may be cut off."""
     file.seek(0)
     return START.startswith(file.read(len(START)).rstrip("\0"))
 
 
 def _not_ours(run_dir: Path) -> UserError:
     return UserError(
-        f"run_dir={run_dir} has a {NAME} that no launch made; move it elsewhere, or type another "
-        "run_dir="
+        f"run_dir={run_dir} has a {NAME} that rollout did not create; move it elsewhere, or type "
+        "another run_dir="
     )
 
 
@@ -96,20 +100,12 @@ def _lock(file: Any) -> bool:
         if error.errno not in NO_FLOCK:
             raise
         holder = _holder(file)
-        return holder is None or (holder.get("host") == platform.node() and not _is_alive(holder))
+        return holder is None or not _is_alive(holder)
     return True
 
 
-def _me() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
-
-
 def _holder(file: Any) -> dict[str, Any] | None:
-    """Who holds it; None where nothing is written yet, or nothing readable."""
+    """Return the holder; None if nothing readable is written yet."""
     file.seek(0)
     try:
         found = json.loads(file.read())
@@ -118,24 +114,21 @@ def _holder(file: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
 
 
-def _is_alive(holder: dict[str, Any] | None) -> bool:
-    """Whether its process may be running; one on another machine may."""
-    if holder is None or holder.get("host") != platform.node():
-        return True
-    try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Whether the holder's process may be running. One on another machine may be."""
+    if holder.get("host") == platform.node():
+        try:
+            os.kill(holder["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            pass
     return True
 
 
 def _refusal(run_dir: Path, holder: dict[str, Any] | None) -> str:
     who = "another launch"
     if holder:
-        who = (
-            f"another launch (process {holder['pid']} on {holder.get('host')}, since "
-            f"{holder.get('started')})"
-        )
+        host, started = holder.get("host"), holder.get("started")
+        who += f" (process {holder['pid']} on {host}, since {started})"
     return f"run_dir={run_dir} is in use by {who}; wait for it, or type another run_dir="

@@ -1,4 +1,4 @@
-"""What this machine has, and whether an engine preset can run on it. Imports no CUDA, no vLLM."""
+"""Read this machine's devices and memory. Imports neither CUDA nor vLLM."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Gpu:
     name: str
-    memory_gib: float  # as CUDA reports it, less what the driver keeps
-    free: float | None = None  # GiB that nobody uses now; None: not known
+    memory_gib: float  # as CUDA reports it, without the driver's reserve
+    free: float | None = None  # GiB free now; None: unknown
     capability: float = 8.0  # CUDA's compute capability
 
     @property
@@ -27,7 +27,7 @@ class Machine:
     num_cpus: int
     memory_gib: float
     available_gib: float
-    load_average: float = 0.0  # processes that wanted a core, over the last minute
+    load_average: float = 0.0  # runnable processes, averaged over the last minute
 
     def __str__(self) -> str:
         if self.gpus:
@@ -37,7 +37,7 @@ class Machine:
 
 
 def look() -> Machine:
-    """Read the devices this process may use; CUDA_VISIBLE_DEVICES is honoured."""
+    """Read the devices this process may use, as CUDA_VISIBLE_DEVICES allows."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -66,7 +66,7 @@ def _gpus() -> list[Gpu]:
 
 
 def _gpu(handle: Any) -> Gpu:
-    """A GPU by its NVML handle: its memory without what the driver reserves for itself."""
+    """Read a GPU by its NVML handle; its memory excludes the driver's reserve."""
     import pynvml
 
     try:
@@ -83,15 +83,15 @@ def _gpu(handle: Any) -> Gpu:
 
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
-    """The GPUs that this process may use; one listed by its UUID is taken to be like the first."""
+    """Return the GPUs this process may use; one listed by UUID is assumed to equal the first."""
     named = _visible_devices(len(gpus))
     return tuple(gpus[device if isinstance(device, int) else 0] for device in named)
 
 
 def _visible_devices(num_gpus: int) -> list[int | str]:
-    """What CUDA_VISIBLE_DEVICES leaves of the GPUs there are, in CUDA's order: indexes or UUIDs.
+    """Return the indexes or UUIDs of the GPUs in CUDA_VISIBLE_DEVICES, in CUDA's order.
 
-    CUDA stops reading it at the first bad entry.
+    CUDA stops reading at the first invalid entry.
     """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
@@ -110,7 +110,7 @@ def _visible_devices(num_gpus: int) -> list[int | str]:
 
 
 def _memory_limits() -> tuple[float, float]:
-    """What a container or `ulimit -v` allows: bytes in all, and bytes left; inf where no limit."""
+    """Return the bytes a container or `ulimit -v` allows, and those left; inf if unlimited."""
     limit = left = float("inf")
     for folder, most, used in (
         ("/sys/fs/cgroup", "memory.max", "memory.current"),
@@ -118,7 +118,7 @@ def _memory_limits() -> tuple[float, float]:
     ):
         allowed, taken = _number(Path(folder, most)), _number(Path(folder, used))
         if allowed and taken is not None and allowed < 1 << 60:
-            # Cached files count as used, and go where memory is needed.
+            # Cached files count as used, but are dropped when memory is needed.
             cached = _number(Path(folder, "memory.stat"), "inactive_file") or 0
             limit, left = min(limit, allowed), min(left, allowed - taken + cached)
     if sys.platform == "linux":
@@ -134,12 +134,12 @@ def _memory_limits() -> tuple[float, float]:
 
 
 def num_oom_kills() -> int:
-    """Processes that the kernel has killed for want of memory since it started; 0 if not told."""
+    """Return the number of OOM kills since the kernel started; 0 if unknown."""
     return _number(Path("/proc/vmstat"), "oom_kill") or 0
 
 
 def boot_id() -> str:
-    """Tells one start of the machine from another; nothing where it can't be told."""
+    """Return an id that differs for each boot of the machine; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -147,7 +147,7 @@ def boot_id() -> str:
 
 
 def _number(file: Path, name: str | None = None) -> int | None:
-    """The number in a file, or in its line `name`; None where there is none."""
+    """Return the number in a file, or the one after the word `name`; None if there is none."""
     try:
         words = file.read_text().split()
         return int(words[words.index(name) + 1] if name else words[0])
@@ -156,11 +156,11 @@ def _number(file: Path, name: str | None = None) -> int | None:
 
 
 def memory_in_use_gib(num_gpus: int) -> float | None:
-    """What a run on `num_gpus` GPUs, 0 on a CPU, holds now, in GiB.
+    """Return the GiB in use by a run on `num_gpus` GPUs, or on the CPU if that is 0.
 
-    On GPUs: what is used of that one of the engine's that is fullest, whoever uses it, as NVML
-    has it; None where NVML can't say. On a CPU: the resident memory of this process and its
-    descendants, in which pages that they share count once for each.
+    On GPUs: the memory in use on the fullest GPU of the engine, by any process, according to NVML;
+    None if NVML can't tell. On a CPU: the resident memory of this process and its descendants,
+    which counts shared pages once for each process.
     """
     return _fullest_gpu_gib(num_gpus) if num_gpus else _resident_gib()
 
@@ -172,7 +172,7 @@ def _fullest_gpu_gib(num_gpus: int) -> float | None:
         try:
             num_found = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError_Uninitialized:
-            pynvml.nvmlInit()  # stays open: to start NVML for every reading would be slow
+            pynvml.nvmlInit()  # stays open: starting NVML for every reading is slow
             num_found = pynvml.nvmlDeviceGetCount()
         handles = [
             pynvml.nvmlDeviceGetHandleByIndex(device)
@@ -181,7 +181,7 @@ def _fullest_gpu_gib(num_gpus: int) -> float | None:
             for device in _visible_devices(num_found)[:num_gpus]
         ]
         used = [pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles]
-    except pynvml.NVMLError:  # no driver, no permission, or memory that is not the GPU's own
+    except pynvml.NVMLError:  # no driver, no permission, or memory shared with the CPU
         return None
     return max(used) / 2**30 if used else None
 
@@ -192,6 +192,6 @@ def _resident_gib() -> float:
     this = psutil.Process()
     num_bytes = 0
     for process in (this, *this.children(recursive=True)):
-        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        with contextlib.suppress(psutil.Error):  # it has ended in the meantime
             num_bytes += process.memory_info().rss
     return num_bytes / 2**30

@@ -1,25 +1,23 @@
-"""Untrusted text as people see it: what a model, an input, a file name or a library says.
+"""Make untrusted text safe to show: from a model, an input, a file name or a library.
 
-One place for the terminal, for pages and for tables: characters that steer a terminal, turn the
-order of a line around or can't be seen are written out as Python writes them (`\\u202e`), so that
-what stands there is what is read. The letters of every script stay, right-to-left ones too: their
-order is the reader's own. So do spaces, and invisible characters where writing needs them, and
-only there: a joiner between letters of a script that joins or between emoji, one variation
-selector after a sign that has variants, the tags of a flag, some marks on a letter. Elsewhere
-they only hide something. What is stored is never changed.
+For the terminal, pages and tables alike. Characters that control a terminal, reorder a line or are
+invisible are escaped as in Python (`\\u202e`). Letters of every script stay, including
+right-to-left ones, and so do spaces. Invisible characters stay only where writing needs them: a
+joiner between letters of a joining script or between emoji, one variation selector after a
+character with variants, the tags of a flag, some marks on a letter. Stored text is never changed.
 """
 
 import re
 import unicodedata
 
-MAX_MARKS = 8  # on one letter; a pile of them covers the lines above
-# Default_Ignorable_Code_Point of Unicode 16, which a font may show as nothing.
+MAX_MARKS = 8  # on one letter; more would cover the lines above
+# Default_Ignorable_Code_Point of Unicode 16, which a font may render as nothing.
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Signs of category Cf that are seen: they stand before or around numbers.
+# Visible characters of category Cf, written before or around numbers.
 _SEEN = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
 _JOINING = "\u0600-\u109f\u1700-\u18af\ua800-\uabff\U00010a00-\U00011fff\U0001e900-\U0001e95f"
 _SYMBOL = "\u2190-\u2bff\U0001f000-\U0001faff"
@@ -34,12 +32,12 @@ _WANTED = re.compile(
 
 
 def printable(line: str) -> str:
-    """The line with all that could steer, turn around or hide written out."""
+    """Return the line with control, reordering and invisible characters escaped."""
     return line if line.isascii() and line.isprintable() else _written(line, "")
 
 
 def printable_text(text: str) -> str:
-    """The same of text of several lines: line breaks and tabs stay."""
+    """As `printable`, for text of several lines: line breaks and tabs stay."""
     return text if text.isascii() and text.isprintable() else _written(text, "\n\t")
 
 
@@ -61,7 +59,7 @@ def _written(text: str, kept: str) -> str:
 
 
 def _escaped(c: str) -> str:
-    """`\\x1b`, `\\u202e`; of a mark, too, which repr would leave as it is."""
+    """Return `\\x1b` or `\\u202e`; also for a mark, which repr does not escape."""
     number = ord(c)
     if c in "\n\r\t":
         return repr(c)[1:-1]
@@ -71,7 +69,7 @@ def _escaped(c: str) -> str:
 
 
 def one_line(text: str, width: int) -> str:
-    """Untrusted text on one line: what steers or hides is written out, cut at `width`."""
+    """Return untrusted text on one line, printable, and cut at `width`."""
     cut = text[: 4 * width]
     flat = printable(" ".join(cut.split()))
     return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -1,7 +1,7 @@
-"""Signals: the first SIGINT, SIGTERM or SIGHUP asks the run to stop, the second ends the process.
+"""Handle signals: the first SIGINT, SIGTERM or SIGHUP stops the run, a second ends the process.
 
-Owns the promise that a run asked to stop has ended DEADLINE_S later, its own processes included,
-whatever it is doing. SIGUSR1 tells how far the run is.
+Promises that a run ends, with its child processes, within DEADLINE_S of the first signal, whatever
+it is doing. SIGUSR1 prints the run's progress.
 """
 
 import os
@@ -14,22 +14,22 @@ from contextlib import contextmanager, suppress
 from rollout.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DEADLINE_S = 4.5  # with a margin, less than the 5 that are promised
+DEADLINE_S = 4.5  # the documented 5 s, less a margin
 
 
 class StopRequest:
-    """Whether the user asked to stop. Inside `deferred()` a signal waits to be looked at.
+    """Whether the user asked to stop. Inside `deferred()` a signal waits to be checked.
 
-    What was asked stays on record, in `outer` as well: a library may swallow an Interrupted.
+    The request is kept, also in `outer`, because a library may swallow an Interrupted.
     """
 
     def __init__(self, outer: "StopRequest | None" = None) -> None:
         self.signal_number: int | None = None
         self.command = outer.command if outer else "rollout"
-        self.farewell: Callable[[], str] = lambda: "interrupted"  # the last line, whoever says it
+        self.farewell: Callable[[], str] = lambda: "interrupted"  # makes the last line
         self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
-        self.tell: Callable[[], None] = lambda: None  # what SIGUSR1 asks for
-        self.is_over = False  # what is to be said is said
+        self.tell: Callable[[], None] = lambda: None  # called on SIGUSR1
+        self.is_over = False  # the last line is printed
         self._outer = outer
         self._deferring = False
         self._deadline: threading.Timer | None = None
@@ -40,9 +40,9 @@ class StopRequest:
 
     @contextmanager
     def deferred(self, deferring: bool = True) -> Iterator[None]:
-        """No signal interrupts the block; the block asks `raise_if_requested` when it can stop.
+        """Keep signals from interrupting the block; it calls `raise_if_requested` when it can stop.
 
-        With `deferring` false, a block within such a block that signals do interrupt.
+        With `deferring` false: a block within such a block that signals may interrupt.
         """
         before, self._deferring = self._deferring, deferring
         try:
@@ -74,13 +74,13 @@ class StopRequest:
             self._outer._note(signal_number, by)
 
     def handle_question(self, signal_number: int, frame: object) -> None:
-        # In a thread: the main one may be in the middle of a line of its own.
+        # In a thread: the main one may be in the middle of printing a line.
         threading.Thread(target=self.tell, daemon=True).start()
 
     def _end_at_once(self, signal_number: int) -> None:
         import psutil
 
-        with suppress(Exception):  # whatever state the run is in
+        with suppress(Exception):  # the run may be in any state
             if not self.is_over:
                 self.say(f"{self.command}: {self.farewell()}")
         for child in psutil.Process().children(recursive=True):
@@ -88,7 +88,7 @@ class StopRequest:
         os._exit(128 + signal_number)
 
     def over(self, ends_process: bool) -> None:
-        """The run has ended in time; a process that ends with it still has to."""
+        """Mark the run as ended in time; the deadline stays if the process has to end, too."""
         self.is_over = True
         if self._deadline and not ends_process:
             self._deadline.cancel()
@@ -99,10 +99,10 @@ _installed: list[StopRequest] = []  # the innermost last
 
 @contextmanager
 def stop_on_signals(ends_process: bool = False) -> Iterator[StopRequest]:
-    """Install the handlers, and put the old ones back; elsewhere than in the main thread, none.
+    """Install the handlers, and restore the old ones afterwards. Only in the main thread.
 
-    With `ends_process`, a process that was asked to stop has to end by the deadline, too. Raises
-    Interrupted where a block around this one was asked to stop and a library swallowed that.
+    With `ends_process`, the process has to end by the deadline, too. Raises Interrupted if an
+    outer block was asked to stop and a library swallowed that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield StopRequest()
@@ -119,7 +119,7 @@ def stop_on_signals(ends_process: bool = False) -> Iterator[StopRequest]:
     try:
         yield stop
     finally:
-        stop._deferring = True  # neither may be left half done
+        stop._deferring = True  # a signal must not interrupt the restoring
         _installed.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,10 +1,10 @@
-"""A limit in time and memory for work that others wrote and that may never end: Jinja templates.
+"""Limit the time and memory of untrusted work that may never end: Jinja templates.
 
-Owns SIGPROF while such work runs, in the main thread: a timer that counts the time computed, so
-that it costs nothing between its ticks and leaves SIGALRM alone. A tick later than the limit ends
-the work, loops within one call of C included where these look for signals (regular expressions,
-multiplication, powers). Promises that a timer and a handler that were there before come back, and
-that no other exception is caught. In other threads one more thread ends the work, by time alone.
+Owns SIGPROF while such work runs in the main thread: a timer of processor time, which costs nothing
+between its ticks and leaves SIGALRM free. A tick beyond the limit ends the work, including loops
+within one C call that checks for signals (regular expressions, multiplication, powers). Promises to
+restore the previous timer and handler, and to catch no other exception. In other threads, a timer
+thread ends the work, by time only.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from rollout.errors import UserError
 
 LIMIT_S = 10.0
-LIMIT_BYTES = 512 << 20  # that the process may grow by
+LIMIT_BYTES = 512 << 20  # by which the process may grow
 NUM_TRIES = 3
 MAX_KEPT = 1000
 LOOK_S = 5.0
@@ -31,27 +31,27 @@ Result = TypeVar("Result")
 
 
 class OverLimit(ValueError):
-    """The work has taken too long, or too much memory; its message follows a subject."""
+    """The work has taken too long, or too much memory; the message lacks a subject."""
 
 
 class _Ended(BaseException):
-    """Ends the work, whatever it catches."""
+    """Ends the work; not an Exception, which the work might catch."""
 
 
 class _Watch:
-    """The timer, and the work that it looks at."""
+    """The timer, and the work that it limits."""
 
     def __init__(self) -> None:
-        self.since: float | None = None  # when the work began; None: none is at work
+        self.since: float | None = None  # when the work began; None: no work is running
         self.is_armed = False
         self.looked_s = 0.0  # when the timer was last known to run
-        self.main_ident = threading.main_thread().ident  # only there signals are looked at
-        self._seen: float | None = None  # the work that the last tick met
+        self.main_ident = threading.main_thread().ident  # only this thread handles signals
+        self._seen: float | None = None  # `since` of the work at the last tick
         self._num_bytes = 0  # of the process, at the tick before the work began
         self._before: tuple[Any, tuple[float, float]] | None = None
 
     def arm(self) -> None:
-        """Start the timer, unless it runs and ticks here: others may have taken it."""
+        """Start the timer, unless it runs and is still ours."""
         self.looked_s = time.monotonic()
         if self.is_armed and signal.getsignal(signal.SIGPROF) == self._tick:
             if signal.getitimer(signal.ITIMER_PROF)[0]:
@@ -61,13 +61,13 @@ class _Watch:
         self.is_armed, self._seen, self._num_bytes = True, None, _num_bytes()
 
     def disarm(self) -> None:
-        """Put the timer and the handler back that were there."""
+        """Restore the previous timer and handler."""
         if not self.is_armed or self._before is None:
             return
         self.is_armed = False
         handler, (left_s, interval_s) = self._before
         signal.setitimer(signal.ITIMER_PROF, 0)
-        # Without a handler, a tick that is still on its way would end the process.
+        # Without a handler, a pending tick would end the process.
         if handler not in (signal.SIG_DFL, None):
             signal.signal(signal.SIGPROF, handler)
         if left_s:
@@ -83,24 +83,24 @@ class _Watch:
         if num_bytes - self._num_bytes > LIMIT_BYTES:
             self._num_bytes = num_bytes
             raise _Ended(f"takes more than {LIMIT_BYTES >> 20:,} MiB of memory")
-        if since != self._seen:  # its first tick: a process that was stopped has computed none
+        if since != self._seen:  # first tick: a process stopped until now has not computed
             self._seen, self._num_bytes = since, num_bytes
         elif time.monotonic() - since > LIMIT_S:
             raise _Ended(f"takes more than {LIMIT_S:g} s")
 
     def forget(self) -> None:
-        """In a forked process, which has no timer."""
+        """Reset in a forked process, which has no timer."""
         self.is_armed, self.since = False, None
         self.main_ident = threading.main_thread().ident
 
 
 _watch = _Watch()
 os.register_at_fork(after_in_child=_watch.forget)
-atexit.register(_watch.disarm)  # before Python takes its handlers away
+atexit.register(_watch.disarm)  # before Python removes its handlers
 
 
 def limited(work: Callable[..., Result], *words: Any) -> Result:
-    """What `work` returns. Raises OverLimit where it takes too long, or too much memory."""
+    """Return `work(*words)`. Raises OverLimit if it takes too long, or too much memory."""
     watch = _watch
     if threading.get_ident() != watch.main_ident:
         return _limited_in_thread(work, *words)
@@ -114,14 +114,14 @@ def limited(work: Callable[..., Result], *words: Any) -> Result:
         try:
             return work(*words)
         finally:
-            watch.since = None  # from here on no tick raises
+            watch.since = None  # from here on ticks do not raise
     except _Ended as end:
         watch.since = None
         raise OverLimit(str(end)) from None
 
 
 def _limited_in_thread(work: Callable[..., Result], *words: Any) -> Result:
-    """The same where no signal comes: another thread ends it, between two steps of Python."""
+    """As `limited`, in a thread without signals: another thread ends it between bytecodes."""
     ident, lock, is_over = threading.get_ident(), threading.Lock(), False
 
     def end() -> None:
@@ -139,26 +139,26 @@ def _limited_in_thread(work: Callable[..., Result], *words: Any) -> Result:
         finally:
             with lock:
                 is_over = True
-            timer.cancel()  # an end on its way arrives here at the latest
+            timer.cancel()  # a pending _Ended is raised here at the latest
     except _Ended:
         raise OverLimit(f"takes more than {LIMIT_S:g} s") from None
 
 
 @dataclass(slots=True)
 class Patience:
-    """What a piece of work came to with the values so far: those over the limit are kept.
+    """Run one piece of work with many values, and remember those over the limit.
 
-    Work that is over it at its first NUM_TRIES values is not tried with all the others.
+    Work that is over the limit with its first NUM_TRIES values is not tried with the others.
     """
 
-    what: str  # the work, for messages
-    shown: tuple[str, ...] = ()  # names of values that tell a row; none: all
+    what: str  # the work's name, for messages
+    shown: tuple[str, ...] = ()  # names of values that identify a row; empty: all
     num_done: int = 0
     num_over: int = 0
     faults: dict[bytes, str] = field(default_factory=dict)  # by a digest of the values
 
     def limited(self, work: Callable[[dict[str, Any]], Result], values: dict[str, Any]) -> Result:
-        """As `limited`. Raises UserError where there is no hope for the other values."""
+        """As `limited`. Raises UserError once the first NUM_TRIES values were all over."""
         if self.faults and (fault := self.faults.get(_digest(values))):
             raise OverLimit(fault)
         try:
@@ -170,7 +170,7 @@ class Patience:
             if not self.num_done and self.num_over == NUM_TRIES:
                 raise UserError(
                     f"{self.what} {error} on each of the first {NUM_TRIES} rows, such as "
-                    f"{self._said(values)}; make it shorter"
+                    f"{self._example(values)}; make it shorter"
                 ) from error
             raise
         except Exception:
@@ -179,7 +179,7 @@ class Patience:
         self.num_done += 1
         return result
 
-    def _said(self, values: dict[str, Any]) -> str:
+    def _example(self, values: dict[str, Any]) -> str:
         names = self.shown or tuple(values)
         return ", ".join(f"{name}={values.get(name)!r:.60}" for name in names)[:200]
 
@@ -189,7 +189,7 @@ def _digest(values: dict[str, Any]) -> bytes:
 
 
 def _num_bytes() -> int:
-    """Memory of this process that no file backs."""
+    """Return the bytes of this process that no file backs; 0 if unknown."""
     try:
         with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123
             _, resident, shared, *_ = map(int, file.read().split())

@@ -1,8 +1,8 @@
-"""What nobody foresaw, as one line: whose fault it is, and where the traceback is kept.
+"""Explain unexpected exceptions in one line: the cause, and the file with the traceback.
 
-"A fault of rollout" is said only where it is one: a full disk, a vanished file or too little
-memory is the machine's, a text that can't be read the input's. Nothing here makes a directory, or
-writes to a file that somebody else may have made.
+Only what the machine (a full disk, a vanished file, too little memory) and the input (unreadable
+text) did not cause is called a bug in rollout. Promises to create no directory, and to write to no
+file that somebody else may have created.
 """
 
 import os
@@ -18,58 +18,59 @@ from rollout.errors.secret_texts import without_secrets
 
 LOG = "error.log"  # in a run's directory
 HEAD = "rollout: tracebacks of errors that were not foreseen\n"
-MARKS = ("run.json", "sweep.json", ".rollout.lock")  # what stands only in a directory of ours
-AGAIN = "put that right and type the command again"
+MARKS = ("run.json", "sweep.json", ".rollout.lock")  # files found only in our directories
+AGAIN = "fix that and type the command again"
 
 
 @contextmanager
 def faults_told(run_dir: Path) -> Iterator[None]:
-    """Turn what nobody foresaw into one line; the traceback is kept."""
+    """Turn an unexpected exception into a RolloutError of one line; keep the traceback."""
     try:
         yield
     except RolloutError:
         raise
     except Exception as error:
-        raise told(error, run_dir) from error
+        raise explained(error, run_dir) from error
 
 
-def told(error: Exception, run_dir: Path | None = None) -> RolloutError:
-    """The error in one line, with the traceback kept in `run_dir` where that is a run's."""
+def explained(error: Exception, run_dir: Path | None = None) -> RolloutError:
+    """Return the error in one line; keep the traceback in `run_dir` if that is a run's."""
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     where = f"traceback: {_kept(error, run_dir)}"
     if isinstance(error, OSError):
         return RolloutError(f"{_of_system(error)}; {AGAIN} ({where})")
     if isinstance(error, MemoryError):
         more = f" ({first})" if first else ""
-        return RolloutError(f"this machine's memory is used up{more}; free some, or ask for less "
-                            f"at a time ({where})")  # fmt: skip
+        return RolloutError(
+            f"this machine is out of memory{more}; free some, or use smaller settings ({where})"
+        )
     if isinstance(error, RecursionError):
         return UserError(
-            "a setting, a template or a value of the input is nested too deeply to be read; make "
-            f"it flatter ({where})"
+            "a setting, a template or an input value is nested too deeply to be read; make it "
+            f"flatter ({where})"
         )
     if isinstance(error, UnicodeError):
         return UserError(f"{_of_text(error)}; correct it and type the command again ({where})")
     if isinstance(error, ImportError):
-        return RolloutError(f"a library can't be imported: {first}; install it again ({where})")
-    return RolloutError(f"unexpected {type(error).__name__}: {first} (a fault of rollout; {where})")
+        return RolloutError(f"a library can't be imported: {first}; reinstall it ({where})")
+    return RolloutError(f"unexpected {type(error).__name__}: {first} (a bug in rollout; {where})")
 
 
 def _of_system(error: OSError) -> str:
     what = error.strerror or str(error) or type(error).__name__
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
-    return f"can't read or write {names}: {what}" if names else f"the system refuses: {what}"
+    return f"can't read or write {names}: {what}" if names else f"system error: {what}"
 
 
 def _of_text(error: UnicodeError) -> str:
-    """A name or text that is not UTF-8; Python keeps the bytes of such names as surrogates."""
+    """Explain a name or text that is not UTF-8; Python keeps such bytes as surrogates."""
     if isinstance(error, UnicodeEncodeError):
-        return f"{error.object[:80]!r} holds characters that UTF-8 can't write ({error.reason})"
+        return f"{error.object[:80]!r} has characters that UTF-8 can't encode ({error.reason})"
     return f"a text or a file name is not UTF-8 ({error})"
 
 
 def _kept(error: Exception, run_dir: Path | None) -> str:
-    """Keep the traceback in a file; say where, or give it where that fails."""
+    """Write the traceback to a file and return its path, or the traceback if that fails."""
     text = without_secrets("".join(traceback.format_exception(error)))
     entry = f"\n{time.strftime('%Y-%m-%d %H:%M:%S')}\n{text}".encode(errors="backslashreplace")
     if run_dir and any(os.path.lexists(run_dir / name) for name in MARKS):
@@ -85,7 +86,7 @@ def _kept(error: Exception, run_dir: Path | None) -> str:
 
 
 def _appended(path: Path, entry: bytes) -> Path:
-    """Add to our log. Raises FileExistsError where another file has its name."""
+    """Append to our log. Raises FileExistsError if another file has its name."""
     from rollout.system.disk import read_regular
 
     if not os.path.lexists(path):

@@ -1,3 +1,3 @@
-"""The version of this package, below everything that records it."""
+"""The version of this package."""
 
 VERSION = "0.1.0"

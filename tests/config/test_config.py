@@ -1,4 +1,4 @@
-"""The settings: each is declared once, with a meaning, a type and a range that is enforced."""
+"""The settings: each is declared once, with a meaning, a type and an enforced range."""
 
 import math
 from dataclasses import fields, is_dataclass
@@ -182,7 +182,7 @@ def test_a_secret_in_a_free_setting_is_never_written_down(name):
     [
         ("sampling.extra", {"temperature": 1}, "type sampling.temperature=..."),
         ("sampling.extra", {"n": 4}, "type sampling.n_samples=..."),
-        ("sampling.extra", {"output_kind": 1}, "is set here"),
+        ("sampling.extra", {"output_kind": 1}, "is set by rollout"),
         ("engine.extra", {"max_num_seqs": 4}, "type engine.max_num_seqs=..."),
         ("engine.extra", {"model": "m"}, "type model.model_path=..."),
         ("engine.extra", {"revision": "r"}, "type model.revision=..."),

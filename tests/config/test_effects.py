@@ -1,4 +1,4 @@
-"""Nothing silently ignored: a setting that can have no effect ends the command in one line."""
+"""No setting is silently ignored: one without effect is refused in one line."""
 
 import pandas as pd
 import pytest
@@ -29,7 +29,10 @@ IDLE = [
     ({"postprocess.select.max_tokens": 9}, "did you mean sampling.max_tokens?"),
     ({"postprocess.estimate.k": [2]}, "type postprocess.scorer=NAME"),
     ({"postprocess.choice.letters": "AB"}, "type postprocess.scorer=choice"),
-    ({"postprocess.scorer": "math", "postprocess.choice.letters": "AB"}, "it is for scorer=choice"),
+    (
+        {"postprocess.scorer": "math", "postprocess.choice.letters": "AB"},
+        "it is used by scorer=choice",
+    ),
     (
         {"postprocess.scorer": "exact", "postprocess.regex.ignore_case": True},
         "did you mean postprocess.exact.ignore_case?",
@@ -112,7 +115,7 @@ def test_a_point_of_a_sweep_may_make_a_setting_idle_but_not_every_point(run):
 def test_a_stage_refuses_what_its_scorer_or_itself_has_no_use_for(tmp_path):
     pd.DataFrame({"responses": [["1"]], "answer": ["1"]}).to_parquet(tmp_path / "o.parquet")
     for words, said in [
-        (["choice.letters=AB"], "choice.letters=AB has no effect: it is for scorer=choice"),
+        (["choice.letters=AB"], "choice.letters=AB has no effect: it is used by scorer=choice"),
         (["sampling.n_samples=4"], "sampling.n_samples=4 is for a run"),
         (["data.input=o.parquet"], "did you mean input?"),
         (["tracking=none"], "tracking=none is for a run"),

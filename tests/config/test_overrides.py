@@ -1,4 +1,4 @@
-"""One override: a text means itself, whatever it looks like to Hydra's grammar."""
+"""One override: a text is taken literally, whatever it means in Hydra's grammar."""
 
 import itertools
 import json

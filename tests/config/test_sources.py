@@ -1,4 +1,4 @@
-"""Where settings come from: presets < config_file < environment < command line."""
+"""The precedence of settings: presets < config_file < environment < command line."""
 
 import json
 
@@ -21,7 +21,7 @@ def prompts(tmp_path):
 
 @pytest.fixture
 def config_file(tmp_path):
-    """Write a YAML file; the override that reads it."""
+    """Write a YAML file, and return the override that reads it."""
 
     def write(text: str, name: str = "my.yaml") -> str:
         (tmp_path / name).write_text(text)
@@ -32,7 +32,7 @@ def config_file(tmp_path):
 
 @pytest.fixture
 def config_dir(tmp_path):
-    """Write presets of the user's own; the flag that finds them."""
+    """Write the user's own presets, and return the flag that finds them."""
 
     def write(**files: str) -> str:
         for name, text in files.items():
@@ -155,7 +155,7 @@ def test_what_was_in_force_is_recorded_and_can_be_read_back(typed, config_file, 
         ("output: {columns: seed}", "output.columns"),
         ("sampling: {extra: 5}", "sampling.extra"),
         ("sampling: {extra: {temperature: 1}}", "type sampling.temperature=..."),
-        ("sampling: {extra: {'a b': 1}}", "'a b' is no name"),
+        ("sampling: {extra: {'a b': 1}}", "'a b' is not a name"),
         ("- a\n- b", "must hold sections"),
         ("", "must hold sections"),
         ("just text", "must hold sections"),
@@ -294,7 +294,7 @@ def test_a_bad_preset_of_the_users_own_is_one_line(typed, config_dir, name, text
 
 def test_an_unknown_preset_lists_the_users_own_too(typed, config_dir):
     said = typed.refused(config_dir(sampling__mine="n_samples: 1"), "sampling=mime")
-    assert said.startswith("there is no preset sampling=mime. Did you mean 'mine'? There are: ")
+    assert said.startswith("there is no preset sampling=mime. Did you mean 'mine'? Choose from: ")
     assert "greedy" in said
 
 

@@ -1,4 +1,4 @@
-r"""Texts that hold `${`: they mean themselves, or the way out is what can be typed."""
+r"""Texts with `${`: they are taken literally, or refused with what to type instead."""
 
 import json
 import shlex
@@ -31,7 +31,7 @@ ODD = [
 @pytest.mark.parametrize("text", ODD)
 def test_a_text_from_a_file_is_kept_by_a_run_exactly(typed, text):
     """config.yaml was written through omegaconf, which took `${` for an interpolation: the run
-    ended with a GrammarParseError, `a fault of rollout`."""
+    ended with a GrammarParseError."""
     given = {"engine": {"scripted": {"text": text}}, "sampling": {"stop": [text], "n_samples": 1}}
     (typed.here / "my.yaml").write_text(json.dumps(given))
     typed(*SCRIPTED, f"data.input={one_prompt(typed.here)}", "run_dir=r", "config_file=my.yaml")
@@ -53,7 +53,7 @@ def test_a_text_from_python_arrives_exactly_in_every_free_form_setting(text):
 
 @pytest.mark.parametrize("typed_text", ["${", "$${", "a ${x}", "${now:", "${data.nothing}"])
 def test_a_broken_interpolation_is_refused_with_the_word_that_says_the_text(typed, typed_text):
-    """`run_dir=${` left a directory of that name behind."""
+    """`run_dir=${` created a directory of that name."""
     for key in ("run_dir", "data.system_prompt", "engine.extra.a"):
         said = typed.refused(*SCRIPTED, "data=example", f"{key}={typed_text}")
         word = shlex.split(said.partition("for the text itself type ")[2])
@@ -85,7 +85,7 @@ REFUSED = {
     "sampling: &x {<<: *x}": "refers to itself",
     "sampling: {seed: 1, seed: 2}": "duplicate key seed",
     "sampling: {seed: 1}\nsampling.seed: 2": "sampling.seed is given twice",
-    "sampling: {extra: {null: 1}}": "no name",
+    "sampling: {extra: {null: 1}}": "not a setting's name",
     "sampling: {extra: {a: !!binary aGk=}}": "!!binary",
     "sampling: {extra: {a: .nan}}": "not a finite number",
     "sampling: {extra: {a: 99999999999999999999}}": "64 bits",
@@ -97,13 +97,13 @@ REFUSED = {
     + ",".join(["*b"] * 99)
     + "]\nd: ["
     + ",".join(["*c"] * 99)
-    + "]": "aliases make",
+    + "]": "aliases expand",
 }
 
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_yaml_that_can_be_no_settings_is_one_line(typed, text):
-    """A file that refers to itself was a RecursionError, in all four commands."""
+    """A file that refers to itself raised a RecursionError in all four commands."""
     (typed.here / "my.yaml").write_text(text)
     assert REFUSED[text] in typed.refused(*SCRIPTED, "data=example", "config_file=my.yaml")
 
@@ -132,7 +132,7 @@ LONG = "/".join(["", *["d" * 200] * 21])[:4085]
     ["run_dir", "output.path", "prepare.output.path", "postprocess.export.path"],
 )
 def test_a_path_that_no_file_can_have_is_refused_before_any_work(key, path):
-    """A run_dir of 4,085 bytes was a traceback once files were put into it."""
+    """A run_dir of 4,085 bytes caused a traceback once files were written into it."""
     with pytest.raises(UserError, match=f"^{key}=.*(too long|null byte|UTF-8)"):
         compose({"engine": "scripted", "data.input": "x"} | {key: path})
 
@@ -156,7 +156,7 @@ def test_a_key_under_another_section_is_answered_with_the_right_one(typed, key, 
     "word", ["data.system_prompt=???", "output.path='???'", "sampling.stop=['???']"]
 )
 def test_three_question_marks_are_refused_and_never_dropped(typed, word):
-    """To omegaconf they mean that nothing is set, so the text vanished without a word."""
+    """omegaconf takes them for an unset value, so the text was silently lost."""
     one_prompt(typed.here)
     said = typed.refused("data.input=in.parquet", "engine=scripted", word, "run_dir=run")
     assert "three question marks" in said

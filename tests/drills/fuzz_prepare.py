@@ -70,8 +70,8 @@ def _judged(
     good = [i for i, prompt in enumerate(made.prompts) if prompt is not None]
     has_bad = len(good) < len(made.prompts)
     said = [line for line in err.splitlines() if line.startswith("rollout.prepare:")]
-    if "fault of rollout" in err or "Traceback" in err:
-        return f"a fault of rollout: {err[-300:]}"
+    if "bug in rollout" in err or "Traceback" in err:
+        return f"a bug in rollout: {err[-300:]}"
     if (has_bad and not skips) or not good:
         if code != 2 or len(said) != 1 or not err.endswith("\n"):
             return f"exit {code}, wanted 2 and one line: {err[-300:]}"

@@ -91,8 +91,8 @@ def judged(words, done, directory: Path, kind: str, target: Path) -> Outcome:
     name = ("finished", "failed", "refused")[code] if code in (0, 1, 2) else "broke"
     if code not in (0, 1, 2) or "Traceback" in errors:
         return Outcome(name, "not 0, 1 or 2, or a traceback")
-    if "fault of rollout" in errors:
-        return Outcome(name, "a fault of rollout")
+    if "bug in rollout" in errors:
+        return Outcome(name, "a bug in rollout")
     lines = [line for line in errors.splitlines() if line.startswith(f"{words[0]}: ")]
     if code and len(lines) != 1 and kind != "sweep":
         return Outcome(name, f"{len(lines)} lines of error")

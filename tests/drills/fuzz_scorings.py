@@ -163,7 +163,7 @@ def by_ours(rng: random.Random) -> str:
 
 def bad_stderr(said) -> str:
     """Return the lines of stderr that are neither progress nor our own message."""
-    odd = ("Traceback", "Warning", "a fault of rollout", "unexpected ", "Exception ignored")
+    odd = ("Traceback", "Warning", "a bug in rollout", "unexpected ", "Exception ignored")
     return next((sign for sign in odd if sign in said.err), "")
 
 

@@ -89,7 +89,7 @@ def case(rng: random.Random, directory: Path) -> Outcome:
     if "Traceback" in errors and "/rollout/" in errors:
         return Outcome(kind, f"a traceback: {told}")
     lines = [line for line in errors.splitlines() if line.startswith(f"{command.module}: ")]
-    if len(lines) > 1 or any("fault of rollout" in line for line in lines):
+    if len(lines) > 1 or any("bug in rollout" in line for line in lines):
         return Outcome(kind, f"not one line: {told}")
     if code > 128 and not (lines and TOLD[0] in lines[0]) and len(instants) == 1:
         return Outcome(kind, f"no line that says so: {told}")

@@ -74,14 +74,14 @@ def test_tools_that_every_row_replaces_and_an_answer_that_none_has_are_refused(t
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"system_prompt_mode": REPLACE}, "has nothing to put in; type data.system_prompt= too"),
+        ({"system_prompt_mode": REPLACE}, "needs a system prompt; type data.system_prompt= too"),
         (
             {"last_answer": LastAnswer.drop, "prompt_format": PromptFormat.tokens},
-            "data.last_answer=drop is for chats, and data.prompt_format=tokens makes none",
+            "data.last_answer=drop is for chats, and data.prompt_format=tokens makes no chats",
         ),
         (
             {"last_answer": LastAnswer.drop, "template": "{{ q }}"},
-            "data.last_answer=drop is for chats, and data.template makes none",
+            "data.last_answer=drop is for chats, and data.template makes no chats",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a row is owed, and how its parts come together."""
+"""The samples a row is owed, and how they make its result."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def before(*lengths, reason="stop", error=None, attempts=1):
 
 
 def answered(row):
-    """Every request answered by samples named after their place."""
+    """Answer every request with samples named after their index."""
     done = []
     for request in row.requests():
         names = range(request.sample_index, request.sample_index + request.n_samples)

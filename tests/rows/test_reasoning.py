@@ -1,4 +1,4 @@
-"""Reasoning and answer: split by tags or by vLLM's parsers, published whenever they are wanted."""
+"""Reasoning and answer: split by tags or by vLLM's parsers, at any publishing."""
 
 import pandas as pd
 import pytest
@@ -142,7 +142,7 @@ def test_a_parser_that_is_not_there_or_does_not_fit_is_refused(thinking_tokenize
 
 
 def test_the_column_without_reasoning_has_a_name_that_no_input_has(scripted, typed):
-    """It was called answer, as the right answers of most inputs are, and was refused for them."""
+    """It was called answer, and refused because most inputs have a column of that name."""
     said = scripted("output.columns=[reasoning,answer]").errors[0]
     assert "output.columns has no 'answer'" in said and "'final_response'" in said
     assert scripted("output.columns=[reasoning,final_response]").code == 0, typed.errors

@@ -1,4 +1,4 @@
-"""Signs of a bad run: seen as it goes, told at its end, and an end before its time."""
+"""Signs of a bad run: shown as it goes and at its end, and stop_if, which ends it early."""
 
 import json
 import random
@@ -58,7 +58,7 @@ def test_looking_for_a_loop_costs_little_beside_a_response():
     words = "a stone river of light moves under old bridges while seven quiet birds".split()
     text = " ".join(random.Random(0).choices(words, k=900))[:4000]
     seconds = min(timeit.repeat(lambda: is_repetitive(text), number=100, repeat=5)) / 100
-    assert seconds < 200e-6  # 15 us where it was written; room for a busy machine
+    assert seconds < 200e-6  # measured 15 us; the rest is margin for a busy machine
 
 
 def result(*texts, reason="stop", **more):
@@ -104,7 +104,7 @@ def test_a_limit_is_broken_above_it_and_not_at_it(sign):
 
 @pytest.fixture
 def scripted(typed):
-    """A run of 100 prompts x 8 on the scripted engine, 16 tokens a response."""
+    """A run of 100 prompts x 8 samples on the scripted engine, 16 tokens per response."""
     table = pd.DataFrame({"prompt": [f"question {i}" for i in range(100)]})
     table.to_parquet(typed.here / "p.parquet")
     words = ["engine=scripted", "tracking=none", "data.input=p.parquet", "run_dir=r"]
@@ -201,7 +201,7 @@ def test_samples_that_repeat_each_other_raise_an_alarm(scripted, words, is_told)
 
 @pytest.mark.vllm
 def test_on_vllm_a_run_of_cut_off_thinking_ends_early(typed, tiny_model):
-    """The chat template opens the reasoning, and 8 tokens are too few to close it."""
+    """The chat template opens the reasoning; 8 tokens are too few to close it."""
     chats = [[{"role": "user", "content": f"question {i}"}] for i in range(40)]
     pd.DataFrame({"prompt": chats}).to_parquet(typed.here / "p.parquet")
     model = ["model=custom", f"model.model_path={tiny_model}", "engine=cpu", "tracking=none"]

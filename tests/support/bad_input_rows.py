@@ -57,7 +57,7 @@ ROWS = {
         prompts([[[("content", "a")]], [[("role", "user")]], [list(USER.items())]], pa.list_(MAP)),
     ),
     "an image among the parts": bad_rows(
-        {1: "has a part of type image_url; only text is asked here"},
+        {1: "has a part of type image_url; only text is supported"},
         prompts(
             [
                 [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],

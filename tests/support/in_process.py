@@ -72,7 +72,7 @@ def fault_of(name: str, done: Done, allowed=(0, 2), one_line=True) -> str:
     said = done.out + done.err
     if done.crash:
         return f"ended in {done.crash}"
-    if never := re.search(r"Traceback|a fault of rollout|unexpected \w*(Error|Exception)", said):
+    if never := re.search(r"Traceback|a bug in rollout|unexpected \w*(Error|Exception)", said):
         return f"said {next(line for line in said.splitlines() if never[0] in line)[:300]}"
     if done.code not in allowed:
         return f"exit code {done.code}: {done.err[-300:]}"

@@ -32,7 +32,7 @@ class Said(NamedTuple):
     @property
     def complaint(self) -> str:
         """Return output that no command may write to a terminal; empty if there is none."""
-        signs = ("Traceback", "Warning", "a fault of rollout", "unexpected ", "Exception ignored")
+        signs = ("Traceback", "Warning", "a bug in rollout", "unexpected ", "Exception ignored")
         return next((sign for sign in signs if sign in self.out + self.err), "")
 
 

@@ -1,4 +1,4 @@
-"""A run that was killed half way, an undisturbed one, and the command that must end like it."""
+"""A killed run, an undisturbed one, and a command that must end with the same output."""
 
 import shutil
 import signal
@@ -12,7 +12,7 @@ from processes import rollout
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """An input, an undisturbed run of it, and one killed with some shards sealed, one begun."""
+    """An input, an undisturbed run of it, and one killed with sealed shards and one open."""
     directory = tmp_path_factory.mktemp("template")
     source = write_input(directory / "in.parquet")
     whole = Run(directory / "whole", Story("whole", WORDS[2:]), source)
@@ -25,7 +25,7 @@ def template(tmp_path_factory):
 
 @pytest.fixture
 def here(template, tmp_path):
-    """A directory with an input and nothing else."""
+    """A directory with only an input."""
     shutil.copy(template / "in.parquet", tmp_path)
     return tmp_path
 
@@ -39,7 +39,7 @@ def begun(template, here):
 
 @pytest.fixture
 def finishes(template, here):
-    """Type the command again; the output must be the undisturbed run's."""
+    """Repeat the command; the output must equal the undisturbed run's."""
 
     def finish(*words, output="run/output.parquet", num_added=0):
         done = rollout(*WORDS, *words, cwd=here)

@@ -1,4 +1,4 @@
-"""What a person sees."""
+"""Lines and the progress bar."""
 
 import os
 

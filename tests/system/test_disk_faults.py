@@ -1,4 +1,4 @@
-"""Writes that fail, directories that go: one line that helps, and no row the worse for it.
+"""Failing writes and vanishing directories: one helpful line, and no row is lost.
 
 Every test ends with the same command, which must finish with the output of an undisturbed run.
 """
@@ -20,7 +20,7 @@ ELSEWHERE = "output.path=out/there.parquet"
 
 
 def limited(here, file_bytes, *words):
-    """A launch that can write no file larger than this."""
+    """A launch that can't write files larger than this."""
     return subprocess.run(
         command(*WORDS, *words),
         cwd=here,
@@ -55,7 +55,7 @@ def test_a_disk_full_from_the_start_is_refused_before_work(here, finishes):
 
 @pytest.fixture
 def small_disk(here):
-    """A file system of its own in run/, of 150 kB; `resize` mounts it anew."""
+    """A separate file system of 150 kB in run/; `resize` remounts it."""
 
     def mount(*options):
         return subprocess.run(
@@ -81,7 +81,7 @@ def test_a_disk_that_fills_up_costs_no_finished_row(here, small_disk, finishes):
 
 
 def test_wherever_a_full_disk_stops_a_launch_the_line_says_so(here, small_disk, finishes):
-    """Closing the log failed too, and then a fault of the program was reported."""
+    """Closing the log failed, too, which was reported as a bug in rollout."""
     for num_free_pages in (0, 1, 2, 4, 8, 12):
         filler, page = here / "run" / "filler", b"\0" * 4096
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -90,7 +90,7 @@ def test_wherever_a_full_disk_stops_a_launch_the_line_says_so(here, small_disk, 
         os.truncate(filler, max(0, filler.stat().st_size // 4096 - num_free_pages) * 4096)
         done = rollout(*WORDS, cwd=here)
         line = refused(done, done.returncode, "No space left", "write", "make room")
-        assert done.returncode in (1, 2) and "fault of rollout" not in line
+        assert done.returncode in (1, 2) and "bug in rollout" not in line
     filler.unlink()
     assert small_disk("size=50m").returncode == 0
     finishes()
@@ -119,7 +119,7 @@ def test_a_file_in_place_of_the_shards_is_refused(begun, finishes):
     finishes()
 
 
-# Directories that go while it runs.
+# Directories that vanish during a run.
 
 
 def test_an_output_directory_removed_during_the_run_is_made_again(here, finishes):
@@ -146,7 +146,7 @@ def test_a_run_directory_moved_away_during_the_run_ends_it(here, finishes):
     process = running(here)
     (here / "run").rename(here / "moved")
     refused(finished(process), 1, "could not write")
-    if (here / "run").exists():  # nothing in it is half
+    if (here / "run").exists():  # nothing in it is incomplete
         assert not list((here / "run").glob("*output*"))
         shutil.rmtree(here / "run")
     (here / "moved").rename(here / "run")
@@ -161,8 +161,8 @@ def test_a_lock_file_removed_during_the_run_harms_nothing(here, finishes):
 
 
 def test_what_a_kill_left_linked_to_the_output_is_never_written_through(tmp_path):
-    """A kill between os.link and the removal of the temporary name leaves one file of two names;
-    the next launch wrote to it in place."""
+    """A kill between os.link and the removal of the temporary name leaves one file with two
+    names; the next launch wrote to it in place."""
     path = tmp_path / "there.parquet"
     path.write_text("published")
     with written_whole(path, "tag") as temporary:

@@ -1,6 +1,6 @@
-"""What starts under the guard ends with its process; strangers are left alone.
+"""Processes started under the guard end with its process; others are left alone.
 
-Every child here holds the standard output of the guarded process: its end is the end of them all.
+Every child here holds the guarded process's standard output, so that ends with the last of them.
 """
 
 import os
@@ -88,7 +88,7 @@ class Guarded:
         return [self.process.stdout.readline().strip() for _ in range(number)]
 
     def watcher(self):
-        """The watcher, once it has looked around; call it when the process has said something."""
+        """Return the watcher after its first look; call it after the process has printed a line."""
         children = psutil.Process(self.process.pid).children()
         watcher = next(c for c in children if str(SOURCE) in c.cmdline())
         wait_for(lambda: "anon_inode:[pidfd]" in open_files(watcher.pid))
@@ -96,7 +96,7 @@ class Guarded:
         return watcher
 
     def kill(self):
-        """SIGKILL it; seconds until nothing of it is left."""
+        """Send SIGKILL, and return the seconds until all of its processes are gone."""
         began = time.monotonic()
         self.process.kill()
         self.process.communicate(timeout=10)
@@ -120,7 +120,7 @@ def guarded(tmp_path):
 
 
 def open_files(pid):
-    """What a process holds open, but for what it reads of /proc at this moment."""
+    """Return a process's open files, except those it is reading in /proc."""
     files = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -194,7 +194,7 @@ def test_a_normal_end_kills_nothing_and_leaves_no_watcher(tmp_path):
 
 
 def test_strangers_survive_in_the_same_group_and_so_does_what_ran_before(guarded):
-    """Such as `tee` behind a pipe, another run of ours, or a child of the host program."""
+    """Such as `tee` behind a pipe, another run, or a child of the host program."""
     with subprocess.Popen(["sleep", "60"], process_group=0) as stranger:
         other = guarded("executed()", process_group=stranger.pid)
         earlier = "forked(live); time.sleep(0.1)"
@@ -261,7 +261,7 @@ def test_a_killed_run_leaves_nothing_of_vllm(tmp_path, tiny_model):
 
 
 def test_a_child_seen_amid_its_exec_is_looked_at_again(monkeypatch):
-    """The pipe is closed already, and the kernel has not laid out the environment yet."""
+    """The pipe is closed already, and the kernel has not set up the environment yet."""
     with subprocess.Popen(["sleep", "60"], env=os.environ | {TOKEN: "the-token"}) as child:
         environment = f"/proc/{child.pid}/environ"
         shown = [b"", b"", f"{TOKEN}=the-token\0".encode()]

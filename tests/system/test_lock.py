@@ -1,4 +1,4 @@
-"""One run, one process."""
+"""The lock: only one process runs in a run directory."""
 
 import json
 import os
@@ -51,11 +51,11 @@ OTHERS = {
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_no_launch_made_is_left_as_it_is(tmp_path, other):
-    """A link there led to a file that was emptied."""
+    """The file that a link there led to was emptied."""
     (tmp_path / "keep").write_text("mine")
     OTHERS[other](tmp_path / ".rollout.lock")
     before = (tmp_path / ".rollout.lock").lstat()
-    with pytest.raises(UserError, match=r"lock that no launch made; move"), lock.held(tmp_path):
+    with pytest.raises(UserError, match=r"lock that rollout did not create"), lock.held(tmp_path):
         pass
     after = (tmp_path / ".rollout.lock").lstat()
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)

@@ -1,4 +1,4 @@
-"""What the machine has, and which presets it can serve."""
+"""The machine's devices and memory, and the presets it can serve."""
 
 import subprocess
 import sys
@@ -82,7 +82,7 @@ def test_a_preset_that_the_machine_cannot_serve_says_what_was_found_and_fits(
         (" 1 , 0 ", [H100, A100]),
         ("-1", []),
         ("7", []),
-        ("0,7,1", [A100]),  # CUDA stops at the first entry it does not know
+        ("0,7,1", [A100]),  # CUDA stops at the first invalid entry
         ("0,-1,1", [A100]),
         ("none", []),
         ("NoDevFiles", []),

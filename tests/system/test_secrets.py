@@ -1,4 +1,4 @@
-"""Secrets are starred in all that is saved and said; words of the field are not."""
+"""Secrets are starred in everything saved and printed; the field's own terms are not."""
 
 import pytest
 from in_process import one_prompt
@@ -43,7 +43,7 @@ def test_names_say_what_is_a_secret():
 
 
 def test_what_was_starred_has_to_be_typed_again_and_a_changed_one_is_noticed(typed):
-    """A password in engine.extra.url, and what was called auth, were saved in clear."""
+    """A password in engine.extra.url, and a value named auth, were saved unstarred."""
     words = [
         "engine=scripted",
         "tracking=none",

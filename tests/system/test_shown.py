@@ -1,4 +1,4 @@
-"""Untrusted text as it is shown: nothing steers, turns around or hides; all writing stays."""
+"""Untrusted text: control, reordering and invisible characters are escaped; all scripts stay."""
 
 import pytest
 
@@ -24,7 +24,7 @@ WRITING = {
 
 @pytest.mark.parametrize("code", [*TURNS, *HIDES])
 def test_what_turns_a_line_around_or_can_not_be_seen_is_written_out(code):
-    """U+202E in a response stayed in the cells of pages, and showed them backwards."""
+    """U+202E in a response stayed in the pages' cells, and reversed them."""
     escape = f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
     escape = escape if code < 65536 else f"\\U{code:08x}"
     assert printable(f"ab{chr(code)}cd") == f"ab{escape}cd"
@@ -34,7 +34,7 @@ def test_what_turns_a_line_around_or_can_not_be_seen_is_written_out(code):
 
 @pytest.mark.parametrize("name", WRITING)
 def test_the_writing_of_every_script_stays_as_it_is(name):
-    """Joiners of Persian and of emoji were written out on a terminal."""
+    """Joiners in Persian and in emoji were escaped on a terminal."""
     assert printable(WRITING[name]) == WRITING[name]
 
 

@@ -1,4 +1,4 @@
-"""A request to stop is heard wherever it comes: within a library, while importing, at the end."""
+"""A request to stop works at any time: within a library, while importing, at the end."""
 
 import os
 import pickle
@@ -13,7 +13,7 @@ from prompt_files import write
 from rollout.errors import Interrupted
 
 WORDS = ("data.input=in.parquet", "engine=scripted", "tracking=none", "run_dir=run")
-# A library that is asked to stop in the middle of its work, and what it makes of that.
+# A library that is interrupted in the middle of its work, and swallows or changes the exception.
 LIBRARY = """
 import os, signal, sys
 import {module} as library
@@ -48,8 +48,8 @@ def run_with(here, command="", words=WORDS, **library):
 def test_a_library_that_makes_errors_of_its_own_of_exceptions_lets_a_signal_through(
     tmp_path, where, name, code
 ):
-    """Interrupted was an Exception: omegaconf made one of its own of it, and the run ended with
-    exit code 1 and "unsupported operand"."""
+    """Interrupted was an Exception: omegaconf replaced it by its own, and the run ended with exit
+    code 1 and "unsupported operand"."""
     write(tmp_path / "in.parquet", ["a", "b"])
     swallowing = {"caught": "Exception", "then": "raise type(error)('mine') from error"}
     done = run_with(tmp_path, signal=name, **where, **swallowing)
@@ -70,7 +70,7 @@ def test_a_request_that_a_library_swallows_stays_on_record(tmp_path, where, then
 def test_a_stage_that_is_stopped_at_its_end_does_not_say_that_nothing_was_written(
     tmp_path, command
 ):
-    """Stopped once its file had its name, it said so, and left the figures out."""
+    """Stopped after its file was renamed, it said so, and left out the figures."""
     write(tmp_path / "in.parquet", ["a"], answer=["a"], responses=[["a"]])
     words = {
         "prepare.": ("source=in.parquet", "prompt_column=prompt", "output.path=out.parquet"),
@@ -81,7 +81,7 @@ def test_a_stage_that_is_stopped_at_its_end_does_not_say_that_nothing_was_writte
         tmp_path, command, words, signal="SIGTERM", caught="ValueError", then="raise", **published
     )
     assert done.returncode == 143 and (tmp_path / "out.parquet").exists(), done.stderr
-    assert "out.parquet stands there whole" in done.stderr.splitlines()[-1]
+    assert "out.parquet is complete" in done.stderr.splitlines()[-1]
     assert command == "prepare." or (tmp_path / "out.json").exists()
 
 
@@ -90,7 +90,7 @@ def test_a_signal_is_no_error_that_a_library_may_handle():
 
 
 def test_a_signal_in_a_worker_process_keeps_its_number():
-    """A launcher's worker sends its error as a pickle, which lost the number."""
+    """A launcher's worker pickles its error, which lost the signal's number."""
     again = pickle.loads(pickle.dumps(Interrupted(signal.SIGTERM, "interrupted; so far")))
     assert again.exit_code == 143 and str(again) == "interrupted; so far"
 
@@ -98,12 +98,12 @@ def test_a_signal_in_a_worker_process_keeps_its_number():
 @pytest.mark.parametrize("name", ["rollout", "rollout.plan", "rollout.prepare"])
 @pytest.mark.parametrize("seen", ["rollout", "rollout.errors", "omegaconf"])
 def test_ctrl_c_while_a_command_starts_prints_no_traceback_of_ours(tmp_path, name, seen):
-    """Interrupted while it imported, a command printed where it was."""
+    """Interrupted during its imports, a command printed a traceback."""
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", name, "data.input=none.parquet"],
         cwd=tmp_path, env=environment(), stdout=-3, stderr=-1, text=True,
     )  # fmt: skip
-    for line in process.stderr:  # a module that was imported, each in a line
+    for line in process.stderr:  # one imported module per line
         if line.rpartition("|")[2].strip() == seen:
             break
     os.kill(process.pid, signal.SIGINT)

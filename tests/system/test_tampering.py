@@ -1,4 +1,4 @@
-"""Input, shards and records that change or vanish: one line that helps, and no row the worse.
+"""Input, shards and records that change or vanish: one helpful line, and no row is lost.
 
 Every test ends with the same command, which must finish with the output of an undisturbed run.
 """
@@ -79,7 +79,7 @@ def cut_off(part):
 
 
 def flip_a_bit(part):
-    """In a page of responses: nothing that decides what is owed."""
+    """In a page of responses, which does not decide what is owed."""
     columns = pq.ParquetFile(part).metadata.row_group(0)
     chunks = [columns.column(i) for i in range(columns.num_columns)]
     chunk = next(c for c in chunks if c.path_in_schema.startswith("responses."))
@@ -129,7 +129,7 @@ def test_a_log_damaged_in_its_middle_is_told_of_and_its_rows_asked_again(here, f
     assert f"{log} is damaged in its middle" in done.stderr
 
 
-# The run's own papers.
+# The run's records.
 
 
 @pytest.mark.parametrize("text", ["", '{"rollout": "0.1', '{"name": "of another tool"}', "[1]"])
@@ -144,7 +144,7 @@ def test_a_run_json_that_is_broken_or_foreign_is_refused_and_left(begun, finishe
 
 
 def test_rows_without_the_run_json_that_says_what_they_are_are_never_mixed_in(begun, finishes):
-    """The directory counted as free, and a later launch took the old rows for its own."""
+    """The directory counted as free, and a later launch used the old rows."""
     path = begun / "run" / "run.json"
     saved = path.read_text()
     path.unlink()

@@ -1,4 +1,4 @@
-"""Templates end: a limit in time, memory and in what one step makes, a fault of the row alone."""
+"""Templates end: limits of time, memory and output, and an error of only that row."""
 
 import json
 import signal
@@ -23,12 +23,12 @@ DOUBLED = "{% set x = namespace(a=q) %}{% for i in range(n) %}{% set x.a = x.a ~
 
 @pytest.fixture
 def soon(monkeypatch):
-    """The limit is shorter than in life."""
+    """Shorten the limit for the test."""
     monkeypatch.setattr(time_limit, "LIMIT_S", 0.3)
 
 
 def test_a_row_whose_template_does_not_end_is_a_fault_of_that_row_alone(soon, tmp_path):
-    """Two loops within each other hung a plan and a run, at any row that made them long."""
+    """Two nested loops hung a plan and a run at any row that made them long."""
     path = write(tmp_path / "in.parquet", q=["a", "b", "c"], n=[1, 99_999, 2])
     start = time.monotonic()
     first, second, third = read(path, template=LOOPS)
@@ -44,7 +44,7 @@ def test_a_text_that_doubles_and_doubles_ends_before_memory_does(tmp_path):
 
 
 def test_a_template_without_end_on_its_first_rows_ends_the_launch(soon, tmp_path):
-    """Each row would take the whole limit, for hours."""
+    """Otherwise each row takes the whole limit, for hours in all."""
     path = write(tmp_path / "in.parquet", q=list("abcd"), n=[99_999] * 4)
     with pytest.raises(UserError, match=r"data.template takes more than .* first 3 rows, such as"):
         read(path, template=LOOPS)
@@ -76,7 +76,7 @@ def test_a_row_that_took_too_long_is_not_tried_again(soon, tmp_path):
     ],
 )
 def test_one_step_makes_no_more_than_a_prompt_could_have(step, reason):
-    """No timer ends what one call of C does: these took all memory, or hours."""
+    """No timer can end one C call: these took all memory, or hours."""
     row = {"q": "a", "n": 5}
     for asked in (
         lambda: open_template("{{ " + step + " }}{{ q }}").render(row),
@@ -104,7 +104,7 @@ def test_a_regular_expression_without_end_is_ended(soon):
 
 
 def test_a_template_that_is_nested_too_deep_is_refused_in_one_line():
-    """Python's compiler takes 20 loops within each other, and said so in a traceback."""
+    """Python compiles at most 20 nested loops; more ended in a traceback."""
     for source in ("{% for i in q %}" * 30 + "{% endfor %}" * 30, "{{ " + "(" * 9999):
         with pytest.raises(UserError, match=r"data\.template is n"):
             open_template(source)
@@ -162,7 +162,7 @@ def test_a_timer_that_was_there_before_comes_back():
 
 
 def test_a_timer_that_others_took_is_started_again(soon, monkeypatch):
-    """A library that sets SIGPROF for itself would have taken the limit away for good."""
+    """A library that sets SIGPROF removed the limit for good."""
     monkeypatch.setattr(time_limit, "LOOK_S", 0.0)
     limited(sum, range(9))
     signal.setitimer(signal.ITIMER_PROF, 0)
@@ -175,7 +175,7 @@ def test_a_timer_that_others_took_is_started_again(soon, monkeypatch):
 
 
 def test_a_process_that_has_rendered_ends_as_any_other(tmp_path):
-    """Python takes its handlers away as it ends; a tick after that killed the process."""
+    """Python removes its handlers at exit; a later tick killed the process."""
     from processes import run_module
 
     rows = [{"q": "x" * 100}] * 20_000

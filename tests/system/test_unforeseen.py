@@ -1,4 +1,4 @@
-"""The last line of defence: one line, whose fault it is, and the traceback in a file."""
+"""The last line of defense: one line with the cause, and the traceback in a file."""
 
 import errno
 import re
@@ -13,7 +13,7 @@ from prompt_files import write
 from rollout.errors import RolloutError, UserError
 from rollout.system.unforeseen import HEAD, faults_told
 
-FAULT = "a fault of rollout"
+FAULT = "a bug in rollout"
 NOT_OURS = {
     "a full disk": (OSError(errno.ENOSPC, "No space left on device", "x.parquet"), 1),
     "a file that vanished": (FileNotFoundError(errno.ENOENT, "No such file", "gone.parquet"), 1),
@@ -22,7 +22,7 @@ NOT_OURS = {
     "a name that is not UTF-8": (UnicodeEncodeError("utf-8", "a\udc80", 1, 2, "surrogates"), 2),
     "a library that is not there": (ImportError("cannot import name 'x' from 'y'"), 1),
 }
-# A library breaks as nobody foresaw; `python -c` with the words after it.
+# A library raises an unexpected exception; for `python -c`, with the command's words after it.
 BREAKS = """
 import sys
 import pyarrow.parquet as library
@@ -63,7 +63,7 @@ def test_a_fault_of_ours_keeps_its_traceback_in_the_runs_directory(tmp_path):
 
 
 def test_no_directory_is_made_and_no_file_of_the_users_touched_for_a_traceback(tmp_path):
-    """A refused setting left the run's directory behind, and error.log was written over."""
+    """A refused setting left the run's directory behind, and error.log was overwritten."""
     failures = [told(KeyError("x"), tmp_path / "run")]
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "error.log").write_text("mine")
@@ -78,7 +78,7 @@ def test_no_directory_is_made_and_no_file_of_the_users_touched_for_a_traceback(t
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_ends_what_nobody_foresaw_with_one_line(tmp_path, module):
-    """Only a run did; the others ended with a traceback."""
+    """Only a run did so; the other commands ended with a traceback."""
     write(tmp_path / "in.parquet", ["a"], answer=["a"], responses=[["a"]])
     done = subprocess.run(
         [sys.executable, "-c", BREAKS.format(module=module), *COMMANDS[module]],

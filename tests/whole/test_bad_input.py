@@ -51,7 +51,7 @@ def ask(typed, monkeypatch):
         before = contents(typed.here)
         typed(*SCRIPTED, *words)
         assert "Traceback" not in "\n".join([typed.out, *typed.notes, *typed.errors])
-        assert "a fault of rollout" not in "".join(typed.errors)
+        assert "a bug in rollout" not in "".join(typed.errors)
         assert len(typed.errors) == (typed.code != 0), typed.errors
         after = contents(typed.here)
         told = "output.overwrite=true" in words  # then only the input must stay

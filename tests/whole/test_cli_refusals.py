@@ -67,8 +67,8 @@ def test_a_value_out_of_range_is_refused(typed, word):
         ("=1", "there is no setting ''"),
         (".=1", "there is no setting '.'"),
         ("sampling.=1", "there is no setting 'sampling.'"),
-        ("sampling.extra.=1", "'' is no name"),
-        ("sampling.extra.a b=1", "'a b' is no name"),
+        ("sampling.extra.=1", "'' is not a name"),
+        ("sampling.extra.a b=1", "'a b' is not a name"),
         ("model@other=qwen3_4b", "there is no setting 'model@other'"),
         ("sampling/other=greedy", "there is no setting 'sampling/other'"),
     ],
@@ -80,16 +80,16 @@ def test_a_key_that_does_not_exist_is_refused_with_what_was_meant(typed, prefix,
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("model=qwen3_4", "Did you mean 'qwen3_4b'? There are: custom, llama3_1_8b, "),
+        ("model=qwen3_4", "Did you mean 'qwen3_4b'? Choose from: custom, llama3_1_8b, "),
         ("sampling=gredy", "Did you mean 'greedy'"),
         ("engine=dual", "Did you mean 'dual_a100'"),
         ("tracking=wanbd", "Did you mean 'wandb'"),
         ("experiment=dmeo", "Did you mean 'demo'"),
-        ("output=", "There are: default, full"),
-        ("engine=null", "There are: auto, "),
-        ("engine=5", "There are: auto, "),
-        ("engine=[scripted,auto]", "There are: auto, "),
-        ("engine=(", "There are: auto, "),
+        ("output=", "Choose from: default, full"),
+        ("engine=null", "Choose from: auto, "),
+        ("engine=5", "Choose from: auto, "),
+        ("engine=[scripted,auto]", "Choose from: auto, "),
+        ("engine=(", "Choose from: auto, "),
     ],
 )
 def test_an_unknown_preset_is_refused_with_those_there_are(typed, word, said):
@@ -126,7 +126,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_the_right_one(typed, word, ki
     "output.columns=seed,token_ids", "sampling.extra.top_a=0.1,0.2"])  # fmt: skip
 def test_several_values_without_m_are_refused(typed, word):
     assert typed.refused(*SCRIPTED, word) == (
-        f"{word} has several values; for a sweep type -m before it, for a list [a,b]"
+        f"{word} has several values; for a sweep type -m before it, for a list type [a,b]"
     )
 
 
@@ -147,7 +147,7 @@ def test_an_old_flag_is_refused_with_the_key_to_type(typed, flag, key):
         (["--"], "unknown flag --"),
         (["-"], "unknown flag -"),
         (["--multirun=true"], "--multirun takes no value"),
-        (["--cfg", "jbo"], "--cfg jbo: there is job, hydra, all"),
+        (["--cfg", "jbo"], "--cfg jbo is unknown. Choose from: job, hydra, all"),
         (["--cfg"], "--cfg needs a value, such as --cfg job"),
         (["--info"], "--info needs a value, such as --info all"),
         (["-p"], "--package needs a value"),

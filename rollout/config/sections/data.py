@@ -43,44 +43,43 @@ class Data:
     prompt_key: str = setting("prompt", "column that holds a string, chat messages or token ids")
     prompt_format: PromptFormat = setting(
         PromptFormat.auto,
-        "json: text is a JSON chat; sharegpt: turns of from and value; tokens: lists of token ids",
+        "json: text is a JSON chat; sharegpt: turns with from and value; tokens: token id lists",
     )
     last_answer: LastAnswer = setting(
         LastAnswer.auto,
-        "an assistant's message at the end: keep continues it, drop asks anew; auto: keep, but not "
+        "a final assistant message: keep continues it, drop removes it; auto: keep, but refuse "
         "sharegpt",
     )
     apply_chat_template: Template = setting(
         Template.auto, "auto: chats only; always: strings become a user message; never: refuse"
     )
     template: str | None = setting(
-        None, "Jinja file, or text, that makes each prompt from the row's columns, not prompt_key"
+        None, "Jinja file or text that makes each prompt from the row's columns, not prompt_key"
     )
     system_prompt: str | None = setting(
-        None, "text, or a file of it, put before chats without a system message; strings too"
+        None, "text, or file of it: system message of chats without one; strings become chats"
     )
     system_prompt_mode: SystemPromptMode = setting(
         SystemPromptMode.add,
-        "chats with a system message of their own: add keeps it, replace puts system_prompt there",
+        "for chats with their own system message: add keeps it, replace puts system_prompt there",
     )
     tools: str | None = setting(
-        None,
-        "YAML or JSON file, or text: list of tools for the chat template; strings become chats",
+        None, "YAML or JSON file, or text: tools for the chat template; strings become chats"
     )
     tools_key: str | None = setting(
-        None, "column of a row's own tools (list, or JSON text); null there: data.tools"
+        None, "column with a row's own tools (list, or JSON text); null there: data.tools"
     )
     sampling_key: str | None = setting(
-        None, "column of a row's own sampling settings (struct, or JSON text); null there: none"
+        None, "column with a row's own sampling settings (struct or JSON text); null there: none"
     )
-    offset: int = setting(0, "rows to leave out at the start", minimum=0)
-    limit: int | None = setting(None, "rows to answer at most", minimum=1, kind=ROWS)
+    offset: int = setting(0, "rows to skip at the start", minimum=0)
+    limit: int | None = setting(None, "maximum number of rows to answer", minimum=1, kind=ROWS)
     shuffle_seed: int | None = setting(
-        None, "offset and limit pick rows at random, kept in input order", minimum=0
+        None, "seed: offset and limit pick rows at random; the input's order is kept", minimum=0
     )
     on_error: OnError = setting(
         OnError.record, "a bad row is recorded in the output, skipped, or fails the run", kind=HOW
     )
     max_attempts: int = setting(
-        3, "times a row is tried in all, with retry_failed", minimum=1, kind=HOW
+        3, "times a row is tried in total, with retry_failed", minimum=1, kind=HOW
     )

@@ -1,4 +1,4 @@
-"""`model.`: what generates."""
+"""`model.`: the model that generates."""
 
 import typing
 from dataclasses import dataclass
@@ -10,22 +10,20 @@ from rollout.rows.reasoning import TAGS
 
 @dataclass(kw_only=True, slots=True)
 class Model:
-    """What generates."""
+    """The model that generates."""
 
     kind: typing.ClassVar[str] = WHAT
     model_path: str = setting("???", "local directory, hub id, or embedded:NAME", shown="by preset")
     revision: str | None = setting(None, "branch, tag or commit on the hub; null: the default one")
     lora_path: str | None = setting(None, "LoRA adapter: local directory or hub id")
     trust_remote_code: bool = setting(False, "run Python code that comes with the checkpoint")
-    chat_template: str | None = setting(
-        None, "Jinja file, or template text, instead of the model's"
-    )
+    chat_template: str | None = setting(None, "Jinja file or text to use instead of the model's")
     chat_template_kwargs: dict[str, Any] = setting(
         {}, "variables for the chat template, such as enable_thinking"
     )
     reasoning_tags: list[str] = setting(
-        list(TAGS), "texts that begin and end what the model thinks before its answer", kind=ABOUT
+        list(TAGS), "tags that open and close the reasoning before the answer", kind=ABOUT
     )
     shape: dict[str, Any] = setting(
-        {}, "config.json's fields, for planning where the model is not at hand", kind=ABOUT
+        {}, "fields of config.json, to plan with when the model is not available", kind=ABOUT
     )

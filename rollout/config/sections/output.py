@@ -1,4 +1,4 @@
-"""`output.`: what is written."""
+"""`output.`: the published output."""
 
 import typing
 from dataclasses import dataclass
@@ -14,25 +14,24 @@ class Layout(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class Output:
-    """What is written."""
+    """The published output."""
 
     kind: typing.ClassVar[str] = ABOUT
     path: str | None = setting(
-        None, "the published file; null: output.parquet, or output/, in run_dir"
+        None, "file to publish; null: output.parquet, or output/, in run_dir"
     )
     columns: list[str] = setting(
         ["finish_reason", "num_response_tokens", "num_prompt_tokens", "is_reasoning_closed"],
         "columns added beside responses and error",
     )
     reasoning_parser: str | None = setting(
-        None,
-        "vLLM's parser, such as qwen3, that splits off the reasoning; null: the model's tags",
+        None, "vLLM's reasoning parser, such as qwen3; null: split at model.reasoning_tags"
     )
-    prefix: str = setting("", "put before the name of every column added")
+    prefix: str = setting("", "prefix for the name of every column added")
     layout: Layout = setting(
-        Layout.per_prompt, "a row for each prompt, with lists; or per_sample: for each response"
+        Layout.per_prompt, "per_prompt: a row per prompt, with lists; per_sample: per response"
     )
     partition_rows: int | None = setting(
-        None, "output.path is a directory, output/, of files of at most so many rows", minimum=1
+        None, "make output.path a directory of files of at most this many rows", minimum=1
     )
-    overwrite: bool = setting(False, "replace what already stands at output.path")
+    overwrite: bool = setting(False, "replace an existing output.path")

@@ -1,4 +1,4 @@
-"""The settings of python -m rollout.prepare; in a run, the section `prepare`."""
+"""`prepare.`: the settings of python -m rollout.prepare, also available in a run."""
 
 import typing
 from dataclasses import dataclass, field
@@ -38,56 +38,60 @@ class OnBadRow(Enum):
 class Destination:
     """Where the prompts go."""
 
-    path: str | None = setting(None, "parquet file to write; null in a run: prompts.parquet there")
-    overwrite: bool = setting(False, "replace a file that already stands there")
+    path: str | None = setting(
+        None, "parquet file to write; null in a run: prompts.parquet in run_dir"
+    )
+    overwrite: bool = setting(False, "replace an existing file")
 
 
 @dataclass(kw_only=True, slots=True)
 class Prepare:
-    """How a file of prompts is made; without a source none is."""
+    """How a file of prompts is made. Without a source none is."""
 
     kind: typing.ClassVar[str] = ABOUT
     source: str | None = setting(
         None, "file, glob, directory, hub dataset (ORG/NAME), or reasoning_gym"
     )
-    format: FileFormat = setting(FileFormat.auto, "of the files; auto: by their extension")
+    format: FileFormat = setting(FileFormat.auto, "format of the files; auto: by their extension")
     split: str | None = setting(None, "split of a datasets directory or hub dataset")
     subset: str | None = setting(None, "configuration of a hub dataset")
     revision: str | None = setting(None, "branch, tag or commit of a hub dataset")
     task: str | None = setting(None, "reasoning_gym: a task's name, or several: [a,b]")
     task_config: dict[str, Any] = setting(
-        {}, "reasoning_gym: settings of the task, by its names; below a task's name: its own"
+        {}, "reasoning_gym: the task's own settings; below a task's name: for that task only"
     )
-    size: int = setting(500, "reasoning_gym: problems of each task", minimum=1)
-    seed: int = setting(42, "of reasoning_gym, shuffle, sample and splits", minimum=0)
+    size: int = setting(500, "reasoning_gym: problems per task", minimum=1)
+    seed: int = setting(42, "seed of reasoning_gym, shuffle, sample and splits", minimum=0)
     template: str | None = setting(
-        None, "Jinja file, or text, that makes each prompt from a row's columns"
+        None, "Jinja file or text that makes each prompt from a row's columns"
     )
     prompt_column: str | None = setting(
-        None, "without a template: column of strings or chats; null: that of prompt_key"
+        None, "without a template: column of strings or chats; null: prompt_key's column"
     )
-    system: str | None = setting(None, "system message: Jinja file, or text")
-    few_shot: str | None = setting(None, "file of examples, put before each prompt")
-    few_shot_answer: str = setting("{{ answer }}", "Jinja file, or text: an example's answer")
-    num_few_shot: int | None = setting(None, "examples taken, from the first; null: all", minimum=1)
+    system: str | None = setting(None, "system message: Jinja file or text")
+    few_shot: str | None = setting(None, "file of few-shot examples for each prompt")
+    few_shot_answer: str = setting("{{ answer }}", "Jinja file or text of an example's answer")
+    num_few_shot: int | None = setting(
+        None, "number of examples, from the first; null: all", minimum=1
+    )
     prompt_format: MadeOf = setting(MadeOf.chat, "chat: a list of messages; text: one string")
     last_answer: LastAnswer = setting(
         LastAnswer.auto,
-        "an assistant's message at the end: keep it, or drop it; auto: ShareGPT must say which",
+        "a final assistant message: keep or drop it; auto: keep, but refuse ShareGPT",
     )
-    prompt_key: str = setting("prompt", "column that the prompts are written to")
+    prompt_key: str = setting("prompt", "column to write the prompts to")
     filter: str | None = setting(
-        None, "Jinja expression over a row's columns; rows where it is false are left out"
+        None, "Jinja expression over a row's columns; keep the rows where it is true"
     )
-    deduplicate: bool = setting(False, "keep the first of rows whose prompts are equal")
-    sample: int | None = setting(None, "rows to take at random, of all", minimum=1)
+    deduplicate: bool = setting(False, "of rows with equal prompts, keep the first")
+    sample: int | None = setting(None, "number of rows to pick at random", minimum=1)
     shuffle: bool = setting(False, "put the rows in random order")
-    limit: int | None = setting(None, "rows to write at most", minimum=1)
-    keep: list[str] = setting([], "columns written beside the prompt; empty: all")
+    limit: int | None = setting(None, "maximum number of rows to write", minimum=1)
+    keep: list[str] = setting([], "columns to write beside the prompt; empty: all")
     rename: dict[str, Any] = setting({}, "new name: the column's name in the source")
     splits: dict[str, Any] = setting(
         {}, "name: share of the rows, such as train: 0.9, test: 0.1; one file each"
     )
-    on_error: OnBadRow = setting(OnBadRow.fail, "a bad row ends it, or is skipped and counted")
+    on_error: OnBadRow = setting(OnBadRow.fail, "a bad row: fail, or skip and count it")
     preview: bool = setting(False, "show prompts and counts, write nothing")
-    output: Destination = field(default_factory=Destination, metadata={"help": "the prompts"})
+    output: Destination = field(default_factory=Destination)

@@ -17,4 +17,4 @@ class ScaleOut:
 
     kind: typing.ClassVar[str] = HOW
     mode: Scale = setting(Scale.local, "local: one engine on this machine")
-    num_replicas: int = setting(1, "engines side by side", minimum=1, maximum=1)
+    num_replicas: int = setting(1, "number of engines", minimum=1, maximum=1)

@@ -1,4 +1,4 @@
-"""`tracking.`: who is told."""
+"""`tracking.`: where metrics are sent."""
 
 import typing
 from dataclasses import dataclass
@@ -20,17 +20,15 @@ class WandbMode(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class Tracking:
-    """Who is told; local files are always written."""
+    """Where metrics are sent. Local files are always written."""
 
     kind: typing.ClassVar[str] = ABOUT
     tracker: Tracker = setting(Tracker.wandb, "wandb, or none (wandb is then not imported)")
     project: str = setting("rollout", "wandb project")
     entity: str | None = setting(None, "wandb team or user; null: your default")
-    name: str | None = setting(None, "wandb run name; null: the run directory's")
-    group: str | None = setting(None, "wandb group; null: the sweep directory's, if any")
+    name: str | None = setting(None, "wandb run name; null: the run directory's name")
+    group: str | None = setting(None, "wandb group; null: the sweep directory's name, if any")
     tags: list[str] = setting([], "wandb tags")
     mode: WandbMode = setting(WandbMode.auto, "auto: online when logged in, else offline")
-    interval_s: float = setting(2.0, "seconds between two lines of metrics.jsonl", above=0)
-    num_table_rows: int = setting(
-        20, "prompts with their responses sent to wandb's table", minimum=0
-    )
+    interval_s: float = setting(2.0, "seconds between lines of metrics.jsonl", above=0)
+    num_table_rows: int = setting(20, "prompts to show in wandb's table of responses", minimum=0)

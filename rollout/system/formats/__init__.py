@@ -1,1 +1,1 @@
-"""JSON, YAML and Arrow, read and written so that nothing changes on the way."""
+"""Read and write JSON, YAML and Arrow without changing any value."""

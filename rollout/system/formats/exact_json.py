@@ -1,8 +1,8 @@
-"""JSON read so that nothing changes on the way: what Python would bend or drop is a fault.
+"""Read JSON exactly: refuse values that Python would change or drop.
 
-Owns which values those are: a key that stands twice (Python keeps the last), NaN and Infinity,
-numbers beyond a 64-bit float (1e400) or with digits that one would round, half a surrogate pair.
-Promises a ValueError of one line, such as `has the key 'q' twice`. Must not know files or rows.
+Those are duplicate keys (Python keeps the last), NaN and Infinity, numbers beyond a 64-bit float
+(1e400) or with digits that it would round, and half a surrogate pair. Promises a one-line
+ValueError, such as `has the key 'q' twice`. Must not know files or rows.
 """
 
 import json
@@ -10,16 +10,16 @@ import math
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-EXACT_DIGITS = 15  # any number of so many digits comes back from a float as it was written
-MAX_DIGITS = 4300  # of an integer that Python reads and writes
+EXACT_DIGITS = 15  # a float keeps any number of this many digits
+MAX_DIGITS = 4300  # of an integer, Python's default limit
 
 
 class Inexact(ValueError):
-    """A whole JSON value that can't be kept exactly; its message says why, to follow a subject."""
+    """A JSON value that can't be kept exactly; the message says why, and lacks a subject."""
 
 
 def loads(text: str) -> Any:
-    """The value of a JSON text. Raises Inexact, other ValueErrors, RecursionError."""
+    """Return the value of a JSON text. Raises Inexact, other ValueErrors, RecursionError."""
     value = _EXACT.decode(text)
     if "\\u" in text:
         refuse_surrogates(value)
@@ -27,7 +27,7 @@ def loads(text: str) -> Any:
 
 
 def refuse_surrogates(value: Any) -> None:
-    """Raise Inexact where a text has half a surrogate pair, which no UTF-8 can hold."""
+    """Raise Inexact if a text has half a surrogate pair, which UTF-8 can't encode."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -35,7 +35,7 @@ def refuse_surrogates(value: Any) -> None:
 
 
 def number_of(text: str) -> float:
-    """The float that a text says. Raises Inexact where it would be another number."""
+    """Return a text's float. Raises Inexact if that would be another number."""
     value = float(text)
     if len(text) <= EXACT_DIGITS and "e" not in text and "E" not in text:
         return value
@@ -47,7 +47,7 @@ def number_of(text: str) -> float:
         raise Inexact(f"holds {_short(text)}, which a 64-bit float would change to 0.0") from None
     if given == Decimal(repr(value)):
         return value
-    # Some write a float's own digits beyond those it needs: 0.1000000000000000055.
+    # Some writers print more digits of a float than it needs: 0.1000000000000000055.
     digits = len(given.as_tuple().digits)
     if value and digits > EXACT_DIGITS and given == Decimal(f"{value:.{min(digits, 800) - 1}e}"):
         return value
@@ -57,7 +57,7 @@ def number_of(text: str) -> float:
 
 
 def integer_of(text: str) -> int:
-    """The integer that a text says; Python's own limit may be off. Raises Inexact beyond it."""
+    """Return a text's integer. Raises Inexact beyond MAX_DIGITS: Python's limit may be off."""
     if len(text) > MAX_DIGITS:
         raise Inexact(f"holds a number of {len(text):,} digits; write it as text")
     return int(text)
@@ -68,14 +68,14 @@ def _constant(text: str) -> float:
 
 
 def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """The pairs as an object. Raises Inexact where a key stands twice."""
+    """Return the pairs as an object. Raises Inexact for a duplicate key."""
     if twice := doubled(pairs):
         raise Inexact(f"has the key {_short(repr(twice[0]))} twice; rename one")
     return dict(pairs)
 
 
 def doubled(pairs: list[tuple[Any, Any]]) -> list[Any]:
-    """The keys that stand twice among the pairs, in order; mostly none."""
+    """Return the duplicate keys among the pairs, in order; usually none."""
     if len(dict(pairs)) == len(pairs):
         return []
     names = [name for name, _ in pairs]
@@ -96,8 +96,8 @@ raw_decode = _EXACT.raw_decode  # value and end; raises Inexact, JSONDecodeError
 
 
 def end_of(text: str, start: int) -> int:
-    """Where a value ends that can't be kept exactly, or has control characters in its texts.
+    """Return where a value ends that is inexact, or has control characters in its texts.
 
-    Raises JSONDecodeError where it is no JSON, or goes on beyond the text.
+    Raises JSONDecodeError if it is not JSON, or continues beyond the text.
     """
     return _LENIENT.raw_decode(text, start)[1]

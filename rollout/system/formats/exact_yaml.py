@@ -1,6 +1,6 @@
-"""YAML, or JSON, read so that nothing changes on the way: as exact_json reads JSON.
+"""Read YAML, or JSON, exactly, as exact_json reads JSON.
 
-Promises that a key that stands twice and a number that a float would change are a ValueError.
+Promises a ValueError for a duplicate key, and for a number that a float would change.
 """
 
 import json
@@ -10,7 +10,7 @@ from rollout.system.formats import exact_json
 
 
 def load(text: str) -> Any:
-    """The value of a text. Raises yaml.YAMLError, ValueError, RecursionError."""
+    """Return the value of a text. Raises yaml.YAMLError, ValueError, RecursionError."""
     import yaml
 
     try:  # first: YAML reads some numbers of JSON, such as 1e5, as text
@@ -21,7 +21,7 @@ def load(text: str) -> Any:
         pass
 
     class Exact(yaml.SafeLoader):
-        """Refuses what the other would bend or drop."""
+        """Refuses values that SafeLoader would change or drop."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -40,4 +40,4 @@ def load(text: str) -> Any:
     except exact_json.Inexact as error:
         raise ValueError(f"its YAML {error}") from None
     except TypeError as error:  # a list as a key
-        raise ValueError(f"its YAML has a key that is no text: {error}") from None
+        raise ValueError(f"its YAML has a key that is not text: {error}") from None

@@ -1,8 +1,8 @@
-"""Writing parquet: every type that can be read is written again, and read back as the same type.
+"""Write parquet so that every readable type is read back as the same type.
 
-Arrow's writer has no kernel for views of text and bytes below a struct or a map. Such a column is
-written as plain text and bytes, which are the same in the file, and the file's record of Arrow's
-types still names the views. Must not know rows, files or who writes.
+Arrow's writer has no kernel for string and binary views below a struct or a map. Such a column is
+written as plain strings and bytes, which are the same in the file; the file's Arrow schema still
+names the views. Must not know rows or files.
 """
 
 import base64
@@ -13,11 +13,11 @@ from rollout.system.formats.plain_types import rebuilt, without_views
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RECORD = "ARROW:schema"  # of the types, in the file's metadata (Arrow's own key)
+RECORD = "ARROW:schema"  # Arrow's key for its types in the file's metadata
 
 
 class Writer:
-    """Writes tables of `schema` to an open file or a path, a row group each. Use it in `with`."""
+    """Write tables of `schema` to an open file or a path, a row group each. Use it in `with`."""
 
     def __init__(self, file: Any, schema: "pa.Schema"):
         import pyarrow as pa
@@ -52,7 +52,7 @@ class Writer:
         self._writer.write_table(table, row_group_size=row_group_size)
 
     def close(self) -> None:
-        """Write the footer; harmless a second time."""
+        """Write the footer. May be called twice."""
         if any(self._is_plain) and self._writer.is_open:
             record = base64.b64encode(self._schema.serialize())
             self._writer.add_key_value_metadata({**(self._schema.metadata or {}), RECORD: record})
@@ -60,12 +60,12 @@ class Writer:
 
 
 def written_as(kind: "pa.DataType") -> "pa.DataType":
-    """The type to write a column of this type as: itself, wherever Arrow's writer can."""
+    """Return the type to write a column as: its own if Arrow's writer supports it."""
     return without_views(kind) if _has_views_below(kind) else kind
 
 
 def _has_views_below(kind: "pa.DataType", is_below: bool = False) -> bool:
-    """Whether a view of text or bytes stands below a struct or a map."""
+    """Whether a string or binary view is below a struct or a map."""
     from pyarrow import types
 
     while hasattr(kind, "storage_type"):

@@ -1,7 +1,7 @@
-"""Plain types of Arrow for those that some of its kernels lack: views, dictionaries, extensions.
+"""Replace Arrow types that some kernels lack (views, dictionaries, extensions) by plain types.
 
-The type of a column, however deep, and its values rebuilt to it; not by a cast, which has no such
-kernels either. Must not know what columns mean.
+At any depth of a column. Values are rebuilt, since casts lack these kernels, too. Must not know
+what columns mean.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def without_views(kind: "pa.DataType") -> "pa.DataType":
-    """The type with views of text, bytes and lists replaced by what they are views of."""
+    """Return the type with string, binary and list views replaced by strings, bytes and lists."""
     import pyarrow as pa
     from pyarrow import types
 
@@ -27,7 +27,7 @@ def without_views(kind: "pa.DataType") -> "pa.DataType":
 
 
 def decoded(kind: "pa.DataType") -> "pa.DataType":
-    """The type that Python's own values make an array of: no dictionaries and extensions either."""
+    """Return the type of an array of Python values: without views, dictionaries, extensions."""
     while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
         kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
     plain = without_views(kind)
@@ -55,7 +55,7 @@ def _with_members(kind: "pa.DataType", of: "Callable[[pa.DataType], pa.DataType]
 
 
 def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
-    """The same values in one of the types above."""
+    """Return the same values in one of the types above."""
     import pyarrow as pa
     from pyarrow import types
 
@@ -81,7 +81,7 @@ def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
 
 
 def taken(column: "pa.Array | pa.ChunkedArray", positions: "pa.Array") -> Any:
-    """The values at these positions, null where the position is."""
+    """Return the values at these positions; null for a null position."""
     import pyarrow as pa
 
     try:
@@ -106,7 +106,7 @@ def _rebuilt_map(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
 
 
 def _flat(array: "pa.Array") -> "pa.Array":
-    """The members of all lists, one after another."""
+    """Return the members of all lists in one array."""
     import pyarrow as pa
 
     try:
@@ -117,7 +117,7 @@ def _flat(array: "pa.Array") -> "pa.Array":
 
 
 def _offsets(array: "pa.Array") -> "pa.Array":
-    """Where each list begins in the flattened values, in which a null list has none."""
+    """Return the offset of each list in the flattened values; a null list has none of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import types

@@ -1,8 +1,7 @@
-"""Rows of a parquet file, a little at a time: a batch is bounded by what its rows decode to.
+"""Read a parquet file's rows in batches bounded by their decoded size.
 
-A footer knows only how long a column is as it is stored, and a long text that repeats is stored
-once. So rows come a few at a time, and fewer where those turn out to be large. Must not know what
-the rows are.
+A footer has only a column's stored size, and a repeated long text is stored once. So a batch has
+few rows, and fewer once these turn out to be large. Must not know what the rows are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-BATCH_ROWS = 64  # what a first batch may decode to is known only afterwards
+BATCH_ROWS = 64  # the decoded size of a first batch is known only afterwards
 BATCH_BYTES = 16 << 20
 
 
@@ -24,9 +23,9 @@ def group_batches(
     columns: Sequence[str] | None = None,
     most: int = BATCH_ROWS,
 ) -> "Iterator[pa.RecordBatch]":
-    """Stream a row group's rows, at most `most` at a time and about BATCH_BYTES of them.
+    """Stream a row group's rows, at most `most` and about BATCH_BYTES at a time.
 
-    A batch is larger only where it is the first that holds such large rows, or a single row.
+    A batch is larger only if it is the first with such large rows, or a single row.
     """
     group = file.metadata.row_group(number)
     row_bytes = group.total_byte_size / max(1, group.num_rows)
@@ -49,7 +48,7 @@ def group_batches(
 
 
 def take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
-    """These rows of a batch, in this order."""
+    """Return these rows of a batch, in this order."""
     import pyarrow as pa
 
     if rows == list(range(rows[0], rows[0] + len(rows))):

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: `NaN` and `Infinity` are Python's own, and none of JSON's."""
+"""Write JSON that every reader accepts: without Python's `NaN` and `Infinity`."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def dumps(value: Any, **how: Any) -> str:
-    """`json.dumps`, but a number that is not finite is null, and any key of a mapping is text."""
+    """As `json.dumps`, but numbers that are not finite become null, and mapping keys text."""
     try:
         return json.dumps(value, allow_nan=False, **how)
     except (ValueError, TypeError):
@@ -14,7 +14,7 @@ def dumps(value: Any, **how: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same plain value, fit for JSON: None for a number that is not finite."""
+    """Return a plain value fit for JSON: None for a number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -25,6 +25,6 @@ def finite(value: Any) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """A key that JSON can't hold, such as a date or bytes, as text."""
+    """Return a key that JSON can't have, such as a date or bytes, as text."""
     is_fit = isinstance(key, str | int | None) or (isinstance(key, float) and math.isfinite(key))
     return key if is_fit else str(key)
