@@ -28,6 +28,6 @@ class Result:
     num_new_tokens: int = 0
     run: int = 0
     repeats: bool = False  # greedy: its samples are copies of one
-    # Number of samples that are repetitive, and of different ones (signs.py); None: not counted yet.
+    # Samples that are repetitive, and different ones (see signs.py); None: not counted yet.
     num_repetitive: int | None = field(default=None, compare=False)
     num_distinct: int | None = field(default=None, compare=False)
