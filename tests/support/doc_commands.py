@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "memory.md"
 PROMPT = "$ python -m rollout.plan"
 SKIP = "..."
-VERDICT = ("auto takes", "recommended:", "nothing fits", "smallest change", "no setting", "verdict")
+VERDICT = (
+    "auto chooses", "recommended:", "nothing fits", "smallest change", "no setting", "verdict",
+)  # fmt: skip
 # Where CPU figures come from; the page says so. Without a hub's cache, presets speak.
 MACHINE = Machine(gpus=(), num_cpus=16, memory_gib=32.0, available_gib=28.0)
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
