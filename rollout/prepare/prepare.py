@@ -1,8 +1,7 @@
-"""python -m rollout.prepare: a file of prompts, made from whatever holds problems.
+"""Prepare a file of prompts from a source of problems.
 
-Owns what a preparation looks like from outside: checks first, then a stream from the source to
-files that appear whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
-2 configuration or input error, 130 and 143 signals.
+Owns the order of the steps: all checks first, then a stream from the source to files that appear
+completely or not at all. Needs no GPU, no engine and no model.
 """
 
 import tempfile
@@ -43,24 +42,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_SHOWN = 3
-QUIET_S = 2.0  # what is done by then shows no progress
+QUIET_S = 2.0  # shorter preparations show no progress
 
 
 def is_made_by(path: Path, settings: Prepare) -> bool:
-    """Whether the file at `path` was made by `settings`, of files that are still as they were."""
+    """Whether `path` was made with `settings`, from files that have not changed since."""
     return was_made_by(path, settings)
 
 
 def refuse_in_run(settings: Prepare) -> None:
-    """Refuse what makes no file, or several: a run reads one."""
+    """Refuse splits and previews, which don't make the one file that a run reads."""
     if settings.splits:
         raise UserError(
-            "prepare.splits makes several files, and a run reads one; make them with "
-            "python -m rollout.prepare, and type data.input= of one"
+            "prepare.splits makes several files, but a run reads one; make them with "
+            "python -m rollout.prepare, then type data.input= with one of them"
         )
     if settings.preview:
         raise UserError(
-            "prepare.preview=true writes nothing that a run could read; leave it out, or type "
+            "prepare.preview=true writes no file that a run could read; leave it out, or type "
             f"python -m rollout.prepare source={settings.source} preview=true"
         )
 
@@ -74,12 +73,12 @@ def prepare(
     ledger: Ledger | None = None,
     section: str = "",
 ) -> Prepared:
-    """Make the prompts and write them to `path`, or to one file a split beside it.
+    """Make the prompts and write them to `path`, or to one file per split beside it.
 
-    Relative paths in the settings hang on `start_dir`. Files appear whole or not at all; with
-    `settings.preview` none does. Raises UserError before any work where settings, source or output
-    can't serve, and at the first bad row unless such rows are skipped; Interrupted where `stop`
-    is asked for.
+    Relative paths in the settings are relative to `start_dir`. Files appear completely or not at
+    all; with `settings.preview` none does. Raises UserError before any work if settings, source or
+    output are invalid, and at the first bad row unless bad rows are skipped; Interrupted once
+    `stop` is requested.
     """
     if stop is None:
         with stop_on_signals() as own:
@@ -92,7 +91,7 @@ def prepare(
     writer = Writer(reading_of("source", at_home(settings.source or ""), start_dir), ledger)
     tally = Tally(skips=settings.on_error is OnBadRow.skip)
     with stop.deferred(), ExitStack() as stack:
-        tally.tick = _watch(tally, console, stop, stack)
+        tally.tick = _ticker(tally, console, stop, stack)
         if not settings.preview:
             writer.check(places.values())
         source = unpacked(open_source(settings, start_dir, tally, console.note), settings, tally)
@@ -113,12 +112,12 @@ def prepare(
         limit = None if needs_all else settings.limit
         rows = prompt_rows(settings, source, rendering, schema, chosen, tally, limit)
         if needs_all:
-            spool = stack.enter_context(Spool(schema, _room(path, settings)))
+            spool = stack.enter_context(Spool(schema, _spool_dir(path, settings)))
             spool.fill(rows)
-            _refuse_nothing(spool.num_rows, tally)
+            _refuse_empty(spool.num_rows, tally)
             if settings.sample is not None and settings.sample > spool.num_rows:
                 console.note(
-                    f"note: sample={settings.sample}, but all there are is {spool.num_rows:,}"
+                    f"note: sample={settings.sample}, but there are only {spool.num_rows:,} rows"
                 )
             ordered = orders(settings, spool).values()
             batches = [spool.take(order) for order in ordered]
@@ -133,27 +132,27 @@ def prepare(
             for found in counted.values():
                 for _ in found:
                     pass
-            _refuse_nothing(tally.num_written, tally)
-            rendering.refuse_idle(tally.num_written)
+            _refuse_empty(tally.num_written, tally)
+            rendering.refuse_unused(tally.num_written)
             written = {}
         else:
-            checked = _some(counted, tally, rendering)
+            checked = _checked(counted, tally, rendering)
             written = write(checked, schema, places, writer)
     elapsed_s = time.monotonic() - began
-    read_by = [words for name, words in source.read_by.items() if name in schema.names]
+    read_by = [setting for name, setting in source.read_by.items() if name in schema.names]
     return Prepared(written, tally, schema.names, shown, elapsed_s, settings.prompt_key, read_by)
 
 
-def _room(path: Path, settings: Prepare) -> Path:
-    """Where rows wait: on the disk of the output, which has room for them."""
+def _spool_dir(path: Path, settings: Prepare) -> Path:
+    """Return where rows are spooled: on the disk of the output, which has room for them."""
     if settings.preview:
         return Path(tempfile.gettempdir())
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent
 
 
-def _watch(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) -> Any:
-    """What is done after every chunk: look whether to stop, and show how far it is."""
+def _ticker(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) -> Any:
+    """Return the function to call after every chunk: it checks `stop` and shows progress."""
     began, progress = time.monotonic(), None
 
     def tick() -> None:
@@ -174,7 +173,7 @@ def _watch(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) 
 def _counted(
     batches: "Iterator[pa.RecordBatch]", tally: Tally, shown: list[Any], stop: StopRequest
 ) -> "Iterator[pa.RecordBatch]":
-    """The same batches, counted; the first prompts are kept to be shown."""
+    """Yield the batches, count their rows, and keep the first prompts in `shown`."""
     for batch in batches:
         stop.raise_if_requested()
         shown += batch.column(0).slice(0, NUM_SHOWN - len(shown)).to_pylist()
@@ -182,26 +181,27 @@ def _counted(
         yield batch
 
 
-def _some(
+def _checked(
     counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally, rendering: Rendering
 ) -> "dict[Path, Iterator[pa.RecordBatch]]":
-    """The same, where nothing at all is refused with what became of the rows."""
+    """Return the batches with checks after each file's last one: that there are rows, and that
+    `system` was used."""
 
     def checked(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         yield from batches
-        _refuse_nothing(tally.num_written, tally)
-        rendering.refuse_idle(tally.num_written)
+        _refuse_empty(tally.num_written, tally)
+        rendering.refuse_unused(tally.num_written)
 
     return {path: checked(batches) for path, batches in counted.items()}
 
 
-def _refuse_nothing(num_rows: int, tally: Tally) -> None:
+def _refuse_empty(num_rows: int, tally: Tally) -> None:
     if num_rows:
         return
     if not tally.num_read:
         raise UserError("the source has no rows; nothing was written")
     parts = [f"{tally.num_read:,} rows were read"]
-    parts += [f"{tally.num_filtered:,} left out by filter"] if tally.num_filtered else []
+    parts += [f"{tally.num_filtered:,} removed by filter"] if tally.num_filtered else []
     if tally.num_bad:
         parts.append(f"{tally.num_bad:,} bad ({tally.faults.most_common(1)[0][0]})")
     raise UserError(f"no row is left: {', '.join(parts)}; nothing was written")
