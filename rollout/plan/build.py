@@ -59,17 +59,9 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
         change = smallest_change(model.size, selected.fit.engine, hardware, needs)
         num_needed = num_devices_needed(model.size, selected.fit.engine, hardware, needs)
     return Plan(
-        settings,
-        model,
-        hardware,
-        data,
-        needs,
-        rows,
-        change,
-        num_needed,
-        recommended(rows),
+        settings, model, hardware, data, needs, rows, change, num_needed, recommended(rows),
         _last_record(settings, model),
-    )
+    )  # fmt: skip
 
 
 def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:

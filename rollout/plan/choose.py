@@ -36,17 +36,21 @@ class Choice:
 
 
 def choose(
-    model: ModelSize, asked: Engine, hardware: Hardware, needs: Needs, given: Set[str] = frozenset()
+    model: ModelSize,
+    engine: Engine,
+    hardware: Hardware,
+    needs: Needs,
+    given: Set[str] = frozenset(),
 ) -> Choice:
-    """Choose settings for `engine=auto`; `given` names the settings that must stay as in `asked`.
+    """Choose settings for `engine=auto`; `given` names the settings that must not change.
 
     First the number of devices: as many as keep LEAST_WEIGHTS_GIB each, and more if the model
     does not fit. Then gpu_memory_utilization, the context (shortened only if the whole one does
     not fit), and as many concurrent samples as the KV cache holds at the data's lengths.
     """
     best = None
-    for tensor_parallel_size in _device_counts(model, asked, hardware, given):
-        tried = replace(asked, tensor_parallel_size=tensor_parallel_size)
+    for tensor_parallel_size in _device_counts(model, engine, hardware, given):
+        tried = replace(engine, tensor_parallel_size=tensor_parallel_size)
         tried = _share(tried, hardware, given)
         found = _at_context(model, tried, hardware, needs, given)
         best = best or found
@@ -59,22 +63,22 @@ def choose(
         for name in (
             "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "max_num_seqs",
         )
-        if getattr(best.engine, name) != getattr(asked, name)
+        if getattr(best.engine, name) != getattr(engine, name)
     }  # fmt: skip
     return Choice(best, changed)
 
 
 def _device_counts(
-    model: ModelSize, asked: Engine, hardware: Hardware, given: Set[str]
+    model: ModelSize, engine: Engine, hardware: Hardware, given: Set[str]
 ) -> Iterator[int]:
     """Yield the numbers of devices to try, the best one first."""
     if "tensor_parallel_size" in given or hardware.device is Device.cpu:
-        yield asked.tensor_parallel_size
+        yield engine.tensor_parallel_size
         return
-    most = hardware.num_devices // pipeline_parallel_size(asked)
+    most = hardware.num_devices // pipeline_parallel_size(engine)
     shape = model.shape
     counts = [n for n in (2**i for i in range(10)) if n <= max(1, most) and not shape.num_heads % n]
-    weights = model.weights(asked)
+    weights = model.weights(engine)
     best = 1
     for count in counts[1:]:
         enough = weights.device_bytes(count) / 2**30 >= LEAST_WEIGHTS_GIB

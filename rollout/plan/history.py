@@ -50,15 +50,16 @@ def record(found: Record) -> None:
 
 def last_like(model: str, dtype: str, machine: str) -> Record | None:
     """Return the newest record of this model on this machine."""
-    newest = None
-    for line in _lines():
-        found = _read(line)
-        if found is None or found.num_samples < LEAST_SAMPLES:
-            continue
-        same = (found.host, found.machine) == (_host(), machine)
-        if same and (found.model, found.dtype) == (model, dtype):
-            newest = found
-    return newest
+    wanted = _host(), machine, model, dtype
+    try:
+        lines = _path().read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    for found in map(_read, reversed(lines)):
+        if found is not None and found.num_samples >= LEAST_SAMPLES:
+            if (found.host, found.machine, found.model, found.dtype) == wanted:
+                return found
+    return None
 
 
 def new_record(**values: Any) -> Record:
@@ -77,13 +78,6 @@ def _read(line: str) -> Record | None:
     # A line may be cut off, or come from another version.
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-
-
-def _lines() -> list[str]:
-    try:
-        return _path().read_text(errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _path() -> Path:

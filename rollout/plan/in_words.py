@@ -8,19 +8,6 @@ from rollout.plan.choose import Choice
 from rollout.plan.memory.fit import Fit, Limit, gib
 from rollout.plan.prompts.lengths import Lengths
 
-LIMITS = {
-    Limit.none: "max_num_seqs",
-    Limit.kv_cache: "KV cache",
-    Limit.context: "context",
-    Limit.model: "model's context",
-    Limit.weights: "weights",
-    Limit.free: "free memory",
-    Limit.devices: "GPUs",
-    Limit.heads: "heads",
-    Limit.dtype: "dtype",
-    Limit.device: "device",
-}
-
 
 def one_line(fit: Fit) -> str:
     """Return one line: weights, KV cache in tokens, concurrent requests, the limit."""
@@ -31,7 +18,7 @@ def one_line(fit: Fit) -> str:
     line += f"{samples(fit.full_length)} concurrent requests of {fit.max_model_len:,} tokens"
     if fit.typical is not None:
         line += f", {samples(fit.typical)} of typical length"
-    limit = LIMITS[fit.limit]
+    limit = fit.limit.value
     if fit.limit is Limit.none:
         limit = f"max_num_seqs={fit.engine.max_num_seqs}"
     return f"{line}; limited by {limit}"
@@ -51,7 +38,7 @@ def fit_values(fit: Fit) -> dict[str, Any]:
     """Return the figures for JSON; GiB per device."""
     return {
         "fits": fit.fits,
-        "limit": LIMITS[fit.limit],
+        "limit": fit.limit.value,
         "why": fit.why or None,
         "tensor_parallel_size": fit.engine.tensor_parallel_size,
         "gpu_memory_utilization": fit.engine.gpu_memory_utilization,
@@ -76,12 +63,11 @@ def room_note(lengths: Lengths, context: int, sampling: Sampling) -> str | None:
     limit = sampling.token_limit
     if limit is None:
         return None
-    cut, over = lengths.num_longer_than(context - limit), lengths.num_longer_than(context - 1)
-    if (num_rows := cut.num_rows - over.num_rows) <= 0:
+    cut = lengths.num_cut(context, limit)
+    if cut.num_rows <= 0:
         return None
-    about = "" if cut.is_exact and over.is_exact else "about "
     return (
-        f"note: {about}{num_rows:,} of {lengths.num_rows:,} rows leave room for fewer than "
+        f"note: {cut} of {lengths.num_rows:,} rows leave room for fewer than "
         f"max_tokens={limit:,} tokens in the context of {context:,}; their responses may end "
         "early, with finish_reason length"
     )

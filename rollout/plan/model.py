@@ -88,7 +88,7 @@ def tokenizer_of(
         fetch_tokenizer(resolved.path, resolved.revision)
     if directory is None:
         raise NoTokenizer(
-            f"its tokenizer is not on this machine; type: hf download {settings.model.model_path} "
+            f"its tokenizer is not on this machine; type hf download {settings.model.model_path} "
             "--include 'token*' 'chat_template*' config.json"
         )
     return open_tokenizer(directory, settings.model)

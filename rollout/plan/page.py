@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollout.config.sections.engine import Device
-from rollout.plan.in_words import LIMITS, changed_settings, samples
+from rollout.plan.in_words import changed_settings, samples
 from rollout.plan.memory.fit import Limit, gib
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
@@ -31,19 +31,20 @@ def print_plan(plan: Plan) -> None:
 
 
 def _head(plan: Plan) -> Iterator[str]:
-    shape, weights = plan.model.size.shape, plan.model.size.weights(plan.settings.engine)
+    size, engine, hardware = plan.model.size, plan.settings.engine, plan.hardware
+    shape, weights = size.shape, size.weights(engine)
     billions = weights.num_parameters / 1e9
-    size = f"{billions:.2f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
+    number = f"{billions:.2f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
     packed = f", {weights.quantization}" if weights.quantization else ""
     yield (
-        f"model   {plan.model.size.name}: {size} parameters{packed}, context "
-        f"{shape.max_position:,} tokens ({plan.model.source})"
+        f"model   {size.name}: {number} parameters{packed}, context {shape.max_position:,} tokens "
+        f"({plan.model.source})"
     )
     cache = plan.selected.fit.cache
     if cache:
         yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache per device"
     remarks = list(shape.estimates)
-    asked = plan.settings.engine.quantization
+    asked = engine.quantization
     if asked and weights.quantization != asked:
         remarks.append(
             f"engine.quantization={asked} is ignored: the checkpoint's own quantization is counted"
@@ -53,15 +54,12 @@ def _head(plan: Plan) -> Iterator[str]:
             "layers cache differently: KV tokens are full-length requests x context, as in "
             "vLLM's log"
         )
-    if weights.quantization and not plan.model.size.is_certain(plan.settings.engine):
+    if weights.quantization and not size.is_certain(engine):
         remarks.append(f"{weights.quantization} is counted as 4 bits per parameter")
     for remark in remarks:
         yield f"        estimate: {remark}"
-    yield f"device  {plan.hardware}" + (
-        f", {gib(plan.hardware.free_gib)} free"
-        if plan.hardware.free_gib < 0.98 * plan.hardware.memory_gib
-        else ""
-    )
+    is_idle = hardware.free_gib >= 0.98 * hardware.memory_gib
+    yield f"device  {hardware}{'' if is_idle else f', {gib(hardware.free_gib)} free'}"
     yield ""
 
 
@@ -108,7 +106,7 @@ def _cells(row: Row, plan: Plan) -> list[str]:
         samples(found.full_length),
         f"{'~' if plan.needs.is_estimate else ''}{samples(found.typical)}",
         str(found.engine.max_num_seqs),
-        LIMITS[found.limit],
+        found.limit.value,
     ]
 
 
@@ -194,18 +192,11 @@ def _data(plan: Plan) -> Iterator[str]:
         yield f"        {part.low:>9,} to {part.high - 1:>9,}  {part.num_rows:>9,}  {bar}".rstrip()
     context = plan.selected.fit.max_model_len
     over = lengths.num_longer_than(context - 1)
-    about = "" if over.is_exact else "about "
-    yield (
-        f"        {about}{over.num_rows:,} rows leave no room for a response in a context of "
-        f"{context:,} tokens"
-    )
-    cut = lengths.num_longer_than(context - (settings.sampling.token_limit or 1))
-    if cut.num_rows > over.num_rows:
-        about = "" if cut.is_exact else "about "
-        yield (
-            f"        {about}{cut.num_rows - over.num_rows:,} more leave room for fewer than "
-            f"max_tokens={settings.sampling.max_tokens} tokens"
-        )
+    yield f"        {over} rows leave no room for a response in a context of {context:,} tokens"
+    cut = lengths.num_cut(context, settings.sampling.token_limit or 1)
+    if cut.num_rows > 0:
+        limit = f"max_tokens={settings.sampling.max_tokens}"
+        yield f"        {cut} more leave room for fewer than {limit} tokens"
     if lengths.num_bad or lengths.num_refused:
         first = printable(lengths.first_bad or lengths.first_refusal or "")
         bad = lengths.num_bad + lengths.num_refused

@@ -3,6 +3,7 @@
 Promises a UserError that names the setting, the file and the row. Must not know the source.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from rollout.config.sections.data import Data
@@ -29,22 +30,19 @@ def read_text(key: str, given: str, start_dir: Path, files: list[Path]) -> str:
 
     Raises UserError if the file can't be read or the text is blank.
     """
-    path = start_dir / at_home(given)
-    try:
+    path, text = start_dir / at_home(given), given
+    is_file = False
+    with suppress(OSError, ValueError):  # too long for a file name
         is_file = path.is_file()
-    except (OSError, ValueError):  # too long for a file name
-        is_file = False
-    if not is_file:
-        if LIKE_A_PATH.fullmatch(given) and "{" not in given:
-            raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
-        text = given
-    else:
+    if is_file:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{key}={given} can't be read: {reason}") from error
         files.append(path)
+    elif LIKE_A_PATH.fullmatch(given) and "{" not in given:
+        raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
     if not text.strip():
         raise UserError(f"{key}={given} is blank; type a text, or leave {key} out")
     return text
@@ -85,18 +83,16 @@ def examples_of(
     )
     examples = []
     for number, row in enumerate(rows, 1):
+        where = f"few_shot={settings.few_shot}, row {number}"
         row |= {new: row[old] for new, old in aliases.items() if old in row}
         needed = answer.names | (template.names if template else {column})
         if missing := sorted(needed - set(row)):
-            raise UserError(
-                f"few_shot={settings.few_shot}, row {number} has no {missing[0]!r}, only "
-                f"{listed(list(row))}"
-            )
+            raise UserError(f"{where} has no {missing[0]!r}, only {listed(list(row))}")
         try:
             prompt = content_of(row[column], PLAIN) if template is None else template.render(row)
             examples.append((prompt, answer.render(row)))
         except ValueError as error:
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: {error}") from error
+            raise UserError(f"{where}: {error}") from error
         if not isinstance(prompt, str):
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: the prompt is not text")
+            raise UserError(f"{where}: the prompt is not text")
     return examples

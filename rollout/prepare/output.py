@@ -55,13 +55,14 @@ def _is_hub_name(text: str, start_dir: Path) -> bool:
     return is_one and not (start_dir / text).exists()
 
 
-def read_of(
-    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None = None
-) -> str:
-    """Return the files read, with their contents' digests, and the source's file names, as JSON."""
+def marks_of(
+    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None
+) -> dict[bytes, str]:
+    """Return a file's metadata: its settings, the files read with digests, the source's files."""
     seen = watched.seen if watched else contents.seen
     read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
-    return json.dumps({"read": read, "named": [path.name for path in _named(settings, start_dir)]})
+    recorded = {"read": read, "named": [path.name for path in _named(settings, start_dir)]}
+    return {MARK: mark_of(settings, start_dir), FILES: json.dumps(recorded)}
 
 
 def _named(settings: Prepare, start_dir: Path) -> list[Path]:
@@ -80,7 +81,7 @@ def _texts(settings: Prepare, start_dir: Path) -> list[Path]:
     return [r.files[0] for text in texts if text for r in reading_of("file", text, start_dir)]
 
 
-def was_made_by(path: Path, settings: Prepare, start_dir: Path | None = None) -> bool:
+def was_made_by(path: Path, settings: Prepare) -> bool:
     """Whether `path` was made with these settings, from files that have not changed since.
 
     Files that are no longer on this machine count as unchanged.
@@ -88,7 +89,7 @@ def was_made_by(path: Path, settings: Prepare, start_dir: Path | None = None) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    start_dir = start_dir or Path.cwd()
+    start_dir = Path.cwd()
     try:
         marks = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
         recorded = json.loads(marks.get(FILES, b"{}"))

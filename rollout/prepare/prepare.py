@@ -6,26 +6,17 @@ completely or not at all. Needs no GPU, no engine and no model.
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.prepare import OnBadRow, Prepare
 from rollout.errors import UserError
 from rollout.inputs.readings import Reading, reading_of
-from rollout.prepare.output import (
-    FILES,
-    MARK,
-    mark_of,
-    orders,
-    read_of,
-    shares_of,
-    split_path,
-    was_made_by,
-    write,
-)
-from rollout.prepare.rendering import Rendering, open_rendering
+from rollout.prepare.output import marks_of, orders, shares_of, split_path, was_made_by, write
+from rollout.prepare.rendering import open_rendering
 from rollout.prepare.result import Prepared
 from rollout.prepare.rows import chosen_columns, prompt_rows
 from rollout.prepare.sources.open import open_source
@@ -96,18 +87,16 @@ def prepare(
             writer.check(places.values())
         source = unpacked(open_source(settings, start_dir, tally, console.note), settings, tally)
         rendering = open_rendering(settings, source, start_dir)
+        files = [*source.files, *rendering.files]
         if not settings.preview:
-            writer.readings.append(Reading("source", (*source.files, *rendering.files)))
+            writer.readings.append(Reading("source", tuple(files)))
             writer.check(places.values())
         chosen = chosen_columns(settings, source, rendering)
         for note in [*source.notes, *chosen.notes]:
             console.note(f"note: {note}")
-        schema = chosen.schema(settings, source, rendering)
-        metadata = {
-            MARK: mark_of(settings, start_dir),
-            FILES: read_of(settings, start_dir, [*source.files, *rendering.files], source.watched),
-        }
-        schema = schema.with_metadata(metadata)
+        schema = chosen.schema(settings, source, rendering).with_metadata(
+            marks_of(settings, start_dir, files, source.watched)
+        )
         needs_all = settings.shuffle or settings.sample is not None or bool(shares)
         limit = None if needs_all else settings.limit
         rows = prompt_rows(settings, source, rendering, schema, chosen, tally, limit)
@@ -123,21 +112,24 @@ def prepare(
             batches = [spool.take(order) for order in ordered]
         else:
             batches = [rows]
+
+        def check() -> None:
+            _refuse_empty(tally.num_written, tally)
+            rendering.refuse_unused(tally.num_written)
+
         shown: list[Any] = []
+        check_file = None if settings.preview else check
         counted = {
-            file: _counted(found, tally, shown, stop)
+            file: _counted(found, tally, shown, stop, check_file)
             for file, found in zip(paths, batches, strict=True)
         }
         if settings.preview:
-            for found in counted.values():
-                for _ in found:
-                    pass
-            _refuse_empty(tally.num_written, tally)
-            rendering.refuse_unused(tally.num_written)
+            for _ in chain(*counted.values()):
+                pass
+            check()
             written = {}
         else:
-            checked = _checked(counted, tally, rendering)
-            written = write(checked, schema, places, writer)
+            written = write(counted, schema, places, writer)
     elapsed_s = time.monotonic() - began
     read_by = [setting for name, setting in source.read_by.items() if name in schema.names]
     return Prepared(written, tally, schema.names, shown, elapsed_s, settings.prompt_key, read_by)
@@ -171,28 +163,20 @@ def _ticker(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack)
 
 
 def _counted(
-    batches: "Iterator[pa.RecordBatch]", tally: Tally, shown: list[Any], stop: StopRequest
+    batches: "Iterator[pa.RecordBatch]",
+    tally: Tally,
+    shown: list[Any],
+    stop: StopRequest,
+    check: Callable[[], None] | None,
 ) -> "Iterator[pa.RecordBatch]":
-    """Yield the batches, count their rows, and keep the first prompts in `shown`."""
+    """Yield the batches, count their rows, keep the first prompts in `shown`, and then `check`."""
     for batch in batches:
         stop.raise_if_requested()
         shown += batch.column(0).slice(0, NUM_SHOWN - len(shown)).to_pylist()
         tally.num_written += batch.num_rows
         yield batch
-
-
-def _checked(
-    counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally, rendering: Rendering
-) -> "dict[Path, Iterator[pa.RecordBatch]]":
-    """Return the batches with checks after each file's last one: that there are rows, and that
-    `system` was used."""
-
-    def checked(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        yield from batches
-        _refuse_empty(tally.num_written, tally)
-        rendering.refuse_unused(tally.num_written)
-
-    return {path: checked(batches) for path, batches in counted.items()}
+    if check is not None:
+        check()
 
 
 def _refuse_empty(num_rows: int, tally: Tally) -> None:

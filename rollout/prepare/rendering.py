@@ -16,7 +16,7 @@ from rollout.inputs.chats import SYSTEM_ROLES, content_of
 from rollout.inputs.prompt_columns import CHAT_NAMES, LIKELY, check_printed, likeliness
 from rollout.inputs.row_template import RowCondition, RowTemplate, open_condition, open_template
 from rollout.prepare.examples import PLAIN, examples_of, listed, read_text
-from rollout.prepare.sources.columns import as_json, as_json_chats, json_chats
+from rollout.prepare.sources.columns import as_json, json_chats
 from rollout.prepare.sources.source import Source
 from rollout.rows.messages import is_turn
 
@@ -114,14 +114,6 @@ class Rendering:
         template = self.template
         return content_of(template.render({name: row[name] for name in template.names}), PLAIN)
 
-    def array(self, contents: list[Any]) -> "pa.Array":
-        """Return the prompts as an Arrow array."""
-        import pyarrow as pa
-
-        if self.kind == json_chats():
-            return as_json_chats(contents)
-        return pa.array(contents, self.kind)
-
 
 def _check_plain(chat: list[Message]) -> None:
     """Refuse messages with more than role and text, which only columns of chats can hold.
@@ -184,16 +176,15 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
                 f"last_answer={settings.last_answer.name} applies to chats, and template makes "
                 "none; leave one of them out"
             )
-        template = open_template(
-            read_text("template", settings.template, start_dir, files), "template"
-        )
-        _check(source, template.names, "template", aliases)
-        check_printed(source.schema, source.name, "template", template.printed)
+        text = read_text("template", settings.template, start_dir, files)
+        template = open_template(text, "template")
     if settings.system is not None:
         text = read_text("system", settings.system, start_dir, files)
         system = open_template(text, "system", may_be_constant=True)
-        _check(source, system.names, "system", aliases)
-        check_printed(source.schema, source.name, "system", system.printed)
+    for setting, opened in (("template", template), ("system", system)):
+        if opened is not None:
+            _check(source, opened.names, setting, aliases)
+            check_printed(source.schema, source.name, setting, opened.printed)
     if settings.filter is not None:
         condition = open_condition(settings.filter, "filter")
         _check(source, condition.names, "filter", aliases)

@@ -14,6 +14,7 @@ from rollout.errors import UserError, did_you_mean
 from rollout.inputs.asked import zero_shot_key
 from rollout.prepare.examples import listed
 from rollout.prepare.rendering import Rendering
+from rollout.prepare.sources.columns import prompt_array
 from rollout.prepare.sources.source import Chunk, Source, Tally
 from rollout.system.formats.row_batches import take
 
@@ -113,7 +114,7 @@ def prompt_rows(
         if rows:
             batch = take(chunk.batch, rows)
             columns = [batch.column(old) for _, old in chosen.columns]
-            prompts = [rendering.array(list(made)) for made in zip(*contents, strict=True)]
+            prompts = [prompt_array(list(p), rendering.kind) for p in zip(*contents, strict=True)]
             arrays = [*prompts, *columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         if num_left == 0:

@@ -1,8 +1,8 @@
 """The planner's commands that docs/memory.md shows, and what they print.
 
-`python tests/doc_commands.py --write` puts the current output in again: a block keeps the lines it
-showed, each known by its first word (a row of the table by its preset), and all of the verdict
-where it showed some of it. A bare first word, or `verdict`, is enough for a new block.
+`python tests/support/doc_commands.py --write` updates the output: a block keeps the lines it
+showed, identified by their first words (a table row by its preset), and the whole verdict if it
+showed part of it. In a new block the bare first words, or `verdict`, are enough.
 """
 
 import io
@@ -117,7 +117,7 @@ def rewritten(text: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        raise SystemExit("type: python tests/doc_commands.py --write")
+        raise SystemExit("type: python tests/support/doc_commands.py --write")
     for variable in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPERATURE"):
         os.environ.pop(variable, None)
     for variable in ("TOP_P", "TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):

@@ -10,7 +10,7 @@ TEXT = PAGE.read_text()
 BLOCKS = list(blocks(TEXT))
 QUESTIONS = re.findall(r"^### (.+)$", TEXT, re.MULTILINE)
 THREADS = re.compile(r"(?:/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)|/t/[\w-]+)/\d+")
-HINT = "to put the current figures in: python tests/doc_commands.py --write"
+HINT = "to put the current figures in: python tests/support/doc_commands.py --write"
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.words))

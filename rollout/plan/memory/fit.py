@@ -28,16 +28,16 @@ STEPS_IN_FLIGHT = 2  # on GPUs, vLLM schedules the next step while one runs
 
 
 class Limit(Enum):
-    """What limits the number of concurrent samples, or keeps an engine from starting."""
+    """What limits the concurrent samples or keeps an engine from starting, as printed."""
 
     none = "max_num_seqs"  # memory allows more
     kv_cache = "KV cache"
-    context = "KV cache for one full-length request"
-    model = "the model's context"
+    context = "context"  # no KV cache for one full-length request
+    model = "model's context"
     weights = "weights"
     free = "free memory"
-    devices = "number of devices"
-    heads = "tensor_parallel_size"
+    devices = "GPUs"
+    heads = "heads"
     dtype = "dtype"
     device = "device"
 
@@ -149,11 +149,10 @@ def fit(
     budget, kv_gib = _budget(engine, hardware, weights_gib, allowance)
     kv_bytes = max(0.0, kv_gib) * GIB
     longest = cache.longest(kv_bytes, shape.max_position) if cache else shape.max_position
-    typical = None
-    if needs.typical is not None:
-        length = min(needs.typical, max_len)
-        typical = cache.concurrency(kv_bytes, length) if cache else inf
     full = cache.concurrency(kv_bytes, max_len) if cache else inf
+    typical = None if needs.typical is None else full
+    if cache and needs.typical is not None:
+        typical = cache.concurrency(kv_bytes, min(needs.typical, max_len))
     limit, why = _verdict(model, engine, hardware, budget, weights_gib, allowance, kv_gib, cache)
     fits = not why
     if fits:

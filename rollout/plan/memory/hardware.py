@@ -88,14 +88,18 @@ def named(name: str, num_devices: int, machine: Machine) -> Hardware:
     if kind is None:
         memory_gib = _memory_of(name)
         kind = Kind(f"GPU with {memory_gib:.3g} GiB", memory_gib, 8.9)
+    return _gpus(kind, num_devices, kind.memory_gib - IDLE_GIB)
+
+
+def _gpus(kind: Kind, num_devices: int, free_gib: float) -> Hardware:
     return Hardware(
         kind.label,
         Device.cuda,
         num_devices,
         kind.memory_gib,
-        kind.memory_gib - IDLE_GIB,
+        free_gib,
         kind.capability,
-        batched_tokens(kind.label, kind.memory_gib),
+        _batched_tokens(kind),
     )
 
 
@@ -120,15 +124,8 @@ def found(machine: Machine, device: Device) -> Hardware:
     if device is Device.cpu or not machine.gpus:
         return cpu_of(machine)
     smallest = min(machine.gpus, key=lambda gpu: gpu.memory_gib)
-    return Hardware(
-        smallest.name,
-        Device.cuda,
-        len(machine.gpus),
-        smallest.memory_gib,
-        min(gpu.free_gib for gpu in machine.gpus),
-        smallest.capability,
-        batched_tokens(smallest.name, smallest.memory_gib),
-    )
+    kind = Kind(smallest.name, smallest.memory_gib, smallest.capability)
+    return _gpus(kind, len(machine.gpus), min(gpu.free_gib for gpu in machine.gpus))
 
 
 def cpu_of(machine: Machine) -> Hardware:
@@ -142,7 +139,7 @@ def cpu_of(machine: Machine) -> Hardware:
     )
 
 
-def batched_tokens(label: str, memory_gib: float) -> int:
+def _batched_tokens(kind: Kind) -> int:
     """Return vLLM's default for offline use (vllm/engine/arg_utils.py, get_batch_defaults)."""
-    is_large = memory_gib >= 160 or (memory_gib >= 70 and "a100" not in label.lower())
-    return 16384 if is_large else 8192
+    is_a100 = "a100" in kind.label.lower()
+    return 16384 if kind.memory_gib >= (160 if is_a100 else 70) else 8192

@@ -8,7 +8,7 @@ blocks of one size from one pool. One block of the pool is never used.
 from dataclasses import dataclass
 from math import ceil
 
-from rollout.plan.memory.shape import Attention, CachedLayers, Shape
+from rollout.plan.memory.shape import Attention, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,8 @@ def kv_cache_of(
     kinds = [layers for layers in shape.layers if layers.num_layers]
     if not kinds:
         return None
-    sizes = [
-        _page_bytes(layers, element_bytes, block_size, tensor_parallel_size) for layers in kinds
-    ]
+    token_bytes = [each.token_elements(tensor_parallel_size) * element_bytes for each in kinds]
+    sizes = [block_size * size for size in token_bytes]
     page = max(sizes)
     fewest = min(layers.num_layers for layers in kinds)
     most = max(layers.num_layers for layers in kinds)
@@ -106,10 +105,5 @@ def kv_cache_of(
         tokens = block_size * int(page // size)
         number = ceil(layers.num_layers / group_size)
         groups += [Group(layers.kind, layers.window, tokens)] * number
-    widest = min(group_size, most)  # layers of the largest group
-    widest = ceil(widest / pipeline_parallel_size)
-    return KVCache(tuple(groups), int(widest * page), in_flight_tokens)
-
-
-def _page_bytes(layers: CachedLayers, element_bytes: float, block_size: int, tp: int) -> float:
-    return block_size * layers.token_elements(tp) * element_bytes
+    num_layers = ceil(min(group_size, most) / pipeline_parallel_size)  # of the largest group
+    return KVCache(tuple(groups), int(num_layers * page), in_flight_tokens)

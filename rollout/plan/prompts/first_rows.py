@@ -69,12 +69,12 @@ def first_prompts(
 
 
 def _size(prompt: Prompt) -> int:
-    return _num_chars(prompt.content) + _num_chars(prompt.tools) + len(prompt.token_ids or ())
+    return _num_chars([prompt.content, prompt.tools]) + len(prompt.token_ids or ())
 
 
 def _num_chars(content: Any) -> int:
     if isinstance(content, dict):
-        return sum(map(_num_chars, content.values()))
+        content = list(content.values())
     if isinstance(content, list):
         return sum(map(_num_chars, content))
     return len(content) if isinstance(content, str) else 0
@@ -125,8 +125,11 @@ def _strings_for_an_assistant(rows: list[Prompt], tokenizer: PromptTokenizer) ->
 
 
 def _doubled_bos(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
-    twice = [tokenizer.bos_id] * 2
-    found = [row for row, ids in _encoded(rows, tokenizer) if ids[:2] == twice]
+    found = []
+    for row in rows:
+        with suppress(RequestRefused):
+            if tokenizer.encode(row)[:2] == [tokenizer.bos_id] * 2:
+                found.append(row)
     if tokenizer.bos_id is None or not found:
         return None
     bos = printable(tokenizer.bos_token)
@@ -165,16 +168,8 @@ def _has_text(content: Any) -> bool:
     if isinstance(content, str):
         return bool(content.strip())
     if isinstance(content, dict):
-        return any(
-            _has_text(value) for key, value in content.items() if key not in ("role", "type")
-        )
-    return any(_has_text(each) for each in content) if isinstance(content, list) else False
-
-
-def _encoded(rows: list[Prompt], tokenizer: PromptTokenizer) -> Iterator[tuple[Prompt, list[int]]]:
-    for row in rows:
-        with suppress(RequestRefused):
-            yield row, tokenizer.encode(row)
+        content = [value for key, value in content.items() if key not in ("role", "type")]
+    return isinstance(content, list) and any(map(_has_text, content))
 
 
 def _cut(pieces: list[Piece], max_chars: int) -> Iterator[Piece]:

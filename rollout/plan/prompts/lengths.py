@@ -30,6 +30,9 @@ class NumRows:
     num_rows: int
     is_exact: bool
 
+    def __str__(self) -> str:
+        return f"{'' if self.is_exact else 'about '}{self.num_rows:,}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bin:
@@ -80,6 +83,11 @@ class Lengths:
         share = num_sampled / max(1, len(self.sample))
         num_askable = self.num_rows - self.num_bad
         return NumRows(max(num_known, round(share * num_askable)), is_exact=False)
+
+    def num_cut(self, context: int, limit: int) -> NumRows:
+        """Return the number of rows with room in `context` for 1 to `limit` - 1 more tokens."""
+        cut, over = self.num_longer_than(context - limit), self.num_longer_than(context - 1)
+        return NumRows(cut.num_rows - over.num_rows, cut.is_exact and over.is_exact)
 
 
 def read_lengths(

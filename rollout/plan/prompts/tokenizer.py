@@ -22,7 +22,7 @@ from rollout.rows.prompt import Message, Prompt
 from rollout.system.time_limit import OverLimit
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 BATCH_CHARS = 1 << 18  # tokenized at once
 # Arguments of transformers' apply_chat_template itself, and those that the engine sets.
@@ -107,8 +107,10 @@ class PromptTokenizer:
         """Return the token ids; BOS is added to strings only. Raises RequestRefused."""
         if prompt.token_ids is not None:
             return self._known(prompt.token_ids)
-        text = self.text_of(prompt)
-        return self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str)).ids
+        return self._encoding(prompt, self.text_of(prompt)).ids
+
+    def _encoding(self, prompt: Prompt, text: str) -> "Encoding":
+        return self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str))
 
     def _known(self, token_ids: list[int]) -> list[int]:
         """Return the ids; the engine checks them against the model's vocabulary."""
@@ -153,7 +155,7 @@ class PromptTokenizer:
         if prompt.token_ids is not None:
             return self._pieces_of(self._known(prompt.token_ids))
         text = self.text_of(prompt)
-        found = self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str))
+        found = self._encoding(prompt, text)
         pieces, shown, seen = [], 0, 0
         for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
             if token_id in self.marked_ids:
@@ -229,7 +231,7 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
         named = _add_tokens(backend, config, directory)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as fault:  # the package raises nothing narrower, and panics
+    except BaseException as fault:  # tokenizers raises plain Exceptions and panics
         raise NoTokenizer(f"{directory / 'tokenizer.json'} can't be read: {fault}") from fault
     backend.no_truncation()  # never cut or pad prompts, whatever the file says
     backend.no_padding()

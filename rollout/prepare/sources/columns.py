@@ -28,12 +28,14 @@ class Columns:
 
     def look(self, rows: Sequence[dict[str, Any]]) -> None:
         """Take more rows into account."""
+        import pyarrow as pa
+
         for name in dict.fromkeys(name for row in rows for name in row):
             if name in self._texts:
                 continue
             values = [row.get(name) for row in rows]
             try:
-                kind = _type_of(values)
+                kind = pa.array(values).type
                 before = self._types.get(name)
                 self._types[name] = kind if before is None else _merged(before, kind)
             except (ValueError, TypeError, OverflowError):
@@ -130,12 +132,6 @@ def as_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else as_json(value)
 
 
-def _type_of(values: list[Any]) -> "pa.DataType":
-    import pyarrow as pa
-
-    return pa.array(values).type
-
-
 def _merged(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType":
     """Return the type that holds both. Raises Arrow's TypeError if there is none."""
     import pyarrow as pa
@@ -187,10 +183,12 @@ def is_plain_chat(kind: "pa.DataType") -> bool:
     return set(members) == {"role", "content"} and all(map(types.is_string, members.values()))
 
 
-def as_json_chats(chats: list[Any]) -> "pa.Array":
-    """Return the chats as an array of type `json_chats()`."""
+def prompt_array(chats: list[Any], kind: "pa.DataType") -> "pa.Array":
+    """Return prompts as an array of type `kind`, such as `json_chats()`."""
     import pyarrow as pa
 
+    if kind != json_chats():
+        return pa.array(chats, kind)
     texts = [None if chat is None else [as_json(message) for message in chat] for chat in chats]
     plain = pa.array(texts, pa.list_(pa.string()))
     messages = pa.ExtensionArray.from_storage(pa.json_(pa.string()), plain.values)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError, did_you_mean
-from rollout.prepare.sources.source import Chunk, Source, Tally
+from rollout.prepare.sources.source import Chunk, Source, Tally, first_line
 from rollout.rows.gym_entry import entry_of
 
 NAME = "reasoning_gym"
@@ -104,9 +104,9 @@ def _made(
     try:
         return library.create_dataset(task, seed=settings.seed, size=settings.size, **config)
     except Exception as error:  # an assertion in the task
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = first_line(error)[:300]
         raise UserError(
-            f"task={task} rejects its settings: {first[:300]}; change task_config"
+            f"task={task} rejects its settings: {reason}; change task_config"
         ) from error
 
 
@@ -114,18 +114,17 @@ def _entry(task: str, data: Any, number: int) -> dict[str, Any]:
     try:
         return data[number]
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
+        reason = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise UserError(
-            f"task={task} fails at entry {number}: {type(error).__name__}: {first[:200]}; leave "
-            "the task out, or change its task_config"
+            f"task={task} fails at entry {number}: {reason}; leave the task out, or change its "
+            "task_config"
         ) from error
 
 
 def _row(task: str, entry: dict[str, Any]) -> dict[str, Any]:
-    text = _json(task, entry)
-    answer = entry.get("answer")
-    answer = answer if answer is None or isinstance(answer, str) else str(answer)
-    return {"question": str(entry["question"]), "answer": answer, "task": task, ENTRY: text}
+    answer = None if (given := entry.get("answer")) is None else str(given)
+    question = str(entry["question"])
+    return {"question": question, "answer": answer, "task": task, ENTRY: _json(task, entry)}
 
 
 def _json(task: str, entry: dict[str, Any]) -> str:

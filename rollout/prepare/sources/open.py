@@ -159,5 +159,5 @@ def _refuse_others(settings: Prepare, names: tuple[str, ...], kind: str) -> None
 
 def _suggestion(path: Path) -> str:
     if not path.parent.is_dir():
-        return f" Neither does the directory {path.parent}"
+        return f" The directory {path.parent} does not exist either"
     return did_you_mean(path.name, sorted(p.name for p in path.parent.iterdir()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError
 from rollout.inputs.chats import parse
-from rollout.prepare.sources.columns import as_json, as_json_chats, is_plain_chat, json_chats
+from rollout.prepare.sources.columns import as_json, is_plain_chat, json_chats, prompt_array
 from rollout.prepare.sources.source import Chunk, Source, Tally
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
                     read_by[name] = f"data.{name}_key={name}"
             arrays = [chunk.batch.column(field.name) for field in kept]
             messages, *texts = ([line[place] for line in lines] for place in range(len(new)))
-            arrays.append(_array(messages, chats))
+            arrays.append(prompt_array(messages, chats))
             arrays += [pa.array(column, pa.string()) for column in texts]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
             kept_rows = chunk.rows([field.name for field in kept])
@@ -122,9 +122,3 @@ def _chats(body: "pa.DataType") -> "pa.DataType":
     if place >= 0 and is_plain_chat(body.field(place).type):
         return body.field(place).type
     return json_chats()
-
-
-def _array(chats: list[Any], kind: "pa.DataType") -> "pa.Array":
-    import pyarrow as pa
-
-    return pa.array(chats, kind) if is_plain_chat(kind) else as_json_chats(chats)

@@ -63,14 +63,11 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
                         tally.bad(f"{path}, line {line}", fault)
                 if good:
                     raw = None if is_csv else good  # Arrow has CSV's numbers
-                    yield Chunk(columns.batch(good, schema), _where(path, at), raw)
+                    batch = columns.batch(good, schema)
+                    yield Chunk(batch, lambda i, path=path, at=at: f"{path}, line {at[i]}", raw)
 
     notes, mixed = list(columns.notes), columns.mixed
     return Source(name_of(files), schema, chunks, files, notes=notes, mixed=mixed, watched=watched)
-
-
-def _where(path: Path, lines: list[int]) -> Callable[[int], str]:
-    return lambda index: f"{path}, line {lines[index]}"
 
 
 def _chunks(

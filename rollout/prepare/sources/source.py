@@ -84,6 +84,11 @@ class Source:
     watched: Watched | None = None  # the files, if they are read twice
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, or its type if it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def name_of(files: list[Path]) -> str:
     """Return the name of a source of files, for messages."""
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

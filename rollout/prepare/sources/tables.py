@@ -14,7 +14,7 @@ from rollout.config.sections.prepare import Prepare
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.inputs.columns import check_names, conform, unify
 from rollout.inputs.files import open_parquet, reading, seal
-from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, name_of
+from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, first_line, name_of
 from rollout.system.formats.row_batches import BATCH_BYTES, group_batches
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ def _in_one_line(settings: Prepare, kind: type[RolloutError] = UserError) -> Ite
     except (RolloutError, GeneratorExit):
         raise
     except Exception as error:  # the hub's, fsspec's, Arrow's, ...
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise kind(f"source={settings.source} can't be read: {first[:300]}; {_REMEDY}") from error
+        reason = first_line(error)[:300]
+        raise kind(f"source={settings.source} can't be read: {reason}; {_REMEDY}") from error
 
 
 _REMEDY = (
