@@ -28,7 +28,7 @@ TOOLS = [{"type": "function", "function": {"name": "add", "description": "é <b>
 
 
 def asked(content, tools=None):
-    """A row as the planner and the engine are asked; a list of numbers is token ids."""
+    """Return the row of a content, for planner and engine; a list of numbers is token ids."""
     if isinstance(content, Prompt):
         return content
     if isinstance(content, list) and isinstance(content[0], int):

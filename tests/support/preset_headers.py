@@ -1,6 +1,6 @@
-"""What the engine presets' headers say of models and lengths, made by the planner.
+"""The table of models in the engine presets' headers, made by the planner.
 
-python tests/support/preset_headers.py --write   puts it into conf/engine/*.yaml
+python tests/support/preset_headers.py --write   updates conf/engine/*.yaml
 """
 
 import sys
@@ -34,7 +34,7 @@ CPU_GIB = 16.0
 
 
 def header_of(preset: str) -> str:
-    """The lines from FIRST on, each beginning with #."""
+    """Return the lines from FIRST on, each starting with #."""
     device, number = MEANT_FOR[preset]
     if device == "cpu":
         hardware = Hardware("CPU", Device.cpu, 1, CPU_GIB, CPU_GIB, batched_tokens=4096)
@@ -62,7 +62,7 @@ def header_of(preset: str) -> str:
 
 
 def written(preset: str) -> str:
-    """The preset's file with its header as it should be."""
+    """Return the preset's file with an up-to-date header."""
     text = (conf_dir() / "engine" / f"{preset}.yaml").read_text()
     lines = text.splitlines(keepends=True)
     comments = [line for line in lines if line.startswith("#")]
