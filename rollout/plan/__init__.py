@@ -1,1 +1,1 @@
-"""Whether a model fits, and what `engine=auto` takes: `python -m rollout.plan`. Loads nothing."""
+"""Whether a model fits, and what `engine=auto` chooses: `python -m rollout.plan`. Loads nothing."""

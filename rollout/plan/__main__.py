@@ -1,4 +1,4 @@
-"""python -m rollout.plan: what fits where, before anything is loaded."""
+"""python -m rollout.plan: report which engine presets fit, before anything is loaded."""
 
 import os
 import sys
@@ -13,26 +13,26 @@ from rollout.system.formats import strict_json
 
 OWN_KEYS = ("device", "num_devices")
 HELP = """\
-rollout.plan: does the model fit, in which preset, and what to change
+rollout.plan: check whether a model fits, with which engine preset, and what to change
 
   python -m rollout.plan model=qwen3_4b                         on this machine
   python -m rollout.plan model=qwen3_4b device=a100_80gb num_devices=2
   python -m rollout.plan data.input=prompts.parquet model=qwen3_8b engine=rtx_4090
 
-Every setting of a run may be typed (python -m rollout --help), and
+Accepts every setting of a run (see python -m rollout --help), and:
 
   device        {devices},
-                cpu, or the memory alone: 48gib; default: what is here
-  num_devices   how many of them; default 1, or those that are here
-  --json        the same for programs
+                cpu, or a memory size such as 48gib; default: this machine's
+  num_devices   number of devices; default: this machine's, or 1 with device=
+  --json        print JSON
 
-Loads nothing, starts nothing; needs neither GPU nor weights. Exit code 0: the preset that the
-command names (engine=auto where it names none) fits; 1: it does not; 2: a wrong setting or input.
+Needs no GPU and no weights, and loads nothing. Exit code 0: the engine preset of the command
+(default: engine=auto) fits; 1: it does not; 2: a setting or the input is wrong.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the plan and exit with its code."""
+    """Print the plan and exit with its exit code."""
     run_command("rollout.plan", _main, argv)
 
 
@@ -55,29 +55,32 @@ def _main(argv: list[str]) -> int:
 
         print(strict_json.dumps(plan_values(plan), indent=2))
     else:
-        from rollout.plan.page import page
+        from rollout.plan.page import print_plan
 
-        page(plan)
-    return 0 if plan.own.fit.fits else 1
+        print_plan(plan)
+    return 0 if plan.selected.fit.fits else 1
 
 
 def split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The words of a run, and the planner's own keys. Raises UserError for a sweep."""
+    """Return the words of a run and the planner's own keys. Raises UserError for a sweep."""
     own: dict[str, str] = {}
     words = []
     for word in argv:
         key, equals, value = word.partition("=")
         if key in OWN_KEYS:
             if not equals or not value:
-                raise UserError(f"{key} has no value; type {key}=...")
+                raise UserError(f"{key} has no value; type {key}=VALUE")
             own[key] = value
         elif word in ("-m", "--multirun"):
-            raise UserError("a plan looks at one command; its table has every engine preset")
+            raise UserError(
+                f"a plan covers one run, not a sweep; leave {word} out: the table lists every "
+                "engine preset"
+            )
         elif word != "--json":
             words.append(word)
     if "num_devices" in own and not (own["num_devices"].isdecimal() and int(own["num_devices"])):
         raise UserError(
-            f"num_devices={own['num_devices']} is no number of devices; type a whole one"
+            f"num_devices={own['num_devices']} is not a positive whole number; type num_devices=2"
         )
     return words, own
 

@@ -1,8 +1,6 @@
-"""python -m rollout.plan: what fits where, before anything is loaded.
+"""Build a plan from the settings: model, devices and data against every engine preset.
 
-Composes as a run does, and reads the model's shape, the devices and the data. Imports neither
-vLLM nor torch; needs no GPU and no weights. Exit codes: 0 the chosen preset fits, 1 it does not,
-2 configuration or input error.
+Composes settings as a run does. Imports neither vLLM nor torch, and needs no GPU and no weights.
 """
 
 from collections.abc import Iterator
@@ -16,11 +14,11 @@ from rollout.config.sources import Given
 from rollout.config.validate import validate
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
-from rollout.plan.choose import choose, devices_that_do, smallest_change
+from rollout.plan.choose import choose, num_devices_needed, smallest_change
 from rollout.plan.history import Record, last_like
 from rollout.plan.memory.fit import fit
 from rollout.plan.memory.hardware import Hardware, found, named
-from rollout.plan.model import Found, find_model, lengths_of, needs_of, tokenizer_of
+from rollout.plan.model import PlannedModel, find_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.plan import DataFigures, Plan, Row, recommended
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
@@ -28,9 +26,9 @@ from rollout.system import machine
 
 
 def make_plan(given: Given, own: dict[str, str]) -> Plan:
-    """Compose, look at model, devices and data, and try every engine preset.
+    """Compose the settings, read model, devices and data, and try every engine preset.
 
-    Raises UserError where the settings, the model's shape or the input can't be read.
+    Raises UserError if the settings are invalid, or the model's shape or the input can't be read.
     """
     from rollout.config.compose import compose_words
     from rollout.postprocess.within_run import refuse_no_scorer
@@ -40,41 +38,34 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
     refuse_no_scorer(settings)
     if settings.engine.backend is not Backend.vllm:
         raise UserError(
-            f"engine={settings.presets['engine']} holds no model, so there is nothing to plan"
+            f"engine={settings.presets['engine']} holds no model, so there is nothing to plan; "
+            "type engine=auto"
         )
     model = find_model(settings, given.config_dir)
     hardware = hardware_of(settings, own)
-    data = look_at_data(settings, model)
+    data = _measure_data(settings, model)
     context = model.size.context(settings.engine)
     needs = needs_of(data.lengths, settings.sampling.token_limit, context)
     rows = []
+    fixed = frozenset(k.removeprefix("engine.") for k in settings.given)
     for preset, engine in _engines(given, settings):
-        free = frozenset(k.removeprefix("engine.") for k in settings.given)
-        choice = choose(model.size, engine, hardware, needs, free) if preset == "auto" else None
+        choice = choose(model.size, engine, hardware, needs, fixed) if preset == "auto" else None
         rows.append(
             Row(preset, choice.fit if choice else fit(model.size, engine, hardware, needs), choice)
         )
-    chosen = next(row for row in rows if row.preset == settings.presets["engine"])
-    change, enough = None, None
-    if not chosen.fit.fits:
-        change = smallest_change(model.size, chosen.fit.engine, hardware, needs)
-        enough = devices_that_do(model.size, chosen.fit.engine, hardware, needs)
+    selected = next(row for row in rows if row.preset == settings.presets["engine"])
+    change, num_needed = None, None
+    if not selected.fit.fits:
+        change = smallest_change(model.size, selected.fit.engine, hardware, needs)
+        num_needed = num_devices_needed(model.size, selected.fit.engine, hardware, needs)
     return Plan(
-        settings,
-        model,
-        hardware,
-        data,
-        needs,
-        rows,
-        change,
-        enough,
-        recommended(rows),
-        _history(settings, model),
-    )
+        settings, model, hardware, data, needs, rows, change, num_needed, recommended(rows),
+        _last_record(settings, model),
+    )  # fmt: skip
 
 
 def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
-    """The devices that were typed, or those of this machine."""
+    """Return the devices of `device=`, or those of this machine."""
     here = machine.look()
     number = int(own["num_devices"]) if "num_devices" in own else None
     if "device" in own:
@@ -82,16 +73,16 @@ def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
     hardware = found(here, settings.engine.device)
     if number is not None and number > hardware.num_devices:
         raise UserError(
-            f"num_devices={number}: this machine has {here}; for another one type "
+            f"num_devices={number}: this machine has {here}; to plan for another machine type "
             f"device=a100_80gb num_devices={number}"
         )
     return replace(hardware, num_devices=number or hardware.num_devices)
 
 
-def look_at_data(settings: Settings, model: Found) -> DataFigures:
-    """Lengths, first prompts and checks, as far as there is a tokenizer to count with."""
+def _measure_data(settings: Settings, model: PlannedModel) -> DataFigures:
+    """Return lengths, first prompts and checks; without a tokenizer, the reason instead."""
     if settings.data.input is None:
-        return DataFigures(None, None, "no data.input was given", [], [])
+        return DataFigures(None, None, "data.input is not set", [], [])
     prompts = open_prompts(settings.data)
     try:
         tokenizer = tokenizer_of(model.directory, settings)
@@ -99,12 +90,12 @@ def look_at_data(settings: Settings, model: Found) -> DataFigures:
         return DataFigures(prompts, None, str(error), [], [])
     lengths = lengths_of(prompts, tokenizer, model.size.context(settings.engine))
     checks = check_prompts(prompts, tokenizer)
-    checks += [tokenizer.doubt] if tokenizer.doubt else []
+    checks += [tokenizer.warning] if tokenizer.warning else []
     return DataFigures(prompts, lengths, "", first_prompts(prompts, tokenizer), checks)
 
 
 def _engines(given: Given, settings: Settings) -> Iterator[tuple[str, Engine]]:
-    """Every engine preset with the engine settings that were given; the chosen one among them."""
+    """Yield every vLLM engine preset, with the engine settings of the command applied to it."""
     from rollout.config.presets import preset_content, preset_keys, preset_names
 
     chosen = settings.presets["engine"]
@@ -115,19 +106,19 @@ def _engines(given: Given, settings: Settings) -> Iterator[tuple[str, Engine]]:
             yield preset, settings.engine
             continue
         content = preset_content("engine", preset, given.config_dir)
-        if "defaults" in content:  # built on others: Hydra knows how
+        if "defaults" in content:  # it builds on other presets: Hydra resolves them
             from rollout.config.compose import compose_words
 
             words = [word for word in given.words if not word.startswith("engine=")]
             engine = compose_words([*words, f"engine={preset}"], given.config_dir).engine
         else:
-            engine = engine_of(content, settings.engine, kept)
+            engine = _engine_of(content, settings.engine, kept)
         if engine.backend is Backend.vllm:
             yield preset, engine
 
 
-def engine_of(content: dict[str, Any], given: Engine, kept: set[str]) -> Engine:
-    """A preset's settings, with those of `given` that are named in `kept`, dotted."""
+def _engine_of(content: dict[str, Any], given: Engine, kept: set[str]) -> Engine:
+    """Return a preset's settings; those with a dotted name in `kept` are taken from `given`."""
     engine = Engine()
     for field in fields(Engine):
         name, default = field.name, getattr(engine, field.name)
@@ -139,11 +130,9 @@ def engine_of(content: dict[str, Any], given: Engine, kept: set[str]) -> Engine:
     return engine
 
 
-def _history(settings: Settings, model: Found) -> Record | None:
-    """This machine's last finished run of the model, on its own devices."""
-    here = machine.look()
-    newest = last_like(model.size.name, settings.engine.dtype, str(here))
-    # What was cut off at fewer tokens says nothing of longer responses.
-    most = settings.sampling.token_limit or model.size.context(settings.engine)
-    is_alike = newest is not None and newest.max_tokens >= most
-    return newest if is_alike else None
+def _last_record(settings: Settings, model: PlannedModel) -> Record | None:
+    """Return the record of this machine's last comparable run of the model."""
+    newest = last_like(model.size.name, settings.engine.dtype, str(machine.look()))
+    # Responses that were cut off at fewer tokens don't predict longer ones.
+    limit = settings.sampling.token_limit or model.size.context(settings.engine)
+    return newest if newest is not None and newest.max_tokens >= limit else None

@@ -1,7 +1,7 @@
-"""Which engine settings suit: what `engine=auto` takes, and the smallest change that makes one fit.
+"""Choose engine settings: for `engine=auto`, and the smallest change that makes a preset fit.
 
-Pure: knows models, devices and what the data need; tries settings against `fit` and takes the
-first that holds. Promises that a setting the user gave is never changed.
+Pure functions of model, devices and the data's needs: they try settings with `fit` and take the
+first that fits. Promise that `choose` never changes a setting that the user gave.
 """
 
 from collections.abc import Iterator, Set
@@ -9,77 +9,76 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rollout.config.sections.engine import Device, Engine
-from rollout.plan.memory.fit import (
-    Fit,
-    Limit,
-    ModelSize,
-    Needs,
-    fit,
-    pipeline_parallel_size,
-)
+from rollout.plan.memory.fit import Fit, Limit, ModelSize, Needs, fit, pipeline_parallel_size
 from rollout.plan.memory.hardware import Hardware
 
-SIDE_BY_SIDE = (1024, 512, 256, 128, 64, 32, 16, 8)  # max_num_seqs that are tried
+MAX_NUM_SEQS = (1024, 512, 256, 128, 64, 32, 16, 8)  # values tried
 MOST_ON_CPU, MOST_ON_SMALL, MOST_ON_LARGE = 256, 512, 1024
 LARGE_GIB = 70.0
-SPARE = 0.02  # of a GPU's memory, left free beside what others hold
-# Below this much of weights on each device, the two all-reduces in every layer cost what reading
-# fewer weights saves: 2 GiB at 2 TB/s take 1 ms, 2 x 36 all-reduces of some 15 us as much.
+SPARE = 0.02  # share of a GPU's memory left free besides what other processes hold
+# With fewer weights on each device, the two all-reduces per layer cost more than reading fewer
+# weights saves: 2 GiB at 2 TB/s take 1 ms, and so do 2 x 36 all-reduces of about 15 us.
 LEAST_WEIGHTS_GIB = 2.0
 MOST_SHARE = 0.95
-CONTEXT_STEP = 256  # contexts are rounded down to multiples
+CONTEXT_STEP = 256  # contexts are rounded down to a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What `engine=auto` takes."""
+    """The settings that `engine=auto` chooses."""
 
-    engine: Engine
     fit: Fit
-    changed: dict[str, object]  # setting -> value, of those that differ from what was asked
+    changed: dict[str, object]  # setting -> value, where it differs from the given engine
+
+    @property
+    def engine(self) -> Engine:
+        return self.fit.engine
 
 
 def choose(
-    model: ModelSize, asked: Engine, hardware: Hardware, needs: Needs, given: Set[str] = frozenset()
+    model: ModelSize,
+    engine: Engine,
+    hardware: Hardware,
+    needs: Needs,
+    given: Set[str] = frozenset(),
 ) -> Choice:
-    """Settings for `engine=auto` on this hardware; `given` are the user's own, by name.
+    """Choose settings for `engine=auto`; `given` names the settings that must not change.
 
-    First the number of devices: as many as leave each enough weights to be worth the exchange,
-    and more where the model does not fit. Then the memory share, the context (shortened only
-    where the whole one can't be held), and as many samples side by side as the KV cache holds at
-    the data's lengths.
+    First the number of devices: as many as keep LEAST_WEIGHTS_GIB each, and more if the model
+    does not fit. Then gpu_memory_utilization, the context (shortened only if the whole one does
+    not fit), and as many concurrent samples as the KV cache holds at the data's lengths.
     """
     best = None
-    for tensor_parallel_size in _device_counts(model, asked, hardware, given):
-        tried = replace(asked, tensor_parallel_size=tensor_parallel_size)
+    for tensor_parallel_size in _device_counts(model, engine, hardware, given):
+        tried = replace(engine, tensor_parallel_size=tensor_parallel_size)
         tried = _share(tried, hardware, given)
         found = _at_context(model, tried, hardware, needs, given)
         best = best or found
         if found.fits:
             best = found
             break
-    best = _side_by_side(model, best, hardware, needs, given)
+    best = _most_samples(model, best, hardware, needs, given)
     changed = {
         name: getattr(best.engine, name)
         for name in (
             "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "max_num_seqs",
         )
-        if getattr(best.engine, name) != getattr(asked, name)
+        if getattr(best.engine, name) != getattr(engine, name)
     }  # fmt: skip
-    return Choice(best.engine, best, changed)
+    return Choice(best, changed)
 
 
 def _device_counts(
-    model: ModelSize, asked: Engine, hardware: Hardware, given: Set[str]
+    model: ModelSize, engine: Engine, hardware: Hardware, given: Set[str]
 ) -> Iterator[int]:
-    """Numbers of devices to try, the best one first."""
+    """Yield the numbers of devices to try, the best one first."""
     if "tensor_parallel_size" in given or hardware.device is Device.cpu:
-        yield asked.tensor_parallel_size
+        yield engine.tensor_parallel_size
         return
-    most = hardware.num_devices // pipeline_parallel_size(asked)
+    most = hardware.num_devices // pipeline_parallel_size(engine)
     shape = model.shape
     counts = [n for n in (2**i for i in range(10)) if n <= max(1, most) and not shape.num_heads % n]
-    weights = model.weights(asked)
+    weights = model.weights(engine)
     best = 1
     for count in counts[1:]:
         enough = weights.device_bytes(count) / 2**30 >= LEAST_WEIGHTS_GIB
@@ -90,27 +89,31 @@ def _device_counts(
 
 
 def _share(engine: Engine, hardware: Hardware, given: Set[str]) -> Engine:
-    """The memory share, lowered to what others leave free."""
+    """Lower gpu_memory_utilization to what other processes leave free."""
     if hardware.device is Device.cpu or "gpu_memory_utilization" in given:
         return engine
-    free = hardware.free_gib / hardware.memory_gib
-    share = min(engine.gpu_memory_utilization, int((free - SPARE) * 100) / 100)
+    share = min(engine.gpu_memory_utilization, _free_share(hardware))
     return replace(engine, gpu_memory_utilization=max(share, 0.01))
+
+
+def _free_share(hardware: Hardware) -> float:
+    """Return the free share of a GPU's memory less SPARE, rounded down to hundredths."""
+    return int((hardware.free_gib / hardware.memory_gib - SPARE) * 100) / 100
 
 
 def _at_context(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs, given: Set[str]
 ) -> Fit:
-    """At the whole context, or where that can't be held at the longest that can.
+    """Fit the whole context or, if it does not fit, the longest that does.
 
-    If need be below the longest rows, which are then refused one by one, but not below a typical
-    one.
+    The context may become shorter than the longest rows, which are then refused one by one, but
+    not shorter than a typical row.
     """
     found = fit(model, engine, hardware, needs)
     if found.fits or found.limit is not Limit.context or "max_model_len" in given:
         return found
     if "gpu_memory_utilization" not in given and hardware.device is Device.cuda:
-        most = min(MOST_SHARE, int((hardware.free_gib / hardware.memory_gib - SPARE) * 100) / 100)
+        most = min(MOST_SHARE, _free_share(hardware))
         if most > engine.gpu_memory_utilization:
             engine = replace(engine, gpu_memory_utilization=most)
             found = fit(model, engine, hardware, needs)
@@ -121,22 +124,22 @@ def _at_context(
 
 
 def shortened(found: Fit, needs: Needs) -> int | None:
-    """The longest context that fits and that the data can do with; None where there is none."""
+    """Return the longest context that fits; None if it is too short for the data."""
     longest = found.longest_context
     if longest >= CONTEXT_STEP:
         longest -= longest % CONTEXT_STEP
     return longest if longest >= (needs.longest or CONTEXT_STEP) else None
 
 
-def _side_by_side(
+def _most_samples(
     model: ModelSize, found: Fit, hardware: Hardware, needs: Needs, given: Set[str]
 ) -> Fit:
-    """As many samples at once as the KV cache holds, at the lengths that are known."""
+    """Raise max_num_seqs to about what the KV cache holds at the data's typical length."""
     if "max_num_seqs" in given or not found.fits or needs.typical is None:
         return found
     most = MOST_ON_LARGE if hardware.memory_gib >= LARGE_GIB else MOST_ON_SMALL
     most = MOST_ON_CPU if hardware.device is Device.cpu else most
-    for number in SIDE_BY_SIDE:
+    for number in MAX_NUM_SEQS:
         if number > most:
             continue
         tried = fit(model, replace(found.engine, max_num_seqs=number), hardware, needs)
@@ -154,7 +157,7 @@ class Change:
 
     overrides: tuple[str, ...]
     fit: Fit
-    costs: tuple[str, ...]  # what the user gives up
+    costs: tuple[str, ...]  # drawbacks, as printed
 
     def __str__(self) -> str:
         return " ".join(self.overrides)
@@ -162,7 +165,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One setting changed."""
+    """A change of one setting."""
 
     name: str
     value: object
@@ -173,16 +176,16 @@ class _Step:
         return f"engine.{self.name}={value}"
 
 
-DIFFERENT = "slightly different samples"
+DIFFERENT, FEWER = "slightly different samples", "fewer concurrent samples"
 
 
 def smallest_change(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
 ) -> Change | None:
-    """The least harmful change that fits, and of one harm the smallest; None where none does.
+    """Return the least harmful change that fits, and the smallest of its kind; None if none fits.
 
-    One setting, in the order of `_steps`; a shorter context that the data can do with, alone or
-    with one of them; then two of them, and two with a shorter context.
+    Tries one setting, in the order of `_steps`; a shorter context that still holds the data,
+    alone or with one setting; then two settings, without and with a shorter context.
     """
     steps = _steps(model, engine, hardware)
     pairs = [(one, other) for one, other in combinations(steps, 2) if one.name != other.name]
@@ -202,7 +205,7 @@ def smallest_change(
 def _with_context(
     model: ModelSize, found: Fit, needs: Needs, steps: tuple[_Step, ...]
 ) -> Change | None:
-    """The same with the longest context that fits, where the data can do with it."""
+    """Return the steps with the longest context that fits; None if it is too short for the data."""
     longest = model.shape.max_position if found.limit is Limit.model else None
     if found.limit is Limit.context:
         longest = shortened(found, needs)
@@ -220,7 +223,7 @@ def _change(found: Fit, steps: tuple[_Step, ...]) -> Change:
 
 
 def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
-    """Settings to try, the least harmful first."""
+    """Return the steps to try, the least harmful first."""
     if hardware.device is Device.cpu:
         return _cpu_steps(model, engine, hardware)
     found = []
@@ -230,14 +233,13 @@ def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
         found.append(_Step("kv_cache_gib", None))
     shares = [round(0.05 * i, 2) for i in range(2, 20)]
     found += [_Step("gpu_memory_utilization", share) for share in shares if now < share <= free]
-    lower = int((free - SPARE) * 100) / 100
-    if 0 < lower < now:
+    if 0 < (lower := _free_share(hardware)) < now:
         found.append(_Step("gpu_memory_utilization", lower))
     if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
         found.append(_Step("dtype", "float16", "float16 instead of bfloat16"))
     for number in (512, 256, 128, 64, 32):
         if number < engine.max_num_seqs:
-            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
+            found.append(_Step("max_num_seqs", number, FEWER))
     if not engine.enforce_eager:
         found.append(_Step("enforce_eager", True, "slower decoding"))
     if (engine.max_num_batched_tokens or hardware.batched_tokens) > 2048:
@@ -255,7 +257,7 @@ def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
 
 
 def _cpu_steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
-    """On a CPU the KV cache is what can grow, or give way."""
+    """Return the steps on a CPU: a larger or smaller KV cache, then fewer samples."""
     held = fit(model, engine, hardware)
     room = hardware.free_gib - held.weights_gib - held.allowance.total_gib
     need = held.cache.bytes_of(held.max_model_len) / 2**30 if held.cache else 0
@@ -268,14 +270,17 @@ def _cpu_steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_St
             found.append(_Step("kv_cache_gib", size))
     for number in (256, 64):
         if number < engine.max_num_seqs:
-            found.append(_Step("max_num_seqs", number, "fewer samples side by side"))
+            found.append(_Step("max_num_seqs", number, FEWER))
     return found
 
 
-def devices_that_do(
+def num_devices_needed(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs
 ) -> int | None:
-    """How many of these devices would hold the model, with as many as share it; None: no number."""
+    """Return how many such devices would hold the model with tensor parallelism; None if none do.
+
+    The number is a power of two, up to 32.
+    """
     if hardware.device is Device.cpu:
         return None
     for number in (2, 4, 8, 16, 32):

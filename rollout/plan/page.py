@@ -1,10 +1,10 @@
-"""What `python -m rollout.plan` prints for people; plan_values.py has the same for programs."""
+"""The text that `python -m rollout.plan` prints; values.py builds the JSON."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from rollout.config.sections.engine import Device
-from rollout.plan.in_words import LIMITS, chosen_words, samples
+from rollout.plan.in_words import changed_settings, samples
 from rollout.plan.memory.fit import Limit, gib
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
@@ -15,7 +15,7 @@ BAR = 30  # characters of the histogram's longest bar
 WIDTH = 118
 
 
-def page(plan: Plan) -> None:
+def print_plan(plan: Plan) -> None:
     """Print the plan."""
     import sys
 
@@ -25,41 +25,41 @@ def page(plan: Plan) -> None:
     for line in _head(plan):
         say(line, sys.stdout)
     screen.print(_table(plan))
-    for line in (*_left_out(plan), *_legend(plan), *_verdict(plan)):
-        say(line, sys.stdout)
-    for line in (*_data(plan), *_sampling(plan), *_work(plan)):
+    parts = (_unusable, _legend, _verdict, _data, _sampling, _work)
+    for line in (line for part in parts for line in part(plan)):
         say(line, sys.stdout)
 
 
 def _head(plan: Plan) -> Iterator[str]:
-    shape, weights = plan.model.size.shape, plan.model.size.weights(plan.settings.engine)
+    size, engine, hardware = plan.model.size, plan.settings.engine, plan.hardware
+    shape, weights = size.shape, size.weights(engine)
     billions = weights.num_parameters / 1e9
-    size = f"{billions:.2f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
+    number = f"{billions:.2f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
     packed = f", {weights.quantization}" if weights.quantization else ""
     yield (
-        f"model   {plan.model.size.name}: {size} parameters{packed}, context "
-        f"{shape.max_position:,} tokens ({plan.model.source})"
+        f"model   {size.name}: {number} parameters{packed}, context {shape.max_position:,} tokens "
+        f"({plan.model.source})"
     )
-    cache = plan.own.fit.cache
+    cache = plan.selected.fit.cache
     if cache:
-        yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache a device"
+        yield f"        one token takes {cache.token_bytes / 1024:,.1f} KiB of KV cache per device"
     remarks = list(shape.estimates)
-    asked = plan.settings.engine.quantization
+    asked = engine.quantization
     if asked and weights.quantization != asked:
-        remarks.append(f"engine.quantization={asked} is not counted: the weights are as saved")
+        remarks.append(
+            f"engine.quantization={asked} is ignored: the checkpoint's own quantization is counted"
+        )
     if cache and len(cache.groups) > 1:
         remarks.append(
-            "layers cache differently: KV tokens are full-length requests x context, as vLLM logs"
+            "layers cache differently: KV tokens are full-length requests x context, as in "
+            "vLLM's log"
         )
-    if weights.quantization and not plan.model.size.is_certain(plan.settings.engine):
-        remarks.append(f"{weights.quantization} is counted as 4 bits a parameter")
+    if weights.quantization and not size.is_certain(engine):
+        remarks.append(f"{weights.quantization} is counted as 4 bits per parameter")
     for remark in remarks:
         yield f"        estimate: {remark}"
-    yield f"device  {plan.hardware}" + (
-        f", {gib(plan.hardware.free_gib)} free"
-        if plan.hardware.free_gib < 0.98 * plan.hardware.memory_gib
-        else ""
-    )
+    is_idle = hardware.free_gib >= 0.98 * hardware.memory_gib
+    yield f"device  {hardware}{'' if is_idle else f', {gib(hardware.free_gib)} free'}"
     yield ""
 
 
@@ -69,24 +69,25 @@ def _table(plan: Plan) -> Any:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     table.add_column("engine", no_wrap=True)
-    columns = ["fits", "TP", "weights", "other*", "KV cache", "KV tokens", "full length", "data's"]
+    columns = ["fits", "TP", "weights", "other*", "KV cache", "KV tokens", "full length", "typical"]
     for name in [*columns, "max_num_seqs"]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("limited by", no_wrap=True)
     for row in plan.rows:
-        if row.fit.limit not in ELSEWHERE:
+        if row.fit.limit not in NOT_MEMORY:
             table.add_row(*_cells(row, plan))
     return table
 
 
 def _legend(plan: Plan) -> Iterator[str]:
     on_cpu = plan.hardware.device is Device.cpu
-    other = "the process itself" if on_cpu else "activations, CUDA graphs, libraries"
-    yield f"GiB per device; *estimate: {other}. full length, data's: requests side by side, of the"
-    mean = "a mean prompt of the data"
+    other = "the process itself" if on_cpu else "activations, CUDA graphs and libraries"
+    yield f"GiB per device. other*: an estimate of {other}."
+    mean = "a mean prompt"
     if plan.needs.is_estimate:
-        mean = f"~a prompt of {ASSUMED_PROMPT} tokens, since {plan.data.why_not.split(';')[0]},"
-    yield f"whole context, and of {mean} with half of max_tokens, a running sample's mean."
+        mean = f"a prompt of {ASSUMED_PROMPT} tokens (assumed: {plan.data.why_not.split(';')[0]})"
+    yield "full length: concurrent requests that fill the context."
+    yield f"typical: concurrent requests with {mean} and half of max_tokens."
 
 
 def _cells(row: Row, plan: Plan) -> list[str]:
@@ -105,36 +106,36 @@ def _cells(row: Row, plan: Plan) -> list[str]:
         samples(found.full_length),
         f"{'~' if plan.needs.is_estimate else ''}{samples(found.typical)}",
         str(found.engine.max_num_seqs),
-        LIMITS[found.limit],
+        found.limit.value,
     ]
 
 
-ELSEWHERE = (Limit.device, Limit.devices, Limit.heads)  # no matter of memory
+NOT_MEMORY = (Limit.device, Limit.devices, Limit.heads)
 
 
-def _left_out(plan: Plan) -> Iterator[str]:
-    """Presets that these devices can't serve, by why."""
+def _unusable(plan: Plan) -> Iterator[str]:
+    """List presets that can't run on these devices, by reason."""
     by_reason: dict[str, list[str]] = {}
     for row in plan.rows:
-        if row.fit.limit in ELSEWHERE:
+        if row.fit.limit in NOT_MEMORY:
             by_reason.setdefault(row.fit.why, []).append(row.preset)
     for why, presets in by_reason.items():
-        yield f"not here: {', '.join(presets)}: {why}"
+        yield f"not available: {', '.join(presets)}: {why}"
 
 
 def _verdict(plan: Plan) -> Iterator[str]:
     yield ""
-    own = plan.own
+    own = plan.selected
     auto = next((row for row in plan.rows if row.choice), None)
     if auto and auto.fit.fits and auto.choice.changed:
-        yield f"auto takes {chosen_words(auto.choice)}"
+        yield f"auto chooses {changed_settings(auto.choice)}"
     if plan.recommended is None:
         yield f"nothing fits: {own.fit.why}"
     else:
         yield f"recommended: engine={plan.recommended.preset}"
         yield from _devices_left(plan)
     if plan.change:
-        costs = f"  (costs: {', '.join(plan.change.costs)})" if plan.change.costs else ""
+        costs = f"  (cost: {', '.join(plan.change.costs)})" if plan.change.costs else ""
         which = "" if plan.recommended is None else f"engine={own.preset} with "
         yield f"smallest change that fits: {which}{plan.change}{costs}"
     elif own.fit.limit is Limit.device:
@@ -142,34 +143,34 @@ def _verdict(plan: Plan) -> Iterator[str]:
         yield f"type {instead}, or plan for another machine: device=a100_80gb, device=cpu, ..."
     elif not own.fit.fits and own.fit.limit is not Limit.devices:
         yield (
-            f"no setting makes engine={own.preset} fit here; take more or larger devices, a "
-            "smaller model, or a quantised checkpoint of it"
+            f"no setting makes engine={own.preset} fit here; use more or larger devices, a "
+            "smaller model, or a quantized checkpoint"
         )
-    if plan.num_enough and not plan.change:
-        yield f"{plan.num_enough} such devices would hold it: num_devices={plan.num_enough}"
+    if plan.num_needed and not plan.change:
+        yield f"{plan.num_needed} such devices would hold it: num_devices={plan.num_needed}"
     yield ""
 
 
 def _devices_left(plan: Plan) -> Iterator[str]:
-    """What a second run could use: one engine is one run's."""
+    """List devices that the run leaves idle, and when one run per device may be faster."""
     row, number = plan.recommended, plan.hardware.num_devices
     used = row.fit.engine.tensor_parallel_size
     if used < number:
         yield (
-            f"{number - used} of {number} devices are left: for another run, with "
+            f"{number - used} of {number} devices stay idle: use them for another run, with "
             "CUDA_VISIBLE_DEVICES and its share of the rows (data.offset, data.limit)"
         )
     if used > 1 and plan.fits_alone:
         yield (
-            "it fits one device too: without fast links between them, one run a device "
-            "(engine.tensor_parallel_size=1, CUDA_VISIBLE_DEVICES) may do more in sum"
+            "it also fits on one device: without fast links between devices, one run per device "
+            "(engine.tensor_parallel_size=1, CUDA_VISIBLE_DEVICES) may have more total throughput"
         )
 
 
 def _data(plan: Plan) -> Iterator[str]:
     data, settings = plan.data, plan.settings
     if data.prompts is None:
-        yield "data    none: type data.input=FILE.parquet to have prompts counted and shown"
+        yield "data    none: type data.input=FILE.parquet to count and show its prompts"
         return
     rows = data.prompts.num_rows
     yield f"data    {settings.data.input}: {rows:,} rows, {data.prompts.wording}"
@@ -182,34 +183,30 @@ def _data(plan: Plan) -> Iterator[str]:
         longest += f" or more, at most {lengths.longest_bound:,}"
     which = f" (of {lengths.num_counted:,} rows)" if lengths.is_sample else ""
     yield (
-        f"        prompt tokens: mean {lengths.mean:,.0f}, median {lengths.p50:,}, 95 % below "
+        f"        prompt tokens: mean {lengths.mean:,.0f}, median {lengths.p50:,}, 95th percentile "
         f"{lengths.p95:,}, longest {longest}{which}"
     )
     most = max((part.num_rows for part in lengths.histogram), default=0)
     for part in lengths.histogram:
         bar = "#" * max(int(part.num_rows > 0), round(BAR * part.num_rows / max(1, most)))
         yield f"        {part.low:>9,} to {part.high - 1:>9,}  {part.num_rows:>9,}  {bar}".rstrip()
-    context = plan.own.fit.max_model_len
+    context = plan.selected.fit.max_model_len
     over = lengths.num_longer_than(context - 1)
-    about = "" if over.is_exact else "about "
-    yield f"        {about}{over.num_rows:,} rows leave no room for a response in {context:,}"
-    cut = lengths.num_longer_than(context - (settings.sampling.token_limit or 1))
-    if cut.num_rows > over.num_rows:
-        about = "" if cut.is_exact else "about "
-        yield (
-            f"        {about}{cut.num_rows - over.num_rows:,} more have room for less than "
-            f"max_tokens={settings.sampling.max_tokens}"
-        )
+    yield f"        {over} rows leave no room for a response in a context of {context:,} tokens"
+    cut = lengths.num_cut(context, settings.sampling.token_limit or 1)
+    if cut.num_rows > 0:
+        limit = f"max_tokens={settings.sampling.max_tokens}"
+        yield f"        {cut} more leave room for fewer than {limit} tokens"
     if lengths.num_bad or lengths.num_refused:
         first = printable(lengths.first_bad or lengths.first_refusal or "")
         bad = lengths.num_bad + lengths.num_refused
-        yield f"        {bad:,} rows can't be asked: {first}"
+        yield f"        {bad:,} rows can't be sent to the model: {first}"
     for check in data.checks:
         yield f"        note: {printable(check)}"
     for shown in data.shown:
         what = f"{shown.num_tokens:,} tokens" if shown.num_tokens else "long"
         if shown.error:
-            what = f"can't be asked: {shown.error}"
+            what = f"can't be sent to the model: {shown.error}"
         yield f"row {shown.row}   {what}"
         for line in shown.text.splitlines():
             yield f"   | {line}"
@@ -233,13 +230,13 @@ def _work(plan: Plan) -> Iterator[str]:
     )
     if todo["likely_s"] is None:
         yield (
-            "        no estimate of time: no finished run of this model on this machine with as "
-            "large a max_tokens is known"
+            "        no time estimate: this machine has no finished run of this model with this "
+            "max_tokens or more"
         )
         return
     rate = plan.history.output_tokens_per_s
     yield (
         f"        about {todo['likely_output_tokens']:,} tokens in {duration(todo['likely_s'])}, "
-        f"at this machine's last {rate:,.0f} tokens/s and {plan.history.mean_response_tokens:,.0f} "
-        "tokens a response"
+        f"at {rate:,.0f} tokens/s and {plan.history.mean_response_tokens:,.0f} tokens per "
+        "response, as in this machine's last run"
     )

@@ -1,4 +1,4 @@
-"""A plan: which presets fit, for which data, and which of them is recommended."""
+"""A plan: which engine presets fit, for which data, and which one is recommended."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,77 +11,77 @@ from rollout.plan.choose import Change, Choice
 from rollout.plan.history import Record
 from rollout.plan.memory.fit import Fit, Needs, fit
 from rollout.plan.memory.hardware import Hardware
-from rollout.plan.model import Found
-from rollout.plan.prompts.first_rows import Shown
+from rollout.plan.model import PlannedModel
+from rollout.plan.prompts.first_rows import PromptPreview
 from rollout.plan.prompts.lengths import Lengths
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One engine preset."""
+    """One engine preset of the table."""
 
     preset: str
     fit: Fit
-    choice: Choice | None  # of engine=auto
+    choice: Choice | None  # for engine=auto only
 
 
 @dataclass(frozen=True, slots=True)
 class DataFigures:
-    """What the input asks."""
+    """What was measured of the input."""
 
     prompts: Prompts | None  # None: no data.input
     lengths: Lengths | None
-    why_not: str  # why they were not counted
-    shown: list[Shown]
+    why_not: str  # why lengths were not counted
+    shown: list[PromptPreview]
     checks: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that the command says."""
+    """Everything that the command prints."""
 
     settings: Settings
-    model: Found
+    model: PlannedModel
     hardware: Hardware
     data: DataFigures
     needs: Needs
     rows: list[Row]
-    change: Change | None  # that makes the command's own preset fit
-    num_enough: int | None  # of these devices, where it fits on none of them
+    change: Change | None  # makes the selected preset fit
+    num_needed: int | None  # devices of this kind that would hold the selected preset
     recommended: Row | None
     history: Record | None
 
     @property
     def fits_alone(self) -> bool:
-        """Whether one device holds the model with the context that is recommended."""
+        """Whether one device holds the model with the recommended context."""
         single = replace(self.recommended.fit.engine, tensor_parallel_size=1)
         return fit(self.model.size, single, self.hardware, self.needs).fits
 
     @property
-    def own(self) -> Row:
-        """The preset that the command names."""
+    def selected(self) -> Row:
+        """The preset that the command selects."""
         return next(row for row in self.rows if row.preset == self.settings.presets["engine"])
 
 
 def recommended(rows: list[Row]) -> Row | None:
-    """`auto`, or a preset that is named after these devices and holds about as many samples."""
+    """Return `auto`, or a preset named after these devices that holds about as many samples."""
     auto = next((row for row in rows if row.preset == "auto" and row.fit.fits), None)
-    for row in sorted(rows, key=lambda row: -row.fit.num_side_by_side):
+    for row in sorted(rows, key=lambda row: -row.fit.num_concurrent):
         if row.preset == "auto" or not row.fit.fits or not _is_named_after(row):
             continue
         if auto is None:
             return row
         same = row.fit.engine.tensor_parallel_size == auto.fit.engine.tensor_parallel_size
-        if same and row.fit.num_side_by_side >= 0.8 * auto.fit.num_side_by_side:
+        if same and row.fit.num_concurrent >= 0.8 * auto.fit.num_concurrent:
             return row
     if auto is None:
         fitting = [row for row in rows if row.fit.fits]
-        return max(fitting, key=lambda row: row.fit.num_side_by_side, default=None)
+        return max(fitting, key=lambda row: row.fit.num_concurrent, default=None)
     return auto
 
 
 def _is_named_after(row: Row) -> bool:
-    """Whether the preset's name has the device's: single_a100 for an A100 of 80 GB."""
+    """Whether the preset's name contains the device's: single_a100 for an A100 of 80 GB."""
     hardware = row.fit.hardware
     if hardware.device is Device.cpu:
         return row.preset == "cpu"
@@ -99,7 +99,7 @@ SAMPLING = (
 
 
 def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
-    """Each effective sampling value with where it comes from."""
+    """Return each effective sampling value and where it comes from, by name."""
     settings, suggested = plan.settings, plan.model.generation_config
     chosen = {g: str(settings.presets.get(g)) for g in ("sampling", "experiment")}
     found: dict[str, tuple[Any, str]] = {}
@@ -112,21 +112,24 @@ def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
         if key in settings.given:
             where = "given"
         if value is None:
-            value, where = suggested.get(name, "vLLM's own"), "the model's generation_config"
+            value, where = suggested.get(name, "vLLM's default"), "the model's generation_config"
         found[name] = value, where
     return found
 
 
 def work(plan: Plan) -> dict[str, Any]:
-    """Requests, tokens at most, and what earlier runs here make likely; nothing without data."""
+    """Return the number of requests and samples, the most output tokens, and an estimate.
+
+    The estimate (tokens, seconds) comes from this machine's last run. Empty without data.
+    """
     settings, data = plan.settings, plan.data
     if data.prompts is None:
         return {}
     askable = data.prompts.num_rows
     if data.lengths is not None:
-        over = data.lengths.num_longer_than(plan.own.fit.max_model_len - 1)
+        over = data.lengths.num_longer_than(plan.selected.fit.max_model_len - 1)
         askable -= data.lengths.num_bad + over.num_rows
-    limit = settings.sampling.token_limit or plan.own.fit.max_model_len
+    limit = settings.sampling.token_limit or plan.selected.fit.max_model_len
     num_samples = askable * settings.sampling.n_samples
     found: dict[str, Any] = {
         "num_requests": askable,

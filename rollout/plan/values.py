@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from rollout.plan.in_words import values_of
+from rollout.plan.in_words import fit_values
 from rollout.plan.plan import DataFigures, Plan, sampling_values, work
 
 
 def plan_values(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values; GiB per device, tokens, seconds."""
-    shape, lengths = plan.model.size.shape, plan.data.lengths
+    """Return the plan as plain values: GiB per device, tokens, seconds."""
+    shape = plan.model.size.shape
     weights = plan.model.size.weights(plan.settings.engine)
     return {
         "model": {
@@ -26,11 +26,11 @@ def plan_values(plan: Plan) -> dict[str, Any]:
             "memory_gib": plan.hardware.memory_gib,
             "free_gib": plan.hardware.free_gib,
         },
-        "engine": plan.own.preset,
-        "presets": {row.preset: values_of(row.fit) for row in plan.rows},
+        "engine": plan.selected.preset,
+        "presets": {row.preset: fit_values(row.fit) for row in plan.rows},
         "recommended": plan.recommended.preset if plan.recommended else None,
         "smallest_change": list(plan.change.overrides) if plan.change else None,
-        "data": _data_values(plan.data, lengths, plan.own.fit.max_model_len),
+        "data": _data_values(plan.data, plan.selected.fit.max_model_len),
         "sampling": {
             name: {"value": value, "from": where}
             for name, (value, where) in sampling_values(plan).items()
@@ -39,8 +39,8 @@ def plan_values(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _data_values(data: DataFigures, lengths: Any, context: int) -> dict[str, Any]:
-    num_rows = data.prompts.num_rows if data.prompts else 0
+def _data_values(data: DataFigures, context: int) -> dict[str, Any]:
+    lengths, num_rows = data.lengths, data.prompts.num_rows if data.prompts else 0
     found: dict[str, Any] = {"num_rows": num_rows, "not_counted": data.why_not or None}
     if lengths is None:
         return found

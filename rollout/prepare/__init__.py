@@ -1,1 +1,1 @@
-"""Problems become a file of prompts: `python -m rollout.prepare`."""
+"""Turns problems into a file of prompts: `python -m rollout.prepare`."""

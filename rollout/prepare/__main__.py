@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: a file of prompts, made from whatever holds problems."""
+"""python -m rollout.prepare: make a file of prompts from files, datasets or reasoning_gym."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rollout.system.exits import run_command
 from rollout.system.signals import stop_on_signals
 
 HELP = """\
-rollout.prepare: a parquet file of prompts, from whatever holds problems
+rollout.prepare: make a parquet file of prompts from files, datasets or reasoning_gym
 
   python -m rollout.prepare source=problems.jsonl template='Q: {{ question }}' output.path=p.parquet
   python -m rollout.prepare source=openai/gsm8k subset=main split=train output.path=p.parquet \\
@@ -19,28 +19,29 @@ rollout.prepare: a parquet file of prompts, from whatever holds problems
   python -m rollout.prepare source=reasoning_gym task=leg_counting size=500 output.path=p.parquet
 
   source         file, glob or directory of .jsonl .json .csv .tsv (also .gz .zst), .parquet,
-                 .arrow; what datasets saved; a hub dataset ORG/NAME (split, subset, revision);
-                 reasoning_gym (task=NAME or task=[a,b], task_config.NAME=, size, seed);
+                 .arrow; a dataset saved by save_to_disk; a hub dataset ORG/NAME (split, subset,
+                 revision); reasoning_gym (task=NAME or task=[a,b], task_config.NAME=, size, seed);
                  ShareGPT turns and OpenAI batch lines are read as chats
-  output.path    the prompts; output.overwrite=true replaces a file that stands there
-  template       Jinja text or file over a row's columns; without it prompt_column is asked
-  system         system message, Jinja too
-  few_shot       file of examples before each prompt (num_few_shot, few_shot_answer)
-  last_answer    drop or keep the assistant's message that ends a chat
+  output.path    file to write; output.overwrite=true replaces an existing file
+  template       Jinja text or file that makes each prompt from the row's columns
+  prompt_column  without a template: column of strings or chats
+  system         system message; Jinja text or file
+  few_shot       file of examples put before each prompt (num_few_shot, few_shot_answer)
+  last_answer    drop or keep an assistant message at the end of a chat
   prompt_format  chat (a list of messages) or text (one string), in column prompt_key
   filter         Jinja expression, such as filter="level|int > 3 and 'prove' not in question"
   deduplicate=true   sample=N   shuffle=true   seed=N   limit=N   on_error=skip
-  keep=[a,b]     columns written beside the prompt; rename.NEW=OLD
+  keep=[a,b]     columns to keep besides the prompt; rename.NEW=OLD
   splits         splits='{train: 0.9, test: 0.1}' writes p-train.parquet and p-test.parquet
   preview=true   show three prompts and the counts, write nothing
 
 All settings and their defaults: python -m rollout --help all, section prepare.
-Exit code 0: done; 1: failed; 2: a wrong setting or input; 130: interrupted, nothing written.
+Exit code 0: done; 1: failed; 2: a setting or the input is wrong; 130: interrupted, nothing written.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Make the prompts that the words ask for and exit with the code."""
+    """Make the prompts and exit with the exit code."""
     run_command("rollout.prepare", _main, argv)
 
 

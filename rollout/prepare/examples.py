@@ -1,15 +1,15 @@
-"""Texts that stand around a prompt: settings that are a text or its file, and few-shot examples.
+"""Texts around a prompt: settings that are a text or a file, and few-shot examples.
 
 Promises a UserError that names the setting, the file and the row. Must not know the source.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from rollout.config.sections.data import Data
 from rollout.config.sections.prepare import FileFormat, Prepare
 from rollout.errors import UserError
 from rollout.inputs.chats import content_of
-from rollout.inputs.columns import values_of
 from rollout.inputs.row_template import RowTemplate, open_template
 from rollout.inputs.wording import LIKE_A_PATH
 from rollout.prepare.sources.open import files_of, format_of
@@ -18,7 +18,7 @@ from rollout.prepare.sources.source import Tally
 from rollout.prepare.sources.tables import open_arrow_files, open_parquet_files
 from rollout.system.disk import at_home
 
-PLAIN = Data()  # a prompt is read as a run reads it
+PLAIN = Data()  # prompts are read as in a run
 
 
 def listed(names: list[str]) -> str:
@@ -26,25 +26,25 @@ def listed(names: list[str]) -> str:
 
 
 def read_text(key: str, given: str, start_dir: Path, files: list[Path]) -> str:
-    """The text, or that of the file it names, without line ends after it."""
-    path = start_dir / at_home(given)
-    try:
+    """Return the text of a setting, or of the file it names; append that file to `files`.
+
+    Raises UserError if the file can't be read or the text is blank.
+    """
+    path, text = start_dir / at_home(given), given
+    is_file = False
+    with suppress(OSError, ValueError):  # too long for a file name
         is_file = path.is_file()
-    except (OSError, ValueError):  # longer than a name can be
-        is_file = False
-    if not is_file:
-        if LIKE_A_PATH.fullmatch(given) and "{" not in given:
-            raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
-        text = given
-    else:
+    if is_file:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"{key}={given} can't be read: {reason}") from error
         files.append(path)
+    elif LIKE_A_PATH.fullmatch(given) and "{" not in given:
+        raise UserError(f"{key}={given}: no such file; type a Jinja file, or the text itself")
     if not text.strip():
-        raise UserError(f"{key}={given} says nothing; leave it out")
+        raise UserError(f"{key}={given} is blank; type a text, or leave {key} out")
     return text
 
 
@@ -56,7 +56,7 @@ def examples_of(
     files: list[Path],
     aliases: dict[str, str],
 ) -> list[tuple[str, str]]:
-    """Prompt and answer of each example."""
+    """Return prompt and answer of each example; append the files that were read to `files`."""
     found = files_of(settings.few_shot, start_dir, FileFormat.auto)
     if not found:
         raise UserError(f"few_shot={settings.few_shot} does not exist; type a file of examples")
@@ -66,35 +66,33 @@ def examples_of(
         opened = open_parquet_files if kind is FileFormat.parquet else open_arrow_files
         rows = []
         for chunk in opened([path], Tally()).chunks():
-            columns = [values_of(array) for array in chunk.batch.columns]
-            names = chunk.batch.schema.names
-            rows += [dict(zip(names, v, strict=True)) for v in zip(*columns, strict=True)]
+            rows += chunk.rows(chunk.batch.schema.names)
             if count is not None and len(rows) >= count:
                 break
     else:
         rows = first_rows(path, kind, count)
     rows = rows[:count]
     if count is not None and len(rows) < count:
-        raise UserError(f"num_few_shot={count}, but {path} has {len(rows)} rows")
+        raise UserError(
+            f"num_few_shot={count}, but {path} has only {len(rows)} rows; type "
+            f"num_few_shot={len(rows)}"
+        )
     files.append(path)
     answer = open_template(
         read_text("few_shot_answer", settings.few_shot_answer, start_dir, files), "few_shot_answer"
     )
-    shown = []
+    examples = []
     for number, row in enumerate(rows, 1):
+        where = f"few_shot={settings.few_shot}, row {number}"
         row |= {new: row[old] for new, old in aliases.items() if old in row}
         needed = answer.names | (template.names if template else {column})
         if missing := sorted(needed - set(row)):
-            raise UserError(
-                f"few_shot={settings.few_shot}: row {number} has no {missing[0]!r}, only "
-                f"{listed(list(row))}"
-            )
+            raise UserError(f"{where} has no {missing[0]!r}, only {listed(list(row))}")
         try:
-            asked = content_of(row[column], PLAIN) if template is None else template.render(row)
-            said = answer.render(row)
+            prompt = content_of(row[column], PLAIN) if template is None else template.render(row)
+            examples.append((prompt, answer.render(row)))
         except ValueError as error:
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: {error}") from error
-        if not isinstance(asked, str):
-            raise UserError(f"few_shot={settings.few_shot}, row {number}: the prompt is no text")
-        shown.append((asked, said))
-    return shown
+            raise UserError(f"{where}: {error}") from error
+        if not isinstance(prompt, str):
+            raise UserError(f"{where}: the prompt is not text")
+    return examples

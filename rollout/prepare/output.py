@@ -1,6 +1,6 @@
-"""Prompts on disk: one parquet file, or one for each split, that appear whole or not at all.
+"""Prompts on disk: one parquet file, or one per split, written completely or not at all.
 
-Owns the mark that says how a file was made.
+Owns the mark that records how a file was made.
 """
 
 import json
@@ -25,16 +25,15 @@ from rollout.system import contents
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_SPLIT_BYTES = 100  # of 255 that a name may have, with that of output.path and more around it
+MAX_SPLIT_BYTES = 100  # a file name may have 255, and also has the name in output.path
 MARK, FILES = b"rollout.prepare", b"rollout.prepare.prepare.files"
 
-
-# Settings whose text may name a file; such a one counts by what it holds.
+# Settings that may name a file, which is compared by content.
 MAY_NAME_A_FILE = ("source", "template", "system", "few_shot", "few_shot_answer")
 
 
 def mark_of(settings: Prepare, start_dir: Path) -> str:
-    """What a file was made by, as JSON; where that, or what it was made of, lies is no part of it.
+    """Return the settings that made a file, as JSON, without any directories.
 
     Of a file, a glob or a directory only the last part of its name counts.
     """
@@ -56,17 +55,18 @@ def _is_hub_name(text: str, start_dir: Path) -> bool:
     return is_one and not (start_dir / text).exists()
 
 
-def read_of(
-    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None = None
-) -> str:
-    """The files that were read, with what they held, as JSON; and how many the source named."""
+def marks_of(
+    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None
+) -> dict[bytes, str]:
+    """Return a file's metadata: its settings, the files read with digests, the source's files."""
     seen = watched.seen if watched else contents.seen
     read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
-    return json.dumps({"read": read, "named": [path.name for path in _named(settings, start_dir)]})
+    recorded = {"read": read, "named": [path.name for path in _named(settings, start_dir)]}
+    return {MARK: mark_of(settings, start_dir), FILES: json.dumps(recorded)}
 
 
 def _named(settings: Prepare, start_dir: Path) -> list[Path]:
-    """The files that the source names, which change as files come and go."""
+    """Return the files that the source names now."""
     from rollout.prepare.sources.open import files_of
 
     try:
@@ -76,24 +76,24 @@ def _named(settings: Prepare, start_dir: Path) -> list[Path]:
 
 
 def _texts(settings: Prepare, start_dir: Path) -> list[Path]:
-    """The other files that the settings name."""
+    """Return the files that other settings name."""
     texts = [getattr(settings, name) for name in MAY_NAME_A_FILE[1:]]
     return [r.files[0] for text in texts if text for r in reading_of("file", text, start_dir)]
 
 
-def was_made_by(path: Path, settings: Prepare, start_dir: Path | None = None) -> bool:
-    """Whether the file at `path` was made by these settings, of files that hold what they held.
+def was_made_by(path: Path, settings: Prepare) -> bool:
+    """Whether `path` was made with these settings, from files that have not changed since.
 
-    What is gone since, or not on this machine, is no reason to make it again.
+    Files that are no longer on this machine count as unchanged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    start_dir = start_dir or Path.cwd()
+    start_dir = Path.cwd()
     try:
         marks = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
-        told = json.loads(marks.get(FILES, b"{}"))
-        read, names = told["read"], told["named"]
+        recorded = json.loads(marks.get(FILES, b"{}"))
+        read, names = recorded["read"], recorded["named"]
         where = [(Path(entry["path"]), str(entry["name"]), entry) for entry in read]
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return False
@@ -112,50 +112,51 @@ def was_made_by(path: Path, settings: Prepare, start_dir: Path | None = None) ->
 
 
 def shares_of(settings: Prepare) -> dict[str, float]:
-    """The splits and their shares, which add up to 1. Raises UserError."""
+    """Return the splits and their shares. Raises UserError if they don't add up to 1."""
     shares = {}
     for name, share in settings.splits.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise UserError(f"splits.{name}={share} is no share; type a number such as 0.9")
+            raise UserError(
+                f"splits.{name}={share} is not a share; type a number up to 1, such as 0.9"
+            )
         shares[_file_part(str(name), shares)] = float(share)
     if shares and abs(sum(shares.values()) - 1) > 1e-6:
         raise UserError(
-            f"splits add up to {sum(shares.values()):g}, not 1; such as "
+            f"splits add up to {sum(shares.values()):g}, not 1; type shares such as "
             "splits='{train: 0.9, test: 0.1}'"
         )
     return shares
 
 
 def _file_part(name: str, taken: dict[str, float]) -> str:
-    """The name of a split, if a file's name can have it. Raises UserError."""
-    shown = f"splits: {name!r:.60}"
-    way_out = "type a name such as train"
+    """Return the name of a split if a file name may contain it. Raises UserError."""
+    shown, remedy = f"splits: {name!r:.60}", "type a name such as train"
     if not name.strip(". "):
-        raise UserError(f"{shown} is no name for a file; {way_out}")
+        raise UserError(f"{shown} is not a valid file name; {remedy}")
     if odd := [sign for sign in name if sign in "/\\" or not sign.isprintable()]:
-        raise UserError(f"{shown} has {odd[0]!r}, which no file's name can have; {way_out}")
+        raise UserError(f"{shown} has {odd[0]!r}, which a file name can't have; {remedy}")
     if name.lower().endswith(".parquet"):
-        raise UserError(f"{shown} gets .parquet by itself; type {name[:-8].rstrip('.')!r:.60}")
+        raise UserError(f"{shown}: .parquet is appended; type {name[:-8].rstrip('.')!r:.60}")
     if len(name.encode()) > MAX_SPLIT_BYTES:
         raise UserError(
-            f"{shown} is longer than {MAX_SPLIT_BYTES} bytes, too long for a file's name; {way_out}"
+            f"{shown} is longer than {MAX_SPLIT_BYTES} bytes, too long for a file name; {remedy}"
         )
     for other in taken:
         if _folded(other) == _folded(name):
             raise UserError(
-                f"splits: {other!r:.60} and {name!r:.60} give the same file where capitals don't "
-                "count; rename one"
+                f"splits: {other!r:.60} and {name!r:.60} are the same file name on some file "
+                "systems; rename one"
             )
     return name
 
 
 def _folded(name: str) -> str:
-    """Equal for names that some file system takes for one."""
+    """Return a key that is equal for names that some file system treats as equal."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
 def split_path(path: Path, name: str) -> Path:
-    """prompts.parquet -> prompts-train.parquet"""
+    """Return the file of a split: prompts.parquet -> prompts-train.parquet."""
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 
@@ -165,12 +166,11 @@ def write(
     places: dict[Path, Place],
     writer: Writer,
 ) -> dict[Path, int]:
-    """Stream rows into their files; how many came to each.
+    """Stream rows into their files; return the number of rows of each.
 
-    None appears before all are written; then they do, one after the other. Where one can't, those
-    that are new are taken away again.
-
-    Raises UserError where one has no rows, RolloutError where it can't be written.
+    Files appear one after the other, once all are written. If one can't appear, those that are
+    new are removed again. Raises UserError if a file would have no rows or has appeared meanwhile,
+    RolloutError if it can't be written.
     """
     import pyarrow as pa
 
@@ -184,12 +184,15 @@ def write(
                 counts[path] = write_parquet(temporary, schema, row_groups(tables))
                 made[path] = temporary.stat().st_ino
                 if not counts[path]:
-                    raise UserError(f"no row is left for {path}; nothing was written")
+                    raise UserError(
+                        f"no row is left for {path}; nothing was written; type other splits, or "
+                        "use more rows"
+                    )
     except FileExistsError:
         there = (p for p in batches if os.path.lexists(p) and not places[p].overwrite)
         path = next(there, path)
         raise UserError(
-            f"{places[path].shown} has appeared meanwhile and is left as it is; type another "
+            f"{places[path].shown} has appeared meanwhile and was not replaced; type another "
             f"{places[path].key}="
         ) from None
     except (OSError, pa.ArrowException) as error:
@@ -200,7 +203,7 @@ def write(
 
 @contextmanager
 def _all_or_none(paths: list[Path]) -> Iterator[dict[Path, int]]:
-    """Take the new files away where one of them fails to appear; filled with their inodes."""
+    """Remove the new files on an error. The caller fills the yielded dict with their inodes."""
     is_new = {path: not os.path.lexists(path) for path in paths}
     made: dict[Path, int] = {}
     try:
@@ -214,9 +217,9 @@ def _all_or_none(paths: list[Path]) -> Iterator[dict[Path, int]]:
 
 
 def orders(settings: Prepare, spool: Spool) -> dict[str, Sequence[int]]:
-    """Which rows of the spool go where, in order, by split (one without a name: all).
+    """Return the rows of each split, in order; without splits, all rows under the name "".
 
-    The same seed and rows give the same; a split keeps the order of the whole.
+    The same seed and rows give the same splits; a split keeps the order of the whole.
     """
     import numpy as np
 

@@ -1,32 +1,22 @@
-"""python -m rollout.prepare: a file of prompts, made from whatever holds problems.
+"""Prepare a file of prompts from a source of problems.
 
-Owns what a preparation looks like from outside: checks first, then a stream from the source to
-files that appear whole. Needs no GPU, no engine and no model. Exit codes: 0 done, 1 failed,
-2 configuration or input error, 130 and 143 signals.
+Owns the order of the steps: all checks first, then a stream from the source to files that appear
+completely or not at all. Needs no GPU, no engine and no model.
 """
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.prepare import OnBadRow, Prepare
 from rollout.errors import UserError
 from rollout.inputs.readings import Reading, reading_of
-from rollout.prepare.output import (
-    FILES,
-    MARK,
-    mark_of,
-    orders,
-    read_of,
-    shares_of,
-    split_path,
-    was_made_by,
-    write,
-)
-from rollout.prepare.rendering import Rendering, open_rendering
+from rollout.prepare.output import marks_of, orders, shares_of, split_path, was_made_by, write
+from rollout.prepare.rendering import open_rendering
 from rollout.prepare.result import Prepared
 from rollout.prepare.rows import chosen_columns, prompt_rows
 from rollout.prepare.sources.open import open_source
@@ -43,24 +33,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_SHOWN = 3
-QUIET_S = 2.0  # what is done by then shows no progress
+QUIET_S = 2.0  # shorter preparations show no progress
 
 
 def is_made_by(path: Path, settings: Prepare) -> bool:
-    """Whether the file at `path` was made by `settings`, of files that are still as they were."""
+    """Whether `path` was made with `settings`, from files that have not changed since."""
     return was_made_by(path, settings)
 
 
 def refuse_in_run(settings: Prepare) -> None:
-    """Refuse what makes no file, or several: a run reads one."""
+    """Refuse splits and previews, which don't make the one file that a run reads."""
     if settings.splits:
         raise UserError(
-            "prepare.splits makes several files, and a run reads one; make them with "
-            "python -m rollout.prepare, and type data.input= of one"
+            "prepare.splits makes several files, but a run reads one; make them with "
+            "python -m rollout.prepare, then type data.input= with one of them"
         )
     if settings.preview:
         raise UserError(
-            "prepare.preview=true writes nothing that a run could read; leave it out, or type "
+            "prepare.preview=true writes no file that a run could read; leave it out, or type "
             f"python -m rollout.prepare source={settings.source} preview=true"
         )
 
@@ -74,12 +64,12 @@ def prepare(
     ledger: Ledger | None = None,
     section: str = "",
 ) -> Prepared:
-    """Make the prompts and write them to `path`, or to one file a split beside it.
+    """Make the prompts and write them to `path`, or to one file per split beside it.
 
-    Relative paths in the settings hang on `start_dir`. Files appear whole or not at all; with
-    `settings.preview` none does. Raises UserError before any work where settings, source or output
-    can't serve, and at the first bad row unless such rows are skipped; Interrupted where `stop`
-    is asked for.
+    Relative paths in the settings are relative to `start_dir`. Files appear completely or not at
+    all; with `settings.preview` none does. Raises UserError before any work if settings, source or
+    output are invalid, and at the first bad row unless bad rows are skipped; Interrupted once
+    `stop` is requested.
     """
     if stop is None:
         with stop_on_signals() as own:
@@ -92,68 +82,69 @@ def prepare(
     writer = Writer(reading_of("source", at_home(settings.source or ""), start_dir), ledger)
     tally = Tally(skips=settings.on_error is OnBadRow.skip)
     with stop.deferred(), ExitStack() as stack:
-        tally.tick = _watch(tally, console, stop, stack)
+        tally.tick = _ticker(tally, console, stop, stack)
         if not settings.preview:
             writer.check(places.values())
         source = unpacked(open_source(settings, start_dir, tally, console.note), settings, tally)
         rendering = open_rendering(settings, source, start_dir)
+        files = [*source.files, *rendering.files]
         if not settings.preview:
-            writer.readings.append(Reading("source", (*source.files, *rendering.files)))
+            writer.readings.append(Reading("source", tuple(files)))
             writer.check(places.values())
         chosen = chosen_columns(settings, source, rendering)
         for note in [*source.notes, *chosen.notes]:
             console.note(f"note: {note}")
-        schema = chosen.schema(settings, source, rendering)
-        metadata = {
-            MARK: mark_of(settings, start_dir),
-            FILES: read_of(settings, start_dir, [*source.files, *rendering.files], source.watched),
-        }
-        schema = schema.with_metadata(metadata)
+        schema = chosen.schema(settings, source, rendering).with_metadata(
+            marks_of(settings, start_dir, files, source.watched)
+        )
         needs_all = settings.shuffle or settings.sample is not None or bool(shares)
         limit = None if needs_all else settings.limit
         rows = prompt_rows(settings, source, rendering, schema, chosen, tally, limit)
         if needs_all:
-            spool = stack.enter_context(Spool(schema, _room(path, settings)))
+            spool = stack.enter_context(Spool(schema, _spool_dir(path, settings)))
             spool.fill(rows)
-            _refuse_nothing(spool.num_rows, tally)
+            _refuse_empty(spool.num_rows, tally)
             if settings.sample is not None and settings.sample > spool.num_rows:
                 console.note(
-                    f"note: sample={settings.sample}, but all there are is {spool.num_rows:,}"
+                    f"note: sample={settings.sample}, but there are only {spool.num_rows:,} rows"
                 )
             ordered = orders(settings, spool).values()
             batches = [spool.take(order) for order in ordered]
         else:
             batches = [rows]
+
+        def check() -> None:
+            _refuse_empty(tally.num_written, tally)
+            rendering.refuse_unused(tally.num_written)
+
         shown: list[Any] = []
+        check_file = None if settings.preview else check
         counted = {
-            file: _counted(found, tally, shown, stop)
+            file: _counted(found, tally, shown, stop, check_file)
             for file, found in zip(paths, batches, strict=True)
         }
         if settings.preview:
-            for found in counted.values():
-                for _ in found:
-                    pass
-            _refuse_nothing(tally.num_written, tally)
-            rendering.refuse_idle(tally.num_written)
+            for _ in chain(*counted.values()):
+                pass
+            check()
             written = {}
         else:
-            checked = _some(counted, tally, rendering)
-            written = write(checked, schema, places, writer)
+            written = write(counted, schema, places, writer)
     elapsed_s = time.monotonic() - began
-    read_by = [words for name, words in source.read_by.items() if name in schema.names]
+    read_by = [setting for name, setting in source.read_by.items() if name in schema.names]
     return Prepared(written, tally, schema.names, shown, elapsed_s, settings.prompt_key, read_by)
 
 
-def _room(path: Path, settings: Prepare) -> Path:
-    """Where rows wait: on the disk of the output, which has room for them."""
+def _spool_dir(path: Path, settings: Prepare) -> Path:
+    """Return where rows are spooled: on the disk of the output, which has room for them."""
     if settings.preview:
         return Path(tempfile.gettempdir())
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent
 
 
-def _watch(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) -> Any:
-    """What is done after every chunk: look whether to stop, and show how far it is."""
+def _ticker(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) -> Any:
+    """Return the function to call after every chunk: it checks `stop` and shows progress."""
     began, progress = time.monotonic(), None
 
     def tick() -> None:
@@ -172,36 +163,29 @@ def _watch(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack) 
 
 
 def _counted(
-    batches: "Iterator[pa.RecordBatch]", tally: Tally, shown: list[Any], stop: StopRequest
+    batches: "Iterator[pa.RecordBatch]",
+    tally: Tally,
+    shown: list[Any],
+    stop: StopRequest,
+    check: Callable[[], None] | None,
 ) -> "Iterator[pa.RecordBatch]":
-    """The same batches, counted; the first prompts are kept to be shown."""
+    """Yield the batches, count their rows, keep the first prompts in `shown`, and then `check`."""
     for batch in batches:
         stop.raise_if_requested()
         shown += batch.column(0).slice(0, NUM_SHOWN - len(shown)).to_pylist()
         tally.num_written += batch.num_rows
         yield batch
+    if check is not None:
+        check()
 
 
-def _some(
-    counted: "dict[Path, Iterator[pa.RecordBatch]]", tally: Tally, rendering: Rendering
-) -> "dict[Path, Iterator[pa.RecordBatch]]":
-    """The same, where nothing at all is refused with what became of the rows."""
-
-    def checked(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        yield from batches
-        _refuse_nothing(tally.num_written, tally)
-        rendering.refuse_idle(tally.num_written)
-
-    return {path: checked(batches) for path, batches in counted.items()}
-
-
-def _refuse_nothing(num_rows: int, tally: Tally) -> None:
+def _refuse_empty(num_rows: int, tally: Tally) -> None:
     if num_rows:
         return
     if not tally.num_read:
         raise UserError("the source has no rows; nothing was written")
     parts = [f"{tally.num_read:,} rows were read"]
-    parts += [f"{tally.num_filtered:,} left out by filter"] if tally.num_filtered else []
+    parts += [f"{tally.num_filtered:,} removed by filter"] if tally.num_filtered else []
     if tally.num_bad:
         parts.append(f"{tally.num_bad:,} bad ({tally.faults.most_common(1)[0][0]})")
     raise UserError(f"no row is left: {', '.join(parts)}; nothing was written")

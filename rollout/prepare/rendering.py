@@ -1,10 +1,9 @@
-"""A row becomes a prompt: template or column, system message and examples before it.
+"""Make a row's prompt: a template or a column, with system message and examples before it.
 
 Promises that a mistyped column is a UserError before any row is read, and that a row that makes
-no prompt raises a ValueError of one line. Must not know formats or where prompts are written.
+no prompt raises a one-line ValueError. Must not know formats or where prompts are written.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from rollout.inputs.chats import SYSTEM_ROLES, content_of
 from rollout.inputs.prompt_columns import CHAT_NAMES, LIKELY, check_printed, likeliness
 from rollout.inputs.row_template import RowCondition, RowTemplate, open_condition, open_template
 from rollout.prepare.examples import PLAIN, examples_of, listed, read_text
-from rollout.prepare.sources.columns import as_json_chats, json_chats
+from rollout.prepare.sources.columns import as_json, json_chats
 from rollout.prepare.sources.source import Source
 from rollout.rows.messages import is_turn
 
@@ -30,49 +29,49 @@ LIKE_A_CHAT = re.compile(r'\s*\[\s*\{\s*"(role|content|from|value)"\s*:')
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendering:
-    """How prompts are made of rows. Made by `open_rendering`."""
+    """How rows become prompts. Opened by `open_rendering`."""
 
     makes_text: bool
     kind: "pa.DataType"  # of the prompts
-    is_plain: bool  # messages have a role and a text, no more
-    column: str | None  # what holds the prompts; None: the template makes them
+    is_plain: bool  # messages have a role and a text only
+    column: str | None  # of the prompts; None: the template makes them
     template: RowTemplate | None
     system: RowTemplate | None
     examples: list[tuple[str, str]]  # prompt and answer
     condition: RowCondition | None
-    files: list[Path]  # that were read for it
-    aliases: dict[str, str]  # names that `rename` gives, for templates -> the source's
+    files: list[Path]  # that the settings named
+    aliases: dict[str, str]  # new names of `rename`, for templates -> the source's names
     plain: Data  # how a column's values are read
     sharegpt: Data
-    used: set[str] = field(default_factory=set)  # settings that have changed a prompt
+    used: set[str] = field(default_factory=set)  # settings that changed a prompt
 
-    def refuse_idle(self, num_rows: int) -> None:
-        """Raise UserError where `system` changed none of the prompts."""
+    def refuse_unused(self, num_rows: int) -> None:
+        """Raise UserError if `system` changed none of the prompts."""
         if self.system is not None and "system" not in self.used:
             raise UserError(
-                f"system applies to 0 of {num_rows:,} rows: every chat has a system message of its "
-                "own; leave it out, and type data.system_prompt= with "
+                f"system applies to 0 of {num_rows:,} rows: every chat has its own system message; "
+                "leave system out, and type data.system_prompt= with "
                 "data.system_prompt_mode=replace in the run"
             )
 
     @property
     def columns(self) -> list[str]:
-        """The source's columns that are looked at."""
+        """The source's columns that are read."""
         found = {self.column} if self.column else set(self.template.names)
         for part in (self.system, self.condition):
             found |= part.names if part else set()
         return sorted({self.aliases.get(name, name) for name in found})
 
     def named(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row's values, also by the names that templates may use for them."""
+        """Return the row with its values under the new names too, for templates."""
         return row | {new: row[old] for new, old in self.aliases.items() if old in row}
 
     def contents(self, row: dict[str, Any]) -> list[str | list[Message]]:
-        """The prompt of a row's values; with examples, also the prompt without them.
+        """Return the row's prompt; with examples, also the prompt without them.
 
-        Raises ValueError.
+        Raises ValueError if the row makes no prompt.
         """
-        own = _asked(self, row)
+        own = self._own(row)
         system = None
         if self.system:
             system = self.system.render({n: row[n] for n in self.system.names}).strip("\n")
@@ -81,80 +80,76 @@ class Rendering:
         return [make(own, system, examples) for examples in shots]
 
     def _text(self, own: Any, system: str | None, examples: list[tuple[str, str]]) -> str:
-        """Blocks with an empty line between, an answer a space after its prompt."""
+        """Join the parts with empty lines, and each answer to its prompt with a space."""
         if not isinstance(own, str):
-            raise ValueError("it is a chat, but prompt_format=text")
+            raise ValueError("the prompt is a chat, but prompt_format=text")
         blocks = [] if system is None else [system]
         self.used.add("system")
         for prompt, answer in examples:
-            is_apart = prompt[-1:].isspace() or answer[:1].isspace()
-            blocks.append(prompt + ("" if is_apart else " ") + answer)
+            has_space = prompt[-1:].isspace() or answer[:1].isspace()
+            blocks.append(prompt + ("" if has_space else " ") + answer)
         return "\n\n".join([*blocks, own])
 
     def _chat(self, own: Any, system: str | None, examples: list[tuple[str, str]]) -> list[Message]:
-        asked = own if isinstance(own, list) else [{"role": "user", "content": own}]
+        chat = own if isinstance(own, list) else [{"role": "user", "content": own}]
         if self.is_plain:
-            _check_plain(asked)
+            _check_plain(chat)
         shots = [
             {"role": role, "content": text}
             for example in examples
             for role, text in zip(("user", "assistant"), example, strict=True)
         ]
         first = []
-        if asked[0]["role"] in SYSTEM_ROLES:
-            first, asked = asked[:1], asked[1:]
+        if chat[0]["role"] in SYSTEM_ROLES:
+            first, chat = chat[:1], chat[1:]
         elif system is not None:
             self.used.add("system")
             first = [{"role": "system", "content": system}]
-        return [*first, *shots, *asked]
+        return [*first, *shots, *chat]
 
-    def array(self, contents: list[Any]) -> "pa.Array":
-        """The prompts as Arrow."""
-        import pyarrow as pa
-
-        if self.kind == json_chats():
-            return as_json_chats(contents)
-        return pa.array(contents, self.kind)
+    def _own(self, row: dict[str, Any]) -> str | list[Message]:
+        """Return the row's prompt alone, without system message and examples."""
+        if self.column is not None:
+            return _read(row[self.column], self)
+        template = self.template
+        return content_of(template.render({name: row[name] for name in template.names}), PLAIN)
 
 
 def _check_plain(chat: list[Message]) -> None:
-    """Refuse what only a column of chats has a place for. Raises ValueError."""
+    """Refuse messages with more than role and text, which only columns of chats can hold.
+
+    Raises ValueError.
+    """
+    remedy = "use a column that holds only chats"
     for message in chat:
         if odd := set(message) - {"role", "content"}:
-            raise ValueError(f"a message has {sorted(odd)[0]!r}: give a column of chats alone")
+            raise ValueError(f"a message has {sorted(odd)[0]!r}: {remedy}")
         if not isinstance(message["content"], str):
-            raise ValueError("a message has content that is no text: give a column of chats alone")
-
-
-def _asked(rendering: Rendering, row: dict[str, Any]) -> str | list[Message]:
-    if rendering.column is not None:
-        return _read(row[rendering.column], rendering)
-    template = rendering.template
-    return content_of(template.render({name: row[name] for name in template.names}), PLAIN)
+            raise ValueError(f"a message has content that is not text: {remedy}")
 
 
 def _read(value: Any, rendering: Rendering) -> str | list[Message]:
-    """A column's text or chat; ShareGPT's turns are known by themselves."""
+    """Return a column's text or chat; detects ShareGPT turns. Raises ValueError."""
     is_sharegpt = isinstance(value, list) and bool(value) and is_turn(value[0])
     if isinstance(value, str) and LIKE_A_CHAT.match(value):
         raise ValueError(
-            "the prompt is a chat in JSON text; a run reads that by data.prompt_format=json"
+            "the prompt is a chat as JSON text; a run reads that with data.prompt_format=json"
         )
     try:
-        asked = content_of(value, rendering.sharegpt if is_sharegpt else rendering.plain)
+        prompt = content_of(value, rendering.sharegpt if is_sharegpt else rendering.plain)
     except ValueError as error:
         raise ValueError(str(error).replace("data.last_answer", "last_answer")) from None
-    return [_with_texts(message) for message in asked] if is_sharegpt else asked
+    return [_with_json_arguments(message) for message in prompt] if is_sharegpt else prompt
 
 
-def _with_texts(message: Message) -> Message:
-    """The message with its calls' arguments as JSON text, as OpenAI writes them: one type."""
+def _with_json_arguments(message: Message) -> Message:
+    """Return the message with its calls' arguments as JSON text, as in OpenAI's API: one type."""
     if not message.get("tool_calls"):
         return message
     calls = [
         {"type": "function", "function": {
             "name": call["function"]["name"],
-            "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
+            "arguments": as_json(call["function"]["arguments"]),
         }}
         for call in message["tool_calls"]
     ]  # fmt: skip
@@ -175,22 +170,21 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
     template = system = condition = None
     if settings.template is not None:
         if settings.prompt_column is not None:
-            raise UserError("template and prompt_column both say what is asked; leave one out")
+            raise UserError("template and prompt_column both set the prompt; leave one out")
         if settings.last_answer is not LastAnswer.auto:
             raise UserError(
-                f"last_answer={settings.last_answer.name} is for chats, and template makes none; "
-                "leave one of them out"
+                f"last_answer={settings.last_answer.name} applies to chats, and template makes "
+                "none; leave one of them out"
             )
-        template = open_template(
-            read_text("template", settings.template, start_dir, files), "template"
-        )
-        _check(source, template.names, "template", aliases)
-        check_printed(source.schema, source.name, "template", template.printed)
+        text = read_text("template", settings.template, start_dir, files)
+        template = open_template(text, "template")
     if settings.system is not None:
         text = read_text("system", settings.system, start_dir, files)
         system = open_template(text, "system", may_be_constant=True)
-        _check(source, system.names, "system", aliases)
-        check_printed(source.schema, source.name, "system", system.printed)
+    for setting, opened in (("template", template), ("system", system)):
+        if opened is not None:
+            _check(source, opened.names, setting, aliases)
+            check_printed(source.schema, source.name, setting, opened.printed)
     if settings.filter is not None:
         condition = open_condition(settings.filter, "filter")
         _check(source, condition.names, "filter", aliases)
@@ -199,8 +193,8 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
     is_chat = column is not None and _is_chat(source.schema.field(column).type)
     if makes_text and is_chat:
         raise UserError(
-            f"column {column!r} of {source.name} holds chats, which are no text; leave "
-            "prompt_format=text out, or make text of them with template="
+            f"column {column!r} of {source.name} holds chats, not text; leave prompt_format=text "
+            "out, or convert them to text with template="
         )
     kind = pa.string() if makes_text else _messages()
     own = _chat_kind(source, column) if column is not None and not makes_text else None
@@ -209,7 +203,7 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
     if settings.few_shot is not None:
         examples = examples_of(settings, template, column, start_dir, files, aliases)
     elif settings.num_few_shot is not None:
-        raise UserError("num_few_shot takes examples of a file; type few_shot=FILE.jsonl")
+        raise UserError("num_few_shot needs a file of examples; type few_shot=FILE.jsonl")
     return Rendering(
         makes_text, kind, is_plain, column, template, system, examples, condition, files, aliases,
         Data(last_answer=settings.last_answer),
@@ -218,7 +212,7 @@ def open_rendering(settings: Prepare, source: Source, start_dir: Path) -> Render
 
 
 def _chat_kind(source: Source, column: str) -> "pa.DataType | None":
-    """The type of a column's chats, where they may have more than roles and texts."""
+    """Return the type of a column's chats; None if they have roles and texts only."""
     import pyarrow as pa
 
     kind = source.schema.field(column).type
@@ -256,7 +250,7 @@ def _is_text(kind: "pa.DataType") -> bool:
 
 
 def _column(settings: Prepare, source: Source) -> str:
-    """The column of the prompts themselves."""
+    """Return the column of the prompts. Raises UserError if it is unclear or has another type."""
     schema = source.schema
     fit = [f.name for f in schema if _is_text(f.type) or _is_chat(f.type)]
     name = settings.prompt_column or source.prompt_column
@@ -266,25 +260,25 @@ def _column(settings: Prepare, source: Source) -> str:
         chats = [n for n in fit if n in CHAT_NAMES and n != name and _is_chat(schema.field(n).type)]
         if chats:
             raise UserError(
-                f"{source.name} has columns {name!r} and {chats[0]!r}, and either may be what is "
-                f"asked; type prompt_column={name}, or prompt_column={chats[0]}"
+                f"{source.name} has columns {name!r} and {chats[0]!r}, and either may hold the "
+                f"prompts; type prompt_column={name}, or prompt_column={chats[0]}"
             )
     if name is None:
         is_clear = len(fit) == 1 or (fit and fit[0].lower() in LIKELY)
         raise UserError(
-            f"{source.name} has columns {listed(schema.names)}: say what is asked; type "
-            f"prompt_column={fit[0] if is_clear else 'NAME'}, or template= such as "
+            f"{source.name} has columns {listed(schema.names)}, and no setting names the prompts; "
+            f"type prompt_column={fit[0] if is_clear else 'NAME'}, or template= such as "
             f"'Q: {{{{ {fit[0] if fit else schema.names[0]} }}}}'"
         )
     if name not in schema.names:
         raise UserError(
-            f"prompt_column={name}: {source.name} has columns {listed(schema.names)}."
+            f"prompt_column={name}: {source.name} has no such column, only {listed(schema.names)}."
             f"{did_you_mean(name, fit or schema.names)}"
         )
     if name not in fit:
         raise UserError(
             f"prompt_column={name} of {source.name} holds {schema.field(name).type}, neither "
-            f"strings nor chats; make text of it: template='{{{{ {name} }}}}'"
+            f"strings nor chats; to convert it to text type template='{{{{ {name} }}}}'"
         )
     return name
 
@@ -292,6 +286,6 @@ def _column(settings: Prepare, source: Source) -> str:
 def _check(source: Source, names: frozenset[str], setting: str, aliases: dict[str, str]) -> None:
     for name in sorted(names - set(source.schema.names) - set(aliases)):
         raise UserError(
-            f"{setting} names {name}: {source.name} has columns {listed(source.schema.names)}."
-            f"{did_you_mean(name, source.schema.names)}"
+            f"{setting} names {name}: {source.name} has no such column, only "
+            f"{listed(source.schema.names)}.{did_you_mean(name, source.schema.names)}"
         )

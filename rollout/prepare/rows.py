@@ -1,6 +1,6 @@
-"""The rows that are written: filtered, rendered, without duplicates, the columns chosen.
+"""The rows to write: filtered, rendered, deduplicated, with the chosen columns.
 
-Memory holds a chunk, and about 91 bytes a row where duplicates are looked for. Must not know files.
+Memory holds one chunk, and about 91 bytes per row with deduplication. Must not know files.
 """
 
 import hashlib
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.asked import zero_shot_key
+from rollout.prepare.examples import listed
 from rollout.prepare.rendering import Rendering
+from rollout.prepare.sources.columns import prompt_array
 from rollout.prepare.sources.source import Chunk, Source, Tally
 from rollout.system.formats.row_batches import take
 
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The columns written after the prompt: new name and the source's."""
+    """The columns written after the prompt, as (new name, source's name)."""
 
     columns: list[tuple[str, str]]
     notes: list[str]
 
     def schema(self, settings: Prepare, source: Source, rendering: Rendering) -> "pa.Schema":
-        """Of what is written; the source's own metadata speaks of other columns."""
+        """Return the schema to write, without the source's metadata on its own columns."""
         import pyarrow as pa
 
         fields = [source.schema.field(old).with_name(new) for new, old in self.columns]
@@ -39,13 +41,13 @@ class Chosen:
 
 
 def chosen_columns(settings: Prepare, source: Source, rendering: Rendering) -> Chosen:
-    """Which columns `rename` and `keep` choose. Raises UserError."""
+    """Return the columns that `rename` and `keep` choose. Raises UserError."""
     names, notes = source.schema.names, []
     renamed = {str(new): str(old) for new, old in settings.rename.items()}
     for new, old in renamed.items():
         if old not in names:
             raise UserError(
-                f"rename.{new}={old}: {source.name} has columns {', '.join(names[:20])}."
+                f"rename.{new}={old}: {source.name} has no such column, only {listed(names)}."
                 f"{did_you_mean(old, names)}"
             )
     columns = [(name, name) for name in names if name not in renamed.values()]
@@ -57,7 +59,9 @@ def chosen_columns(settings: Prepare, source: Source, rendering: Rendering) -> C
         )
     new_names = [new for new, _ in columns]
     if twice := [name for name in new_names if new_names.count(name) > 1]:
-        raise UserError(f"rename.{twice[0]}: {source.name} has a column {twice[0]!r} already")
+        raise UserError(
+            f"rename.{twice[0]}: {source.name} already has a column {twice[0]!r}; type another name"
+        )
     if settings.prompt_key in new_names and rendering.column != settings.prompt_key:
         notes.append(
             f"column {settings.prompt_key!r} of the source is replaced by the prompts; "
@@ -71,14 +75,14 @@ def chosen_columns(settings: Prepare, source: Source, rendering: Rendering) -> C
         if zero_shot in new_names:
             notes.append(
                 f"column {zero_shot!r} of the source belongs to other prompts and is "
-                f"{'replaced' if rendering.examples else 'left out'}; "
+                f"{'replaced' if rendering.examples else 'dropped'}; "
                 f"rename.NEW={zero_shot} keeps it"
             )
     columns = [pair for pair in columns if pair[0] not in own]
     for name in settings.keep:
         if name not in new_names and name not in own:
             raise UserError(
-                f"keep={name}: there are columns {', '.join(new_names[:20])}."
+                f"keep={name}: no such column, only {listed(new_names)}."
                 f"{did_you_mean(name, new_names)}"
             )
     if settings.keep:
@@ -95,7 +99,7 @@ def prompt_rows(
     tally: Tally,
     limit: int | None,
 ) -> "Iterator[pa.RecordBatch]":
-    """Stream the rows that are written, at most `limit`, counting the others in `tally`.
+    """Stream the rows to write, at most `limit`, and count the others in `tally`.
 
     Raises UserError at the first row that makes no prompt, unless such rows are skipped.
     """
@@ -104,27 +108,27 @@ def prompt_rows(
     seen: set[bytes] | None = set() if settings.deduplicate else None
     num_left = limit
     for chunk in source.chunks():
-        rows, contents = _asked(rendering, chunk, tally, seen, num_left)
+        rows, contents = _prompts(rendering, chunk, tally, seen, num_left)
         if num_left is not None:
             num_left -= len(rows)
         if rows:
             batch = take(chunk.batch, rows)
             columns = [batch.column(old) for _, old in chosen.columns]
-            prompts = [rendering.array(list(made)) for made in zip(*contents, strict=True)]
+            prompts = [prompt_array(list(p), rendering.kind) for p in zip(*contents, strict=True)]
             arrays = [*prompts, *columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         if num_left == 0:
             return
 
 
-def _asked(
+def _prompts(
     rendering: Rendering,
     chunk: Chunk,
     tally: Tally,
     seen: set[bytes] | None,
     num_left: int | None,
 ) -> tuple[list[int], list[Any]]:
-    """Which rows of the chunk make a prompt, and the prompts of each (`Rendering.contents`)."""
+    """Return the rows of the chunk that make a prompt, and their prompts (`Rendering.contents`)."""
     condition = rendering.condition
     rows, contents = [], []
     for index, row in enumerate(chunk.rows(rendering.columns)):

@@ -1,7 +1,7 @@
-"""Rows put aside on disk until all are known: for random order, samples and splits.
+"""Rows kept on disk until all are read, for random order, samples and splits.
 
-An Arrow file without a name, mapped into memory: the system takes its pages away when memory is
-short, and nothing is left of it whatever ends the process.
+An unnamed Arrow file, mapped into memory: the system drops its pages when memory is short, and the
+file disappears however the process ends.
 """
 
 import mmap
@@ -21,7 +21,7 @@ BLOCK_BYTES = 16 << 20
 
 
 class Spool:
-    """Rows written once, then read in any order. A context manager."""
+    """Rows written once, then read in any order. A context manager, which closes the file."""
 
     def __init__(self, schema: "pa.Schema", directory: Path):
         self._schema, self._directory = schema, directory
@@ -40,14 +40,14 @@ class Spool:
         self._file.close()
 
     def fill(self, batches: "Iterator[pa.RecordBatch]") -> None:
-        """Write all rows, and open them for reading."""
+        """Write all rows and open them for reading."""
         import pyarrow as pa
 
         with pa.ipc.new_file(pa.PythonFile(self._file, "w"), self._schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
         self._file.flush()
-        # The map outlives this object where rows that were taken still point into it.
+        # The map outlives this object while rows that were taken point into it.
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._map)))
         for number in range(reader.num_record_batches):
@@ -57,14 +57,14 @@ class Spool:
             self.num_rows += batch.num_rows
 
     def take(self, rows: Sequence[int]) -> "Iterator[pa.RecordBatch]":
-        """The rows at these positions, in this order, some at a time."""
+        """Yield the rows at these positions, in this order, a block at a time."""
         row_bytes = max(1, len(self._map) // max(1, self.num_rows))
         block = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
         for start in range(0, len(rows), block):
             yield self._block([int(row) for row in rows[start : start + block]])
 
     def _block(self, rows: list[int]) -> "pa.RecordBatch":
-        """Taken batch by batch in ascending order, then put in the order asked for."""
+        """Take the rows batch by batch in ascending order, then restore the requested order."""
         import pyarrow as pa
 
         order = sorted(range(len(rows)), key=rows.__getitem__)

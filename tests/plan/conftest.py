@@ -1,4 +1,4 @@
-"""A tokenizer for tests of the planner."""
+"""A tokenizer for the planner's tests."""
 
 import pytest
 from tiny_model import make_tokenizer

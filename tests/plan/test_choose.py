@@ -1,4 +1,4 @@
-"""What `engine=auto` takes, and the smallest change that makes an engine fit."""
+"""The settings that `engine=auto` chooses, and the smallest change that makes an engine fit."""
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ def chosen(model, device, number=1, needs=None, given=frozenset(), **engine):
     return choose(size_of(model), Engine(**engine), hardware, needs or Needs(3000, 1500), given)
 
 
-# Degrees: at least 2 GiB of weights on each device, no more devices than KV heads.
+# Degrees: at least 2 GiB of weights per device, and no more devices than KV heads.
 DEGREES = [
     ("qwen3_0_6b", "a100_80gb", 4, 1),
     ("qwen3_4b", "a100_80gb", 4, 2),
@@ -57,7 +57,7 @@ def test_a_few_rows_that_are_too_long_do_not_keep_the_others_from_being_asked():
     assert choice.engine.max_model_len > 80_000
 
 
-def test_samples_side_by_side_follow_the_lengths_of_the_data():
+def test_concurrent_samples_follow_the_lengths_of_the_data():
     long = chosen("qwen3_8b", "a100_80gb", needs=Needs(40_000, 20_000))
     short = chosen("qwen3_8b", "a100_80gb", needs=Needs(600, 300))
     assert long.engine.max_num_seqs < 64
@@ -84,7 +84,7 @@ def test_on_a_cpu_nothing_but_context_and_samples_is_chosen():
     assert choice.fit.fits
 
 
-# model, device, number of devices, engine: what is typed then
+# model, device, number of devices, engine: the overrides to type
 CHANGES = [
     ("qwen3_4b", "rtx_4090", 1, {}, ("engine.max_model_len=84736",)),
     ("qwen3_4b", "l4", 1, {"dtype": "bfloat16"}, ("engine.max_model_len=75008",)),
@@ -108,7 +108,7 @@ def test_where_nothing_helps_there_is_no_change():
     assert smallest_change(size_of("qwen3_32b"), Engine(), named("t4", 1, NOWHERE), Needs()) is None
 
 
-def test_what_a_change_costs_is_said():
+def test_a_change_states_its_cost():
     change = smallest_change(
         size_of("qwen3_32b"), Engine(), named("rtx_4090", 2, NOWHERE), Needs(2560, 1536)
     )

@@ -1,4 +1,4 @@
-"""The first rows as the planner shows them, and what it says of prompts that look wrong."""
+"""The first rows as the planner shows them, and its warnings about prompts."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from rollout.plan.prompts.first_rows import check_prompts, first_prompts
 from rollout.plan.prompts.tokenizer import open_tokenizer
 
 
-def test_token_ids_are_shown_as_the_text_they_stand_for(tmp_path, model_dir):
+def test_token_ids_are_shown_decoded(tmp_path, model_dir):
     tokenizer = opened(model_dir)
     ids = tokenizer.encode(asked("Hi <|end|>é"))
     rows = prompts_of(tmp_path, [ids, [0, *ids]], prompt_format=PromptFormat.tokens)
@@ -25,10 +25,10 @@ def test_token_ids_are_shown_as_the_text_they_stand_for(tmp_path, model_dir):
     assert "1 of the first 2 prompts begin with <s> twice" in check_prompts(rows, tokenizer)[0]
 
 
-def test_tools_that_the_template_leaves_out_are_told(tmp_path, model_dir):
+def test_tools_that_the_template_leaves_out_are_reported(tmp_path, model_dir):
     rows = prompts_of(tmp_path, ["Hi"], tools=json.dumps(TOOLS))
-    (told,) = check_prompts(rows, opened(model_dir))
-    assert "takes no tools" in told
+    (message,) = check_prompts(rows, opened(model_dir))
+    assert "takes no tools" in message
 
 
 def test_prompts_are_shown_with_their_special_tokens_and_no_control_characters(
@@ -67,16 +67,16 @@ def test_prompts_that_look_right_raise_no_message(tmp_path, tiny_model):
     assert checks(tmp_path, tiny_model, ["Hi"], asked) == []
 
 
-def test_a_doubled_bos_is_told(tmp_path, tiny_model):
+def test_a_doubled_bos_is_reported(tmp_path, tiny_model):
     _, doubled = checks(tmp_path, tiny_model, ["Hi", "<s>Hi"])
-    assert "1 of the first 2 prompts begin with <s> twice: the tokenizer puts one" in doubled
+    assert "1 of the first 2 prompts begin with <s> twice: the tokenizer adds one" in doubled
     template = "{{ bos_token + messages[0].content }}"
     rows = pa.array([[{"role": "user", "content": "<s>Hi"}]])
     (doubled,) = checks(tmp_path, tiny_model, rows, chat_template=template)
-    assert "the chat template writes one before a message that has one" in doubled
+    assert "the chat template adds one to a message that has one" in doubled
 
 
-def test_thinking_opened_by_the_template_is_told(tmp_path, tiny_model):
+def test_thinking_opened_by_the_template_is_reported(tmp_path, tiny_model):
     rows = pa.array([[USER]])
     template = "{{ messages[0].content }}<|assistant|><think>\n"
     (message,) = checks(tmp_path, tiny_model, rows, chat_template=template)
@@ -84,7 +84,7 @@ def test_thinking_opened_by_the_template_is_told(tmp_path, tiny_model):
     assert checks(tmp_path, tiny_model, rows, chat_template=template + "\n</think>\n") == []
 
 
-def test_strings_for_a_chat_model_and_chats_for_a_base_model_are_told(tmp_path, model_dir):
+def test_strings_for_a_chat_model_and_chats_for_a_base_model_are_reported(tmp_path, model_dir):
     (message,) = checks(tmp_path, model_dir, ["Hi"])
     assert "type data.apply_chat_template=always" in message
     (model_dir / "chat_template.jinja").unlink()
@@ -93,14 +93,14 @@ def test_strings_for_a_chat_model_and_chats_for_a_base_model_are_told(tmp_path, 
     assert checks(tmp_path, model_dir, ["Hi"]) == []
 
 
-def test_blank_prompts_are_told(tmp_path, tiny_model):
+def test_blank_prompts_are_reported(tmp_path, tiny_model):
     blank = [{"role": "user", "content": " \n"}]
     (message,) = checks(tmp_path, tiny_model, pa.array([[USER], blank]))
-    assert message == "1 of the first 2 prompts are blank, row 1 first"
+    assert message == "1 of the first 2 prompts are blank; the first is row 1"
 
 
-def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model):
-    """Rows of 2 MB took plan and run minutes: each was tokenised several times."""
+def test_a_prompt_of_megabytes_is_counted_but_not_checked(tmp_path, tiny_model):
+    """Rows of 2 MB took minutes in a plan and a run: each was tokenized several times."""
 
     import pandas as pd
 
@@ -116,13 +116,13 @@ def test_a_prompt_of_megabytes_is_counted_but_not_looked_at(tmp_path, tiny_model
     assert "short" in shown[3].text
 
 
-def test_what_vllm_leaves_out_of_messages_is_said_where_the_template_would_print_it(
+def test_members_that_vllm_leaves_out_are_reported_if_the_template_prints_them(
     tmp_path, tiny_model
 ):
     template = "{% for m in messages %}{{ m.content }}{{ m.reasoning_content }}{% endfor %}"
     rows = [[USER, {"role": "assistant", "content": "a", "reasoning_content": "b", "x": "1"}, USER]]
     (message,) = checks(tmp_path, tiny_model, rows, chat_template=template)
-    assert message.startswith("messages have reasoning_content") and "call it reasoning" in message
+    assert message.startswith("messages have reasoning_content") and "to reasoning" in message
     assert checks(tmp_path, tiny_model, rows) == []
 
 
@@ -131,7 +131,7 @@ def test_tool_calls_that_the_template_does_not_print_are_pointed_out(tmp_path, t
     rows = [[USER, {"role": "assistant", "content": None, "tool_calls": [call]}, USER]]
     template = "{% for m in messages %}{{ m.content or '' }}{% endfor %}"
     (line,) = checks(tmp_path, tiny_model, rows, chat_template=template)
-    assert line.startswith("1 of the first 1 chats hold tool calls")
+    assert line.startswith("1 of the first 1 chats have tool calls")
 
 
 def test_chats_in_text_and_answers_at_the_end_are_pointed_out(tmp_path, tiny_model):
@@ -140,4 +140,4 @@ def test_chats_in_text_and_answers_at_the_end_are_pointed_out(tmp_path, tiny_mod
         "type data.prompt_format=json" in line for line in checks(tmp_path, tiny_model, rows)
     )
     (line,) = checks(tmp_path, tiny_model, [[USER, {"role": "assistant", "content": "Well, "}]])
-    assert "1 of the first 1 chats end with the assistant's message, which is continued" in line
+    assert "1 of the first 1 chats end with an assistant message, which is continued" in line

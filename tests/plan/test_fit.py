@@ -1,4 +1,4 @@
-"""Whether a model fits: memory on A100s, derived by hand beside it, and verdicts with numbers."""
+"""Whether a model fits: memory on A100s, derived by hand below, and verdicts with numbers."""
 
 import pytest
 from planned_models import NOWHERE, preset
@@ -19,14 +19,14 @@ def on_a100(name, num_devices, **engine):
     return fit(size, Engine(**(values | engine)), hardware, Needs(2560, 1536))
 
 
-# Weights: parameters x 2 bytes; on n devices all but norms and routers divide:
+# Weights: parameters x 2 bytes; n devices divide all but norms and routers:
 #   qwen3_4b        8,044,936,192 bytes = 7.492 GiB; the rest 3.746 and 1.873
 #   qwen3_30b_a3b   61,064,245,248 = 56.871; routers of 48 x 2,048 x 128 x 2 bytes = 24 MiB and
-#                   norms stay whole: (56.871 - 0.024) / 2 + 0.024 = 28.447
+#                   norms are copied: (56.871 - 0.024) / 2 + 0.024 = 28.447
 # KV cache of a token: layers x KV heads / devices x 2 x head_dim x 2 bytes:
 #   qwen3_4b        36 x 8 x 2 x 128 x 2 = 147,456      llama3_1_8b  32 x 8 x 2 x 128 x 2 = 131,072
 #   qwen3_30b_a3b   48 x 4 x 2 x 128 x 2 =  98,304      qwen3_32b    64 x 8 x 2 x 128 x 2 = 262,144
-# KV cache: 0.95 x 79.2 = 75.24 GiB, less weights and the allowances, which are
+# KV cache: 0.95 x 79.2 = 75.24 GiB, less weights and these allowances:
 #   activations: the sampler's 256 x 151,936 x 36 bytes = 1.304 GiB (llama: 128,256: 1.101), or the
 #     forward pass of 8,192 tokens if more: 32b alone, 8,192 x 2 x (5 x 5,120 + 3 x 25,600) = 1.562
 #   graphs 0.1 + 0.016 x layers x 256 / 512: 36 layers 0.388, 32: 0.356, 64: 0.612;
@@ -65,7 +65,7 @@ def test_the_golden_table_of_a100s(name, num_devices):
 
 
 def test_kv_heads_are_copied_where_there_are_more_devices_than_heads():
-    """30B-A3B has 4 KV heads: on 8 devices each keeps one, as on 4."""
+    """30B-A3B has 4 KV heads: each of 8 devices keeps one, as with 4 devices."""
     bytes_of = {n: on_a100("qwen3_30b_a3b", n).cache.token_bytes for n in (4, 8)}
     assert bytes_of[4] == bytes_of[8] == 48 * 1 * 2 * 128 * 2
 
@@ -85,7 +85,7 @@ def test_pipeline_stages_divide_layers_and_their_cache():
         named("a100_80gb", 2, NOWHERE),
     )
     assert two.cache.token_bytes == 262_144 / 2
-    # 64 layers of 487,335,168 parameters halved, and one of the two ends of 151,936 x 5,120
+    # half of 64 layers of 487,335,168 parameters, and one of the two ends of 151,936 x 5,120
     assert two.weights_gib == pytest.approx((32 * 487_600_384 + 151_936 * 5120) * 2 / GIB, rel=1e-3)
 
 
@@ -104,16 +104,16 @@ def test_an_extra_that_is_no_number_is_refused(extra):
 @pytest.mark.parametrize(
     ("device", "engine", "limit", "words"),
     [
-        ("a100_80gb", {"tensor_parallel_size": 2}, Limit.devices, "needs 2 GPUs, and there is 1"),
+        ("a100_80gb", {"tensor_parallel_size": 2}, Limit.devices, "needs 2 GPUs, found 1"),
         ("a100_80gb", {"device": Device.cpu}, Limit.device, "needs a CPU"),
         ("rtx_4090", {}, Limit.context, "262,144 tokens needs 36.0 GiB"),
         ("t4", {"max_model_len": 8192}, Limit.dtype, "engine.dtype=float16"),
         ("h200_141gb", {"max_model_len": 262_145}, Limit.model, "own context of 262,144"),
-        ("a100_80gb", {"gpu_memory_utilization": 0.999}, Limit.free, "78.70 of 79.20 are free"),
-        ("a100_80gb", {"kv_cache_gib": 100.0}, Limit.free, "KV cache 100.0 GiB are more"),
+        ("a100_80gb", {"gpu_memory_utilization": 0.999}, Limit.free, "78.70 of 79.20 GiB are free"),
+        ("a100_80gb", {"kv_cache_gib": 100.0}, Limit.free, "KV cache 100.0 GiB exceed"),
     ],
 )
-def test_what_does_not_fit_says_why_with_numbers(device, engine, limit, words):
+def test_a_misfit_has_a_reason_with_numbers(device, engine, limit, words):
     size = model_size("m", preset("qwen3_4b"))
     found = fit(size, Engine(**engine), named(device, 1, NOWHERE))
     assert not found.fits
@@ -184,6 +184,6 @@ def test_devices_have_names_or_sizes():
 
 
 @pytest.mark.parametrize("name", MEANT_FOR)
-def test_preset_headers_say_what_the_planner_says(name):
-    """python tests/support/preset_headers.py --write puts them right."""
+def test_preset_headers_agree_with_the_planner(name):
+    """To update them: python tests/support/preset_headers.py --write."""
     assert (conf_dir() / "engine" / f"{name}.yaml").read_text() == written(name)

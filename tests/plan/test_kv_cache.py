@@ -1,4 +1,4 @@
-"""The KV cache of each kind of attention: bytes of a token, blocks, groups of layers."""
+"""The KV cache of each kind of attention: bytes per token, blocks, groups of layers."""
 
 import pytest
 from planned_models import preset
@@ -16,7 +16,7 @@ def cache_of(config, *, length=8192, in_flight=2048, block_size=16):
 
 
 def test_mla_keeps_one_latent_vector_a_token_on_every_device():
-    """DeepSeek-V3: 61 layers x (512 + 64) x 2 bytes = 70,272 bytes a token, whatever the TP."""
+    """DeepSeek-V3: 61 layers x (512 + 64) x 2 bytes = 70,272 bytes per token for any TP."""
     config = {
         "model_type": "deepseek_v3", "hidden_size": 7168, "num_hidden_layers": 61,
         "num_attention_heads": 128, "kv_lora_rank": 512, "qk_rope_head_dim": 64,
@@ -27,7 +27,7 @@ def test_mla_keeps_one_latent_vector_a_token_on_every_device():
     }  # fmt: skip
     shape = read_shape(config)
     weights = count_weights(shape, "bfloat16", None, None)
-    assert weights.num_parameters == pytest.approx(671e9, rel=0.001)  # as its report says
+    assert weights.num_parameters == pytest.approx(671e9, rel=0.001)  # as in its report
     for devices in (1, 8):
         cache = kv_cache_of(
             shape, element_bytes=2, block_size=64, in_flight_tokens=0, tensor_parallel_size=devices
@@ -36,7 +36,7 @@ def test_mla_keeps_one_latent_vector_a_token_on_every_device():
 
 
 def test_a_sliding_window_holds_no_more_than_its_window_and_what_is_in_flight():
-    """Window 1,024, 2,048 tokens in flight: (1,023 + 2,048) / 16 = 192 blocks and one more."""
+    """Window 1,024, 2,048 tokens in flight: (1,023 + 2,048) / 16 = 192 blocks plus one."""
     mistral = preset("llama3_1_8b") | {"model_type": "mistral", "sliding_window": 1024}
     cache, _ = cache_of(mistral)
     assert cache.blocks_of(100_000) == 193
@@ -44,7 +44,7 @@ def test_a_sliding_window_holds_no_more_than_its_window_and_what_is_in_flight():
 
 
 def test_mixed_layers_form_groups_of_equally_many_layers():
-    """Gemma-3-like, 5 sliding and 1 full in each 6 of 48 layers: groups of 8 layers, 5 + 1."""
+    """Like Gemma 3: of every 6 of 48 layers 5 are sliding, 1 is full: 5 + 1 groups of 8 layers."""
     gemma = preset("llama3_1_8b") | {
         "model_type": "gemma3_text", "num_hidden_layers": 48, "sliding_window": 1024,
         "sliding_window_pattern": 6, "tie_word_embeddings": True, "head_dim": 128,

@@ -1,4 +1,4 @@
-"""What is given up when memory runs out: in order, each rung smaller, down to a floor."""
+"""The settings lowered when memory runs out: in order, each rung smaller, down to a floor."""
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ SIZE = model_size("m", SHAPE)
 
 
 def descent(hardware, kind, engine=None, needs=None, **numbers):
-    """Every rung from `engine` to the floor."""
+    """Return every rung from `engine` to the floor, and the last engine."""
     engine, rungs = engine or Engine(), []
     ladder = Ladder(SIZE, hardware, needs or Needs(4096, 2048))
     while rung := ladder.next(engine, MemoryFault(kind, numbers, "")):
@@ -68,7 +68,7 @@ def test_the_profile_run_gets_smaller_steps_then_fewer_samples_then_no_graphs():
     assert last.gpu_memory_utilization == Engine().gpu_memory_utilization
 
 
-def test_graphs_are_given_room_and_then_given_up():
+def test_graphs_get_more_room_and_are_then_disabled():
     rungs, last = descent(GPU, OomKind.graphs)
     assert rungs[0].changed == {"gpu_memory_utilization": 0.85}
     assert last.gpu_memory_utilization == 0.5
@@ -80,7 +80,7 @@ def test_weights_that_do_not_fit_a_gpu_have_no_rung():
 
 
 def test_on_a_cpu_the_kv_cache_is_halved_down_to_one_request():
-    """4,096 tokens of 144 KiB and a block more: 0.567 GiB, and 2 % to spare."""
+    """4,096 tokens of 144 KiB plus one block: 0.567 GiB, and 2 % to spare."""
     rungs, last = descent(CPU, OomKind.killed, Engine(max_num_seqs=8))
     assert [r.changed["kv_cache_gib"] for r in rungs[:2]] == [1.5, 0.75]
     assert last.kv_cache_gib == pytest.approx(0.567 * 1.02, rel=0.01)
@@ -101,6 +101,6 @@ def test_the_kv_caches_dtype_is_changed_last_and_only_where_allowed():
     assert last.kv_cache_dtype == "fp8"
 
 
-def test_without_a_model_there_are_only_samples_to_give_up():
+def test_without_a_model_only_the_number_of_samples_is_lowered():
     rung = Ladder(None, CPU, Needs()).next(Engine(), MemoryFault(OomKind.host, {}, ""))
     assert rung.changed == {"max_num_seqs": 128}

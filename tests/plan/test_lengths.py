@@ -1,4 +1,4 @@
-"""How long prompts are: counted whole or sampled, and which of the figures are exact."""
+"""The lengths of prompts: counted in full or sampled, and which figures are exact."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def test_a_small_input_is_counted_whole(tmp_path, tiny_model):
     ]  # fmt: skip
 
 
-def test_bad_rows_and_refused_chats_are_told_apart(tmp_path, tiny_model):
+def test_bad_rows_and_refused_chats_are_counted_separately(tmp_path, tiny_model):
     unknown = {"role": "critic", "content": "No."}
     rows = [[USER], None, [unknown], [USER], []]
     lengths = read_lengths(prompts_of(tmp_path, pa.array(rows)), opened(tiny_model))
@@ -49,7 +49,7 @@ def sampled(tmp_path, tiny_model, rows, **how):
 
 
 def test_a_large_input_is_sampled_the_same_way_every_time(tmp_path, tiny_model):
-    rows = ["short", "l" * 95] * 2000  # a period that every second row would fall in with
+    rows = ["short", "l" * 95] * 2000  # a period of two rows
     once, again = (sampled(tmp_path, tiny_model, rows) for _ in range(2))
     assert once == again and once.is_sample
     assert 100 < once.num_counted < 250 and once.num_bytes == 200_000
@@ -97,6 +97,6 @@ def test_two_hundred_thousand_rows_take_seconds(tmp_path, tiny_model):
     prompts = prompts_of(tmp_path, [f"What is {i} plus {i * 7}?" for i in range(200_000)])
     start = time.perf_counter()
     lengths = read_lengths(prompts, opened(tiny_model), context=512)
-    assert time.perf_counter() - start < 60  # minutes, before
+    assert time.perf_counter() - start < 60  # it took minutes
     assert lengths.num_strings == 200_000 and lengths.is_sample
     assert lengths.num_longer_than(512) == NumRows(0, True)

@@ -1,4 +1,4 @@
-"""python -m rollout.plan: what a user types and sees."""
+"""python -m rollout.plan: the command line and its output."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ A100 = ("device=a100_80gb",)
 
 @pytest.fixture
 def plan(tmp_path, monkeypatch, capsys):
-    """Run a plan in an empty directory; returns exit code, stdout, stderr."""
+    """Run a plan in an empty directory; return exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROLLOUT_CACHE", str(tmp_path / "cache"))
 
@@ -42,12 +42,12 @@ def test_a_plan_for_another_machine_needs_nothing_of_this_one(plan):
     code, out, err = plan("model=qwen3_4b", *A100)
     assert (code, err) == (0, "")
     assert "4.02 billion parameters" in out
-    assert "478,816" in out  # KV tokens of single_a100, as in test_planner_fit.py
+    assert "478,816" in out  # KV tokens of single_a100, as in test_fit.py
     assert "recommended: engine=single_a100" in out
 
 
 def test_a_plan_takes_about_two_seconds_and_imports_no_engine():
-    """Generous, for a busy machine; what it imports is what would make it slow."""
+    """The bound allows for a busy machine; only the imports could make it slow."""
     code = (
         "import sys; from rollout.plan.__main__ import main\n"
         "try: main(['model=qwen3_4b', 'device=a100_80gb'])\n"
@@ -75,7 +75,7 @@ def test_json_has_every_preset_with_its_figures(plan):
     assert found["presets"]["auto"]["tensor_parallel_size"] == 2
 
 
-def test_where_nothing_fits_the_smallest_change_is_said_and_the_code_is_1(plan):
+def test_where_nothing_fits_the_smallest_change_is_given_and_the_exit_code_is_1(plan):
     code, out, _ = plan("model=qwen3_32b", "device=rtx_4090", "num_devices=2", "--json")
     found = json.loads(out)
     assert code == 1
@@ -111,12 +111,12 @@ def test_the_page_shows_prompts_histogram_and_where_sampling_comes_from(plan, ti
         "model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}",
         "sampling=greedy", "sampling.max_tokens=77", "sampling.top_p=null",
     )  # fmt: skip
-    assert "1 rows leave no room for a response in 512" in out
+    assert "1 rows leave no room for a response in a context of 512" in out
     assert "⟧one two three\n" in out
     assert "max_tokens=77 " in out and "(given)" in out
     assert "(sampling=greedy)" in out
     assert "(the model's generation_config)" in out
-    assert "no estimate of time" in out
+    assert "no time estimate" in out
 
 
 def test_time_is_estimated_from_runs_of_this_machine_alone(plan, tiny_model, prompts):
@@ -135,7 +135,7 @@ def test_time_is_estimated_from_runs_of_this_machine_alone(plan, tiny_model, pro
     assert work["likely_output_tokens"] == 9 * 8 * 50  # one row leaves no room
     assert work["likely_s"] == 36.0
     longer = json.loads(plan(*words, "sampling.max_tokens=4096")[1])["work"]
-    assert longer["likely_s"] is None  # what was cut at 2,048 says nothing of more
+    assert longer["likely_s"] is None  # responses cut at 2,048 don't predict longer ones
 
 
 def test_rows_that_can_not_be_asked_do_not_count_as_the_datas_length(plan, tiny_model, prompts):
@@ -143,7 +143,7 @@ def test_rows_that_can_not_be_asked_do_not_count_as_the_datas_length(plan, tiny_
 
     words = (
         "model=custom", f"model.model_path={tiny_model}", "sampling.max_tokens=20", "--json",
-        "engine.kv_cache_gib=1",  # else it follows the memory that is free just now
+        "engine.kv_cache_gib=1",  # else it depends on the memory that is free now
     )  # fmt: skip
     with_long = json.loads(plan(*words, f"data.input={prompts}")[1])
     pd.read_parquet(prompts).head(9).to_parquet(prompts)
@@ -155,7 +155,7 @@ def test_rows_that_can_not_be_asked_do_not_count_as_the_datas_length(plan, tiny_
 
 def test_a_model_that_is_not_here_is_planned_from_its_preset(plan):
     _, out, _ = plan("model=llama3_1_8b", *A100)
-    assert "(the preset's own figures)" in out
+    assert "(the preset's figures)" in out
 
 
 def test_a_path_of_ones_own_is_not_planned_with_anothers_shape(plan, tiny_model):
@@ -168,9 +168,9 @@ def test_a_path_of_ones_own_is_not_planned_with_anothers_shape(plan, tiny_model)
     [
         (("device=a100",), "Did you mean a100_40gb or a100_80gb?"),
         (("device",), "device has no value"),
-        (("num_devices=0",), "num_devices=0 is no number"),
+        (("num_devices=0",), "num_devices=0 is not a positive whole number"),
         (("num_devices=99",), "num_devices=99: this machine has"),
-        (("-m", "model=qwen3_4b"), "a plan looks at one command"),
+        (("-m", "model=qwen3_4b"), "a plan covers one run"),
         (("modle=qwen3_4b",), "model"),
         (("model=custom", "model.model_path=/nowhere"), "there is no model at /nowhere"),
         (("data.input=/nowhere.parquet",), "/nowhere.parquet"),

@@ -1,4 +1,4 @@
-"""The planner against real vLLM: what it says before, and what the engine holds then."""
+"""The planner against real vLLM: planned figures equal those of the loaded engine."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def plan_for(model, log_file, **engine):
 
 @pytest.fixture
 def held(monkeypatch):
-    """Bytes of the parameters, before the CPU backend packs them its own way."""
+    """Bytes of the parameters, before the CPU backend repacks them."""
     from vllm.model_executor.model_loader import base_loader
 
     found = []
@@ -59,14 +59,14 @@ def test_kv_tokens_and_weights_are_what_vllm_then_has(kind, tmp_path, held):
         engine.shutdown()
         held_tokens = engine.facts.details["kv_cache_tokens"]
         logged = re.findall(r"KV cache size: ([\d,]+) tokens", log.read_text())
-        assert set(logged) <= {f"{held_tokens:,}"}  # logged once for each number in a process
+        assert set(logged) <= {f"{held_tokens:,}"}  # a process logs each number once
         assert planned.fits
         assert planned.kv_tokens == pytest.approx(held_tokens, rel=0.02)
         assert planned.weights_gib * 2**30 == pytest.approx(held[-1], rel=0.01)
 
 
 def test_the_smallest_kv_cache_that_fits_is_known_to_the_byte(tmp_path):
-    """One block less than one full-length request and the block that is never used: refused."""
+    """One block less than one full-length request and the unused block is refused."""
     from rollout.errors import UserError
 
     model = make_model("gqa", tmp_path / "gqa")

@@ -1,4 +1,4 @@
-"""The planner's sums of parameters and of what weights take, each derived by hand beside it."""
+"""The planner's numbers of parameters and sizes of weights, each derived by hand."""
 
 import json
 
@@ -10,7 +10,7 @@ from rollout.plan.memory.fit import GIB
 from rollout.plan.memory.shape import read_shape
 from rollout.plan.memory.weights import count_weights
 
-# Parameters, as the models' own pages give them; Qwen3-4B by hand:
+# Parameters, as on the models' pages; Qwen3-4B by hand:
 #   embedding (also the head)                151,936 x 2,560                          388,956,160
 #   attention, each of 36 layers: queries    2,560 x 32 x 128                          10,485,760
 #     keys and values                        2,560 x 2 x 8 x 128                        5,242,880
@@ -39,7 +39,7 @@ def test_parameters_are_counted_to_the_last_one(name):
     assert weights.num_parameters == PARAMETERS[name]
 
 
-# Quantised: 8B's linear layers hold 36 x 192,937,984 parameters, less norms 8,448 a layer.
+# Quantized: 8B's linear layers hold 36 x 192,937,984 parameters, less norms 8,448 a layer.
 QUANTIZED = [
     ({"quant_method": "fp8"}, 1.0),
     ({"quant_method": "fp8", "weight_block_size": [128, 128]}, 1 + 4 / 16384),
@@ -55,9 +55,9 @@ QUANTIZED = [
 ]
 
 
-@pytest.mark.parametrize(("said", "bytes_each"), QUANTIZED)
-def test_a_quantised_checkpoint_packs_its_linear_layers(said, bytes_each):
-    shape = read_shape(preset("qwen3_8b") | {"quantization_config": said})
+@pytest.mark.parametrize(("method", "bytes_each"), QUANTIZED)
+def test_a_quantized_checkpoint_packs_its_linear_layers(method, bytes_each):
+    shape = read_shape(preset("qwen3_8b") | {"quantization_config": method})
     weights = count_weights(shape, "bfloat16", None, None)
     linear = 36 * (4096 * 128 * (32 + 16 + 32) + 3 * 4096 * 12288)
     rest = weights.num_parameters - linear
@@ -65,10 +65,10 @@ def test_a_quantised_checkpoint_packs_its_linear_layers(said, bytes_each):
 
 
 def test_gpt_oss_packs_its_experts_alone_and_pads_them():
-    """gpt-oss-120b: users' logs say 64.4 and 66.0 GiB (vllm#33155, vllm#23278).
+    """gpt-oss-120b: users' logs show 64.4 and 66.0 GiB (vllm#33155, vllm#23278).
 
     Experts: 36 layers x 128 x 3 x 2,880 x 3,072 (padded from 2,880) x 4.25 bits = 60.5 GiB;
-    attention, embedding and head 4.0 in bf16.
+    attention, embedding and output head 4.0 GiB in bf16.
     """
     shape = read_shape(
         {
@@ -93,20 +93,20 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("said", NONSENSE)
-def test_what_no_config_says_is_refused(said):
-    with pytest.raises(UserError, match="says"):
-        read_shape(preset("qwen3_4b") | said)
+@pytest.mark.parametrize("fields", NONSENSE)
+def test_an_impossible_config_is_refused(fields):
+    with pytest.raises(UserError, match=r"its config\.json has"):
+        read_shape(preset("qwen3_4b") | fields)
 
 
-def test_quantising_while_loading_counts_too():
+def test_quantization_while_loading_is_counted():
     shape = read_shape(preset("qwen3_8b"))
     plain, packed = (count_weights(shape, "bfloat16", q, None) for q in (None, "fp8"))
     assert packed.device_bytes() < 0.6 * plain.device_bytes()
 
 
-def test_headers_are_read_where_the_files_are_here(tmp_path):
-    """A family that is not known tensor by tensor: one device holds what the files hold."""
+def test_headers_are_read_if_the_files_are_on_this_machine(tmp_path):
+    """For an unknown family, one device holds what the files hold."""
     header = {"a.weight": {"dtype": "F32", "shape": [10], "data_offsets": [0, 40]}}
     raw = json.dumps(header).encode()
     (tmp_path / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(40))

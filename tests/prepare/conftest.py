@@ -5,6 +5,6 @@ import pytest
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty directory, which is the current one."""
+    """An empty directory, made the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

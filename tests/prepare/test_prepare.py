@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: what prompts are made of, and which rows and columns are kept."""
+"""python -m rollout.prepare: how prompts are made, and which rows and columns are kept."""
 
 import pyarrow as pa
 import pyarrow.feather
@@ -20,7 +20,7 @@ def test_a_run_reads_what_was_made(here):
     ]
 
 
-def test_chats_are_kept_as_they_are_and_a_system_message_of_their_own_stands(here):
+def test_chats_are_kept_unchanged_with_their_own_system_messages(here):
     chats = [
         [{"role": "user", "content": "Hi", "name": "Zoë"}],
         [
@@ -36,7 +36,7 @@ def test_chats_are_kept_as_they_are_and_a_system_message_of_their_own_stands(her
     assert [m["content"] for m in second] == ["Own.", "Hi"]
 
 
-def test_examples_stand_before_each_prompt(here):
+def test_examples_come_before_each_prompt(here):
     lines([{"question": "1?", "answer": 1}, {"question": "2?", "answer": 2}], "shots.jsonl")
     more = {"template": "Q: {{ question }}", "few_shot": "shots.jsonl", "num_few_shot": 1}
     chat = prompts(here, lines(ROWS), prompt_format=MadeOf.chat, **more)[0]
@@ -47,7 +47,7 @@ def test_examples_stand_before_each_prompt(here):
     assert prompts(here, "in.jsonl", system="S", **more)[0] == "S\n\nQ: 1? 1\n\nQ: What is 1+1?"
 
 
-def test_prompts_with_examples_stand_beside_the_same_without_them(here):
+def test_prompts_with_examples_are_also_written_without_them(here):
     shots = lines([{"question": "1?", "answer": 1}], "shots.jsonl")
     more = {"prompt_column": "question", "few_shot": shots, "system": "S", "keep": ["level"]}
     row = made(here, lines(ROWS), **more)[0]
@@ -58,7 +58,7 @@ def test_prompts_with_examples_stand_beside_the_same_without_them(here):
     assert row["q_zero_shot"] == "S\n\nWhat is 1+1?"
 
 
-def test_prompts_without_examples_of_another_file_do_not_stay_beside_new_prompts(here):
+def test_zero_shot_prompts_of_another_file_are_dropped(here):
     old = {"prompt": "Q", "prompt_zero_shot": "q", "answer": 1}
     assert list(made(here, lines([old]))[0]) == ["prompt", "prompt_zero_shot", "answer"]
     (here / "out.parquet").unlink()
@@ -122,16 +122,16 @@ def test_splits_are_files_beside_each_other(here):
         ({"prompt_column": "anser"}, "Did you mean 'answer'?"),
         ({"prompt_column": "level"}, "neither strings nor chats"),
         ({}, "type prompt_column=question, or template="),
-        ({"prompt_column": "question", "filter": "level > 9"}, "3 left out by filter"),
+        ({"prompt_column": "question", "filter": "level > 9"}, "3 removed by filter"),
         ({"prompt_column": "question", "filter": "level >"}, "filter=level > is no Jinja"),
         ({"prompt_column": "question", "filter": "levl"}, "Did you mean 'level'?"),
-        ({"prompt_column": "question", "keep": ["x"]}, "keep=x: there are columns"),
+        ({"prompt_column": "question", "keep": ["x"]}, "keep=x: no such column, only"),
         ({"prompt_column": "question", "rename": {"a": "x"}}, "rename.a=x"),
         ({"prompt_column": "question", "splits": {"a": 0.5}}, "splits add up to 0.5"),
         ({"prompt_column": "question", "few_shot": "no.jsonl"}, "few_shot=no.jsonl does not"),
-        ({"prompt_column": "question", "task": "x"}, "task=x is reasoning_gym's"),
+        ({"prompt_column": "question", "task": "x"}, "task=x applies only to"),
         ({"template": "{{ ''.__class__.mro() }}{{ question }}"}, "line 1: template fails"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_is_refused_and_nothing_is_left(here, more, wanted):
+def test_a_wrong_setting_is_refused_and_nothing_is_left(here, more, wanted):
     assert wanted in refusal(here, lines(ROWS), **more)

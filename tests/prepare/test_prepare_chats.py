@@ -22,7 +22,7 @@ TOOL = {"type": "function", "function": {"name": "add"}}
 
 @pytest.fixture
 def made(tmp_path):
-    """`made(rows)`: what a preparation of these JSON lines says, and the prompts a run reads."""
+    """`made(rows)` prepares JSON lines; returns the printed result and the prompts a run reads."""
 
     def make(rows, run=(), **more):
         source = tmp_path / "in.jsonl"
@@ -72,15 +72,15 @@ def test_batch_lines_become_prompts_with_their_tools_and_sampling(made):
         line(1, messages=[HI], temperature=0.2, max_completion_tokens=5, n=3, stream=False),
         line(2, messages=[HI, YES, HI], tools=[TOOL]),
     ]
-    said, (first, second) = made(
+    text, (first, second) = made(
         rows, run={"sampling_key": "sampling", "tools_key": "tools"}.items()
     )
     assert first.content == [HI] and first.sampling == {"temperature": 0.2, "max_tokens": 5}
     assert second.content == [HI, YES, HI] and second.tools == [TOOL] and not second.sampling
-    assert "not taken of body    model (2), n (1), stream (1)" in said
-    assert said.endswith(" data.tools_key=tools data.sampling_key=sampling")
-    said, _ = made(rows[:1])
-    assert said.endswith("out.parquet data.sampling_key=sampling")
+    assert "ignored in body      model (2), n (1), stream (1)" in text
+    assert text.endswith(" data.tools_key=tools data.sampling_key=sampling")
+    text, _ = made(rows[:1])
+    assert text.endswith("out.parquet data.sampling_key=sampling")
 
 
 def test_batch_lines_of_any_shape_keep_all_of_their_messages(made, tmp_path):
@@ -99,8 +99,8 @@ def test_a_batch_line_without_messages_is_a_bad_row(made):
     rows = [line(1, messages=[HI]), line(2, prompt="Hi")]
     with pytest.raises(UserError, match=r"line 2: body has no messages"):
         made(rows)
-    said, found = made(rows, on_error=OnBadRow.skip)
-    assert len(found) == 1 and "bad, skipped         1" in said
+    text, found = made(rows, on_error=OnBadRow.skip)
+    assert len(found) == 1 and "bad, skipped         1" in text
 
 
 def test_a_column_of_mixed_messages_loses_nothing(made):
@@ -118,8 +118,8 @@ def test_a_column_of_mixed_messages_loses_nothing(made):
     assert found[2].content[1]["tool_calls"] == [CALL]
 
 
-def test_a_chat_in_json_text_is_refused_with_the_setting_that_reads_it(made):
-    with pytest.raises(UserError, match=r"a run reads that by data\.prompt_format=json"):
+def test_a_chat_as_json_text_is_refused_with_the_setting_that_reads_it(made):
+    with pytest.raises(UserError, match=r"a run reads that with data\.prompt_format=json"):
         made([{"prompt": json.dumps([HI])}])
 
 
@@ -128,7 +128,7 @@ def test_a_chat_in_json_text_is_refused_with_the_setting_that_reads_it(made):
     [
         (
             {"prompt": "Hi", "messages": [HI]},
-            "may be what is asked; type prompt_column=prompt",
+            "may hold the prompts; type prompt_column=prompt",
         ),
         ({"id": "1", "messages": [HI]}, "type prompt_column=messages"),
         ({"id": "1", "question": "Q"}, "type prompt_column=question"),

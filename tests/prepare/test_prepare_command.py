@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: what it shows, which file it writes, and how that is known again."""
+"""python -m rollout.prepare: its output, the file it writes, and the mark of how it was made."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_an_output_is_never_the_source_and_never_replaced_unasked(here):
     assert (here / "out.parquet").read_bytes() == before
 
 
-def test_a_file_says_how_it_was_made_until_its_source_changes(here):
+def test_a_file_records_how_it_was_made_until_its_source_changes(here):
     source = lines(ROWS)
     made(here, source, prompt_column="question")
     settings = Prepare(source=source, prompt_column="question")
@@ -65,7 +65,7 @@ def test_a_preview_shows_prompts_and_writes_nothing(here, capsys):
     assert [path.name for path in here.iterdir()] == [source]
 
 
-def test_the_words_typed_make_the_file_and_the_next_command_is_told(here, capsys):
+def test_the_command_makes_the_file_and_prints_the_next_command(here, capsys):
     with pytest.raises(SystemExit) as ended:
         main([f"source={lines(ROWS)}", "prompt_column=question", "output.path=new/p.parquet"])
     out = capsys.readouterr().out
@@ -90,8 +90,8 @@ def test_a_preparation_that_is_stopped_leaves_nothing(here):
     while not any(file.path.endswith("in.jsonl") for file in child.open_files()):
         time.sleep(0.05)
     process.terminate()
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 143 and "nothing was written to" in told
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 143 and "nothing was written to" in errors
     assert [path.name for path in here.iterdir()] == ["in.jsonl"]
 
 

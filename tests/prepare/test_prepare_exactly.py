@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: every value as it was, or a fault of its row; splits all or none."""
+"""python -m rollout.prepare: values stay exact or are errors of their row; splits all or none."""
 
 import gzip
 import json
@@ -20,11 +20,13 @@ MIXED = (1, 0.5, True, {"a": 1}, [1], ["x"], [[]], None, "")
 
 
 @pytest.mark.parametrize("value", MIXED)
-def test_a_prompt_that_is_none_among_texts_is_a_fault_of_its_row(here, value):
-    """A number among texts was a traceback, also with on_error=skip."""
+def test_a_prompt_of_another_type_among_texts_is_an_error_of_its_row(here, value):
+    """A number among texts raised a traceback, even with on_error=skip."""
     source = lines([{"q": "a"}, {"q": value}, {"q": "b"}])
-    said = refusal(here, source, prompt_column="q")
-    assert "in.jsonl, line 2: " in said and said.endswith("on_error=skip leaves such rows out")
+    message = refusal(here, source, prompt_column="q")
+    assert "in.jsonl, line 2: " in message and message.endswith(
+        "type on_error=skip to skip such rows"
+    )
     found = made(here, source, prompt_column="q", on_error=OnBadRow.skip, deduplicate=True)
     assert [row["q"] for row in found] == ["a", "b"]
 
@@ -47,13 +49,13 @@ INEXACT = {
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.json"])
 @pytest.mark.parametrize(("member", "reason"), INEXACT.items())
-def test_a_value_that_can_not_be_kept_is_a_fault_of_its_row(here, name, member, reason):
-    """Python keeps the last of equal keys, makes inf of 1e400, and rounds, without a word."""
+def test_a_value_that_can_not_be_kept_is_an_error_of_its_row(here, name, member, reason):
+    """Python silently keeps the last of equal keys, reads 1e400 as inf, and rounds."""
     rows = ['{"q": "a"}', f'{{"q": "c", {member}}}', '{"q": "b"}']
     text = "[" + ",\n".join(rows) + "]" if name == "in.json" else "\n".join(rows)
     (here / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-    said = refusal(here, name, prompt_column="q")
-    assert f"{name}, line 2: " in said and reason in said
+    message = refusal(here, name, prompt_column="q")
+    assert f"{name}, line 2: " in message and reason in message
     found = made(here, name, prompt_column="q", on_error=OnBadRow.skip)
     assert [row["q"] for row in found] == ["a", "b"]
 
@@ -68,7 +70,7 @@ def test_numbers_and_texts_that_can_be_kept_are_kept_to_the_last_digit(here):
 
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: {"k": [x]}])
 def test_true_beside_a_fraction_is_not_one(here, wrap):
-    """Arrow made 1.0 of it without a word, also where the fraction comes in another file."""
+    """Arrow silently made 1.0 of it, even with the fraction in another file."""
     (here / "d").mkdir()
     lines([{"q": "a", "x": wrap(0.5)}, {"q": "b", "x": wrap(True)}], "d/1.jsonl")
     lines([{"q": "c", "x": wrap(False)}], "d/2.jsonl")
@@ -76,7 +78,7 @@ def test_true_beside_a_fraction_is_not_one(here, wrap):
     assert [json.loads(row["x"]) for row in found] == [wrap(0.5), wrap(True), wrap(False)]
 
 
-def test_line_ends_and_marks_of_byte_order_are_no_faults(here):
+def test_line_ends_and_byte_order_marks_are_no_errors(here):
     text = '\ufeff{"q": "\u2028"}\r\n\r\n\ufeff{"q":\r"b\\r"}\r\n'
     (here / "in.jsonl").write_bytes(text.encode())
     assert prompts(here, "in.jsonl", prompt_column="q") == ["\u2028", "b\r"]
@@ -84,8 +86,8 @@ def test_line_ends_and_marks_of_byte_order_are_no_faults(here):
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.json", "in.csv", "in.jsonl.gz", "in.csv.gz"])
 @pytest.mark.parametrize("bad", [0, 1500, 2999])
-def test_a_byte_that_is_no_text_is_a_fault_of_its_row_alone(here, name, bad):
-    """It ended the job, also with on_error=skip, and named a byte where a line was meant."""
+def test_a_byte_that_is_not_text_is_an_error_of_its_row_only(here, name, bad):
+    """It ended the job even with on_error=skip, and the message had a byte offset for the line."""
     texts = [f"é{i}" + "\udcff" * (i == bad) for i in range(3000)]
     if "csv" in name:
         text = "q\n" + "\n".join(texts)
@@ -94,13 +96,13 @@ def test_a_byte_that_is_no_text_is_a_fault_of_its_row_alone(here, name, bad):
         text = "[" + ",\n".join(rows) + "]" if "jsonl" not in name else "\n".join(rows)
     data = text.encode("utf-8", "surrogateescape")
     (here / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    said = refusal(here, name, prompt_column="q")
-    assert f"{name}, line {bad + 1 + ('csv' in name)}: not UTF-8 text: byte 0xff" in said
+    message = refusal(here, name, prompt_column="q")
+    assert f"{name}, line {bad + 1 + ('csv' in name)}: not UTF-8 text: byte 0xff" in message
     found = made(here, name, prompt_column="q", on_error=OnBadRow.skip)
     assert [row["q"] for row in found] == [text for i, text in enumerate(texts) if i != bad]
 
 
-def test_a_byte_between_the_items_of_a_list_is_a_fault_of_one_of_them(here):
+def test_a_byte_between_the_items_of_a_list_is_an_error_of_one_of_them(here):
     text = b'[{"q": "a"}\xff,\n{"q": "b"},\n\xfe {"q": "c"}, {"q"\xfd: "d"}, {"q": "e"}]'
     (here / "in.json").write_bytes(text)
     assert "line 1: not UTF-8 text: byte 0xff between" in refusal(here, "in.json")
@@ -108,16 +110,16 @@ def test_a_byte_between_the_items_of_a_list_is_a_fault_of_one_of_them(here):
     assert [row["q"] for row in found] == ["b", "e"]
 
 
-def test_a_line_that_is_no_csv_takes_no_other_row_with_it(here):
-    """A quote that is never closed ended the job, at the end of the file."""
+def test_a_line_that_is_not_csv_costs_no_other_row(here):
+    """An unclosed quote ended the job at the end of the file."""
     text = 'q,n\na,1\nb,"2\nc,3\nd,4,5\ne\n"f"g,1\n"h\ni",2\nj\0,3\n'
     (here / "in.csv").write_text(text)
     found = made(here, "in.csv", prompt_column="q", on_error=OnBadRow.skip)
     assert [row["q"] for row in found] == ["a", "c", "h\ni", "j\0"]
     (here / "out.parquet").unlink()
-    assert "in.csv, line 3: no CSV" in refusal(here, "in.csv", prompt_column="q")
+    assert "in.csv, line 3: not CSV" in refusal(here, "in.csv", prompt_column="q")
     (here / "in.csv").write_text("q,q\na,b\n")
-    assert "line 1: two columns 'q'" in refusal(here, "in.csv", on_error=OnBadRow.skip)
+    assert "line 1: two columns named 'q'" in refusal(here, "in.csv", on_error=OnBadRow.skip)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +129,12 @@ def test_a_line_that_is_no_csv_takes_no_other_row_with_it(here):
 )  # fmt: skip
 def test_a_split_that_no_file_can_be_named_after_is_refused_before_any_work(here, names):
     splits = {name: 1 / len(names) for name in names}
-    said = refusal(here, "there is no such source", splits=splits)
-    assert said.startswith("splits: ")
+    message = refusal(here, "there is no such source", splits=splits)
+    assert message.startswith("splits: ")
 
 
 def test_of_the_splits_all_appear_or_none(here):
-    """The second could not be renamed, and the first stayed."""
+    """The first stayed when the second could not be renamed."""
     source = lines([{"q": str(i)} for i in range(9)])
     settings = Prepare(
         source=source, prompt_column="q", splits={"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
@@ -154,13 +156,13 @@ def test_of_the_splits_all_appear_or_none(here):
 
 def test_a_few_shot_file_is_read_as_exactly_as_the_source(here):
     (here / "shots.jsonl").write_text('{"question": "a", "answer": 1, "answer": 2}')
-    said = refusal(here, lines(ROWS), prompt_column="question", few_shot="shots.jsonl")
-    assert "shots.jsonl, line 1: this line's JSON has the key 'answer' twice" in said
-    assert "on_error" not in said
+    message = refusal(here, lines(ROWS), prompt_column="question", few_shot="shots.jsonl")
+    assert "shots.jsonl, line 1: this line's JSON has the key 'answer' twice" in message
+    assert "on_error" not in message
 
 
 def test_a_source_that_is_touched_between_its_two_readings_has_not_changed(tmp_path):
-    """mtime and inode alone ended it with `was changed meanwhile`."""
+    """A new mtime or inode alone ended it with `was changed meanwhile`."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"q": "one"}\n')
     source = open_rows([path], FileFormat.jsonl, Tally())

@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: tasks of reasoning_gym, and that their answers score."""
+"""python -m rollout.prepare: tasks of reasoning_gym, and the scores of their answers."""
 
 import pytest
 from preparing import made, refusal
@@ -26,14 +26,14 @@ def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here)
             assert score(Response(row["answer"]), row).score == 1.0, row["task"]
 
 
-def test_a_task_that_is_none_is_refused_with_what_is_meant(here):
+def test_an_unknown_task_or_setting_is_refused_with_a_suggestion(here):
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
     assert "Did you mean 'leg_counting'?" in refusal(here, "reasoning_gym", task="leg_count")
     wrong = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animal": 1})
     assert "Did you mean 'min_animals'?" in wrong
     one = {"chain_sum": {"max_terms": 1}}
-    assert "chain_sum does not take" in refusal(
+    assert "chain_sum rejects its settings" in refusal(
         here, "reasoning_gym", task="[leg_counting,chain_sum]", task_config=one
     )
     refused = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animals": 0})
-    assert "does not take this" in refused
+    assert "rejects its settings" in refused

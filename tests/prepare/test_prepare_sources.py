@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: sources of every kind give the same rows, and bad ones are named."""
+"""python -m rollout.prepare: every kind of source gives the same rows; bad rows are named."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ def test_a_glob_and_a_directory_read_all_files_in_order(here):
         assert found == ["5", "1", "3"]
 
 
-def test_what_datasets_saved_is_read_with_its_splits_and_its_order(here):
+def test_a_saved_dataset_is_read_with_its_splits_and_its_order(here):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_list(ROWS)
     datasets.DatasetDict({"train": rows.select([2, 0]), "test": rows}).save_to_disk("saved")
@@ -82,9 +82,9 @@ def test_a_hub_dataset_is_streamed(here, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ('{"q": "a"}\n\n{"q": \n', "in.jsonl, line 3: this line is no JSON"),
-        ('{"q": "a"}\n[1]', "line 2: this line is no JSON"),
-        ('{"q": "a"}\n3', "line 2: a row is a JSON object, not 3"),
+        ('{"q": "a"}\n\n{"q": \n', "in.jsonl, line 3: this line is not JSON"),
+        ('{"q": "a"}\n[1]', "line 2: a row must be a JSON object, not [1]"),
+        ('{"q": "a"}\n3', "line 2: a row must be a JSON object, not 3"),
         ('{"q": "\\ud83d"}', "line 1: this line's JSON escapes half a surrogate pair"),
         ("", "has no rows"),
         ("\n\n", "has no rows"),
@@ -92,8 +92,6 @@ def test_a_hub_dataset_is_streamed(here, monkeypatch):
 )
 def test_a_bad_line_is_named(here, text, wanted):
     (here / "in.jsonl").write_text(text)
-    if "[1]" in text:
-        wanted = "line 2: a row is a JSON object, not [1]"
     assert wanted in refusal(here, "in.jsonl", prompt_column="q")
 
 
@@ -105,11 +103,11 @@ def test_bad_rows_are_skipped_and_counted(here):
     assert "bad, skipped         2" in str(result)
 
 
-def test_a_source_that_is_not_there_is_refused_with_what_is_near(here):
+def test_a_missing_source_is_refused_with_a_suggestion(here):
     lines(ROWS)
     assert "Did you mean 'in.jsonl'?" in refusal(here, "im.jsonl")
     (here / "in.txt").write_text("x")
-    assert "says no format" in refusal(here, "in.txt")
+    assert "its format is unknown" in refusal(here, "in.txt")
     assert "is not a parquet file" in refusal(here, "in.jsonl", format=FileFormat.parquet)
     (here / "d").mkdir()
     assert "a directory without any of" in refusal(here, "d")
@@ -128,7 +126,7 @@ def test_a_list_in_json_is_read_piece_by_piece(here):
     assert "in.json, line 1" in refusal(here, "in.json", prompt_column="q")
 
 
-def test_tally_names_no_more_than_it_can_hold():
+def test_the_tally_keeps_a_bounded_number_of_reasons():
     tally = Tally(skips=True)
     for number in range(2000):
         tally.bad("x", f"fault {number}")
@@ -145,7 +143,7 @@ def test_tally_names_no_more_than_it_can_hold():
         '[,{"question": "a"}]',
     ],
 )
-def test_a_list_that_is_no_whole_list_is_refused(here, text):
-    """What followed the bracket was left out without a word, and exit code 0."""
+def test_a_malformed_list_is_refused(here, text):
+    """Text after the closing bracket was silently dropped, with exit code 0."""
     (here / "p.json").write_text(text)
     assert "p.json, line 1: " in refusal(here, "p.json", prompt_column="question")

@@ -1,4 +1,4 @@
-"""python -m rollout.prepare: the type a column gets, whatever its values are; none is rounded."""
+"""python -m rollout.prepare: a column's type for values of any kind; no number is rounded."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_ragged_rows_keep_every_value(here):
     assert found[-1]["e"] == "{}" and found[0]["e"] is None
 
 
-def test_what_parquet_has_no_room_for_becomes_json_text(here):
+def test_values_that_parquet_can_not_hold_become_json_text(here):
     deep = json.loads("[" * 200 + "1" + "]" * 200)
     wide = [{"q": "a", "wide": {f"k{i}": i}, "deep": deep} for i in range(300)]
     found = made(here, lines(wide), prompt_column="q")

@@ -27,7 +27,8 @@ def test_the_default_of_max_tokens_is_not_refused_in_a_small_context(typed):
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "message"), [("auto", None), (10, None), (60, "1 of 4 rows have room for less")]
+    ("max_tokens", "message"),
+    [("auto", None), (10, None), (60, "1 of 4 rows leave room for fewer")],
 )
 def test_rows_with_less_room_than_max_tokens_are_counted(max_tokens, message):
     lengths = Lengths(

@@ -78,7 +78,7 @@ def test_the_choice_of_auto_is_not_in_the_fingerprint(typed, on, qwen3_4b):
 def test_memory_that_others_hold_is_seen(typed, on, qwen3_4b):
     on(Gpu("A100", 79.2, 20.0))
     line = typed.refused(*qwen3_4b, "engine=single_a100")
-    assert "20.00 of 79.20 are free" in line
+    assert "20.00 of 79.20 GiB are free" in line
 
 
 def test_out_of_memory_with_fail_ends_with_the_command(typed):

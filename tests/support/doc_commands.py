@@ -1,8 +1,8 @@
-"""The planner's commands that docs/memory.md shows, and their output.
+"""The planner's commands in docs/memory.md, and their output.
 
-`python tests/support/doc_commands.py --write` puts the current output into the page. A block keeps
-the lines it showed, each identified by its first word (a row of the table by its preset), and the
-whole verdict if it showed part of it. For a new block a first word alone, or `verdict`, is enough.
+`python tests/support/doc_commands.py --write` updates the output: a block keeps the lines it
+showed, identified by their first words (a table row by its preset), and the whole verdict if it
+showed part of it. In a new block the bare first words, or `verdict`, are enough.
 """
 
 import io
@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "memory.md"
 PROMPT = "$ python -m rollout.plan"
 SKIP = "..."
-VERDICT = ("auto takes", "recommended:", "nothing fits", "smallest change", "no setting", "verdict")
-# The machine of the CPU figures, as the page says. Without a hub cache, presets give the shapes.
+VERDICT = (
+    "auto chooses", "recommended:", "nothing fits", "smallest change", "no setting", "verdict",
+)  # fmt: skip
+# The machine of the CPU figures, as the page states. Without a hub's cache, presets are used.
 MACHINE = Machine(gpus=(), num_cpus=16, memory_gib=32.0, available_gib=28.0)
 BLOCK = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -53,7 +55,7 @@ def _block(content: str) -> Block:
 
 
 def _is_whole(typed: str) -> bool:
-    """Return whether a shell would run the command as it is: no open quote, no further line."""
+    """Whether the command is complete for a shell: no open quote, no continued line."""
     try:
         shlex.split(typed)
     except ValueError:
@@ -63,7 +65,7 @@ def _is_whole(typed: str) -> bool:
 
 @cache
 def answer(words: tuple[str, ...]) -> list[str]:
-    """Return the planner's output on MACHINE without blank lines. Raises SystemExit if it fails."""
+    """Return the planner's output on MACHINE without blank lines. Raises SystemExit if refused."""
     from rollout.plan.__main__ import main
     from rollout.system import machine
 
@@ -84,13 +86,13 @@ def answer(words: tuple[str, ...]) -> list[str]:
 
 
 def label(line: str) -> str:
-    """Return the word that identifies a line when its figures change."""
+    """Return what identifies a line when its figures change."""
     line = line.strip().removeprefix("->").strip()
     return "verdict" if line.startswith(VERDICT) else line.split()[0]
 
 
 def shown_again(block: Block) -> list[str]:
-    """Return the block's lines with current figures. Raises SystemExit if one is missing."""
+    """Return the block's lines with current figures. Raises SystemExit if one is gone."""
     wanted = [label(line) for line in block.shown if line not in ("", SKIP)]
     lines, last = [], None
     current = answer(block.words)
@@ -115,7 +117,7 @@ def rewritten(text: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        raise SystemExit("type: python tests/support/doc_commands.py --write")
+        raise SystemExit("type python tests/support/doc_commands.py --write")
     for variable in ("MODEL_PATH", "INPUT", "OUTPUT", "N_SAMPLES", "MAX_TOKENS", "TEMPERATURE"):
         os.environ.pop(variable, None)
     for variable in ("TOP_P", "TENSOR_PARALLEL_SIZE", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"):

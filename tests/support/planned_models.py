@@ -1,4 +1,4 @@
-"""Models to plan for: the shapes stated in presets, on a machine without GPUs."""
+"""Models to plan for: the shapes of the presets, on a machine without GPUs."""
 
 import yaml
 

@@ -1,4 +1,4 @@
-"""Prompts, templates and tools for tests of the planner, and its tokenizer."""
+"""Prompts, templates and tools for tests of the planner, and its tokenizer over them."""
 
 from prompt_files import write
 
@@ -28,7 +28,7 @@ TOOLS = [{"type": "function", "function": {"name": "add", "description": "é <b>
 
 
 def asked(content, tools=None):
-    """Return a row as the planner and the engine receive it; a list of numbers is token ids."""
+    """Return the row of a content, for planner and engine; a list of numbers is token ids."""
     if isinstance(content, Prompt):
         return content
     if isinstance(content, list) and isinstance(content[0], int):

@@ -1,4 +1,4 @@
-"""Rows prepared in the current directory, or the message of the refusal."""
+"""Prepare rows in the current directory, or get the message of a refusal."""
 
 import json
 
@@ -24,7 +24,7 @@ def lines(rows, name="in.jsonl"):
 
 
 def made(here, source, **more):
-    """Return the prepared rows."""
+    """Return the rows that a preparation writes."""
     settings = Prepare(source=source, **more)
     result = prepare(settings, here / "out.parquet", Console(quiet=True), here)
     return [row for path in result.paths for row in pq.read_table(path).to_pylist()]

@@ -1,6 +1,6 @@
-"""The tables of models and lengths in the engine presets' headers, made by the planner.
+"""The table of models in the engine presets' headers, made by the planner.
 
-python tests/support/preset_headers.py --write   writes them into conf/engine/*.yaml
+python tests/support/preset_headers.py --write   updates conf/engine/*.yaml
 """
 
 import sys
@@ -14,7 +14,7 @@ from rollout.plan.memory.fit import Limit, Needs, fit, model_size
 from rollout.plan.memory.hardware import Hardware, named
 from rollout.system.machine import Machine
 
-# preset -> the devices it was made for
+# preset -> the devices it is meant for
 MEANT_FOR = {
     "cpu": ("cpu", 1),
     "single_a100": ("a100_80gb", 1),
@@ -34,7 +34,7 @@ CPU_GIB = 16.0
 
 
 def header_of(preset: str) -> str:
-    """Return the lines from FIRST on, each beginning with #."""
+    """Return the lines from FIRST on, each starting with #."""
     device, number = MEANT_FOR[preset]
     if device == "cpu":
         hardware = Hardware("CPU", Device.cpu, 1, CPU_GIB, CPU_GIB, batched_tokens=4096)
@@ -62,7 +62,7 @@ def header_of(preset: str) -> str:
 
 
 def written(preset: str) -> str:
-    """Return the preset's file with its correct header."""
+    """Return the preset's file with an up-to-date header."""
     text = (conf_dir() / "engine" / f"{preset}.yaml").read_text()
     lines = text.splitlines(keepends=True)
     comments = [line for line in lines if line.startswith("#")]

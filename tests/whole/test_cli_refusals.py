@@ -218,4 +218,4 @@ def test_a_preset_the_machine_cannot_serve_says_what_was_found_and_fits(typed, m
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     said = typed.refused("engine=dual_a100", "model=qwen3_4b", "tracking=none")
     assert said.startswith("engine=dual_a100 needs 2 CUDA GPUs (tensor_parallel_size=2); found no")
-    assert said.endswith("type engine=cpu to use what is here")
+    assert said.endswith("type engine=cpu to use this machine")

@@ -1,4 +1,4 @@
-"""docs/memory.md shows what the planner's commands print."""
+"""docs/memory.md against the planner: what it shows is what the commands print."""
 
 import re
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ TEXT = PAGE.read_text()
 BLOCKS = list(blocks(TEXT))
 QUESTIONS = re.findall(r"^### (.+)$", TEXT, re.MULTILINE)
 THREADS = re.compile(r"(?:/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)|/t/[\w-]+)/\d+")
-HINT = "to update the figures: python tests/support/doc_commands.py --write"
+HINT = "to put the current figures in: python tests/support/doc_commands.py --write"
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: " ".join(block.words))
@@ -19,7 +19,7 @@ def test_each_line_shown_is_printed_in_this_order(block):
     shown = [line for line in block.shown if line != SKIP]
     assert shown
     for line in shown:
-        assert line in printed, f"{line!r} is not printed; {HINT}"  # consumes the lines before it
+        assert line in printed, f"{line!r} is not printed; {HINT}"  # consumes what came before it
 
 
 def test_putting_current_figures_in_changes_nothing_where_they_are_current():

@@ -1,1 +1,1 @@
-"""What a model takes on a device: weights, KV cache, allowances."""
+"""The memory that a model takes on a device: weights, KV cache, allowances."""

@@ -1,9 +1,9 @@
-"""What a step, CUDA graphs and CUDA itself take beside weights and KV cache: estimates.
+"""Estimates of the memory besides weights and KV cache: activations, CUDA graphs, CUDA itself.
 
-Fitted to what users posted of vLLM 0.8 to 0.31, not measured: activations of 1.2 GiB for
-Llama-3.1-8B at 256 samples, 5.6 at 1,024, 2.0 for Mistral-7B at 16,384 tokens; graphs 0.2 to 0.7
-for dense models up to 8B, 2 and more for experts; 0.07 to 0.3 outside torch on one GPU, 0.6 to
-1.4 on several.
+Not measured, but fitted to figures that users of vLLM 0.8 to 0.31 posted: activations of 1.2 GiB
+for Llama-3.1-8B at 256 samples, 5.6 GiB at 1,024, 2.0 GiB for Mistral-7B at 16,384 tokens; CUDA
+graphs of 0.2 to 0.7 GiB for dense models up to 8B, 2 GiB and more for mixtures of experts; 0.07
+to 0.3 GiB outside torch on one GPU, 0.6 to 1.4 GiB on several.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ from rollout.plan.memory.shape import Shape, dtype_bytes, num_experts
 
 GIB = 2**30
 MOST_ON_CPU = 256
-CPU_OVERHEAD_GIB = 1.5  # vLLM, torch and the process itself, resident
+CPU_OVERHEAD_GIB = 1.5  # resident memory of vLLM, torch and the process itself
+SAMPLER_BYTES = 36  # per logit: float32, a sorted copy, indices, probabilities, cumulative sum
+GRAPHS_GIB, GRAPHS_GIB_PER_LAYER, MOST_CAPTURED = 0.1, 0.016, 512
+OTHER_GIB, OTHER_GIB_TP = 0.3, 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Estimates, in GiB per device."""
+    """Estimates in GiB per device."""
 
     activation_gib: float
     graphs_gib: float
@@ -33,18 +36,17 @@ class Allowance:
 def allowances(
     shape: Shape, engine: Engine, hardware: Hardware, num_tokens: int, scale: float = 1.0
 ) -> Allowance:
-    """Estimate what a step and CUDA take beside weights and KV cache, in GiB per device.
+    """Estimate the memory besides weights and KV cache, in GiB per device; `scale` weighs it.
 
     A step's peak is either the forward pass of `num_tokens` tokens (the feed-forward's inner
     activations, hidden states and their copies), or the sampler's work on the logits of
-    `max_num_seqs` samples in float32. The coefficients are fitted to figures that users posted
-    of vLLM 0.8 to 0.24 (see tests/test_planner_fit.py).
+    `max_num_seqs` samples in float32.
     """
     config, tp = shape.config, engine.tensor_parallel_size
     if hardware.device is Device.cpu:
-        tokens = min(num_tokens, 4096)  # prompts come one by one, the warm-up is left out
+        tokens = min(num_tokens, 4096)  # prompts are prefilled one by one, without a warm-up
         forward = _forward_elements(shape, 1) * tokens * 4
-        # Nothing is tried out on a CPU: as many logits as samples really run.
+        # A CPU has no profile run: count the logits of the samples that really run.
         logits = min(engine.max_num_seqs, MOST_ON_CPU) * shape.vocab_size * 4 * 2
         return Allowance(max(forward, logits) * scale / GIB, 0.0, CPU_OVERHEAD_GIB * scale)
     size = dtype_bytes(engine.dtype, shape)
@@ -60,22 +62,12 @@ def allowances(
     return Allowance(activation * scale, graphs * scale, other * scale)
 
 
-# Fitted to what users posted (vLLM 0.8 to 0.31): activations of 1.2 GiB for Llama-3.1-8B at 256
-# samples, 5.6 at 1,024, 2.0 for Mistral-7B at 16,384 tokens; graphs 0.2 to 0.7 for dense models
-# up to 8B, 2 and more for experts; 0.07 to 0.3 outside torch on one GPU, 0.6 to 1.4 on several.
-SAMPLER_BYTES = 36  # of each logit: float32, its sorted copy, indexes, probabilities, their sum
-GRAPHS_GIB, GRAPHS_GIB_PER_LAYER, MOST_CAPTURED = 0.1, 0.016, 512
-OTHER_GIB, OTHER_GIB_TP = 0.3, 0.7
-
-
 def _forward_elements(shape: Shape, tp: int) -> float:
-    """Numbers alive at the widest point of one layer, for each token."""
+    """Return the values held per token at the widest point of one layer."""
     config, hidden = shape.config, shape.hidden_size
     inner = config.get("intermediate_size") or 4 * hidden
     if num_experts(config):
-        width = config.get("moe_intermediate_size") or inner
+        inner = max(config.get("moe_intermediate_size") or inner, 1)
         chosen = config.get("num_experts_per_tok") or 2
-        inner = max(width, 1)
-        wide = chosen * (max(2 * inner / tp, hidden) + inner / tp + hidden)
-        return 5 * hidden + wide
+        return 5 * hidden + chosen * (max(2 * inner / tp, hidden) + inner / tp + hidden)
     return 5 * hidden + 3 * inner / tp

@@ -1,4 +1,4 @@
-"""What a checkpoint's safetensors files hold, and what of it is loaded: headers, no weights."""
+"""The size of a checkpoint's tensors, read from safetensors headers without the weights."""
 
 import json
 import re
@@ -13,9 +13,9 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def read_headers(directory: Path) -> dict[str, tuple[str, int]] | None:
-    """Every tensor of a checkpoint by name: its dtype and number of bytes; None: no safetensors.
+    """Return each tensor's dtype and number of bytes, by name; None without readable safetensors.
 
-    Layout: 8 bytes of header length, little endian, then the JSON header
+    A file starts with the header's length (8 bytes, little endian) and the JSON header
     (https://github.com/huggingface/safetensors#format).
     """
     try:
@@ -25,7 +25,7 @@ def read_headers(directory: Path) -> dict[str, tuple[str, int]] | None:
     return _read_headers(directory, files)
 
 
-@lru_cache(maxsize=4)  # the planner asks again for each setting it tries
+@lru_cache(maxsize=4)  # the planner reads them again for each setting it tries
 def _read_headers(
     directory: Path, stamps: tuple[tuple[Path, int], ...]
 ) -> dict[str, tuple[str, int]] | None:
@@ -44,15 +44,15 @@ def _read_headers(
                 start, end = tensor["data_offsets"]
                 found[name] = tensor["dtype"], end - start
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-        return None  # what is wrong with it is models.py's to say
+        return None  # inputs/models.py reports what is wrong
     return found or None
 
 
 def loaded_bytes(headers: dict[str, tuple[str, int]], shape: Shape, plain: float) -> float:
-    """Bytes of the checkpoint's tensors once loaded: floats in the engine's dtype, as vLLM does.
+    """Return the bytes of the tensors once loaded; floats take the engine's dtype, as in vLLM.
 
-    Left out: the head of a model whose embedding serves as one, layers beyond the last (the
-    drafts of multi-token prediction), buffers that are computed.
+    `plain` is the bytes of one value in that dtype. Leaves out the output head if it is tied to
+    the embedding, layers beyond the last one (multi-token prediction), and computed buffers.
     """
     packs = is_quantized(shape.config)
     total = 0.0

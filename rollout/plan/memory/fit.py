@@ -1,9 +1,9 @@
-"""Does a model fit an engine preset on given devices: weights, allowances, KV cache, limits.
+"""Whether a model fits an engine on given devices: weights, allowances, KV cache, limits.
 
-Owns the sum. A GPU's share is `gpu_memory_utilization` of its memory (vllm/v1/worker/utils.py,
-request_memory); of it weights, activations and CUDA graphs are taken, and the rest is KV cache
-(gpu_worker.py, determine_available_memory). Weights and KV bytes are counted; what activations,
-graphs and CUDA itself take is an allowance, an estimate. Must not know presets' names or runs.
+Owns the sum. An engine may use `gpu_memory_utilization` of a GPU's memory
+(vllm/v1/worker/utils.py, request_memory). Weights, activations and CUDA graphs come out of it; the
+rest is KV cache (gpu_worker.py, determine_available_memory). Weights and KV cache are counted;
+activations, graphs and CUDA itself are estimates, the allowance. Must not know presets or runs.
 """
 
 import os
@@ -24,47 +24,47 @@ from rollout.plan.memory.weights import KNOWN_METHODS, ONLINE_BITS, Weights, cou
 
 GIB = 2**30
 GPU_BLOCK_SIZE, MLA_BLOCK_SIZE_GPU, MLA_BLOCK_SIZE_CPU = 16, 64, 16
-STEPS_IN_FLIGHT = 2  # vLLM schedules the next step while one runs, on GPUs
+STEPS_IN_FLIGHT = 2  # on GPUs, vLLM schedules the next step while one runs
 
 
 class Limit(Enum):
-    """What keeps an engine from more samples side by side, or from starting at all."""
+    """What limits the concurrent samples or keeps an engine from starting, as printed."""
 
-    none = "max_num_seqs"  # memory would allow more
+    none = "max_num_seqs"  # memory allows more
     kv_cache = "KV cache"
-    context = "KV cache for one full-length request"
-    model = "the model's context"
+    context = "context"  # no KV cache for one full-length request
+    model = "model's context"
     weights = "weights"
     free = "free memory"
-    devices = "number of devices"
-    heads = "tensor_parallel_size"
+    devices = "GPUs"
+    heads = "heads"
     dtype = "dtype"
     device = "device"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """A model that can be planned for."""
+    """A model's shape and, if on this machine, its checkpoint."""
 
     name: str
     shape: Shape
-    checkpoint: Path | None  # its directory, where the files are here
+    checkpoint: Path | None  # its directory; None: not on this machine
 
     _counted: dict[Any, Weights] = field(default_factory=dict, repr=False, compare=False)
 
     def weights(self, engine: Engine) -> Weights:
-        """Its weights with these settings; counted once for many tries."""
+        """Return its weights with these settings; cached."""
         key = engine.dtype, engine.quantization
         if key not in self._counted:
             self._counted[key] = count_weights(self.shape, *key, self.checkpoint)
         return self._counted[key]
 
     def context(self, engine: Engine) -> int:
-        """Tokens of the longest sequence that an engine takes: as set, or the model's own."""
+        """Return the longest sequence in tokens: as set, or the model's own."""
         return engine.max_model_len or self.shape.max_position
 
     def is_certain(self, engine: Engine) -> bool:
-        """Whether its weights are counted, not guessed: its family is known, or its files are."""
+        """Whether its weights are counted exactly: from its files, or for a known family."""
         weights = self.weights(engine)
         is_known = weights.quantization in (None, *KNOWN_METHODS, *ONLINE_BITS)
         return weights.saved_bytes is not None or (self.shape.is_counted and is_known)
@@ -72,36 +72,36 @@ class ModelSize:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the data ask of an engine, in tokens; None where they were not counted."""
+    """Sequence lengths that the data need, in tokens; None if not counted."""
 
     longest: int | None = None  # the longest prompt with its response
-    typical: int | None = None  # a mean prompt with half of its longest response
-    is_estimate: bool = False  # whether they are assumed
+    typical: int | None = None  # a mean prompt with half of max_tokens
+    is_estimate: bool = False  # whether they are assumed, not counted
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What an engine would hold; GiB per device."""
+    """What an engine holds; GiB per device."""
 
     engine: Engine
     hardware: Hardware
     fits: bool
     limit: Limit
-    why: str  # one clause with the numbers; "" where it fits
+    why: str  # the reason, one clause with the numbers; "" if it fits
     weights_gib: float
     allowance: Allowance
-    budget_gib: float  # what the engine may take of a device
+    budget_gib: float  # what the engine may use of a device
     kv_cache_gib: float
     max_model_len: int
     kv_tokens: int  # as vLLM logs it
-    full_length: float  # requests of max_model_len side by side
-    typical: float | None  # requests of the data's typical length side by side
-    longest_context: int  # the longest single request that fits
+    full_length: float  # concurrent requests of max_model_len tokens
+    typical: float | None  # concurrent requests of the data's typical length
+    longest_context: int  # tokens of the longest single request that fits
     cache: KVCache | None
 
     @property
-    def num_side_by_side(self) -> float:
-        """Samples decoded at once: what memory allows, at most max_num_seqs."""
+    def num_concurrent(self) -> float:
+        """Concurrent samples: what memory allows, at most max_num_seqs."""
         allowed = self.full_length if self.typical is None else self.typical
         return min(self.engine.max_num_seqs, allowed)
 
@@ -112,9 +112,9 @@ def model_size(
     checkpoint: Path | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> ModelSize:
-    """A model by its config.json, with vLLM's `hf_overrides`.
+    """Read a model's shape from its config.json, with vLLM's `hf_overrides` applied.
 
-    Raises UserError where that does not say enough.
+    Raises UserError if the config lacks what is needed.
     """
     if isinstance(overrides, dict) and overrides:
         config = config | overrides
@@ -126,9 +126,9 @@ def model_size(
 def fit(
     model: ModelSize, engine: Engine, hardware: Hardware, needs: Needs = Needs(), scale: float = 1.0
 ) -> Fit:
-    """Count what `engine` would hold of `model` on each of `hardware`'s devices.
+    """Compute what `engine` holds of `model` on each device of `hardware`.
 
-    `scale` weighs the allowances: below 1 for a verdict that must not refuse what may work.
+    `scale` weighs the allowances: take it below 1 where a model that may fit must not be refused.
     """
     shape, tp, pp = model.shape, engine.tensor_parallel_size, pipeline_parallel_size(engine)
     weights = model.weights(engine)
@@ -149,11 +149,10 @@ def fit(
     budget, kv_gib = _budget(engine, hardware, weights_gib, allowance)
     kv_bytes = max(0.0, kv_gib) * GIB
     longest = cache.longest(kv_bytes, shape.max_position) if cache else shape.max_position
-    typical = None
-    if needs.typical is not None:
-        length = min(needs.typical, max_len)
-        typical = cache.concurrency(kv_bytes, length) if cache else inf
     full = cache.concurrency(kv_bytes, max_len) if cache else inf
+    typical = None if needs.typical is None else full
+    if cache and needs.typical is not None:
+        typical = cache.concurrency(kv_bytes, min(needs.typical, max_len))
     limit, why = _verdict(model, engine, hardware, budget, weights_gib, allowance, kv_gib, cache)
     fits = not why
     if fits:
@@ -181,13 +180,13 @@ def fit(
 def _budget(
     engine: Engine, hardware: Hardware, weights_gib: float, allowance: Allowance
 ) -> tuple[float, float]:
-    """GiB that the engine may take of a device, and those of them left for the KV cache."""
+    """Return the GiB that the engine may use of a device, and how many of them are KV cache."""
     asked = kv_cache_gib(engine)
     if hardware.device is Device.cpu:
         kv_gib = asked or cpu_kv_cache_gib(hardware.free_gib)
         return hardware.free_gib, kv_gib
     budget = engine.gpu_memory_utilization * hardware.memory_gib
-    if asked is not None:  # vLLM then does not look at the utilisation
+    if asked is not None:  # vLLM then ignores gpu_memory_utilization
         return hardware.free_gib, asked
     return budget, budget - weights_gib - allowance.total_gib
 
@@ -202,49 +201,54 @@ def _verdict(
     kv_gib: float,
     cache: KVCache | None,
 ) -> tuple[Limit, str]:
-    """Why it does not fit, or nothing."""
+    """Return what keeps the model from fitting, and the reason; `Limit.none` and "" if it fits."""
     shape, tp = model.shape, engine.tensor_parallel_size
     needed = tp * pipeline_parallel_size(engine)
     if engine.device is not Device.auto and engine.device is not hardware.device:
         return Limit.device, f"it needs {'a CUDA GPU' if engine.device is Device.cuda else 'a CPU'}"
     if needed > hardware.num_devices:
-        return Limit.devices, f"it needs {needed} GPUs, and there {_are(hardware.num_devices)}"
+        return Limit.devices, f"it needs {needed} GPUs, found {hardware.num_devices}"
     if shape.num_heads % tp:
-        return Limit.heads, f"{shape.num_heads} attention heads can't be divided by {tp}"
+        return Limit.heads, (
+            f"{shape.num_heads} attention heads are not divisible by tensor_parallel_size={tp}"
+        )
     kv_heads = shape.num_kv_heads
     if kv_heads > 1 and kv_heads % tp and tp % kv_heads:
-        return Limit.heads, f"{kv_heads} KV heads and tensor_parallel_size={tp} do not divide"
+        return Limit.heads, (
+            f"{kv_heads} KV heads are neither a multiple nor a divisor of tensor_parallel_size={tp}"
+        )
     taken = weights_gib + allowance.total_gib
     lacks_dtype = _lacks_dtype(engine, hardware)
     where = "memory" if hardware.device is Device.cpu else "a device"
-    other = "the process itself" if hardware.device is Device.cpu else "activations and more"
+    other = "the process itself" if hardware.device is Device.cpu else "activations etc."
     sizes = f"weights {weights_gib:.1f} + {other} {allowance.total_gib:.1f}"
     if hardware.device is Device.cuda and budget > hardware.free_gib + 0.01:
         share = engine.gpu_memory_utilization
         return Limit.free, (
-            f"gpu_memory_utilization={share} asks for {budget:.2f} GiB, "
-            f"{hardware.free_gib:.2f} of {hardware.memory_gib:.2f} are free"
+            f"gpu_memory_utilization={share} needs {budget:.2f} GiB, but only "
+            f"{hardware.free_gib:.2f} of {hardware.memory_gib:.2f} GiB are free"
         )
     if taken >= budget:
         also = f"; and {lacks_dtype}" if lacks_dtype else ""
-        return Limit.weights, f"{sizes} GiB leave nothing of {budget:.1f} GiB of {where}{also}"
+        return Limit.weights, (
+            f"{sizes} GiB leave no KV cache in the {budget:.1f} GiB of {where}{also}"
+        )
     if kv_gib + taken > budget + 0.001:
-        return (
-            Limit.free,
-            f"{sizes} + KV cache {kv_gib:.1f} GiB are more than {budget:.1f} GiB free",
+        return Limit.free, (
+            f"{sizes} + KV cache {kv_gib:.1f} GiB exceed the {budget:.1f} GiB that are free"
         )
     max_len = model.context(engine)
     is_known = shape.is_counted and shape.states_context and not shape.is_rope_scaled
     is_known = is_known and os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") in ("", "0")
     if max_len > shape.max_position and is_known:
         return Limit.model, (
-            f"engine.max_model_len={max_len} is more than the model's own context of "
+            f"engine.max_model_len={max_len} exceeds the model's own context of "
             f"{shape.max_position:,} tokens"
         )
     if cache and kv_gib * GIB < cache.bytes_of(max_len):
         need = cache.bytes_of(max_len) / GIB
         return Limit.context, (
-            f"one request of {max_len:,} tokens needs {gib(need)} of KV cache, "
+            f"one request of {max_len:,} tokens needs {gib(need)} of KV cache, but only "
             f"{gib(kv_gib)} are left"
         )
     if lacks_dtype:
@@ -253,29 +257,25 @@ def _verdict(
 
 
 def _lacks_dtype(engine: Engine, hardware: Hardware) -> str:
-    """What the device can't compute in; nothing where it can."""
+    """Return which dtype the device lacks, and the setting that avoids it; "" if it has all."""
     if engine.dtype == "bfloat16" and not hardware.has_bfloat16:
-        return f"{hardware.label} can't compute in bfloat16: engine.dtype=float16"
+        return f"{hardware.label} can't compute in bfloat16; type engine.dtype=float16"
     is_fp8 = engine.kv_cache_dtype.startswith("fp8")
     if is_fp8 and hardware.device is Device.cuda and hardware.capability < 8.0:
-        return f"{hardware.label} has no fp8 KV cache: engine.kv_cache_dtype=auto"
+        return f"{hardware.label} has no fp8 KV cache; type engine.kv_cache_dtype=auto"
     return ""
 
 
-def _are(number: int) -> str:
-    return "is 1" if number == 1 else f"are {number}"
-
-
 def gib(value: float) -> str:
-    """1.5 GiB, or 12.0 MiB."""
+    """Format a size: 1.5 GiB, or 12.0 MiB below 0.1 GiB."""
     return f"{value:,.1f} GiB" if value >= 0.1 else f"{value * 1024:,.1f} MiB"
 
 
-# What the engine's settings resolve to.
+# Values that the engine's settings resolve to.
 
 
 def kv_cache_gib(engine: Engine) -> float | None:
-    """The KV cache's size where it is said, in GiB."""
+    """Return the KV cache's size in GiB if it is set."""
     return _extra(engine, "kv_cache_memory_bytes") / GIB or engine.kv_cache_gib
 
 
@@ -284,40 +284,43 @@ def pipeline_parallel_size(engine: Engine) -> int:
 
 
 def _extra(engine: Engine, name: str, least: float = 0) -> float:
-    """A number of engine.extra, 0 where it is not given. Raises UserError for what is none."""
-    said = engine.extra.get(name)
-    if said is None:
+    """Return a number of engine.extra, 0 if it is not set. Raises UserError for another value."""
+    value = engine.extra.get(name)
+    if value is None:
         return 0.0
-    is_number = isinstance(said, int | float) and not isinstance(said, bool)
-    if not is_number or not least <= said <= 2**60:
-        raise UserError(f"engine.extra.{name}={said} must be a number, at least {least:g}")
-    return float(said)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= 2**60:
+        raise UserError(f"engine.extra.{name}={value} must be a number, at least {least:g}")
+    return float(value)
 
 
 def block_size(engine: Engine, hardware: Hardware, shape: Shape) -> int:
-    """Tokens in a block of the KV cache; MLA's kernels have sizes of their own."""
+    """Return the tokens in a block of the KV cache; MLA's kernels have their own sizes."""
     is_latent = any(layers.kind is Attention.latent for layers in shape.layers)
-    if hardware.device is Device.cpu:
-        return MLA_BLOCK_SIZE_CPU if is_latent else _said_block_size(engine, CPU_BLOCK_SIZE)
-    return _said_block_size(engine, MLA_BLOCK_SIZE_GPU if is_latent else GPU_BLOCK_SIZE)
-
-
-def _said_block_size(engine: Engine, default: int) -> int:
+    is_cpu = hardware.device is Device.cpu
+    if is_cpu and is_latent:
+        return MLA_BLOCK_SIZE_CPU
+    default = CPU_BLOCK_SIZE if is_cpu else MLA_BLOCK_SIZE_GPU if is_latent else GPU_BLOCK_SIZE
     return int(_extra(engine, "block_size", least=1)) or default
 
 
 def kv_element_bytes(engine: Engine, shape: Shape) -> float:
-    """Bytes of one number in the KV cache; auto is the engine's dtype, or what the checkpoint
-    says (`kv_cache_scheme`)."""
-    said = engine.kv_cache_dtype
+    """Return the bytes of one value in the KV cache.
+
+    `auto` is the engine's dtype, or fp8 if the checkpoint states a `kv_cache_scheme`.
+    """
+    dtype = engine.kv_cache_dtype
     quantized = shape.config.get("quantization_config")
-    if said == "auto" and isinstance(quantized, dict) and quantized.get("kv_cache_scheme"):
-        said = "fp8"
-    return 1.0 if said.startswith("fp8") else float(dtype_bytes(engine.dtype, shape))
+    if dtype == "auto" and isinstance(quantized, dict) and quantized.get("kv_cache_scheme"):
+        dtype = "fp8"
+    return 1.0 if dtype.startswith("fp8") else float(dtype_bytes(engine.dtype, shape))
 
 
 def batched_tokens(engine: Engine, hardware: Hardware, max_model_len: int) -> int:
-    """Tokens of one step, as vLLM resolves it (arg_utils.py); a CPU never cuts a prompt here."""
+    """Return the tokens of one step, as vLLM resolves it (arg_utils.py).
+
+    On a CPU, prompts are not chunked.
+    """
     if engine.max_num_batched_tokens:
         return engine.max_num_batched_tokens
     tokens = hardware.batched_tokens

@@ -1,8 +1,8 @@
-"""The devices a plan is made for: those of this machine, or a kind known by name.
+"""The devices to plan for: those of this machine, or a kind known by name.
 
-Owns the table of GPU kinds. Memory is what the CUDA runtime reports as the total
-(cudaMemGetInfo), of which vLLM takes its share; it is less than the label and than what
-nvidia-smi shows. Must not know models or presets.
+Owns the table of GPU kinds. Memory is the total that the CUDA runtime reports (cudaMemGetInfo),
+the base of gpu_memory_utilization; it is less than the label and than nvidia-smi's figure. Must
+not know models or presets.
 """
 
 import re
@@ -21,9 +21,9 @@ class Hardware:
     device: Device  # cpu or cuda
     num_devices: int  # 1 for a CPU
     memory_gib: float  # of one device, or of the host
-    free_gib: float  # of the fullest one, now
+    free_gib: float  # of the fullest device, now
     capability: float = 8.0  # CUDA's compute capability
-    batched_tokens: int = 8192  # that vLLM processes in one step where nothing is said
+    batched_tokens: int = 8192  # vLLM's default of tokens per step
 
     @property
     def has_bfloat16(self) -> bool:
@@ -31,7 +31,7 @@ class Hardware:
 
     @property
     def has_fp8(self) -> bool:
-        """Whether weights and KV cache can be kept in fp8 (compute capability 8.9 and later)."""
+        """Whether weights and KV cache can be fp8 (compute capability 8.9 and later)."""
         return self.device is Device.cuda and self.capability >= 8.9
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Kind:
     capability: float  # CUDA's compute capability
 
 
-# GiB as "total capacity" and "Free memory on device (x/y GiB)" give them in vLLM's issue threads.
+# GiB as in "total capacity" and "Free memory on device (x/y GiB)" of vLLM's issue threads.
 KINDS = {
     "a100_40gb": Kind("A100 40 GB", 39.4, 8.0),
     "a100_80gb": Kind("A100 80 GB", 79.2, 8.0),
@@ -69,33 +69,42 @@ KINDS = {
     "v100_16gb": Kind("V100 16 GB", 15.8, 7.0),
     "v100_32gb": Kind("V100 32 GB", 31.7, 7.0),
 }
-IDLE_GIB = 0.5  # taken on an empty card
+IDLE_GIB = 0.5  # in use on an idle GPU
 
 
 def named(name: str, num_devices: int, machine: Machine) -> Hardware:
-    """The devices called `name`, all free: a kind of KINDS, or `cpu` for this machine's."""
+    """Return idle devices of the kind `name` (see KINDS), or `cpu` for this machine's.
+
+    Raises UserError for an unknown name.
+    """
     name = name.lower().replace("-", "_")
     if name == "cpu":
         if num_devices > 1:
-            raise UserError(f"num_devices={num_devices}: a CPU is one device; leave it out")
+            raise UserError(
+                f"num_devices={num_devices}: a CPU counts as one device; leave num_devices out"
+            )
         return cpu_of(machine)
     kind = KINDS.get(name)
     if kind is None:
         memory_gib = _memory_of(name)
         kind = Kind(f"GPU with {memory_gib:.3g} GiB", memory_gib, 8.9)
+    return _gpus(kind, num_devices, kind.memory_gib - IDLE_GIB)
+
+
+def _gpus(kind: Kind, num_devices: int, free_gib: float) -> Hardware:
     return Hardware(
         kind.label,
         Device.cuda,
         num_devices,
         kind.memory_gib,
-        kind.memory_gib - IDLE_GIB,
+        free_gib,
         kind.capability,
-        batched_tokens(kind.label, kind.memory_gib),
+        _batched_tokens(kind),
     )
 
 
 def _memory_of(name: str) -> float:
-    """GiB of a device given by its memory alone: `48gib`, or `48gb`, which is 44.7 GiB.
+    """Return the GiB of a device named by its memory: `48gib`, or `48gb`, which is 44.7 GiB.
 
     Raises UserError for another name.
     """
@@ -105,25 +114,18 @@ def _memory_of(name: str) -> float:
     like = [known for known in KINDS if name in known]
     hint = f" Did you mean {' or '.join(like)}?" if like else did_you_mean(name, [*KINDS, "cpu"])
     raise UserError(
-        f"device={name} is unknown.{hint} There are: {', '.join([*KINDS, 'cpu'])}; another by its "
-        "memory: device=48gib"
+        f"device={name} is unknown.{hint} Choose from: {', '.join([*KINDS, 'cpu'])}; for another "
+        "GPU type its memory: device=48gib"
     )
 
 
 def found(machine: Machine, device: Device) -> Hardware:
-    """The devices of this machine that an engine on `device` would use."""
+    """Return the devices of this machine that an engine on `device` uses."""
     if device is Device.cpu or not machine.gpus:
         return cpu_of(machine)
     smallest = min(machine.gpus, key=lambda gpu: gpu.memory_gib)
-    return Hardware(
-        smallest.name,
-        Device.cuda,
-        len(machine.gpus),
-        smallest.memory_gib,
-        min(gpu.free_gib for gpu in machine.gpus),
-        smallest.capability,
-        batched_tokens(smallest.name, smallest.memory_gib),
-    )
+    kind = Kind(smallest.name, smallest.memory_gib, smallest.capability)
+    return _gpus(kind, len(machine.gpus), min(gpu.free_gib for gpu in machine.gpus))
 
 
 def cpu_of(machine: Machine) -> Hardware:
@@ -137,7 +139,7 @@ def cpu_of(machine: Machine) -> Hardware:
     )
 
 
-def batched_tokens(label: str, memory_gib: float) -> int:
-    """vLLM's default for offline use (vllm/engine/arg_utils.py, get_batch_defaults)."""
-    is_large = memory_gib >= 160 or (memory_gib >= 70 and "a100" not in label.lower())
-    return 16384 if is_large else 8192
+def _batched_tokens(kind: Kind) -> int:
+    """Return vLLM's default for offline use (vllm/engine/arg_utils.py, get_batch_defaults)."""
+    is_a100 = "a100" in kind.label.lower()
+    return 16384 if kind.memory_gib >= (160 if is_a100 else 70) else 8192

@@ -1,8 +1,8 @@
-"""The shape of a model, read from its config.json: layers, heads, context, and what is cached.
+"""The shape of a model, read from its config.json: layers, heads, context, KV cache.
 
-Owns what a config's fields mean, under the names that different families give them. Promises
-that what it could not read is named in `estimates`, never guessed in silence. Must not know
-devices, presets, or where a config came from.
+Owns what a config's fields mean, under the names that different families use. Promises that
+`estimates` names everything that was not read exactly. Must not know devices, presets, or where a
+config came from.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ ALREADY_SCALED = (
     "default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling",
     "dynamic",
 )  # fmt: skip
-# Fields that are counted with, besides those that begin with num_.
+# Fields that must be numbers, besides those that begin with num_.
 NUMBERS = (
     "hidden_size", "intermediate_size", "moe_intermediate_size", "vocab_size", "head_dim", "n_head",
     "shared_expert_intermediate_size", "n_routed_experts", "n_shared_experts", "kv_lora_rank",
@@ -40,13 +40,15 @@ CONTEXTS = (
     "max_position_embeddings", "n_positions", "max_seq_len", "seq_length",
     "model_max_length", "max_sequence_length", "max_seq_length", "seq_len",
 )  # fmt: skip
-# What released configs leave to their class (transformers, Gemma3TextConfig).
+# Values that released configs leave to their class (transformers, Gemma3TextConfig).
 DEFAULTS = {
     "gemma3_text": {
         "vocab_size": 262_208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
         "max_position_embeddings": 131_072, "sliding_window": 4096,
     },
 }  # fmt: skip
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+HIDDEN = ("hidden_size", "n_embd", "d_model")
 MOST, MOST_LAYERS = 10**12, 10_000
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "half": 2, "float": 4}
 
@@ -56,12 +58,12 @@ VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.p
 class Attention(Enum):
     full = "full"  # every token stays in the KV cache
     sliding = "sliding"  # the last `window` tokens stay
-    latent = "latent"  # MLA: one compressed vector a token, for all heads together
+    latent = "latent"  # MLA: one compressed vector per token, shared by all heads
 
 
 @dataclass(frozen=True, slots=True)
 class CachedLayers:
-    """Layers that keep the same KV cache."""
+    """Layers with the same kind of KV cache."""
 
     kind: Attention
     num_layers: int
@@ -71,11 +73,11 @@ class CachedLayers:
     window: int | None = None
 
     def token_elements(self, tensor_parallel_size: int) -> int:
-        """Numbers that one token costs in one layer on one device.
+        """Return the values that one token takes in one layer on one device.
 
-        KV heads are divided among the devices; where there are fewer heads than devices each
-        device keeps a copy of one (vllm/config/model.py, get_num_kv_heads). MLA's latent vector
-        is the same on every device.
+        KV heads are divided among the devices. With fewer heads than devices, each device keeps a
+        copy of one (vllm/config/model.py, get_num_kv_heads). MLA's latent vector is copied to
+        every device.
         """
         heads = max(1, self.num_kv_heads // tensor_parallel_size)
         return heads * (self.key_dim + self.value_dim)
@@ -83,7 +85,7 @@ class CachedLayers:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A model as the planner sees it; `config` keeps what weights.py counts tensors from."""
+    """A model as the planner sees it; weights.py counts tensors from `config`."""
 
     config: dict[str, Any]  # of the text model
     model_type: str
@@ -91,7 +93,7 @@ class Shape:
     num_layers: int
     num_heads: int
     vocab_size: int
-    max_position: int  # the context that the model was made for, in tokens
+    max_position: int  # the model's context in tokens
     saved_dtype: str
     layers: tuple[CachedLayers, ...]
     estimates: tuple[str, ...]  # what could not be counted exactly
@@ -102,7 +104,7 @@ class Shape:
 
     @property
     def is_rope_scaled(self) -> bool:
-        """Whether its context may be longer than max_position_embeddings says."""
+        """Whether its context may be longer than max_position_embeddings."""
         scaling = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
         if not isinstance(scaling, dict):
             return True
@@ -111,29 +113,28 @@ class Shape:
 
     @property
     def states_context(self) -> bool:
-        """Whether its config says how long a sequence may be."""
+        """Whether its config states the longest sequence."""
         return bool(_stated_context(self.config))
 
     @property
     def is_counted(self) -> bool:
-        """Whether its tensors are known one by one."""
+        """Whether its tensors are counted one by one."""
         return self.model_type in (*DENSE, *EXPERTS) and self.vocab_size > 0
 
 
 def read_shape(config: dict[str, Any]) -> Shape:
-    """The shape of the model that `config` (config.json, parsed) describes.
+    """Return the shape that `config` (a parsed config.json) describes.
 
-    Raises UserError where it lacks what no model can do without.
+    Raises UserError if a field that every model needs is missing or invalid.
     """
     estimates = []
     text = config
     if isinstance(inner := config.get("text_config"), dict):
         text = {k: v for k, v in config.items() if k in ("quantization_config", "dtype")} | inner
-        estimates.append("its encoders for images or sound are not counted")
+        estimates.append("image or audio encoders are not counted")
     text = DEFAULTS.get(str(text.get("model_type")), {}) | text
     _check(text)
-    heads = _first(text, "num_attention_heads", "n_head", "n_heads", "num_heads")
-    hidden = _first(text, "hidden_size", "n_embd", "d_model")
+    heads, hidden = _first(text, *HEADS), _first(text, *HIDDEN)
     num_layers = _first(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     if not (heads > 0 and hidden > 0 and num_layers > 0 and heads <= hidden):
         sizes = {
@@ -141,19 +142,19 @@ def read_shape(config: dict[str, Any]) -> Shape:
         }  # fmt: skip
         missing = [name for name, value in sizes.items() if not value] or list(sizes)
         raise UserError(
-            f"its config.json does not say {' and '.join(missing)} as counts that fit together, so "
-            "its memory can't be counted"
+            f"its config.json lacks a consistent {' and '.join(missing)}, so its memory can't be "
+            f"counted; type model.shape.{missing[0]}=N, or correct config.json"
         )
     if not text.get("vocab_size"):
-        estimates.append("vocab_size is not stated: embedding and output head are not counted")
+        estimates.append("vocab_size is missing: embedding and output head are not counted")
     if not _stated_context(text):
-        estimates.append("the context is not stated: 2,048 tokens are taken")
+        estimates.append("the context is missing: 2,048 tokens are assumed")
     model_type = str(text.get("model_type") or config.get("model_type") or "")
     layers, remarks = _cached_layers(text, model_type, num_layers, heads, hidden)
     estimates += remarks
     if model_type not in (*DENSE, *EXPERTS):
         estimates.append(
-            f"tensors of the family {model_type or 'unnamed'!r} are counted as Llama's"
+            f"tensors of model_type {model_type or 'unnamed'!r} are counted as Llama's"
         )
     return Shape(
         config=text,
@@ -170,55 +171,58 @@ def read_shape(config: dict[str, Any]) -> Shape:
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Refuse what no config.json says, before it is counted with."""
+    """Refuse values that no config.json has, before anything is computed from them."""
     for name, value in config.items():
         if (name in NUMBERS or name.startswith("num_")) and value is not None:
             _check_number(name, value)
     for name in ("num_key_value_heads", "num_kv_heads", "vocab_size"):
         if config.get(name) == 0:
-            raise UserError(f"its config.json says {name}=0, which no model has")
+            raise UserError(f"its config.json has {name}=0, which no model has; correct it")
     alone = config.get("mlp_only_layers")
     if alone is not None and not isinstance(alone, list):
-        raise UserError(f"its config.json says mlp_only_layers={alone}, which should be a list")
-    said = config.get("quantization_config")
-    if said is None:
+        raise UserError(f"its config.json has mlp_only_layers={alone}, which should be a list")
+    method = config.get("quantization_config")
+    if method is None:
         return
-    if not isinstance(said, dict):
+    if not isinstance(method, dict):
         raise UserError(
-            f"its config.json says quantization_config={said}, which should be a mapping, such as "
+            f"its config.json has quantization_config={method}, which should be a mapping, such as "
             "{quant_method: awq, bits: 4, group_size: 128}"
         )
-    blocks = said.get("weight_block_size")
-    named = [(name, said.get(name)) for name in ("bits", "w_bit", "q_group_size")]
+    blocks = method.get("weight_block_size")
+    named = [(name, method.get(name)) for name in ("bits", "w_bit", "q_group_size")]
     named += [("weight_block_size", size) for size in (blocks if isinstance(blocks, list) else ())]
     for name, value in named:
         if value is not None:
             _check_number(f"quantization_config.{name}", value)
-    size = said.get("group_size")
+    size = method.get("group_size")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
-        raise UserError(f"its config.json says quantization_config.group_size={size}, no number")
+        raise UserError(
+            f"its config.json has quantization_config.group_size={size}, which should be an integer"
+        )
 
 
 def _check_number(name: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     most = MOST_LAYERS if "layer" in name else MOST
     if not is_number or not 0 <= value <= most or value != int(value):
-        raise UserError(f"its config.json says {name}={value!r}, which is no number of anything")
+        raise UserError(
+            f"its config.json has {name}={value!r}, which should be a whole number up to {most:,}"
+        )
 
 
 def head_dim(config: dict[str, Any]) -> int:
-    """Of one attention head: said, or hidden_size / num_attention_heads."""
-    said = config.get("head_dim")
-    heads = _first(config, "num_attention_heads", "n_head", "n_heads", "num_heads")
-    return said or _first(config, "hidden_size", "n_embd", "d_model") // heads
+    """Return the size of one attention head: as stated, or hidden_size / num_attention_heads."""
+    heads = _first(config, *HEADS)
+    return config.get("head_dim") or _first(config, *HIDDEN) // heads
 
 
 def kv_heads(config: dict[str, Any]) -> int:
-    """KV heads of the whole model; as many as heads where it does not say (MHA)."""
+    """Return the KV heads of the whole model; as many as heads if not stated (MHA)."""
     if config.get("multi_query") and "num_kv_heads" not in config:
         return 1
     names = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num")
-    return _first(config, *names, "num_attention_heads", "n_head", "n_heads", "num_heads")
+    return _first(config, *names, *HEADS)
 
 
 def is_latent(config: dict[str, Any], model_type: str) -> bool:
@@ -244,7 +248,7 @@ def _cached_layers(
     if config.get("global_head_dim") or config.get("num_global_key_value_heads"):
         remarks.append("full-attention layers are counted with the other layers' heads")
     if config.get("num_kv_shared_layers"):
-        remarks.append("layers that share another's KV cache are counted as having their own")
+        remarks.append("layers that share another layer's KV cache are counted with their own")
     found = []
     for kind in (Attention.full, Attention.sliding):
         if number := kinds.count(kind.value):
@@ -254,15 +258,15 @@ def _cached_layers(
 
 
 def _layer_kinds(config: dict[str, Any], model_type: str, num_layers: int) -> list[str]:
-    """full, sliding or another for each layer; chunked attention is cached in full by default."""
+    """Return full, sliding or other for each layer; vLLM caches chunked attention in full."""
     window = config.get("sliding_window")
     if config.get("use_sliding_window") is False:
         window = None
-    said = config.get("layer_types")
-    if isinstance(said, list) and len(said) == num_layers:
+    stated = config.get("layer_types")
+    if isinstance(stated, list) and len(stated) == num_layers:
         names = {"full_attention": "full", "attention": "full", "chunked_attention": "full"}
         names["sliding_attention"] = "sliding" if window else "full"
-        return [names.get(str(kind), "other") for kind in said]
+        return [names.get(str(kind), "other") for kind in stated]
     every = config.get("full_attention_interval") or config.get("attn_layer_period")
     if every and model_type not in (*DENSE, *EXPERTS):  # hybrids with a state instead of a cache
         offset = config.get("attn_layer_offset", every - 1)
@@ -280,12 +284,12 @@ def _layer_kinds(config: dict[str, Any], model_type: str, num_layers: int) -> li
 
 
 def _stated_context(config: dict[str, Any]) -> int:
-    said = [config.get(name) for name in CONTEXTS]
-    return min((int(n) for n in said if isinstance(n, int | float) and 0 < n < MOST), default=0)
+    stated = [config.get(name) for name in CONTEXTS]
+    return min((int(n) for n in stated if isinstance(n, int | float) and 0 < n < MOST), default=0)
 
 
 def _context(config: dict[str, Any], model_type: str) -> int:
-    """Tokens of the longest sequence, as vLLM derives it (vllm/config/model.py)."""
+    """Return the tokens of the longest sequence, as vLLM derives it (vllm/config/model.py)."""
     longest = _stated_context(config) or 2048
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if not isinstance(rope, dict):
@@ -301,7 +305,7 @@ def _context(config: dict[str, Any], model_type: str) -> int:
 
 
 def is_tied(shape: Shape) -> bool:
-    """Whether the output head is the embedding once more; families differ in the default."""
+    """Whether the output head shares the embedding's weights; the default depends on the family."""
     by_default = shape.model_type.startswith("gemma")
     return bool(shape.config.get("tie_word_embeddings", by_default))
 
@@ -319,7 +323,7 @@ def is_quantized(config: dict[str, Any]) -> bool:
 
 
 def dtype_bytes(dtype: str, shape: Shape) -> int:
-    """Bytes of one number in `dtype`; auto is the checkpoint's, float32 being taken as 16 bits."""
+    """Return the bytes of one value; auto is the checkpoint's dtype, with float32 as 16 bits."""
     if dtype == "auto":
         dtype = shape.saved_dtype.removeprefix("torch.")
         dtype = "bfloat16" if dtype == "float32" else dtype
@@ -327,6 +331,6 @@ def dtype_bytes(dtype: str, shape: Shape) -> int:
 
 
 def num_experts(config: dict[str, Any]) -> int:
-    """Experts of one layer; 0 for a dense model."""
+    """Return the number of experts per layer; 0 for a dense model."""
     names = ("num_experts", "num_local_experts", "n_routed_experts")
     return next((int(config[n]) for n in names if config.get(n)), 0)

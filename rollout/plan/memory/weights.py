@@ -1,8 +1,8 @@
-"""What a model's weights take on one device: counted tensor by tensor, or read from the files.
+"""The size of a model's weights on one device: counted per tensor, or read from the files.
 
-Parameters are exact for the families in shape.py, and for any checkpoint whose safetensors
-headers can be read; how they divide among devices follows vLLM's layers: columns and rows of
-linear layers, heads, experts and the vocabulary are divided, norms and routers are copied.
+Exact for the families in shape.py, and for any checkpoint with readable safetensors headers.
+Follows how vLLM's layers divide among devices: linear layers, heads, experts and the vocabulary
+are split; norms and routers are copied.
 """
 
 from collections.abc import Iterator
@@ -24,44 +24,44 @@ from rollout.plan.memory.shape import (
     rounded,
 )
 
-# Bits a parameter of a quantised linear layer takes, scales and zero points included, where the
-# method says no group size: 4-bit with groups of 128 keeps 16 bits of scale and 4 of zero point.
+# Bits per parameter of a quantized linear layer, with scales and zero points, if the method states
+# no group size: 4 bits in groups of 128 add 16 bits of scale and 4 bits of zero point per group.
 ONLINE_BITS = {
     "fp8": 8.0, "fp8_per_tensor": 8.0, "fp8_per_block": 8.0, "fp8_per_channel": 8.0, "mxfp8": 8.25,
     "bitsandbytes": 4.5, "experts_int8": 8.0, "int8_per_channel_weight_only": 8.0, "mxfp4": 4.25,
 }  # fmt: skip
-MXFP4_PADDING = 256  # vLLM rounds the experts' inner side up to it
+MXFP4_PADDING = 256  # vLLM rounds the experts' inner size up to a multiple of it
 
 
 class Division(Enum):
-    """How devices that share one copy of the model divide a tensor."""
+    """How the devices of one model divide a tensor."""
 
     even = "even"
-    kv_heads = "kv_heads"  # evenly, as far as there are KV heads; then copied
+    kv_heads = "kv_heads"  # evenly up to the number of KV heads; then copied
     vocabulary = "vocabulary"  # evenly, padded to 64
     copied = "copied"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Tensors of one kind, in all layers."""
+    """Tensors of one kind, over all layers."""
 
     name: str
     num_parameters: int
     division: Division = Division.even
-    in_layers: bool = True  # else at one end of the model: pipeline stages do not divide it
-    is_packed: bool = True  # whether a quantised checkpoint packs it; else it keeps the dtype
+    in_layers: bool = True  # False: at one end of the model, not divided by pipeline stages
+    is_packed: bool = True  # whether a quantized checkpoint packs it; else it keeps the dtype
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model's weights: `parts` as counted, and the bytes in the files where they were read."""
+    """A model's weights: `parts` as counted, and the size read from the files."""
 
     parts: tuple[Part, ...]
-    packed_bytes: float  # a parameter of a quantised linear layer; the dtype's where there is none
-    plain_bytes: float  # any other parameter
+    packed_bytes: float  # per parameter of a linear layer, quantized if the model is
+    plain_bytes: float  # per other parameter
     num_kv_heads: int
-    saved_bytes: float | None  # all tensors of the checkpoint, as they are loaded
+    saved_bytes: float | None  # all tensors of the checkpoint once loaded; None: not read
     quantization: str | None
 
     @property
@@ -69,10 +69,10 @@ class Weights:
         return sum(part.num_parameters for part in self.parts)
 
     def device_bytes(self, tensor_parallel_size: int = 1, pipeline_parallel_size: int = 1) -> float:
-        """Bytes on the fullest device.
+        """Return the bytes on the fullest device.
 
-        Where the files were read, their sum is exact for one device, and the parts say how it
-        divides among several.
+        If the files were read, their sum is exact for one device, and is divided among several in
+        proportion to the counted parts.
         """
         counted = self._counted(tensor_parallel_size, pipeline_parallel_size)
         if self.saved_bytes is None:
@@ -80,7 +80,7 @@ class Weights:
         return self.saved_bytes * counted / self._counted(1, 1)
 
     def _counted(self, tp: int, pp: int) -> float:
-        ends = [0.0, 0.0]  # the first stage keeps the embedding, the last one all else
+        ends = [0.0, 0.0]  # the first stage holds the embedding, the last one the rest
         within = 0.0
         for part in self.parts:
             size = _on_one(part, tp, self.num_kv_heads)
@@ -89,13 +89,11 @@ class Weights:
                 within += size
             else:
                 ends[0 if part.name == "embedding" else 1] += size
-        if pp == 1:
-            return within + sum(ends)
-        return within / pp + max(ends)
+        return within / pp + (sum(ends) if pp == 1 else max(ends))
 
 
 def _on_one(part: Part, tp: int, num_kv_heads: int) -> float:
-    """Parameters of `part` on one of `tp` devices."""
+    """Return the parameters of `part` on one of `tp` devices."""
     if part.division is Division.copied:
         return part.num_parameters
     if part.division is Division.kv_heads:
@@ -106,10 +104,10 @@ def _on_one(part: Part, tp: int, num_kv_heads: int) -> float:
 def count_weights(
     shape: Shape, dtype: str, quantization: str | None, saved: Path | None
 ) -> Weights:
-    """The weights of a model loaded in `dtype`; `saved` is its checkpoint's directory, if here.
+    """Count the weights of a model loaded in `dtype`.
 
-    `quantization` is the engine's (quantised while loading); a checkpoint that is quantised
-    says so itself.
+    `quantization` is the engine's, applied while loading; a quantized checkpoint's own method
+    comes first. `saved` is the checkpoint's directory, or None if it is not on this machine.
     """
     plain = float(dtype_bytes(dtype, shape))
     method, packed = _packed_bytes(shape.config, plain)
@@ -120,9 +118,9 @@ def count_weights(
     if headers and quantization in (None, method):
         saved_bytes = loaded_bytes(headers, shape, plain)
         if method is not None and shape.config.get("quantization_config") is None:
-            saved_bytes = None  # quantised while loading: the files say nothing of that
+            saved_bytes = None  # quantized while loading: the files have the size before that
     parts = _parts(shape)
-    if is_mxfp4(shape.config):  # which packs experts alone
+    if is_mxfp4(shape.config):  # it packs only the experts
         parts = (replace(p, is_packed=p.is_packed and p.name == "experts") for p in parts)
     return Weights(
         parts=tuple(parts),
@@ -134,7 +132,7 @@ def count_weights(
     )
 
 
-# Tensors, counted.
+# Tensors.
 
 
 def _parts(shape: Shape) -> Iterator[Part]:
@@ -173,20 +171,11 @@ def _attention(shape: Shape) -> Iterator[Part]:
 
 
 def _latent_attention(shape: Shape) -> Iterator[Part]:
-    """MLA as DeepSeek-V2 has it (arXiv:2405.04434, section 2.1): low-rank queries, keys, values."""
-    config, layers, hidden, heads = (
-        shape.config,
-        shape.num_layers,
-        shape.hidden_size,
-        shape.num_heads,
-    )
+    """MLA of DeepSeek-V2 (arXiv:2405.04434, section 2.1): low-rank queries, keys and values."""
+    config, layers, hidden = shape.config, shape.num_layers, shape.hidden_size
+    heads, rank, value = shape.num_heads, config["kv_lora_rank"], config.get("v_head_dim", 0)
     nope, rope = config.get("qk_nope_head_dim", 0), config.get("qk_rope_head_dim", 0)
-    value, rank, q_rank = (
-        config.get("v_head_dim", 0),
-        config["kv_lora_rank"],
-        config.get("q_lora_rank"),
-    )
-    if q_rank:
+    if q_rank := config.get("q_lora_rank"):
         yield Part("queries, down", layers * hidden * q_rank, Division.copied)
         yield Part("query norms", layers * q_rank, Division.copied, True, False)
     yield Part("queries", layers * (q_rank or hidden) * heads * (nope + rope))
@@ -227,7 +216,7 @@ def _feed_forward(shape: Shape) -> Iterator[Part]:
 
 
 def expert_layers(shape: Shape) -> tuple[int, int]:
-    """How many layers are dense, and how many have experts."""
+    """Return the numbers of dense layers and of layers with experts."""
     config, layers = shape.config, shape.num_layers
     if not num_experts(config):
         return layers, 0
@@ -244,42 +233,42 @@ def expert_layers(shape: Shape) -> tuple[int, int]:
     return layers - sparse, sparse
 
 
-# Quantised checkpoints.
+# Quantized checkpoints.
 
 
 def _packed_bytes(config: dict[str, Any], plain: float) -> tuple[str | None, float]:
-    """A quantised checkpoint's method, and bytes per parameter of its linear layers.
+    """Return a quantized checkpoint's method and the bytes per parameter of its linear layers.
 
-    Bits and group size as the checkpoint says: each group has a scale of 16 bits, and GPTQ and
-    AWQ a zero point of `bits` (arXiv:2210.17323, arXiv:2306.00978); mxfp4 has 8 bits a block of
-    32 (OCP Microscaling Formats 1.0); fp8 in blocks has 32 bits a block.
+    Bits and group size are the checkpoint's. Each group has a scale of 16 bits; GPTQ and AWQ add
+    a zero point of `bits` (arXiv:2210.17323, arXiv:2306.00978). mxfp4 has 8 bits per block of 32
+    (OCP Microscaling Formats 1.0); fp8 in blocks has 32 bits per block.
     """
-    said = config.get("quantization_config") or config.get("compression_config")
-    if not isinstance(said, dict):
+    stated = config.get("quantization_config") or config.get("compression_config")
+    if not isinstance(stated, dict):
         return None, plain
-    method = str(said.get("quant_method") or "unknown").lower()
+    method = str(stated.get("quant_method") or "unknown").lower()
     if method in ("awq", "gptq", "gptq_marlin", "awq_marlin", "auto-round"):
-        bits, group = said.get("bits") or said.get("w_bit") or 4, _group(said)
+        bits, group = stated.get("bits") or stated.get("w_bit") or 4, _group(stated)
         return method, (bits + (16 + bits) / group) / 8
     if method == "fp8":
-        block = said.get("weight_block_size")
+        block = stated.get("weight_block_size")
         scale = 32 / (block[0] * block[1]) if isinstance(block, list) and len(block) == 2 else 0
         return method, (8 + scale) / 8
     if method == "mxfp4":
         return method, (4 + 8 / 32) / 8
     if method == "compressed-tensors":
-        groups = said.get("config_groups")
+        groups = stated.get("config_groups")
         groups = groups if isinstance(groups, dict) else {}
         schemes = [g.get("weights") or {} for g in groups.values() if isinstance(g, dict)]
         scheme = schemes[0] if schemes else {}
         bits, group = scheme.get("num_bits") or 8, scheme.get("group_size") or 0
         return method, (bits + (16 / group if group > 0 else 0)) / 8
     if method == "bitsandbytes":
-        return method, 1.0 if said.get("load_in_8bit") else ONLINE_BITS["bitsandbytes"] / 8
+        return method, 1.0 if stated.get("load_in_8bit") else ONLINE_BITS["bitsandbytes"] / 8
     if method == "modelopt":
-        is_fp4 = "fp4" in str(said.get("quant_algo") or "nvfp4").lower()
+        is_fp4 = "fp4" in str(stated.get("quant_algo") or "nvfp4").lower()
         return method, (4 + 8 / 16) / 8 if is_fp4 else 1.0
-    bits = said.get("bits") or UNKNOWN_BITS
+    bits = stated.get("bits") or UNKNOWN_BITS
     return method, (bits if isinstance(bits, int | float) else UNKNOWN_BITS) / 8
 
 
@@ -287,15 +276,15 @@ KNOWN_METHODS = (
     "awq", "gptq", "gptq_marlin", "awq_marlin", "auto-round", "fp8", "mxfp4", "compressed-tensors",
     "bitsandbytes", "modelopt",
 )  # fmt: skip
-UNKNOWN_BITS = 4  # the least that is common: what does not fit so fits in no other way
+UNKNOWN_BITS = 4  # the fewest that are common: a model that does not fit so does not fit at all
 
 
-def _group(said: dict[str, Any]) -> int:
-    """Parameters that share a scale; -1 (a whole row) is taken as a very long group."""
-    size = said.get("group_size") or said.get("q_group_size") or 128
+def _group(stated: dict[str, Any]) -> int:
+    """Return the parameters that share a scale; -1 (a whole row) counts as a very long group."""
+    size = stated.get("group_size") or stated.get("q_group_size") or 128
     return size if size > 0 else 1 << 20
 
 
 def is_mxfp4(config: dict[str, Any]) -> bool:
-    said = config.get("quantization_config")
-    return isinstance(said, dict) and str(said.get("quant_method")).lower() == "mxfp4"
+    stated = config.get("quantization_config")
+    return isinstance(stated, dict) and str(stated.get("quant_method")).lower() == "mxfp4"

@@ -1,6 +1,6 @@
-"""Chat templates, run as transformers runs them (utils/chat_template_utils.py), without it.
+"""Run chat templates as transformers does (utils/chat_template_utils.py), without importing it.
 
-Owns the sandbox: a template is the model's own code, and can reach nothing but what it is given.
+Owns the sandbox: a template is code that comes with the model, and can reach only its variables.
 Must not know tokenizers.
 """
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
 
-GO_ON = "THE_ANSWER_GOES_ON_HERE "  # the space at its end shows whether the template trims
+MARK = "THE_ANSWER_GOES_ON_HERE "  # the final space shows whether the template trims
 
 
-def left_open(message: Message, source: str) -> tuple[str, Message]:
-    """The text to be continued, and the message with a mark after it."""
+def marked(message: Message, source: str) -> tuple[str, Message]:
+    """Return the text to continue, and the message with MARK appended to that text."""
     content = message.get("content")
     if content is None or "content" not in source:
-        raise ValueError("the assistant's message has no content that could be continued")
+        raise ValueError("the last assistant message has no content to continue")
     if isinstance(content, str):
-        return content, message | {"content": content + GO_ON}
+        return content, message | {"content": content + MARK}
     last = max(i for i, part in enumerate(content) if "text" in part)
-    said = content[last]["text"]
-    marked = content[last] | {"text": said + GO_ON}
-    return said, message | {"content": [*content[:last], marked, *content[last + 1 :]]}
+    text = content[last]["text"]
+    part = content[last] | {"text": text + MARK}
+    return text, message | {"content": [*content[:last], part, *content[last + 1 :]]}
 
 
 def rendered(source: str, given: dict[str, Any]) -> str:
-    """What a template makes of its variables. Raises whatever it does, OverLimit, UserError."""
+    """Render a template. Raises whatever the template raises, OverLimit, UserError."""
     return _patience(source).limited(lambda values: _compiled(source).render(values), given)
 
 
@@ -48,7 +48,7 @@ def _compiled(source: str) -> "jinja2.Template":
 
 
 def parsed(source: str) -> "nodes.Template":
-    """The template's syntax tree. Raises jinja2.TemplateError where it is none."""
+    """Return the template's syntax tree. Raises jinja2.TemplateError if it is invalid."""
     return _environment().parse(source)
 
 
@@ -60,7 +60,7 @@ def _environment() -> "jinja2.Environment":
     from jinja2.ext import Extension
 
     class Generation(Extension):
-        """`{% generation %}` marks what an assistant says; for prompts it is only a scope."""
+        """`{% generation %}` marks the assistant's text; for prompts it is only a scope."""
 
         tags = frozenset({"generation"})
 
@@ -75,7 +75,7 @@ def _environment() -> "jinja2.Environment":
     def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
         check_indent(indent)
         layout = {"indent": indent, "separators": separators, "sort_keys": sort_keys}
-        return json.dumps(value, ensure_ascii=ensure_ascii, **layout)  # <, > and & as they are
+        return json.dumps(value, ensure_ascii=ensure_ascii, **layout)  # <, > and & unescaped
 
     environment = sandbox()(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]

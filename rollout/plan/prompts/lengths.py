@@ -1,9 +1,9 @@
-"""Lengths: how long the prompts of an input are, in tokens.
+"""The lengths of an input's prompts, in tokens.
 
-Owns which rows are tokenised. Promises that every row is read once, that the same input gives
-the same figures on any machine (how much is tokenised goes by bytes, never by the clock), that
-memory does not grow with the texts, and that a figure says whether it is exact. Must not know
-where a tokenizer came from, engines, or how anything is printed.
+Owns which rows are tokenized. Promises that every row is read once, that the same input gives the
+same figures on any machine (the budget is in bytes, not seconds), that memory does not grow with
+the texts, and that each figure states whether it is exact. Must not know where a tokenizer comes
+from, engines, or how figures are printed.
 """
 
 import heapq
@@ -15,20 +15,23 @@ from rollout.inputs.prompts import Prompts
 from rollout.plan.prompts.tokenizer import Count, PromptTokenizer, num_bytes
 from rollout.rows.prompt import Prompt
 
-BYTES_PER_S = 3 << 20  # tokenised by one core: SmolLM2, README text
-STRING_COST, CHAT_COST = 16, 160  # of a row besides, in bytes; a chat is rendered
-NUM_LONGEST = 64  # rows tokenised because they have the most bytes
-NUM_FIRST = 32  # rows whose template's share is measured first
+BYTES_PER_S = 3 << 20  # tokenized by one core: SmolLM2, README text
+STRING_COST, CHAT_COST = 16, 160  # overhead per row, in bytes; a chat is rendered
+NUM_LONGEST = 64  # rows tokenized because they have the most bytes
+NUM_FIRST = 32  # rows for which the bytes added by the template are measured first
 NUM_BINS = 12
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio
 
 
 @dataclass(frozen=True, slots=True)
 class NumRows:
-    """How many rows; where not exact, as many as the sample makes likely."""
+    """A number of rows; an estimate from the sample if not exact."""
 
     num_rows: int
     is_exact: bool
+
+    def __str__(self) -> str:
+        return f"{'' if self.is_exact else 'about '}{self.num_rows:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +48,34 @@ class Lengths:
     """Prompt lengths of an input, in tokens as the model sees them."""
 
     num_rows: int
-    num_bad: int  # rows that cannot be asked, without those the template refuses
+    num_bad: int  # rows that can't be sent, not counting those that the template refuses
     first_bad: str | None
-    num_refused: int  # by the template, of the rows that were tokenised
+    num_refused: int  # by the template, among the rows that were tokenized
     first_refusal: str | None
     num_strings: int
     num_chats: int
     num_given: int  # prompts that are token ids
-    num_bytes: int  # of all prompts, without what a template adds
-    num_counted: int  # rows whose tokens were counted, for mean, percentiles and histogram
-    is_sample: bool  # False: that was every row that can be asked
+    num_bytes: int  # of all prompts, without the template's text
+    num_counted: int  # rows behind mean, percentiles and histogram
+    is_sample: bool  # False: those are all rows that can be sent
     mean: float
     p50: int
     p95: int
     p99: int
-    longest: int  # of all counted
-    longest_bound: int  # no prompt is longer
+    longest: int  # of all counted rows
+    longest_bound: int  # upper bound over all rows
     histogram: tuple[Bin, ...]
     sample: tuple[int, ...] = field(repr=False)  # ascending
-    long_rows: tuple[int, ...] = field(repr=False)  # ascending; counted beside the sample
-    doubts: tuple[tuple[int, int], ...] = field(repr=False)  # (least, most) of what is not known
+    long_rows: tuple[int, ...] = field(repr=False)  # ascending; counted besides the sample
+    doubts: tuple[tuple[int, int], ...] = field(repr=False)  # (least, most) tokens of other rows
 
     @property
     def is_longest_exact(self) -> bool:
-        """Whether `longest` is the longest of all rows, not only of those counted."""
+        """Whether `longest` is the longest of all rows, not only of the counted ones."""
         return self.longest == self.longest_bound
 
     def num_longer_than(self, context: int) -> NumRows:
-        """Rows with more than `context` tokens."""
+        """Return the number of rows with more than `context` tokens."""
         num_sampled = sum(1 for n in self.sample if n > context)
         num_known = num_sampled + sum(1 for n in self.long_rows if n > context)
         if not any(least <= context < most for least, most in self.doubts):
@@ -81,6 +84,11 @@ class Lengths:
         num_askable = self.num_rows - self.num_bad
         return NumRows(max(num_known, round(share * num_askable)), is_exact=False)
 
+    def num_cut(self, context: int, limit: int) -> NumRows:
+        """Return the number of rows with room in `context` for 1 to `limit` - 1 more tokens."""
+        cut, over = self.num_longer_than(context - limit), self.num_longer_than(context - 1)
+        return NumRows(cut.num_rows - over.num_rows, cut.is_exact and over.is_exact)
+
 
 def read_lengths(
     prompts: Prompts,
@@ -88,14 +96,14 @@ def read_lengths(
     context: int | None = None,
     budget_s: float = 1.0,
 ) -> Lengths:
-    """Read every row; tokenise all where that is little, else a sample and the longest rows.
+    """Read every row; tokenize all rows of a small input, else a sample and the longest rows.
 
-    All is up to `budget_s` * BYTES_PER_S bytes, with what templates add and rows cost. A larger
-    input is sampled, evenly spread, up to that; and as much again goes to the rows that have the
-    most bytes: those that may have more than `context` tokens, and NUM_LONGEST at least. A token
-    is a byte at least, so that no other row can be longer (a normaliser that makes text longer,
-    such as NFKC, is left out of account). `num_longer_than` is exact from `context` on, unless
-    even those rows are too many bytes.
+    An input is small up to `budget_s` * BYTES_PER_S bytes, including templates and the overhead
+    per row. Of a larger input, an evenly spread sample of that size is tokenized, and as much
+    again of the rows with the most bytes: those that may exceed `context` tokens, and at least
+    NUM_LONGEST. A token has at least one byte, so no other row can be longer (normalizers that
+    lengthen text, such as NFKC, are ignored). `num_longer_than` is exact from `context` on, unless
+    those rows alone exceed the budget.
     """
     budget = max(1, int(budget_s * BYTES_PER_S))
     rows = iter(prompts)
@@ -107,7 +115,7 @@ def read_lengths(
 
 
 class _Reading:
-    """What is kept of the rows that stream by."""
+    """The rows kept while the input is streamed: the sample and the longest ones."""
 
     def __init__(self, budget: int, context: int | None, num_added: int, per_message: float):
         self.budget, self.num_added, self.per_message = budget, num_added, per_message
@@ -116,9 +124,10 @@ class _Reading:
         self.num_strings = self.num_chats = self.num_given = self.num_bytes = 0
         self.sample: dict[int, tuple[int, float, Prompt]] = {}  # index: spread, cost, prompt
         self.sample_cost, self.below = 0.0, 1 << 64
-        self.longest: list[tuple[float, int, float, Prompt]] = []  # heap: most tokens, index, ..
+        # Heap of (most tokens, index, cost, prompt).
+        self.longest: list[tuple[float, int, float, Prompt]] = []
         self.longest_cost = 0.0
-        self.rest: float = 0  # most tokens any row may have that is not in `longest`
+        self.rest: float = 0  # most tokens of any row that is not in `longest`
         self.most_messages = 0
 
     def take(self, prompt: Prompt) -> None:
@@ -143,7 +152,7 @@ class _Reading:
             self.num_chats += 1
             self.most_messages = max(self.most_messages, len(content))
         self.num_bytes += size
-        # Evenly spread, and in step with no period that the rows may have.
+        # Evenly spread, and not aligned with any period of the rows.
         spread = (prompt.index + 1) * _GOLDEN % (1 << 64)
         if spread < self.below:
             self.sample[prompt.index] = spread, cost, prompt
@@ -180,12 +189,10 @@ class _Reading:
     def lengths(self, num_rows: int, tokenizer: PromptTokenizer) -> Lengths:
         num_askable = self.num_strings + self.num_chats + self.num_given
         is_sample = len(self.sample) < num_askable
-        looked_at = {index: prompt for index, (_, _, prompt) in self.sample.items()}
+        kept = {index: prompt for index, (_, _, prompt) in self.sample.items()}
         if is_sample:
-            looked_at |= {index: prompt for _, index, _, prompt in self.longest}
-        counts = dict(
-            zip(looked_at, tokenizer.count_many(looked_at.values(), self.budget), strict=True)
-        )
+            kept |= {index: prompt for _, index, _, prompt in self.longest}
+        counts = dict(zip(kept, tokenizer.count_many(kept.values(), self.budget), strict=True))
         refusals = {i: count for i, count in counts.items() if isinstance(count, str)}
         counted = {i: count for i, count in counts.items() if isinstance(count, Count)}
         sample = sorted(c.num_tokens for i, c in counted.items() if i in self.sample)
@@ -194,9 +201,9 @@ class _Reading:
             (c.num_tokens, c.num_bytes + self.num_added) for c in counted.values() if not c.is_whole
         ]
         if is_sample and len(counts) < num_askable:
-            seen = max((_per_message(looked_at[i], c) for i, c in counted.items()), default=0.0)
-            unforeseen = max(0.0, seen - self.per_message) * self.most_messages
-            doubts.append((0, int(self.rest + unforeseen)))
+            seen = max((_per_message(kept[i], c) for i, c in counted.items()), default=0.0)
+            excess = max(0.0, seen - self.per_message) * self.most_messages
+            doubts.append((0, int(self.rest + excess)))
         longest = max((c.num_tokens for c in counted.values()), default=0)
         return Lengths(
             num_rows=num_rows,
@@ -224,7 +231,7 @@ class _Reading:
 
 
 def _num_bytes(value: Any) -> int:
-    """UTF-8 length of the text in a message's member; about that of JSON where it is nested."""
+    """Return the UTF-8 length of the text in a message's member; about JSON's length if nested."""
     if isinstance(value, str):
         return num_bytes(value)
     if isinstance(value, dict):
@@ -235,13 +242,13 @@ def _num_bytes(value: Any) -> int:
 
 
 def _chat_bytes(prompt: Prompt) -> int:
-    """Bytes of the text in a chat's messages and tools."""
+    """Return the bytes of the text in a chat's messages and tools."""
     size = sum(_num_bytes(member) for m in prompt.content for member in m.values())
     return size + (_num_bytes(prompt.tools) if prompt.tools else 0)
 
 
 def _per_message(prompt: Prompt, count: Count) -> float:
-    """Bytes that the template adds to a chat, for each message."""
+    """Return the bytes that the template adds to a chat, per message."""
     if not isinstance(prompt.content, list):
         return 0.0
     return (count.num_bytes - _chat_bytes(prompt)) / len(prompt.content)
@@ -254,15 +261,15 @@ def _overhead(head: list[Prompt], tokenizer: PromptTokenizer) -> float:
 
 
 def _percentile(ascending: list[int], share: float) -> int:
-    """The nearest rank."""
+    """Return the percentile by nearest rank."""
     return ascending[max(0, -int(-share * len(ascending) // 1) - 1)] if ascending else 0
 
 
 def _histogram(counts: list[int]) -> tuple[Bin, ...]:
-    """Bins between powers of two; the shortest prompts share one where there would be too many."""
+    """Return bins between powers of two; beyond NUM_BINS, the shortest prompts share one."""
     if not counts:
         return ()
-    counts = [max(1, n) for n in counts]  # a template may leave nothing of a prompt
+    counts = [max(1, n) for n in counts]  # a template may drop a prompt's whole text
     last = counts[-1].bit_length()
     first = max(counts[0].bit_length(), last - NUM_BINS + 1)
     edges = [1 << power for power in range(first, last + 1)]

@@ -1,8 +1,8 @@
-"""Chats as `LLM.chat` hands them to a chat template, in a process without vLLM.
+"""Prepare chats as vLLM's `LLM.chat` does before its chat template, without vLLM.
 
-Owns what vLLM's message preparation (vllm/renderers/chat_utils.py, hf.py of 0.32) does with
-messages that were checked; tests hold the two equal over templates and messages of every shape.
-Must not know tokenizers, or how a template is run.
+Follows vLLM's message preparation (vllm/renderers/chat_utils.py, hf.py of 0.32) for messages that
+were checked; tests keep the two equal over templates and messages of every shape. Must not know
+tokenizers, or how a template is run.
 """
 
 import json
@@ -16,7 +16,7 @@ from rollout.rows.prompt import Message
 if TYPE_CHECKING:
     from jinja2 import nodes
 
-# Members of a part that vLLM reads itself; others reach a template that takes parts.
+# Members of a part that vLLM reads itself; it passes others to a template that takes parts.
 PART_MEMBERS = frozenset(
     ("audio_embeds", "audio_url", "closed", "data", "file", "image_embeds",
      "image_pil", "image_url", "input_audio", "name", "prompt_cache_breakpoint", "refusal", "text",
@@ -25,22 +25,22 @@ PART_MEMBERS = frozenset(
 
 
 def prepared(messages: list[Message], source: str) -> list[Message]:
-    """The messages as the template `source` gets them; those given stay as they are."""
-    wants_parts = takes_parts(source)
-    found = [_prepared(message, wants_parts) for message in messages]
+    """Return the messages as the template `source` receives them. Does not change `messages`."""
+    as_parts = takes_parts(source)
+    found = [_prepared(message, as_parts) for message in messages]
     is_known = "'developer'" in source or '"developer"' in source
     if is_known or all(message["role"] != "developer" for message in found):
         return found
     return _one_system([_as_system(message) for message in found])
 
 
-def _prepared(message: Message, wants_parts: bool) -> Message:
+def _prepared(message: Message, as_parts: bool) -> Message:
     role, content = message["role"], message.get("content")
     made: Message = {"role": role, "content": text_of(message)}
-    if wants_parts:
+    if as_parts:
         content = [content] if isinstance(content, str) else content or []
         made["content"] = [_part(part) for part in content]
-    if wants_parts and role == "tool":  # few templates take a list there
+    if as_parts and role == "tool":  # few templates take a list here
         made["content"] = "\n".join(map(part_text, content))
     if role == "assistant":
         if calls := message.get("tool_calls"):
@@ -63,7 +63,7 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
-    """A tool call whose arguments are a mapping."""
+    """Return a tool call with its arguments as a mapping."""
     arguments = call["function"].get("arguments") or {}
     if isinstance(arguments, str):
         arguments = json.loads(arguments) or {}
@@ -77,7 +77,7 @@ def _as_system(message: Message) -> Message:
 
 
 def _one_system(messages: list[Message]) -> list[Message]:
-    """All system messages as one, at the start."""
+    """Join all system messages into one at the start."""
     places = [i for i, message in enumerate(messages) if message["role"] == "system"]
     if places == [0]:
         return messages
@@ -86,12 +86,12 @@ def _one_system(messages: list[Message]) -> list[Message]:
     return [{"role": "system", "content": "\n\n".join(texts)}, *rest]
 
 
-# Whether a template loops over the parts of a content, or takes strings.
+# Whether a template loops over the parts of a content or takes strings.
 
 
 @cache
 def takes_parts(source: str) -> bool:
-    """Whether vLLM gives this template lists of parts; any that it can't read gets strings."""
+    """Whether vLLM passes lists of parts to this template; invalid templates get strings."""
     from jinja2 import TemplateError, nodes
 
     try:
@@ -125,7 +125,7 @@ def takes_parts(source: str) -> bool:
 def _loops_over_arguments(
     tree: "nodes.Template", contents: list[tuple[str, str]]
 ) -> tuple[set[int], set[int]]:
-    """Loops of macros over an argument that is a message's content, and all loops of macros."""
+    """Return the ids of macros' loops over a message's content, and of all macros' loops."""
     from jinja2 import nodes
 
     over, inside = set(), set()
@@ -145,7 +145,7 @@ def _loops_over_arguments(
 
 
 def _is_of(node: "nodes.Node | None", name: str, member: str | None = None) -> bool:
-    """Whether it is the variable, or its member, perhaps filtered, tested or sliced."""
+    """Whether `node` is the variable `name` or its `member`, also filtered, tested or sliced."""
     from jinja2 import nodes
 
     while isinstance(node, nodes.Filter | nodes.Test) or (

@@ -1,10 +1,9 @@
-"""Tokens: a row's text, messages or ids as the model sees them, in a process without vLLM or torch.
+"""Tokenize a row's text, messages or ids as the model sees them, without vLLM or torch.
 
-Owns reading a checkpoint's tokenizer and chat template, and rendering. Promises the token ids
-that `VllmEngine._encode` has from transformers 5 (tests hold the two equal): so a tokenizer that
-transformers would not read from tokenizer.json is no tokenizer here. A chat that the template
-refuses, or a template that fails, is that row's RequestRefused. A template is the model's own
-code: it runs in Jinja's sandbox. Must not know files of prompts, devices or where text is shown.
+Owns reading a checkpoint's tokenizer and chat template. Promises the token ids of
+`VllmEngine._encode` with transformers 5 (tests keep the two equal), so a tokenizer that
+transformers does not read from tokenizer.json raises NoTokenizer. A template that fails raises
+RequestRefused for its row. Must not know files of prompts, devices or where text is shown.
 """
 
 from collections.abc import Iterable
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.model import Model
 from rollout.errors import RequestRefused, UserError
 from rollout.inputs.chat_template import chat_template_text
-from rollout.plan.prompts.chat_template import GO_ON, left_open, rendered
+from rollout.plan.prompts.chat_template import MARK, marked, rendered
 from rollout.plan.prompts.prepared_chat import prepared
 from rollout.plan.prompts.tokenizer_files import NoTokenizer, check_kind, read_json, read_text
 from rollout.rows.prompt import Message, Prompt
 from rollout.system.time_limit import OverLimit
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
-BATCH_CHARS = 1 << 18  # what is tokenised at once
-# What transformers' apply_chat_template takes for itself, and what the engine gives it already.
+BATCH_CHARS = 1 << 18  # tokenized at once
+# Arguments of transformers' apply_chat_template itself, and those that the engine sets.
 _NOT_FOR_TEMPLATE = (
     "padding", "truncation", "max_length", "return_tensors", "return_dict",
     "return_assistant_tokens_mask", "tokenizer_kwargs",
@@ -47,8 +46,8 @@ _SPLITTERS = {
 class Count:
     """One prompt, measured."""
 
-    num_tokens: int  # where not is_whole: of its start alone
-    num_bytes: int  # of the rendered text, UTF-8; of token ids: their number
+    num_tokens: int  # of its start only, if not is_whole
+    num_bytes: int  # of the rendered text in UTF-8; for token ids, their number
     is_whole: bool = True
 
 
@@ -62,32 +61,30 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptTokenizer:
-    """A model's tokenizer and chat template. Made by `open_tokenizer`; holds no open file."""
+    """A model's tokenizer and chat template. Opened by `open_tokenizer`; holds no open file."""
 
     backend: "Tokenizer"
-    variables: dict[str, Any]  # of the template: special tokens by name, then the user's own
-    templates: dict[str, str]  # by name; the one that is taken is "default"
+    variables: dict[str, Any]  # of the template: special tokens by name, then the user's
+    templates: dict[str, str]  # by name; "default" unless a chat has tools
     bos_token: str | None
     bos_id: int | None
-    special_ids: frozenset[int] = field(repr=False)
-    marked_ids: frozenset[int] = field(repr=False)  # and other added tokens, such as <think>
-    doubt: str | None = None  # why the engine's tokens may be others, one line
+    marked_ids: frozenset[int] = field(repr=False)  # special and added tokens, such as <think>
+    warning: str | None = None  # why the engine's tokens may differ, one line
 
     @property
     def has_chat_template(self) -> bool:
-        """Whether chats can be asked."""
+        """Whether chats can be rendered."""
         return any(self.templates.values())
 
     @property
     def num_added(self) -> int:
-        """Tokens that are put around a text prompt, BOS for one."""
+        """Tokens that the tokenizer adds to a text prompt, such as BOS."""
         return self.backend.num_special_tokens_to_add(False)
 
     def text_of(self, prompt: Prompt) -> str:
-        """The text before it is encoded: a string as it is, a chat through the template.
+        """Return the text to encode: a string unchanged, a chat rendered, token ids decoded.
 
-        For token ids, the text they stand for. Raises RequestRefused, with the reason to record
-        on the row.
+        Raises RequestRefused with the reason to record on the row.
         """
         content = prompt.content
         if prompt.token_ids is not None:
@@ -95,26 +92,28 @@ class PromptTokenizer:
         if isinstance(content, str):
             return content
         if not self.has_chat_template:
-            raise RequestRefused("the model has no chat template, so chats can't be asked")
+            raise RequestRefused("the model has no chat template, so chats can't be sent to it")
         try:
             return self._render(content, prompt.tools)
         except (RequestRefused, UserError):
             raise
         except OverLimit as error:
             raise RequestRefused(f"the chat template {error}") from error
-        except Exception as error:  # the template is the model's own code: anything may come
+        except Exception as error:  # the template is the model's code and may raise anything
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids: a chat gets no second BOS, a string the usual one. Raises RequestRefused."""
+        """Return the token ids; BOS is added to strings only. Raises RequestRefused."""
         if prompt.token_ids is not None:
             return self._known(prompt.token_ids)
-        text = self.text_of(prompt)
-        return self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str)).ids
+        return self._encoding(prompt, self.text_of(prompt)).ids
+
+    def _encoding(self, prompt: Prompt, text: str) -> "Encoding":
+        return self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str))
 
     def _known(self, token_ids: list[int]) -> list[int]:
-        """The ids; those that only the model's own vocabulary has are left to the engine."""
+        """Return the ids; the engine checks them against the model's vocabulary."""
         if max(token_ids) >= 1 << 31:
             raise RequestRefused(f"token id {max(token_ids)} is out of vocabulary")
         return token_ids
@@ -122,12 +121,12 @@ class PromptTokenizer:
     def count_many(
         self, prompts: Iterable[Prompt], max_chars: int | None = None
     ) -> list[Count | str]:
-        """Measure prompts, in order; a string is the reason why that one is refused.
+        """Measure prompts, in order; a string is the reason why that prompt is refused.
 
-        Texts longer than `max_chars` are tokenised up to there.
+        Texts longer than `max_chars` are tokenized up to that character.
         """
         results: list[Any] = []
-        waiting: list[tuple[int, str, bool]] = []  # place, text, is it a string prompt
+        waiting: list[tuple[int, str, bool]] = []  # place, text, whether it is a string prompt
         num_chars = 0
         for place, prompt in enumerate(prompts):
             try:
@@ -149,18 +148,18 @@ class PromptTokenizer:
         return results
 
     def pieces(self, prompt: Prompt) -> list[Piece]:
-        """The prompt as the model sees it: its text, special tokens apart. Raises RequestRefused.
+        """Split the prompt as the model sees it into text and special tokens, BOS included.
 
-        Tokens that are put around a text, such as BOS, are there too.
+        Raises RequestRefused.
         """
         if prompt.token_ids is not None:
             return self._pieces_of(self._known(prompt.token_ids))
         text = self.text_of(prompt)
-        found = self.backend.encode(text, add_special_tokens=isinstance(prompt.content, str))
+        found = self._encoding(prompt, text)
         pieces, shown, seen = [], 0, 0
         for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
             if token_id in self.marked_ids:
-                start = start if end > start else seen  # not of the text: put before or after it
+                start = start if end > start else seen  # added before or after the text
                 pieces += [Piece(text[shown:start])] if start > shown else []
                 pieces.append(Piece(self.backend.id_to_token(token_id), is_special=True))
                 shown = max(shown, start, end)
@@ -186,7 +185,7 @@ class PromptTokenizer:
                 results[place] = Count(len(encoding), count.num_bytes, count.is_whole)
 
     def _render(self, messages: list[Message], tools: list[dict[str, Any]] | None) -> str:
-        """The chat through the template; a last message of the assistant is left open."""
+        """Render a chat; a last message of the assistant is left open, to be continued."""
         own = {"tools": tools} if tools else {}
         source = self._template_for(tools or self.variables.get("tools"))
         if tools and "tools" not in source:
@@ -197,17 +196,17 @@ class PromptTokenizer:
         messages = prepared(messages, source)
         is_continued = messages[-1]["role"] == "assistant"
         if is_continued:
-            said, last = left_open(messages[-1], source)
+            opened, last = marked(messages[-1], source)
             messages = [*messages[:-1], last]
         given = {"tools": None, "documents": None} | self.variables | own
         given |= {"messages": messages, "add_generation_prompt": not is_continued}
         text = rendered(source, given)
         if not is_continued:
             return text
-        end = text.rfind(GO_ON.strip())
-        if end < 0 or said.strip() not in text:
-            raise ValueError("it drops part of the assistant's message that is to be continued")
-        is_kept = text.startswith(GO_ON, end)
+        end = text.rfind(MARK.strip())
+        if end < 0 or opened.strip() not in text:
+            raise ValueError("it drops part of the assistant message to continue")
+        is_kept = text.startswith(MARK, end)
         return text[:end] if is_kept else text[:end].rstrip()
 
     def _template_for(self, tools: Any) -> str:
@@ -218,10 +217,10 @@ class PromptTokenizer:
 
 
 def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
-    """Read the tokenizer of a checkpoint directory, and the chat template `model` asks for.
+    """Read the tokenizer of a checkpoint directory, and the chat template that `model` names.
 
-    Raises NoTokenizer where there is none that can be read here, and UserError for a
-    model.chat_template that is neither a file nor template text.
+    Raises NoTokenizer if no tokenizer can be read, and UserError for a model.chat_template that
+    is neither a file nor template text.
     """
     from tokenizers import Tokenizer
 
@@ -232,16 +231,15 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
         named = _add_tokens(backend, config, directory)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as fault:  # the package raises nothing narrower, and panics
-        raise NoTokenizer(f"{directory / 'tokenizer.json'} does not load: {fault}") from fault
-    backend.no_truncation()  # prompts are neither cut nor padded, whatever the file says
+    except BaseException as fault:  # tokenizers raises plain Exceptions and panics
+        raise NoTokenizer(f"{directory / 'tokenizer.json'} can't be read: {fault}") from fault
+    backend.no_truncation()  # never cut or pad prompts, whatever the file says
     backend.no_padding()
     backend.encode_special_tokens = bool(config.get("split_special_tokens", False))
     own = {k: v for k, v in model.chat_template_kwargs.items() if k not in _NOT_FOR_TEMPLATE}
     given = chat_template_text(model.chat_template)
     templates = {"default": given} if given else _templates(directory, config)
     added = backend.get_added_tokens_decoder()
-    special = {token_id for token_id, token in added.items() if token.special}
     bos = named.get("bos_token")
     return PromptTokenizer(
         backend,
@@ -249,14 +247,13 @@ def open_tokenizer(directory: Path, model: Model) -> PromptTokenizer:
         templates,
         bos,
         None if bos is None else backend.token_to_id(bos),
-        frozenset(special),
-        frozenset(special | {i for i, token in added.items() if token.content.strip()}),
-        _doubt(backend, str(config.get("tokenizer_class"))),
+        frozenset(i for i, token in added.items() if token.special or token.content.strip()),
+        _warning(backend, str(config.get("tokenizer_class"))),
     )
 
 
 def num_bytes(text: str) -> int:
-    """Length in UTF-8."""
+    """Return the length in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
@@ -264,18 +261,24 @@ def num_bytes(text: str) -> int:
 # tokenization_utils_tokenizers, `__init__`).
 
 
-def _doubt(backend: "Tokenizer", kind: str) -> str | None:
-    """What transformers 5 makes of a class in _SPLITTERS: vocabulary and merges are taken from
-    tokenizer.json, and how text is split from the class."""
+def _warning(backend: "Tokenizer", kind: str) -> str | None:
+    """Return a warning if transformers 5 splits text differently.
+
+    For a class in _SPLITTERS it takes vocabulary and merges from tokenizer.json, but the way to
+    split text from the class.
+    """
     kind = kind.removesuffix("Fast")
     found = type(backend.pre_tokenizer).__name__
     if found in _SPLITTERS.get(kind, (found,)):
         return None
-    return f"tokenizer_class={kind} splits text otherwise than tokenizer.json, which is used here"
+    return (
+        f"tokenizer_class={kind} splits text differently from tokenizer.json, which the planner "
+        "uses: lengths may be off"
+    )
 
 
 def _add_tokens(backend: "Tokenizer", config: dict[str, Any], directory: Path) -> dict[str, str]:
-    """Add what tokenizer_config.json has beyond tokenizer.json; return the named tokens' texts."""
+    """Add the tokens that only tokenizer_config.json has; return the named tokens' texts."""
     from tokenizers import AddedToken
 
     def read(token: Any) -> AddedToken:
@@ -283,7 +286,7 @@ def _add_tokens(backend: "Tokenizer", config: dict[str, Any], directory: Path) -
             return AddedToken(token, special=True)
         return AddedToken(**{name: value for name, value in token.items() if name != "__type"})
 
-    if "added_tokens_decoder" not in config:  # the files of old
+    if "added_tokens_decoder" not in config:  # older files
         config = config | read_json(directory / "special_tokens_map.json")
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     named = {name: token for name, token in config.items() if name.endswith("_token")}
@@ -305,9 +308,9 @@ def _add_tokens(backend: "Tokenizer", config: dict[str, Any], directory: Path) -
 
 
 def _templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
-    """The model's chat templates by name; files come before tokenizer_config.json.
+    """Return the model's chat templates by name; files come before tokenizer_config.json.
 
-    chat_template.json is left alone, as the engine's tokenizer does: it is the image processor's.
+    Ignores chat_template.json, which is the image processor's, as the engine's tokenizer does.
     """
     files = {"default": directory / "chat_template.jinja"} | {
         file.stem: file

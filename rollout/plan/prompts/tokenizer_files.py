@@ -1,4 +1,4 @@
-"""A tokenizer's files, read without transformers."""
+"""Read a tokenizer's files without transformers."""
 
 import json
 from pathlib import Path
@@ -6,25 +6,25 @@ from typing import Any
 
 
 def check_kind(directory: Path, config: dict[str, Any], trust_remote_code: bool) -> None:
-    """Raise NoTokenizer where vLLM would use another tokenizer than tokenizer.json."""
+    """Raise NoTokenizer if vLLM uses another tokenizer than tokenizer.json."""
     mistral = [*directory.glob("tekken.json"), *directory.glob("tokenizer.model.v*")]
     if mistral and any(directory.glob("consolidated*.safetensors")):
-        raise NoTokenizer(f"vLLM reads {mistral[0]} with Mistral's own tokenizer")
+        raise NoTokenizer(f"vLLM reads {mistral[0]} with Mistral's tokenizer")
     code = config.get("auto_map") or {}
     if trust_remote_code and (not isinstance(code, dict) or "AutoTokenizer" in code):
-        raise NoTokenizer(f"{directory} has a tokenizer that is Python code of its own")
+        raise NoTokenizer(f"{directory} has its own tokenizer code in Python")
     if not (directory / "tokenizer.json").is_file():
         raise NoTokenizer(f"{directory} has no tokenizer.json")
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
+    """Return the JSON object in `file`; empty if there is no such file."""
     try:
         value = json.loads(file.read_bytes()) if file.is_file() else {}
     except (OSError, ValueError) as fault:
-        raise NoTokenizer(f"{file} does not load: {fault}") from fault
+        raise NoTokenizer(f"{file} can't be read: {fault}") from fault
     if not isinstance(value, dict):
-        raise NoTokenizer(f"{file} holds no JSON object")
+        raise NoTokenizer(f"{file} is not a JSON object")
     return value
 
 
@@ -32,8 +32,8 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
-        raise NoTokenizer(f"{file} does not load: {fault}") from fault
+        raise NoTokenizer(f"{file} can't be read: {fault}") from fault
 
 
 class NoTokenizer(Exception):
-    """This model's prompts can't be counted here; the message is why, one line."""
+    """This model's prompts can't be tokenized here; the message gives the reason in one line."""

@@ -1,1 +1,1 @@
-"""Where problems come from: files, a data set, a library."""
+"""Sources of problems: files, datasets, and reasoning_gym."""

@@ -1,8 +1,8 @@
-"""The columns of rows that have no schema: found by looking at all rows, once.
+"""The columns of rows without a schema, inferred from all rows in one pass.
 
-Promises that no value is lost or bent: where types disagree, a column becomes text (strings as
-they are, all else as JSON); CSV's cells become numbers only where the number is written back the
-same. Must not know files.
+Promises that no value is lost or changed: a column of several types becomes text (strings
+unchanged, other values as JSON), and CSV cells become numbers only if these print the same. Must
+not know files.
 """
 
 import json
@@ -12,28 +12,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EXACT_FLOAT = 2**53  # larger integers are not all doubles
-MAX_DEPTH = 20  # parquet has a limit of its own, not far beyond
-MAX_MEMBERS = 200  # of a struct; more are keys that are data
+EXACT_FLOAT = 2**53  # a double can't hold every larger integer
+MAX_DEPTH = 20  # parquet's own limit is not much higher
+MAX_MEMBERS = 200  # of a struct; with more, its keys are data
 
 
 class Columns:
-    """What was seen of each column."""
+    """The columns of the rows seen so far."""
 
     def __init__(self) -> None:
         self._types: dict[str, Any] = {}
         self._texts: dict[str, str] = {}  # columns that become text -> why
-        self._large: set[tuple[str, ...]] = set()  # where integers are that a double would round
-        self._bools: set[tuple[str, ...]] = set()  # where true and false are: 1.0 to Arrow
+        self._large: set[tuple[str, ...]] = set()  # paths of integers that a double would round
+        self._bools: set[tuple[str, ...]] = set()  # paths of booleans, which Arrow turns into 1.0
 
     def look(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Take some more rows into account."""
+        """Take more rows into account."""
+        import pyarrow as pa
+
         for name in dict.fromkeys(name for row in rows for name in row):
             if name in self._texts:
                 continue
             values = [row.get(name) for row in rows]
             try:
-                kind = _type_of(values)
+                kind = pa.array(values).type
                 before = self._types.get(name)
                 self._types[name] = kind if before is None else _merged(before, kind)
             except (ValueError, TypeError, OverflowError):
@@ -49,10 +51,10 @@ class Columns:
 
     @property
     def notes(self) -> list[str]:
-        """Which columns became text, for the user."""
+        """One note per column that became text."""
         self._settle()
         return [
-            f"column {name!r} has {why}: written as text, JSON where it is no string"
+            f"column {name!r} has {why}: written as text, with JSON for values other than strings"
             for name, why in self._texts.items()
         ]
 
@@ -64,7 +66,7 @@ class Columns:
 
     @property
     def schema(self) -> "pa.Schema":
-        """Of all rows seen."""
+        """The schema of all rows seen."""
         import pyarrow as pa
 
         self._settle()
@@ -78,16 +80,16 @@ class Columns:
             if _has_empty_struct(kind):
                 self._texts[name] = "objects without members"
             elif _num_members(kind) > MAX_MEMBERS:
-                self._texts[name] = f"objects of more than {MAX_MEMBERS} different members"
+                self._texts[name] = f"objects with more than {MAX_MEMBERS} different members"
             elif _depth(kind) > MAX_DEPTH:
-                self._texts[name] = f"lists or objects more than {MAX_DEPTH} deep"
+                self._texts[name] = f"lists or objects nested more than {MAX_DEPTH} deep"
             elif any(_is_float(kind, path[1:]) for path in self._large if path[0] == name):
-                self._texts[name] = "fractions beside integers that a float would round"
+                self._texts[name] = "fractions and integers that a float would round"
             elif any(_is_float(kind, path[1:]) for path in self._bools if path[0] == name):
-                self._texts[name] = "true and false beside numbers"
+                self._texts[name] = "booleans and numbers"
 
     def batch(self, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> "pa.RecordBatch":
-        """The rows as Arrow, with `schema`, which is this one's."""
+        """Return the rows as Arrow; `schema` is this object's."""
         import pyarrow as pa
 
         arrays = []
@@ -100,7 +102,7 @@ class Columns:
 
 
 def _scalars(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """What a value is made of, and where; "" stands for a list's members."""
+    """Yield the path and value of each scalar in `value`; "" is the path of a list's members."""
     if isinstance(value, dict):
         for name, member in value.items():
             yield from _scalars(member, (*path, name))
@@ -112,7 +114,7 @@ def _scalars(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _is_float(kind: "pa.DataType", path: tuple[str, ...]) -> bool:
-    """Whether doubles stand at this place of a type."""
+    """Whether a type has doubles at this path."""
     import pyarrow as pa
 
     for name in path:
@@ -126,20 +128,12 @@ def _is_float(kind: "pa.DataType", path: tuple[str, ...]) -> bool:
 
 
 def as_text(value: Any) -> str | None:
-    """A string as it is, null as null, all else as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _type_of(values: list[Any]) -> "pa.DataType":
-    import pyarrow as pa
-
-    return pa.array(values).type
+    """Return a string or null unchanged, other values as JSON."""
+    return value if value is None or isinstance(value, str) else as_json(value)
 
 
 def _merged(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType":
-    """The type that holds both. Raises TypeError (Arrow's) where none does."""
+    """Return the type that holds both. Raises Arrow's TypeError if there is none."""
     import pyarrow as pa
 
     if one == two:
@@ -153,7 +147,7 @@ def _inner(kind: "pa.DataType") -> "list[pa.DataType]":
 
 
 def _has_empty_struct(kind: "pa.DataType") -> bool:
-    """Parquet has none."""
+    """Whether the type contains a struct without members, which parquet can't hold."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind) and not kind.num_fields:
@@ -173,14 +167,14 @@ def _depth(kind: "pa.DataType") -> int:
 
 
 def json_chats() -> "pa.DataType":
-    """Lists of messages, each kept as JSON: nothing is lost where messages differ in shape."""
+    """Return the type of lists of messages as JSON, which holds messages of any shape."""
     import pyarrow as pa
 
     return pa.list_(pa.json_(pa.string()))
 
 
 def is_plain_chat(kind: "pa.DataType") -> bool:
-    """Whether it is a list of roles and texts, and nothing else."""
+    """Whether the type is a list of messages with role and text only."""
     from pyarrow import types
 
     if not types.is_list(kind) or not types.is_struct(kind.value_type):
@@ -189,10 +183,12 @@ def is_plain_chat(kind: "pa.DataType") -> bool:
     return set(members) == {"role", "content"} and all(map(types.is_string, members.values()))
 
 
-def as_json_chats(chats: list[Any]) -> "pa.Array":
-    """Chats as an array of `json_chats`."""
+def prompt_array(chats: list[Any], kind: "pa.DataType") -> "pa.Array":
+    """Return prompts as an array of type `kind`, such as `json_chats()`."""
     import pyarrow as pa
 
+    if kind != json_chats():
+        return pa.array(chats, kind)
     texts = [None if chat is None else [as_json(message) for message in chat] for chat in chats]
     plain = pa.array(texts, pa.list_(pa.string()))
     messages = pa.ExtensionArray.from_storage(pa.json_(pa.string()), plain.values)
@@ -204,14 +200,14 @@ def as_json(value: Any) -> str:
 
 
 class Cells:
-    """CSV's columns: integers or fractions where all cells are written so, else text."""
+    """The columns of CSV: integers or fractions if all cells are, else text."""
 
     notes: tuple[str, ...] = ()
     mixed: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._kinds: dict[str, int] = {}
-        self._large: set[str] = set()  # with integers that a double would round
+        self._large: set[str] = set()  # columns with integers that a double would round
 
     def look(self, rows: Sequence[dict[str, str]]) -> None:
         for row in rows:
@@ -242,7 +238,10 @@ class Cells:
 
 
 def _kind_of(cell: str) -> int:
-    """0: an integer, or nothing; 1: a fraction; 2: text, which no number says as it is written."""
+    """Return 0 for an integer or an empty cell, 1 for a fraction, 2 for text.
+
+    A number that does not print the same is text.
+    """
     if cell == "":
         return 0
     try:

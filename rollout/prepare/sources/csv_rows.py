@@ -1,7 +1,7 @@
-"""Rows of CSV: the first names the columns.
+"""Read rows of CSV; the first row has the column names.
 
-Promises that a row that is no CSV, or has cells too many or too few, is a fault of its own line
-alone: reading goes on with the next one, also where a quote is never closed. Must not know files.
+Promises that a row that is not CSV, or has too many or too few cells, is an error of its own line
+only: reading continues with the next line, even after an unclosed quote. Must not know files.
 """
 
 import csv
@@ -11,11 +11,11 @@ from typing import TextIO
 
 from rollout.prepare.sources.row_text import MAX_ITEM_CHARS, Broken, Row, fault_of_text
 
-MAX_ROW_CHARS = 8 << 20  # how far the end of a quote is looked for
+MAX_ROW_CHARS = 8 << 20  # within which a quote must close
 
 
 class _Lines:
-    """The lines of a text, of which those of an unfinished row can be read once more."""
+    """The lines of a text; those of an unfinished row can be read again."""
 
     def __init__(self, text: TextIO):
         self._text = text
@@ -39,16 +39,18 @@ class _Lines:
         return line
 
     def forget(self) -> None:
-        """A row is whole."""
+        """Drop the lines of a finished row."""
         self.of_row, self._num_chars = [], 0
 
     def step_back(self) -> None:
-        """Read all lines of the unfinished row but its first once more."""
+        """Read the lines of the unfinished row again, except the first."""
         self._again.extendleft(reversed(self.of_row[1:]))
         self.forget()
 
 
 def cells_by(delimiter: str) -> Callable[[TextIO], Iterable[Row]]:
+    """Return a reader of rows with this delimiter."""
+
     def rows(text: TextIO) -> Iterator[Row]:
         csv.field_size_limit(MAX_ROW_CHARS)
         lines = _Lines(text)
@@ -60,10 +62,10 @@ def cells_by(delimiter: str) -> Callable[[TextIO], Iterable[Row]]:
                 cells = next(reader, None)
             except csv.Error as error:
                 if names is None:
-                    raise Broken(f"line {line}: no CSV: {error}") from None
-                # Where an open quote ends is anybody's guess; that a line ends is none.
+                    raise Broken(f"line {line}: not CSV: {error}") from None
+                # The end of an open quote is unknown, so the line's end is taken for it.
                 first = lines.of_row[0]
-                yield line, len(first), None, fault_of_text(first) or f"no CSV: {error}"
+                yield line, len(first), None, fault_of_text(first) or f"not CSV: {error}"
                 lines.step_back()
                 reader = csv.reader(lines, delimiter=delimiter, strict=True)
                 line += 1
@@ -78,7 +80,7 @@ def cells_by(delimiter: str) -> Callable[[TextIO], Iterable[Row]]:
                 if bad:
                     raise Broken(f"line {line}: {bad}")
                 if twice := [name for name, count in Counter(names).items() if count > 1]:
-                    raise Broken(f"line {line}: two columns {twice[0]!r}; rename one")
+                    raise Broken(f"line {line}: two columns named {twice[0]!r}; rename one")
             elif bad or len(cells) != len(names):
                 fault = bad or f"{len(cells)} cells, but {len(names)} columns"
                 yield line, 1, None, fault

@@ -1,7 +1,7 @@
-"""source=reasoning_gym: problems made on the spot, each with its own verifier.
+"""source=reasoning_gym: generated problems, each with its own verifier.
 
-An entry is kept whole as JSON text, which scorer=reasoning_gym reads. Promises that a task whose
-verifier is misled by JSON (a tuple becomes a list, a number as a key becomes text) is told.
+A whole entry is kept as JSON text, which scorer=reasoning_gym reads. Promises a note for a task
+whose verifier judges differently after JSON (tuples become lists, numeric keys become text).
 """
 
 import itertools
@@ -11,16 +11,19 @@ from typing import Any
 
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError, did_you_mean
-from rollout.prepare.sources.source import Chunk, Source, Tally
+from rollout.prepare.sources.source import Chunk, Source, Tally, first_line
 from rollout.rows.gym_entry import entry_of
 
 NAME = "reasoning_gym"
 ENTRY = "reasoning_gym_entry"
-CHUNK_ENTRIES = 128  # some tasks take long for each
+CHUNK_ENTRIES = 128  # some tasks are slow to generate
 
 
 def open_gym(settings: Prepare, tally: Tally) -> Source:
-    """Raises UserError: reasoning-gym is not there, no such task, a setting it does not take."""
+    """Open the tasks as a source.
+
+    Raises UserError if reasoning-gym is not installed, or for an unknown task or task setting.
+    """
     import pyarrow as pa
 
     try:
@@ -28,12 +31,13 @@ def open_gym(settings: Prepare, tally: Tally) -> Source:
         from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise UserError(
-            f"source={NAME} can't import it: {error}; type pip install and the missing name"
+            f"source={NAME} needs a package that can't be imported: {error}; type pip install "
+            "with the missing name"
         ) from error
     tasks = _tasks(settings, list(DATASETS))
-    bags = _configs(settings.task_config, tasks)
-    made = {task: _made(reasoning_gym, DATASETS, task, bags[task], settings) for task in tasks}
-    notes = [note for task, data in made.items() if (note := _misled(task, data))]
+    configs = _configs(settings.task_config, tasks)
+    made = {task: _made(reasoning_gym, DATASETS, task, configs[task], settings) for task in tasks}
+    notes = [note for task, data in made.items() if (note := _json_note(task, data))]
     tally.total_work += settings.size * len(tasks)
     names = ("question", "answer", "task", ENTRY)
     schema = pa.schema([(name, pa.string()) for name in names])
@@ -64,58 +68,63 @@ def _tasks(settings: Prepare, known: list[str]) -> list[str]:
         if task not in known:
             raise UserError(
                 f"task={task}: reasoning-gym has no such task.{did_you_mean(task, known)} "
-                f"It has {len(known)}: {', '.join(sorted(known)[:6])}, ..."
+                f"Choose from {len(known)}: {', '.join(sorted(known)[:6])}, ..."
             )
     return tasks
 
 
 def _configs(given: dict[str, Any], tasks: list[str]) -> dict[str, dict[str, Any]]:
-    """Each task's settings: those for all, and those below the task's own name."""
+    """Return each task's settings: the common ones, and those under the task's name."""
     common = {name: value for name, value in given.items() if name not in tasks}
     own = {task: given.get(task) or {} for task in tasks}
-    if odd := [task for task, bag in own.items() if not isinstance(bag, dict)]:
-        raise UserError(f"task_config.{odd[0]}: type task_config.{odd[0]}.NAME=")
-    return {task: common | bag for task, bag in own.items()}
+    if odd := [task for task, config in own.items() if not isinstance(config, dict)]:
+        raise UserError(
+            f"task_config.{odd[0]} holds a task's settings; type task_config.{odd[0]}.NAME=VALUE"
+        )
+    return {task: common | config for task, config in own.items()}
 
 
 def _made(
     library: Any, known: dict[str, Any], task: str, config: dict[str, Any], settings: Prepare
 ) -> Any:
-    """The task's data set."""
+    """Create the task's dataset. Raises UserError for settings that it does not take."""
     from dataclasses import fields
 
     names = [f.name for f in fields(known[task][1]) if f.name not in ("seed", "size")]
     for name in config:
         if name in ("seed", "size"):
-            raise UserError(f"task_config.{name}: type {name}={config[name]}")
+            raise UserError(
+                f"task_config.{name} is the same for all tasks; type {name}={config[name]}"
+            )
         if name not in names:
             raise UserError(
                 f"task_config.{name}: task {task} has no such setting."
-                f"{did_you_mean(name, names)} It has: {', '.join(names)}"
+                f"{did_you_mean(name, names)} Choose from: {', '.join(names)}"
             )
     try:
         return library.create_dataset(task, seed=settings.seed, size=settings.size, **config)
-    except Exception as error:  # an assertion of the task's own
-        first = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise UserError(f"task={task} does not take this: {first[:300]}") from error
+    except Exception as error:  # an assertion in the task
+        reason = first_line(error)[:300]
+        raise UserError(
+            f"task={task} rejects its settings: {reason}; change task_config"
+        ) from error
 
 
 def _entry(task: str, data: Any, number: int) -> dict[str, Any]:
     try:
         return data[number]
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
+        reason = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise UserError(
-            f"task={task} fails at entry {number}: {type(error).__name__}: {first[:200]}; leave "
-            "the task out, or change its task_config"
+            f"task={task} fails at entry {number}: {reason}; leave the task out, or change its "
+            "task_config"
         ) from error
 
 
 def _row(task: str, entry: dict[str, Any]) -> dict[str, Any]:
-    text = _json(task, entry)
-    answer = entry.get("answer")
-    answer = answer if answer is None or isinstance(answer, str) else str(answer)
-    return {"question": str(entry["question"]), "answer": answer, "task": task, ENTRY: text}
+    answer = None if (given := entry.get("answer")) is None else str(given)
+    question = str(entry["question"])
+    return {"question": question, "answer": answer, "task": task, ENTRY: _json(task, entry)}
 
 
 def _json(task: str, entry: dict[str, Any]) -> str:
@@ -133,20 +142,20 @@ def _json(task: str, entry: dict[str, Any]) -> str:
         text.encode()
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"task={task}: its entries can't be kept as JSON ({error}); leave it out"
+            f"task={task}: its entries can't be kept as JSON ({error}); leave the task out"
         ) from error
     return text
 
 
-def _misled(task: str, data: Any) -> str | None:
-    """What to say where the verifier judges an entry otherwise once it has been JSON."""
+def _json_note(task: str, data: Any) -> str | None:
+    """Return a note if the verifier scores an entry differently after a round trip by JSON."""
     entry = _entry(task, data, 0)
     answer = entry.get("answer")
     if answer is None:
         return None
     try:
         before = data.score_answer(answer=answer, entry=entry)
-    except Exception:  # then nothing is said about JSON
+    except Exception:  # the cause is not JSON
         return None
     try:
         after = data.score_answer(answer=answer, entry=entry_of(_json(task, entry), "entry"))
@@ -155,6 +164,6 @@ def _misled(task: str, data: Any) -> str | None:
     if before == after:
         return None
     return (
-        f"task {task}: its verifier gives the right answer {before}, but {after} once the entry "
-        f"is kept as JSON; scorer={NAME} will misjudge it"
+        f"task {task}: its verifier scores the right answer {before}, but {after} after the entry "
+        f"is kept as JSON, so scorer={NAME} will misjudge it; leave the task out"
     )

@@ -1,7 +1,7 @@
-"""Rows of JSON: an object a line, or a list of objects.
+"""Read rows of JSON: one object per line, or a list of objects.
 
-Promises that a row whose values can't be kept exactly is a fault of that row alone, and that what
-is no JSON list at all is Broken, with the line. Must not know files.
+Promises that a value that can't be kept exactly is an error of its row only, and that a malformed
+list raises Broken with the line. Must not know files.
 """
 
 import json
@@ -23,8 +23,8 @@ from rollout.system.formats import exact_json
 
 
 def lines(text: TextIO) -> Iterator[Row]:
-    """JSON lines: an object each; empty lines are nothing."""
-    # Not the file's own lines: they would end at a lone \r, which JSON takes for space.
+    """Yield the rows of JSON lines; empty lines are skipped."""
+    # Not the file's own lines: those end at a lone \r, which is white space in JSON.
     rest = ""
     number = 0
     while block := text.read(READ_CHARS):
@@ -43,33 +43,33 @@ def lines(text: TextIO) -> Iterator[Row]:
 def _object(line: str) -> tuple[Any, str | None]:
     if fault := fault_of_text(line):
         return None, fault
-    try:  # files that were joined have a mark of byte order each
-        value = parse(line.removeprefix("\ufeff"), "this line", "is no JSON")
+    try:  # concatenated files may each have a byte order mark
+        value = parse(line.removeprefix("\ufeff"), "this line", "is not JSON")
     except ValueError as error:
         hint = "; for a list of objects type format=json" if line.lstrip()[:1] == "[" else ""
         return None, f"{error}{hint}"
-    return (value, None) if isinstance(value, dict) else (None, _no_object(value))
+    return (value, None) if isinstance(value, dict) else (None, _not_an_object(value))
 
 
-def _no_object(value: Any) -> str:
-    return f"a row is a JSON object, not {json.dumps(value, ensure_ascii=False)[:40]}"
+def _not_an_object(value: Any) -> str:
+    return f"a row must be a JSON object, not {json.dumps(value, ensure_ascii=False)[:40]}"
 
 
 def items(text: TextIO) -> Iterator[Row]:
-    """The members of a JSON list, each as soon as it is read; a file of JSON lines will do."""
+    """Yield the items of a JSON list, each as soon as it is read; also accepts JSON lines."""
     first = text.read(READ_CHARS)
     start = first.lstrip()
     if start[:1] != "[":
-        for line, size, row, fault in lines(_Pushed(first, text)):
-            hint = "; wanted is [{...}, ...], or an object a line"
+        for line, size, row, fault in lines(_Prefixed(first, text)):
+            hint = "; a .json file is [{...}, ...], or one object per line"
             yield line, size, row, fault and fault + hint
         return
     line = 1 + first[: len(first) - len(start)].count("\n")
     yield from _members(start[1:], text, line)
 
 
-class _Pushed:
-    """A text whose beginning was read already."""
+class _Prefixed:
+    """A text whose start was already read."""
 
     def __init__(self, start: str, text: TextIO):
         self._start, self._text = start, text
@@ -80,16 +80,16 @@ class _Pushed:
 
 
 def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
-    """The rows of a list after its bracket. Raises Broken where it is no list, or goes on."""
+    """Yield the rows of a list after its bracket. Raises Broken if malformed or not the end."""
     at, is_end, after = 0, False, "["
-    last: Row | None = None  # the item before, until what follows it is known
-    before: str | None = None  # what is wrong between the items
+    last: Row | None = None  # the item before, held until the text after it is read
+    before: str | None = None  # error between the items
     while True:
         if match := _SPACE.match(held, at):
             line += held.count("\n", at, match.end())
             at = match.end()
         sign = held[at : at + 1]
-        if BAD_BYTES.match(sign):  # a byte too many: of the item that it stands beside
+        if BAD_BYTES.match(sign):  # an extra byte: an error of the item next to it
             before = bad_byte(sign, "between the items")
             if last is not None:
                 last, before = (*last[:2], None, before), None
@@ -101,16 +101,16 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
             return _refuse_more(held[at + 1 :], text, line)
         if sign and sign in ",]":
             if after != "item" or sign == "]":
-                raise Broken(f"line {line}: no JSON: {sign!r} where an item should stand")
+                raise Broken(f"line {line}: not JSON: {sign!r} instead of an item")
             yield last
             at, after, last = at + 1, ",", None
             continue
         if sign and after == "item":
-            raise Broken(f"line {line}: no JSON: no comma between two items")
+            raise Broken(f"line {line}: not JSON: no comma between two items")
         if sign:
             try:
                 value, end, fault = _member(held, at)
-                if end < len(held) or is_end:  # a number might go on
+                if end < len(held) or is_end:  # otherwise a number may continue
                     fault = before or fault
                     last = line, end - at, value if fault is None else None, fault
                     line += held.count("\n", at, end)
@@ -122,21 +122,21 @@ def _members(held: str, text: TextIO, line: int) -> Iterator[Row]:
                     bad = BAD_BYTES.match(held, spot) and bad_byte(held[spot], "in an item")
                     raise Broken(
                         f"line {line + held.count(chr(10), at, spot)}: "
-                        f"{bad or 'no JSON: ' + getattr(error, 'msg', 'nested too deep')}"
+                        f"{bad or 'not JSON: ' + getattr(error, 'msg', 'nested too deep')}"
                     ) from None
         if is_end:
-            raise Broken(f"line {line}: the list does not end; its copy did not finish?")
+            raise Broken(f"line {line}: the list does not end; is the file incomplete?")
         if len(held) - at > MAX_ITEM_CHARS:
             raise Broken(f"line {line}: an item is longer than {MAX_ITEM_CHARS:,} characters")
-        # Twice as much each time: an item over many blocks is parsed again from its start.
+        # Read twice as much each time: an item over several blocks is parsed again from its start.
         block = text.read(max(READ_CHARS, len(held) - at))
         is_end, held, at = not block, held[at:] + block, 0
 
 
 def _member(held: str, at: int) -> tuple[Any, int, str | None]:
-    """The item that starts here, where it ends, and what is wrong with it as a row.
+    """Return the item that starts at `at`, its end, and its error as a row.
 
-    Raises JSONDecodeError where no end is found.
+    Raises JSONDecodeError if its end is not found.
     """
     try:
         value, end = exact_json.raw_decode(held, at)
@@ -144,27 +144,27 @@ def _member(held: str, at: int) -> tuple[Any, int, str | None]:
             return None, end, fault
         if held.find("\\u", at, end) >= 0:
             exact_json.refuse_surrogates(value)
-        return value, end, None if isinstance(value, dict) else _no_object(value)
+        return value, end, None if isinstance(value, dict) else _not_an_object(value)
     except exact_json.Inexact as error:
         return None, exact_json.end_of(held, at), f"this item's JSON {error}"
     except json.JSONDecodeError as error:
         if error.msg.startswith("Invalid control character"):
-            return None, exact_json.end_of(held, at), f"this item is no JSON: {error.msg.lower()}"
+            return None, exact_json.end_of(held, at), f"this item is not JSON: {error.msg.lower()}"
         if not BAD_BYTES.search(held, at, error.pos + 1):
             raise
-        # A byte too many between two tokens hides no end; one in their place does.
+        # The end can be found if the byte is between two tokens, but not if it replaces one.
         end = exact_json.end_of(BAD_BYTES.sub(" ", held[at:]), 0) + at
         return None, end, fault_of_text(held[at:end])
 
 
 def _refuse_more(held: str, text: TextIO, line: int) -> None:
-    """Nothing may follow the list: what did would be lost."""
+    """Raise Broken if text follows the list: it would be lost."""
     while held or (held := text.read(READ_CHARS)):
         if rest := held.lstrip():
             line += held[: len(held) - len(rest)].count("\n")
-            fault = f"more text after the list's end: {rest[:20]!r}"
+            fault = f"text after the end of the list: {rest[:20]!r}"
             if BAD_BYTES.match(rest):
-                fault = bad_byte(rest[0], "after the list's end")
+                fault = bad_byte(rest[0], "after the end of the list")
             raise Broken(f"line {line}: {fault}")
         line += held.count("\n")
         held = ""
@@ -174,7 +174,7 @@ _SPACE = re.compile(r"[ \t\r\n]+")
 
 
 def _is_cut(error: Exception, held: str) -> bool:
-    """Whether more text may mend it."""
+    """Whether reading more text may resolve the error."""
     return isinstance(error, json.JSONDecodeError) and (
         error.msg.startswith("Unterminated string") or error.pos >= len(held) - 16
     )

@@ -1,6 +1,6 @@
-"""Which source `prepare.source` names: files by their extension, a directory, the hub, a library.
+"""Open the source that `prepare.source` names: files, a directory, a hub dataset, reasoning_gym.
 
-Promises a UserError with what to type where it names nothing. Must not know rows.
+Promises a UserError with what to type if it names nothing. Must not know rows.
 """
 
 import glob
@@ -34,16 +34,17 @@ EXTENSIONS = {
     ".feather": FileFormat.arrow,
     ".ipc": FileFormat.arrow,
 }
-SAVED = ("state.json", "dataset_dict.json")  # by datasets
+SAVED = ("state.json", "dataset_dict.json")  # written by save_to_disk of datasets
+DATASET_KEYS = ("split", "subset", "revision")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def open_source(
     settings: Prepare, start_dir: Path, tally: Tally, note: Callable[[str], Any]
 ) -> Source:
-    """Open what `source` names; relative paths hang on `start_dir`. Raises UserError.
+    """Open what `source` names; relative paths are relative to `start_dir`. Raises UserError.
 
-    `note` is told what may take long.
+    `note` is called with a line before slow steps.
     """
     text = settings.source
     if not text:
@@ -52,12 +53,13 @@ def open_source(
             "a directory), source=ORG/NAME of the hub, or source=reasoning_gym task=leg_counting"
         )
     if text == NAME:
-        _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")
+        _refuse_others(settings, DATASET_KEYS, "a dataset")
         return open_gym(settings, tally)
-    _refuse_others(settings, ("task", "task_config"), "reasoning_gym's")
+    _refuse_others(settings, ("task", "task_config"), "source=reasoning_gym")
     if "://" in text:
         raise UserError(
-            f"source={text}: only files and the hub are read; download it, type its name"
+            f"source={text}: URLs can't be read; download the file and type source=FILE, or "
+            "source=ORG/NAME for a hub dataset"
         )
     path = start_dir / at_home(text)
     if path.is_dir() and any((path / name).is_file() for name in SAVED):
@@ -65,15 +67,16 @@ def open_source(
     files = files_of(text, start_dir, settings.format)
     if not files:
         if HUB_NAME.fullmatch(text) and not _extension(Path(text)):
-            note(f"asking the hub for {text} ...")
+            note(f"looking up {text} on the hub ...")
             return open_hub(settings, tally)
-        raise UserError(f"source={text} does not exist.{_near(path)}")
-    _refuse_others(settings, ("split", "subset", "revision"), "a dataset's")
+        raise UserError(f"source={text} does not exist.{_suggestion(path)}")
+    _refuse_others(settings, DATASET_KEYS, "a dataset")
     kinds = {format_of(file, settings.format) for file in files}
     if len(kinds) > 1:
         raise UserError(
-            f"source={text}: files of several formats ({', '.join(sorted(k.name for k in kinds))})"
-            "; type a glob that matches one, such as '*.jsonl'"
+            f"source={text} has files of several formats "
+            f"({', '.join(sorted(k.name for k in kinds))}); type a glob for one format, such as "
+            "'*.jsonl'"
         )
     kind = kinds.pop()
     if kind is FileFormat.parquet:
@@ -84,7 +87,10 @@ def open_source(
 
 
 def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
-    """The file, those of the directory, or those that the glob matches; none where none is."""
+    """Return the file, the directory's files, or the glob's matches, sorted; empty if none exists.
+
+    Raises UserError for a directory without known files, and for a glob without matches.
+    """
     path = start_dir / at_home(text)
     try:
         if path.is_dir():
@@ -93,36 +99,41 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
                 known = [file for file in known if _extension(file)]
             if not known:
                 listed = " ".join(f"*{name}" for name in EXTENSIONS)
-                raise UserError(f"source={text} is a directory without any of {listed}")
+                raise UserError(
+                    f"source={text} is a directory without any of {listed}; type format= to read "
+                    "its files anyway"
+                )
             return known
         if path.exists():
             if not path.is_file():
-                raise UserError(f"source={text} is no regular file; write it to one")
+                raise UserError(f"source={text} is not a regular file; save its data to a file")
             return [path]
     except OSError as error:
         raise UserError(f"source={text}: {error.strerror}") from None
     if not glob.has_magic(text):
         return []
-    # Not Path.glob: it takes hidden files and, before 3.13, follows no linked directories.
+    # Not Path.glob: it matches hidden files and, before 3.13, does not follow linked directories.
     names = glob.glob(at_home(text), root_dir=start_dir, recursive=True)  # noqa: PTH207
     found = sorted(start_dir / name for name in names if (start_dir / name).is_file())
     if not found:
-        raise UserError(f"source={text} matches no file")
+        raise UserError(f"source={text} matches no file; correct the glob")
     return found
 
 
 def format_of(path: Path, given: FileFormat = FileFormat.auto) -> FileFormat:
-    """The format of a file. Raises UserError where its extension says none."""
+    """Return the format of a file. Raises UserError if its extension is unknown."""
     kind = given if given is not FileFormat.auto else _extension(path)
     if kind is None:
         names = ", ".join(k.name for k in FileFormat if k is not FileFormat.auto)
         suffix = path.suffix or "no extension"
         raise UserError(
-            f"source={path} has {suffix}, which says no format."
-            f"{did_you_mean(suffix, EXTENSIONS)} Type format= and one of {names}"
+            f"source={path} has {suffix}, so its format is unknown."
+            f"{did_you_mean(suffix, EXTENSIONS)} Type format= with one of {names}"
         )
     if path.suffix.lower() in COMPRESSED and kind in (FileFormat.parquet, FileFormat.arrow):
-        raise UserError(f"source={path}: {kind.name} is read unpacked; unpack it")
+        raise UserError(
+            f"source={path}: compressed {kind.name} files can't be read; decompress it first"
+        )
     return kind
 
 
@@ -136,16 +147,17 @@ def _hidden(path: Path) -> bool:
     return path.name.startswith((".", "_"))
 
 
-def _refuse_others(settings: Prepare, names: tuple[str, ...], whose: str) -> None:
+def _refuse_others(settings: Prepare, names: tuple[str, ...], kind: str) -> None:
+    """Refuse settings that apply only to another kind of source."""
     for name in names:
         if getattr(settings, name):
             raise UserError(
-                f"{name}={getattr(settings, name)} is {whose}, and source={settings.source} is "
-                "none; leave one of them out"
+                f"{name}={getattr(settings, name)} applies only to {kind}, not to "
+                f"source={settings.source}; leave {name} out"
             )
 
 
-def _near(path: Path) -> str:
+def _suggestion(path: Path) -> str:
     if not path.parent.is_dir():
-        return f" Neither does the directory {path.parent}"
+        return f" The directory {path.parent} does not exist either"
     return did_you_mean(path.name, sorted(p.name for p in path.parent.iterdir()))

@@ -1,10 +1,9 @@
-"""OpenAI batch lines: `custom_id` and `body` become a prompt, its tools and its own sampling.
+"""OpenAI batch lines: `body` becomes a prompt, its tools and its sampling settings.
 
-Owns which members of a body are taken. Promises that the others are counted and told, never
-dropped without a word. Must not know files.
+Owns which members of a body are used. Promises that the others are counted and reported. Must not
+know files.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError
 from rollout.inputs.chats import parse
-from rollout.prepare.sources.columns import is_plain_chat, json_chats
+from rollout.prepare.sources.columns import as_json, is_plain_chat, json_chats, prompt_array
 from rollout.prepare.sources.source import Chunk, Source, Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MARKS = ("custom_id", "body")
-GONE = ("body", "method", "url")  # what a line has beside its id: the request itself
-# Members of a body that vLLM's SamplingParams know, and their names there.
+REQUEST = ("body", "method", "url")  # columns of the request itself, not written
+# Members of a body that vLLM's SamplingParams have, and their names there.
 SAMPLING = {
     name: name
     for name in (
@@ -33,21 +32,24 @@ TAKEN = {"messages", "tools", *SAMPLING}
 
 
 def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
-    """The source with each line's body unpacked, where it holds batch lines; else as it is."""
+    """Return a source of batch lines with each body unpacked; other sources unchanged.
+
+    Raises UserError if a column to add already exists.
+    """
     import pyarrow as pa
 
     names = source.schema.names
-    is_asked_otherwise = settings.template is not None or settings.prompt_column is not None
-    if is_asked_otherwise or not all(name in names for name in MARKS):
+    has_prompts = settings.template is not None or settings.prompt_column is not None
+    if has_prompts or not all(name in names for name in MARKS):
         return source
     new = (settings.prompt_key, "tools", "sampling")
     if taken := [name for name in new if name in names]:
         raise UserError(
-            f"{source.name} holds OpenAI batch lines and a column {taken[0]!r} of its own; type "
-            f"rename.line_{taken[0]}={taken[0]}, or prompt_key= another name for the prompts"
+            f"{source.name} holds OpenAI batch lines and already has a column {taken[0]!r}; type "
+            f"rename.line_{taken[0]}={taken[0]}, or prompt_key= with another name for the prompts"
         )
     chats = _chats(source.schema.field("body").type)
-    kept = [field for field in source.schema if field.name not in GONE]
+    kept = [field for field in source.schema if field.name not in REQUEST]
     fields = zip(new, (chats, pa.string(), pa.string()), strict=True)
     schema = pa.schema([*kept, *(pa.field(*pair) for pair in fields)])
 
@@ -58,35 +60,38 @@ def unpacked(source: Source, settings: Prepare, tally: Tally) -> Source:
             faults: dict[int, str] = {}
             bodies = [row["body"] for row in chunk.rows(["body"])]
             lines = [_unpacked(body, tally, faults, i) for i, body in enumerate(bodies)]
-            said = [chat for chat, _, _ in lines]
             for place, name in enumerate(new[1:], 1):
                 if any(line[place] for line in lines):
                     read_by[name] = f"data.{name}_key={name}"
             arrays = [chunk.batch.column(field.name) for field in kept]
-            arrays.append(_array(said, chats))
-            arrays += [pa.array(texts, pa.string()) for texts in list(zip(*lines, strict=True))[1:]]
+            messages, *texts = ([line[place] for line in lines] for place in range(len(new)))
+            arrays.append(prompt_array(messages, chats))
+            arrays += [pa.array(column, pa.string()) for column in texts]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-            own = [dict(zip(new, line, strict=True)) for line in lines]
-            rows = [row | more for row, more in zip(_kept(chunk, kept), own, strict=True)]
+            kept_rows = chunk.rows([field.name for field in kept])
+            rows = [
+                row | dict(zip(new, line, strict=True))
+                for row, line in zip(kept_rows, lines, strict=True)
+            ]
             yield replace(chunk, batch=batch, raw=rows, faults=faults)
 
-    notes = [*source.notes, "OpenAI batch lines: body.messages are the prompts, tools and sampling"]
+    note = "OpenAI batch lines: prompts, tools and sampling come from body"
     return replace(
-        source, schema=schema, chunks=chunks, prompt_column=new[0], notes=notes, read_by=read_by
-    )
-
-
-def _kept(chunk: Chunk, fields: "list[pa.Field]") -> Iterator[dict[str, Any]]:
-    return chunk.rows([field.name for field in fields])
+        source, schema=schema, chunks=chunks, prompt_column=new[0], notes=[*source.notes, note],
+        read_by=read_by,
+    )  # fmt: skip
 
 
 def _unpacked(
     body: Any, tally: Tally, faults: dict[int, str], index: int
 ) -> tuple[Any, str | None, str | None]:
-    """A body's messages, and its tools and sampling as JSON text; its fault where it has none."""
+    """Return a body's messages, and its tools and sampling as JSON text.
+
+    A body without messages gets an entry in `faults` instead.
+    """
     if isinstance(body, str):
         try:
-            body = parse(body, "body", "is no JSON")
+            body = parse(body, "body", "is not JSON")
         except ValueError as error:
             faults[index] = str(error)
             return None, None, None
@@ -98,35 +103,22 @@ def _unpacked(
     sampling = {SAMPLING[name]: value for name, value in given.items() if name in SAMPLING}
     messages = given.get("messages")
     if not isinstance(messages, list):
-        is_there = messages is not None
-        faults[index] = (
-            f"body.messages is {messages!r:.40}, not a list" if is_there else "body has no messages"
-        )
+        faults[index] = "body has no messages"
+        if messages is not None:
+            faults[index] = f"body.messages is {messages!r:.40}, not a list"
         messages = None
     return (
         messages,
-        _json(given["tools"]) if given.get("tools") else None,
-        _json(sampling) if sampling else None,
+        as_json(given["tools"]) if given.get("tools") else None,
+        as_json(sampling) if sampling else None,
     )
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _chats(body: "pa.DataType") -> "pa.DataType":
-    """The type of the prompts: as in the body where that is roles and texts, else JSON."""
+    """Return the type of the prompts: as in the body if it has roles and texts only, else JSON."""
     from pyarrow import types
 
     place = body.get_field_index("messages") if types.is_struct(body) else -1
     if place >= 0 and is_plain_chat(body.field(place).type):
         return body.field(place).type
     return json_chats()
-
-
-def _array(chats: list[Any], kind: "pa.DataType") -> "pa.Array":
-    import pyarrow as pa
-
-    from rollout.prepare.sources.columns import as_json_chats
-
-    return pa.array(chats, kind) if is_plain_chat(kind) else as_json_chats(chats)

@@ -1,7 +1,7 @@
-"""Files of rows without a schema: JSON lines, JSON lists, CSV; plain, gzip or zstd.
+"""Files of rows without a schema: JSON lines, JSON lists and CSV; plain, gzip or zstd.
 
-Read twice: first for the columns' types, then for the rows. Promises that memory does not grow
-with a file, and that a bad row is named by file and line.
+Files are read twice: first for the columns' types, then for the rows. Promises that memory does
+not grow with a file, and that errors name a bad row's file and line.
 """
 
 import gzip
@@ -19,15 +19,15 @@ from rollout.prepare.sources.columns import Cells, Columns
 from rollout.prepare.sources.csv_rows import cells_by
 from rollout.prepare.sources.json_rows import items, lines
 from rollout.prepare.sources.row_text import Broken, Row
-from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally
+from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, name_of
 from rollout.system.contents import Watched
 
-CHUNK_BYTES = 8 << 20  # of text: rows of a megabyte each must not come a thousand at a time
+CHUNK_BYTES = 8 << 20  # of text: keeps chunks of very long rows small
 COMPRESSED = (".gz", ".zst")
 
 
 def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
-    """Look at all rows of the files for their columns. Raises UserError where there are none."""
+    """Open files and read all rows for their columns. Raises UserError if there are no rows."""
     is_csv = kind in (FileFormat.csv, FileFormat.tsv)
     columns = Cells() if is_csv else Columns()
     read = {FileFormat.jsonl: lines, FileFormat.json: items}.get(kind) or cells_by(
@@ -51,7 +51,7 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
     def chunks() -> Iterator[Chunk]:
         for path in files:
             if not watched.holds(path):
-                raise RolloutError(f"{path} was changed meanwhile; type the same command again")
+                raise RolloutError(f"{path} was changed meanwhile; run the same command again")
             for rows in _chunks(path, read, tally):
                 good, at = [], []
                 for line, _, row, fault in rows:
@@ -62,25 +62,18 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
                         tally.num_read += 1
                         tally.bad(f"{path}, line {line}", fault)
                 if good:
-                    yield Chunk(columns.batch(good, schema), _where(path, at), _raw(good, is_csv))
+                    raw = None if is_csv else good  # Arrow has CSV's numbers
+                    batch = columns.batch(good, schema)
+                    yield Chunk(batch, lambda i, path=path, at=at: f"{path}, line {at[i]}", raw)
 
-    name = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     notes, mixed = list(columns.notes), columns.mixed
-    return Source(name, schema, chunks, files, notes=notes, mixed=mixed, watched=watched)
-
-
-def _raw(rows: list[dict[str, Any]], is_csv: bool) -> list[dict[str, Any]] | None:
-    return None if is_csv else rows  # numbers of CSV are Arrow's, as written
-
-
-def _where(path: Path, lines: list[int]) -> Callable[[int], str]:
-    return lambda index: f"{path}, line {lines[index]}"
+    return Source(name_of(files), schema, chunks, files, notes=notes, mixed=mixed, watched=watched)
 
 
 def _chunks(
     path: Path, read: Callable[[TextIO], Iterable[Row]], tally: Tally
 ) -> Iterator[list[Row]]:
-    """The rows of a file, some at a time, with the reading counted."""
+    """Yield the rows of a file in chunks, and count the bytes read in `tally`."""
     with _text(path) as (text, position):
         done, held, size = 0, [], 0
         try:
@@ -96,21 +89,16 @@ def _chunks(
         except Broken as error:
             raise UserError(f"{path}, {error}") from error
         except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{path} cannot be read: {error.strerror if _has_reason(error) else error}"
-            ) from error
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{path} can't be read: {reason}") from error
         if held:
             yield held
         tally.work += path.stat().st_size - done
 
 
-def _has_reason(error: Exception) -> bool:
-    return bool(getattr(error, "strerror", None))
-
-
 @contextmanager
 def _text(path: Path) -> Iterator[tuple[TextIO, Callable[[], int]]]:
-    """The file as text, unpacked, and how many of its bytes are read."""
+    """Open a file as decompressed text; also yield a function that returns the bytes read."""
     with path.open("rb") as raw:
         source: Any = raw
         if path.suffix.lower() == ".gz":
@@ -119,7 +107,7 @@ def _text(path: Path) -> Iterator[tuple[TextIO, Callable[[], int]]]:
             import pyarrow as pa
 
             source = pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
-        # A bad byte becomes a surrogate, which is the fault of its row (row_text).
+        # A bad byte becomes a surrogate, which is an error of its row only (row_text.py).
         with io.TextIOWrapper(
             source, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text:
@@ -127,7 +115,7 @@ def _text(path: Path) -> Iterator[tuple[TextIO, Callable[[], int]]]:
 
 
 def first_rows(path: Path, kind: FileFormat, count: int | None) -> list[dict[str, Any]]:
-    """The first rows of a small file. Raises UserError where one is bad."""
-    source = open_rows([path], kind, Tally(way_out="correct that row"))
+    """Return the first rows of a small file. Raises UserError if one is bad."""
+    source = open_rows([path], kind, Tally(remedy="correct that row"))
     rows = (row for chunk in source.chunks() for row in chunk.rows(source.schema.names))
     return list(itertools.islice(rows, count))

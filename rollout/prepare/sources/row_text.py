@@ -1,7 +1,7 @@
-"""What readers of row files share: a row as it is read, and the faults of its text.
+"""Shared by the readers of row files: the type of a row, and errors of its text.
 
-Files are decoded so that bytes that are no UTF-8 become surrogates (PEP 383), which no good text
-has: a bad byte is then the fault of its row alone.
+Files are decoded so that invalid UTF-8 bytes become surrogates (PEP 383), which valid text never
+has: a bad byte is then an error of its row only.
 """
 
 import re
@@ -11,15 +11,15 @@ READ_CHARS = 1 << 20
 MAX_ITEM_CHARS = 256 << 20
 BAD_BYTES = re.compile("[\udc80-\udcff]")
 
-Row = tuple[int, int, Any, str | None]  # line, characters, the row, what is wrong with it
+Row = tuple[int, int, Any, str | None]  # line, characters, the row, its error
 
 
 class Broken(Exception):
-    """No further row can be read."""
+    """The file is malformed: no further row can be read."""
 
 
 def fault_of_text(text: str) -> str | None:
-    """What is wrong with a text whose bytes were no UTF-8."""
+    """Return the error of a text with invalid UTF-8 bytes; None if it is valid."""
     if text.isascii():
         return None
     try:
@@ -31,8 +31,8 @@ def fault_of_text(text: str) -> str | None:
 
 
 def bad_byte(sign: str, where: str, kind: str = "latin1") -> str:
-    """The fault of a byte that is no text."""
+    """Return the error message of an invalid byte."""
     return (
-        f"not UTF-8 text: byte 0x{ord(sign) - 0xDC00:02x} {where}; convert the file, say with "
-        f"iconv -f {kind} -t utf-8"
+        f"not UTF-8 text: byte 0x{ord(sign) - 0xDC00:02x} {where}; convert the file, for example "
+        f"with iconv -f {kind} -t utf-8"
     )

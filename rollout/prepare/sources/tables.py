@@ -1,6 +1,6 @@
-"""Sources that have a schema: parquet, Arrow files, and what `datasets` keeps or streams.
+"""Sources with a schema: parquet and Arrow files, and datasets saved or streamed by `datasets`.
 
-Promises that columns keep their types. `datasets` is imported here and nowhere else.
+Promises that columns keep their types. Only this module imports `datasets`.
 """
 
 import logging
@@ -14,7 +14,7 @@ from rollout.config.sections.prepare import Prepare
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.inputs.columns import check_names, conform, unify
 from rollout.inputs.files import open_parquet, reading, seal
-from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally
+from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, first_line, name_of
 from rollout.system.formats.row_batches import BATCH_BYTES, group_batches
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def open_parquet_files(files: list[Path], tally: Tally) -> Source:
-    """Check the footers. Raises UserError where a file is no parquet, or the files disagree."""
+    """Open parquet files. Raises UserError if one is not parquet, or their schemas disagree."""
     schema = None
     for path in files:
         with reading(path, UserError):
@@ -40,7 +40,7 @@ def open_parquet_files(files: list[Path], tally: Tally) -> Source:
 
 
 def open_arrow_files(files: list[Path], tally: Tally) -> Source:
-    """Open Arrow IPC files, or streams as `datasets` saves them."""
+    """Open Arrow IPC files, or IPC streams as `datasets` saves them."""
     import pyarrow as pa
 
     schema = None
@@ -102,8 +102,7 @@ def _of_files(
                     tally.work += batch.num_rows if counts_rows else 0
                     tally.tick()
 
-    name = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return Source(name, schema, chunks, files)
+    return Source(name_of(files), schema, chunks, files)
 
 
 def _row_of(name: Any, start: int) -> Callable[[int], str]:
@@ -111,7 +110,7 @@ def _row_of(name: Any, start: int) -> Callable[[int], str]:
 
 
 def open_saved(directory: Path, settings: Prepare, tally: Tally) -> Source:
-    """Open what `datasets` has saved by save_to_disk; with several splits, `split` says which."""
+    """Open a dataset saved by `save_to_disk`; `split` names one of several splits."""
     datasets = _library(settings)
     with _in_one_line(settings):
         found = datasets.load_from_disk(str(directory))
@@ -122,7 +121,7 @@ def open_saved(directory: Path, settings: Prepare, tally: Tally) -> Source:
 
 
 def open_hub(settings: Prepare, tally: Tally) -> Source:
-    """Stream a dataset of the hub. Raises UserError where there is none, or no such split."""
+    """Stream a dataset of the hub. Raises UserError if it or its split does not exist."""
     datasets = _library(settings)
     with _in_one_line(settings):
         found = datasets.load_dataset(
@@ -173,28 +172,28 @@ def _library(settings: Prepare) -> Any:
         import datasets
     except ImportError as error:
         raise UserError(
-            f"source={settings.source} is read by the library datasets: {error}; "
+            f"source={settings.source} needs the datasets library: {error}; "
             "type pip install datasets"
         ) from error
     datasets.disable_progress_bars()
-    # Its warnings of each try; what comes of the last one is told by the error.
+    # Hides its warning for each retry; the error reports the last one.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     return datasets
 
 
 @contextmanager
 def _in_one_line(settings: Prepare, kind: type[RolloutError] = UserError) -> Iterator[None]:
-    """Whatever the library raises, in one line."""
+    """Turn whatever the library raises into an error of one line."""
     try:
         yield
     except (RolloutError, GeneratorExit):
         raise
     except Exception as error:  # the hub's, fsspec's, Arrow's, ...
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise kind(f"source={settings.source} cannot be read: {first[:300]}; {_WAY_OUT}") from error
+        reason = first_line(error)[:300]
+        raise kind(f"source={settings.source} can't be read: {reason}; {_REMEDY}") from error
 
 
-_WAY_OUT = (
-    "check the name, subset and split; where the hub can't be reached, download the files "
-    "elsewhere and type source=DIRECTORY"
+_REMEDY = (
+    "check the name, subset and split; without access to the hub, download the files elsewhere and "
+    "type source=DIRECTORY"
 )
