@@ -1,4 +1,4 @@
-"""The engine's own words, as they were seen or read in its source, and what is said of them."""
+"""The engine's messages, as seen or read in its source, and the texts they are turned into."""
 
 import pytest
 
@@ -58,7 +58,7 @@ SEEN = [
         "Total number of attention heads (14) must be divisible by tensor parallel size (4).",
         "14 attention heads",
     ),
-    ("Error while deserializing header: incomplete metadata", "broken or cut short"),
+    ("Error while deserializing header: incomplete metadata", "damaged or cut short"),
     ("The size of tensor a (96) must match the size of tensor b (64)", "don't fit config.json"),
 ]
 
@@ -71,7 +71,7 @@ def test_a_known_fault_says_what_to_type(tmp_path, message, says):
     assert len(str(error).splitlines()) == 1
 
 
-def test_an_unknown_fault_keeps_its_own_words_and_names_the_log(tmp_path):
+def test_an_unknown_fault_keeps_its_own_text_and_names_the_log(tmp_path):
     error = explain_load(RuntimeError("odd"), "odd", "m", "bfloat16", tmp_path / "engine.log")
     assert isinstance(error, EngineError)
     assert "odd" in str(error)
