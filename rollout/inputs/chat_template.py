@@ -1,4 +1,4 @@
-"""model.chat_template: a Jinja file, or the template itself."""
+"""Read model.chat_template: a Jinja file, or the template itself."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from rollout.errors import UserError
 
 
 def chat_template_text(given: str | None) -> str | None:
-    """The template's text; None means the model's own.
+    """Return the template's text; None means the model's own.
 
-    Raises UserError where `given` is neither a readable UTF-8 file nor template text.
+    Raises UserError if `given` is neither a readable UTF-8 file nor template text.
     """
     if given is None or "{" in given:
         return given
@@ -16,7 +16,7 @@ def chat_template_text(given: str | None) -> str | None:
     try:
         return Path(given).expanduser().read_text(encoding="utf-8")
     except FileNotFoundError:
-        reason = "no such file, and no template text either"
+        reason = "is neither a file nor template text"
     except (OSError, ValueError) as error:
         reason = f"can't be read: {getattr(error, 'strerror', None) or error}"
-    raise UserError(f"model.chat_template={shown}: {reason}")
+    raise UserError(f"model.chat_template={shown} {reason}")

@@ -4,7 +4,7 @@ from bad_input import NAME, TEXTS, both, fifo, good, link, made, table
 from bad_input_cases import refused, typed_so
 
 SETTINGS = {
-    "an offset beyond the end": typed_so("data.offset=2", "the input has 2 rows"),
+    "an offset beyond the end": typed_so("data.offset=2", "leaves no rows: the input has 2"),
     "a limit of 0": typed_so("data.limit=0", "data.limit=0 is out of range: at least 1"),
     "a limit below 0": typed_so("data.limit=-1", "data.limit=-1 is out of range: at least 1"),
     "a shuffle of all rows": typed_so("data.shuffle_seed=1", "add data.limit=N or leave it out"),
