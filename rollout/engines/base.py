@@ -104,11 +104,7 @@ class Engine(Protocol):
     facts: EngineFacts
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
         """Return the Sampler that requests of a run with these settings carry.
 

@@ -68,11 +68,7 @@ class ScriptedEngine:
         )
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
         """Return the Sampler; `ready` hashes the settings, so other settings give other text."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}

@@ -117,10 +117,7 @@ def _fetch_config(repo_id: str, revision: str | None, timeout_s: float) -> Path:
     )
     with suppress(EntryNotFoundError):
         hf_hub_download(
-            repo_id,
-            "generation_config.json",
-            revision=config.parent.name,
-            etag_timeout=timeout_s,
+            repo_id, "generation_config.json", revision=config.parent.name, etag_timeout=timeout_s
         )
     return config
 

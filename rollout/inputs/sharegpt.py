@@ -18,7 +18,6 @@ SPEAKERS = {
     "tool": "tool", "observation": "tool", "tool_response": "tool", "function_response": "tool",
 }  # fmt: skip
 CALLERS = ("function_call", "tool_call", "function-call")
-MEMBERS = ("from", "value")
 
 
 def messages_of(turns: Any) -> list[Message]:

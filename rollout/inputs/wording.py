@@ -14,6 +14,7 @@ from typing import Any
 
 from rollout.config.sections.data import Data, PromptFormat
 from rollout.errors import UserError
+from rollout.inputs.chat_template import read_text
 from rollout.inputs.chats import content_of
 from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of
 from rollout.inputs.row_template import RowTemplate, open_template
@@ -109,13 +110,7 @@ def _read(key: str, given: str, is_text: bool, start_dir: Path) -> str:
     """Return the text, or that of the file it names."""
     text = given
     if not is_text:
-        try:
-            text = (start_dir / Path(given).expanduser()).read_text(encoding="utf-8-sig")
-        except (OSError, RuntimeError, ValueError) as error:
-            shown = given if len(given) <= 80 else f"{given[:80]}..."
-            known = isinstance(error, FileNotFoundError)
-            why = "no such file" if known else getattr(error, "strerror", None) or error
-            raise UserError(f"{key}={shown} can't be read: {why}; {WANTED[key]}") from error
+        text = read_text(key, given, start_dir, WANTED[key]).removeprefix("\ufeff")
     try:
         text.encode()
     except UnicodeEncodeError:

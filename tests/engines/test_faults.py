@@ -65,14 +65,14 @@ SEEN = [
 
 @pytest.mark.parametrize(("message", "says"), SEEN, ids=[says for _, says in SEEN])
 def test_a_known_fault_says_what_to_type(tmp_path, message, says):
-    error = explain_load(ValueError(message), message, "m", "bfloat16", tmp_path / "log")
+    error = explain_load(ValueError(message), "m", "bfloat16", tmp_path / "log")
     assert isinstance(error, UserError)
     assert says in str(error)
     assert len(str(error).splitlines()) == 1
 
 
 def test_an_unknown_fault_keeps_its_own_text_and_names_the_log(tmp_path):
-    error = explain_load(RuntimeError("odd"), "odd", "m", "bfloat16", tmp_path / "engine.log")
+    error = explain_load(RuntimeError("odd"), "m", "bfloat16", tmp_path / "engine.log")
     assert isinstance(error, EngineError)
     assert "odd" in str(error)
     assert "engine.log" in str(error)
@@ -82,4 +82,4 @@ def test_the_cause_is_looked_up_where_the_core_wrote_it(tmp_path):
     log = tmp_path / "engine.log"
     log.write_text("(EngineCore pid=7) ERROR torch.OutOfMemoryError: CUDA out of memory.\n")
     error = RuntimeError("Engine core initialization failed. See root cause above.")
-    assert "out of memory" in str(explain_load(error, str(error), "m", "bfloat16", log))
+    assert "out of memory" in str(explain_load(error, "m", "bfloat16", log))

@@ -4,12 +4,10 @@ import os
 
 import psutil
 import pytest
+from tiny_engine import tiny_engine
 
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Flight, drive
 from rollout.errors import RequestRefused
 from rollout.rows.owed import OwedRow, Wanted
@@ -23,19 +21,7 @@ SAMPLING = Sampling(n_samples=N, max_tokens=24, temperature=None)
 
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
-    log = tmp_path_factory.mktemp("engine") / "engine.log"
-    plan = EnginePlan(
-        model=Model(model_path=str(tiny_model)),
-        model_path=str(tiny_model),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=log,
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(tiny_model, tmp_path_factory.mktemp("engine"))
 
 
 def answer(engine, prompts, run_seed=42):

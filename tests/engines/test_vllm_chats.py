@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from chat_shapes import CHATS, TOOLS
 from processes import DATA, ROOT, environment
+from tiny_engine import tiny_engine
 from tiny_model import make_tiny_model
 
 from rollout.config.sections.data import Data
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
 from rollout.inputs.chats import content_of
 from rollout.inputs.models import resolve_model
@@ -71,18 +69,7 @@ def reference(model_dir):
 
 @pytest.fixture(scope="module")
 def engine(model_dir, tmp_path_factory):
-    plan = EnginePlan(
-        model=Model(model_path=str(model_dir)),
-        model_path=str(model_dir),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=tmp_path_factory.mktemp("engine") / "engine.log",
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(model_dir, tmp_path_factory.mktemp("engine"))
 
 
 def asked(messages, tools):

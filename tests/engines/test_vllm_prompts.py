@@ -4,13 +4,11 @@ import json
 
 import pytest
 from prompt_files import write
+from tiny_engine import tiny_engine
 
 from rollout.config.sections.data import Data, PromptFormat
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
 from rollout.inputs.prompts import open_prompts
 from rollout.rows.request import Request
@@ -35,18 +33,7 @@ HI = {"role": "user", "content": "hi"}
 
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
-    plan = EnginePlan(
-        model=Model(model_path=str(tiny_model)),
-        model_path=str(tiny_model),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=tmp_path_factory.mktemp("engine") / "engine.log",
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(tiny_model, tmp_path_factory.mktemp("engine"))
 
 
 @pytest.fixture

@@ -60,13 +60,13 @@ PLACES = {
     "an output under a file": typed_so(
         f"output.path={NAME}/out.parquet", "can't write in", "type another output.path="
     ),
-    "an output named as CSV": typed_so("output.path=out.csv", "type a name in .parquet"),
+    "an output named as CSV": typed_so("output.path=out.csv", "type a name ending in .parquet"),
     "an output name that is too long": typed_so(f"output.path={DEEP}", "too long"),
     "an output name longer than the output may be": typed_so(
         f"output.path={DEEP[:240]}", "type a shorter one"
     ),
     "an output that is a pipe": typed_so(
-        "output.path=pipe\noutput.overwrite=true", "type a name in .parquet",
+        "output.path=pipe\noutput.overwrite=true", "type a name ending in .parquet",
         build=both(good, fifo("pipe")),
     ),
     "an output that is the run directory": typed_so(

@@ -83,11 +83,7 @@ class VllmEngine:
         self.facts.has_chat_template = self._encoder.has_template(plan.model.chat_template)
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
         """Return the effective SamplingParams' arguments; note where generation_config differs."""
         params = typed_sampling(sampling, wants_logprobs)

@@ -86,14 +86,14 @@ ROOT_CAUSE = re.compile(r"\b([A-Za-z_][\w.]*(?:Error|Exception|NotFound)): (.+)"
 
 
 def explain_load(
-    error: BaseException, message: str, model: str, dtype: str, log_file: Path, start: int = 0
+    error: BaseException, model: str, dtype: str, log_file: Path, start: int = 0
 ) -> RolloutError:
     """Return a one-line error for a failed load; a UserError if the user can fix it.
 
     `start` is the offset in the log where this engine's output begins. If memory ran out, the
     error's `fault` holds the details.
     """
-    text = f"{type(error).__name__}: {error}"
+    message, text = first_line(error), f"{type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
     in_log = tail_of(log_file, start) if "root cause above" in text else ""  # the core is a child
     if fault := memory_fault(f"{in_log}\n{trace}"):
@@ -143,12 +143,7 @@ def explained(plan: EnginePlan, log_start: int = 0) -> Iterator[None]:
         with plan.log_file.open("a") as log:
             log.write(traceback.format_exc())
         raise explain_load(
-            error,
-            first_line(error),
-            plan.model_path,
-            plan.engine.dtype,
-            plan.log_file,
-            log_start,
+            error, plan.model_path, plan.engine.dtype, plan.log_file, log_start
         ) from error
 
 
