@@ -6,9 +6,9 @@ all of them a few times would blame good rows that die again next to the bad one
 - After one death, the rows go back to the queue.
 - Rows in flight at a second death are suspects. They run separately, in groups; a group that kills
   the engine is split.
-- A row that kills the engine alone, after that engine answered a harmless request, is on trial. It
-  is blamed if the next engine survives as many steps of harmless requests; otherwise engines just
-  do not live that long.
+- A row that kills the engine alone, after that engine answered a harmless request, leads to a
+  trial: it is blamed if the next engine survives as many steps of harmless requests. Otherwise
+  engines just do not live that long.
 
 Up to eight suspects take three deaths, S suspects about 2 + log8(S).
 

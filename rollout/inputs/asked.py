@@ -8,7 +8,7 @@ them. Must not know runs, scorers or export formats.
 
 import json
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,7 @@ def zero_shot_key(prompt_key: str) -> str:
 
 def with_asked(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
     """Return the schema of an output with a record of how its prompts were made."""
-    data = {
-        f.name: _plain(getattr(wording.data, f.name))
-        for f in fields(Data)
-        if f.name in _of_prompts() and getattr(wording.data, f.name) != getattr(Data(), f.name)
-    }
+    data = {name: _plain(getattr(wording.data, name)) for name in _changed(wording.data)}
     if not data:
         return schema
     texts = {
@@ -96,11 +92,12 @@ def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schem
 
 def rewording(wording: Wording) -> list[str]:
     """Return the settings that make the prompts differ from the prompt column."""
-    return [
-        f"data.{name}"
-        for name in _of_prompts()
-        if name != "prompt_key" and getattr(wording.data, name) != getattr(Data(), name)
-    ]
+    return [f"data.{name}" for name in _changed(wording.data) if name != "prompt_key"]
+
+
+def _changed(data: Data) -> list[str]:
+    """Return the settings that make the prompts and are not at their defaults."""
+    return [name for name in _of_prompts() if getattr(data, name) != getattr(Data(), name)]
 
 
 def _of_prompts() -> list[str]:

@@ -104,18 +104,18 @@ class Writer:
         self._run_dir = run_dir and Path(os.path.realpath(run_dir))
         self._seen: dict[Reading, set] = {}
 
-    def check(self, places: Iterable[Place], may_go: Iterable[Path] = ()) -> None:
+    def check(self, places: Iterable[Place], moved_aside: Iterable[Path] = ()) -> None:
         """Raise UserError, saying what to type, if one of the places can't be written.
 
-        The files in `may_go` are moved elsewhere before anything is written.
+        The files in `moved_aside` are moved elsewhere before anything is written.
         """
         taken: list[Place] = []
         for wanted in places:
             self._refuse_records(wanted)
-            if wanted.kind is not Kind.companion and wanted.path not in may_go:
+            if wanted.kind is not Kind.companion and wanted.path not in moved_aside:
                 _refuse_other_kind(wanted)
             self._refuse_read(wanted)
-            if wanted.path not in may_go:
+            if wanted.path not in moved_aside:
                 self._refuse_existing(wanted)
             _refuse_unwritable(wanted)
             for other in taken:
@@ -139,7 +139,7 @@ class Writer:
             raise FileExistsError(f"{path} now points elsewhere")
         before = _identity(path) if self._may_replace(wanted) else None
 
-        def may_go(old: Path) -> bool:
+        def may_replace(old: Path) -> bool:
             if wanted.overwrite and self._overwrite_covers(wanted, old):
                 return True
             return before is not None and _identity(old) == before
@@ -147,7 +147,7 @@ class Writer:
         whole: Callable[..., AbstractContextManager[Path]] = disk.written_whole
         if wanted.kind is Kind.directory:
             whole = directory_written_whole
-        with whole(path, self.tag, may_go) as temporary:
+        with whole(path, self.tag, may_replace) as temporary:
             yield temporary
             if ledger:
                 ledger.note(path, temporary)

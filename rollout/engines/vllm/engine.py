@@ -1,7 +1,7 @@
 """vLLM behind the protocol of engines/base.py; its types do not leave this package.
 
 One `LLMEngine`, driven step by step in this process: n samples per request, final output only.
-On a CPU the engine core runs in this process too, which takes a third of the start-up time. With
+On a CPU the engine core runs in this process too, which cuts the start-up time to a third. With
 GPUs it is vLLM's own child process, so that tokenization here overlaps with decoding there.
 Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 """
