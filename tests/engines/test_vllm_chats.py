@@ -72,7 +72,7 @@ def engine(model_dir, tmp_path_factory):
     yield from tiny_engine(model_dir, tmp_path_factory.mktemp("engine"))
 
 
-def asked(messages, tools):
+def prompt_of(messages, tools):
     """Return the row as a run reads it."""
     return Prompt(0, 0, content_of(messages, Data()), tools=tools)
 
@@ -82,7 +82,7 @@ def sent(engine, messages, tools, template, variables):
     model = Model(model_path="", chat_template=template, chat_template_kwargs=variables)
     sampler = engine.sampler(SAMPLING, model, wants_logprobs=False)
     try:
-        prompt = asked(messages, tools)
+        prompt = prompt_of(messages, tools)
         before = prompt.digest
         engine.submit(Request(prompt, 1, 7, 1, sampler=sampler))
     except (RequestRefused, ValueError):
@@ -119,7 +119,7 @@ def test_the_planner_counts_the_same_ids_as_llm_chat(model_dir, reference):
         model = Model(chat_template=template, chat_template_kwargs=variables)
         tokenizer = open_tokenizer(model_dir, model)
         try:
-            found.append(tokenizer.encode(asked(messages, tools)))
+            found.append(tokenizer.encode(prompt_of(messages, tools)))
         except (RequestRefused, ValueError):
             found.append(None)
     assert differing(found, reference) == []

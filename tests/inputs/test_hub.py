@@ -9,14 +9,8 @@ from pathlib import Path
 
 import pytest
 from resolving import RESOLVE, run_python
-from tiny_model import make_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 class FakeHub(BaseHTTPRequestHandler):
@@ -108,24 +102,24 @@ def test_a_mistyped_id_names_the_one_in_the_cache(hub):
     assert "Did you mean 'org/good'?" in hub("org/godd")
 
 
-def cached_model(tiny: Path, home: Path) -> Path:
+def cached_model(tiny_model: Path, home: Path) -> Path:
     """Copy a model into the layout of the hub's cache."""
     repo = home / "hub" / "models--org--cached"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
-    return shutil.copytree(tiny, repo / "snapshots" / COMMIT)
+    return shutil.copytree(tiny_model, repo / "snapshots" / COMMIT)
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
-def test_a_model_that_is_in_the_cache_needs_no_hub(hub, tiny, tmp_path, offline):
-    cached_model(tiny, tmp_path)
+def test_a_model_that_is_in_the_cache_needs_no_hub(hub, tiny_model, tmp_path, offline):
+    cached_model(tiny_model, tmp_path)
     output = hub("org/cached", HF_HUB_OFFLINE=offline)
     assert f"path='org/cached', revision='{COMMIT}'" in output
     assert hub.tokens == set()
 
 
-def test_half_a_model_in_the_cache_still_needs_the_hub(hub, tiny, tmp_path):
-    (cached_model(tiny, tmp_path) / "model.safetensors").unlink()
+def test_half_a_model_in_the_cache_still_needs_the_hub(hub, tiny_model, tmp_path):
+    (cached_model(tiny_model, tmp_path) / "model.safetensors").unlink()
     assert "does not hold all of org/cached" in hub("org/cached", HF_HUB_OFFLINE="1")
     assert "can't reach the hub" in hub("org/cached", HF_ENDPOINT="http://127.0.0.1:9")
     assert "config={'architectures'" in hub("org/cached")

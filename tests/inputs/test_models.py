@@ -9,22 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 from resolving import ROOT, refusal, run_python
-from tiny_model import make_tiny_model
 
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.inputs.models import resolve_model
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
 @pytest.fixture
-def model(tiny, tmp_path) -> Path:
+def model(tiny_model, tmp_path) -> Path:
     """Return a copy that a test may damage."""
-    return shutil.copytree(tiny, tmp_path / "model")
+    return shutil.copytree(tiny_model, tmp_path / "model")
 
 
 # A directory
