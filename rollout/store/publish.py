@@ -72,14 +72,17 @@ def write_output(
     return counter.totals()
 
 
-def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> None:
-    """Stream tables into one file, one row group each."""
+def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> int:
+    """Stream tables into one file, one row group each; return the number of rows."""
     import pyarrow as pa
 
+    num_rows = 0
     # As bytes, since Arrow refuses text that is not UTF-8.
     with pa.OSFile(os.fsencode(path), "wb") as file, Writer(file, schema) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=max(1, group.num_rows))
+            num_rows += group.num_rows
+    return num_rows
 
 
 def _cut(groups: "Iterable[pa.Table]", size: int) -> "Iterator[tuple[int, pa.Table]]":
