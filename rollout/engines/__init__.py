@@ -1,4 +1,4 @@
-"""Requests in, finished rows out, whatever dies. Importing this package loads no engine."""
+"""Requests in, finished rows out, even if engines die. Importing this package loads no engine."""
 
 from rollout.config.sections.engine import Backend
 from rollout.config.sections.model import Model
@@ -19,9 +19,9 @@ def load_engine(plan: EnginePlan) -> Engine:
 
 
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
-    """Refuse sampling settings that no engine of this kind takes, before one is loaded.
+    """Refuse sampling settings that this kind of engine does not accept, before one is loaded.
 
-    Imports the engine's library, so it belongs where an engine is about to be loaded. Raises
+    Imports the engine's library, so call it only when an engine is about to be loaded. Raises
     UserError.
     """
     if plan.engine.backend is Backend.vllm:
@@ -31,9 +31,9 @@ def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
 
 
 def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
-    """vLLM's reasoning parser of that name; imports vLLM, and loads the tokenizer alone.
+    """Return vLLM's reasoning parser of that name. Imports vLLM, but loads only the tokenizer.
 
-    Raises UserError where there is no such parser, or it does not fit the model.
+    Raises UserError if there is no such parser, or it does not fit the model.
     """
     from rollout.engines.vllm import reasoning
 

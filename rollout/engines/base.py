@@ -1,7 +1,7 @@
-"""The seam between the run and whatever generates: requests in, their samples out.
+"""The interface between a run and the engine: requests in, their samples out.
 
-Two peers stand behind it: vllm.py (real) and scripted.py (no model, faults on demand). An
-engine owns its processes and memory until `shutdown`, which is called on every way out.
+There are two implementations: vllm/ (real) and scripted.py (no model, faults on demand). An
+engine owns its processes and memory until `shutdown`, which is called on every exit.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from rollout.rows.request import Completion, Request
 
 @dataclass(slots=True)
 class EnginePlan:
-    """What an engine is loaded with; known and checked before anything heavy is imported."""
+    """The settings an engine is loaded with, checked before anything heavy is imported."""
 
     model: Model
     model_path: str  # resolved: a local directory or a hub id
@@ -29,55 +29,55 @@ class EnginePlan:
     engine: EngineSettings
     device: Device  # resolved: cpu or cuda
     available_gib: float  # host memory free now
-    log_file: Path  # the engine's own words, tracebacks included
-    lora_rank: int = 0  # the largest of the adapters it is to serve
-    num_loras: int = 0  # different ones side by side
+    log_file: Path  # the engine's log, tracebacks included
+    lora_rank: int = 0  # the largest rank among the adapters to serve
+    num_loras: int = 0  # adapters served at the same time
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """Two plans with the same identity can be served by one engine."""
+        """A key: one engine can serve all plans with the same identity."""
         model = self.model_path, self.revision, self.model.trust_remote_code
         return *model, repr(self.engine), self.device, self.lora_rank, self.num_loras
 
 
 @dataclass(slots=True)
 class Sampler:
-    """How a run's chats are rendered and its samples drawn: settings as the engine takes them."""
+    """How to render a run's chats and draw its samples, in the engine's own form."""
 
     sampling: dict[str, Any]  # effective values; printed and recorded
     notes: list[str] = field(default_factory=list)  # where they differ from the model's
-    ready: Any = None  # the engine room's own
-    chat: Any = None  # how it renders chats, the engine room's own
-    adapter: Any = None  # the LoRA adapter, the engine room's own
+    ready: Any = None  # private to the engine: sampling parameters
+    chat: Any = None  # private to the engine: how it renders chats
+    adapter: Any = None  # private to the engine: the LoRA adapter
     reasoning_tags: Sequence[str] = TAGS  # the first may end a prompt
     is_greedy: bool = False
 
 
-ONE_FOR_ALL = "temperature 0 is greedy: one response is drawn for each prompt and stands n times"
+ONE_FOR_ALL = "temperature 0 is greedy: one response is drawn for each prompt and repeated n times"
 
 
 def repeats(request: Request) -> bool:
-    """Whether one sample is drawn and stands for all that the request asks for.
+    """Return whether a single sample is drawn and repeated for all n samples of the request.
 
-    The rule for temperature 0 with n > 1, be it the run's or the row's own: n stays n.
+    True at temperature 0 with n > 1, whether the run or the row sets it: n stays n.
     """
     return request.n_samples > 1 and is_greedy_row(request.prompt, request.sampler)
 
 
 @dataclass(slots=True)
 class EngineStats:
-    """Counters since the engine started, and gauges of now; all from the engine's own books."""
+    """Counters since the engine started, and current gauges, from the engine's own statistics."""
 
     num_output_tokens: int = 0
-    num_cached_tokens: int = 0  # of the prompt tokens looked up, those found in the prefix cache
+    num_cached_tokens: int = 0  # prompt tokens found in the prefix cache
     num_queried_tokens: int = 0  # prompt tokens looked up in the prefix cache
-    num_preemptions: int = 0  # not counted where prefix caching is off
+    num_preemptions: int = 0  # not counted if prefix caching is off
     num_steps: int = 0
     num_running: int = 0
     num_waiting: int = 0
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
-    memory_gib: float | None = None  # held now; put in by who asks, not by the engine
+    memory_gib: float | None = None  # held now; filled in by the caller, not by the engine
 
 
 COUNTERS = (
@@ -87,7 +87,7 @@ COUNTERS = (
 
 @dataclass(slots=True)
 class EngineFacts:
-    """What the engine resolved its settings to; printed and recorded."""
+    """The engine's settings as it resolved them; printed and recorded."""
 
     name: str
     version: str
@@ -99,48 +99,44 @@ class EngineFacts:
 
 
 class Engine(Protocol):
-    """One loaded engine. Not thread safe: one driver owns it."""
+    """One loaded engine. Not thread-safe: a single driver owns it."""
 
     facts: EngineFacts
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
-        """What requests of a run with these settings carry; good for every engine of one plan.
+        """Return the Sampler that requests of a run with these settings carry.
 
-        Of `model` the chat template counts, and its variables. `adapter` is a LoRA adapter's
-        directory.
+        It is valid for every engine of the same plan. Of `model`, only the chat template and its
+        variables are used. `adapter` is the directory of a LoRA adapter.
 
-        Raises UserError where the engine does not take them.
+        Raises UserError if the engine does not accept the settings.
         """
 
     def submit(self, request: Request) -> None:
         """Queue all samples of a request.
 
-        Raises RequestRefused where this one can't be had, EngineError where the engine is dead.
+        Raises RequestRefused if the engine does not accept this request, EngineError if it died.
         """
 
     def step(self) -> list[Completion]:
-        """Advance by one iteration; return what was completed, in any order.
+        """Advance by one iteration; return the requests it completed, in any order.
 
-        A request comes back once, with exactly its n samples in sample order; one with a prefix
-        with that sample whole, prefix included.
-        Raises EngineError when the engine died: what is unfinished is then lost.
+        Each request is returned once, with exactly its n samples in sample order. A sample that
+        continues a prefix includes the prefix.
+        Raises EngineError if the engine died; unfinished requests are then lost.
         """
 
     @property
     def num_unfinished(self) -> int:
-        """Samples (not rows) submitted and not finished."""
+        """Number of samples (not rows) submitted and not finished."""
 
     def stats(self) -> EngineStats:
-        """The counters as they stand; cheap enough for a few times a second, not every step."""
+        """Return the current counters. Cheap enough to call a few times a second, not per step."""
 
     def shutdown(self) -> None:
-        """Free everything and end every process; safe to call twice and after a death."""
+        """Free all memory and end all processes; safe to call twice, and after a death."""
 
 
 CPU_KV_CACHE_GIB = 4.0
@@ -148,13 +144,13 @@ CPU_BLOCK_SIZE = 32  # tokens; vLLM's 128 on CPUs keeps shorter prompts from sha
 
 
 def cpu_kv_cache_gib(available_gib: float) -> float:
-    """The KV cache on a CPU where nothing is said: 4 GiB, or a quarter of the memory free."""
+    """Return the default KV cache size on a CPU: 4 GiB, or a quarter of free memory if less."""
     return min(CPU_KV_CACHE_GIB, available_gib / 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A smaller engine, and what was changed: setting -> value."""
+    """A smaller engine, and the settings that were changed: name -> value."""
 
     engine: EngineSettings
     changed: dict[str, object]
@@ -164,13 +160,13 @@ class Rung:
 
 
 class Ladder(Protocol):
-    """What to give up, a rung at a time, when an engine runs out of memory."""
+    """The settings to lower, one rung at a time, when an engine runs out of memory."""
 
     @property
     def longest(self) -> int | None:
-        """Tokens of the longest prompt with its response, as far as the data are known."""
+        """Tokens of the longest prompt with its response; None if unknown."""
         ...
 
     def next(self, engine: EngineSettings, fault: MemoryFault) -> Rung | None:
-        """The next rung down from `engine`; None at the floor."""
+        """Return the next rung down from `engine`; None if nothing is left to lower."""
         ...

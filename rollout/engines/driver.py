@@ -1,8 +1,8 @@
-"""The driving loop: keep the engine full, hand finished rows out as they come.
+"""The driving loop: keep the engine full, and yield rows as they finish.
 
-The window counts *unfinished samples*, about twice what the engine decodes side by side:
-counted in rows, a large n would drain the engine at the end of every row; counted in all that
-was submitted, host memory would grow with the file. The loop knows no file and no clock.
+The window counts *unfinished samples*, about twice as many as the engine decodes concurrently.
+A window of rows would drain the engine at the end of every row for large n; a window of all
+submitted samples would let host memory grow with the file. Must not know files or clocks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +18,12 @@ from rollout.rows.request import Completion, Request
 from rollout.rows.result import Result
 
 HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
-MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written as it goes
+MAX_REFUSED_IN_A_ROW = 64  # so that a file full of bad rows is still written incrementally
 
 
 @dataclass(slots=True)
 class Tick:
-    """One turn of the loop: what finished, and whether any row is left to submit."""
+    """One turn of the loop: the rows that finished, and whether all rows are submitted."""
 
     finished: list[Result]
     source_dry: bool
@@ -31,7 +31,7 @@ class Tick:
 
 @dataclass(slots=True)
 class _Open:
-    """A row in the engine: those of its requests that are not back, and those that are."""
+    """A row in the engine: its unfinished requests, and the completions so far."""
 
     row: OwedRow
     left: list[Request] = field(default_factory=list)
@@ -40,7 +40,7 @@ class _Open:
 
 
 class Flight:
-    """The rows that are in one engine. After its death, `unfinished` tells which went down."""
+    """The rows in one engine. After it died, `unfinished` lists the rows that were lost."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
@@ -55,13 +55,13 @@ class Flight:
 
     @property
     def unfinished(self) -> list[OwedRow]:
-        """Rows submitted and not finished, in the order of submission."""
+        """Rows submitted but not finished, in submission order."""
         return [flying.row for flying in self._open.values()]
 
     def submit(self, row: OwedRow) -> Result | None:
-        """Submit all that the row is owed; its result at once where there is nothing to wait for.
+        """Submit all owed requests of the row; return its result if there is nothing to wait for.
 
-        A sample that can't go on (no room in the context) stays as it is.
+        A sample that can't be continued (no room left in the context) stays as it is.
         """
         if row.prompt.error:
             return row.result([], row.prompt.error)
@@ -77,7 +77,7 @@ class Flight:
         return None if flying.left else self._close(flying)
 
     def step(self) -> list[Result]:
-        """One step of the engine; the rows whose last request came back."""
+        """Run one engine step; return the rows whose last request finished."""
         finished = []
         self.num_steps += 1
         for completion in self._engine.step():
@@ -99,16 +99,16 @@ class Flight:
 
 
 def window_of(max_num_seqs: int) -> int:
-    """Samples to keep unfinished: one full batch running and one waiting."""
+    """Return how many samples to keep unfinished: one full batch running, one waiting."""
     return 2 * max_num_seqs
 
 
 def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
-    """Submit all `rows`, never more than a window ahead; yield every turn.
+    """Submit all `rows`, never more than a window ahead; yield a Tick every turn.
 
-    Each row is yielded exactly once: finished, or failed with its error. Rows come in the order
-    they finish. Raises EngineError when the engine dies. The caller may stop at any turn; what
-    is in flight is then left in the engine.
+    Each row is yielded exactly once, finished or failed with its error, in the order they finish.
+    Raises EngineError if the engine dies. The caller may stop at any turn; rows in flight then
+    stay in the engine.
     """
     source = iter(rows)
     dry = False
@@ -135,9 +135,9 @@ def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
 
 
 def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
-    """See the engine live through `num_steps` of a harmless request, again and again.
+    """Run a harmless request, repeatedly, for `num_steps` engine steps in total.
 
-    Raises EngineError where it dies of that.
+    Raises EngineError if the engine dies.
     """
     while num_steps > 0:
         try:
@@ -160,12 +160,12 @@ def drive_on(
     on_death: Callable[[EngineError, str], None],
     give_up: Callable[[int, EngineError], None] = _raise,
 ) -> Iterator[Tick]:
-    """Drive the rows of `survival` through as many engines as it takes; ticks as of `drive`.
+    """Drive the rows of `survival` through as many engines as needed; yield ticks like `drive`.
 
-    `on_load` hears of each engine that is loaded and the seconds that took; `on_death` of each
-    death before the next engine is loaded: the error, and what will happen. `give_up` hears of a
-    run whose rows die one by one and none is answered: the others go on without it. Raises
-    EngineError where `survival` gives up.
+    `on_load` is called with each loaded engine and its load time in seconds; `on_death` with each
+    death, before the next engine is loaded: the error, and what happens next. `give_up` is called
+    with a run whose rows are blamed one after the other while none is answered; the other runs
+    continue without it. Raises EngineError if `survival` gives up.
     """
     while True:
         turn, flight = survival.next_turn(), None

@@ -1,8 +1,7 @@
-"""Whether an engine ran out of memory, where, by how much, and what to type then.
+"""Detect that an engine ran out of memory: where, by how much, and what to type next.
 
-Only texts are known here, no engine. A library's words count where the library says them: at the
-head of a line, after a log's prefix and the names of exceptions. Quoted, as in a prompt, they
-do not.
+Works on texts alone; must not know the engine. A library's message counts only at the start of a
+line, after a log prefix and exception names. Quoted text, as in a prompt, does not count.
 """
 
 import math
@@ -16,19 +15,21 @@ from itertools import takewhile
 class OomKind(StrEnum):
     """What did not fit."""
 
-    no_free_memory = auto()  # others hold the GPU: less is free than the engine is to take
-    profiling_race = auto()  # others let go of the GPU while it was measured; nothing is short
+    no_free_memory = auto()  # other processes hold the GPU: too little is free to start
+    profiling_race = auto()  # other processes freed GPU memory during profiling; nothing is short
     weights = auto()  # the model, while loading
     profile = auto()  # the trial pass at full batch, which measures the activations
     no_kv_cache = auto()  # the KV cache: nothing is left for it, or allocating it failed
-    kv_cache_too_small = auto()  # one request of the full context in the KV cache
+    kv_cache_too_small = auto()  # the KV cache can't hold one request of the full context
     graphs = auto()  # the CUDA graphs, while they are captured
     running = auto()  # a step of the run
     host = auto()  # the machine's own memory, not the GPU's
-    killed = auto()  # not said: the process was ended by signal 9, as the kernel does
+    killed = (
+        auto()
+    )  # no message: the process was killed by signal 9, as the kernel's OOM killer does
 
 
-# Where the engine was, as its runner knows; a traceback's frames know better.
+# The engine's stage as the caller sees it; the frames of a traceback are more precise.
 Stage = StrEnum("Stage", "load profile kv graphs run any")
 
 
@@ -36,7 +37,7 @@ Stage = StrEnum("Stage", "load profile kv graphs run any")
 class MemoryFault:
     kind: OomKind
     numbers: dict[str, float | int]  # the keys of NUMBERS, and signal
-    told: str  # the library's own line, at most 300 characters
+    message: str  # the library's own line, at most 300 characters
 
 
 MAX_CHARS = 300
@@ -44,7 +45,7 @@ STAGE_KINDS = {
     "load": "weights", "profile": "profile", "kv": "no_kv_cache", "graphs": "graphs",
     "run": "running",
 }  # fmt: skip
-FRAMES = (  # the telling ones first: trial passes capture graphs, and may go by execute_model
+FRAMES = (  # the most specific first: trial passes capture graphs, and may call execute_model
     ("running", r"execute_dummy_batch"),
     ("graphs", r"capture_(?:model|begin|end)|_capture_cudagraphs|_warmup_and_capture"),
     ("profile", r"profile_\w+|_dummy_\w+|determine_available_memory|compile_or_warm_up_\w+"),
@@ -53,7 +54,7 @@ FRAMES = (  # the telling ones first: trial passes capture graphs, and may go by
     ("running", r"execute_model|sample_tokens|_process_engine_step|step_with_batch_queue"),
     ("no_free_memory", r"init_device|init_worker_distributed_environment"),
 )
-DEVICE = (  # words that leave the stage to the frames and the runner
+DEVICE = (  # messages that do not name the stage: it follows from the frames and the caller
     r"[A-Z]{3,4}(?: backend)? out of memory\. Tried to allocate [\d.]+ \w+"
     r"|[A-Z]{3,4}(?: driver)? [Ee]rror: out of memory"
     r"|Triton Error \[\w+\]: out of memory|Allocation on device \d+ would exceed allowed memory"
@@ -62,11 +63,11 @@ DEVICE = (  # words that leave the stage to the frames and the runner
     r"|(?:torch\.(?:cuda\.)?)?OutOfMemoryError(?:: |$)"
 )
 BLAS = r"CUDA error: CUBLAS_STATUS_NOT_INITIALIZED"  # alone it may be a broken driver
-WORKSPACE = (  # FlashInfer's, of a fixed size
+WORKSPACE = (  # FlashInfer's workspace, of a fixed size
     r"(?:Error in function '\w+' at )?\S*allocator\.h:\d+: Buffer overflow when allocating memory"
     r"|Out of workspace memory in Aligned"
 )
-WORDS = (  # None: the kind is the stage's
+MESSAGES = (  # None: the kind follows from the stage
     ("no_free_memory", r"Free memory on device[^(]*\([\d.]+/[\d.]+ GiB\) on startup is less"),
     ("no_free_memory", r"Externally held weights on device"),
     ("profiling_race", r"Error in memory profiling\. Initial free memory"),
@@ -90,19 +91,19 @@ WORDS = (  # None: the kind is the stage's
     ("killed", r"(?:Worker|Engine core) proc \S+ died unexpectedly \(exit code: -9\)"),
     ("killed", r"Process \S+ \(PID: \d+\) died with exit code -9\b"),
     ("killed", r"its core's process was killed by signal 9\b"),
-    *((None, words) for words in (DEVICE, BLAS, WORKSPACE)),
+    *((None, pattern) for pattern in (DEVICE, BLAS, WORKSPACE)),
 )
-COLOURS = re.compile(r"\x1b\[[\d;]*m")
-PREFIX = re.compile(  # what vLLM's loggers, ray and torch put before a line
+COLORS = re.compile(r"\x1b\[[\d;]*m")
+PREFIX = re.compile(  # as vLLM's loggers, ray and torch write before a line
     r"(?:\[rank\d+\]:\s?)?(?P<process>\([^()]*\)\s?)?(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)"
     r"\s(?:[\d-]+\s[\d:,.]+\s)?\[[^\]]+\]\s?)?"
 )
-WRAPPERS = (  # what may stand between a prefix and the words
+WRAPPERS = (  # may come between a prefix and the message
     r"(?:[A-Za-z_][\w.]*(?:Error|Exception): ){0,4}"
     r"(?:Worker failed with error ['\"]|Engine loop is not running\. [\w ]+: )?"
     r"(?:(?:\w+\.)*OutOfMemoryError\(['\"])?"
 )
-SAYS = [(kind, words, re.compile(f"{WRAPPERS}(?:{words})")) for kind, words in WORDS]
+COMPILED = [(kind, pattern, re.compile(f"{WRAPPERS}(?:{pattern})")) for kind, pattern in MESSAGES]
 FRAME = re.compile(r'\s*File "[^"]*", line \d+, in (\w+)')
 NOT_STARTED = re.compile(r"EngineCore failed to start|Engine core initialization failed")
 
@@ -110,7 +111,7 @@ NUMBER = r"(-?\d+(?:\.\d+)?)"
 SIZE = rf"{NUMBER} ([KMGT]iB|bytes)"
 IN_GIB = {"and": 2**-30, "bytes": 2**-30, "KiB": 2**-20, "MiB": 2**-10, "GiB": 1, "TiB": 2**10}
 LEFT_FOR_CACHE = re.compile(rf"Available KV cache memory: {NUMBER} GiB")
-ALLOCATOR_TABLE = re.compile(rf"[A-Z][\w ()]*: {SIZE}$")  # lines of torch's cudaMallocAsync
+ALLOCATOR_TABLE = re.compile(rf"[A-Z][\w ()]*: {SIZE}$")  # as torch's cudaMallocAsync prints it
 FREE_OF = r"(?:Free memory on device|Available memory on node)[^(]*"
 NUMBERS = {  # the groups: a size and its unit, or a count
     "tried_gib": rf"(?:[Tt]ried|Unable) to allocate {SIZE}|unable to mmap {SIZE}"
@@ -132,7 +133,7 @@ NUMBERS = {  # the groups: a size and its unit, or a count
     "requests": r"with (\d+) dummy requests",
 }
 
-# In a user's words. Of a kind's rows the first counts whose figures are known.
+# Texts for the user. The first row of a kind whose figures are all known is used.
 PLACES = {
     "no_free_memory": "out of memory at the start",
     "profiling_race": "GPU memory changed while it was measured",
@@ -143,33 +144,34 @@ PLACES = {
     "graphs": "out of memory capturing the CUDA graphs",
     "running": "out of memory while running",
     "host": "out of memory on the host",
-    "killed": "out of memory, as it seems",
+    "killed": "out of memory, apparently",
 }
 ONE = "one request of {max_model_len} tokens "
-ASKS = "only {free} of {total} GiB of the GPU are free, and engine.gpu_memory_utilization="
+FREE = "only {free} of {total} GiB of the GPU are free, and engine.gpu_memory_utilization="
 SITUATIONS = (
-    ("no_free_memory", ASKS + "{utilization} asks for {requested}"),
-    ("no_free_memory", "weights held outside take {in_use} of {total} GiB of the GPU"),
-    ("profiling_race", "{initial_free} GiB were free, then {free}; another process let go of some"),
-    ("profile", "{requests} samples side by side are too many"),
-    ("kv_cache_too_small", ONE + "needs {needed} GiB of it, {left}"),
+    ("no_free_memory", FREE + "{utilization} needs {requested}"),
+    ("no_free_memory", "externally held weights take {in_use} of {total} GiB of the GPU"),
+    ("profiling_race", "{initial_free} GiB were free, then {free}; another process freed memory"),
+    ("profile", "{requests} concurrent samples are too many"),
+    ("kv_cache_too_small", ONE + "needs {needed} GiB of it, and {left}"),
     ("kv_cache_too_small", ONE + "is more than the {estimated_max_model_len} it holds"),
-    ("host", "{requested} GiB were asked for where {free} are free"),
-    ("host", "{tried} GiB were asked for at once"),
+    ("host", "{requested} GiB were requested, and {free} are free"),
+    ("host", "{tried} GiB were requested at once"),
     ("killed", "its process was killed by signal {signal}, as the kernel does to free memory"),
-    ("", "{tried} GiB more were asked for where {free} of {total} GiB were free"),
-    ("", "{tried} GiB more were asked for where {free} were free"),
-    ("", "{tried} GiB more were asked for"),
+    ("", "{tried} GiB more were requested, and {free} of {total} GiB were free"),
+    ("", "{tried} GiB more were requested, and {free} were free"),
+    ("", "{tried} GiB more were requested"),
     ("no_kv_cache", "{left} after the weights and the trial pass"),
     ("no_kv_cache", "nothing is left after the weights and the trial pass"),
 )
 MORE_KV = "raise engine.kv_cache_gib or, on a GPU, engine.gpu_memory_utilization, or type "
-LESS = "take a smaller model or a machine with more memory, or on a CPU type engine.kv_cache_gib=1"
+LESS = "use a smaller model or a machine with more memory, or on a CPU type engine.kv_cache_gib=1"
+STOP = "stop the process that holds "
 NEXT_STEPS = (
-    ("no_free_memory", "end what holds the GPU, or type engine.gpu_memory_utilization={share}"),
-    ("no_free_memory", "end what holds the GPU; to see it, type nvidia-smi"),
-    ("profiling_race", "wait until the GPU is quiet, then type the same command again"),
-    ("weights", "take a smaller or quantized model, or type engine.tensor_parallel_size=2"),
+    ("no_free_memory", STOP + "the GPU, or type engine.gpu_memory_utilization={share}"),
+    ("no_free_memory", STOP + "the GPU; to see it, type nvidia-smi"),
+    ("profiling_race", "wait until the GPU is idle, then type the same command again"),
+    ("weights", "use a smaller or quantized model, or type engine.tensor_parallel_size=2"),
     ("profile", "type engine.max_num_seqs={fewer_requests}"),
     ("profile", "type engine.max_num_seqs=64 engine.max_num_batched_tokens=2048"),
     ("no_kv_cache", "leave {tried} GiB more free: type engine.gpu_memory_utilization=0.8"),
@@ -178,8 +180,8 @@ NEXT_STEPS = (
     ("kv_cache_too_small", MORE_KV + "a smaller engine.max_model_len"),
     ("graphs", "type engine.enforce_eager=true"),
     ("running", "type engine.gpu_memory_utilization=0.8"),
-    ("host", "end what holds it, or type engine.gpu_memory_utilization={share}"),
-    ("host", "end what holds it, or type engine.kv_cache_gib={fitting_cache}"),
+    ("host", STOP + "it, or type engine.gpu_memory_utilization={share}"),
+    ("host", STOP + "it, or type engine.kv_cache_gib={fitting_cache}"),
     ("host", LESS),
     ("killed", LESS),
 )
@@ -188,33 +190,33 @@ NEXT_STEPS = (
 def memory_fault(
     text: str, stage: Stage = Stage.any, exit_status: int | None = None
 ) -> MemoryFault | None:
-    """What a message, a traceback or lines of a log say of memory; None if nothing.
+    """Return the memory fault in a message, a traceback or lines of a log; None if there is none.
 
-    The first that is said counts, as the rest follows from it; that a process was killed counts
-    only where nothing else is said. `exit_status` is a process's (-9 or 137: killed).
+    The first match counts, since the others follow from it. A killed process counts only if
+    nothing else matches. `exit_status` is that of the process (-9 or 137: killed).
     """
-    said = sorted(_said(text, stage), key=lambda found: found[0] == "killed")
-    if not said and exit_status in (-9, 137):
-        said = [("killed", {}, f"exit status {exit_status}")]
-    if not said:
+    found = sorted(_matches(text, stage), key=lambda match: match[0] == "killed")
+    if not found and exit_status in (-9, 137):
+        found = [("killed", {}, f"exit status {exit_status}")]
+    if not found:
         return None
-    kind, numbers, told = said[0]
-    kind = kind or next((k for k, *_ in said if k in STAGE_KINDS.values()), None)
+    kind, numbers, message = found[0]
+    kind = kind or next((k for k, *_ in found if k in STAGE_KINDS.values()), None)
     kind = kind or STAGE_KINDS.get(stage)
     kind = OomKind(kind or ("weights" if NOT_STARTED.search(text) else "running"))
-    for later, more, _ in said[1:]:
+    for later, more, _ in found[1:]:
         numbers = more | numbers if later == kind else numbers
     if kind == "killed":
         numbers["signal"] = 9
     if kind == "no_kv_cache" and (left := LEFT_FOR_CACHE.findall(text)):
         numbers.setdefault("available_gib", min(map(float, left)))
-    return MemoryFault(kind, numbers, told)
+    return MemoryFault(kind, numbers, message)
 
 
-def _said(text: str, stage: Stage) -> Iterator[tuple[str | None, dict[str, float | int], str]]:
-    """What each line says of memory, in order: its kind where it tells one, numbers, words."""
+def _matches(text: str, stage: Stage) -> Iterator[tuple[str | None, dict[str, float | int], str]]:
+    """Yield the lines about memory, in order: the kind (None if unknown), numbers, message."""
     functions: dict[str, list[str]] = {}  # of the last traceback, by process
-    lines = COLOURS.sub("", text).replace("\r", "").split("\n")
+    lines = COLORS.sub("", text).replace("\r", "").split("\n")
     for at, line in enumerate(lines):
         prefix = PREFIX.match(line)
         process, body = prefix["process"] or "", line[prefix.end() :]
@@ -224,24 +226,24 @@ def _said(text: str, stage: Stage) -> Iterator[tuple[str | None, dict[str, float
             functions[process] = []
         elif frame := FRAME.match(body):
             functions.setdefault(process, []).append(frame[1])
-        elif row := next((row for row in SAYS if row[2].match(body)), None):
-            kind, words, _ = row
+        elif row := next((row for row in COMPILED if row[2].match(body)), None):
+            kind, pattern, _ = row
             frames = functions.get(process, ())
             rows = (k for k, names in FRAMES if any(re.fullmatch(names, f) for f in frames))
             seen = next(rows, None)
             where = seen or STAGE_KINDS.get(stage)
-            if words is BLAS and where not in ("profile", "graphs"):
+            if pattern is BLAS and where not in ("profile", "graphs"):
                 continue
-            if words is WORKSPACE:
+            if pattern is WORKSPACE:
                 seen = where if where == "running" else "profile"
             table = takewhile(ALLOCATOR_TABLE.match, lines[at + 1 : at + 5])
             yield kind or seen, _numbers("\n".join([body, *table])), body.strip()[:MAX_CHARS]
 
 
-def _numbers(told: str) -> dict[str, float | int]:
+def _numbers(message: str) -> dict[str, float | int]:
     numbers: dict[str, float | int] = {}
     for name, pattern in NUMBERS.items():
-        if match := re.search(pattern, told):
+        if match := re.search(pattern, message):
             value, *unit = (group for group in match.groups() if group)
             number = float(value) if "." in value or unit else int(value)
             numbers[name] = number * IN_GIB[unit[0]] if unit else number
@@ -249,15 +251,15 @@ def _numbers(told: str) -> dict[str, float | int]:
 
 
 def explain(fault: MemoryFault, *, model: str, advice: str | None = None) -> str:
-    """The fault in a user's words: one line of at most 300 characters that ends in what to type.
+    """Explain the fault to the user in one line, at most 300 characters, ending in what to type.
 
-    `advice`, such as "engine.max_num_seqs=64", takes the place of the step in NEXT_STEPS.
+    `advice`, such as "engine.max_num_seqs=64", replaces the step from NEXT_STEPS.
     """
     figures = _figures(fault) | {"model": model[-60:]}
     step = f"type {advice}" if advice else _first_known(NEXT_STEPS, fault.kind, figures)
-    said = _first_known(SITUATIONS, fault.kind, figures)
-    said = PLACES[fault.kind].format_map(figures) + (f": {said}" if said else "")
-    return f"{said[: MAX_CHARS - len(step) - 2]}; {step}"
+    situation = _first_known(SITUATIONS, fault.kind, figures)
+    text = PLACES[fault.kind].format_map(figures) + (f": {situation}" if situation else "")
+    return f"{text[: MAX_CHARS - len(step) - 2]}; {step}"
 
 
 def _first_known(rows: tuple[tuple[str, str], ...], kind: str, figures: dict[str, str]) -> str:
@@ -268,7 +270,7 @@ def _first_known(rows: tuple[tuple[str, str], ...], kind: str, figures: dict[str
 
 
 def _figures(fault: MemoryFault) -> dict[str, str]:
-    """What the rows may name: the numbers as they are shown, and what follows from them."""
+    """Return the figures for the templates: the numbers as shown, and values derived from them."""
     n = fault.numbers
     shown = {k: f"{v:,}" if isinstance(v, int) else f"{v:g}" for k, v in n.items()}
     shown |= {k.removesuffix("_gib"): _gib(v) for k, v in n.items() if k.endswith("_gib")}
@@ -281,9 +283,9 @@ def _figures(fault: MemoryFault) -> dict[str, str]:
     if n.get("requests", 0) > 1:
         shown["fewer_requests"] = str(max(1, n["requests"] // 4))
     if "available_gib" in n:
-        shown["left"] = f"{_gib(left)} are left" if left >= 0 else f"{_gib(-left)} GiB are missing"
+        shown["left"] = f"{_gib(abs(left))} GiB are {'left' if left >= 0 else 'missing'}"
     fitting = n.get("estimated_max_model_len", 0)
-    if not fitting and n.get("needed_gib"):  # a little less than in proportion: sizes are rounded
+    if not fitting and n.get("needed_gib"):  # a little below proportional: sizes are rounded
         fitting = 0.9 * n.get("max_model_len", 0) * left / n["needed_gib"]
     if fitting >= 16:
         shown["fitting_len"] = str(int(fitting) // 16 * 16)

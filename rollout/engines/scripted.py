@@ -1,8 +1,8 @@
-"""The scripted engine: real scheduling, invented words, no model.
+"""The scripted engine: real scheduling, made-up text, no model.
 
-Deterministic: a sample's text and length follow from its seed alone, so equal seeds give equal
-text in any order. It decodes one token a step for each running sample, like a real engine, so
-windows, tails and flushes behave as they do on vLLM; faults come on demand.
+Deterministic: a sample's text and length depend on its seed alone, so equal seeds give equal text
+in any order. It decodes one token per step for each running sample, as a real engine does, so
+windows, tails and flushes behave as on vLLM. Faults come on demand.
 """
 
 import hashlib
@@ -15,13 +15,7 @@ from pathlib import Path
 from rollout.config.sections.engine import Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import (
-    ONE_FOR_ALL,
-    EngineFacts,
-    EngineStats,
-    Sampler,
-    repeats,
-)
+from rollout.engines.base import ONE_FOR_ALL, EngineFacts, EngineStats, Sampler, repeats
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.rows.messages import text_of
@@ -34,7 +28,7 @@ WORDS = (
     "wave and nobody asks why the answer is forty two or where it went"
 ).split()
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
-TEXT = " ".join(WORDS * 40)  # any stretch of it is a response
+TEXT = " ".join(WORDS * 40)  # any slice of it is a response
 TOKEN_IDS = [(7919 * i) % 50_000 for i in range(1000)] * 5
 LOGPROBS = [-(token_id % 97) / 16 for token_id in TOKEN_IDS]
 SUMS = [0.0, *itertools.accumulate(LOGPROBS)]  # exact: sixteenths
@@ -42,7 +36,7 @@ SUMS = [0.0, *itertools.accumulate(LOGPROBS)]  # exact: sixteenths
 
 @dataclass(slots=True)
 class _Group:
-    """A row in flight: its lengths, and how many of its samples still run."""
+    """A request in flight: the lengths of its samples, and how many are unfinished."""
 
     request: Request
     num_prompt_tokens: int
@@ -74,16 +68,12 @@ class ScriptedEngine:
         )
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
-        """Other settings draw other words: `ready` is their number, and whether logprobs count."""
+        """Return the Sampler; `ready` is a hash of the settings, and whether logprobs are wanted."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}
-        drawn = [getattr(sampling, key) for key in SAMPLING_KEYS]
-        text = repr((drawn, sorted(further.items())))
+        values = [getattr(sampling, key) for key in SAMPLING_KEYS]
+        text = repr((values, sorted(further.items())))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
         shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         tags = model.reasoning_tags
@@ -104,10 +94,8 @@ class ScriptedEngine:
                 f"the prompt has {num_prompt_tokens + num_before} tokens; max_model_len is "
                 f"{self.facts.max_model_len}"
             )
-        n, room = (
-            1 if repeats(request) else request.n_samples,
-            self.facts.max_model_len - num_prompt_tokens - num_before,
-        )
+        n = 1 if repeats(request) else request.n_samples
+        room = self.facts.max_model_len - num_prompt_tokens - num_before
         limit = min(request.max_tokens or room, room)
         group = _Group(request, num_prompt_tokens, self._seed(request), limit, time.monotonic())
         group.num_unfinished = n
@@ -120,7 +108,7 @@ class ScriptedEngine:
             time.sleep(script.step_s)
         stats.num_steps += 1
         if script.die_after_steps is not None and stats.num_steps > script.die_after_steps:
-            raise EngineError(f"the scripted engine died at step {stats.num_steps}, as told")
+            raise EngineError(f"the scripted engine died at step {stats.num_steps}, as scripted")
         if self._is_too_large and stats.num_steps > script.oom_after_steps:
             raise _out_of_memory(f"the engine died at step {stats.num_steps}", Stage.run)
         self._admit()
@@ -138,11 +126,13 @@ class ScriptedEngine:
         return finished
 
     def _admit(self) -> None:
-        """Move waiting samples into free places; each ends `length` steps from now."""
+        """Start waiting samples while there is room; each ends `length` steps from now."""
         while self._waiting and self._num_running < self.facts.max_num_seqs:
             group, length = self._waiting.popleft()
             if self._script.poison and self._script.poison in _text_of(group.request):
-                raise EngineError(f"the scripted engine died of {self._script.poison!r}, as told")
+                raise EngineError(
+                    f"the scripted engine died of {self._script.poison!r}, as scripted"
+                )
             steps = 0 if self._script.instant else length - 1
             self._ends.setdefault(self._stats.num_steps + steps, []).append(group)
             self._num_running += 1
@@ -189,9 +179,8 @@ class ScriptedEngine:
         if prefix := group.request.prefix:
             samples = [prefix.extended(samples[0])]
         is_one = repeats(group.request)
-        samples = (
-            [replace(samples[0]) for _ in range(group.request.n_samples)] if is_one else samples
-        )
+        if is_one:
+            samples = [replace(samples[0]) for _ in range(group.request.n_samples)]
         prompt_token_ids = list(range(group.num_prompt_tokens))
         latency_s = time.monotonic() - group.submitted_s
         opened = bool(sampler) and opens(_text_of(group.request), sampler.reasoning_tags)
@@ -199,10 +188,10 @@ class ScriptedEngine:
 
 
 def _out_of_memory(what: str, stage: Stage) -> EngineError:
-    """As torch says it on a CPU."""
-    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes."
-    error = EngineError(f"{what}: {said}")
-    error.fault = memory_fault(said, stage)
+    """Return the error that torch's message on a CPU leads to."""
+    text = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes."
+    error = EngineError(f"{what}: {text}")
+    error.fault = memory_fault(text, stage)
     return error
 
 
@@ -214,7 +203,7 @@ def _text_of(request: Request) -> str:
 
 
 def _scramble(seed: int) -> int:
-    """Spread neighbouring seeds apart (the finaliser of MurmurHash3, 64 bits)."""
+    """Spread neighboring seeds apart (the 64-bit finalizer of MurmurHash3)."""
     x = seed & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 33)) * 0xFF51AFD7ED558CCD) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 33)) * 0xC4CEB9FE1A85EC53) & 0xFFFFFFFFFFFFFFFF
@@ -222,7 +211,7 @@ def _scramble(seed: int) -> int:
 
 
 def _words(seed: int, length: int) -> str:
-    """`length` words (tokens, about 5 characters each) that differ from seed to seed."""
+    """Return `length` words (tokens, about 5 characters each) that depend on the seed."""
     mark = f"{_scramble(seed):016x}"
     start = _scramble(seed + 1) % 500
     return f"{mark} {TEXT[start : start + 5 * (length - 1)]}" if length > 1 else mark

@@ -1,8 +1,8 @@
-"""A slot: the place of one engine, and of those that follow it.
+"""A slot: holds one engine, and its replacements when it dies.
 
-Promises at most one engine at a time, its memory given back before the next one is loaded, and no
-process left on any way out. An engine stays for the next runs that need the same; one that died
-is replaced, with less memory where it ran out. Knows nothing of runs and rows.
+Promises at most one engine at a time, whose memory is freed before the next one is loaded, and no
+process left behind on any exit. An engine is kept for later runs with the same plan. A dead engine
+is replaced, with less memory if it ran out. Must not know runs or rows.
 """
 
 import gc
@@ -23,9 +23,9 @@ from rollout.system.console import Console
 from rollout.system.guard import guard
 from rollout.system.signals import StopRequest
 
-LOAD_PAUSE_S = 2.0  # after a failed load: what the dead engine held may take a moment to be free
+LOAD_PAUSE_S = 2.0  # after a failed load: the dead engine's memory may take a moment to be freed
 MOST_RACES = 3
-STEPPING_DOWN = "-"  # stands for the advice, which is taken already
+STEPPING_DOWN = "-"  # placeholder for advice that is already being followed
 
 
 class Slot:
@@ -38,24 +38,24 @@ class Slot:
         load: Callable[[EnginePlan], Engine] = load_engine,
     ):
         self._console, self._stop, self._load_engine = console, stop, load
-        self._plan: EnginePlan | None = None  # as it was asked for
+        self._plan: EnginePlan | None = None  # as given, before anything is lowered
         self._environment: dict[str, str] = {}
         self._descent: _Descent | None = None
         self._past = EngineStats()  # counters of the dead engines
         self._guard = ExitStack()
         self.current: Engine | None = None
-        self.num_plans = 0  # served so far; the number of the one that is served now
-        self.num_starts = 0  # of engines for this plan
+        self.num_plans = 0  # plans served so far, including the current one
+        self.num_starts = 0  # engines started for the current plan
         self.has_answered, self.num_steps = False, 0  # of the current engine
 
     def has(self, plan: EnginePlan, environment: Mapping[str, str]) -> bool:
-        """Whether the engine in this slot serves `plan`."""
+        """Return whether this slot's engine can serve `plan`."""
         same = self._plan is not None and self._plan.identity == plan.identity
         return same and self._environment == environment
 
     @property
     def steps(self) -> list[Rung]:
-        """What the engines of this plan have given up for memory so far."""
+        """The settings lowered to save memory for this plan, in order."""
         return self._descent.steps
 
     @contextmanager
@@ -65,12 +65,12 @@ class Slot:
         environment: Mapping[str, str] | None = None,
         ladder: Ladder | None = None,
     ) -> Iterator[None]:
-        """Serve `plan` in the block: with the engine at hand if it suits, else with one that
-        `start` loads.
+        """Serve `plan` in the block, with the current engine if it fits, else with a new one.
 
-        `environment` is set while it is loaded and used. Meanwhile what libraries write to the
-        terminal goes to the engine's log. An engine that an exception interrupts is shut down.
-        Where memory runs out, `engine.on_oom` says whether to go down `ladder`.
+        Call `start` to load the new one. `environment` is set while the engine is loaded and used,
+        and the terminal output of libraries goes to the engine's log. An exception in the block
+        shuts the engine down. If memory runs out, `engine.on_oom` decides whether to step down
+        `ladder`.
         """
         environment = dict(environment or {})
         if self.has(plan, environment) and self._descent.is_enough(ladder):
@@ -91,14 +91,14 @@ class Slot:
                 raise
 
     def check(self, plan: EnginePlan, sampling: Sampling) -> None:
-        """Refuse sampling settings before anything is loaded for them. Raises UserError."""
+        """Refuse bad sampling settings before an engine is loaded. Raises UserError."""
         if self.current is None:
             check_sampling(plan, sampling)
 
     def start(self) -> tuple[Engine, float]:
-        """Load an engine in place of the current one; returns it, and the seconds it took.
+        """Replace the current engine by a new one; return it, and its load time in seconds.
 
-        A first load that fails raises its own error, a later one EngineError.
+        If the first load fails, its own error is raised; later failures raise EngineError.
         """
         self.shutdown()
         self.num_starts += 1
@@ -110,7 +110,7 @@ class Slot:
             if self.num_starts == 1:
                 raise
             time.sleep(LOAD_PAUSE_S)
-            raise EngineError(f"it could not be loaded again: {error}") from error
+            raise EngineError(f"the engine could not be loaded again: {error}") from error
         return self.current, time.monotonic() - began
 
     def _load(self) -> Engine:
@@ -122,26 +122,26 @@ class Slot:
                 with self._stop.deferred(False), loading:
                     return self._load_engine(plan)
             except RolloutError as error:
-                gc.collect()  # what the engine held that did not come up
+                gc.collect()  # the memory of the engine that failed to load
                 error, eased = self.ease(error)
                 if eased is None:
                     raise error
                 self._console.note(f"{error}; {eased}")
 
     def ease(self, error: RolloutError) -> tuple[RolloutError, str | None]:
-        """The error in a user's words, and what the next engine gives up for memory.
+        """Return the error explained for the user, and the settings lowered for the next engine.
 
-        None where memory was not the cause, or nothing is left to give up. Raises the error where
-        `engine.on_oom` is fail.
+        The latter is None if memory was not the cause, or nothing is left to lower. Raises the
+        error if `engine.on_oom` is fail.
         """
         return self._descent.ease(error)
 
     def stats(self) -> EngineStats:
-        """Counters over all engines of this plan, gauges of the current one."""
+        """Return counters over all engines of this plan, and gauges of the current one."""
         return _added(self._past, self.current.stats()) if self.current else self._past
 
     def shutdown(self) -> None:
-        """Shut the current engine down; the counters stay."""
+        """Shut the current engine down; its counters are kept."""
         engine, self.current = self.current, None
         if engine is None:
             return
@@ -150,7 +150,7 @@ class Slot:
         engine.shutdown()
 
     def give_back(self) -> None:
-        """Shut the engine down and free what it held."""
+        """Shut the engine down and free its memory."""
         if self._plan is None:
             return
         with environment_set(self._environment):
@@ -163,7 +163,7 @@ class Slot:
     def _empty(self) -> None:
         self._plan = None
         self.shutdown()
-        gc.collect()  # an engine in this process frees its memory by that alone
+        gc.collect()  # frees the memory of an engine that runs in this process
 
     def close(self) -> None:
         try:
@@ -173,7 +173,7 @@ class Slot:
 
 
 class _Descent:
-    """The way down the ladder of the engines for one plan."""
+    """The steps down the ladder for one plan."""
 
     def __init__(self, plan: EnginePlan, ladder: Ladder | None):
         self.plan, self.ladder = plan, ladder
@@ -181,13 +181,15 @@ class _Descent:
         self._num_races = 0
 
     def is_enough(self, ladder: Ladder | None) -> bool:
-        """Whether what was given up leaves the context that the runs of `ladder` need."""
-        given = {name: value for step in self.steps for name, value in step.changed.items()}
-        length, needed = given.get("max_model_len"), ladder.longest if ladder else None
+        """Return whether the lowered context is still long enough for the runs of `ladder`."""
+        length, needed = self._lowered().get("max_model_len"), ladder.longest if ladder else None
         return length is None or needed is None or length >= needed
 
+    def _lowered(self) -> dict[str, Any]:
+        return {name: value for step in self.steps for name, value in step.changed.items()}
+
     def ease(self, error: RolloutError) -> tuple[RolloutError, str | None]:
-        """See Slot.ease; takes the next rung where there is one."""
+        """See Slot.ease; steps down to the next rung if there is one."""
         fault, engine, model = error.fault, self.plan.engine, self.plan.model.model_path
         if fault is None or self.ladder is None:
             return error, None
@@ -196,22 +198,21 @@ class _Descent:
             return error, "measuring again"
         rung = self.ladder.next(engine, fault)
         if engine.on_oom is not OnOom.step_down:
-            advice = f"{rung}, or engine.on_oom=step_down to have that done" if rung else None
-            words = explain(fault, model=model, advice=advice)
-            error = error.reworded(f"{words} (log: {self.plan.log_file})")
+            advice = f"{rung}, or engine.on_oom=step_down to do that automatically"
+            text = explain(fault, model=model, advice=advice if rung else None)
+            error = error.reworded(f"{text} (log: {self.plan.log_file})")
             if fault.kind is not OomKind.killed:
                 raise error
             return error, None
         if rung is None:
-            tried = {name: value for step in self.steps for name, value in step.changed.items()}
-            words = " ".join(f"{name}={value}" for name, value in tried.items()) or "nothing to do"
-            floor = f"engine.on_oom=step_down is at its floor ({words})"
+            lowered = " ".join(f"{name}={value}" for name, value in self._lowered().items())
+            floor = f"engine.on_oom=step_down is at its floor ({lowered or 'nothing to lower'})"
             return error.reworded(f"{explain(fault, model=model)}; {floor}"), None
         self.steps.append(rung)
         self.plan = replace(self.plan, engine=rung.engine)
-        words = explain(fault, model=model, advice=STEPPING_DOWN)
-        words = words.removesuffix(f"; type {STEPPING_DOWN}")
-        return error.reworded(words), f"stepping down to {rung}"
+        text = explain(fault, model=model, advice=STEPPING_DOWN)
+        text = text.removesuffix(f"; type {STEPPING_DOWN}")
+        return error.reworded(text), f"stepping down to {rung}"
 
 
 def _added(past: EngineStats, now: EngineStats) -> EngineStats:

@@ -1,1 +1,1 @@
-"""What a run is given: parquet files as prompts, models, adapters."""
+"""The inputs of a run: parquet files as prompts, models, adapters."""

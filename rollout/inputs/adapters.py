@@ -1,8 +1,8 @@
-"""LoRA adapters: what model.lora_path points at, and whether it can be one.
+"""LoRA adapters: find the one model.lora_path points at, and check it.
 
-Owns what an adapter directory must hold. Promises that one which can't be used is refused in
-seconds, in one line, before any engine starts; whether it fits the model, the engine finds out
-when it loads it. Must not know the engine.
+Owns what an adapter directory must contain. Promises to refuse an unusable one in seconds, with a
+one-line error, before any engine starts. Whether it fits the model in full, only the engine can
+tell when it loads it. Must not know the engine.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter that was found."""
+    """A checked adapter."""
 
     path: Path
     rank: int
@@ -31,30 +31,32 @@ class Adapter:
 def resolve_adapter(
     given: str, model_config: dict[str, Any], say: Callable[[str], None] = print
 ) -> Adapter:
-    """Find the adapter at a directory or hub id; raise UserError, one line, where it is none.
+    """Find the adapter at a directory or hub id. Raises UserError, one line, if it is unusable.
 
-    Or where it was made for a model of another width than that of `model_config`, a config.json:
-    vLLM would apply what there is.
+    Also if it was trained for a model of another width than `model_config` (a config.json): vLLM
+    would silently apply the matrices that fit.
     """
     path = Path(given).expanduser().absolute()
     if not path.exists():
         if given.startswith(("/", "./", "../", "~")) or given.count("/") != 1:
-            raise UserError(f"model.lora_path={given}: no such directory, and no hub id (ORG/NAME)")
-        say(f"fetching the adapter {given} from the hub, if it is not here already")
+            raise UserError(
+                f"model.lora_path={given} is neither a directory nor a hub id, ORG/NAME"
+            )
+        say(f"fetching the adapter {given} from the hub, unless it is cached")
         path = fetch_adapter(given)
     config = path / "adapter_config.json"
     try:
-        said = json.loads(config.read_text(encoding="utf-8"))
-        rank, kind = said.get("r"), said.get("peft_type", "LORA")
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        rank, kind = settings.get("r"), settings.get("peft_type", "LORA")
     except (OSError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"model.lora_path={given} holds no adapter: adapter_config.json: {reason}; give the "
+            f"model.lora_path={given} is not an adapter: adapter_config.json: {reason}; type the "
             "directory that PEFT's save_pretrained wrote"
         ) from error
     if kind != "LORA" or not isinstance(rank, int) or rank < 1:
         raise UserError(
-            f"model.lora_path={given} is a {kind} adapter of rank {rank}; only LoRA is served"
+            f"model.lora_path={given} is a {kind} adapter of rank {rank}; only LoRA is supported"
         )
     weights = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if weights is None:
@@ -63,18 +65,18 @@ def resolve_adapter(
     for name, width in _input_widths(weights):
         if hidden and width != hidden:
             raise UserError(
-                f"model.lora_path={given} is for another model: {name} takes {width} values, and "
-                f"the hidden size of this one is {hidden}"
+                f"model.lora_path={given} is for another model: {name} has input width {width}, "
+                f"and this model's hidden size is {hidden}"
             )
-    found = hashlib.blake2b(config.read_bytes(), digest_size=8)
+    digest = hashlib.blake2b(config.read_bytes(), digest_size=8)
     with weights.open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return Adapter(path, rank, found.hexdigest())
+            digest.update(block)
+    return Adapter(path, rank, digest.hexdigest())
 
 
 def _input_widths(weights: Path) -> list[tuple[str, int]]:
-    """How many values each matrix takes that reads the hidden state; none of a .bin file."""
+    """Return name and input width of the matrices that read the hidden state; [] for .bin."""
     if weights.suffix != ".safetensors":
         return []
     try:
@@ -87,4 +89,4 @@ def _input_widths(weights: Path) -> list[tuple[str, int]]:
             if name.endswith(tuple(f"{p}_proj.lora_A.weight" for p in "qkv"))
         ]
     except (OSError, ValueError, struct.error, LookupError, TypeError) as error:
-        raise UserError(f"{weights} is damaged or no safetensors file: {error}") from error
+        raise UserError(f"{weights} is damaged or not a safetensors file: {error}") from error

@@ -1,14 +1,14 @@
-"""What was asked, recorded on the output's column `responses`, so that exports write the same.
+"""Record on the output's column `responses` how its prompts were made, for later exports.
 
-A run whose prompts are not simply the column `prompt` (data.template, data.system_prompt,
-data.tools, ...) notes how they were made, with every text in full, so that the files it read may
-change. Prompts with few-shot examples have a column beside them that lacks the examples.
-Must not know runs, scorers or formats.
+A run whose prompts are not just the column `prompt` (data.template, data.system_prompt,
+data.tools, ...) stores these settings in the column's metadata, with all texts in full, since the
+files they were read from may change. Prompts with few-shot examples have a second column without
+them. Must not know runs, scorers or export formats.
 """
 
 import json
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +21,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ASKED = b"rollout.inputs.asked"
-RESPONSES = ("response", "responses")  # how the columns end that carry the record
+RESPONSES = ("response", "responses")  # name endings of the columns that carry the record
 DIGEST = re.compile(r"(.{60}) \(digest [0-9a-f]{8}\)\Z", re.S)  # after a long text
-NO_WORDS = ("offset", "shuffle_seed", "sampling_key")  # they leave the prompts as they are
+NOT_IN_PROMPTS = ("offset", "shuffle_seed", "sampling_key")  # they do not change the prompts
 
 
 def zero_shot_key(prompt_key: str) -> str:
-    """The column with the same prompts without their few-shot examples."""
+    """Return the column with the same prompts without their few-shot examples."""
     return f"{prompt_key}_zero_shot"
 
 
 def with_asked(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
-    """The schema of an output with a record of how its rows were asked, on its responses."""
-    data = {
-        f.name: _plain(getattr(wording.data, f.name))
-        for f in fields(Data)
-        if f.name in _of_prompts() and getattr(wording.data, f.name) != getattr(Data(), f.name)
-    }
+    """Return the schema of an output with a record of how its prompts were made."""
+    data = {name: _plain(getattr(wording.data, name)) for name in _changed(wording.data)}
     if not data:
         return schema
     texts = {
@@ -48,19 +44,19 @@ def with_asked(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
     return _recorded(schema, data | {key: t for key, t in texts.items() if t is not None})
 
 
-def _recorded(schema: "pa.Schema", said: dict[str, Any]) -> "pa.Schema":
-    """The schema with this on the last column of responses: the input's own are left alone."""
+def _recorded(schema: "pa.Schema", data: dict[str, Any]) -> "pa.Schema":
+    """Attach the record to the last column of responses; the input's own are left unchanged."""
     names = schema.names
     place = max((i for i, name in enumerate(names) if name.endswith(RESPONSES)), default=-1)
     if place < 0:
         return schema
     field = schema.field(place)
-    record = json.dumps(said, ensure_ascii=False).encode()
+    record = json.dumps(data, ensure_ascii=False).encode()
     return schema.set(place, field.with_metadata({**(field.metadata or {}), ASKED: record}))
 
 
 def _record(schema: "pa.Schema") -> bytes | None:
-    """The last record: one before it is of an earlier run, whose output was this run's input."""
+    """Return the last record; earlier ones belong to the run whose output was this run's input."""
     found = [
         (field.metadata or {}).get(ASKED) for field in schema if field.name.endswith(RESPONSES)
     ]
@@ -68,45 +64,45 @@ def _record(schema: "pa.Schema") -> bytes | None:
 
 
 def asked_in(schema: "pa.Schema") -> Wording | None:
-    """How the rows of this schema were asked; None: the column `prompt` as it stands."""
+    """Return how the prompts of this schema were made; None: just the column `prompt`."""
     if (record := _record(schema)) is None:
         return None
-    said = json.loads(record)
-    known = {name: _typed(name, value) for name, value in said.items() if name in _of_prompts()}
-    data = replace(Data(), **known)
+    found = json.loads(record).items()
+    data = replace(Data(), **{k: _typed(k, value) for k, value in found if k in _of_prompts()})
     template = open_template(data.template) if data.template is not None else None
     tools = json.loads(data.tools) if data.tools is not None else None
     return Wording(data, template, data.system_prompt, tools, is_plain=False)
 
 
 def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schema":
-    """The schema with the record that a run's fingerprint makes, if it has none of its own.
+    """Return the schema with a record made from a run's fingerprint, unless it has one already.
 
-    For an output that lost it, to pandas say, or that an older version wrote.
+    For an output that lost the record (in pandas, for example) or that an older version wrote.
     """
     if _record(schema) is not None:
         return schema
     found = {key: fingerprint.get(f"data.{key}") for key in _of_prompts()}
-    said = {
+    data = {
         key: DIGEST.sub(r"\1", value) if isinstance(value, str) else value
         for key, value in found.items()
         if value is not None and value != _plain(getattr(Data(), key))
     }
-    return _recorded(schema, said) if said else schema
+    return _recorded(schema, data) if data else schema
 
 
 def rewording(wording: Wording) -> list[str]:
-    """The settings that made the prompts other than the prompt column's own."""
-    return [
-        f"data.{name}"
-        for name in _of_prompts()
-        if name != "prompt_key" and getattr(wording.data, name) != getattr(Data(), name)
-    ]
+    """Return the settings that make the prompts differ from the prompt column."""
+    return [f"data.{name}" for name in _changed(wording.data) if name != "prompt_key"]
+
+
+def _changed(data: Data) -> list[str]:
+    """Return the settings that make the prompts and are not at their defaults."""
+    return [name for name in _of_prompts() if getattr(data, name) != getattr(Data(), name)]
 
 
 def _of_prompts() -> list[str]:
-    """The settings that say what is asked."""
-    return [n for n, key in keys_of(Data).items() if key.kind == WHAT and n not in NO_WORDS]
+    """Return the settings that make the prompts."""
+    return [n for n, key in keys_of(Data).items() if key.kind == WHAT and n not in NOT_IN_PROMPTS]
 
 
 def _plain(value: Any) -> Any:

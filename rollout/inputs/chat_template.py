@@ -1,4 +1,4 @@
-"""model.chat_template: a Jinja file, or the template itself."""
+"""Read settings that are a text or the name of a file, such as model.chat_template."""
 
 from pathlib import Path
 
@@ -6,17 +6,22 @@ from rollout.errors import UserError
 
 
 def chat_template_text(given: str | None) -> str | None:
-    """The template's text; None means the model's own.
+    """Return the template's text; None means the model's own.
 
-    Raises UserError where `given` is neither a readable UTF-8 file nor template text.
+    Raises UserError if `given` is neither a readable UTF-8 file nor template text.
     """
     if given is None or "{" in given:
         return given
-    shown = given if len(given) <= 80 else f"{given[:80]}..."
+    advice = "type a Jinja file, or the template itself"
+    return read_text("model.chat_template", given, Path(), advice)
+
+
+def read_text(setting: str, given: str, start_dir: Path, advice: str) -> str:
+    """Return the text of the file `given`, relative to `start_dir`. Raises UserError."""
     try:
-        return Path(given).expanduser().read_text(encoding="utf-8")
-    except FileNotFoundError:
-        reason = "no such file, and no template text either"
-    except (OSError, ValueError) as error:
-        reason = f"can't be read: {getattr(error, 'strerror', None) or error}"
-    raise UserError(f"model.chat_template={shown}: {reason}")
+        return (start_dir / Path(given).expanduser()).read_text(encoding="utf-8")
+    except (OSError, RuntimeError, ValueError) as error:
+        shown = given if len(given) <= 80 else f"{given[:80]}..."
+        is_missing = isinstance(error, FileNotFoundError)
+        why = "no such file" if is_missing else getattr(error, "strerror", None) or error
+        raise UserError(f"{setting}={shown} can't be read: {why}; {advice}") from error

@@ -1,11 +1,10 @@
-"""Chats: one row's value becomes the text or the messages that are asked, or a reason why not.
+"""Turn one row's value into a prompt: a text, or the messages of a chat.
 
 Owns what makes a value a prompt, how data.prompt_format, data.last_answer and
-data.apply_chat_template read it, and which of them get data.system_prompt.
-Promises: a value that cannot be asked raises a ValueError of one line, for its row alone, that
-says which message is wrong; messages carry no null members, and are otherwise as the row has
-them: how a model's template wants them is the engine's affair. Must not know files, Arrow, or
-which roles a chat template takes.
+data.apply_chat_template apply to it, and which prompts get data.system_prompt.
+Promises: a bad value raises a one-line ValueError, for its row alone, that names the message that
+is wrong; messages have no null members and are otherwise unchanged (the engine adapts them to the
+model's template). Must not know files, Arrow, or the roles a chat template supports.
 """
 
 from typing import Any
@@ -19,16 +18,16 @@ from rollout.system.formats import exact_json
 
 SYSTEM_ROLES = ("system", "developer")
 ANSWERED = (
-    "the chat ends with the assistant's answer; type data.last_answer=drop to ask for it anew, or "
+    "the chat ends with the assistant's answer; type data.last_answer=drop to generate it anew, or "
     "data.last_answer=keep to continue it"
 )
 
 
 def content_of(value: Any, data: Data, system: str | None = None) -> str | list[Message]:
-    """The text or messages that a row asks, as `data` reads it. Raises ValueError if it cannot.
+    """Return a row's prompt, text or messages, as `data` reads it. Raises ValueError.
 
-    `system` is the text of data.system_prompt: a chat with a system message keeps its own unless
-    data.system_prompt_mode replaces it, and a string becomes a chat, as it does for tools.
+    `system` is the text of data.system_prompt. A chat keeps its own system message unless
+    data.system_prompt_mode replaces it. A string becomes a chat, as it does for tools.
     """
     content = _read(value, data)
     if isinstance(content, str):
@@ -36,7 +35,7 @@ def content_of(value: Any, data: Data, system: str | None = None) -> str | list[
             return content
         content = [{"role": "user", "content": content}]
     else:
-        content = _asked(content, data)
+        content = _without_answer(content, data)
     if system is None:
         return content
     rest = [message for message in content if message["role"] not in SYSTEM_ROLES]
@@ -46,19 +45,19 @@ def content_of(value: Any, data: Data, system: str | None = None) -> str | list[
 
 
 def makes_chats(data: Data) -> bool:
-    """Whether strings become user messages for what only a chat can carry."""
+    """Return whether strings become user messages, since only a chat has system prompt or tools."""
     return not (data.system_prompt is None and data.tools is None and data.tools_key is None)
 
 
-def _asked(messages: list[Message], data: Data) -> list[Message]:
-    """The messages without the assistant's answer at their end, where that is dropped."""
+def _without_answer(messages: list[Message], data: Data) -> list[Message]:
+    """Drop the assistant's answer at the end, if data.last_answer says so."""
     if messages[-1]["role"] != "assistant" or data.last_answer is LastAnswer.keep:
         return messages
     if data.last_answer is LastAnswer.drop:
         while messages and messages[-1]["role"] == "assistant":
             messages = messages[:-1]
         if all(message["role"] in SYSTEM_ROLES for message in messages):
-            raise ValueError("nothing is asked before the assistant's answer, which is dropped")
+            raise ValueError("there is no prompt before the assistant's answer, which is dropped")
     elif data.prompt_format is PromptFormat.sharegpt:
         raise ValueError(ANSWERED)
     return messages
@@ -80,7 +79,7 @@ def _read(value: Any, data: Data) -> str | list[Message]:
         raise ValueError("the prompt is empty text")
     if is_sharegpt:
         if value.lstrip()[:1] != "[":
-            raise ValueError("the prompt is no list of turns with from and value")
+            raise ValueError("the prompt is not a list of turns with from and value")
         return checked_messages(messages_of(parse(value)))
     if data.prompt_format is PromptFormat.json and value.lstrip()[:1] in ("[", "{"):
         chat = parse(value)
@@ -94,11 +93,10 @@ def _read(value: Any, data: Data) -> str | list[Message]:
 def parse(
     text: str, what: str = "the prompt", fault: str = "starts like JSON but does not parse"
 ) -> Any:
-    """The value of a JSON text. Raises ValueError."""
+    """Return the value of a JSON text. Raises ValueError."""
     try:
-        value = exact_json.loads(text)
+        return exact_json.loads(text)
     except exact_json.Inexact as error:
         raise ValueError(f"{what}'s JSON {error}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} {fault}: {error}") from None
-    return value

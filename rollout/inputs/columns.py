@@ -1,8 +1,8 @@
-"""Input columns: how the files of one input come to agree, and the plain values of a column.
+"""Input columns: unify the schemas of one input's files, and convert columns to plain values.
 
-Owns what Arrow's types mean here. Promises: files that disagree are a UserError found in the
-schemas alone; only null types ever give way to another; every type gives plain texts, lists and
-dicts. Must not know how files are opened, which rows are wanted, or what makes a value a prompt.
+Owns the meaning of Arrow's types. Promises: files that disagree are a UserError, found in the
+schemas alone; only null types are ever converted to another; all types give plain texts, lists and
+dicts. Must not know how files are opened, which rows are selected, or what makes a value a prompt.
 """
 
 from collections.abc import Hashable, Iterator
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def check_names(schema: "pa.Schema", path: Path) -> None:
-    """Refuse a file without columns, or with two of a name."""
+    """Refuse a file without columns, or with two columns of the same name."""
     names = schema.names
     if not names:
-        raise UserError(f"{path} has no columns; type data.input=FILE.parquet of another")
+        raise UserError(f"{path} has no columns; type data.input=FILE.parquet with another file")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path} has two columns {twice!r}; rename one")
 
 
 def unify(one: "pa.Schema", two: "pa.Schema", first: Path, path: Path) -> "pa.Schema":
-    """The schema of both files, columns as in the first. Raises UserError where they disagree."""
+    """Return the common schema, columns in the first file's order. Raises UserError if none."""
     import pyarrow as pa
 
     both = f"the files of data.input disagree: {first} and {path}"
@@ -45,7 +45,7 @@ def unify(one: "pa.Schema", two: "pa.Schema", first: Path, path: Path) -> "pa.Sc
 
 
 def _merge(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType | None":
-    """The type of both, where `null` (all a writer could say of no values) gives way."""
+    """Return the common type, None if there is none; `null` (a column without values) fits any."""
     import pyarrow as pa
 
     if one == two or pa.types.is_null(two):
@@ -70,7 +70,7 @@ def _merge(one: "pa.DataType", two: "pa.DataType") -> "pa.DataType | None":
 
 
 def conform(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
-    """The batch with the schema's columns, in its order; only null types ever change."""
+    """Return the batch with the schema's columns and order; only null types ever change."""
     import pyarrow as pa
 
     columns = [batch.column(field.name) for field in schema]
@@ -89,7 +89,7 @@ def is_list(kind: "pa.DataType") -> bool:
 
 
 def stored(kind: "pa.DataType") -> "pa.DataType":
-    """The plain type below extension and dictionary types."""
+    """Return the plain type below extension and dictionary types."""
     while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
         kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
     return kind
@@ -108,7 +108,7 @@ def short(kind: "pa.DataType") -> str:
 
 
 def values_of(column: "pa.Array") -> Iterator[Any]:
-    """Each row's text, list of messages, or None."""
+    """Return an iterator over the column's plain values: texts, lists, dicts, ... or None."""
     import pyarrow as pa
 
     while isinstance(column, pa.ExtensionArray | pa.DictionaryArray):
@@ -116,13 +116,13 @@ def values_of(column: "pa.Array") -> Iterator[Any]:
         column = column.storage if is_extension else column.dictionary_decode()
     try:
         values = column.to_pylist()
-    except (ValueError, OverflowError):  # parquet checks neither text nor dates
-        values = [_value_or_fault(value) for value in column]
+    except (ValueError, OverflowError):  # parquet does not validate texts or dates
+        values = [_value_or_bytes(value) for value in column]
     return iter(values) if is_text(column.type) else map(_plain, values)
 
 
-def _value_or_fault(scalar: "pa.Scalar") -> Any:
-    """The value, or bytes where it is none of Python's, which no prompt may be."""
+def _value_or_bytes(scalar: "pa.Scalar") -> Any:
+    """Return the value; bytes, which no prompt may be, if Python can't represent it."""
     try:
         return scalar.as_py()
     except (ValueError, OverflowError):
@@ -130,15 +130,15 @@ def _value_or_fault(scalar: "pa.Scalar") -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A nested value with maps as dicts, and without the nulls that ragged structs are filled with.
+    """Return a nested value with maps as dicts, without the nulls that fill ragged structs.
 
-    A null member cannot be told from an absent one, and templates ask whether a key is there.
+    A null member looks like an absent one in Arrow, and templates test whether a key exists.
     """
     if isinstance(value, dict):
         return {key: _plain(member) for key, member in value.items() if member is not None}
     if isinstance(value, list):
         is_map = value and isinstance(value[0], tuple) and isinstance(value[0][0], Hashable)
         return _plain(dict(value)) if is_map else [_plain(member) for member in value]
-    if isinstance(value, tuple):  # of a map whose keys no dict takes, such as structs
+    if isinstance(value, tuple):  # of a map with unhashable keys, such as structs
         return [_plain(member) for member in value]
     return value

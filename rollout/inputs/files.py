@@ -1,8 +1,8 @@
-"""Input files: what a value of data.input points at, and whether each is parquet.
+"""Input files: find the files data.input names, and check that each is parquet.
 
-Owns the finding of files and the first look at one. Promises: a file or directory that cannot
-serve is a UserError that names it, says what it seems to be and what to type; whatever reading a
-file raises names that file. Must not know rows, columns or what a prompt is.
+Promises: an unusable file or directory is a UserError that names it, says what it looks like and
+what to type; any error while reading a file names that file. Must not know rows, columns or what
+a prompt is.
 """
 
 import errno
@@ -20,18 +20,18 @@ from rollout.errors import RolloutError, UserError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-READ_BYTES = 1 << 20  # of a column at a time, else a whole row group's column is read at once
-SIGNATURE_BYTES = 28  # a nonce and a tag, behind a plain footer that speaks of encrypted columns
-DECRYPT = "rollout reads plain parquet: write a decrypted copy, and type its name"
+READ_BYTES = 1 << 20  # of a column at a time; else Arrow reads a row group's column at once
+SIGNATURE_BYTES = 28  # a nonce and a tag, after a plain footer of a file with encrypted columns
+DECRYPT = "rollout reads only unencrypted parquet; write a decrypted copy, and type its name"
 SEVERAL = "for several files type a glob or a directory"
 
 
 def find_files(text: str | None, start_dir: Path) -> list[Path]:
-    """The files that a value of data.input names: a file, a glob, a directory or pkg://."""
+    """Return the files that data.input names: a file, a glob, a directory or pkg://."""
     if not text:
         raise UserError(
             "data.input is not set; type data.input=FILE.parquet (or a glob, or a directory of "
-            "parquet files), or experiment=demo for a first look"
+            "parquet files), or experiment=demo to try it out"
         )
     value, path = f"data.input={text}", Path(text)
     if text.startswith("pkg://"):
@@ -42,24 +42,31 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
             raise UserError(f"{value}: there is no Python package {package!r}") from None
     elif "://" in text:
         raise UserError(f"{value}: only local files are read; download it and give its path")
-    with suppress(RuntimeError):  # a ~name that is nobody's
+    with suppress(RuntimeError):  # ~name of an unknown user
         path = path.expanduser()
     start_dir, pattern = start_dir.absolute(), str(path)
     path = start_dir / path
     try:
         if path.is_dir():
-            next(path.iterdir(), None)  # raises where it may not be read
+            next(path.iterdir(), None)  # raises if the directory is not readable
             return _in_directory(path) or _refuse(f"{value} {_nothing_in(path)}")
         if path.exists():
-            return [path] if path.is_file() else _refuse(_no_regular_file(value))
+            return (
+                [path]
+                if path.is_file()
+                else _refuse(
+                    f"{value} is not a regular file, and parquet can't be read from a pipe or a "
+                    "device; write it to a file and type data.input=FILE.parquet"
+                )
+            )
         if path.is_symlink() or not glob.has_magic(pattern):
             _refuse(_broken_link(path) or f"{value} does not exist.{_near(path)}")
     except OSError as error:
         raise UserError(f"{value}: {error.strerror}") from None
-    # Not Path.glob: it takes hidden files and, before 3.13, follows no linked directories.
+    # Not Path.glob: it includes hidden files and, before 3.13, does not follow linked directories.
     names = glob.glob(pattern, root_dir=start_dir, recursive=True)  # noqa: PTH207
     matches = [start_dir / name for name in names]
-    if "**" in pattern:  # a link to a directory above gives its files again and again
+    if "**" in pattern:  # a link to a parent directory repeats its files
         deepest = sorted(matches, key=lambda p: (len(p.parts), p), reverse=True)
         matches = list({os.path.realpath(p): p for p in deepest}.values())
     files = _regular(matches) or [p for d in matches if d.is_dir() for p in _in_directory(d)]
@@ -71,67 +78,60 @@ def _refuse(message: str) -> Any:
 
 
 def _in_directory(directory: Path) -> list[Path]:
-    """Parquet files in it, except what writers leave behind (`_metadata`, `.part`).
+    """Return the parquet files in it, except writers' leftovers (`_metadata`, `.part`).
 
-    Not in its subdirectories: the runs of a tool like this one may be kept there.
+    Subdirectories are not searched: they may hold the runs of a tool like this one.
     """
     names = glob.glob("*.parquet", root_dir=directory)  # noqa: PTH207
     return sorted(_regular([directory / name for name in names if not name.startswith("_")]))
 
 
 def _regular(paths: list[Path]) -> list[Path]:
-    """Those that are files. A link to a file that is gone is refused: its rows would be missed."""
+    """Return the files among the paths. Refuse a broken link: its rows would be missing."""
     broken = next((fault for path in paths if (fault := _broken_link(path))), None)
     return _refuse(broken) if broken else [path for path in paths if path.is_file()]
 
 
 def _broken_link(path: Path) -> str | None:
-    """What is wrong with a link that leads nowhere."""
+    """Return what is wrong with a broken link; None for anything else."""
     if not path.is_symlink() or path.exists():
         return None
     try:
         path.resolve(strict=True)
-    except (RuntimeError, OSError) as error:  # before 3.13 a circle is a RuntimeError
+    except (RuntimeError, OSError) as error:  # before 3.13 a loop is a RuntimeError
         if isinstance(error, RuntimeError) or error.errno == errno.ELOOP:
-            return f"{path} is one of some links that lead in a circle; type the file's own name"
-    return f"{path} is a link to {path.readlink()}, which does not exist; remove or repair it"
-
-
-def _no_regular_file(value: str) -> str:
-    return (
-        f"{value} is not a regular file, and parquet cannot be read from a pipe or a device; write "
-        "it to a file and type data.input=FILE.parquet"
-    )
+            return f"{path} is part of a loop of symbolic links; type the file's own name"
+    return f"{path} is a link to {path.readlink()}, which does not exist; remove or fix it"
 
 
 def _nothing_in(directory: Path) -> str:
     if next(directory.glob("*/**/*.parquet"), None):
         hint = f"for those in subdirectories type data.input='{directory}/**/*.parquet'"
     else:
-        hint = f"for files of another name type a glob, such as data.input='{directory}/*'"
+        hint = f"for files with other names type a glob, such as data.input='{directory}/*'"
     return f"holds no *.parquet file; {hint}"
 
 
 def _near(path: Path) -> str:
     if "," in path.name:
-        return f" It is taken for one name; {SEVERAL}"
+        return f" It is read as a single name; {SEVERAL}"
     if not path.parent.is_dir() and not glob.has_magic(str(path)):
         return f" Neither does the directory {path.parent}"
     names = sorted(p.name for p in path.parent.glob("*.parquet"))
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return did_you_mean(path.name, names) or (f" Beside it: {listed}" if names else "")
+    return did_you_mean(path.name, names) or (f" Its directory has: {listed}" if names else "")
 
 
 @contextmanager
 def open_parquet(path: Path) -> "Iterator[pq.ParquetFile]":
-    """Read the footer, close on the way out. Rows are read a little at a time.
+    """Open the file and read its footer; rows are read in small pieces later.
 
-    Raises UserError where columns are encrypted: to ask for one aborts the process.
+    Raises UserError if columns are encrypted: reading one would abort the process.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pa.OSFile(os.fsencode(path)) as source:  # a Path it takes only if it is UTF-8
+    with pa.OSFile(os.fsencode(path)) as source:  # bytes: Arrow takes a Path only if it is UTF-8
         file = pq.ParquetFile(
             source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True
         )
@@ -141,7 +141,7 @@ def open_parquet(path: Path) -> "Iterator[pq.ParquetFile]":
 
 
 def row_group_sizes(file: "pq.ParquetFile") -> list[int]:
-    """Rows of each row group. Raises ArrowInvalid where they are not those of the file."""
+    """Return the rows of each row group. Raises ArrowInvalid if the sum is not the file's."""
     import pyarrow as pa
 
     metadata = file.metadata
@@ -155,26 +155,26 @@ def row_group_sizes(file: "pq.ParquetFile") -> list[int]:
 def reading(
     path: Path, kind: type[RolloutError] = RolloutError, advice: str = ""
 ) -> Iterator[None]:
-    """Name the file in whatever reading it raises, and say what to do."""
+    """Turn any error of reading into one that names the file and says what to do."""
     import pyarrow as pa
 
     try:
         yield
-    except UnicodeDecodeError as error:  # the one text that is read here
+    except UnicodeDecodeError as error:  # the only text read in the block
         reason = f"a column's name is not UTF-8; rename it ({error.object!r:.40})"
-        raise kind(f"{path} cannot be read: {reason}") from error
+        raise kind(f"{path} can't be read: {reason}") from error
     except (pa.ArrowException, OSError) as error:
-        reason = getattr(error, "strerror", None)  # the system's; Arrow's own have none
+        reason = getattr(error, "strerror", None)  # the system's; Arrow's errors have none
         first = str(error).partition("\n")[0]
         if isinstance(error, pa.ArrowNotImplementedError):
             reason = f"pyarrow {pa.__version__} has no reader for it ({first})"
-        reason = reason or f"it is damaged ({first}); copy it again, or write it anew"
+        reason = reason or f"it is damaged ({first}); copy it again, or write it again"
         advice = advice and f"; {advice}"
-        raise kind(f"{path} cannot be read: {reason}{advice}") from error
+        raise kind(f"{path} can't be read: {reason}{advice}") from error
 
 
 def seal(path: Path) -> bytes:
-    """16 bytes that change with the file's size or footer. Raises UserError if it has none."""
+    """Return 16 bytes that change with the file's size or footer. Raises UserError."""
     with path.open("rb") as file:
         head, size = file.read(512), file.seek(0, 2)
         file.seek(max(0, size - 8))
@@ -193,8 +193,7 @@ def _footer_bytes(path: Path) -> int:
 
 
 def _looks_like(head: bytes, path: Path) -> str:
-    """What a file that is no parquet seems to be, and what to do about it."""
-
+    """Return what a file that is not parquet looks like, and what to do about it."""
     target = path.with_suffix(".parquet").name
     target = f"new_{target}" if target == path.name else target
 
@@ -211,7 +210,7 @@ def _looks_like(head: bytes, path: Path) -> str:
         b"[": convert("JSON", "json"),
         b"ARROW1": convert("Feather", "feather"),
         b"\xff\xff\xff\xff": (
-            "it looks like an Arrow stream, as datasets saves; convert it: "
+            "it looks like an Arrow stream, as saved by datasets; convert it: "
             f"datasets.Dataset.from_file({path.name!r}).to_parquet({target!r})"
         ),
         b"\x1f\x8b": "it is a gzip file; unpack it",
@@ -230,4 +229,4 @@ def _looks_like(head: bytes, path: Path) -> str:
         return convert("CSV", "csv")
     if not head:
         return "it is empty; its writer or its copy did not finish"
-    return f"it starts with {head[:12]!r}; convert it to parquet with the program that reads it"
+    return f"it starts with {head[:12]!r}; convert it to parquet with a program that reads it"

@@ -1,9 +1,9 @@
-"""Models on the Hugging Face hub: a hub id's snapshot directory in the hub's cache.
+"""Models on the Hugging Face hub: find and fetch a hub id's snapshot in the hub's cache.
 
-Owns: every conversation with the hub, and what its refusals mean.
+Owns all requests to the hub, and the meaning of its errors.
 Promises: config.json and generation_config.json are fetched, never weights; a hub that does not
-answer is given up after about 6 s; a refusal is one line, which never holds the token.
-Must not know: what a checkpoint directory must hold, or what reads it.
+respond is given up after about 6 s; an error is one line, which never contains the token.
+Must not know what a checkpoint directory must contain, or who reads it.
 """
 
 import os
@@ -17,13 +17,13 @@ from rollout.errors import UserError, did_you_mean
 
 TOKENIZER_S = 20.0
 _TOKENIZER_FILES = ["tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json"]
-_WAY_OUT = "type model.model_path=/local/dir, or without network model=smollm2_135m"
+_OFFLINE = "type model.model_path=/local/dir, or without network model=smollm2_135m"
 
 
 def find_cached_snapshot(repo_id: str, revision: str | None) -> Path | None:
-    """Find the directory, named by its commit, that the cache has for this model, whole or not.
+    """Return the model's cached directory, complete or not, which is named after its commit.
 
-    Asks nobody. Raises UserError for a text that cannot be a hub id.
+    Sends no request. Raises UserError for a text that can't be a hub id.
     """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -38,122 +38,100 @@ def find_cached_snapshot(repo_id: str, revision: str | None) -> Path | None:
 
 
 def fetch_snapshot(repo_id: str, revision: str | None) -> Path:
-    """Ask the hub for the model's shape; return the directory, named by its commit, that has it.
+    """Fetch the model's configuration; return its cached directory, named after its commit.
 
-    Raises UserError, one line, where the hub cannot be reached or refuses.
+    Raises UserError, one line, if the hub can't be reached or refuses.
     """
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         raise UserError(
-            f"cannot reach the hub: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE} does not "
-            f"hold all of {repo_id}; unset it, or {_WAY_OUT}"
+            f"can't reach the hub: HF_HUB_OFFLINE is set, and {constants.HF_HUB_CACHE} does not "
+            f"hold all of {repo_id}; unset it, or {_OFFLINE}"
         )
-    return _ask_hub(repo_id, revision).parent
+    timeout_s = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
+    found = _call_within(timeout_s + 1, _fetch_config, repo_id, revision, timeout_s)
+    if isinstance(found, Exception):
+        raise UserError(_explain(found, repo_id, revision))
+    return found.parent
 
 
 def fetch_adapter(repo_id: str) -> Path:
-    """Have a LoRA adapter whole in the hub's cache; return its directory. Raises UserError."""
+    """Fetch a LoRA adapter into the hub's cache; return its directory. Raises UserError."""
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(repo_id))
-    except Exception as fault:
-        raise UserError(f"model.lora_path={repo_id}: {_explain(fault, repo_id, None)}") from fault
+    except Exception as error:
+        raise UserError(f"model.lora_path={repo_id}: {_explain(error, repo_id, None)}") from error
 
 
 def fetch_tokenizer(repo_id: str, revision: str | None) -> None:
-    """Have the tokenizer's files in the hub's cache, where they can be had within some seconds.
+    """Fetch the tokenizer's files into the hub's cache, if that takes less than TOKENIZER_S.
 
-    For counting tokens before the engine downloads the whole; what is missing then is its
-    affair.
+    Used to count tokens before the engine downloads the model. Errors are ignored: the engine
+    reports them later.
     """
     from huggingface_hub import constants, snapshot_download
 
-    if constants.HF_HUB_OFFLINE:
-        return
-    thread = threading.Thread(
-        target=lambda: _quietly(
-            snapshot_download, repo_id, revision=revision, allow_patterns=_TOKENIZER_FILES
-        ),
-        daemon=True,
-    )
-    thread.start()
-    thread.join(TOKENIZER_S)
+    if not constants.HF_HUB_OFFLINE:
+        patterns = {"revision": revision, "allow_patterns": _TOKENIZER_FILES}
+        _call_within(TOKENIZER_S, snapshot_download, repo_id, **patterns)
 
 
-def _quietly(fetch: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-    """Without bars, and without a word where it fails."""
-    from huggingface_hub import utils
+def _call_within(seconds: float, fetch: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call `fetch` without progress bars; return its result, or its exception.
 
-    were_off = utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()
-    try:
-        with suppress(Exception):
-            fetch(*arguments, **options)
-    finally:
-        if not were_off:
-            utils.enable_progress_bars()
-
-
-def _ask_hub(repo_id: str, revision: str | None) -> Path:
-    """Fetch config.json and generation_config.json into the hub's cache; return the first's path.
-
-    In a thread with a deadline, since a DNS look-up that hangs obeys no HTTP timeout.
+    Runs in a thread, since a hanging DNS look-up ignores HTTP timeouts.
     """
     from huggingface_hub import utils
 
-    timeout_s = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5)
-    outcome: list[Path | Exception] = []
+    outcome: list[Any] = []
 
-    def ask() -> None:
+    def call() -> None:
+        bars_were_off = utils.are_progress_bars_disabled()
+        utils.disable_progress_bars()
         try:
-            outcome.append(_fetch_configs(repo_id, revision, timeout_s))
-        except Exception as fault:  # explained in the caller's thread
-            outcome.append(fault)
+            outcome.append(fetch(*args, **options))
+        except Exception as error:  # handled by the caller
+            outcome.append(error)
+        finally:
+            if not bars_were_off:
+                utils.enable_progress_bars()
 
-    bars_were_off = utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    thread.join(timeout_s + 1)
-    if not bars_were_off:
-        utils.enable_progress_bars()
-    answer = outcome[0] if outcome else TimeoutError(f"no answer in {timeout_s + 1:g} s")
-    if isinstance(answer, Path):
-        return answer
-    raise UserError(_explain(answer, repo_id, revision))
+    thread.join(seconds)
+    return outcome[0] if outcome else TimeoutError(f"no answer in {seconds:g} s")
 
 
-def _fetch_configs(repo_id: str, revision: str | None, timeout_s: float) -> Path:
+def _fetch_config(repo_id: str, revision: str | None, timeout_s: float) -> Path:
+    """Fetch config.json (its path is returned) and generation_config.json into the cache."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
-    # Asked first, since a download falls back to a cached file where the hub cannot be reached.
+    # First, since a download falls back to a cached file if the hub can't be reached.
     get_hf_file_metadata(hf_hub_url(repo_id, "config.json", revision=revision), timeout=timeout_s)
     config = Path(
         hf_hub_download(repo_id, "config.json", revision=revision, etag_timeout=timeout_s)
     )
     with suppress(EntryNotFoundError):
         hf_hub_download(
-            repo_id,
-            "generation_config.json",
-            revision=config.parent.name,
-            etag_timeout=timeout_s,
+            repo_id, "generation_config.json", revision=config.parent.name, etag_timeout=timeout_s
         )
     return config
 
 
-def _explain(fault: Exception, repo_id: str, revision: str | None) -> str:
-    """What the hub's answer means, in one line; never the request, which holds the token."""
+def _explain(error: Exception, repo_id: str, revision: str | None) -> str:
+    """Explain the hub's response in one line; never show the request, which holds the token."""
     from huggingface_hub import constants, errors
 
-    status = getattr(getattr(fault, "response", None), "status_code", None)
+    status = getattr(getattr(error, "response", None), "status_code", None)
     page = f"https://huggingface.co/{repo_id}"
-    if isinstance(fault, errors.RevisionNotFoundError):
+    if isinstance(error, errors.RevisionNotFoundError):
         return f"{repo_id} has no revision {revision!r}; see the branches and tags at {page}"
-    is_gated = isinstance(fault, errors.GatedRepoError)
-    if isinstance(fault, errors.RepositoryNotFoundError) and not is_gated:
+    is_gated = isinstance(error, errors.GatedRepoError)
+    if isinstance(error, errors.RepositoryNotFoundError) and not is_gated:
         folders = Path(constants.HF_HUB_CACHE).glob("models--*")
         known = [f.name.removeprefix("models--").replace("--", "/") for f in folders]
         return (
@@ -162,16 +140,16 @@ def _explain(fault: Exception, repo_id: str, revision: str | None) -> str:
         )
     if is_gated or status in (401, 403):
         return (
-            f"{repo_id} is gated or private; accept its licence at {page} and type: hf auth login"
+            f"{repo_id} is gated or private; accept its license at {page} and type: hf auth login"
         )
-    if isinstance(fault, errors.EntryNotFoundError) and status == 404:
+    if isinstance(error, errors.EntryNotFoundError) and status == 404:
         return (
             f"{repo_id} has no config.json, so it is not a transformers checkpoint (only GGUF "
-            "files, or a LoRA adapter?); give the model it was made from"
+            "files, or a LoRA adapter?); type the model it was made from"
         )
     endpoint = constants.ENDPOINT.rsplit("@")[-1]
-    why = f"status {status}" if status else str(fault).split("\n")[0] or type(fault).__name__
+    why = f"status {status}" if status else str(error).split("\n")[0] or type(error).__name__
     return (
-        f"cannot reach the hub ({endpoint}: {why}), and there is no directory {repo_id} either; "
-        f"{_WAY_OUT}"
+        f"can't reach the hub ({endpoint}: {why}), and there is no directory {repo_id} either; "
+        f"{_OFFLINE}"
     )

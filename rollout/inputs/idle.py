@@ -1,7 +1,7 @@
-"""Settings of data.* that change no row: refused before anything is loaded, with the likely one.
+"""Refuse data.* settings that change no row, before anything is loaded, and say what to type.
 
-Promises to read rows only where such a setting is typed, and only up to the first row that it
-changes; an input in which it changes none is read once, whole. Must not know files or engines.
+Promises to read rows only if such a setting is given, and only up to the first row it changes; an
+input in which it changes none is read once in full. Must not know files or engines.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,26 +18,26 @@ Rows = Iterator[tuple[int, dict[str, Any]]]  # index, and values by column
 
 
 def refuse_idle(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
-    """Raise UserError where a setting changes no row that can be asked, or leaves none to ask."""
+    """Raise UserError if a setting changes no valid prompt, or if all prompts are answered."""
     _refuse_answered(wording, read, num_rows)
-    waiting = _without(wording)
-    if not waiting:
+    idle = _without(wording)
+    if not idle:
         return
-    num_askable = 0
+    num_valid = 0
     for _, values in read():
         prompt = wording.prompt_of(0, 0, values)
-        num_askable += prompt.error is None
-        for key in [k for k, other in waiting.items() if other.prompt_of(0, 0, values) != prompt]:
-            del waiting[key]
-        if not waiting:
+        num_valid += prompt.error is None
+        for key in [k for k, other in idle.items() if other.prompt_of(0, 0, values) != prompt]:
+            del idle[key]
+        if not idle:
             return
-    if num_askable:
-        key = next(iter(waiting))
+    if num_valid:
+        key = next(iter(idle))
         raise UserError(f"data.{key} applies to 0 of {num_rows:,} rows: {WHY[key]}")
 
 
 def _refuse_answered(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
-    """Refuse ShareGPT rows that all end with an answer: each would be an error of its own."""
+    """Refuse ShareGPT rows that all end with an answer; each row would fail otherwise."""
     data = wording.data
     if data.prompt_format is not PromptFormat.sharegpt or data.last_answer is not LastAnswer.auto:
         return
@@ -47,16 +47,16 @@ def _refuse_answered(wording: Wording, read: Callable[[], Rows], num_rows: int) 
 
 WHY = {
     "system_prompt": (
-        "every chat has a system message of its own; type data.system_prompt_mode=replace to put "
-        "yours in its place, or leave it out"
+        "every chat has its own system message; type data.system_prompt_mode=replace to replace "
+        "it, or leave data.system_prompt out"
     ),
-    "tools": "every row has tools of its own in data.tools_key; leave one of them out",
+    "tools": "every row has its own tools in data.tools_key; leave one of the two settings out",
     "last_answer": "no chat ends with the assistant's message; leave it out",
 }
 
 
 def _without(wording: Wording) -> dict[str, Wording]:
-    """The wordings without each setting that may change nothing; what always does is left out."""
+    """Return, for each setting that may change nothing, the wording without that setting."""
     data, found = wording.data, {}
     if wording.system is not None and data.system_prompt_mode is SystemPromptMode.add:
         found["system_prompt"] = replace(wording, system=None)

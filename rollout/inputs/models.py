@@ -1,9 +1,9 @@
-"""What a model setting points at: a local directory, a hub id, or an embedded model.
+"""Find and check the model: a local directory, a hub id, or an embedded model.
 
-Owns: telling the three apart, and what a checkpoint directory must hold.
-Promises: a model that cannot be served is refused in seconds, in one line that says what to type,
-before any engine starts; what is checked is what is run (a hub id comes back with its commit).
-Must not know: the engine, the device, or how much memory there is.
+Owns the distinction of the three, and the contents a checkpoint directory must have.
+Promises: an unusable model is refused in seconds, in one line that says what to type, before any
+engine starts; the model that is checked is the one that runs (a hub id is pinned to its commit).
+Must not know the engine, the device, or the available memory.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from rollout.inputs.hub import fetch_snapshot, find_cached_snapshot
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model that was found, and its shape."""
+    """A checked model, and its configuration."""
 
-    path: str  # what vLLM gets: an absolute directory, or a hub id
+    path: str  # passed to vLLM: an absolute directory, or a hub id
     revision: str | None  # the commit on the hub; None for a directory
     source: str  # "local", "hub" or "embedded"
-    config: dict[str, Any]  # parsed config.json; {} where there is none (Mistral's params.json)
-    config_digest: str  # of config.json's bytes; "" where there is none
-    generation_config: dict[str, Any]  # {} where there is none
+    config: dict[str, Any]  # parsed config.json; {} if there is none (Mistral's params.json)
+    config_digest: str  # of config.json's bytes; "" if there is none
+    generation_config: dict[str, Any]  # {} if there is none
     weights_digest: str = ""  # sampled, see _weights_digest; "" on the hub, where the commit pins
     tokenizer_digest: str = ""  # tokenizer files and chat template; "" on the hub
 
@@ -53,23 +53,24 @@ def resolve_model(
     needs_weights: bool = True,
     needs_tokenizer: bool = True,
 ) -> ResolvedModel:
-    """Find the model and check it; raise UserError, one line, where it cannot be served.
+    """Find the model and check it. Raises UserError, one line, if it is unusable.
 
-    `say` takes a line when something slow starts. `needs_weights=False` is for dummy weights,
-    `needs_tokenizer=False` for a tokenizer named elsewhere. An embedded model is unpacked the
-    first time. A hub id that is wholly in the hub's cache needs no network; for another the hub
-    is asked once, for about 6 s at most, and config.json is fetched, never the weights.
+    `say` is called with a line when something slow starts. `needs_weights=False` is for dummy
+    weights, `needs_tokenizer=False` for a tokenizer configured elsewhere. An embedded model is
+    unpacked the first time. A hub id that is completely cached needs no network. For any other,
+    the hub is contacted once, for about 6 s at most: config.json is fetched, never the weights.
     """
     name = str(model.model_path)
     if name.startswith("embedded:"):
-        return _resolve_embedded(name.removeprefix("embedded:"), say)
+        directory = unpack_embedded(name.removeprefix("embedded:"), say, _is_whole)
+        return _inspect(directory, "embedded")
     if not name or "://" in name:
-        raise UserError(f"model.model_path={name!r}: give a local directory or a hub id, ORG/NAME")
+        raise UserError(f"model.model_path={name!r}: type a local directory or a hub id, ORG/NAME")
     try:
         path = Path(name).expanduser().absolute()
         exists = path.exists()
-    except (RuntimeError, OSError) as fault:  # no such user's home; not ours to read
-        raise UserError(f"model.model_path={name}: {fault}") from None
+    except (RuntimeError, OSError) as error:  # ~name of an unknown user, or no permission
+        raise UserError(f"model.model_path={name}: {error}") from None
     is_path = name.startswith(("/", "./", "../", "~")) or name.endswith(("/", ".gguf"))
     if exists or is_path or name.count("/") > 1:
         if model.revision is not None:
@@ -82,26 +83,22 @@ def _resolve_hub(
     repo_id: str, revision: str | None, weights: bool, tokenizer: bool
 ) -> ResolvedModel:
     if (snapshot := find_cached_snapshot(repo_id, revision)) is not None:
-        with suppress(UserError):  # part of it is missing: the hub knows whether it can be had
+        with suppress(UserError):  # incomplete: the hub may have the rest
             return _from_snapshot(repo_id, snapshot, weights, tokenizer)
     snapshot = fetch_snapshot(repo_id, revision)
     return _from_snapshot(repo_id, snapshot, weights=False, tokenizer=False)
 
 
 def _from_snapshot(repo_id: str, snapshot: Path, weights: bool, tokenizer: bool) -> ResolvedModel:
-    """Snapshots are named by their commit: it is pinned, so that a moving branch cannot differ."""
+    """Pin the commit, after which a snapshot is named, since a branch may move."""
     found = _inspect(snapshot, "hub", weights, tokenizer)
     return ResolvedModel(
         repo_id, snapshot.name, "hub", found.config, found.config_digest, found.generation_config
     )
 
 
-def _resolve_embedded(name: str, say: Callable[[str], None]) -> ResolvedModel:
-    return _inspect(unpack_embedded(name, say, _is_whole), "embedded")
-
-
 def _is_whole(directory: Path) -> bool:
-    """A crash or a cleaner of old files may have left a part."""
+    """Return whether the checkpoint is complete: a crash or a cleanup may have left only parts."""
     try:
         _inspect(directory, "embedded")
     except UserError:
@@ -115,7 +112,7 @@ def _is_whole(directory: Path) -> bool:
 def _inspect(
     path: Path, source: str, weights: bool = True, tokenizer: bool = True
 ) -> ResolvedModel:
-    """Check a checkpoint directory, cheapest first, reading headers only."""
+    """Check a checkpoint directory, cheapest checks first, reading only headers."""
     try:
         config, digest = _read_config(path)
         if weights:
@@ -129,8 +126,8 @@ def _inspect(
             _refuse_lfs_pointer(file)
         generation = path / "generation_config.json"
         generation_config = _read_json(generation)[0] if generation.is_file() else {}
-    except OSError as fault:
-        raise UserError(f"cannot read {fault.filename or path}: {fault.strerror}") from None
+    except OSError as error:
+        raise UserError(f"can't read {error.filename or path}: {error.strerror}") from None
     return ResolvedModel(
         str(path),
         None,
@@ -156,8 +153,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         config, raw = _read_json(file)
         if not config.get("model_type") and not config.get("architectures"):
             raise UserError(
-                f"{file} names neither model_type nor architectures, so nothing says what the "
-                "model is; take config.json from the model's own repository"
+                f"{file} names neither model_type nor architectures, so the kind of model is "
+                "unknown; take config.json from the model's own repository"
             )
         return config, hashlib.sha256(raw).hexdigest()[:16]
     if (path / "params.json").is_file():  # Mistral's format, which vLLM reads too
@@ -168,7 +165,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
         )
         raise UserError(
             f"{path} is a LoRA adapter, not a model; merge it into {base} first "
-            "(peft: merge_and_unload, then save_pretrained) and give the merged directory"
+            "(peft: merge_and_unload, then save_pretrained) and type the merged directory"
         )
     if any(path.glob("*.gguf")):
         raise UserError(
@@ -178,7 +175,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], str]:
     if inner:
         newest = max(inner, key=lambda p: p.stat().st_mtime).parent
         raise UserError(
-            f"{path} has no config.json; its newest checkpoint: model.model_path={newest}"
+            f"{path} has no config.json; for its newest checkpoint type model.model_path={newest}"
         )
     raise UserError(f"{path} has no config.json, so it is not a model in the Hugging Face layout")
 
@@ -188,10 +185,10 @@ def _read_json(file: Path) -> tuple[dict[str, Any], bytes]:
     raw = file.read_bytes()
     try:
         value = json.loads(raw)
-    except ValueError as fault:
-        raise UserError(f"{file} is not JSON ({fault}); download or save it again") from None
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON ({error}); download or save it again") from None
     if not isinstance(value, dict):
-        raise UserError(f"{file} holds no JSON object; download or save it again")
+        raise UserError(f"{file} is not a JSON object; download or save it again")
     return value, raw
 
 
@@ -224,7 +221,7 @@ def _check_weights(path: Path) -> None:
 
 
 def _check_safetensors(file: Path) -> None:
-    """Compare the size with what the header promises.
+    """Compare the file's size with its header.
 
     Layout: 8 bytes header length, little endian; the JSON header; the tensors
     (https://github.com/huggingface/safetensors#format).
@@ -235,24 +232,24 @@ def _check_safetensors(file: Path) -> None:
         header = stream.read(length) if length <= min(size - 8, 100_000_000) else b""
     try:
         tensors = [t for name, t in json.loads(header).items() if name != "__metadata__"]
-        promised = 8 + length + max((t["data_offsets"][1] for t in tensors), default=0)
+        expected = 8 + length + max((t["data_offsets"][1] for t in tensors), default=0)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
-            f"{file} is cut short or no safetensors file ({size:,} bytes, no whole header); "
+            f"{file} is cut short or not a safetensors file ({size:,} bytes, no complete header); "
             "download or copy it again"
         ) from None
-    if size != promised:
+    if size != expected:
         raise UserError(
-            f"{file} is {'cut short' if size < promised else 'damaged'}: {size:,} bytes, and its "
-            f"header promises {promised:,}; download or copy it again"
+            f"{file} is {'cut short' if size < expected else 'damaged'}: it has {size:,} bytes, "
+            f"its header says {expected:,}; download or copy it again"
         )
 
 
-# What the samples depend on
+# Digests of all that the samples depend on
 
 
 def _weights_digest(path: Path) -> str:
-    """Tell a checkpoint that was overwritten in place: sizes, and blocks all over each file."""
+    """Digest sizes and sampled blocks of each file, to detect an overwritten checkpoint."""
     found = hashlib.blake2b(digest_size=8)
     for suffix in (".safetensors", ".bin", ".pt"):
         for file in sorted(path.glob(f"*{suffix}")):
@@ -268,7 +265,7 @@ def _weights_digest(path: Path) -> str:
 
 
 def _files_digest(path: Path) -> str:
-    """Of what turns prompts into tokens: tokenizer files and chat template."""
+    """Digest the files that turn prompts into tokens: tokenizer and chat template."""
     found = hashlib.blake2b(digest_size=8)
     others = ("chat_template*", "special_tokens_map.json", "added_tokens.json", "merges.txt")
     names = {file for pattern in (*_TOKENIZERS, *others) for file in path.glob(pattern)}

@@ -1,9 +1,9 @@
-"""What a template over a row's columns may print: text, numbers, dates, true and false.
+"""Restrict what a template over a row's columns prints: text, numbers, dates, true and false.
 
-Owns the checks at every place where Jinja makes text of a value: `{{ x }}`, `~`, `%`, .format()
-and the filters that take text. Promises that a null, a list, an object or anything else that only
-Python can write is refused there and never becomes text; numbers, dates and booleans are written
-as Python's str does (1.0, 2024-05-01, True). Must not know rows or settings.
+Owns the checks wherever Jinja converts a value to text: `{{ x }}`, `~`, `%`, .format() and the
+text filters. Promises that nulls, lists, objects and the like are refused there and never become
+text; numbers, dates and booleans are written as Python's str does (1.0, 2024-05-01, True).
+Must not know rows or settings.
 """
 
 import json
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
 
-CHECK = "checked_to_print"  # the filter put where Jinja has no hook
-# Filters that make text of whatever they are given.
+CHECK = "checked_to_print"  # the filter inserted where Jinja has no hook
+# Filters that convert any value to text.
 TEXT_FILTERS = (
     "string", "upper", "lower", "title", "capitalize", "trim", "replace", "center", "indent",
     "wordwrap", "truncate", "wordcount", "striptags", "escape", "e", "forceescape", "safe",
@@ -27,28 +27,28 @@ TEXT_FILTERS = (
 
 
 class Unprintable(ValueError):
-    """A value that is no text; its message says what to write of a value called `name`."""
+    """A value that can't be printed; the message says what to write for a value called `name`."""
 
     def __init__(self, value: Any, reason: str):
         super().__init__(reason.format(name="name"))
         self.value, self.reason = value, reason
 
     def of(self, values: dict[str, Any]) -> str:
-        """The message with the column's own name, where it is a column's value."""
+        """Return the message with the column's name, if the value is a column's."""
         same = [name for name, value in values.items() if value is self.value]
         text = self.reason.format(name=same[0] if len(same) == 1 else "name")
         return f"{text} (null here: {', '.join(same)})" if self.value is None and same else text
 
 
 def printed(value: Any) -> Any:
-    """The value, if it may be printed. Raises Unprintable."""
+    """Return the value if it may be printed. Raises Unprintable."""
     from jinja2 import Undefined
 
     if isinstance(value, str | bool | int | float | Undefined) or _is_written(value):
         return value
     if value is None:
         raise Unprintable(
-            value, "it prints a null; write {{{{ {name} or '' }}}} where that is meant"
+            value, "it prints a null; write {{{{ {name} or '' }}}} if that is intended"
         )
     if isinstance(value, bytes):
         raise Unprintable(value, "it prints binary data")
@@ -71,7 +71,7 @@ def printed(value: Any) -> Any:
 
 
 def _is_written(value: Any) -> bool:
-    """Whether it is one of the other values of columns that people write as Python does."""
+    """Return whether it is another value that Python's str writes as people do."""
     from datetime import date, time, timedelta
     from decimal import Decimal
     from uuid import UUID
@@ -80,7 +80,7 @@ def _is_written(value: Any) -> bool:
 
 
 def checked_environment() -> "jinja2.Environment":
-    """A sandbox whose templates print only what may be printed."""
+    """Return a sandbox whose templates print only what may be printed."""
     from jinja2 import StrictUndefined, nodes
 
     class Checked(sandbox()):
@@ -109,13 +109,13 @@ def checked_environment() -> "jinja2.Environment":
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """A value as JSON; <, > and & stay as they are."""
+    """Return a value as JSON; <, > and & are not escaped."""
     check_indent(indent)
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def printed_names(tree: "nodes.Template") -> frozenset[str]:
-    """Columns that a template prints just as they are: `{{ name }}`, or joined by `~`."""
+    """Return the columns a template prints unchanged: `{{ name }}`, or joined by `~`."""
     from jinja2 import nodes
 
     own = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
@@ -147,7 +147,7 @@ def _check_each(values: Any) -> None:
 
 
 def _text_filter(plain: Callable[..., str]) -> Callable[..., str]:
-    """The filter, refusing a value, or an argument, that it would write as Python does."""
+    """Return the filter, refusing values and arguments that may not be printed."""
     place = 1 if hasattr(plain, "jinja_pass_arg") else 0
 
     @wraps(plain)
@@ -162,7 +162,7 @@ def _text_filter(plain: Callable[..., str]) -> Callable[..., str]:
 
 
 def _format(value: Any, *args: Any, **kwargs: Any) -> str:
-    """As Jinja's, of values that may be printed."""
+    """Jinja's `format`, for values that may be printed."""
     _check_each((value, *args, *kwargs.values()))
     check_format(str(value), *args, *kwargs.values())
     return str(value) % (kwargs or args)
@@ -173,7 +173,7 @@ def _join() -> Any:
 
     @pass_context
     def join(context: Any, value: Any, d: str = "", attribute: Any = None) -> str:
-        """As Jinja's, of values that may be printed."""
+        """Jinja's `join`, for values that may be printed."""
         if attribute is not None:
             members = {"attribute": attribute}
             value = context.environment.call_filter("map", value, None, members, context)

@@ -1,8 +1,8 @@
-"""Prompt columns: which types of column hold prompts, and which setting reads them.
+"""Prompt columns: which column types hold prompts, and which setting reads them.
 
-Promises that a column which is missing, or whose type can hold none of what its setting wants, is
-a UserError found in the schema alone, with what to type. Must not know how files are opened or
-what makes a value a prompt.
+Promises that a missing column, or one of the wrong type for its setting, is a UserError, found in
+the schema alone, that says what to type. Must not know how files are opened or what makes a value
+a prompt.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,9 +28,9 @@ LIKELY = (*CHAT_NAMES, "question", "problem", "instruction", "query", "input", "
 def check_columns(
     schema: "pa.Schema", path: Path, data: Data, in_template: Iterable[str] | None = None
 ) -> None:
-    """Refuse an input that lacks a column of the prompts', or whose type can't hold what it must.
+    """Refuse an input if a column that the prompts need is missing or has the wrong type.
 
-    `in_template`: the names that data.template looks up, which then stand for the prompt column.
+    `in_template`: the names that data.template uses, which then replace the prompt column.
     """
     if data.sampling_key is not None:
         _check_option(schema, path, "sampling_key", data.sampling_key, _holds_object, "a struct")
@@ -39,7 +39,7 @@ def check_columns(
     if in_template is not None:
         _check_template(schema, path, in_template)
     elif data.prompt_format is PromptFormat.tokens:
-        wanted = "a list of integers (token ids), which data.prompt_format=tokens asks for"
+        wanted = "a list of integers (token ids), which data.prompt_format=tokens needs"
         _check_option(schema, path, "prompt_key", data.prompt_key, _holds_ids, wanted, "")
     else:
         _check_prompts(schema, path, data)
@@ -54,7 +54,7 @@ def _check_template(schema: "pa.Schema", path: Path, in_template: Iterable[str])
 
 
 def check_printed(schema: "pa.Schema", where: object, setting: str, names: Iterable[str]) -> None:
-    """Refuse a template that prints columns of lists or objects, just as they are, in every row."""
+    """Refuse a template that prints columns of lists or objects unchanged in every row."""
     from pyarrow import types
 
     for name in sorted(set(names) & set(schema.names)):
@@ -80,7 +80,7 @@ def _check_option(
     wanted: str,
     or_text: str = ", or JSON text",
 ) -> None:
-    """Refuse a setting that names a column which is missing, or is not as `wanted`."""
+    """Refuse a setting that names a missing column, or one that is not as `wanted`."""
     fit = [name for name in schema.names if is_fit(schema.field(name).type)]
     if key not in schema.names:
         raise UserError(
@@ -89,7 +89,7 @@ def _check_option(
         )
     kind = schema.field(key).type
     if not is_fit(kind):
-        more = f"; fitting columns: {', '.join(fit)}" if fit else ""
+        more = f"; suitable columns: {', '.join(fit)}" if fit else ""
         raise UserError(
             f"data.{setting}={key}: the column holds {short(kind)} in {path}, not {wanted}"
             f"{or_text}{more}"
@@ -128,7 +128,7 @@ def _is_null(kind: "pa.DataType") -> bool:
 
 
 def _check_prompts(schema: "pa.Schema", path: Path, data: Data) -> None:
-    """Refuse an input whose prompt column is missing or can hold no prompt."""
+    """Refuse an input whose prompt column is missing or can't hold prompts."""
     names, key = schema.names, data.prompt_key
     held = {name: _holds(schema.field(name).type) for name in names}
     wanted = ("text", SHAREGPT) if data.prompt_format is PromptFormat.sharegpt else ("text", "chat")
@@ -152,25 +152,25 @@ def _check_prompts(schema: "pa.Schema", path: Path, data: Data) -> None:
         )
     if found == "chat" and _has_roles(schema.field(key).type) and found not in wanted:
         raise UserError(
-            f"data.prompt_format=sharegpt reads turns of from and value, but column {key!r} of "
-            f"{path} holds messages of role and content; leave it out"
+            f"data.prompt_format=sharegpt reads turns with from and value, but column {key!r} of "
+            f"{path} holds messages with role and content; leave it out"
         )
     fit = [name for name in fit if held[name] in wanted]
     if _holds_ids(schema.field(key).type) and found not in ("chat", "nothing"):
         found += ", or token ids with data.prompt_format=tokens"
     if found not in ("text", "chat", "nothing", SHAREGPT):
         choose = f" Type data.prompt_key={fit[0] if len(fit) == 1 else 'NAME'}"
-        more = f"fitting columns: {', '.join(fit)}.{choose}" if fit else _convert(schema, key)
+        more = f"suitable columns: {', '.join(fit)}.{choose}" if fit else _convert(schema, key)
         raise UserError(f"column {key!r} of {path} holds {found}" + (f"; {more}" if more else ""))
     if found in ("chat", SHAREGPT) and data.apply_chat_template is Template.never:
         raise UserError(
-            f"data.apply_chat_template=never, but column {key!r} holds chats, which only the "
-            "template makes text; type data.apply_chat_template=auto"
+            f"data.apply_chat_template=never, but column {key!r} holds chats, which need the chat "
+            "template; type data.apply_chat_template=auto"
         )
 
 
 def refuse_rival(schema: "pa.Schema", path: Path, data: Data) -> None:
-    """Refuse a column of chats beside the prompts where nobody said which of them is asked."""
+    """Refuse an input with a prompt column and a column of chats, unless one was chosen."""
     if data.template is not None or data.prompt_key not in schema.names:
         return
     for name in CHAT_NAMES:
@@ -179,19 +179,19 @@ def refuse_rival(schema: "pa.Schema", path: Path, data: Data) -> None:
         held = {name: _holds(schema.field(name).type)}
         if held[name] in ("chat", SHAREGPT):
             raise UserError(
-                f"{path} has columns {data.prompt_key!r} and {name!r}, and either may be what is "
-                f"asked; type data.prompt_key={data.prompt_key}, or "
+                f"{path} has columns {data.prompt_key!r} and {name!r}, and either may hold the "
+                f"prompts; type data.prompt_key={data.prompt_key}, or "
                 f"{_choice([name], held, data, '')}"
             )
 
 
 def likeliness(name: str) -> int:
-    """Smaller for names that prompts usually have."""
+    """Return a sort key: smaller for names that prompt columns usually have."""
     return LIKELY.index(name.lower()) if name.lower() in LIKELY else len(LIKELY)
 
 
 def _choice(fit: list[str], held: dict[str, str], data: Data, guess: str) -> str:
-    """What to type to ask one of the fitting columns, the likeliest first."""
+    """Return what to type to use one of the suitable columns, sorted by likelihood."""
     is_clear = len(fit) == 1 or (not guess and fit[0].lower() in LIKELY)
     name = fit[0] if is_clear else "NAME"
     is_sharegpt = is_clear and held[name] == SHAREGPT
@@ -213,14 +213,14 @@ def _is_batch(schema: "pa.Schema") -> bool:
 
 
 def _has_roles(kind: "pa.DataType") -> bool:
-    """Whether it is a list of structs, whose members the type itself says."""
+    """Return whether it is a list of structs, so that the type shows the members' names."""
     from pyarrow import types
 
     return is_list(stored(kind)) and types.is_struct(stored(stored(kind).value_type))
 
 
 def _holds(kind: "pa.DataType") -> str:
-    """`text`, `chat`, SHAREGPT, `nothing` (all null), or why the type holds no prompts."""
+    """Return `text`, `chat`, SHAREGPT, `nothing` (all null), or why it can't hold prompts."""
     import pyarrow as pa
 
     types = pa.types
@@ -239,7 +239,9 @@ def _holds(kind: "pa.DataType") -> str:
         if {"from", "value"} <= set(members) and is_text(members["value"]):
             return SHAREGPT
         if not {"role", "content"} <= set(members):
-            return f"messages of {', '.join(members)}, but role and content are needed; rename them"
+            return (
+                f"messages with {', '.join(members)}, but role and content are needed; rename them"
+            )
         content = stored(members["content"])
         fits = types.is_null(content) or is_text(content) or is_list(content)
         return "chat" if fits else f"messages with content of {short(content)}; make it text"
@@ -249,7 +251,7 @@ def _holds(kind: "pa.DataType") -> str:
 
 
 def _convert(schema: "pa.Schema", key: str) -> str:
-    """How pandas makes text of a column that no prompts are in."""
+    """Return how to convert a column without prompts to text in pandas; "" if nested."""
     from pyarrow import types
 
     kind = stored(schema.field(key).type)
@@ -260,4 +262,4 @@ def _convert(schema: "pa.Schema", key: str) -> str:
         for name in ("binary", "large_binary", "binary_view", "fixed_size_binary")
     )
     call = "str.decode('utf-8')" if is_bytes else "astype(str)"
-    return f"make it text, in pandas: df[{key!r}] = df[{key!r}].{call}"
+    return f"convert it to text, in pandas: df[{key!r}] = df[{key!r}].{call}"

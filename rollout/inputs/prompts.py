@@ -1,10 +1,9 @@
-"""Prompts: parquet files become a stream of Prompt, and the same rows again for publishing.
+"""Read parquet files as a stream of Prompt, and the same rows again for publishing.
 
-Owns which rows `data.*` selects and how they are read. Promises: a fault of the input as a whole
-is a UserError within a second, found in the footers alone; a fault of one row is that row's
+Owns which rows `data.*` selects and how they are read. Promises: an error of the input as a whole
+is a UserError within a second, found in the footers alone; an error of one row becomes that row's
 `error` and stops nothing; rows come in input order; columns keep their types and the schema its
-metadata; memory does not grow with the files. Must not know engines, runs or where anything is
-written.
+metadata; memory does not grow with the files. Must not know engines, runs or what is written.
 """
 
 import hashlib
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-GO_ON = "finished rows are on disk: give the input as it was and type the same command once more"
+RESUME = "finished rows are on disk: restore the input and type the same command again"
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """Where some contiguous rows of the input lie."""
+    """The location of some contiguous rows of the input."""
 
     path: Path
     number: int
@@ -48,10 +47,10 @@ class Prompts:
     """The selected rows of the input. Made by `open_prompts`; holds no open file."""
 
     files: list[Path]
-    schema: "pa.Schema"  # of all columns, those of the first file
+    schema: "pa.Schema"  # of all columns, with the first file's metadata
     num_input_rows: int
     data: Data
-    wording: Wording | None  # None: nothing is asked
+    wording: Wording | None  # None: the rows are not read as prompts
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]
@@ -59,20 +58,20 @@ class Prompts:
 
     @property
     def num_rows(self) -> int:
-        """Rows selected by data.offset, data.limit and data.shuffle_seed."""
+        """Number of rows selected by data.offset, data.limit and data.shuffle_seed."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Prompt]:
-        """Stream the selected prompts in input order, reading only the columns they are made of."""
+        """Stream the selected prompts in input order, reading only the columns they need."""
         return self.where(None)
 
     def where(self, wanted: "np.ndarray | None") -> Iterator[Prompt]:
-        """The same for the rows of a mask over the selected rows; batches with none are skipped."""
+        """Stream the prompts of a mask over the selected rows; skip batches without any."""
         for index, row in self.values(wanted):
             yield self.wording.prompt_of(index, int(self.rows[index]), row)
 
     def values(self, wanted: "np.ndarray | None" = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The index of each of these rows, and the values of the columns prompts are made of."""
+        """Stream the index of each of these rows, and the values of the columns prompts need."""
         names = self.wording.columns
         for first, batch in self._read(names, BATCH_ROWS):
             indexes: Sequence[int] = range(first, first + batch.num_rows)
@@ -89,36 +88,36 @@ class Prompts:
     def batches(self, num_rows: int = BATCH_ROWS) -> "Iterator[pa.RecordBatch]":
         """Stream all columns of the selected rows in input order, at most `num_rows` at a time.
 
-        Every batch has `schema`. Raises RolloutError where a file broke or changed since.
+        Every batch has `schema`. Raises RolloutError if a file is damaged or has changed.
         """
         return (batch for _, batch in self._read(self.schema.names, num_rows))
 
     def take_digests(self) -> bool:
-        """Read the files once; from here on they are held to every byte, before to their footers.
+        """Digest the files; from now on, changes of any byte are detected, before only footers.
 
-        Gives whether one was touched since `open_prompts`. Raises RolloutError where one changed.
+        Returns whether a file was touched since `open_prompts`. Raises RolloutError if one changed.
         """
-        with reading(self.files[0], advice=GO_ON):
+        with reading(self.files[0], advice=RESUME):
             touched = self.watched.take_digests()
         for path in touched:
-            with reading(path, advice=GO_ON):
+            with reading(path, advice=RESUME):
                 self._refuse_changed(path)
         return bool(touched)
 
     def contents(self) -> list[Seen]:
-        """The files, each with its name, as all that was read of them found them.
+        """Return name, digest and stamp of each file as it was read.
 
-        Raises RolloutError where one holds anything else by now.
+        Raises RolloutError if one has changed since.
         """
         self.take_digests()
         for path in self.files:
-            with reading(path, advice=GO_ON):
+            with reading(path, advice=RESUME):
                 self._refuse_changed(path)
         return [{"name": path.name} | self.watched.seen(path) for path in self.files]
 
     def _refuse_changed(self, path: Path) -> None:
         if not self.watched.holds(path) or seal(path) != self.seals[path]:
-            raise RolloutError(f"{path} was changed during the run; {GO_ON}")
+            raise RolloutError(f"{path} was changed during the run; {RESUME}")
 
     def digest(self) -> str:
         """Identify the input without reading it: names, sizes and footers (rows, types, stats)."""
@@ -136,7 +135,7 @@ class Prompts:
             wanted = [g for g in groups if self._picked(g.start, g.num_rows)]
             if not wanted:
                 continue
-            with reading(path, advice=GO_ON):
+            with reading(path, advice=RESUME):
                 self._refuse_changed(path)
                 with open_parquet(path) as file:
                     for group in wanted:
@@ -145,7 +144,7 @@ class Prompts:
     def _read_group(self, file, group: RowGroup, schema, num_rows: int) -> Iterator[tuple]:
         import pyarrow as pa
 
-        # One row group at a time: a batch across two fails where a dictionary is nested.
+        # One row group at a time: a batch across two fails if a dictionary is nested.
         start, end, last = group.start, group.start + group.num_rows, self.rows[-1]
         for batch in group_batches(file, group.number, schema.names, num_rows):
             if picked := self._picked(start, batch.num_rows):
@@ -154,22 +153,22 @@ class Prompts:
             start += batch.num_rows
             if start > last:
                 return
-        if start != end:  # Arrow ends early, and says nothing, where a page is short
+        if start != end:  # Arrow silently ends early if a page is short
             raise pa.ArrowInvalid(f"row group {group.number} ends {end - start} rows early")
 
     def _picked(self, start: int, num_rows: int) -> slice | None:
-        """Which of the selected rows lie in this stretch of the input."""
+        """Return which of the selected rows lie in this range of the input."""
         low = bisect_left(self.rows, start)
         high = bisect_left(self.rows, start + num_rows, low)
         return slice(low, high) if low < high else None
 
 
 def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
-    """Find the input, check its footers and select its rows; relative paths hang on `start_dir`.
+    """Find the input, check its footers and select its rows; paths are relative to `start_dir`.
 
-    Raises UserError: no such input, not parquet, no such column, a type no prompt has, files
-    that disagree, no rows; a template, system prompt or tools that can't be read, or that change
-    no row: only for those are rows read, up to the first that they change.
+    Raises UserError if there is no such input, file or column, a type can't hold prompts, files
+    disagree or there are no rows. Also if a template, system prompt or tools can't be read or
+    change no row: only for those are rows read, up to the first one they change.
     """
     start_dir = start_dir or Path.cwd()
     wording = read_wording(data, start_dir)
@@ -186,7 +185,7 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
 
 
 def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> Prompts:
-    """All rows of these files, their footers checked. Raises UserError as `open_prompts` does."""
+    """Check the footers and select all rows of the files. Raises UserError like `open_prompts`."""
     schema, groups, seals, num_rows = None, [], {}, 0
     watched = Watched(files)
     for path in files:
@@ -204,11 +203,11 @@ def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> 
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:
-    """Positions of the rows to answer, ascending."""
+    """Return the positions of the selected rows, ascending."""
     if not num_rows:
         raise UserError(f"data.input={data.input} has no rows")
     if data.offset >= num_rows:
-        raise UserError(f"data.offset={data.offset} leaves nothing: the input has {num_rows} rows")
+        raise UserError(f"data.offset={data.offset} leaves no rows: the input has {num_rows}")
     window = slice(data.offset, None if data.limit is None else data.offset + data.limit)
     if data.shuffle_seed is None:
         return range(num_rows)[window]

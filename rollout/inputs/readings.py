@@ -1,7 +1,7 @@
-"""What a command reads: the files that a setting names, and the words that found them.
+"""The files a command reads: those a setting names, and the glob or directory it was given as.
 
-A glob or a directory finds other files next time, those that were written there among them. Must
-not know what is written.
+The same glob or directory may find other files next time, including newly written ones. Must not
+know what is written.
 """
 
 import glob
@@ -15,19 +15,19 @@ from rollout.system.disk import file_of
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read: the files that a setting names, and the words that found them."""
+    """The files that a setting names."""
 
     key: str
     files: tuple[Path, ...]
-    given: str = ""  # a glob or a directory finds other files next time
+    given: str = ""  # the glob or directory that found them; "" for a single file
     start_dir: Path = field(default_factory=Path.cwd)
 
     def directories(self) -> set[Path]:
-        """Where the files lie, links followed."""
+        """Return the files' directories, links followed."""
         return {Path(os.path.realpath(parent)) for parent in {file.parent for file in self.files}}
 
     def would_find(self, path: Path, is_directory: bool = False) -> bool:
-        """Whether the same words, typed again, would take `path`, or files in it, for input."""
+        """Return whether the same setting, typed again, would also read `path`, or files in it."""
         given = self.start_dir / Path(self.given).expanduser()
         if not self.given or given.is_file():
             return False
@@ -35,32 +35,32 @@ class Reading:
         if glob.has_magic(str(given)):
             pattern = str(given)
             parents = {os.path.realpath(file.parent): file.parent for file in self.files}
-            if (beside := parents.get(str(path.parent))) is not None:  # by a link's name, too
-                names.append(beside / path.name)
+            if (linked := parents.get(str(path.parent))) is not None:  # by a link's name, too
+                names.append(linked / path.name)
             return any(fnmatch(str(n), pattern) if "**" in pattern else n.match(pattern)
                        for n in names)  # fmt: skip
         return given.is_dir() and not is_directory and same(path.parent, given)
 
 
 def reading_of(key: str, text: str, start_dir: Path | None = None) -> list[Reading]:
-    """What a setting reads where its text names files: a file, a glob or a directory of files."""
+    """Return what a setting reads if its text names a file, a glob or a directory; else []."""
     start_dir = start_dir or Path.cwd()
     try:
         path = start_dir / Path(text).expanduser()
         if not text or path.is_file():
             return [Reading(key, (path,))] if text else []
-        if not key.endswith("source"):  # a model's directory holds no parquet file of ours
+        if not key.endswith("source"):  # a model's directory has no parquet file of ours
             return []
         names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
         found = path.iterdir() if path.is_dir() else (start_dir / name for name in names)
         files = tuple(file for file in found if file.is_file())
-    except (OSError, ValueError, RuntimeError):  # a text, and no name
+    except (OSError, ValueError, RuntimeError):  # a text, not a file name
         return []
     return [Reading(key, files, text, start_dir)] if files else []
 
 
 def same(path: Path, other: Path) -> bool:
-    """Whether two names are one file."""
+    """Return whether two paths are the same file."""
     try:
         return path.samefile(other)
     except OSError:

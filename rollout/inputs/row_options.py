@@ -1,8 +1,8 @@
-"""Row options: what a row says besides its text: its tools, its sampling, or its token ids.
+"""Row options: a row's own tools, sampling parameters or token ids.
 
-Owns what makes a value one of these. Promises: a value that is none raises a ValueError of one
-line, for its row alone; what is returned is plain JSON data without null members at its top. Must
-not know files, Arrow, chat templates, or which sampling settings an engine has.
+Owns the checks of these values. Promises: a bad value raises a one-line ValueError, for its row
+alone; the result is plain JSON data without null members at the top level. Must not know files,
+Arrow, chat templates, or which sampling parameters an engine has.
 """
 
 import json
@@ -11,18 +11,18 @@ from typing import Any
 
 from rollout.inputs.chats import parse
 
-MAX_DEPTH = 50  # of nested data; a template and a digest walk it
+MAX_DEPTH = 50  # of nested data; templates and digests recurse into it
 OF_THE_RUN = {"n": "n_samples", "n_samples": "n_samples", "seed": "seed"}
 
 
 def tools_of(value: Any) -> list[dict[str, Any]] | None:
-    """A row's own tools; None where it has none to say. Raises ValueError."""
+    """Return a row's own tools; None if it sets none. Raises ValueError."""
     value = _data(value, "tools")
     return None if value is None else checked_tools(value)
 
 
 def checked_tools(tools: Any) -> list[dict[str, Any]]:
-    """The tools, each a JSON object. Raises ValueError naming the first that is none."""
+    """Return the tools, each a JSON object. Raises ValueError naming the first bad one."""
     if not isinstance(tools, list):
         raise ValueError(f"tools is {_shown(tools)}, not a list")
     checked = []
@@ -41,9 +41,9 @@ def checked_tools(tools: Any) -> list[dict[str, Any]]:
 
 
 def sampling_of(value: Any) -> dict[str, Any] | None:
-    """What a row sets of its sampling; None where that is nothing. Raises ValueError."""
+    """Return a row's own sampling parameters; None if it sets none. Raises ValueError."""
     value = _data(value, "sampling")
-    if value is None or value == []:  # so a map without entries comes
+    if value is None or value == []:  # an empty map
         return None
     if not isinstance(value, dict):
         raise ValueError(f"sampling is {_shown(value)}, not an object such as {{'temperature': 0}}")
@@ -52,7 +52,8 @@ def sampling_of(value: Any) -> dict[str, Any] | None:
             raise ValueError(f"sampling has the key {name!r:.40}, which is not text")
         if name in OF_THE_RUN and value[name] is not None:
             raise ValueError(
-                f"sampling sets {name}, which is one for all rows: sampling.{OF_THE_RUN[name]}"
+                f"sampling sets {name}, which is the same for all rows: type "
+                f"sampling.{OF_THE_RUN[name]}"
             )
     found = {name: _plain(member, f"sampling.{name}") for name, member in value.items()}
     found = {name: member for name, member in found.items() if member is not None}
@@ -65,7 +66,7 @@ def sampling_of(value: Any) -> dict[str, Any] | None:
 
 
 def token_ids_of(value: Any) -> list[int]:
-    """The ids a row asks. Raises ValueError. How large they may be, the engine knows."""
+    """Return a row's token ids. Raises ValueError. The engine checks their upper bound."""
     if value is None:
         raise ValueError("the prompt is null")
     if not isinstance(value, list):
@@ -79,7 +80,7 @@ def token_ids_of(value: Any) -> list[int]:
 
 
 def _data(value: Any, what: str) -> Any:
-    """The value, parsed where it is JSON text; None where it is empty."""
+    """Return the value, parsed if it is JSON text; None if it is empty."""
     if isinstance(value, bytes):
         raise ValueError(f"{what} is not UTF-8 text")
     if not isinstance(value, str):
@@ -88,7 +89,7 @@ def _data(value: Any, what: str) -> Any:
 
 
 def _plain(value: Any, where: str, depth: int = 1) -> Any:
-    """The value, if JSON can hold all of it."""
+    """Return the value if JSON can represent all of it. Raises ValueError."""
     if depth > MAX_DEPTH:
         raise ValueError(f"{where} is nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
@@ -98,7 +99,7 @@ def _plain(value: Any, where: str, depth: int = 1) -> Any:
     if isinstance(value, list):
         return [_plain(member, where, depth + 1) for member in value]
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} has {value}, which is no number")
+        raise ValueError(f"{where} has {value}, which is not a number")
     if value is None or isinstance(value, str | bool | int | float):
         return value
     kind = "text that is not UTF-8" if isinstance(value, bytes) else type(value).__name__

@@ -1,8 +1,8 @@
-"""Row template: data.template, Jinja over a row's columns, makes the text that is asked.
+"""Row templates: data.template, a Jinja template over a row's columns, makes the prompt's text.
 
-Owns the sandbox it runs in. Promises: a template that is none is a UserError; one that fails on a
-row raises a ValueError of one line for that row; what may be printed, printing.py says. Must not
-know chats, files of rows, or chat templates, which are the model's.
+Owns the sandbox it runs in. Promises: an invalid template is a UserError; one that fails on a row
+raises a one-line ValueError for that row; printing.py decides what may be printed. Must not know
+chats, files of rows, or the model's chat templates.
 """
 
 from collections.abc import Callable
@@ -26,15 +26,15 @@ class RowTemplate:
 
     compiled: "jinja2.Template"
     source: str
-    names: frozenset[str]  # looked up when it renders, Jinja's own (range, ...) left out
-    printed: frozenset[str]  # of these, what it prints just as it is
-    setting: str  # where it was given
+    names: frozenset[str]  # the columns it uses, without Jinja's globals (range, ...)
+    printed: frozenset[str]  # those it prints unchanged
+    setting: str  # named in errors
     patience: Patience
 
     def render(self, values: dict[str, Any]) -> str:
-        """The text for a row's columns. Raises ValueError."""
+        """Return the text for a row's columns. Raises ValueError."""
         if odd := [name for name, value in values.items() if isinstance(value, bytes)]:
-            raise ValueError(f"column {odd[0]!r} holds binary data, or what can't be read as text")
+            raise ValueError(f"column {odd[0]!r} holds binary data, or can't be read as text")
         try:
             text = self.patience.limited(self.compiled.render, values)
             text.encode()
@@ -42,17 +42,16 @@ class RowTemplate:
             raise
         except Unprintable as error:
             raise ValueError(f"{self.setting} fails on this row: {error.of(values)}") from error
-        except Exception as error:  # whatever a row's values make of it
-            lines = str(error).strip().splitlines() or [type(error).__name__]
+        except Exception as error:  # a template may raise anything
             nulls = [name for name, value in values.items() if value is None]
             hint = f" (null here: {', '.join(nulls)})" if nulls else ""
-            raise ValueError(f"{self.setting} fails on this row: {lines[0][:300]}{hint}") from error
+            raise ValueError(f"{_failure(self.setting, error)}{hint}") from error
         return text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowCondition:
-    """A Jinja expression ready to ask of a row. Made by `open_condition`."""
+    """A Jinja expression ready to evaluate on a row. Made by `open_condition`."""
 
     compiled: Callable[..., Any]
     names: frozenset[str]
@@ -60,21 +59,26 @@ class RowCondition:
     patience: Patience
 
     def holds(self, values: dict[str, Any]) -> bool:
-        """Whether it is true for a row's columns. Raises ValueError."""
+        """Return whether it is true for a row's columns. Raises ValueError."""
         try:
             return bool(self.patience.limited(self.compiled, values))
         except (Interrupted, UserError):
             raise
-        except Exception as error:  # whatever a row's values make of it
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise ValueError(f"{self.setting} fails on this row: {lines[0][:300]}") from error
+        except Exception as error:  # an expression may raise anything
+            raise ValueError(_failure(self.setting, error)) from error
+
+
+def _failure(setting: str, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{setting} fails on this row: {lines[0][:300]}"
 
 
 def open_condition(source: str, setting: str) -> RowCondition:
-    """Compile an expression such as `level > 3`. Raises UserError where it is none."""
-    from jinja2 import TemplateSyntaxError, meta
+    """Compile an expression such as `level > 3`. Raises UserError if it is invalid."""
+    from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 
-    environment = _environment()
+    environment = sandbox()(undefined=StrictUndefined)  # unchecked: expressions print nothing
+    environment.filters["tojson"] = to_json
     text = source.strip()
     if text.startswith("{{") and text.endswith("}}"):
         text = text[2:-2]
@@ -84,8 +88,8 @@ def open_condition(source: str, setting: str) -> RowCondition:
         compiled = limited(environment.compile_expression, text, False)
     except TemplateSyntaxError as error:
         raise UserError(
-            f"{setting}={source} is no Jinja expression: {error.message}; it is like level > 3 "
-            "and 'x' in question"
+            f"{setting}={source} is not a Jinja expression: {error.message}; type one such as "
+            "level > 3 and 'x' in question"
         ) from error
     except OverLimit as error:
         raise UserError(f"{setting} {error} to compile; make it shorter") from error
@@ -98,9 +102,9 @@ def open_condition(source: str, setting: str) -> RowCondition:
 def open_template(
     source: str, setting: str = RENDERED, may_be_constant: bool = False
 ) -> RowTemplate:
-    """Compile the template. Raises UserError where it is none, or would ask the same of all.
+    """Compile the template. Raises UserError if it is invalid, or uses no column.
 
-    Errors name `setting`. With `may_be_constant` it need not name a column.
+    Errors name `setting`. With `may_be_constant`, a template without columns is accepted.
     """
     from jinja2 import TemplateSyntaxError, meta
 
@@ -108,31 +112,22 @@ def open_template(
     try:
         tree = limited(environment.parse, source)
         if list(meta.find_referenced_templates(tree)):
-            raise UserError(f"{setting} includes another template; put its text in its place")
+            raise UserError(f"{setting} includes another template; write its text here instead")
         names = meta.find_undeclared_variables(tree) - set(environment.globals)
         compiled = limited(environment.from_string, source)
     except TemplateSyntaxError as error:
         raise UserError(
-            f"{setting} is no Jinja template: line {error.lineno}: {error.message}; in double "
-            "braces stands an expression over the columns, such as {{ question }}"
+            f"{setting} is not a Jinja template: line {error.lineno}: {error.message}; write "
+            "expressions over the columns in double braces, such as {{ question }}"
         ) from error
     except OverLimit as error:
         raise UserError(f"{setting} {error} to compile; make it shorter") from error
-    except (RecursionError, MemoryError, SyntaxError) as error:  # 20 loops within each other
+    except (RecursionError, MemoryError, SyntaxError) as error:  # 20 nested loops
         raise UserError(f"{setting} is nested too deep for Jinja") from error
     if not names and not may_be_constant:
         raise UserError(
-            f"{setting} names no column, so all rows would ask the same; write a column's name in "
-            "double braces: {{ question }}"
+            f"{setting} names no column, so all prompts would be the same; write a column's name "
+            "in double braces: {{ question }}"
         )
     printed, patience = printed_names(tree), Patience(setting)
     return RowTemplate(compiled, source, frozenset(names), printed, setting, patience)
-
-
-def _environment() -> "jinja2.Environment":
-    """For expressions, which print nothing."""
-    from jinja2 import StrictUndefined
-
-    environment = sandbox()(undefined=StrictUndefined)
-    environment.filters["tojson"] = to_json
-    return environment

@@ -1,8 +1,8 @@
-"""Wording: what data.template, data.system_prompt and data.tools say, and a row's values in it.
+"""Wording: data.template, data.system_prompt and data.tools, and how they turn a row into a Prompt.
 
-Owns those three settings as texts or files, read once, and how one row's values become a Prompt.
-Promises: a setting that cannot be read is a UserError; a row that cannot be asked is a Prompt
-with the reason. Must not know Arrow, files of rows or engines.
+Owns those three settings, given as text or file and read once. Promises: a setting that can't be
+read is a UserError; a row that makes no valid prompt becomes a Prompt with the reason. Must not
+know Arrow, files of rows or engines.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 
 from rollout.config.sections.data import Data, PromptFormat
 from rollout.errors import UserError
+from rollout.inputs.chat_template import read_text
 from rollout.inputs.chats import content_of
 from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of
 from rollout.inputs.row_template import RowTemplate, open_template
@@ -25,19 +26,19 @@ LIKE_A_PATH = re.compile(r"\S*(/\S*|\.(txt|md|jinja2?|j2|json|ya?ml|prompt))", r
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wording:
-    """What is put around every row's own words. Made by `read_wording`."""
+    """The settings that turn rows into prompts. Made by `read_wording`."""
 
     data: Data
     template: RowTemplate | None = None
     system: str | None = None
     tools: list[dict[str, Any]] | None = None
-    is_plain: bool = True  # there is nothing but the prompt column's text or messages
+    is_plain: bool = True  # the prompt is just the prompt column's text or messages
 
     @property
     def columns(self) -> list[str]:
-        """The columns that a prompt is made of, each once; those of its text come first."""
+        """The columns that a prompt needs, each once; those of its text come first."""
         data, named = self.data, [self.data.prompt_key]
-        if self.template:  # in the order they are read in
+        if self.template:  # in the order of their appearance
             named = sorted(self.template.names, key=lambda name: _place(name, self.template.source))
         more = [key for key in (data.tools_key, data.sampling_key) if key is not None]
         return list(dict.fromkeys([*named, *more]))
@@ -48,15 +49,15 @@ class Wording:
         return f"data.template over {', '.join(self.columns)}"
 
     def prompt_of(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
-        """The prompt that these columns' values make; with `error` where they make none."""
+        """Return the prompt made from these columns' values; with `error` if they are bad."""
         try:
             if self.is_plain:
                 return Prompt(index, row, content_of(values[self.data.prompt_key], self.data))
-            return self._asked(index, row, values)
-        except ValueError as fault:
-            return Prompt(index, row, None, str(fault))
+            return self._worded(index, row, values)
+        except ValueError as error:
+            return Prompt(index, row, None, str(error))
 
-    def _asked(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
+    def _worded(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
         data = self.data
         sampling = sampling_of(values[data.sampling_key]) if data.sampling_key else None
         if data.prompt_format is PromptFormat.tokens:
@@ -72,17 +73,17 @@ class Wording:
         return Prompt(index, row, content, tools=tools, sampling=sampling)
 
     def fingerprint(self) -> dict[str, str]:
-        """The three settings by what they say, wherever it was written."""
-        said = {
+        """Return the texts of the three settings, whether typed or read from a file."""
+        texts = {
             "data.template": self.template and self.template.source,
             "data.system_prompt": self.system,
             "data.tools": self.tools and json.dumps(self.tools, ensure_ascii=False),
         }
-        return {key: _told(text) for key, text in said.items() if text is not None}
+        return {key: _with_digest(text) for key, text in texts.items() if text is not None}
 
 
 def read_wording(data: Data, start_dir: Path) -> Wording:
-    """Read the settings; relative paths hang on `start_dir`. Raises UserError."""
+    """Read the settings; paths are relative to `start_dir`. Raises UserError."""
     template = system = tools = None
     if data.template is not None:
         template = open_template(
@@ -106,22 +107,16 @@ def _place(name: str, source: str) -> tuple[int, str]:
 
 
 def _read(key: str, given: str, is_text: bool, start_dir: Path) -> str:
-    """The text, or that of the file it names."""
+    """Return the text, or that of the file it names."""
     text = given
     if not is_text:
-        try:
-            text = (start_dir / Path(given).expanduser()).read_text(encoding="utf-8-sig")
-        except (OSError, RuntimeError, ValueError) as error:
-            shown = given if len(given) <= 80 else f"{given[:80]}..."
-            known = isinstance(error, FileNotFoundError)
-            why = "no such file" if known else getattr(error, "strerror", None) or error
-            raise UserError(f"{key}={shown} can't be read: {why}; {WANTED[key]}") from error
+        text = read_text(key, given, start_dir, WANTED[key]).removeprefix("\ufeff")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise UserError(f"{key} is not UTF-8 text; {WANTED[key]}") from None
     if not text.strip():
-        raise UserError(f"{key}={given} says nothing; {WANTED[key]}, or leave it out")
+        raise UserError(f"{key}={given} is blank; {WANTED[key]}, or leave it out")
     return text
 
 
@@ -135,7 +130,7 @@ WANTED = {
 def _is_file(given: str, start_dir: Path) -> bool:
     try:
         return (start_dir / Path(given).expanduser()).is_file()
-    except (OSError, RuntimeError, ValueError):  # longer than a name can be, and so on
+    except (OSError, RuntimeError, ValueError):  # longer than a name may be, and so on
         return False
 
 
@@ -149,8 +144,8 @@ def _tools(text: str) -> list[dict[str, Any]]:
         raise UserError(f"data.tools: {lines[0]}; {WANTED['data.tools']}") from error
 
 
-def _told(text: str) -> str:
-    """The text; a long one with a digest at its end, which differs where its middle does."""
+def _with_digest(text: str) -> str:
+    """Return the text; a long one with a digest at the end, since messages shorten it."""
     if len(text) <= 60:
         return text
     return f"{text} (digest {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()})"

@@ -1,1 +1,1 @@
-"""Score responses and write them in trainers' formats: `python -m rollout.postprocess`."""
+"""From responses to scores and training files: `python -m rollout.postprocess`."""

@@ -1,1 +1,1 @@
-"""Turns problems into a file of prompts: `python -m rollout.prepare`."""
+"""From problems to a file of prompts: `python -m rollout.prepare`."""

@@ -1,4 +1,4 @@
-"""What the rows of a run come to: counts over all attempts, made from finished rows."""
+"""The totals of a run: counts over all attempts, made from its finished rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,12 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Totals:
-    """What the rows of a run come to, over all attempts.
+    """Counts over all attempts of a run; None: not counted by an older version."""
 
-    A figure that an older launch did not count is None.
-    """
-
-    num_rows: int = 0  # those left out by data.on_error=skip included
+    num_rows: int = 0  # including those left out by data.on_error=skip
     num_failed: int = 0
     num_samples: int = 0
     num_output_tokens: int = 0
@@ -25,23 +22,24 @@ class Totals:
     num_empty: int = 0
     max_response_tokens: int = 0
     num_distinct: int | None = None  # different responses of a row, summed over the rows
-    num_unclosed: int | None = None  # reasoning begun and not closed, by model.reasoning_tags
-    num_repetitive: int | None = None  # end in one phrase over and over (health.is_repetitive)
-    p95_response_tokens: int | None = None  # percentile(..., 95); None too where no samples are
+    num_unclosed: int | None = None  # reasoning opened but not closed, by model.reasoning_tags
+    num_repetitive: int | None = None  # responses that end in a loop (health.is_repetitive)
+    p95_response_tokens: int | None = None  # percentile(..., 95); also None without samples
 
     @classmethod
     def known(cls, figures: dict) -> "Totals":
-        """As a summary.json has them, be it of a launch that did not count all of them."""
+        """Return the totals of a summary.json, which may lack some if an older version wrote it."""
         counted = [f.name for f in fields(cls) if f.default is not None or f.name in figures]
         return cls(**{name: figures[name] for name in counted})
 
 
 def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
-    """The shortest length that at least `percent` % of the samples do not exceed.
+    """Return the shortest length that at least `percent` % of the samples do not exceed.
 
-    `num_of_length[i]` samples are i tokens long; None where there are none. Nearest rank, so
-    a length that occurs: the ceil(percent/100 * N)-th shortest of N; definition 1 in Hyndman and
-    Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996), 361-365.
+    `num_of_length[i]` is the number of samples of i tokens; None if there are no samples. Uses the
+    nearest rank, so the length occurs: the ceil(percent/100 * N)-th shortest of N. Definition 1 in
+    Hyndman and Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996),
+    361-365.
     """
     up_to = num_of_length.cumsum()
     if not len(up_to) or not up_to[-1]:
@@ -51,9 +49,9 @@ def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
 
 
 class RowCounter:
-    """Counts the rows of a run, some at a time. Keeps one number a length, and no row.
+    """Counts the rows of a run, a table at a time. Stores one number per length, and no rows.
 
-    Unclosed reasoning goes by `tags`; None: it is not counted.
+    Unclosed reasoning is detected by `tags`; None: it is not counted.
     """
 
     def __init__(self, tags: Sequence[str] | None = None) -> None:
@@ -65,9 +63,9 @@ class RowCounter:
         self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
 
     def add(self, results: "pa.Table") -> "pa.Table":
-        """Count some rows of a shard; they come back with the column is_reasoning_closed.
+        """Count some rows of a shard; return them.
 
-        That is by the tags, where there are any.
+        With tags, the result has the additional column is_reasoning_closed.
         """
         import numpy as np
         import pyarrow as pa
@@ -107,14 +105,14 @@ class RowCounter:
         self._num_of_length = longer
 
     def totals(self) -> Totals:
-        """What has been counted so far."""
+        """Return the counts so far."""
         return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
 
 
 def _are_unclosed(
     texts: "pa.ChunkedArray", opened: "pa.ChunkedArray", tags: Sequence[str]
 ) -> "pa.ChunkedArray":
-    """signs.is_unclosed of each text; `opened`: its prompt ended within the reasoning."""
+    """Return signs.is_unclosed of each text; `opened`: its prompt ended inside the reasoning."""
     import pyarrow.compute as pc
 
     begins, ends = (_hold(texts, tag) for tag in tags)
@@ -137,10 +135,10 @@ def _hold(texts: "pa.ChunkedArray", tag: str) -> "pa.ChunkedArray":
 
 
 def _row_of(responses: "pa.ChunkedArray") -> "np.ndarray":
-    """The row of each of the flattened responses."""
+    """Return the row number of each of the flattened responses."""
     import numpy as np
     import pyarrow.compute as pc
 
-    # Not list_parent_indices, which counts what a null row hides.
+    # Not list_parent_indices, which counts the hidden values of null rows.
     sizes = pc.fill_null(pc.list_value_length(responses), 0).to_numpy()
     return np.repeat(np.arange(len(sizes)), sizes)

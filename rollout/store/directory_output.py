@@ -1,7 +1,7 @@
 """A published directory: files part-00000.parquet, part-00001.parquet, ... and nothing else.
 
-Owns its names, and its way onto the disk: whole, at once, or not at all. Promises: a
-file that is not of these names is never removed nor moved. Knows no rows and no settings.
+Owns the file names, and how the directory is written: whole, at once, or not at all. Promises
+never to remove or move a file of any other name. Must not know rows or settings.
 """
 
 import errno
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rollout.system.disk import PART, exchanged, remove_directory, rename, sync_directory
 
-MAX_FILES = 100_000  # five digits, so that the order of the names is that of the rows
+MAX_FILES = 100_000  # five digits, so that the names sort in the order of the rows
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def stranger_in(directory: Path) -> Path | None:
-    """What no published directory holds: the first such file or directory in it, by name."""
+    """Return the first entry, by name, that does not belong to a published directory."""
     return next(
         (p for p in sorted(directory.iterdir()) if not PART.fullmatch(p.name) or not p.is_file()),
         None,
@@ -28,12 +28,12 @@ def stranger_in(directory: Path) -> Path | None:
 def directory_written_whole(
     path: Path, tag: str, replace: bool | Callable[[Path], bool] = True
 ) -> Iterator[Path]:
-    """Give an empty directory to write files to; on success rename it to `path`, else remove it.
+    """Yield an empty directory to write files to; on success rename it to `path`, else remove it.
 
-    What a kill leaves is named `.NAME.new.TAG.tmp` or `.NAME.old.TAG.tmp`, never as a file's is
-    (see `disk.remove_leftovers`). `replace` is as in `disk.written_whole`. Raises FileExistsError
-    where what stands at `path` may not go, or holds a file of another name; an empty directory
-    may always go.
+    A kill leaves `.NAME.new.TAG.tmp` or `.NAME.old.TAG.tmp`, never the name that a file leaves (see
+    `disk.remove_leftovers`). `replace` is as in `disk.written_whole`. Raises FileExistsError if the
+    directory at `path` may not be replaced, or holds a file of another name; an empty directory
+    may always be replaced.
     """
     temporary = path.with_name(f".{path.name[:64]}.new.{tag}.tmp")
     aside = path.with_name(f".{path.name[:64]}.old.{tag}.tmp")
@@ -57,7 +57,7 @@ def directory_written_whole(
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
     try:
-        rename(temporary, path)  # which fails where anything but an empty directory is
+        rename(temporary, path)  # fails unless `path` is free or an empty directory
     except OSError as error:
         if error.errno in TAKEN:
             raise FileExistsError(f"{path} has appeared meanwhile") from None
@@ -67,13 +67,13 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 def _replace(
     temporary: Path, path: Path, aside: Path, replace: bool | Callable[[Path], bool]
 ) -> None:
-    """Put the new directory in the old one's place; afterwards that is one of the other names."""
+    """Replace the old directory by the new one; leave the old one under a temporary name."""
     if exchanged(temporary, path):
-        if not _may_go(temporary, replace):
+        if not _may_replace(temporary, replace):
             exchanged(temporary, path)
             raise FileExistsError(f"{path} has been changed meanwhile")
         return
-    if not _may_go(path, replace):
+    if not _may_replace(path, replace):
         raise FileExistsError(f"{path} has been changed meanwhile")
     rename(path, aside)
     try:
@@ -83,7 +83,7 @@ def _replace(
         raise
 
 
-def _may_go(directory: Path, replace: bool | Callable[[Path], bool]) -> bool:
+def _may_replace(directory: Path, replace: bool | Callable[[Path], bool]) -> bool:
     if stranger_in(directory):
         return False
     return replace is True or replace(directory)

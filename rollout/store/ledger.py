@@ -1,10 +1,10 @@
-"""What a run has written, wherever it lies: only that may be replaced without being asked.
+"""The files a run has written, wherever they are: only these may be replaced without asking.
 
-    written.json   path -> the digests that may stand there, and the stamp of the last one
+    written.json   path -> the digests the file may have, and the stamp of the last one
 
-Promises: a file that somebody else put there, or changed by one bit, is not the run's any more. A
-digest is noted before the file gets its name, so a kill at any instant leaves a file that is known.
-Must not know settings, or what the files are.
+Promises: a file that was replaced or changed by anyone else, even by one bit, no longer counts as
+the run's. A digest is recorded before the file gets its name, so a kill at any moment leaves a
+known file. Must not know settings, or what the files are for.
 """
 
 import os
@@ -18,22 +18,22 @@ NAME = "written.json"
 
 
 class Ledger:
-    """The files written by whoever owns `directory`; it is read at every question."""
+    """The files written by the owner of `directory`; the record is read again at every call."""
 
     def __init__(self, directory: Path, name: str = NAME):
         self._directory = Path(os.path.realpath(directory))
         self._file = directory / name
 
     def lists(self, path: Path) -> bool:
-        """Whether a file of this name was written once, whatever stands there now."""
+        """Return whether a file of this name was ever written, even if it was replaced since."""
         return self._entry_of(path) is not None
 
     def knows(self, path: Path) -> bool:
-        """Whether what stands at `path` is what was written there, to the bit."""
-        return self.standing(path) is not None
+        """Return whether the file at `path` is exactly the one that was written there."""
+        return self._own_digest(path) is not None
 
-    def standing(self, path: Path) -> str | None:
-        """The digest of what stands at `path` where that was written by us."""
+    def _own_digest(self, path: Path) -> str | None:
+        """Return the digest of the file at `path` if it was written by us, else None."""
         entry = self._entry_of(path)
         if entry is None:
             return None
@@ -46,79 +46,70 @@ class Ledger:
         return found if found in entry["digests"] else None
 
     def note(self, path: Path, temporary: Path) -> None:
-        """Say that what `temporary` holds will stand at `path`, in place of what stands there."""
-        old = self.standing(path)
+        """Record that the contents of `temporary` will replace the file at `path`."""
+        old = self._own_digest(path)
         digests = [*([old] if old else []), contents.digest(temporary)]
         self._write(path, {"digests": digests})
 
     def confirm(self, path: Path) -> None:
-        """Say that the file noted last has its name now."""
+        """Record that the file noted last has its final name now."""
         digests = self._entry_of(path)["digests"][-1:]
         self._write(path, {"digests": digests, "stamp": contents.stamp(path)})
 
     def adopt(self, path: Path) -> None:
-        """Say that what stands at `path` was written by us."""
+        """Record that the file at `path` was written by us."""
         found = contents.seen(path)
         self._write(path, {"digests": [found["digest"]], "stamp": found["stamp"]})
 
     def forget(self, path: Path) -> None:
-        """Say that nothing of ours stands at `path` any more."""
+        """Record that `path` is no longer ours."""
         if self.lists(path):
             self._write(path, None)
 
     def inside(self) -> list[str]:
-        """The names of what was written in the directory itself and stands there, untouched."""
+        """Return the names of the unchanged files written directly into the directory."""
         return [n for n in self._entries() if "/" not in n and self.knows(self._directory / n)]
 
     def _entry_of(self, path: Path) -> dict | None:
-        """What is kept of the file. Outside of the directory it may have moved along with that.
+        """Return the file's entry. A file outside may have moved together with the directory.
 
-        A copy of the directory did not write what lies outside: that stays the original's.
+        A copy of the directory did not write the files outside: they still belong to the original.
         """
-        entries, name = self._entries(), self._name(path)
+        entries, name = self._entries(), path_in(self._directory, path)
         if not Path(name).is_absolute():
             return entries.get(name)
-        entry = entries.get(name) or next(
-            (e for e in entries.values() if self._led_to(e, name)), None
-        )
+        relative = os.path.relpath(name, self._directory)
+        moved = (entry for entry in entries.values() if entry.get("relative") == relative)
+        entry = entries.get(name) or next(moved, None)
         if entry is None:
             return None
         writer = Path(str(entry.get("by", self._directory)))
-        return (
-            entry if writer == self._directory or not (writer / self._file.name).exists() else None
-        )
-
-    def _led_to(self, entry: dict, name: str) -> bool:
-        """Whether the file lies, seen from the directory, where the entry's did."""
-        relative = entry.get("relative")
-        return isinstance(relative, str) and os.path.relpath(name, self._directory) == relative
+        is_copy = writer != self._directory and (writer / self._file.name).exists()
+        return None if is_copy else entry
 
     def _write(self, path: Path, entry: dict | None) -> None:
-        name = self._name(path)
+        name = path_in(self._directory, path)
         if entry and Path(name).is_absolute():
             relative = os.path.relpath(name, self._directory)
             entry |= {"relative": relative, "by": str(self._directory)}
-        entries = self._entries() | {self._name(path): entry}
+        entries = self._entries() | {name: entry}
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._file, {"files": {n: e for n, e in entries.items() if e is not None}})
 
     def _entries(self) -> dict[str, dict]:
-        way_out = (
-            "remove it: then what the run wrote counts as yours, and is replaced only where you "
-            "type overwrite=true"
+        remedy = (
+            "remove it: then the run's files count as yours, and are replaced only if you type "
+            "overwrite=true"
         )
-        found = read_record(self._file, way_out, {"files": dict})
+        found = read_record(self._file, remedy, {"files": dict})
         entries = found["files"] if found else {}
         if not all(map(_is_entry, entries.values())):
-            raise UserError(f"{self._file} is damaged; put it back as it was, or {way_out}")
+            raise UserError(f"{self._file} is damaged; put it back as it was, or {remedy}")
         return entries
-
-    def _name(self, path: Path) -> str:
-        return path_in(self._directory, path)
 
 
 def path_in(directory: Path, path: Path) -> str:
-    """The path as a run keeps it: relative within its directory, which may be moved."""
+    """Return the path as a run stores it: relative inside its directory, which may be moved."""
     directory, path = Path(os.path.realpath(directory)), Path(os.path.realpath(path))
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
 

@@ -1,7 +1,7 @@
-"""Publishing: the input's rows beside their results, streamed into one file or several.
+"""Publish the input's rows with their results, streamed into one file or several.
 
-Owns the join of input and shards, the files' row groups and sizes, and the counts of the rows.
-Knows no engine and no settings. Memory is bounded by a shard and a row group.
+Owns the join of input and shards, the files' row groups and sizes, and the counting of rows.
+Promises memory bounded by a shard and a row group. Must not know engines or settings.
 """
 
 import itertools
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 65_536
-JOINED_ROWS = 1024  # at once: a batch of the input has few, and each join costs
+JOINED_ROWS = 1024  # at once: batches of the input are small, and each join has a cost
 JOINED_BYTES = 16 * 2**20
 
 
@@ -40,12 +40,12 @@ def write_output(
     splitter: Splitter | None = None,
     annotated: "Callable[[pa.Schema], pa.Schema]" = lambda schema: schema,
 ) -> Totals:
-    """Write the input's rows with their results to `path`, in input order.
+    """Write the input's rows with their results to `path`, in input order; return the totals.
 
     `batches` are the selected input rows, of `schema`; `parts` the results of the same rows. With
-    `partition_rows`, `path` is a directory that gets files of at most so many rows. Derived
-    columns are what `splitter` makes of the responses, or the `tags` do; by these unclosed
-    reasoning is counted, too. `annotated` may add to the metadata of the fields that are added.
+    `partition_rows`, `path` is a directory for files of at most that many rows. Derived columns are
+    made by `splitter`, else by `tags`; unclosed reasoning is always counted by `tags`. `annotated`
+    may add metadata to the added fields.
     """
     import pyarrow as pa
 
@@ -67,17 +67,17 @@ def write_output(
     number = -1
     for number, groups in itertools.groupby(cut, key=lambda piece: piece[0]):
         write_parquet(file_of(path, number), full, (group for _, group in groups))
-    if number < 0:  # a reader finds the columns all the same
+    if number < 0:  # no rows: readers still find the columns
         write_parquet(file_of(path, 0), full, [])
     return counter.totals()
 
 
 def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> int:
-    """Stream tables into one file, a row group each; how many rows they were."""
+    """Stream tables into one file, one row group each; return the number of rows."""
     import pyarrow as pa
 
     num_rows = 0
-    # By bytes, since Arrow takes no text that is not UTF-8.
+    # As bytes, since Arrow refuses text that is not UTF-8.
     with pa.OSFile(os.fsencode(path), "wb") as file, Writer(file, schema) as writer:
         for group in groups:
             writer.write_table(group, row_group_size=max(1, group.num_rows))
@@ -86,7 +86,7 @@ def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]")
 
 
 def _cut(groups: "Iterable[pa.Table]", size: int) -> "Iterator[tuple[int, pa.Table]]":
-    """The groups cut at every `size` rows, each with the number of its file."""
+    """Cut the groups at every `size` rows; yield each piece with the number of its file."""
     at = 0
     for group in groups:
         start = 0
@@ -102,7 +102,7 @@ def _joined(
     counter: RowCounter,
     skip_failed: bool,
 ) -> "Iterator[tuple[pa.Table, pa.Table]]":
-    """Input rows, and the results of the same rows."""
+    """Yield input rows together with the results of the same rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -142,7 +142,7 @@ def row_groups(
 
 
 def _kept(table: "pa.Table", keep: list[bool]) -> "pa.Table":
-    """The rows to keep. Not Table.filter, which has no kernel for view types."""
+    """Return the rows to keep. Not Table.filter, which has no kernel for view types."""
     import pyarrow as pa
 
     pieces, start = [table.slice(0, 0)], 0

@@ -1,8 +1,8 @@
-"""The layout of the published rows: one a prompt, with lists; or one a sample.
+"""The layout of the published rows: one per prompt, with lists; or one per sample.
 
-Owns which columns are added to the input's, their names and types, and how rows take that shape.
-Promises: both layouts hold the same values in the same order; a piece stays near PIECE_BYTES
-however often a prompt is repeated. Knows no file and no settings.
+Owns which columns are added to the input's, their names and types, and how rows are reshaped.
+Promises: both layouts hold the same values in the same order; a piece stays near PIECE_BYTES, no
+matter how often a prompt is repeated. Must not know files or settings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from rollout.system.formats.plain_types import taken
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PIECE_BYTES = 32 * 2**20  # of what is repeated
+PIECE_BYTES = 32 * 2**20  # of repeated values
 
 
 def added_names(columns: list[Column], per_sample: bool) -> list[str]:
-    """The columns that the output has beside the input's, in order, without output.prefix."""
+    """Return the columns added to the input's, in order, without output.prefix."""
     if not per_sample:
         return [column.name for column in columns]
     own = ["response" if column.name == "responses" else column.name for column in columns]
@@ -28,7 +28,7 @@ def added_names(columns: list[Column], per_sample: bool) -> list[str]:
 
 
 def added_types(columns: list[Column], per_sample: bool) -> "list[pa.DataType]":
-    """The types of `added_names`."""
+    """Return the types of `added_names`."""
     import pyarrow as pa
 
     kinds = [arrow_type(column) for column in columns]
@@ -44,9 +44,9 @@ def added_types(columns: list[Column], per_sample: bool) -> "list[pa.DataType]":
 def with_derived(
     results: "pa.Table", columns: list[Column], tags: Sequence[str], splitter: Splitter | None
 ) -> "pa.Table":
-    """Results with those of `columns` that are made of the responses; each is split once.
+    """Add those of `columns` that are derived from the responses; each response is split once.
 
-    By the `tags` where there is no `splitter`; then none is split for a column that is there.
+    Without a `splitter`, split by the `tags`, and only for columns that are missing.
     """
     import pyarrow as pa
 
@@ -76,7 +76,7 @@ def shaped(
     schema: "pa.Schema",
     per_sample: bool,
 ) -> "Iterator[pa.Table]":
-    """Input rows with their results, as tables of `schema`: the input's, then `added_names`."""
+    """Yield input rows with their results, as tables of `schema`: input, then `added_names`."""
     import pyarrow as pa
 
     if per_sample:
@@ -89,7 +89,7 @@ def shaped(
 def _per_sample(
     rows: "pa.Table", results: "pa.Table", columns: list[Column], schema: "pa.Schema"
 ) -> "Iterator[pa.Table]":
-    """A row for every sample; one, without a sample, where there is none."""
+    """Yield one row per sample; a prompt without samples gives a single row without one."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -110,10 +110,10 @@ def _per_sample(
     row_of = np.repeat(np.arange(rows.num_rows), times)
     sample_of = np.arange(total) - np.repeat(np.cumsum(times) - times, times)
     has_none = np.repeat(counts == 0, times)
-    flat_of = np.arange(total) - np.cumsum(has_none)  # position among the samples there are
+    flat_of = np.arange(total) - np.cumsum(has_none)  # position among the existing samples
     flat = {c.name: pc.list_flatten(results.column(c.name)) for c in columns if c.is_per_sample}
     for name, values in flat.items():
-        assert len(values) == counts.sum(), f"column {name} has not one value a sample"
+        assert len(values) == counts.sum(), f"column {name} does not have one value per sample"
     step = total if rows.num_rows > 1 else most
     for start in range(0, total, step):
         here = slice(start, start + step)
@@ -130,7 +130,7 @@ def _per_sample(
 
 
 def _num_bytes(column: "pa.ChunkedArray") -> int:
-    """Bytes that repeating a column copies; a dictionary is shared."""
+    """Return the bytes that repeating a column copies; dictionaries are shared."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):

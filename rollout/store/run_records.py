@@ -1,8 +1,8 @@
-"""The records of a run's directory, read: a damaged one is refused by name.
+"""Read the records of a run's directory; a damaged one is refused by name.
 
-A record that says what the rows on disk are, or which files are a run's own, decides what the next
-launch does: taken for absent it would mix samples or lose a file. summary.json is only figures,
-and made anew where it is damaged. Knows what the records hold, and not what follows from that.
+A record that describes the rows on disk, or lists the run's own files, decides what the next
+launch does: if it were taken as missing, samples would be mixed or a file lost. summary.json only
+has figures, and is made again if it is damaged. Must not know what follows from a record.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from rollout.errors import UserError
 from rollout.system.disk import read_record
 
-MOVING = ".moving.json"  # where to, while an old run is moved aside
+MOVING = ".moving.json"  # the target, while an old run is moved aside
 MAX_SHARD_ROWS = 2**31
 NONE = type(None)
 WORDS = {"argv": (list, NONE), "fingerprint": dict}
@@ -19,18 +19,18 @@ OTHER_PLACE = "type another run_dir="
 FIRST = {"rollout": str, "input": dict, "fingerprint": dict, "rows_per_shard": int}
 
 
-def run_record(run_dir: Path, way_out: str = OTHER_PLACE) -> dict[str, Any] | None:
-    """run.json; None where there is none. Raises UserError where it is damaged, or not ours."""
+def run_record(run_dir: Path, remedy: str = OTHER_PLACE) -> dict[str, Any] | None:
+    """Return run.json; None if there is none. Raises UserError if it is damaged or not ours."""
     path = run_dir / "run.json"
-    found = read_record(path, way_out, config=dict, kept=list, cwd=str, format=int, **WORDS)
+    found = read_record(path, remedy, config=dict, kept=list, cwd=str, format=int, **WORDS)
     if found is None:
         return None
     foreign = UserError(
-        f"{path} was not written by rollout, or is damaged; put it back as it was, or {way_out}"
+        f"{path} was not written by rollout, or is damaged; put it back as it was, or {remedy}"
     )
     if not FIRST.keys() <= found.keys():
         raise foreign
-    read_record(path, way_out, **FIRST)
+    read_record(path, remedy, **FIRST)
     if not 1 <= found["rows_per_shard"] <= MAX_SHARD_ROWS or not is_count(
         found["input"].get("num_rows", 0)
     ):
@@ -43,30 +43,23 @@ def run_record(run_dir: Path, way_out: str = OTHER_PLACE) -> dict[str, Any] | No
 
 
 def rows_made_with(attempt: Path) -> dict[str, Any] | None:
-    """The `fingerprint` and `argv` of the rows that an attempt wrote; None where it wrote none."""
+    """Return `fingerprint` and `argv` of the rows that an attempt wrote; None if it wrote none."""
     return read_record(attempt / "fingerprint.json", OTHER_PLACE, **WORDS)
 
 
 def published_record(
-    run_dir: Path, way_out: str = "type resume=fresh to move the run aside and start over"
+    run_dir: Path, remedy: str = "type resume=fresh to move the run aside and start over"
 ) -> dict[str, Any]:
-    """published.json; empty where nothing was published."""
+    """Return published.json; empty if nothing was published."""
     path = run_dir / "published.json"
-    kinds = {
-        "path": str,
-        "columns": list,
-        "prefix": str,
-        "input": list,
-        "scored": str,
-        "places": list,
-    }
-    return read_record(path, way_out, **kinds, scoring=(dict, NONE)) or {}
+    kinds = dict(path=str, columns=list, prefix=str, input=list, scored=str, places=list)
+    return read_record(path, remedy, **kinds, scoring=(dict, NONE)) or {}
 
 
 def environment_of(attempt: Path) -> dict[str, Any]:
-    """environment.json: where and on what an attempt was launched; empty where it has none."""
-    way_out = "type the whole command with another run_dir="
-    return read_record(attempt / "environment.json", way_out, cwd=str) or {}
+    """Return environment.json, where and on what an attempt was launched; empty if missing."""
+    remedy = "type the whole command with another run_dir="
+    return read_record(attempt / "environment.json", remedy, cwd=str) or {}
 
 
 def is_number(value: Any) -> bool:
@@ -74,16 +67,16 @@ def is_number(value: Any) -> bool:
 
 
 def moving_to(run_dir: Path) -> Path | None:
-    """Where an old run was being moved when the move was killed; None where none was."""
+    """Return the target of a move that was killed; None if there was none."""
     path = run_dir / MOVING
-    way_out = f"move what stands in {run_dir} elsewhere, and remove {MOVING}"
-    if (found := read_record(path, way_out, {"to": str})) is None:
+    remedy = f"move the files in {run_dir} elsewhere, and remove {MOVING}"
+    if (found := read_record(path, remedy, {"to": str})) is None:
         return None
     to = Path(found["to"])
     if not to.is_absolute() or ".old-" not in to.name:
         raise UserError(
             f"{path} is damaged ('to' can't be {found['to'][:200]!r}); put it back as it was, or "
-            f"{way_out}"
+            f"{remedy}"
         )
     return to
 

@@ -3,10 +3,10 @@
     00000000.log      rows of shard 0 in the order they finished, in frames with a checksum
     00000000.parquet  all rows of the shard, in input order, with page checksums
 
-A row may stand in both, or several times in a log (samples added to it, tried again): the last
-one written counts, a log's before a part's. So sealing twice, or a kill between the part's
-rename and the log's removal, changes nothing. A torn tail of a log is cut; a damaged part is
-a UserError that says how to have its rows generated again. Knows no settings and no input.
+A row may be in both, or several times in a log (with added samples, or retried). The last one
+written counts, and a log's before a part's. So sealing twice, or a kill between renaming the part
+and removing the log, changes nothing. A torn tail of a log is cut off. A damaged part is a
+UserError that says how to generate its rows again. Must not know settings or the input.
 """
 
 import os
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 SHARD_ROWS = 1024
 SHARD_BYTES = 64 * 2**20
 LONG_RESPONSE = 8192  # tokens, where the context is the only limit
-BYTES_PER_TOKEN = 4  # of text, about
+BYTES_PER_TOKEN = 4  # of text, roughly
 
-# What decides what a row is owed, beside its identity.
+# Besides the row's identity, these decide what it is owed.
 STATE = (
     Column("num_samples", "int32", "samples it has", lambda r: len(r.samples)),
     Column("failed", "bool", "whether it ended in an error", lambda r: r.error is not None),
@@ -41,8 +41,8 @@ STATE = (
         lambda r: min((s.num_tokens for s in r.samples if is_cut(s)), default=-1),
     ),
 )
-# What stands beside the output columns because derived ones and the run's counts are made of it.
-BESIDE = (
+# Not output columns, but needed for derived columns and the run's totals.
+INTERNAL = (
     Column(
         "opens_reasoning", "bool", "the prompt ended within the reasoning",
         lambda r: r.opens_reasoning,
@@ -50,14 +50,14 @@ BESIDE = (
     Column("num_repetitive", "int32", "responses that are repetitive", num_repetitive_in),
     Column("num_distinct", "int32", "different responses", num_distinct_in),
 )  # fmt: skip
-STORED = (*STATE, *BESIDE, *(column for column in COLUMNS.values() if not column.is_derived))
+STORED = (*STATE, *INTERNAL, *(column for column in COLUMNS.values() if not column.is_derived))
 FILE = re.compile(r"[0-9]{8}\.(log|parquet)")
 IDENTITY = ("index", "row", "digest")
 STATE_NAMES = (*IDENTITY, *(c.name for c in STATE), "num_attempts")
 
 
 def shard_rows(n_samples: int, max_tokens: int | None) -> int:
-    """Rows of a shard: as many as hold SHARD_BYTES of text at full length, 1 to SHARD_ROWS."""
+    """Return the rows of a shard: SHARD_BYTES of text at full length, but 1 to SHARD_ROWS rows."""
     max_tokens = max_tokens or LONG_RESPONSE
     row_bytes = n_samples * max_tokens * BYTES_PER_TOKEN
     return max(1, min(SHARD_ROWS, SHARD_BYTES // row_bytes))
@@ -76,15 +76,15 @@ class Shards:
         return self.directory / f"{shard:08d}.parquet"
 
     def found(self) -> list[int]:
-        """The shards of which any file is there, ascending."""
+        """Return the shards that have any file, ascending."""
         names = (path.name for path in self.directory.glob("*"))
         ours = {name for name in names if FILE.fullmatch(name)}
-        for name in ours:  # a pipe would keep us waiting; what a link led to may be back tomorrow
+        for name in ours:  # a pipe would block, and the target of a broken link may come back
             if not (self.directory / name).is_file():
                 raise UserError(
-                    f"{self.directory / name} is no file, where finished rows should stand; put "
-                    f"back what was there; to have its rows generated again, type: rm -r "
-                    f"'{self.directory / name}' and the same command once more"
+                    f"{self.directory / name} is not a file, but should hold finished rows; put "
+                    f"it back as it was, or to generate its rows again type: rm -r "
+                    f"'{self.directory / name}' and the same command"
                 )
         return sorted({int(name[:8]) for name in ours})
 
@@ -94,7 +94,7 @@ class Shards:
         disk.append_frame(self.log(shard), payload)
 
     def seal(self, shard: int) -> None:
-        """Make one part of all the shard's rows, and remove its log."""
+        """Write all rows of the shard to its part, and remove its log."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -107,7 +107,7 @@ class Shards:
         disk.remove(self.log(shard))
 
     def read(self, shard: int, names: Iterable[str] | None = None) -> "pa.Table":
-        """The shard's rows as last written, in input order; all columns, or those named."""
+        """Return the shard's rows as last written, in input order; all columns, or those named."""
         import pyarrow as pa
 
         names = list(names or _schema().names)
@@ -119,11 +119,11 @@ class Shards:
         return _last_of_each(pa.concat_tables(tables)) if tables else _schema().empty_table()
 
     def results(self, shard: int) -> dict[int, Result]:
-        """The shard's rows by their index."""
+        """Return the shard's rows by index."""
         return {record["index"]: result_of(record) for record in self.read(shard).to_pylist()}
 
     def repair(self, shard: int) -> int:
-        """Cut a torn tail off the shard's log; return the bytes damaged in its middle."""
+        """Cut a torn tail off the shard's log; return the damaged bytes in its middle."""
         log = self.log(shard)
         if not log.exists():
             return 0
@@ -144,14 +144,8 @@ class Shards:
             table = pa.Table.from_batches(batches, schema)
             table.validate()
         except (pa.ArrowException, OSError) as error:
-            raise self._damaged(log, error) from error
+            raise _damaged(log, error) from error
         return table
-
-    def _damaged(self, path: Path, error: Exception) -> UserError:
-        return UserError(
-            f"{path} is damaged ({_first_line(error)}); to have its rows generated again, "
-            f"type: rm '{path}' and the same command once more"
-        )
 
     def _read_part(self, shard: int, names: list[str]) -> "pa.Table":
         import pyarrow as pa
@@ -165,22 +159,26 @@ class Shards:
             ):
                 rows, schema = file.read(names, use_threads=False), _schema()
                 if rows.schema.types != [schema.field(name).type for name in names]:
-                    raise ValueError("it has other columns than a shard's")
+                    raise ValueError("its columns are not those of a shard")
                 if any(rows.column(n).null_count for n in STATE_NAMES if n in names):
-                    raise ValueError("it lacks what every row has")
+                    raise ValueError("a required value is missing")
                 return rows
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, FileNotFoundError | PermissionError):
                 raise
-            raise self._damaged(path, error) from error
+            raise _damaged(path, error) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _damaged(path: Path, error: Exception) -> UserError:
+    first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return UserError(
+        f"{path} is damaged ({first_line}); to generate its rows again, type: rm '{path}' and the "
+        "same command"
+    )
 
 
 def _last_of_each(table: "pa.Table") -> "pa.Table":
-    """Of rows that stand several times the last, by ascending index."""
+    """Return the last occurrence of each row, by ascending index."""
     import numpy as np
 
     indexes = table.column("index").to_numpy()
@@ -210,7 +208,7 @@ def _batch(results: list[Result]) -> "pa.RecordBatch":
 
 
 def arrow_type(column: Column) -> "pa.DataType":
-    """The Arrow type a column declares as text: `list<string>`, `int32`."""
+    """Return the Arrow type that a column declares as text: `list<string>`, `int32`."""
     import pyarrow as pa
 
     inner, depth = column.arrow_type, 0

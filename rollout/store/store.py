@@ -1,16 +1,16 @@
-"""The run directory: what is on disk, and what of it each row has.
+"""The run directory: the rows on disk, and how new ones are added.
 
-    run.json               what this run is: fingerprint, settings, input; written once
+    run.json               identifies the run: fingerprint, settings, input; written once
     attempts/1/            one launch: config.yaml, fingerprint.json, run.log, engine.log, ...
     shards/                finished rows, see shards.py
     output.parquet         the published file (or output.path); output/ with partition_rows
-    published.json         which file that is, and what went into it
-    written.json           all files that the run wrote for its user, see ledger.py
-    summary.json           last of all: its presence means complete
+    published.json         where it was published, and from what
+    written.json           all files the run wrote for the user, see ledger.py
+    summary.json           written last: its presence means complete
     .rollout.lock          held by the launch that has the directory open
 
-Every file is written under a temporary name and renamed, or appended to. Nothing here knows an
-engine or decides what a run may go on with (see resume.py).
+Every file is written under a temporary name and renamed, or appended to. Must not know engines,
+or decide how a run may be resumed (see resume.py).
 """
 
 import time
@@ -38,7 +38,7 @@ FLUSH_BYTES = 16 * 2**20
 
 
 class State:
-    """What each row of a run has on disk, as arrays over the rows; about 40 bytes a row."""
+    """The state of each row on disk, as arrays over the rows; about 40 bytes per row."""
 
     def __init__(self, num_rows: int):
         import numpy as np
@@ -53,7 +53,7 @@ class State:
         self.num_beyond = 0  # rows on disk that the input no longer has
 
     def add(self, rows: "pa.Table") -> None:
-        """Take in a shard's rows, of the columns STATE_NAMES."""
+        """Add a shard's rows, with the columns STATE_NAMES."""
         import numpy as np
 
         index = rows.column("index").to_numpy()
@@ -88,10 +88,8 @@ class Store:
         self._unsynced: set[int] = set()
         self._num_owed: dict[int, int] = {}  # shard -> rows it still lacks
 
-    # What is there.
-
     def state(self) -> State:
-        """Read what every row has. Raises UserError where a part is damaged."""
+        """Read the state of every row. Raises UserError if a part is damaged."""
         state = State(self.num_rows)
         for shard in self.shards.found():
             rows = self.shards.read(shard, STATE_NAMES)
@@ -103,31 +101,29 @@ class Store:
 
     def _foreign(self, shard: int) -> UserError:
         return UserError(
-            f"{self.shards.part(shard)} (or the .log beside it) holds other rows than its own; it "
-            "was copied from elsewhere, or rows_per_shard in run.json was changed: put back what "
-            "was there, or type resume=fresh"
+            f"{self.shards.part(shard)} (or its .log) holds rows of another shard; it was copied "
+            "from elsewhere, or rows_per_shard in run.json was changed; put it back as it was, or "
+            "type resume=fresh"
         )
 
     def tidy(self) -> None:
-        """Remove what a killed write left."""
+        """Remove the temporary files of killed writes."""
         for directory in (self.run_dir, *attempts(self.run_dir), self.shards.directory):
             disk.remove_leftovers(directory)
 
     def repair(self, say: Callable[[str], None]) -> None:
-        """Cut torn tails off, and remove what a killed write left."""
+        """Cut torn tails off logs, and remove the temporary files of killed writes."""
         self.shards.directory.mkdir(exist_ok=True)
         self.tidy()
         for shard in self.shards.found():
             if damaged := self.shards.repair(shard):
                 say(
                     f"{self.shards.log(shard)} is damaged in its middle ({damaged:,} bytes); the "
-                    "rows that stood there are asked again"
+                    "rows there are generated again"
                 )
 
-    # Filling.
-
     def expect(self, owed: "np.ndarray") -> None:
-        """Say which rows will be appended, as a mask; seal the shards that lack none."""
+        """Set the rows that will be appended, as a mask; seal the shards that are complete."""
         import numpy as np
 
         shard_of = np.flatnonzero(owed) // self.rows_per_shard
@@ -140,7 +136,7 @@ class Store:
     def owed_rows(
         self, prompts: Iterable[Prompt], state: State, wanted: Wanted
     ) -> Iterator[OwedRow]:
-        """The owed prompts with what their rows have, in input order; reads a shard at a time."""
+        """Yield the owed prompts with their rows on disk, in input order; read shard by shard."""
         number, results = -1, {}
         for prompt in prompts:
             index = prompt.index
@@ -153,7 +149,7 @@ class Store:
             yield OwedRow(prompt, wanted, before)
 
     def append(self, results: Iterable[Result]) -> None:
-        """Take finished rows; they are on disk after at most FLUSH_S and FLUSH_ROWS."""
+        """Add finished rows; they are on disk after FLUSH_ROWS rows or FLUSH_S at most."""
         for result in results:
             self._pending.append(result)
             for sample in result.samples:
@@ -166,7 +162,7 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Append what is pending to its shards' logs; seal the shards that are complete."""
+        """Append pending rows to their shards' logs; seal the shards that are complete."""
         if self.before_first_write and self._pending:
             self.before_first_write()
             self.before_first_write = None
@@ -190,30 +186,25 @@ class Store:
             self._unsynced.clear()
 
     def parts(self) -> "Iterator[pa.Table]":
-        """All rows in input order, a shard at a time; every shard is sealed.
+        """Yield all rows in input order, a shard at a time; every shard is sealed.
 
-        Raises UserError where a shard does not hold exactly its own rows.
+        Raises UserError if a shard does not hold exactly its own rows.
         """
         import numpy as np
 
         for start in range(0, self.num_rows, self.rows_per_shard):
-            shard, end = (
-                start // self.rows_per_shard,
-                min(start + self.rows_per_shard, self.num_rows),
-            )
+            shard = start // self.rows_per_shard
+            end = min(start + self.rows_per_shard, self.num_rows)
             rows = self.shards.read(shard)
             if not np.array_equal(rows.column("index").to_numpy(), np.arange(start, end)):
                 raise self._foreign(shard)
             yield rows
 
     def first_results(self, count: int) -> list[Result]:
-        """The first rows, for people to look at."""
+        """Return the first rows, for a preview."""
         found: list[Result] = []
         for part in self.parts():
             found += map(result_of, part.slice(0, count - len(found)).to_pylist())
             if len(found) >= count:
                 break
         return found
-
-
-# Directories.

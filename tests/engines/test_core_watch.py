@@ -1,4 +1,4 @@
-"""How an engine's core ended is known whoever waited for its process first."""
+"""The exit status of an engine's core is known, whichever thread waited for its process first."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ from rollout.engines.vllm.core_watch import CoreWatch
 
 
 def watched(process):
-    """A watch over one process, and the queue it writes to, as vLLM's client has them."""
+    """Return a CoreWatch for one process, and the queue it writes to, as in vLLM's client."""
     outputs = queue.Queue()
     manager = SimpleNamespace(processes=[process])
     resources = SimpleNamespace(engine_manager=manager)
@@ -37,9 +37,9 @@ def test_a_killed_core_names_its_signal(number):
 
 
 class WaitedFor:
-    """A process that another thread has just waited for, and whose exit code it notes later."""
+    """A process that another thread has just waited for, and whose exit code is stored later."""
 
-    pid = os.getpid()  # no child of its own
+    pid = os.getpid()  # not a child of this process
 
     def __init__(self, *exit_codes):
         self._exit_codes = list(exit_codes)
@@ -49,13 +49,13 @@ class WaitedFor:
         return self._exit_codes.pop(0) if len(self._exit_codes) > 1 else self._exit_codes[0]
 
 
-def test_an_exit_code_that_is_noted_late_is_waited_for():
+def test_an_exit_code_that_is_stored_late_is_waited_for():
     watch, outputs = watched(WaitedFor(None, None, None, -9))
     assert watch.exit_status() == -9
     assert "was killed by signal 9" in str(outputs.get(timeout=5))
 
 
-def test_an_exit_code_that_nobody_notes_is_unknown():
+def test_an_exit_code_that_is_never_stored_is_unknown():
     watch, outputs = watched(WaitedFor(None))
     assert watch.exit_status() is None
     assert str(outputs.get(timeout=5)) == "its core's process ended"

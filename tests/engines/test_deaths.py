@@ -1,4 +1,4 @@
-"""Engines that die: what is asked again, who is blamed, and when it is enough."""
+"""Engines that die: which rows are resubmitted, which are blamed, and when to give up."""
 
 import os
 from contextlib import closing, contextmanager
@@ -23,7 +23,7 @@ from rollout.system.signals import StopRequest
 
 @contextmanager
 def serving(load):
-    """A slot whose engines `load` makes."""
+    """Yield a slot whose engines are made by `load`."""
     slot = Slot(Console(quiet=True), StopRequest(), lambda plan: load())
     plan = EnginePlan(Model(), "", None, Engine(), Device.cpu, 1.0, Path(os.devnull))
     with closing(slot), slot.serving(plan):
@@ -36,18 +36,18 @@ def ticks_of(slot, rows, max_restarts, on_death=lambda *_: None, **more):
 
 
 class Run:
-    """A run of `count` rows over scripted engines, and what came of it."""
+    """A run of `count` rows over scripted engines, and its results."""
 
     def __init__(self, count=100, poison=(), max_num_seqs=8, max_restarts=3, **script):
         engine = Engine(max_num_seqs=max_num_seqs, scripted=Scripted(poison="POISON", **script))
-        self.said = []
+        self.texts = []
         rows = (
             OwedRow(Prompt(i, i, f"row {i}" + " POISON" * (i in poison)), Wanted(2, 1, 2048))
             for i in range(count)
         )
         with serving(lambda: ScriptedEngine(engine)) as self.slot:
             ticks = ticks_of(
-                self.slot, rows, max_restarts, lambda death, what: self.said.append(what)
+                self.slot, rows, max_restarts, lambda death, text: self.texts.append(text)
             )
             self.stats = self.slot.stats()
         self.results = [result for tick in ticks for result in tick.finished]
@@ -57,7 +57,7 @@ class Run:
         return sorted(r.index for r in self.results) == list(range(count))
 
 
-def test_rows_in_flight_at_a_death_are_asked_again_and_nobody_is_blamed():
+def test_rows_in_flight_at_a_death_are_resubmitted_and_no_row_is_blamed():
     run = Run(200, die_after_steps=60)
     assert run.all_once(200)
     assert run.failed == []
@@ -67,7 +67,7 @@ def test_rows_in_flight_at_a_death_are_asked_again_and_nobody_is_blamed():
 @pytest.mark.parametrize("poison", [[0], [50], [99], [0, 99], [10, 11, 12], [3, 40, 41, 77]])
 @pytest.mark.parametrize("max_num_seqs", [2, 8, 64, 256])
 def test_a_row_that_kills_the_engine_is_blamed_alone(poison, max_num_seqs):
-    """Retrying all rows in flight a few times convicted innocents."""
+    """Retrying all rows in flight a few times blamed good rows."""
     run = Run(poison=poison, max_num_seqs=max_num_seqs)
     assert run.all_once()
     assert run.failed == poison
@@ -88,18 +88,18 @@ def test_a_file_of_one_poison_row_says_so_and_ends():
 
 
 def test_an_engine_that_always_dies_is_given_up_after_the_restarts_allowed():
-    """Its third death comes at the harmless request, so no row is blamed for it."""
+    """It dies for the third time on the harmless request, so no row is blamed."""
     for allowed in (0, 1, 3):
         with pytest.raises(EngineError, match=f"max_restarts={allowed}"):
             Run(max_restarts=allowed, die_after_steps=0)
 
 
 def test_rows_that_all_kill_the_engine_are_not_blamed_one_by_one():
-    with pytest.raises(EngineError, match="settings or the machine are the likelier"):
+    with pytest.raises(EngineError, match="settings or the machine are the likely cause"):
         Run(poison=range(100))
 
 
-def test_an_engine_that_can_not_be_loaded_again_is_tried_and_given_up(monkeypatch):
+def test_an_engine_that_can_not_be_loaded_again_is_retried_and_given_up(monkeypatch):
     monkeypatch.setattr(slot_module, "LOAD_PAUSE_S", 0.0)
     engine = Engine(max_num_seqs=4, scripted=Scripted(die_after_steps=5))
     loads = []
@@ -116,7 +116,7 @@ def test_an_engine_that_can_not_be_loaded_again_is_tried_and_given_up(monkeypatc
     assert len(loads) == 4
 
 
-def test_counters_go_on_over_engines():
+def test_counters_continue_across_engines():
     run = Run(100, die_after_steps=40, response_tokens=8)
     sampled = sum(s.num_tokens for r in run.results for s in r.samples)
     assert run.stats.num_output_tokens >= sampled
@@ -124,8 +124,8 @@ def test_counters_go_on_over_engines():
 
 
 @pytest.mark.parametrize("steps", range(8, 40, 2))
-def test_engines_that_do_not_live_long_get_nobody_blamed(steps):
-    """Alone too, a row died of the engine's age: 140 of 200 good ones were blamed."""
+def test_engines_that_do_not_live_long_get_no_row_blamed(steps):
+    """Rows that ran alone died of the engine's age: 140 of 200 good rows were blamed."""
     try:
         run = Run(120, max_num_seqs=32, die_after_steps=steps)
     except EngineError as error:
@@ -136,7 +136,7 @@ def test_engines_that_do_not_live_long_get_nobody_blamed(steps):
 
 
 def test_rows_refused_just_before_a_death_are_not_lost():
-    """They were neither in the engine nor handed out yet."""
+    """They were neither in the engine nor yielded yet."""
 
     class DiesAtSubmit(ScriptedEngine):
         num_submitted = 0
@@ -157,8 +157,8 @@ def test_rows_refused_just_before_a_death_are_not_lost():
     assert sorted(r.index for t in ticks for r in t.finished) == list(range(20))
 
 
-def test_a_run_whose_rows_all_kill_the_engine_is_given_up_and_its_neighbour_is_not():
-    """Each of its rows was blamed alone while the neighbour's rows finished in between."""
+def test_a_run_whose_rows_all_kill_the_engine_is_given_up_and_its_neighbor_is_not():
+    """Each of its rows was blamed alone while the other run's rows finished in between."""
     engine = Engine(max_num_seqs=8, scripted=Scripted(poison="POISON"))
     texts = ["fine", "POISON"]
     rows = [

@@ -1,4 +1,4 @@
-"""The engine's own words, as they were seen or read in its source, and what is said of them."""
+"""The engine's messages, as seen or read in its source, and the texts they are turned into."""
 
 import pytest
 
@@ -58,21 +58,21 @@ SEEN = [
         "Total number of attention heads (14) must be divisible by tensor parallel size (4).",
         "14 attention heads",
     ),
-    ("Error while deserializing header: incomplete metadata", "broken or cut short"),
+    ("Error while deserializing header: incomplete metadata", "damaged or cut short"),
     ("The size of tensor a (96) must match the size of tensor b (64)", "don't fit config.json"),
 ]
 
 
 @pytest.mark.parametrize(("message", "says"), SEEN, ids=[says for _, says in SEEN])
 def test_a_known_fault_says_what_to_type(tmp_path, message, says):
-    error = explain_load(ValueError(message), message, "m", "bfloat16", tmp_path / "log")
+    error = explain_load(ValueError(message), "m", "bfloat16", tmp_path / "log")
     assert isinstance(error, UserError)
     assert says in str(error)
     assert len(str(error).splitlines()) == 1
 
 
-def test_an_unknown_fault_keeps_its_own_words_and_names_the_log(tmp_path):
-    error = explain_load(RuntimeError("odd"), "odd", "m", "bfloat16", tmp_path / "engine.log")
+def test_an_unknown_fault_keeps_its_own_text_and_names_the_log(tmp_path):
+    error = explain_load(RuntimeError("odd"), "m", "bfloat16", tmp_path / "engine.log")
     assert isinstance(error, EngineError)
     assert "odd" in str(error)
     assert "engine.log" in str(error)
@@ -82,4 +82,4 @@ def test_the_cause_is_looked_up_where_the_core_wrote_it(tmp_path):
     log = tmp_path / "engine.log"
     log.write_text("(EngineCore pid=7) ERROR torch.OutOfMemoryError: CUDA out of memory.\n")
     error = RuntimeError("Engine core initialization failed. See root cause above.")
-    assert "out of memory" in str(explain_load(error, str(error), "m", "bfloat16", log))
+    assert "out of memory" in str(explain_load(error, "m", "bfloat16", log))

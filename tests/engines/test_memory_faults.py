@@ -1,4 +1,4 @@
-"""Every message known to be about memory, and those that only look like it, by kind and number."""
+"""All known messages about memory, and texts that only look like one, by kind and number."""
 
 import re
 
@@ -32,8 +32,8 @@ GRAPHS = traceback(
 )
 
 
-def kind_of(text: str, *said, **more) -> str:
-    fault = memory_fault(text, *said, **more)
+def kind_of(text: str, *stage, **more) -> str:
+    fault = memory_fault(text, *stage, **more)
     return fault.kind.value if fault else "none"
 
 
@@ -44,10 +44,10 @@ def test_every_known_message_has_its_kind_and_numbers(message):
     if fault:
         numbers = {name: fault.numbers.get(name) for name in message.numbers}
         assert numbers == pytest.approx(message.numbers, abs=6e-5)
-        assert fault.told
-        assert fault.told in message.text
-        assert len(fault.told) <= 300
-        assert "\n" not in fault.told
+        assert fault.message
+        assert fault.message in message.text
+        assert len(fault.message) <= 300
+        assert "\n" not in fault.message
 
 
 @pytest.mark.parametrize("message", BARE, ids=[message.kind for message in BARE])
@@ -71,7 +71,7 @@ def test_an_explanation_is_one_line_with_a_number_and_ends_in_what_to_type(messa
         assert not fault.numbers or re.search(r"\d", line.split(";")[0].replace("Qwen3-8B", ""))
 
 
-def test_each_kind_has_its_words():
+def test_each_kind_has_its_texts():
     kinds = {kind.value for kind in OomKind}
     assert set(PLACES) == {kind for kind, _ in NEXT_STEPS} == kinds
 
@@ -82,25 +82,26 @@ def test_each_kind_has_its_words():
         (
             "ValueError: Free memory on device cuda:0 (12.3/79.2 GiB) on startup is less than "
             "desired GPU memory utilization (0.9, 71.2 GiB).",
-            "only 12.3 of 79.2 GiB of the GPU are free, and engine.gpu_memory_utilization=0.9 asks "
-            "for 71.2; end what holds the GPU, or type engine.gpu_memory_utilization=0.13",
+            "only 12.3 of 79.2 GiB of the GPU are free, and engine.gpu_memory_utilization=0.9 "
+            "needs 71.2; stop the process that holds the GPU, or type "
+            "engine.gpu_memory_utilization=0.13",
         ),
         (
             "To serve at least one request with the model's max seq len (262144), (36.0 GiB KV "
             "cache is needed, which is larger than the available KV cache memory (12.3 GiB). Based "
             "on the available memory, the estimated maximum model length is 89007.",
-            "one request of 262,144 tokens needs 36.0 GiB of it, 12.3 are left; raise "
+            "one request of 262,144 tokens needs 36.0 GiB of it, and 12.3 GiB are left; raise "
             "engine.kv_cache_gib or, on a GPU, engine.gpu_memory_utilization, or type "
             "engine.max_model_len=88992",
         ),
-        (STEP + TORCH, "while running: 2.0 GiB more were asked for where 1.2 of 79.2 GiB"),
+        (STEP + TORCH, "while running: 2.0 GiB more were requested, and 1.2 of 79.2 GiB"),
     ],
 )
 def test_the_numbers_decide_what_to_type(text, says):
     assert says in explain(memory_fault(text), model="m")
 
 
-def test_advice_takes_the_place_of_the_step():
+def test_advice_replaces_the_step():
     line = explain(memory_fault(TORCH), model="m", advice="engine.max_num_seqs=7")
     assert line.endswith("were free; type engine.max_num_seqs=7")
 
@@ -111,7 +112,7 @@ def test_advice_takes_the_place_of_the_step():
         (f"{STEP}{TORCH}\n{DEAD}\n{KILLED}", "running"),
         (f"{KILLED}\n{GRAPHS}{TORCH}", "graphs"),  # the message, then the log
         (f"{GRAPHS}{TORCH}\n{STEP}{TORCH}", "graphs"),
-        (f"{TORCH}\n{GRAPHS}{TORCH}", "graphs"),  # the first tells no stage
+        (f"{TORCH}\n{GRAPHS}{TORCH}", "graphs"),  # the first does not name a stage
         (f"{TORCH}\nTraceback (most recent call last):\nMemoryError", "running"),
         (f"{TORCH}\n{DEAD}\nRuntimeError: Engine core initialization failed.", "weights"),
         (f"{traceback('a.py:1:initialize_kv_cache')}{TORCH}", "no_kv_cache"),
@@ -119,11 +120,11 @@ def test_advice_takes_the_place_of_the_step():
         (f"{traceback('a.py:1:execute_dummy_batch', 'a.py:2:_dummy_run')}{TORCH}", "running"),
     ],
 )
-def test_the_first_and_most_telling_fault_counts(text, kind):
+def test_the_first_and_most_specific_fault_counts(text, kind):
     assert kind_of(text) == kind
 
 
-def test_two_processes_tracebacks_may_be_mixed():
+def test_the_tracebacks_of_two_processes_may_be_interleaved():
     lines = [GRAPHS.split("\n"), STEP.split("\n")]
     text = "".join(
         f"(Worker_TP{at} pid={at}) ERROR 11-22 10:00:00 [a.py:1] {line}\n"
@@ -142,9 +143,9 @@ def test_only_signal_9_is_taken_for_the_kernel_s(status, kind):
     assert kind_of(DEAD, Stage.run, exit_status=status) == kind
 
 
-def test_an_abort_is_memory_only_where_it_says_so():
-    said = "terminate called after throwing an instance of 'std::bad_alloc'"
-    assert kind_of(said, exit_status=-6) == "host"
+def test_an_abort_is_about_memory_only_if_it_says_so():
+    message = "terminate called after throwing an instance of 'std::bad_alloc'"
+    assert kind_of(message, exit_status=-6) == "host"
     assert kind_of(STEP + TORCH, exit_status=-9) == "running"
 
 
@@ -167,7 +168,7 @@ def test_an_abort_is_memory_only_where_it_says_so():
         "",
     ],
 )
-def test_words_that_are_quoted_are_no_fault(text):
+def test_quoted_messages_are_not_a_fault(text):
     for stage in Stage:
         assert memory_fault(text, stage) is None
 

@@ -1,4 +1,4 @@
-"""What is decided at a death, without an engine: each test plays the engine's part."""
+"""Decisions after a death, without an engine: each test plays the engine's part."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def row(number, run=0):
 
 
 def result(one):
-    """The row, answered."""
+    """Return the row's result, answered."""
     prompt = one.prompt
     return Result(prompt.index, prompt.row, prompt.digest, [], 1, run=one.wanted.run)
 
@@ -31,11 +31,11 @@ def test_rows_in_flight_at_a_first_death_come_back_in_their_order():
     rows = [row(i) for i in range(6)]
     survival = Survival(rows, max_restarts=3)
     flying = taken(survival.next_turn(), 3)
-    assert "3 rows in flight are asked again" in survival.died(DEATH, flying, 10, None)
+    assert "3 rows in flight are submitted again" in survival.died(DEATH, flying, 10, None)
     assert list(survival.next_turn().rows) == rows
 
 
-def test_rows_in_flight_at_two_deaths_run_apart_in_groups_in_order():
+def test_rows_in_flight_at_two_deaths_run_separately_in_groups_in_order():
     rows = [row(i) for i in range(2 * SPLIT)]
     survival = Survival(rows, max_restarts=3)
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_rows_in_flight_at_two_deaths_run_apart_in_groups_in_order():
 
 
 def alone(number_of_steps=10, **more):
-    """A survival in which row 0 has died alone, and the turn that comes then."""
+    """Return a Survival in which row 0 died alone, and its next turn."""
     survival = Survival([row(0), row(1)], max_restarts=3, **more)
     for _ in range(2):
         survival.died(DEATH, taken(survival.next_turn(), 1), number_of_steps, None)
@@ -62,22 +62,22 @@ def alone(number_of_steps=10, **more):
     return survival, survival.next_turn()
 
 
-def test_a_row_that_dies_alone_is_tried_by_as_many_harmless_steps():
+def test_a_row_that_dies_alone_leads_to_a_trial_of_as_many_harmless_steps():
     _, turn = alone(number_of_steps=40)
     assert turn.num_trial_steps == 42
     assert not list(turn.rows)
 
 
-def test_a_row_is_blamed_where_the_engine_lives_and_told_once_its_run_is_answered():
+def test_a_row_is_blamed_if_the_engine_survives_and_returned_once_its_run_is_answered():
     survival, _ = alone()
     assert survival.lived() is None
     other = taken(survival.next_turn(), 1)
-    told = survival.finished([result(other[0])], by_engine=True)
-    assert [(r.index, bool(r.error)) for r in told] == [(1, False), (0, True)]
+    finished = survival.finished([result(other[0])], by_engine=True)
+    assert [(r.index, bool(r.error)) for r in finished] == [(1, False), (0, True)]
     assert survival.left() == []
 
 
-def test_a_row_is_not_blamed_where_the_engine_dies_of_harmless_requests():
+def test_a_row_is_not_blamed_if_the_engine_dies_on_harmless_requests():
     survival, _ = alone()
     assert "no row is blamed" in survival.died(DEATH, [], 3, None)
     assert [one.prompt.index for one in survival.next_turn().rows] == [0]
@@ -89,7 +89,7 @@ def test_blamed_rows_of_a_run_with_nothing_answered_are_left_to_the_end():
     assert [r.index for r in survival.left()] == [0]
 
 
-def test_memory_that_ran_out_is_no_rows_fault():
+def test_no_row_is_blamed_if_memory_ran_out():
     rows = [row(i) for i in range(4)]
     survival = Survival(rows, max_restarts=0)
     for _ in range(5):
@@ -99,7 +99,7 @@ def test_memory_that_ran_out_is_no_rows_fault():
 
 
 def test_a_row_left_over_of_a_group_was_not_alone():
-    """The others of its group were in the engine, too, before it died."""
+    """The rest of its group was in the engine too, before it died."""
     rows = [row(0), row(1)]
     survival = Survival(rows, max_restarts=9)
     survival.died(DEATH, list(survival.next_turn().rows), 10, None)
@@ -107,13 +107,13 @@ def test_a_row_left_over_of_a_group_was_not_alone():
     survival._suspects = [rows]
     turn = survival.next_turn()
     survival.finished([result(rows[0])], by_engine=True)
-    assert "run apart" in survival.died(DEATH, [rows[1]], 10, None)
+    assert "run separately" in survival.died(DEATH, [rows[1]], 10, None)
     turn = survival.next_turn()
     assert turn.is_alone and list(turn.rows) == [rows[1]]
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 3])
-def test_deaths_in_vain_end_it(allowed):
+def test_deaths_without_progress_end_the_run(allowed):
     survival = Survival([row(0)], max_restarts=allowed)
     for _ in range(allowed):
         survival.next_turn()

@@ -1,15 +1,13 @@
-"""The engine room on real vLLM with a tiny real model: one engine for the whole file."""
+"""The vLLM engine on real vLLM with a tiny real model: one engine for the whole file."""
 
 import os
 
 import psutil
 import pytest
+from tiny_engine import tiny_engine
 
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Flight, drive
 from rollout.errors import RequestRefused
 from rollout.rows.owed import OwedRow, Wanted
@@ -23,19 +21,7 @@ SAMPLING = Sampling(n_samples=N, max_tokens=24, temperature=None)
 
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
-    log = tmp_path_factory.mktemp("engine") / "engine.log"
-    plan = EnginePlan(
-        model=Model(model_path=str(tiny_model)),
-        model_path=str(tiny_model),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=log,
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(tiny_model, tmp_path_factory.mktemp("engine"))
 
 
 def answer(engine, prompts, run_seed=42):
@@ -83,7 +69,7 @@ def test_another_seed_shares_no_sample(engine):
     assert not {t for ts in one.values() for t in ts} & {t for ts in two.values() for t in ts}
 
 
-def test_a_refused_prompt_harms_no_neighbour(engine):
+def test_a_refused_prompt_does_not_affect_other_rows(engine):
     good = texts(answer(engine, prompts_of("a", "b")))
     contents = "a", "b", "x" * 2000, [{"role": "wizard", "content": "hi"}]
     mixed = answer(engine, prompts_of(*contents))
@@ -106,13 +92,13 @@ def test_a_chat_that_ends_with_the_assistant_is_continued(engine):
     assert results[0].num_prompt_tokens == len(words)
 
 
-def test_what_an_engine_refuses_is_not_left_in_it(engine):
+def test_a_refused_request_is_not_left_in_the_engine(engine):
     with pytest.raises(RequestRefused):
         engine.submit(Request(Prompt(0, 0, "x" * 2000), N, 1, 24))
     assert engine.num_unfinished == 0
 
 
-def test_the_books_count_what_was_sampled(engine):
+def test_the_counters_match_the_sampled_tokens(engine):
     before = engine.stats().num_output_tokens
     results = answer(engine, prompts_of(*(f"question {i}" for i in range(10))))
     sampled = sum(s.num_tokens for r in results.values() for s in r.samples)
@@ -120,14 +106,14 @@ def test_the_books_count_what_was_sampled(engine):
     assert engine.stats().kv_cache_usage_peak > 0
 
 
-def test_long_prompts_share_their_prefix_among_their_samples(engine):
+def test_the_samples_of_a_long_prompt_share_its_prefix(engine):
     before = engine.stats().num_cached_tokens
     result = answer(engine, prompts_of("a prompt of more than one block " * 4))[0]
     assert result.num_cached_tokens >= 64
     assert engine.stats().num_cached_tokens > before
 
 
-def test_null_takes_the_models_value_and_typed_values_win(engine):
+def test_null_means_the_models_value_and_typed_values_win(engine):
     facts, sampler = engine.facts, engine.sampler(SAMPLING, Model(), wants_logprobs=False)
     assert sampler.sampling["temperature"] == 0.6  # the model's generation_config
     assert sampler.sampling["top_k"] == -1

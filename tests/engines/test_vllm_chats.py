@@ -1,4 +1,4 @@
-"""Chats are what `LLM.chat` of the installed vLLM makes of them, in templates of every family."""
+"""Chats are encoded as by `LLM.chat` of the installed vLLM, with templates of every family."""
 
 import json
 import subprocess
@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from chat_shapes import CHATS, TOOLS
 from processes import DATA, ROOT, environment
+from tiny_engine import tiny_engine
 from tiny_model import make_tiny_model
 
 from rollout.config.sections.data import Data
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
 from rollout.inputs.chats import content_of
 from rollout.inputs.models import resolve_model
@@ -31,7 +29,7 @@ SAMPLING = Sampling(n_samples=1, max_tokens=1)
 
 @cache
 def embedded():
-    """The chat template of the model that comes with rollout."""
+    """Return the chat template of the model that comes with rollout."""
     directory = Path(resolve_model(Model(model_path="embedded:smollm2-135m-instruct")).path)
     file = directory / "chat_template.jinja"
     text = (directory / "tokenizer_config.json").read_text()
@@ -39,7 +37,7 @@ def embedded():
 
 
 def cases():
-    """Every chat in every template, some with tools, and the variables that switch thinking."""
+    """Return every chat with every template, with and without tools, thinking on and off."""
     found = []
     for template in [None, embedded(), *TEMPLATES.values()]:
         for name, messages in CHATS.items():
@@ -58,7 +56,7 @@ def model_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(model_dir):
-    """What LLM.chat asks for each case, in a process of its own."""
+    """Return the token ids of LLM.chat for each case, from a separate process."""
     keys = ("name", "messages", "tools", "template", "variables")
     text = json.dumps([dict(zip(keys, case, strict=True)) for case in cases()])
     words = [sys.executable, str(ROOT / "tests/support/llm_chat.py"), str(model_dir)]
@@ -71,31 +69,20 @@ def reference(model_dir):
 
 @pytest.fixture(scope="module")
 def engine(model_dir, tmp_path_factory):
-    plan = EnginePlan(
-        model=Model(model_path=str(model_dir)),
-        model_path=str(model_dir),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=tmp_path_factory.mktemp("engine") / "engine.log",
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(model_dir, tmp_path_factory.mktemp("engine"))
 
 
-def asked(messages, tools):
-    """The row as a run reads it."""
+def prompt_of(messages, tools):
+    """Return the row as a run reads it."""
     return Prompt(0, 0, content_of(messages, Data()), tools=tools)
 
 
 def sent(engine, messages, tools, template, variables):
-    """The ids vLLM was asked, or None where the row is refused."""
+    """Return the ids vLLM received, or None if the row is refused."""
     model = Model(model_path="", chat_template=template, chat_template_kwargs=variables)
     sampler = engine.sampler(SAMPLING, model, wants_logprobs=False)
     try:
-        prompt = asked(messages, tools)
+        prompt = prompt_of(messages, tools)
         before = prompt.digest
         engine.submit(Request(prompt, 1, 7, 1, sampler=sampler))
     except (RequestRefused, ValueError):
@@ -108,7 +95,7 @@ def sent(engine, messages, tools, template, variables):
 
 
 def differing(found, reference, may_refuse=()):
-    """Cases whose ids differ; tools that a template would drop are ours to refuse."""
+    """Return the cases whose ids differ; a row is refused if the template would drop its tools."""
     odd = []
     for case, ids, theirs in zip(cases(), found, reference, strict=True):
         name, _, tools, template, _ = case
@@ -120,19 +107,19 @@ def differing(found, reference, may_refuse=()):
     return odd
 
 
-def test_the_engine_is_asked_what_llm_chat_asks(engine, reference):
+def test_the_engine_sends_the_same_ids_as_llm_chat(engine, reference):
     found = [sent(engine, *case[1:]) for case in cases()]
     assert differing(found, reference) == []
     assert sum(ids is not None for ids in found) > 500
 
 
-def test_the_planner_counts_what_llm_chat_asks(model_dir, reference):
+def test_the_planner_counts_the_same_ids_as_llm_chat(model_dir, reference):
     found = []
     for _, messages, tools, template, variables in cases():
         model = Model(chat_template=template, chat_template_kwargs=variables)
         tokenizer = open_tokenizer(model_dir, model)
         try:
-            found.append(tokenizer.encode(asked(messages, tools)))
+            found.append(tokenizer.encode(prompt_of(messages, tools)))
         except (RequestRefused, ValueError):
             found.append(None)
     assert differing(found, reference) == []

@@ -1,16 +1,14 @@
-"""What real vLLM is asked: exact token ids of templates, tools, prefills and given ids."""
+"""The exact token ids real vLLM receives for templates, tools, prefills and given ids."""
 
 import json
 
 import pytest
 from prompt_files import write
+from tiny_engine import tiny_engine
 
 from rollout.config.sections.data import Data, PromptFormat
-from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines import load_engine
-from rollout.engines.base import EnginePlan
 from rollout.errors import RequestRefused
 from rollout.inputs.prompts import open_prompts
 from rollout.rows.request import Request
@@ -18,7 +16,7 @@ from rollout.rows.request import Request
 pytestmark = pytest.mark.vllm
 SAMPLING = Sampling(n_samples=2, max_tokens=4, temperature=None)
 TOOLS = [{"type": "function", "function": {"name": "add"}}]
-# As Qwen3's: tools first, thinking dropped from earlier turns, text trimmed, thinking switched off.
+# Like Qwen3's: tools first, thinking dropped from earlier turns, trimmed text, optional thinking.
 THINKING = (
     "{%- if tools %}<|system|>{{ tools | tojson }}<|end|>{% endif %}"
     "{%- for m in messages %}"
@@ -35,23 +33,12 @@ HI = {"role": "user", "content": "hi"}
 
 @pytest.fixture(scope="module")
 def engine(tiny_model, tmp_path_factory):
-    plan = EnginePlan(
-        model=Model(model_path=str(tiny_model)),
-        model_path=str(tiny_model),
-        revision=None,
-        engine=Engine(max_num_seqs=16, kv_cache_gib=0.25),
-        device=Device.cpu,
-        available_gib=8.0,
-        log_file=tmp_path_factory.mktemp("engine") / "engine.log",
-    )
-    engine = load_engine(plan)
-    yield engine
-    engine.shutdown()
+    yield from tiny_engine(tiny_model, tmp_path_factory.mktemp("engine"))
 
 
 @pytest.fixture
 def sent(engine, tmp_path):
-    """`sent(rows, **data)`: the ids vLLM was asked for each row, or why it refused."""
+    """`sent(rows, **data)` returns the ids vLLM received for each row, or the refusal."""
 
     def send(rows, chat_template=None, kwargs=None, **data):
         path = write(tmp_path / "in.parquet", rows)
@@ -60,7 +47,7 @@ def sent(engine, tmp_path):
         found = {}
         inner = engine._completion
 
-        def completion(output):  # vLLM's own word for the ids it computed with
+        def completion(output):  # the ids as vLLM itself reports them
             done = inner(output)
             found[done.request.prompt.index] = output.prompt_token_ids, done
             return done
@@ -113,7 +100,7 @@ def test_chat_template_kwargs_switch_the_thinking_off(texts):
 
 
 def test_a_prefill_is_continued_and_the_response_begins_after_it(engine, sent, texts):
-    """Whether templates trim it, drop thinking of earlier turns, or close every turn."""
+    """Also if templates trim it, drop thinking of earlier turns, or close every turn."""
     early = {"role": "assistant", "content": "<think>hm</think>yes"}
     late = {"role": "assistant", "content": "<think>so, "}
     ask = [[HI, early, HI, late]]
@@ -129,7 +116,7 @@ def test_a_prefill_is_continued_and_the_response_begins_after_it(engine, sent, t
         )
 
 
-def test_a_prefill_that_the_template_drops_is_refused_and_not_asked_without(texts):
+def test_a_prefill_that_the_template_drops_is_refused_and_not_sent_without_it(texts):
     cut = "{% for m in messages %}<|{{ m.role }}|>{{ m.content.split('</think>')[-1] }}{% endfor %}"
     kept = {"role": "assistant", "content": "So"}
     gone = {"role": "assistant", "content": "<think>hm</think>So"}
@@ -138,7 +125,7 @@ def test_a_prefill_that_the_template_drops_is_refused_and_not_asked_without(text
     assert "final message does not appear" in found[1]
 
 
-def test_token_ids_are_asked_exactly_and_those_the_model_lacks_refused(sent):
+def test_token_ids_are_sent_exactly_and_unknown_ones_refused(sent):
     size = 263
     rows = [[0, 0, 5], [42], [size - 1], [size], [2**40]]
     found = sent(rows, prompt_format=PromptFormat.tokens)

@@ -1,4 +1,4 @@
-"""One row's value: asked as text or as a chat, or an error of its row that says what is wrong."""
+"""One row's value becomes a text or a chat, or an error of its row that says what is wrong."""
 
 import json
 
@@ -18,7 +18,7 @@ def test_lists_of_text_parts_are_content(tmp_path):
     assert contents(write(tmp_path / "in.parquet", pa.array(rows))) == rows
 
 
-def test_json_text_is_read_as_a_chat_only_when_asked_for(tmp_path):
+def test_json_text_is_read_as_a_chat_only_on_request(tmp_path):
     text = "\n " + json.dumps(CHATS[1])
     path = write(tmp_path / "in.parquet", [text, json.dumps(CHATS[0][0]), "plain"])
     assert contents(path)[0] == text
@@ -41,7 +41,7 @@ def test_json_text_is_read_as_a_chat_only_when_asked_for(tmp_path):
         ('[{"role": "user", "content": "\\ud800"}]', "half a surrogate pair"),
     ],
 )
-def test_json_that_is_no_chat_is_an_error_of_its_row(tmp_path, text, reason):
+def test_json_that_is_not_a_chat_is_an_error_of_its_row(tmp_path, text, reason):
     error, good = errors(tmp_path, [text, "plain"], prompt_format=JSON)
     assert reason in error and good is None
 
@@ -52,7 +52,7 @@ def test_null_and_empty_texts_are_errors_and_blank_ones_are_not(tmp_path):
     assert set(errors(tmp_path, pa.nulls(2))) == {"the prompt is null"}
 
 
-def test_a_chat_that_cannot_be_asked_says_which_message_is_wrong(tmp_path):
+def test_a_bad_chat_says_which_message_is_wrong(tmp_path):
     good = CHATS[0][0]
     rows = [None, [], [good, {"content": "x"}], [{"role": "user"}], [good, None], [good]]
     null, empty, *wrong, last = errors(tmp_path, pa.array(rows, pa.list_(MESSAGE)))
@@ -70,12 +70,12 @@ def test_a_role_that_is_not_text_is_an_error(tmp_path):
     assert error == "message 1 of 1 has role 1, not text"
 
 
-def test_always_makes_a_user_message_of_a_text(tmp_path):
+def test_always_turns_a_text_into_a_user_message(tmp_path):
     path = write(tmp_path / "in.parquet", ["Hi"])
     assert contents(path, apply_chat_template=Template.always) == [CHATS[0]]
 
 
-def test_never_takes_texts_and_refuses_chats(tmp_path):
+def test_never_accepts_texts_and_refuses_chats(tmp_path):
     never = {"apply_chat_template": Template.never}
     assert "apply_chat_template=auto" in refusal(write(tmp_path / "c.parquet", CHATS), **never)
     texts = ["Hi", json.dumps(CHATS[0])]
@@ -101,7 +101,7 @@ PARTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     ],
 )
 def test_a_rows_identity_is_that_of_earlier_versions(value, digest):
-    """Unfinished runs are resumed by it: how a template wants a message must not enter it."""
+    """Unfinished runs are resumed by it, so it must not depend on the chat template."""
     assert Prompt(0, 0, content_of(value, Data())).digest.hex() == digest
 
 
@@ -117,22 +117,22 @@ def test_a_rows_identity_is_that_of_earlier_versions(value, digest):
         ({"role": "assistant", "reasoning": ["so"]}, "has reasoning ['so'], which is not text"),
     ],
 )
-def test_what_would_be_lost_on_the_way_to_the_template_is_an_error_of_the_row(message, reason):
-    with pytest.raises(ValueError) as fault:
+def test_members_a_template_would_never_receive_are_an_error_of_the_row(message, reason):
+    with pytest.raises(ValueError) as error:
         content_of([message], Data())
-    assert str(fault.value).startswith("message 1 of 1 ") and reason in str(fault.value)
+    assert str(error.value).startswith("message 1 of 1 ") and reason in str(error.value)
 
 
 @pytest.mark.parametrize("text", ['{"city": ', "Oslo", "[1]", "42"])
-def test_arguments_that_are_no_json_object_are_refused_where_llm_chat_would_ask_none(text):
-    """vLLM puts {} in their place and writes a line to its log."""
+def test_arguments_that_are_not_a_json_object_are_refused_though_llm_chat_accepts_them(text):
+    """vLLM replaces them by {} and writes a line to its log."""
     call = {"type": "function", "function": {"name": "weather", "arguments": text}}
     with pytest.raises(ValueError, match="has tool call arguments"):
         content_of([{"role": "assistant", "tool_calls": [call]}], Data())
 
 
 def test_chats_of_every_shape_run_to_the_end(typed, tmp_path):
-    """The scripted engine, the progress, the summary and the output meet messages without text."""
+    """Engine, progress, summary and output all handle messages without text."""
     path = write(tmp_path / "in.parquet", [json.dumps(messages) for messages in SHAPES.values()])
     words = ("engine=scripted", "tracking=none", f"data.input={path}", "sampling.n_samples=2")
     done = typed(*words, "data.prompt_format=json", f"run_dir={tmp_path / 'r'}")

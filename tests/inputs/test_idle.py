@@ -1,4 +1,4 @@
-"""A setting that changes no row is refused before anything is loaded, with the likely one."""
+"""A setting that changes no row is refused before anything is loaded, with what to type."""
 
 import json
 import time
@@ -18,11 +18,11 @@ OWN = {"role": "system", "content": "Mine."}
 HI = {"role": "user", "content": "Hi"}
 
 
-def test_a_system_prompt_that_no_chat_takes_is_refused_with_the_mode_that_does(tmp_path):
+def test_a_system_prompt_that_changes_no_chat_is_refused_with_the_mode_that_would(tmp_path):
     path = write(tmp_path / "in.parquet", [[OWN, HI]] * 59 + [[{**OWN, "role": "developer"}, HI]])
     assert refusal(path, system_prompt="Yours.") == (
-        "data.system_prompt applies to 0 of 60 rows: every chat has a system message of its own; "
-        "type data.system_prompt_mode=replace to put yours in its place, or leave it out"
+        "data.system_prompt applies to 0 of 60 rows: every chat has its own system message; type "
+        "data.system_prompt_mode=replace to replace it, or leave data.system_prompt out"
     )
 
 
@@ -33,7 +33,7 @@ def test_one_chat_without_a_system_message_is_enough(tmp_path):
     ]  # fmt: skip
 
 
-def test_replace_puts_it_in_the_place_of_all_system_messages(tmp_path):
+def test_replace_replaces_all_system_messages(tmp_path):
     rows = [[OWN, {"role": "developer", "content": "x"}, HI, OWN, HI], [HI]]
     found = contents(
         write(tmp_path / "in.parquet", rows), system_prompt="A", system_prompt_mode=REPLACE
@@ -42,10 +42,10 @@ def test_replace_puts_it_in_the_place_of_all_system_messages(tmp_path):
     assert found == [[own, HI, HI], [own, HI]]
 
 
-def test_only_selected_rows_that_can_be_asked_count(tmp_path):
+def test_only_selected_rows_with_valid_prompts_count(tmp_path):
     path = write(tmp_path / "in.parquet", pa.array([[OWN, HI], [HI], None, []]))
     assert "0 of 1 rows" in refusal(path, system_prompt="A", limit=1)
-    found = read(path, system_prompt="A", offset=2)  # nothing there can be asked: a run says that
+    found = read(path, system_prompt="A", offset=2)  # no valid prompt: the run reports that
     assert all(prompt.error for prompt in found)
 
 
@@ -96,6 +96,6 @@ def test_sharegpt_rows_that_all_end_with_an_answer_are_refused_at_once(tmp_path)
     path = write(tmp_path / "in.parquet", [[human, gpt]] * 3)
     message = refusal(path, **sharegpt)
     assert message.startswith("all 3 rows are answered: the chat ends with the assistant's answer")
-    assert "type data.last_answer=drop to ask for it anew" in message
+    assert "type data.last_answer=drop to generate it anew" in message
     some = read(write(tmp_path / "some.parquet", [[human, gpt], [human]]), **sharegpt)
     assert [bool(prompt.error) for prompt in some] == [True, False]

@@ -1,4 +1,4 @@
-"""What a model setting points at, and what a checkpoint directory must hold."""
+"""Find the model a setting points at, and check its checkpoint directory."""
 
 import json
 import os
@@ -9,22 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 from resolving import ROOT, refusal, run_python
-from tiny_model import make_tiny_model
 
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.inputs.models import resolve_model
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
 @pytest.fixture
-def model(tiny, tmp_path) -> Path:
-    """A copy that a test may break."""
-    return shutil.copytree(tiny, tmp_path / "model")
+def model(tiny_model, tmp_path) -> Path:
+    """Return a copy that a test may damage."""
+    return shutil.copytree(tiny_model, tmp_path / "model")
 
 
 # A directory
@@ -44,10 +38,10 @@ def test_a_tilde_is_the_home_directory(model, monkeypatch):
     assert resolve_model(Model(model_path="~/model")).path == str(model)
 
 
-def test_a_revision_of_a_local_directory_is_said_to_be_ignored(model):
-    said = []
-    resolve_model(Model(model_path=str(model), revision="v2"), said.append)
-    assert "model.revision=v2 is ignored" in said[0]
+def test_a_revision_of_a_local_directory_is_reported_as_ignored(model):
+    lines = []
+    resolve_model(Model(model_path=str(model), revision="v2"), lines.append)
+    assert "model.revision=v2 is ignored" in lines[0]
 
 
 def test_importing_the_module_imports_nothing_heavy():
@@ -55,7 +49,7 @@ def test_importing_the_module_imports_nothing_heavy():
     assert run_python(code + "& set(sys.modules))").stdout.strip() == "set()"
 
 
-def test_a_mistyped_directory_names_its_neighbour(model):
+def test_a_mistyped_directory_names_the_similar_one(model):
     assert "Did you mean 'model'?" in refusal(model.parent / "modell")
 
 
@@ -122,7 +116,7 @@ def test_a_missing_shard_is_named(model):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_a_git_lfs_pointer_is_told_from_a_broken_file(model, name):
+def test_a_git_lfs_pointer_is_distinguished_from_a_damaged_file(model, name):
     (model / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     assert "lfs pull" in refusal(model)
 

@@ -1,4 +1,4 @@
-"""What a template prints: text, numbers, dates; never a null, or a list as Python writes it."""
+"""A template prints text, numbers and dates; never a null, or a list as Python writes it."""
 
 import datetime
 from decimal import Decimal
@@ -47,13 +47,13 @@ def test_a_list_or_an_object_is_never_printed_as_python_writes_it(expression):
         "{% filter upper %}{{ c }}{% endfilter %}",
     ],
 )
-def test_nor_by_way_of_a_variable_a_loop_a_macro_or_a_condition(text):
+def test_nor_through_a_variable_a_loop_a_macro_or_a_condition(text):
     with pytest.raises(ValueError, match="as Python writes it"):
         rendered(text)
 
 
 @pytest.mark.parametrize("expression", ["n", "n ~ s", "n | upper", "[n, s] | join", "'%s' % n"])
-def test_a_null_is_not_printed_by_any_way_either(expression):
+def test_a_null_is_never_printed_either(expression):
     with pytest.raises(ValueError, match="it prints a null"):
         rendered(f"{{{{ {expression} }}}}{{{{ s }}}}")
 
@@ -73,7 +73,7 @@ def test_a_null_is_not_printed_by_any_way_either(expression):
         ("d | dictsort | map('join', '=') | join", "k=v"), ("s | replace('t', 'T', 1)", "Txt"),
     ],
 )  # fmt: skip
-def test_text_numbers_dates_and_booleans_are_printed_as_ever(expression, text):
+def test_text_numbers_dates_and_booleans_are_printed_as_usual(expression, text):
     assert rendered(f"{{{{ {expression} }}}}{{{{ s }}}}") == f"{text}txt"
 
 

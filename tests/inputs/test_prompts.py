@@ -1,4 +1,4 @@
-"""Prompts: the selected rows in input order, with every column as it was, in little memory."""
+"""Prompts: the selected rows in input order, with all columns unchanged, in little memory."""
 
 import decimal
 import os
@@ -20,11 +20,11 @@ from rollout.system import contents
 from rollout.system.formats.row_batches import BATCH_BYTES
 
 
-def test_damaged_rows_end_the_run_with_the_name_of_the_file(tmp_path):
+def test_damaged_rows_end_the_run_with_the_file_name(tmp_path):
     path = Path(write(tmp_path / "in.parquet", [str(i) * 50 for i in range(99)]))
     data = path.read_bytes()
     path.write_bytes(data[:4] + b"\xff" * 200 + data[204:])
-    with pytest.raises(RolloutError, match="cannot be read"):
+    with pytest.raises(RolloutError, match="can't be read"):
         read(path)
 
 
@@ -37,7 +37,7 @@ def test_a_file_that_changes_during_the_run_ends_it(tmp_path):
 
 
 def test_a_file_that_is_touched_during_the_run_has_not_changed(tmp_path):
-    """mtime and inode alone ended a run in which not a byte changed."""
+    """A changed mtime or inode ended a run although no byte had changed."""
     path = Path(write(tmp_path / "in.parquet", TEXTS))
     for takes_digests in (False, True):
         prompts = open_prompts(Data(input=str(path)))
@@ -50,7 +50,7 @@ def test_a_file_that_is_touched_during_the_run_has_not_changed(tmp_path):
         assert contents.all_hold([path], prompts.contents())
 
 
-def test_a_file_that_changes_and_keeps_its_footer_has_changed(tmp_path):
+def test_a_file_that_changes_but_keeps_its_footer_has_changed(tmp_path):
     path = Path(write(tmp_path / "in.parquet", TEXTS))
     prompts = open_prompts(Data(input=str(path)))
     prompts.take_digests()
@@ -77,7 +77,7 @@ def test_an_input_without_rows_is_refused(tmp_path):
 
 def test_an_offset_beyond_the_end_is_refused(tmp_path):
     path = write(tmp_path / "in.parquet", TEXTS)
-    assert "data.offset=3 leaves nothing: the input has 3 rows" in refusal(path, offset=3)
+    assert "data.offset=3 leaves no rows: the input has 3" in refusal(path, offset=3)
 
 
 def test_the_demo_has_four_texts_and_four_chats():
@@ -96,7 +96,7 @@ def ten_rows(tmp_path) -> Path:
 
 @pytest.mark.parametrize("limit", [None, 1, 2, 6, 99])
 @pytest.mark.parametrize("offset", range(10))
-def test_offset_and_limit_take_a_window_of_the_rows(tmp_path, offset, limit):
+def test_offset_and_limit_select_a_window_of_the_rows(tmp_path, offset, limit):
     prompts = open_prompts(Data(input=str(ten_rows(tmp_path)), offset=offset, limit=limit))
     wanted = list(range(10))[offset:][:limit]
     assert [(p.index, p.row, p.content) for p in prompts] == [
@@ -179,8 +179,8 @@ def test_rows_of_a_megabyte_come_a_few_at_a_time(tmp_path):
     assert len(sizes) > 1 and max(sizes) <= 1.1 * BATCH_BYTES
 
 
-def test_long_texts_that_repeat_come_a_few_at_a_time(tmp_path):
-    """They are stored once: of half a megabyte each, 1,024 came at once, and took 1.7 GiB."""
+def test_long_repeated_texts_come_a_few_at_a_time(tmp_path):
+    """Parquet stores them once: 1,024 texts of half a megabyte came at once and took 1.7 GiB."""
     cells = ["short"] * 100 + ["x" * (1 << 19)] * 150 + ["y" * (1 << 20)] * 40
     table = pa.table({"prompt": [str(i) for i in range(len(cells))], "context": cells})
     pq.write_table(table, tmp_path / "in.parquet")
@@ -194,7 +194,7 @@ def test_long_texts_that_repeat_come_a_few_at_a_time(tmp_path):
     assert max(sizes) <= 2.1 * BATCH_BYTES and sum(size > BATCH_BYTES for size in sizes) <= 2
 
 
-def test_the_digest_changes_with_the_input_and_not_with_its_place(tmp_path):
+def test_the_digest_changes_with_the_input_but_not_with_its_location(tmp_path):
     digests = []
     for number, rows in enumerate([TEXTS, TEXTS, [*TEXTS, "x"], ["Water boils", *TEXTS[1:]]]):
         (tmp_path / f"{number}").mkdir()
@@ -222,7 +222,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peak - texts.nbytes < 10 << 20 and python_peak < 4 << 20
 
 
-def test_importing_the_room_imports_no_pyarrow():
+def test_importing_the_module_does_not_import_pyarrow():
     code = "import rollout.inputs.prompts, sys; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -1,4 +1,4 @@
-"""A row's own sampling, token ids in place of a prompt, and what tells one row from another."""
+"""A row's own sampling parameters, token ids as prompts, and the identity of a row."""
 
 from decimal import Decimal
 
@@ -38,7 +38,7 @@ def test_a_rows_sampling_is_a_struct_a_map_or_json_without_nulls(tmp_path):
         ("{", "sampling is not JSON"),
         ("[1]", "sampling is [1], not an object"),
         ('"x"', 'sampling is "x", not an object'),
-        ('{"n": 2}', "sampling sets n, which is one for all rows: sampling.n_samples"),
+        ('{"n": 2}', "sampling sets n, which is the same for all rows: type sampling.n_samples"),
         ('{"n_samples": 2}', "sampling.n_samples"),
         ('{"seed": 2}', "sampling.seed"),
         ('{"max_tokens": "auto"}', "max_tokens to"),
@@ -51,15 +51,15 @@ def test_a_rows_sampling_is_a_struct_a_map_or_json_without_nulls(tmp_path):
         ({"seed": 1}, "sampling.seed"),
     ],
 )
-def test_sampling_that_is_none_is_an_error_of_its_row(tmp_path, value, reason):
+def test_bad_sampling_is_an_error_of_its_row(tmp_path, value, reason):
     (error,) = error_of(tmp_path, [value], "own", sampling_key="own")
     assert reason in error and "\n" not in error
 
 
 @pytest.mark.parametrize("key", ["sampling_key", "tools_key"])
-def test_an_option_column_that_cannot_hold_it_is_refused(tmp_path, key):
+def test_an_option_column_of_the_wrong_type_is_refused(tmp_path, key):
     path = write(tmp_path / "in.parquet", ["Hi"], own=[3.5])
-    assert "fitting columns: prompt" in refusal(path, **{key: "own"})
+    assert "suitable columns: prompt" in refusal(path, **{key: "own"})
     assert f"data.{key}=ow: " in refusal(path, **{key: "ow"})
     assert "Did you mean" in refusal(path, **{key: "prompts"})
 
@@ -76,7 +76,7 @@ def test_keys_of_sampling_that_are_not_text_are_an_error_of_their_row(tmp_path):
 @pytest.mark.parametrize(
     "kind", [pa.list_(pa.int64()), pa.large_list(pa.uint16()), pa.list_(pa.int32(), 2)], ids=str
 )
-def test_token_ids_are_asked_as_they_are(tmp_path, kind):
+def test_token_ids_are_used_unchanged(tmp_path, kind):
     path = write(tmp_path / "in.parquet", pa.array([[5, 6], [7, 8]], kind))
     rows = read(path, prompt_format=TOKENS)
     assert [(r.content, r.error, r.token_ids) for r in rows] == [
@@ -85,7 +85,7 @@ def test_token_ids_are_asked_as_they_are(tmp_path, kind):
     ]
 
 
-def test_lists_that_hold_no_token_ids_are_errors_of_their_rows(tmp_path):
+def test_lists_that_are_not_token_ids_are_errors_of_their_rows(tmp_path):
     column = pa.array([None, [], [1, None], [-1], [3]], pa.list_(pa.int64()))
     path = write(tmp_path / "in.parquet", column)
     assert [row.error for row in read(path, prompt_format=TOKENS)] == [
@@ -102,20 +102,20 @@ def test_a_column_without_token_ids_is_refused(tmp_path):
         path = write(tmp_path / "in.parquet", column, ids=[[1]])
         message = refusal(path, prompt_format=TOKENS)
         assert "not a list of integers (token ids)" in message
-        assert message.endswith("fitting columns: ids")
+        assert message.endswith("suitable columns: ids")
     assert "data.prompt_format=tokens" in refusal(write(tmp_path / "in.parquet", [[1]]))
 
 
 # Identity.
 
 
-def test_digests_of_plain_rows_are_what_they_were():
-    """Runs begun before rows had options must still know their rows."""
+def test_digests_of_plain_rows_never_change():
+    """Runs started before rows had options must still recognize their rows."""
     assert Prompt(0, 0, "Hi").digest.hex() == "17d0dba9164f32b85681d9d1687edb23"
     assert Prompt(0, 0, CHATS[0]).digest.hex() == "8116f69b72258e91d1be024e4eaa3254"
 
 
-def test_whatever_changes_what_is_asked_changes_the_digest():
+def test_every_change_of_a_request_changes_the_digest():
     prompts = [
         Prompt(0, 0, "1 2"),
         Prompt(0, 0, None),

@@ -13,7 +13,7 @@ SUB = {"name": "subtract"}
 @pytest.mark.parametrize(
     "text", [json.dumps([ADD, SUB]), f"- {json.dumps(ADD)}\n- name: subtract\n"]
 )
-def test_tools_are_read_from_json_or_yaml_and_make_strings_chats(tmp_path, text):
+def test_tools_are_read_from_json_or_yaml_and_turn_strings_into_chats(tmp_path, text):
     path = write(tmp_path / "in.parquet", ["Hi"])
     (tmp_path / "tools.yaml").write_text(text)
     for given in (text, str(tmp_path / "tools.yaml")):
@@ -33,7 +33,7 @@ def test_tools_are_read_from_json_or_yaml_and_make_strings_chats(tmp_path, text)
         ("[{name: a, when: 2020-01-01}]", "tool 1 of 1 has date, not text"),
     ],
 )
-def test_tools_that_are_none_are_refused(tmp_path, tools, reason):
+def test_bad_tools_are_refused(tmp_path, tools, reason):
     path = write(tmp_path / "in.parquet", ["Hi"])
     if reason:
         assert reason in refusal(path, tools=tools)
@@ -41,7 +41,7 @@ def test_tools_that_are_none_are_refused(tmp_path, tools, reason):
         assert read(path, tools=tools)[0].tools is None
 
 
-def test_a_rows_own_tools_come_before_those_of_all(tmp_path):
+def test_a_rows_own_tools_override_the_runs(tmp_path):
     own = pa.array([[{"name": "subtract", "description": None}], None, []])
     path = write(tmp_path / "in.parquet", ["Hi"] * 3, own=own)
     rows = read(path, tools=json.dumps([ADD]), tools_key="own")
@@ -70,7 +70,7 @@ def test_a_rows_own_tools_come_before_those_of_all(tmp_path):
         ([{"name": None}], "tool 1 of 1 is {}"),
     ],
 )
-def test_tools_that_are_none_are_an_error_of_their_row(tmp_path, value, reason):
+def test_bad_tools_of_a_row_are_its_error(tmp_path, value, reason):
     kind = None if isinstance(value, str) else pa.list_(pa.struct([("name", pa.string())]))
     column = pa.array([value], kind)
     (error,) = error_of(tmp_path, column, "own", tools_key="own")
@@ -90,8 +90,8 @@ def test_tools_are_read_exactly_or_refused(tmp_path, text, reason):
     """JSON and YAML both kept the last of equal keys, and YAML read 1e5 of JSON as text."""
     path = write(tmp_path / "in.parquet", ["Hi"])
     (tmp_path / "tools.json").write_text(text)
-    said = refusal(path, tools=str(tmp_path / "tools.json"))
-    assert said.startswith("data.tools: its ") and reason in said
+    message = refusal(path, tools=str(tmp_path / "tools.json"))
+    assert message.startswith("data.tools: its ") and reason in message
     (tmp_path / "tools.json").write_text('[{"name": "a", "x": 1e5}]')
     (prompt,) = read(path, tools=str(tmp_path / "tools.json"))
     assert prompt.tools == [{"name": "a", "x": 1e5}]

@@ -1,4 +1,4 @@
-"""Wording: templates and system prompts, in a row and in whole commands."""
+"""Templates and system prompts, in a row and in whole commands."""
 
 import time
 from decimal import Decimal
@@ -26,11 +26,11 @@ def sums(tmp_path):
 # data.template
 
 
-def test_a_template_makes_the_prompt_of_the_rows_columns(sums):
+def test_a_template_makes_the_prompt_from_the_rows_columns(sums):
     assert contents(sums, template="Q{{ n }}: {{ question }}\n") == ["Q1: 1+1", "Q2: 2+2"]
 
 
-def test_a_template_file_is_read_beside_the_input(tmp_path, sums):
+def test_a_template_may_be_a_file(tmp_path, sums):
     (tmp_path / "q.jinja").write_text(
         "{% if hint %}\nHint: {{ hint }}\n{% endif %}\n{{ question }}\n"
     )
@@ -44,7 +44,7 @@ def test_only_the_columns_a_template_names_are_read(sums):
     assert [batch.num_columns for _, batch in prompts._read(prompts.wording.columns, 9)] == [1]
 
 
-def test_what_a_template_makes_is_read_like_any_string(sums):
+def test_the_text_of_a_template_is_read_like_any_string(sums):
     text = '[{"role": "user", "content": {{ question | tojson }}}]'
     assert contents(sums, template=text)[0] == text.replace("{{ question | tojson }}", '"1+1"')
     chats = contents(sums, template=text, prompt_format=JSON)
@@ -53,7 +53,7 @@ def test_what_a_template_makes_is_read_like_any_string(sums):
     assert always == [[{"role": "user", "content": "1+1"}], [{"role": "user", "content": "2+2"}]]
 
 
-def test_a_template_that_names_a_missing_column_is_refused_with_those_there_are(sums):
+def test_a_template_that_names_a_missing_column_is_refused_with_the_existing_ones(sums):
     start = time.monotonic()
     message = refusal(sums, template="{{ qestion }}")
     assert time.monotonic() - start < 1
@@ -64,7 +64,7 @@ def test_a_template_that_names_a_missing_column_is_refused_with_those_there_are(
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        ("{{ question", "is no Jinja template: line 1"),
+        ("{{ question", "is not a Jinja template: line 1"),
         ("{{ question | upcase }}", "No filter named 'upcase'"),
         ("{% include 'x' %}{{ question }}", "includes another template"),
         ("{{ range(3) }}", "names no column"),
@@ -74,7 +74,7 @@ def test_a_template_that_names_a_missing_column_is_refused_with_those_there_are(
         ("  {# {} #} ", "names no column"),
     ],
 )
-def test_a_template_that_is_none_is_refused(sums, template, reason):
+def test_an_invalid_template_is_refused(sums, template, reason):
     assert reason in refusal(sums, template=template)
 
 
@@ -93,7 +93,7 @@ def test_a_null_a_template_prints_is_an_error_of_its_row(sums):
         ("{{ a.__class__.__mro__ }}", "unsafe"),
         ("{{ a.pop('x') }}{{ n }}", "unsafe"),
         ("{{ raw }}", "column 'raw' holds binary data"),
-        ("{{ far }}", "column 'far' holds binary data, or what can't be read"),
+        ("{{ far }}", "column 'far' holds binary data, or can't be read as text"),
         ("{{ a.keys }}", "it prints a function"),
         ("{{ range }}{{ n }}", "it prints a function"),
         ("{{ none }}{{ n }}", "it prints a null"),
@@ -103,7 +103,7 @@ def test_a_null_a_template_prints_is_an_error_of_its_row(sums):
         ("{% if n %}x{% endif %}", "the prompt is empty text"),
     ],
 )
-def test_what_fails_in_a_template_is_an_error_of_its_row(tmp_path, template, reason):
+def test_a_template_that_fails_is_an_error_of_its_row(tmp_path, template, reason):
     path = write(
         tmp_path / "in.parquet",
         a=[{"x": []}],
@@ -127,7 +127,7 @@ def test_nested_columns_and_dates_reach_a_template_as_plain_values(tmp_path):
 # data.system_prompt
 
 
-def test_a_system_prompt_goes_before_chats_without_one_and_makes_strings_chats(tmp_path):
+def test_a_system_prompt_is_added_to_chats_without_one_and_turns_strings_into_chats(tmp_path):
     system = {"role": "system", "content": "Be kind."}
     path = write(tmp_path / "chats.parquet", CHATS)
     assert contents(path, system_prompt="Be kind.") == [[system, *CHATS[0]], CHATS[1]]
@@ -135,7 +135,7 @@ def test_a_system_prompt_goes_before_chats_without_one_and_makes_strings_chats(t
     assert contents(path, system_prompt="Be kind.") == [[system, {"role": "user", "content": "Hi"}]]
 
 
-def test_a_system_prompt_may_be_a_file_whose_last_line_ends(tmp_path, monkeypatch):
+def test_a_system_prompt_may_be_a_file_and_loses_its_last_newline(tmp_path):
     (tmp_path / "kind").write_text("Be kind.\nAlways.\n")
     path = write(tmp_path / "in.parquet", ["Hi"])
     prompts = open_prompts(Data(input=path, system_prompt="kind"), tmp_path)
@@ -145,11 +145,11 @@ def test_a_system_prompt_may_be_a_file_whose_last_line_ends(tmp_path, monkeypatc
 def test_a_mistyped_file_does_not_become_the_system_prompt(tmp_path):
     path = write(tmp_path / "in.parquet", ["Hi"])
     assert "no such file" in refusal(path, system_prompt="prompts/knd.txt")
-    assert "says nothing" in refusal(path, system_prompt=" ")
+    assert "is blank" in refusal(path, system_prompt=" ")
     assert contents(path, system_prompt="Answer yes/no.")[0][0]["content"] == "Answer yes/no."
 
 
-# Settings that would do nothing.
+# Settings without effect.
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_mistyped_file_does_not_become_the_system_prompt(tmp_path):
         ({"tools": "[]"}, {"tools": []}, "model.chat_template_kwargs.tools and data.tools"),
     ],
 )
-def test_a_setting_that_another_makes_idle_is_refused(data, kwargs, reason):
+def test_a_setting_without_effect_because_of_another_is_refused(data, kwargs, reason):
     model = Model(model_path="m", chat_template_kwargs=kwargs)
     with pytest.raises(UserError, match=reason):
         validate(Settings(run_dir="r", model=model, data=Data(**data)))
@@ -178,7 +178,7 @@ def sampled(path):
 SCRIPTED = ["engine=scripted", "tracking=none", "sampling.n_samples=2", "data.input=in.parquet"]
 
 
-def test_a_changed_template_is_named_where_a_run_would_go_on(typed):
+def test_a_changed_template_is_named_when_a_run_would_be_resumed(typed):
     write(typed.here / "in.parquet", ["a", "b"])
     words = [*SCRIPTED, "run_dir=run", "data.template=t.jinja"]
     (typed.here / "t.jinja").write_text("{{ prompt }}!")
@@ -193,7 +193,7 @@ def test_a_changed_template_is_named_where_a_run_would_go_on(typed):
     assert done.code == 0 and "nothing is owed" in done.out
 
 
-def test_a_sweep_over_what_is_asked_runs_on_one_engine(typed):
+def test_a_sweep_over_system_prompts_runs_on_one_engine(typed):
     write(typed.here / "in.parquet", ["a", "b"])
     words = [*SCRIPTED, "run_dir=s", "-m"]
     typed(*words, "data.system_prompt=Be brief.,Be kind.", "dry_run=true")
@@ -203,14 +203,14 @@ def test_a_sweep_over_what_is_asked_runs_on_one_engine(typed):
     assert len(one) == len(two) == 2 and not {*one[0], *one[1]} & {*two[0], *two[1]}
 
 
-def test_a_sweep_over_templates_shows_the_column_each_asks(typed):
+def test_a_sweep_over_templates_shows_the_column_each_uses(typed):
     write(typed.here / "in.parquet", ask=["one plus one"], more=["and why"])
     templates = "data.template='{{ ask }} {{ more }}','{{ ask }}!'"
     assert typed(*SCRIPTED, "run_dir=s", "-m", templates).code == 0, typed.errors
     assert "one plus one" in (typed.here / "s" / "sweep.html").read_text()
 
 
-def test_a_dry_run_says_what_prompts_are_made_of(typed):
+def test_a_dry_run_names_the_columns_of_the_prompts(typed):
     write(typed.here / "in.parquet", b=["x"], a=["y"])
     typed(*SCRIPTED, "data.template={{ b }}{{ a }}", "dry_run=true")
     assert "(1 file(s), data.template over b, a)" in typed.out

@@ -152,7 +152,7 @@ def test_a_template_may_be_given_as_a_file(model_dir):
     (model_dir / "mine.jinja").write_text(TEMPLATE)
     tokenizer = opened(model_dir, chat_template=str(model_dir / "mine.jinja"))
     assert tokenizer.text_of(asked([{"role": "user", "content": "Hi"}])) == "Hi!"
-    with pytest.raises(UserError, match=r"none\.jinja: no such file"):
+    with pytest.raises(UserError, match=r"none\.jinja can't be read: no such file"):
         opened(model_dir, chat_template="none.jinja")
 
 

@@ -129,7 +129,7 @@ def test_many_rows_come_out_in_their_order(tmp_path):
         (["scorer=exact", "output.path=o.parquet", "responses_key=error"], "list of texts"),
         (["scorer=exact", "output.path=output.parquet"], "input itself"),
         (["scorer=exact", "output.path=there.parquet"], "output.overwrite=true"),
-        (["scorer=exact", "output.path=o.csv"], "name in .parquet"),
+        (["scorer=exact", "output.path=o.csv"], "name ending in .parquet"),
         (["scorer=exact", "output.path=o.parquet", "workers=0"], "workers=0 is out of range"),
         (["scorer=regex", "regex.pattern='('", "output.path=o.parquet"], "not a Python pattern"),
         (["scorer=code", "output.path=o.parquet"], "code.tests_key=tests"),

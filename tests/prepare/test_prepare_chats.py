@@ -59,7 +59,7 @@ def test_sharegpt_is_read_as_chats_whose_calls_a_run_can_ask(made):
 
 def test_the_answer_at_the_end_of_sharegpt_is_dropped_only_when_asked_for(made):
     rows = [turns(("human", "Hi"), ("gpt", "Yes."))]
-    with pytest.raises(UserError, match="type last_answer=drop to ask for it anew"):
+    with pytest.raises(UserError, match="type last_answer=drop to generate it anew"):
         made(rows, prompt_column="conversations")
     _, (dropped,) = made(rows, prompt_column="conversations", last_answer=DROP)
     assert dropped.content == [HI]

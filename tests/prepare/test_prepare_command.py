@@ -30,7 +30,7 @@ def test_an_output_is_never_the_source_and_never_replaced_unasked(here):
     before = (here / "out.parquet").read_bytes()
     settings = Prepare(source="in.parquet")
     for settings.output.overwrite in (False, True):
-        with pytest.raises(UserError, match="is what source names"):
+        with pytest.raises(UserError, match="is the file source names"):
             prepare(settings, here / "out.parquet", Console(quiet=True), here)
     assert (here / "out.parquet").read_bytes() == before
 

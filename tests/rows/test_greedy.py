@@ -1,4 +1,4 @@
-"""Temperature 0 with several samples: one is drawn per prompt and copied n times."""
+"""Temperature 0 with several samples: one is drawn for each prompt and repeated n times."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_a_greedy_run_draws_one_and_lists_it_n_times_and_says_so(typed, run):
     """It was refused. n stays n, so that resume and scoring need no special rule."""
     assert run("sampling.temperature=0").code == 0, typed.errors
     assert [(len(row), len(set(row))) for row in responses(typed.here)] == [(4, 1)] * 3
-    assert "one response is drawn for each prompt and stands n times" in " ".join(typed.notes)
+    assert "one response is drawn for each prompt and repeated n times" in " ".join(typed.notes)
     found = figures(typed.here)
     assert (found["num_samples"], found["distinct_fraction"]) == (12, 0.25)
 

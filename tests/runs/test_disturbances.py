@@ -82,7 +82,7 @@ def test_an_engine_that_dies_now_and_then_costs_no_row(tmp_path):
     write(tmp_path / "in.parquet", [f"q {i}" for i in range(2000)])
     done = rollout(*WORDS, "engine.scripted.die_after_steps=200", cwd=tmp_path)
     assert done.returncode == 0
-    assert "died at step 201, as told; loading it again" in done.stderr
+    assert "died at step 201, as scripted; loading it again" in done.stderr
     undisturbed = rollout(*WORDS, "run_dir=whole", cwd=tmp_path)
     assert undisturbed.returncode == 0
     one, two = (pq.read_table(tmp_path / n / "output.parquet") for n in ("run", "whole"))

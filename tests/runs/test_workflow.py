@@ -147,7 +147,7 @@ def test_scores_never_replace_a_file_of_another(typed):
     theirs.write_bytes(b"theirs")
     where = f"postprocess.output.path={theirs}"
     typed(*SMALL, *IN_RUN, *SCORED, where, "run_dir=r")
-    assert typed.code == 2 and "exists already" in typed.errors[-1]
+    assert typed.code == 2 and "already exists" in typed.errors[-1]
     assert theirs.read_bytes() == b"theirs" and not (typed.here / "r/run.json").exists()
 
 

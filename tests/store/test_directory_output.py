@@ -1,4 +1,4 @@
-"""A published directory: whole or not there, ours alone, and read by whoever reads parquet."""
+"""A published directory: complete or absent, with no foreign files, and readable by all tools."""
 
 import shutil
 import signal
@@ -27,7 +27,7 @@ def run(typed):
 
 
 def sizes(directory):
-    """The rows of each file, by name; everything in the directory is such a file."""
+    """Return the rows of each file by name; fails if the directory holds anything else."""
     return {path.name: pq.read_metadata(path).num_rows for path in sorted(directory.iterdir())}
 
 
@@ -45,12 +45,12 @@ def test_a_directory_of_files_holds_the_rows_of_the_one_file_in_order(typed, run
     assert run(TEN).out.startswith("finished already")
 
 
-def test_rows_are_those_of_the_files_in_either_layout(typed, run):
+def test_partition_rows_counts_the_rows_of_the_layout(typed, run):
     assert run(TEN, "output.layout=per_sample", "output.path=there").code == 0
     assert list(sizes(typed.here / "there").values()) == [10] * 7
 
 
-def test_everybody_reads_the_directory(typed, run):
+def test_all_readers_can_read_the_directory(typed, run):
     datasets = pytest.importorskip("datasets")
     run(TEN)
     output = typed.here / "x" / "output"
@@ -82,19 +82,19 @@ def test_no_rows_at_all_are_one_file_with_the_columns(typed, run):
     assert "responses" in pq.read_schema(output / "part-00000.parquet").names
 
 
-def test_an_empty_directory_is_as_good_as_none(typed, run):
+def test_an_empty_directory_counts_as_absent(typed, run):
     (typed.here / "there").mkdir()
     assert run(TEN, "output.path=there/").code == 0
     assert len(sizes(typed.here / "there")) == 4
 
 
-def test_a_strangers_file_is_named_and_nothing_is_replaced(typed, run):
+def test_a_foreign_file_is_named_and_nothing_is_replaced(typed, run):
     run(TEN)
     output = typed.here / "x" / "output"
     (output / "notes.txt").write_text("mine")
     before = sizes_with_text(output)
     for words in (("output.partition_rows=20",), (TEN, "output.overwrite=true")):
-        assert "holds notes.txt, which is not of a published" in run(*words).errors[0]
+        assert "holds notes.txt, which is not part of a published" in run(*words).errors[0]
     assert sizes_with_text(output) == before
     (output / "notes.txt").unlink()
     assert run("output.partition_rows=20", NO_ENGINE).code == 0
@@ -106,7 +106,7 @@ def sizes_with_text(directory):
 
 
 @pytest.mark.parametrize("tamper", ["cut", "add", "remove"])
-def test_a_directory_that_was_changed_is_replaced_only_when_told(typed, run, tamper):
+def test_a_directory_that_was_changed_is_replaced_only_with_overwrite(typed, run, tamper):
     run(TEN)
     output = typed.here / "x" / "output"
     first = output / "part-00000.parquet"
@@ -116,7 +116,7 @@ def test_a_directory_that_was_changed_is_replaced_only_when_told(typed, run, tam
         (output / "part-00009.parquet").write_bytes(first.read_bytes())
     else:
         first.unlink()
-    assert "exists already" in run("output.partition_rows=20").errors[0]
+    assert "already exists" in run("output.partition_rows=20").errors[0]
     assert run("output.partition_rows=20", "output.overwrite=true").code == 0
     assert list(sizes(output).values()) == [20, 15]
 
@@ -140,17 +140,15 @@ def test_starting_over_leaves_an_output_directory_that_is_the_users(typed, run):
     ("words", "says"),
     [
         (("output.path=in.parquet", "output.overwrite=true"), "is a file"),
-        (("output.path=.",), "where the run keeps its own record"),
-        (("output.path=x/shards",), "where the run keeps its own record"),
+        (("output.path=.",), "where the run keeps its own files"),
+        (("output.path=x/shards",), "where the run keeps its own files"),
         (("output.path=d", "output.overwrite=true", "data.input=d"), "is the input itself"),
         (("output.path=e/out", "data.input='e/**/*.parquet'"), "lies among the input files"),
         (("output.path=there.csv",), "rollout writes parquet"),
         (("output.partition_rows=0",), "output.partition_rows=0"),
     ],
 )
-def test_a_place_that_can_not_be_a_directory_of_ours_is_refused_before_work(
-    typed, run, words, says
-):
+def test_an_unusable_place_for_a_directory_is_refused_before_work(typed, run, words, says):
     for name in ("d/part-00000.parquet", "e/in.parquet"):
         (typed.here / name).parent.mkdir()
         (typed.here / name).write_bytes((typed.here / "in.parquet").read_bytes())
@@ -158,13 +156,13 @@ def test_a_place_that_can_not_be_a_directory_of_ours_is_refused_before_work(
     assert says in typed.refused(*SCRIPTED, *words)
 
 
-def test_a_file_where_a_directory_stands_is_refused_with_both_ways_out(typed, run):
+def test_a_file_in_place_of_a_directory_is_refused_with_both_remedies(typed, run):
     run(TEN, "output.path=there")
     line = run("output.path=there").errors[0]
     assert "output.path=there/output.parquet" in line and "output.partition_rows=N" in line
 
 
-def test_more_files_than_their_names_can_count_are_refused_with_the_size_that_does(typed, run):
+def test_more_files_than_five_digits_can_number_are_refused_with_a_size_that_works(typed, run):
     words = "output.partition_rows=1", "output.layout=per_sample", "sampling.n_samples=16000"
     line = typed.refused(*SCRIPTED, *words)
     assert "would make 560,000 files of 560,000 rows; type output.partition_rows=6 or more" in line
@@ -188,7 +186,7 @@ def test_a_sweep_shows_the_responses_of_any_layout(typed, run):
     assert [len(rows) for rows in tables] == [20, 20]
 
 
-# The directory on its way onto the disk.
+# Writing the directory.
 
 
 def written(path, *texts, replace=True):
@@ -202,8 +200,8 @@ def texts_in(path):
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-def test_a_new_directory_takes_the_place_of_the_old_one(tmp_path, monkeypatch, can_exchange):
-    if not can_exchange:  # another system, or a file system that can't
+def test_a_new_directory_replaces_the_old_one(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:  # another system, or a file system that does not support it
         monkeypatch.setattr(partition, "exchanged", lambda *names: False)
     written(tmp_path / "out", "old", "older")
     written(tmp_path / "out", "new")
@@ -211,7 +209,7 @@ def test_a_new_directory_takes_the_place_of_the_old_one(tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize(("name", "replace"), [("part-00007.parquet", False), ("mine.txt", True)])
-def test_what_appeared_meanwhile_is_left_as_it_is(tmp_path, name, replace):
+def test_files_that_appeared_meanwhile_are_left_unchanged(tmp_path, name, replace):
     path = tmp_path / "out"
     with (
         pytest.raises(FileExistsError),
@@ -223,7 +221,7 @@ def test_what_appeared_meanwhile_is_left_as_it_is(tmp_path, name, replace):
     assert texts_in(path) == ["mine"] and leftovers(tmp_path) == []
 
 
-def test_what_a_kill_left_is_removed_and_a_strangers_file_in_it_is_not(tmp_path):
+def test_leftovers_of_a_kill_are_removed_but_not_a_foreign_file_among_them(tmp_path):
     left = tmp_path / ".out.new.0123abcd.tmp"
     left.mkdir()
     file_of(left, 0).write_text("half")
@@ -236,7 +234,7 @@ def test_what_a_kill_left_is_removed_and_a_strangers_file_in_it_is_not(tmp_path)
     assert texts_in(left) == ["mine"] and texts_in(tmp_path / "out") == ["new"]
 
 
-def test_what_a_kill_left_of_a_directory_is_not_in_the_way_of_a_file_nor_the_other_way(tmp_path):
+def test_leftovers_of_a_directory_do_not_block_a_file_nor_the_reverse(tmp_path):
     (tmp_path / ".out.0123abcd.tmp").write_text("half")
     written(tmp_path / "out", "new")
     (tmp_path / "out").rename(tmp_path / ".out.new.0123abcd.tmp")
@@ -256,7 +254,7 @@ def test_a_file_that_can_not_be_written_leaves_the_old_directory(tmp_path):
     assert texts_in(tmp_path / "out") == ["old"] and leftovers(tmp_path) == []
 
 
-def test_killed_while_it_publishes_the_directory_is_the_old_or_the_new_one_and_then_new(tmp_path):
+def test_a_kill_while_publishing_leaves_the_old_or_the_new_directory(tmp_path):
     words = "engine=scripted", "engine.scripted.instant=true", "output.partition_rows=150"
     story = Story("replaced", (*words, "sampling.n_samples=2"), output="run/output")
     source = write_input(tmp_path / "in.parquet")

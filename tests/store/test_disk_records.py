@@ -1,4 +1,4 @@
-"""Records of a run directory that are not as they were written: refused by name, or made anew."""
+"""Damaged records of a run directory are refused by name, or made again."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 from rollout.errors import UserError
 from rollout.system.disk import read_json, read_record
 
-WAY = "type resume=fresh"
+REMEDY = "type resume=fresh"
 DAMAGES = {
     "empty": lambda path: path.write_text(""),
     "torn": lambda path: path.write_text('{"rows": 3, "na'),
@@ -26,41 +26,41 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_record_is_refused_by_name_and_never_taken_for_absent(tmp_path, damage):
-    """A damaged fingerprint.json was taken for none, and rows of two kinds could be mixed.
-    A pipe in place of a record was waited for without end."""
+def test_a_damaged_record_is_refused_by_name_and_never_treated_as_missing(tmp_path, damage):
+    """A damaged fingerprint.json was treated as missing, so rows of two kinds could be mixed.
+    A pipe in place of a record blocked forever."""
     path = tmp_path / "record.json"
     DAMAGES[damage](path)
     with pytest.raises(UserError) as refused:
-        read_record(path, WAY)
-    assert str(path) in str(refused.value) and str(refused.value).endswith(WAY)
+        read_record(path, REMEDY)
+    assert str(path) in str(refused.value) and str(refused.value).endswith(REMEDY)
     assert read_json(path) is None
 
 
-def test_a_member_of_another_kind_or_a_missing_one_is_damage(tmp_path):
+def test_a_member_of_the_wrong_type_or_a_missing_one_is_damage(tmp_path):
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"rows": True, "names": None}))
     with pytest.raises(UserError, match="'rows' can't be true"):
-        read_record(path, WAY, rows=int)
+        read_record(path, REMEDY, rows=int)
     with pytest.raises(UserError, match="it has no 'cwd'"):
-        read_record(path, WAY, {"cwd": str})
-    assert read_record(path, WAY, names=(list, type(None)), other=str) is not None
+        read_record(path, REMEDY, {"cwd": str})
+    assert read_record(path, REMEDY, names=(list, type(None)), other=str) is not None
 
 
-def test_only_what_is_not_there_is_absent(tmp_path):
+def test_only_a_missing_file_counts_as_missing(tmp_path):
     (tmp_path / "file").write_text("")
-    assert read_record(tmp_path / "record.json", WAY) is None
-    assert read_record(tmp_path / "file" / "record.json", WAY) is None
+    assert read_record(tmp_path / "record.json", REMEDY) is None
+    assert read_record(tmp_path / "file" / "record.json", REMEDY) is None
 
 
-def test_a_huge_number_is_damage_also_where_python_would_read_it(tmp_path):
-    """`scorer=code` lifts Python's own limit, for tests with integers of any length."""
+def test_a_huge_number_is_damage_even_if_python_would_read_it(tmp_path):
+    """`scorer=code` lifts Python's limit, for tests with integers of any length."""
     path = tmp_path / "record.json"
     DAMAGES["a huge number"](path)
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
         with pytest.raises(UserError, match="JSON can't be read"):
-            read_record(path, WAY)
+            read_record(path, REMEDY)
     finally:
         sys.set_int_max_str_digits(limit)

@@ -1,4 +1,4 @@
-"""Where things may be written: nobody's file is written over, whoever names it for whatever."""
+"""Where files may be written: no foreign file is overwritten, whichever setting names it."""
 
 import fcntl
 import os
@@ -28,7 +28,7 @@ def meddle(response, row):
 
 @pytest.fixture
 def here(typed):
-    """The directory of the command, with an input and a scorer."""
+    """Return the command's directory, with an input and a scorer."""
     table = pa.table({"prompt": [f"question {i}" for i in range(6)], "answer": list("abcdef")})
     pq.write_table(table, typed.here / "in.parquet")
     (typed.here / "scorer.py").write_text(SCORER)
@@ -36,7 +36,7 @@ def here(typed):
 
 
 def names_of(path, here):
-    """Names under which a file may be typed."""
+    """Return names by which a file may be typed."""
     (here / "linked").symlink_to(path.parent)
     (here / "link.parquet").symlink_to(path)
     os.link(path, here / "hard.parquet")
@@ -52,8 +52,8 @@ def test_scores_and_exports_never_replace_the_input_under_any_name(typed, here, 
     before = (here / "in.parquet").read_bytes()
     overwrite = f"{key.removesuffix('path')}overwrite=true"
     for name in names_of(here / "in.parquet", here):
-        said = typed.refused(*SMALL, *EXPORTED, f"{key}={name}", overwrite, "run_dir=run")
-        assert f"{key}=" in said and "is the input itself" in said
+        error = typed.refused(*SMALL, *EXPORTED, f"{key}={name}", overwrite, "run_dir=run")
+        assert f"{key}=" in error and "is the input itself" in error
     assert (here / "in.parquet").read_bytes() == before
 
 
@@ -61,7 +61,7 @@ def test_scores_and_exports_never_replace_the_input_under_any_name(typed, here, 
     "key", ["output.path", "postprocess.output.path", "postprocess.export.path"]
 )
 @pytest.mark.parametrize("overwrites", [False, True])
-def test_nothing_is_written_into_the_record_of_a_run(typed, here, key, overwrites):
+def test_nothing_is_written_among_the_records_of_a_run(typed, here, key, overwrites):
     """postprocess.output.path=RUN/shards/00000000.parquet destroyed a finished shard."""
     for run in ("run", "other"):
         typed(*SMALL, f"run_dir={run}")
@@ -69,14 +69,14 @@ def test_nothing_is_written_into_the_record_of_a_run(typed, here, key, overwrite
     before = [shard.read_bytes() for shard in shards]
     words = [f"{key.removesuffix('path')}overwrite=true"] * overwrites
     for shard in shards:
-        said = typed.refused(*SMALL, *EXPORTED, f"{key}={shard}", *words, "run_dir=run")
-        assert "record" in said
+        error = typed.refused(*SMALL, *EXPORTED, f"{key}={shard}", *words, "run_dir=run")
+        assert "own files" in error
     assert [shard.read_bytes() for shard in shards] == before
 
 
 @pytest.mark.parametrize("name", ["scored.parquet", "scored.json", "train.parquet"])
-def test_a_file_that_took_the_place_of_an_earlier_score_stays(typed, here, name):
-    """Only the path was remembered, so the next launch replaced the user's own file."""
+def test_a_file_that_replaced_an_earlier_score_stays(typed, here, name):
+    """Only the path was recorded, so the next launch replaced the user's own file."""
     typed(*SMALL, *EXPORTED, "run_dir=run")
     shutil.copy(here / "in.parquet", here / "run" / name)
     typed(*SMALL, *EXPORTED, "run_dir=run", "sampling.n_samples=3")
@@ -97,7 +97,7 @@ def test_a_file_that_appears_while_responses_are_scored_stays(typed, here, key):
 
 
 def test_points_of_a_sweep_that_share_a_file_through_a_link_are_refused(typed, here):
-    """Both ended done, and one output was gone."""
+    """Both points succeeded, and one output was lost."""
     (here / "a").mkdir()
     (here / "b").symlink_to("a")
     paths = "output.path=a/o.parquet,b/o.parquet"
@@ -107,14 +107,14 @@ def test_points_of_a_sweep_that_share_a_file_through_a_link_are_refused(typed, h
 
 
 @pytest.mark.parametrize("name", ["summary.json", "published.json", "written.json"])
-def test_a_run_does_not_take_a_directory_that_holds_somebody_elses_record(typed, here, name):
+def test_a_run_refuses_a_directory_with_a_foreign_record(typed, here, name):
     (here / "project").mkdir()
     (here / "project" / name).write_text('{"mine": 1}')
     assert name in typed.refused(*SMALL, "run_dir=project")
     assert (here / "project" / name).read_text() == '{"mine": 1}'
 
 
-def test_a_sweep_does_not_write_over_somebody_elses_table(typed, here):
+def test_a_sweep_does_not_overwrite_a_foreign_table(typed, here):
     (here / "project").mkdir()
     (here / "project/sweep.csv").write_text("mine\n")
     typed(*SMALL, "run_dir=project", "-m", "sampling.temperature=0.5,1.0")
@@ -122,29 +122,29 @@ def test_a_sweep_does_not_write_over_somebody_elses_table(typed, here):
     assert (here / "project/sweep.csv").read_text() == "mine\n"
 
 
-def test_overwrite_reaches_parquet_files_alone(typed, here):
+def test_overwrite_applies_only_to_parquet_files(typed, here):
     (here / "notes.txt").write_text("mine")
-    said = typed.refused(*SMALL, "output.path=notes.txt", "output.overwrite=true", "run_dir=run")
-    assert "no parquet file" in said and (here / "notes.txt").read_text() == "mine"
+    error = typed.refused(*SMALL, "output.path=notes.txt", "output.overwrite=true", "run_dir=run")
+    assert "not a parquet file" in error and (here / "notes.txt").read_text() == "mine"
     (here / "old.parquet").write_text("")
     typed(*SMALL, "output.path=old.parquet", "output.overwrite=true", "run_dir=run")
     assert typed.code == 0 and pq.read_table(here / "old.parquet").num_rows == 6
 
 
-def test_scores_are_not_written_among_the_files_that_are_read(typed, here):
-    """The second launch then took the scored file for input, and failed."""
+def test_scores_are_not_written_among_the_input_files(typed, here):
+    """The second launch then read the scored file as input, and failed."""
     (here / "many").mkdir()
     for name in ("a", "b"):
         shutil.copy(here / "in.parquet", here / f"many/{name}.parquet")
     for given in ("many", "many/*.parquet"):
         words = (*SMALL[:3], f"data.input={given}", *SCORED, "run_dir=run")
-        said = typed.refused(*words, "postprocess.output.path=many/scored.parquet")
-        assert "would read it as input" in said
+        error = typed.refused(*words, "postprocess.output.path=many/scored.parquet")
+        assert "would read it as input" in error
 
 
 @pytest.mark.parametrize("command", ["rollout.postprocess", "rollout.prepare"])
-def test_what_a_killed_command_left_goes_with_the_next_and_what_is_held_stays(here, command):
-    """SIGKILL left .NAME.PID.tmp for good."""
+def test_the_next_command_removes_leftovers_of_a_kill_unless_they_are_in_use(here, command):
+    """SIGKILL left .NAME.PID.tmp forever."""
     import importlib
 
     main = importlib.import_module(f"{command}.__main__").main
@@ -164,8 +164,8 @@ def test_what_a_killed_command_left_goes_with_the_next_and_what_is_held_stays(he
         assert held.exists() and not dead.exists()
 
 
-def test_an_output_that_leads_elsewhere_by_the_end_is_not_followed(here):
-    """A symlinked directory may be turned around while a run generates."""
+def test_an_output_whose_link_changed_meanwhile_is_not_followed(here):
+    """A symbolic link may be changed to another directory while a run generates."""
     for name in ("a", "b"):
         (here / name).mkdir()
     (here / "to").symlink_to("a")
@@ -175,13 +175,13 @@ def test_an_output_that_leads_elsewhere_by_the_end_is_not_followed(here):
     (here / "to").symlink_to("b")
     shutil.copy(here / "in.parquet", here / "b/o.parquet")
     done = rollout(*SMALL, "output.path=to/o.parquet", "run_dir=run", cwd=here)
-    assert done.returncode == 2 and "exists already" in done.stderr
+    assert done.returncode == 2 and "already exists" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["n.json", "n.errors.jsonl"])
 @pytest.mark.parametrize("command", ["rollout", "rollout.postprocess"])
-def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, command):
-    """A JSON file with a key `groups` counted as a scoring's own, and was replaced."""
+def test_the_companions_of_scores_never_overwrite_a_foreign_file(typed, here, name, command):
+    """A JSON file with a key `groups` counted as our own, and was replaced."""
     import importlib
 
     mine = '{"groups": [], "row": 0, "sample": 0, "verdict": "", "error": "", "trace": ""}'
@@ -196,7 +196,7 @@ def test_what_goes_with_scores_is_never_written_over_unasked(typed, here, name, 
     assert not (here / "n.parquet").exists()
 
 
-def test_a_tables_place_in_a_sweep_is_its_users_once_he_puts_a_file_there(typed, here):
+def test_a_sweeps_table_that_the_user_replaced_is_not_overwritten(typed, here):
     sweep = (*SMALL, "run_dir=s", "-m")
     typed(*sweep, "sampling.temperature=0.5,1.0")
     assert typed.code == 0, typed.errors
@@ -208,36 +208,36 @@ def test_a_tables_place_in_a_sweep_is_its_users_once_he_puts_a_file_there(typed,
 
 
 @pytest.mark.parametrize("name", ["engine.log", "written.json", "sweep.json", "sweep.html"])
-def test_a_new_sweep_begins_nothing_where_a_file_of_its_names_stands(typed, here, name):
-    """A sweep added to a user's engine.log, and met their written.json once all was done."""
+def test_a_new_sweep_refuses_a_directory_with_a_file_of_its_names(typed, here, name):
+    """A sweep appended to a user's engine.log, and failed at their written.json in the end."""
     (here / "s").mkdir()
     (here / "s" / name).write_text("mine")
-    said = typed.refused(*SMALL, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
-    assert name in said and (here / "s" / name).read_text() == "mine"
+    error = typed.refused(*SMALL, "run_dir=s", "-m", "sampling.temperature=0.5,1.0")
+    assert name in error and (here / "s" / name).read_text() == "mine"
     assert {path.name for path in (here / "s").iterdir()} <= {name, ".rollout.lock"}
 
 
-def test_a_copied_run_does_not_own_what_lies_outside_of_it_and_a_moved_one_does(typed, here):
-    """The copy replaced the original's output, which then was not as the original wrote it."""
+def test_a_copied_run_does_not_own_the_files_outside_but_a_moved_one_does(typed, here):
+    """The copy replaced the original's output."""
     (here / "project").mkdir()
     words = (*SMALL, "output.path=project/out.parquet")
     typed(*words, "run_dir=project/run")
     shutil.copytree(here / "project/run", here / "copy")
     typed(*words, "run_dir=copy", "sampling.n_samples=3")
-    assert typed.code == 2 and "exists already" in typed.errors[0]
+    assert typed.code == 2 and "already exists" in typed.errors[0]
     (here / "project").rename(here / "moved")
     typed(*SMALL, "output.path=moved/out.parquet", "run_dir=moved/run")
     assert typed.code == 0 and "finished already" in typed.out
 
 
 @pytest.mark.parametrize("source", ["many", "many/*.parquet"])
-def test_prompts_are_not_written_among_what_they_are_made_of(typed, here, source):
-    """The second launch took them for a source."""
+def test_prompts_are_not_written_among_their_sources(typed, here, source):
+    """The second launch read them as a source."""
     (here / "many").mkdir()
     shutil.copy(here / "in.parquet", here / "many/a.parquet")
     words = (f"prepare.source={source}", "prepare.prompt_column=prompt", "run_dir=run")
-    said = typed.refused(*SMALL[:3], *words, "prepare.output.path=many/p.parquet")
-    assert "would read it as input" in said
+    error = typed.refused(*SMALL[:3], *words, "prepare.output.path=many/p.parquet")
+    assert "would read it as input" in error
 
 
 def test_an_input_that_would_find_the_runs_own_shards_is_refused(typed, here):

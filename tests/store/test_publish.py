@@ -1,4 +1,4 @@
-"""What the rows of a run come to, counted over the parts they are published from."""
+"""The totals of a run, counted over the parts that are published."""
 
 import itertools
 
@@ -14,7 +14,7 @@ INTS = pa.list_(pa.int32())
 
 
 def part(rows, text=None):
-    """Rows as a shard holds them, each a list of (response, tokens); None: no list at all."""
+    """Return rows as in a shard, each a list of (response, tokens); None: a null list."""
 
     def column(of, kind):
         return pa.array(
@@ -55,7 +55,7 @@ def test_a_slice_of_chunks_counts_its_own_rows_only(text):
 
 
 def test_unclosed_reasoning_is_found_in_each_text_and_not_across_two():
-    """The bytes of all texts are searched at once first, and they lie side by side."""
+    """The bytes of all texts are searched at once first, and the texts are adjacent in them."""
     tags, texts = ("<think>", "</think>"), ["<think>a", "<thi", "nk>", "<think>a</think>b", ""]
     rows = part([[(text, 1)] for text in texts])
     for opened in (False, True):
@@ -66,12 +66,12 @@ def test_unclosed_reasoning_is_found_in_each_text_and_not_across_two():
         assert counter.totals().num_unclosed == closed.count([False]) == (4 if opened else 1)
 
 
-def test_failed_rows_have_no_responses_to_tell_apart():
+def test_failed_rows_add_no_distinct_responses():
     totals = counted(part([[], None, [("a", 7), ("a", 5)], []]))
     assert (totals.num_failed, totals.num_distinct, totals.p95_response_tokens) == (3, 1, 7)
 
 
-def test_what_a_null_row_hides_is_not_counted():
+def test_the_hidden_values_of_a_null_row_are_not_counted():
     def first_hidden(values):
         return pa.ListArray.from_arrays([0, 2, 3], values, mask=pa.array([True, False]))
 
@@ -120,7 +120,7 @@ rows = st.lists(st.one_of(st.none(), st.lists(samples, max_size=4)), max_size=30
     st.lists(st.integers(0, 30), max_size=4),
     st.sampled_from([pa.string(), pa.large_string()]),
 )
-def test_any_rows_cut_anywhere_come_to_what_plain_python_counts(rows, cuts, text):
+def test_any_rows_cut_anywhere_give_the_totals_of_plain_python(rows, cuts, text):
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     table = pa.concat_tables([part(rows[a:b], text) for a, b in itertools.pairwise(edges)])
     middle = len(rows) // 2

@@ -1,4 +1,4 @@
-"""One row a prompt or one a sample: the same values, whatever the rows are and however cut."""
+"""One row per prompt or one per sample: the same values, for any rows and any batches."""
 
 import itertools
 import tempfile
@@ -38,7 +38,7 @@ def run(tmp_path):
 
 
 def regrouped(table, wanted):
-    """What a per_sample table says, as rows of the layout of `wanted`."""
+    """Return the values of a per_sample table as rows of the layout of `wanted`."""
     found = []
     for row, samples in itertools.groupby(table.to_pylist(), key=lambda sample: sample["row"]):
         samples = list(samples)
@@ -58,7 +58,7 @@ def regrouped(table, wanted):
     return found
 
 
-def test_a_row_for_each_sample_holds_what_the_lists_hold(run):
+def test_a_row_for_each_sample_has_the_values_of_the_lists(run):
     wanted = run(columns=[*COLUMNS])
     found = run(columns=[*COLUMNS], layout="per_sample")
     assert found.num_rows == 3 * 3 + 2
@@ -77,7 +77,7 @@ def test_a_failed_row_has_one_row_without_a_sample(run):
     }  # fmt: skip
 
 
-def test_failed_rows_may_be_left_out_and_the_others_keep_their_place(run):
+def test_failed_rows_may_be_left_out_and_the_others_keep_their_row_number(run):
     found = run(layout="per_sample", on_error="skip")
     assert found["row"].to_pylist() == [0, 0, 0, 2, 2, 2, 4, 4, 4]
     assert found["error"].null_count == 9
@@ -89,7 +89,7 @@ def test_the_row_is_counted_in_the_whole_input(run):
 
 
 @pytest.mark.parametrize("name", ["row", "sample_index", "response", "finish_reason"])
-def test_a_name_that_the_input_has_is_refused_and_a_prefix_helps(run, tmp_path, name):
+def test_a_column_the_input_already_has_is_refused_and_a_prefix_helps(run, tmp_path, name):
     pq.write_table(pa.table({"prompt": ["a"], name: ["mine"]}), tmp_path / "in.parquet")
     with pytest.raises(UserError, match=rf"'{name}' already.*output\.prefix=new_.*new_response,"):
         run(layout="per_sample")
@@ -98,12 +98,12 @@ def test_a_name_that_the_input_has_is_refused_and_a_prefix_helps(run, tmp_path, 
     assert found["new_sample_index"].to_pylist() == [0, 1, 2]
 
 
-def test_lists_may_stand_beside_a_column_that_only_the_other_layout_adds(run, tmp_path):
+def test_the_input_may_have_a_column_that_only_the_other_layout_adds(run, tmp_path):
     pq.write_table(pa.table({"prompt": ["a"], "response": ["mine"]}), tmp_path / "in.parquet")
     assert run()["response"].to_pylist() == ["mine"]
 
 
-def test_a_finished_run_takes_the_other_layout_at_once(run):
+def test_a_finished_run_is_published_in_the_other_layout_without_an_engine(run):
     wanted = run()
     assert "sample_index" in run(layout="per_sample", **{"engine.scripted.load_s": 60}).column_names
     assert run(**{"engine.scripted.load_s": 60}).equals(wanted)
@@ -117,7 +117,7 @@ def test_a_row_for_each_sample_may_be_the_input_of_the_next_run(run, tmp_path):
     assert found["then_response"].null_count == 2
 
 
-# Any rows, cut anywhere.
+# Any rows, in any batches.
 
 texts = st.sampled_from(["", "a", "é\n", LONG])
 samples = st.builds(

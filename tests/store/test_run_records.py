@@ -1,4 +1,4 @@
-"""A run's directory whose records were damaged: refused by name, and nothing lost."""
+"""Damaged records of a run's directory are refused by name, and nothing is lost."""
 
 import json
 import os
@@ -16,7 +16,7 @@ AGAIN = (*WORDS, "sampling.n_samples=3")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished run of two launches."""
+    """Return the directory of a finished run of two launches."""
     here = tmp_path_factory.mktemp("finished")
     write(here / "in.parquet", ["a", "b", "c"])
     for n in (2, 3):
@@ -46,15 +46,15 @@ def refusal(typed, *words):
     ],
 )
 @pytest.mark.parametrize("words", [AGAIN, ("run_dir=run",)])
-def test_a_damaged_record_that_decides_is_refused_by_name(done, name, text, words):
-    """A damaged fingerprint.json counted as none: the one before it was compared with."""
+def test_a_damaged_decisive_record_is_refused_by_name(done, name, text, words):
+    """A damaged fingerprint.json was treated as missing, and the previous one was used."""
     path = done.here / "run" / name
     path.write_text(text)
     assert str(path) in refusal(done, *words)
 
 
-def test_settings_that_were_cut_off_are_not_gone_on_with(done):
-    """What is left of config.yaml is YAML, too: the run went on with fewer settings."""
+def test_a_run_with_truncated_settings_is_not_resumed(done):
+    """The rest of config.yaml is still YAML: the run was resumed with fewer settings."""
     path = done.here / "run" / "attempts" / "2" / "config.yaml"
     text = path.read_text()
     path.write_text(text[: text.index("\npostprocess:") + 1])
@@ -63,15 +63,15 @@ def test_settings_that_were_cut_off_are_not_gone_on_with(done):
 
 @pytest.mark.parametrize("name", ["shards/00000000.parquet", "shards/00000000.log"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
-def test_what_is_no_file_among_the_shards_is_refused_and_not_waited_for(done, name, make):
+def test_a_shard_that_is_not_a_file_is_refused_without_blocking(done, name, make):
     path = done.here / "run" / name
     path.unlink(missing_ok=True)
     make(path)
-    assert f"{path} is no file" in refusal(done, *AGAIN)
+    assert f"{path} is not a file" in refusal(done, *AGAIN)
 
 
 @pytest.mark.parametrize("text", ["null", '{"num_rows": "3"}', "[" * 9999])
-def test_figures_that_were_damaged_are_made_anew(done, text):
+def test_a_damaged_summary_is_made_again(done, text):
     path, output = done.here / "run" / "summary.json", done.here / "run" / "output.parquet"
     before = output.read_bytes()
     path.write_text(text)
@@ -79,8 +79,8 @@ def test_figures_that_were_damaged_are_made_anew(done, text):
     assert json.loads(path.read_text())["num_rows"] == 3 and output.read_bytes() == before
 
 
-def test_a_damaged_table_of_a_sweep_is_not_written_over(typed):
-    """Points of earlier commands were lost from it."""
+def test_a_damaged_table_of_a_sweep_is_not_overwritten(typed):
+    """The points of earlier commands were lost."""
     write(typed.here / "in.parquet", ["a"])
     assert typed("-m", *WORDS, "sampling.temperature=0.5,0.6").code == 0
     path = typed.here / "run" / "sweep.json"

@@ -1,4 +1,4 @@
-"""The run directory: durability of the append, what a row has, order of the published file."""
+"""The run directory: durable appends, the state of rows, the order of the published file."""
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +68,7 @@ def test_a_complete_shard_is_sealed_and_its_log_removed(tmp_path):
     assert names == ["00000000.parquet", "00000001.log"]
 
 
-def test_sixty_four_rows_are_on_disk_without_being_asked(tmp_path):
+def test_sixty_four_rows_are_on_disk_without_a_flush(tmp_path):
     store = open_store(tmp_path, 1000, rows_per_shard=1000)
     store.append(result(i) for i in range(70))
     assert len(present(store)) == 70
@@ -85,7 +85,7 @@ def test_a_row_is_on_disk_a_second_later_at_most(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 16, 40])
-def test_a_torn_tail_loses_its_own_frame_only_and_is_cut(tmp_path, cut):
+def test_a_torn_tail_loses_only_its_own_frame_and_is_cut_off(tmp_path, cut):
     store = open_store(tmp_path, 1000, rows_per_shard=1000)
     sizes = []
     log = tmp_path / "shards" / "00000000.log"
@@ -99,7 +99,7 @@ def test_a_torn_tail_loses_its_own_frame_only_and_is_cut(tmp_path, cut):
     assert present(flushed(again, result(2))) == [0, 1, 2]
 
 
-def test_damage_in_the_middle_of_a_log_loses_its_own_frame_only_and_is_told(tmp_path):
+def test_damage_in_the_middle_of_a_log_loses_only_its_own_frame_and_is_reported(tmp_path):
     store = open_store(tmp_path, 1000, rows_per_shard=1000)
     log = tmp_path / "shards" / "00000000.log"
     for i in range(3):
@@ -107,10 +107,10 @@ def test_damage_in_the_middle_of_a_log_loses_its_own_frame_only_and_is_told(tmp_
     data = bytearray(log.read_bytes())
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
-    said = []
-    store.repair(said.append)
+    lines = []
+    store.repair(lines.append)
     assert present(store) == [0, 2]
-    assert "damaged" in said[0] and "asked again" in said[0]
+    assert "damaged" in lines[0] and "generated again" in lines[0]
 
 
 def test_a_damaged_part_is_named_with_the_command_that_helps(tmp_path):
@@ -132,7 +132,7 @@ def test_a_part_with_a_flipped_bit_is_never_published(tmp_path):
             table = next(store.parts())
         except UserError:
             found += 1
-        else:  # a bit of the footer that says nothing of the values
+        else:  # a bit of the footer that does not affect the values
             assert table["responses"].to_pylist() == [[f"r{i}.0", f"r{i}.1"] for i in range(4)]
         part.write_bytes(good)
     assert found > 10
@@ -159,7 +159,7 @@ def test_a_row_written_again_counts_as_last_written(tmp_path):
     assert not (tmp_path / "shards" / "00000000.log").exists()
 
 
-def test_a_row_comes_back_with_all_it_had(tmp_path):
+def test_a_row_is_read_back_unchanged(tmp_path):
     store = open_store(tmp_path, 8)
     first = result(1, reason="length")
     first.samples[0].stop_reason, first.samples[0].cumulative_logprob = "x", -1.5
@@ -180,7 +180,7 @@ def test_the_input_may_grow_within_a_sealed_shard(tmp_path):
     assert [len(part) for part in store.parts()] == [3]
 
 
-def test_what_a_killed_write_left_is_removed(tmp_path):
+def test_the_temporary_files_of_a_killed_write_are_removed(tmp_path):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / ".00000000.parquet.77.tmp").write_text("half")
     open_store(tmp_path, 4)
@@ -206,7 +206,7 @@ def test_a_prefix_is_put_before_every_added_column(tmp_path):
 
 
 def test_rows_of_view_types_can_be_skipped(tmp_path):
-    """Arrow has no filter for them: the run failed after all its work."""
+    """Arrow can't filter them: the run failed after all its work."""
     store = flushed(open_store(tmp_path / "run", 3), result(0), result(1, error="bad"), result(2))
     table = pa.table({"text": pa.array(["a", "b", "c"], pa.string_view())})
     path = tmp_path / "o.parquet"
@@ -239,14 +239,14 @@ def test_a_directory_is_free_until_a_row_is_finished(tmp_path):
     assert holds_rows(tmp_path)
 
 
-def test_attempts_are_numbered_and_the_last_that_wrote_rows_is_in_force(tmp_path):
+def test_attempts_are_numbered_and_the_last_that_wrote_rows_counts(tmp_path):
     assert [next_attempt(tmp_path).name for _ in range(11)][-2:] == ["10", "11"]
     (tmp_path / "attempts" / "10" / "fingerprint.json").write_text('{"a": 2}')
     (tmp_path / "attempts" / "9" / "fingerprint.json").write_text('{"a": 1}')
     assert made_with(tmp_path) == {"a": 2}
 
 
-def test_starting_over_moves_the_old_run_aside_and_nothing_of_the_users(tmp_path):
+def test_starting_over_moves_the_old_run_aside_but_no_file_of_the_users(tmp_path):
     run_dir = tmp_path / "run"
     open_store(run_dir, 8)
     (run_dir / "run.json").write_text(
@@ -273,7 +273,7 @@ def test_a_shard_holds_a_bounded_number_of_bytes(n, tokens, rows):
     assert shard_rows(n, tokens) == rows
 
 
-def test_token_ids_are_kept_of_what_was_cut_off_alone():
+def test_token_ids_are_kept_only_for_truncated_samples():
     row = OwedRow(Prompt(0, 0, "p"), Wanted(2, 1, 9), result(0))
     assert [s.token_ids for s in row.result([]).samples] == [None, None]
     row = OwedRow(Prompt(0, 0, "p"), Wanted(2, 1, 9), result(0, reason="length"))

@@ -1,4 +1,4 @@
-"""Any schedule of finishing, flushing, dying, topping up and growing, against a plain dict."""
+"""Any schedule of finished rows, flushes, kills, added samples and rows, against a plain dict."""
 
 import os
 import random
@@ -36,21 +36,21 @@ FIELDS = (
 )  # fmt: skip
 MAX_ATTEMPTS = 3
 CHANCE = st.integers(0, 2**32).map(random.Random)
-FATE = st.tuples(st.integers(0, 12), st.floats(0, 0.99))  # writes to live through; how torn
+FATE = st.tuples(st.integers(0, 12), st.floats(0, 0.99))  # writes to survive; share written
 
 
-def told(result: Result) -> list[str]:
-    """All that is kept of a row, to the letter; its seed is that of its samples."""
+def stored(result: Result) -> list[str]:
+    """Return all stored values of a row as texts; the seed only if there are samples."""
     names = (name for name in FIELDS if name != "seed" or result.samples)
     return [repr(getattr(result, name)) for name in names]
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Raised where the process is killed."""
 
 
 class Model:
-    """What must be on disk: of each shard a part, and the frames of a log; as dicts of rows."""
+    """What must be on disk, as dicts of rows: a part and the frames of a log for each shard."""
 
     def __init__(self) -> None:
         self.parts: dict[int, dict[int, Result]] = {}
@@ -68,7 +68,7 @@ class Model:
 
 
 class MortalDisk:
-    """rollout.system.disk as it is, which also tells the model, and ends the process if told to."""
+    """Patches rollout.system.disk to update the model, and to kill the process on request."""
 
     def __init__(self, model: Model, patch: pytest.MonkeyPatch):
         self.fate: tuple[int, float] | None = None
@@ -138,13 +138,13 @@ class Schedule(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def launch(self):
-        """Open the directory as a launch does; what is there is what the model has."""
+        """Open the directory as a launch does, and compare it with the model."""
         self.last_flush = self.now
         self.store = Store(self.directory, self.num_rows, self.rows_per_shard)
         standing = self.standing()
-        said: list[str] = []
-        self.store.repair(said.append)
-        assert said == [] and not list(self.directory.rglob("*.tmp"))
+        lines: list[str] = []
+        self.store.repair(lines.append)
+        assert lines == [] and not list(self.directory.rglob("*.tmp"))
         self.store.expect(standing.owed)
         self.standing()
         wanted = Wanted(self.n, 1, 9)
@@ -153,9 +153,9 @@ class Schedule(RuleBasedStateMachine):
         rows = self.store.owed_rows(prompts, standing.state, wanted)
         self.owed: list[OwedRow] = list(rows)
         self.pending: dict[int, Result] = {}
-        before = {row.prompt.index: row.before and told(row.before) for row in self.owed}
+        before = {row.prompt.index: row.before and stored(row.before) for row in self.owed}
         there = self.model.rows
-        assert before == {i: told(there[i]) if i in there else None for i in self.model_owes()}
+        assert before == {i: stored(there[i]) if i in there else None for i in self.model_owes()}
 
     def standing(self):
         state, there = self.store.state(), self.model.rows
@@ -213,7 +213,7 @@ class Schedule(RuleBasedStateMachine):
         more_samples=st.sampled_from([0, 0, 1]), retry=st.booleans(),
     )  # fmt: skip
     def a_kill_and_another_launch(self, fate, chance, opening, more_rows, more_samples, retry):
-        """It dies while it writes, then perhaps while it opens the directory again."""
+        """Kill it while it writes, then perhaps while it opens the directory again."""
         self.disk.doom(fate)
         try:
             self.rows_finish_in_any_order(chance.randint(1, 100), chance, 0.1)
@@ -234,7 +234,7 @@ class Schedule(RuleBasedStateMachine):
         self.disk.doom(None)
 
     def damage(self, chance):
-        """What a kill, or a machine that went down, may leave of logs and temporary files."""
+        """Damage logs and temporary files as a kill or a crash of the machine may do."""
         shards = self.directory / "shards"
         for path in sorted(shards.glob("*.log")):
             frames = self.model.logs.get(int(path.stem), [])
@@ -257,21 +257,21 @@ class Schedule(RuleBasedStateMachine):
 
     @rule(chance=CHANCE)
     def all_rows_finish(self, chance):
-        """Every row once, in input order, as it was last written; one part a shard."""
+        """Check that every row is there once, in input order, as last written."""
         while self.owed:
             self.rows_finish_in_any_order(50, chance, 0.1)
         self.flush()
         rows = [result_of(record) for part in self.store.parts() for record in part.to_pylist()]
         assert [row.index for row in rows] == list(range(self.num_rows))
         there = self.model.rows
-        assert [told(row) for row in rows] == [told(there[i]) for i in range(self.num_rows)]
+        assert [stored(row) for row in rows] == [stored(there[i]) for i in range(self.num_rows)]
         names = sorted(path.name for path in (self.directory / "shards").iterdir())
         num_shards = -(-self.num_rows // self.rows_per_shard)
         assert names == [f"{shard:08d}.parquet" for shard in range(num_shards)]
 
 
 def answer(row: OwedRow, chance: random.Random, failing: float) -> Result:
-    """What an engine may make of a row."""
+    """Return a result that an engine might give for a row."""
     if chance.random() < failing:
         return row.result([], f"failed {chance.random()}")
     completions = []
@@ -291,7 +291,7 @@ def answer(row: OwedRow, chance: random.Random, failing: float) -> Result:
     return row.result(completions)
 
 
-def test_whatever_happens_what_was_flushed_is_there_and_each_row_comes_out_once():
+def test_flushed_rows_are_never_lost_and_each_row_is_published_once():
     run_state_machine_as_test(
         Schedule,
         settings=settings(

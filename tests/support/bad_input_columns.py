@@ -16,7 +16,7 @@ COLUMNS = {
     "lists of numbers": refused(prompts([[1]]), "holds list<"),
     "messages with other keys": refused(
         prompts([[{"speaker": "human", "said": "Hi"}]]),
-        "messages of speaker, said, but role and content are needed",
+        "messages with speaker, said, but role and content are needed",
         "rename",
     ),
     "messages with numbers for content": refused(
@@ -39,12 +39,12 @@ COLUMNS = {
     "two other columns of a name": refused(two_columns("x"), "two columns 'x'; rename one"),
     "a column name that is not UTF-8": refused(
         renamed_bytes(b"cafes", b"caf\xe9s", {"prompt": TEXTS, "cafes": [1, 2]}),
-        "in.parquet cannot be read",
+        "in.parquet can't be read",
         "name is not UTF-8; rename it",
     ),
     "a message key that is not UTF-8": refused(
         renamed_bytes(b"cafes", b"caf\xe9s", {"prompt": [[USER | {"cafes": "x"}]]}),
-        "in.parquet cannot be read",
+        "in.parquet can't be read",
         "name is not UTF-8; rename it",
     ),
     "a column responses": refused(

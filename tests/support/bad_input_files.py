@@ -52,7 +52,7 @@ FILES = {
     "a file of 0 bytes": refused(raw(b""), "in.parquet is not a parquet file: it is empty"),
     "a file cut in the middle": refused(cut(0.5), "cut off (no footer)", "copy it again"),
     "a file cut near its end": refused(cut(0.99), "cut off (no footer)"),
-    "a footer with flipped bits": refused(flipped_footer, "in.parquet cannot be read: it is dam"),
+    "a footer with flipped bits": refused(flipped_footer, "in.parquet can't be read: it is dam"),
     "row groups that have fewer rows than the file": refused(
         a_row_group_of_fewer_rows_than_the_file, "it is damaged"
     ),
@@ -74,7 +74,7 @@ FILES = {
         link(NAME, "gone.parquet"), "is a link to gone.parquet, which does not exist"
     ),
     "links in a circle": refused(
-        both(link(NAME, "b.parquet"), link("b.parquet", NAME)), "links", "in a circle"
+        both(link(NAME, "b.parquet"), link("b.parquet", NAME)), "a loop of symbolic links"
     ),
     "a pipe": refused(fifo(NAME), "not a regular file", "type data.input=FILE.parquet"),
     "a device": refused(nothing, "not a regular file", words=("data.input=/dev/null",)),
@@ -119,12 +119,12 @@ FILES = {
 
 # Noticed only where rows are read.
 BROKEN = {
-    "an overwritten page": broken(lost_page, f"{NAME} cannot be read: it is damaged"),
+    "an overwritten page": broken(lost_page, f"{NAME} can't be read: it is damaged"),
     "a flipped bit in a checksummed page": broken(
         flipped_page(compression="none", use_dictionary=False, write_page_checksum=True),
-        f"{NAME} cannot be read: it is damaged",
+        f"{NAME} can't be read: it is damaged",
     ),
     "fewer rows than the footer says": broken(
-        fewer_rows_than_the_footer_says, f"{NAME} cannot be read: it is damaged"
+        fewer_rows_than_the_footer_says, f"{NAME} can't be read: it is damaged"
     ),
 }

@@ -4,7 +4,7 @@ from bad_input import NAME, TEXTS, both, fifo, good, link, made, table
 from bad_input_cases import refused, typed_so
 
 SETTINGS = {
-    "an offset beyond the end": typed_so("data.offset=2", "the input has 2 rows"),
+    "an offset beyond the end": typed_so("data.offset=2", "leaves no rows: the input has 2"),
     "a limit of 0": typed_so("data.limit=0", "data.limit=0 is out of range: at least 1"),
     "a limit below 0": typed_so("data.limit=-1", "data.limit=-1 is out of range: at least 1"),
     "a shuffle of all rows": typed_so("data.shuffle_seed=1", "add data.limit=N or leave it out"),
@@ -60,13 +60,13 @@ PLACES = {
     "an output under a file": typed_so(
         f"output.path={NAME}/out.parquet", "can't write in", "type another output.path="
     ),
-    "an output named as CSV": typed_so("output.path=out.csv", "type a name in .parquet"),
+    "an output named as CSV": typed_so("output.path=out.csv", "type a name ending in .parquet"),
     "an output name that is too long": typed_so(f"output.path={DEEP}", "too long"),
     "an output name longer than the output may be": typed_so(
         f"output.path={DEEP[:240]}", "type a shorter one"
     ),
     "an output that is a pipe": typed_so(
-        "output.path=pipe\noutput.overwrite=true", "type a name in .parquet",
+        "output.path=pipe\noutput.overwrite=true", "type a name ending in .parquet",
         build=both(good, fifo("pipe")),
     ),
     "an output that is the run directory": typed_so(

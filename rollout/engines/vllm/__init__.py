@@ -1,1 +1,1 @@
-"""The engine room: the only package that knows vLLM."""
+"""The vLLM engine. No other package imports vLLM."""

@@ -1,4 +1,4 @@
-"""The settings of an engine as vLLM's EngineArgs."""
+"""Translate an engine's settings to vLLM's EngineArgs and environment variables."""
 
 import os
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from rollout.config.sections.engine import Device
 from rollout.engines.base import CPU_BLOCK_SIZE, EnginePlan, cpu_kv_cache_gib
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # those vLLM takes
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values vLLM accepts
 
 
 def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
-    """vLLM's EngineArgs for this plan; `engine.extra` comes last and wins."""
+    """Return the arguments of vLLM's EngineArgs; `engine.extra` comes last and wins."""
     engine = plan.engine
     arguments: dict[str, Any] = {
         "model": plan.model_path,
@@ -32,7 +32,7 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
     kv_cache_gib = engine.kv_cache_gib
     if plan.device is Device.cpu:
         kv_cache_gib = kv_cache_gib or cpu_kv_cache_gib(plan.available_gib)
-        # A seeded request whose prefill is cut in chunks kills the core on CPUs: so no chunks.
+        # A seeded request whose prefill is chunked kills the engine core on CPUs.
         arguments |= {
             "enforce_eager": True,
             "enable_chunked_prefill": False,
@@ -48,7 +48,7 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
 
 
 def set_environment(plan: EnginePlan) -> None:
-    """Set what vLLM reads from the environment; the user's own values win, but for the log."""
+    """Set the environment variables vLLM reads; the user's values win, except for the log."""
     import json
     import logging.config
     import sys
@@ -74,5 +74,5 @@ def set_environment(plan: EnginePlan) -> None:
     config_file = plan.log_file.with_name("vllm_logging.json")
     config_file.write_text(json.dumps(logging_config, indent=2))
     os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(config_file)
-    if "vllm" in sys.modules:  # which reads it when it is imported: this is another engine's log
+    if "vllm" in sys.modules:  # it read the file on import, so it still logs for another engine
         logging.config.dictConfig(logging_config)

@@ -1,10 +1,10 @@
-"""Chats as `LLM.chat` prepares them: messages, tools and a template become token ids.
+"""Encode chats as `LLM.chat` does: messages, tools and a template become token ids.
 
-Owns which of vLLM's functions make them. They are those of `LLM.chat` itself, so the ids are its
-own whatever version is installed: text parts are joined where the template takes strings, tool
-call arguments become a mapping, `developer` becomes `system` where the template has no such role.
-Promises that the messages stay as they are: vLLM decodes arguments in place, and a row's identity
-hangs on them. Must not know requests, sampling or how an engine is driven.
+Uses the functions of `LLM.chat` itself, so the ids match whatever version is installed: text parts
+are joined if the template takes strings, tool call arguments become a mapping, `developer` becomes
+`system` if the template has no such role. Promises not to change the messages: vLLM decodes
+arguments in place, and a row's identity depends on them. Must not know requests, sampling or how
+an engine is driven.
 """
 
 from copy import deepcopy
@@ -14,8 +14,8 @@ from rollout.errors import RequestRefused
 from rollout.rows.prompt import Message
 from rollout.system.time_limit import OverLimit, limited
 
-# The engine says these itself; vLLM would put its own value in their place without a word.
-OURS = (
+# Set by the engine; vLLM would silently overwrite them with its own values.
+RESERVED = (
     "messages", "conversation", "add_generation_prompt", "continue_final_message", "tokenize",
     "chat_template",
 )  # fmt: skip
@@ -24,9 +24,9 @@ OURS = (
 def template_of(
     renderer: Any, given: str | None, tools: list[dict[str, Any]] | None = None
 ) -> str | None:
-    """The text of the chat template that such a chat goes through; None where there is none.
+    """Return the text of the chat template that applies; None if there is none.
 
-    A tokenizer with a way of its own to write chats (Mistral's, DeepSeek's) has an empty one.
+    Empty for a tokenizer that formats chats itself (Mistral's, DeepSeek's).
     """
     from vllm.renderers.hf import HfRenderer, resolve_chat_template
 
@@ -44,37 +44,38 @@ def chat_token_ids(
     tools: list[dict[str, Any]] | None,
     variables: dict[str, Any],
 ) -> list[int]:
-    """Render and tokenise a chat; one that ends with the assistant's message is left open.
+    """Render and tokenize a chat; one that ends with the assistant's message is left open.
 
-    `template` None is the model's own. Raises RequestRefused with the reason.
+    If `template` is None, the model's own is used. Raises RequestRefused with the reason.
     """
     from vllm.renderers.params import ChatParams
+    from vllm.utils.mistral import is_mistral_tokenizer
 
-    for name in OURS:
+    for name in RESERVED:
         if name in variables:
             raise RequestRefused(f"model.chat_template_kwargs must not set {name}")
-    taken = template_of(renderer, template, tools)
-    if tools and taken and "tools" not in taken:
-        raise RequestRefused("the chat template takes no tools")
     if tools:
+        text = template_of(renderer, template, tools)
+        if text and "tools" not in text:
+            raise RequestRefused("the chat template takes no tools")
         variables = {**variables, "tools": tools}
     tokenizer = renderer.get_tokenizer()
     continued = messages[-1].get("role") == "assistant"
-    asked = {
+    variables = {
         **variables,
         "add_generation_prompt": not continued,
         "continue_final_message": continued,
-        "tokenize": _encodes_chats(tokenizer),
+        "tokenize": is_mistral_tokenizer(tokenizer),  # it makes ids of messages directly
     }
     try:
         _, prompt = limited(
             renderer.render_messages,
             [_own(message) for message in messages],
-            ChatParams(chat_template=template, chat_template_kwargs=asked),
+            ChatParams(chat_template=template, chat_template_kwargs=variables),
         )
     except OverLimit as error:
         raise RequestRefused(f"the chat template {error}") from error
-    except Exception as error:  # the template is the model's own code: anything may come
+    except Exception as error:  # the template is the model's own code: it may raise anything
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RequestRefused(f"the chat template refused it: {lines[0][:500]}") from error
     if "prompt_token_ids" in prompt:
@@ -82,14 +83,7 @@ def chat_token_ids(
     return tokenizer.encode(prompt["prompt"], add_special_tokens=False)
 
 
-def _encodes_chats(tokenizer: Any) -> bool:
-    """Whether it makes token ids of messages, with no text in between."""
-    from vllm.utils.mistral import is_mistral_tokenizer
-
-    return is_mistral_tokenizer(tokenizer)
-
-
 def _own(message: Message) -> Message:
-    """A message that vLLM may write into."""
+    """Return a copy of the message that vLLM may modify."""
     calls = message.get("tool_calls")
     return {**message, "tool_calls": deepcopy(calls)} if calls else message

@@ -1,6 +1,6 @@
-"""Watching the process of an engine's core: that its death is noticed, and how it ended.
+"""Watch the process of an engine's core: notice that it died, and find out how.
 
-Knows processes and a queue, no engine.
+Must not know the engine, only processes and a queue.
 """
 
 import os
@@ -11,15 +11,15 @@ from typing import Any
 
 from rollout.system.machine import num_oom_kills
 
-EXIT_S = 2.0  # for a dying core's exit status
+EXIT_S = 2.0  # how long to wait for a dying core's exit status
 POLL_S = 0.01
 
 
 class CoreWatch:
-    """Wakes `step` where the core's process is killed: vLLM 0.32 would wait for it for ever.
+    """Wakes `step` up when the core's process is killed; vLLM 0.32 would wait forever.
 
-    Its own monitor marks the client dead, and ends the thread that fills the queue that `step`
-    waits on. Watches nothing where the core lives in this process.
+    vLLM's own monitor marks the client dead and ends the thread that fills the queue `step` waits
+    on. Watches nothing if the core runs in this process.
     """
 
     def __init__(self, client: Any):
@@ -36,20 +36,23 @@ class CoreWatch:
                 ).start()
 
     def _watch(self, process: Any) -> None:
-        try:  # leaves the status for those whose child it is
+        try:  # WNOWAIT: leave the status for multiprocessing and vLLM
             ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             was_killed = ended.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
             self._exit_status = -ended.si_status if was_killed else ended.si_status
-        except ChildProcessError:  # vLLM's monitor was faster, and may still have to note it
-            self._exit_status = _noted_exit_code(process)
+        except ChildProcessError:  # vLLM's monitor was faster, and may not have stored it yet
+            self._exit_status = _stored_exit_code(process)
         self._ended.set()
         status = self._exit_status
         how = f"was killed by signal {-status}" if status is not None and status < 0 else "ended"
         self._outputs.put(RuntimeError(f"its core's process {how}"))
 
     def exit_status(self) -> int | None:
-        """How a dead core ended, None where it is not known; -9 also where the kernel killed some
-        process for memory meanwhile, which a core does not tell of its workers."""
+        """Return the exit status of a dead core; None if unknown.
+
+        Also -9 if the kernel's OOM killer ended any process meanwhile: a core does not report
+        that of its workers.
+        """
         if not self._processes:
             return None
         if num_oom_kills() > self._num_oom_kills:
@@ -58,10 +61,10 @@ class CoreWatch:
         return self._exit_status
 
 
-def _noted_exit_code(process: Any) -> int | None:
-    """The exit code of a process that another thread has waited for, None where none is noted.
+def _stored_exit_code(process: Any) -> int | None:
+    """Return the exit code of a process that another thread has waited for; None if never stored.
 
-    `multiprocessing` says None between that thread's `waitpid` and its note of the result.
+    `multiprocessing` returns None between that thread's `waitpid` and storing the result.
     """
     end = time.monotonic() + EXIT_S / 2  # before exit_status gives up
     while process.exitcode is None and time.monotonic() < end:

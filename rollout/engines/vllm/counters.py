@@ -1,4 +1,4 @@
-"""What vLLM's scheduler counts in each step, kept as EngineStats."""
+"""Collect the statistics of vLLM's scheduler as EngineStats."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from rollout.engines.base import EngineStats
 
 
 class StepCounters:
-    """vLLM's per-step statistics, added up."""
+    """The sums of vLLM's per-step statistics."""
 
     def __init__(self) -> None:
         self.stats = EngineStats()
 
     def factory(self) -> type:
-        """A StatLoggerFactory, as vLLM wants it, that writes into `self.stats`.
+        """Return a StatLoggerFactory for vLLM that writes to `self.stats`.
 
-        It passes for vLLM's Prometheus logger, which would otherwise keep gauges at every step
-        for a server that is not there.
+        It replaces vLLM's Prometheus logger, which would otherwise update gauges at every step
+        although there is no server.
         """
         from vllm.v1.metrics.loggers import PrometheusStatLogger
 
@@ -34,10 +34,10 @@ class StepCounters:
                 usage = stats.kv_cache_usage = scheduler_stats.kv_cache_usage
                 stats.kv_cache_usage_peak = max(stats.kv_cache_usage_peak, usage)
                 prefixes = scheduler_stats.prefix_cache_stats
-                if prefixes is not None:  # None where prefix caching is off
+                if prefixes is not None:  # None if prefix caching is off
                     stats.num_queried_tokens += prefixes.queries
                     stats.num_cached_tokens += prefixes.hits
-                    # Counted when it comes back and looks its prefix up again.
+                    # Counted when a preempted request resumes and looks up its prefix again.
                     stats.num_preemptions += prefixes.preempted_requests
 
             def log_engine_initialized(self) -> None:

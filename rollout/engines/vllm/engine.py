@@ -1,12 +1,11 @@
 """vLLM behind the protocol of engines/base.py; its types do not leave this package.
 
-One `LLMEngine`, driven step by step in this process: n samples in one request, final output
-only. On a CPU the engine's core runs in this process too (a third of the start-up time); with
-GPUs it is vLLM's own child process, so that tokenising here and decoding there overlap.
+One `LLMEngine`, driven step by step in this process: n samples per request, final output only.
+On a CPU the engine core runs in this process too, which cuts the start-up time to a third. With
+GPUs it is vLLM's own child process, so that tokenization here overlaps with decoding there.
 Tested with vLLM 0.32 (CPU); written for 0.24 and later.
 """
 
-import difflib
 import time
 import traceback
 from contextlib import suppress
@@ -17,33 +16,22 @@ from typing import Any
 from rollout.config.sections.engine import Device
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import (
-    ONE_FOR_ALL,
-    EngineFacts,
-    EnginePlan,
-    EngineStats,
-    Sampler,
-    repeats,
-)
+from rollout.engines.base import ONE_FOR_ALL, EngineFacts, EnginePlan, EngineStats, Sampler, repeats
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.engines.vllm.arguments import engine_arguments, set_environment
 from rollout.engines.vllm.core_watch import CoreWatch
 from rollout.engines.vllm.counters import StepCounters
 from rollout.engines.vllm.encoding import Encoder
-from rollout.engines.vllm.faults import (
-    cause_of_death,
-    explained,
-    first_line,
-    tail_of,
-)
+from rollout.engines.vllm.faults import cause_of_death, explained, first_line, tail_of
 from rollout.engines.vllm.sampling import (
-    NOT_A_ROWS,
+    NOT_PER_ROW,
     SAMPLING_KEYS,
-    as_vllm_wants,
     checked,
+    hint,
     parameters_of,
     refusals,
     typed_sampling,
+    with_constraint,
 )
 from rollout.errors import EngineError, RequestRefused, UserError
 from rollout.rows.prompt import is_greedy
@@ -55,8 +43,8 @@ class VllmEngine:
         set_environment(plan)
         self._plan = plan
         self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
-        self._books = StepCounters()
-        self._groups: dict[str, tuple[Request, float]] = {}  # with when it was submitted
+        self._counters = StepCounters()
+        self._groups: dict[str, tuple[Request, float]] = {}  # with the time of submission
         self._adapters: dict[Path, Any] = {}
         self._engine: Any = None
         self._next_id = 0
@@ -70,17 +58,17 @@ class VllmEngine:
 
             self._new_params = SamplingParams
             self._final_only = RequestOutputKind.FINAL_ONLY
-            self._row_params = [p for p in parameters_of(SamplingParams) if p not in NOT_A_ROWS]
+            self._row_params = [p for p in parameters_of(SamplingParams) if p not in NOT_PER_ROW]
             self._refusals = refusals()
             arguments = checked(EngineArgs, "engine.extra", engine_arguments(plan))
-            # As LLM does it: the offline defaults for batched tokens, not the server's.
+            # As LLM does: the offline defaults for batched tokens, not the server's.
             self._engine = LLMEngine.from_engine_args(
                 arguments,
                 usage_context=UsageContext.LLM_CLASS,
-                stat_loggers=[self._books.factory()],
+                stat_loggers=[self._counters.factory()],
             )
-            # The scheduler's books are enough; the front end's, kept for every token, cost a tenth
-            # of the throughput (benchmarks/driver_overhead.py vllm).
+            # The scheduler's statistics are enough; the front end's, updated for every token, cost
+            # a tenth of the throughput (benchmarks/driver_overhead.py vllm).
             self._engine.log_stats = False
             self._core = CoreWatch(self._engine.engine_core)
             resolved = self._engine.vllm_config
@@ -95,13 +83,9 @@ class VllmEngine:
         self.facts.has_chat_template = self._encoder.has_template(plan.model.chat_template)
 
     def sampler(
-        self,
-        sampling: Sampling,
-        model: Model,
-        wants_logprobs: bool,
-        adapter: Path | None = None,
+        self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
-        """The effective SamplingParams' arguments, noting where generation_config differs."""
+        """Return the effective SamplingParams' arguments; note where generation_config differs."""
         params = typed_sampling(sampling, wants_logprobs)
         suggested = {k: v for k, v in self._suggested.items() if k in SAMPLING_KEYS}
         params |= {k: v for k, v in suggested.items() if k not in params}
@@ -110,7 +94,7 @@ class VllmEngine:
         greedy = is_greedy(params.get("temperature"))
         if greedy and sampling.n_samples > 1:
             notes.append(ONE_FOR_ALL)
-        ready = as_vllm_wants(params) | ({"n": 1} if greedy else {})
+        ready = with_constraint(params) | ({"n": 1} if greedy else {})
         checked(self._new_params, "sampling", ready)
         chat = model.chat_template, dict(model.chat_template_kwargs)
         lora = self._lora(adapter) if adapter else None
@@ -118,7 +102,7 @@ class VllmEngine:
         return Sampler(shown, notes, ready, chat, lora, tags, greedy)
 
     def _lora(self, adapter: Path) -> Any:
-        """The adapter, loaded: one that does not fit the model is refused here, not in a step."""
+        """Load the adapter, so that one that does not fit is refused here and not in a step."""
         from vllm.lora.request import LoRARequest
 
         if adapter not in self._adapters:
@@ -126,7 +110,7 @@ class VllmEngine:
             lora = LoRARequest(f"{number}:{adapter.name}", number, str(adapter))
             try:
                 self._engine.add_lora(lora)
-            except Exception as error:  # whatever vLLM finds in the files
+            except Exception as error:  # vLLM may raise anything for a bad file
                 with self._plan.log_file.open("a") as log:
                     log.write(traceback.format_exc())
                 raise UserError(
@@ -168,41 +152,42 @@ class VllmEngine:
                 request_id, {"prompt_token_ids": token_ids}, params, lora_request=lora
             )
         except self._refusals as refusal:
-            said = first_line(refusal)
+            reason = first_line(refusal)
             if prompt.sampling:
-                said = f"{self._blamed(prompt.sampling)}: {said}"
-            raise RequestRefused(said) from refusal
+                reason = f"{self._refused(prompt.sampling)}: {reason}"
+            raise RequestRefused(reason) from refusal
         except Exception as error:
             raise self._death(error) from error
         self._groups[request_id] = request, time.monotonic()
 
     def _own_sampling(self, own: dict[str, Any]) -> dict[str, Any]:
-        """A row's own SamplingParams, which beat the run's. Raises RequestRefused."""
+        """Return a row's own SamplingParams, which override the run's. Raises RequestRefused."""
         for name in own:
             if name not in self._row_params:
-                close = difflib.get_close_matches(name, self._row_params, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise RequestRefused(f"a row can't set the sampling parameter {name!r}{hint}")
+                known = hint(name, self._row_params)
+                raise RequestRefused(f"a row can't set the sampling parameter {name!r}{known}")
         own = {k: v for k, v in own.items() if k != "max_tokens"}
         if not isinstance(own.get("structured_outputs", {}), dict):
-            raise RequestRefused("structured_outputs is no object such as {'choice': ['a', 'b']}")
-        if isinstance(bias := own.get("logit_bias"), dict):  # JSON has no keys but texts
+            raise RequestRefused(
+                "structured_outputs is not an object such as {'choice': ['a', 'b']}"
+            )
+        if isinstance(bias := own.get("logit_bias"), dict):  # JSON keys are always strings
             try:
                 own["logit_bias"] = {int(token_id): value for token_id, value in bias.items()}
             except ValueError as error:
                 raise RequestRefused(
-                    f"logit_bias has a key that is no token id: {error}"
+                    f"logit_bias has a key that is not a token id: {error}"
                 ) from error
         try:
-            return as_vllm_wants(own)
+            return with_constraint(own)
         except UserError as error:
             raise RequestRefused(str(error)) from error
 
-    def _blamed(self, own: dict[str, Any]) -> str:
-        """The row's own setting that vLLM refuses by itself; else all of them."""
+    def _refused(self, own: dict[str, Any]) -> str:
+        """Name the row's own setting that vLLM refuses by itself; else all of them."""
         for name, value in own.items():
             try:
-                self._new_params(**as_vllm_wants({name: value}))
+                self._new_params(**with_constraint({name: value}))
             except (*self._refusals, UserError):
                 return f"the row's own sampling (data.sampling_key), {name}={value!r:.60}"
         return f"the row's own sampling (data.sampling_key), {', '.join(own)}"
@@ -230,7 +215,7 @@ class VllmEngine:
         ]
         is_one = repeats(request)
         wanted = 1 if is_one else request.n_samples
-        assert len(samples) == wanted, "the engine returned other than n samples"
+        assert len(samples) == wanted, "the engine did not return n samples"
         self._num_finished_tokens += sum(sample.num_tokens for sample in samples)
         prompt_token_ids = list(output.prompt_token_ids)
         if prefix := request.prefix:
@@ -244,7 +229,7 @@ class VllmEngine:
         return Completion(request, samples, prompt_token_ids, num_cached, latency_s, opened, is_one)
 
     def _death(self, error: Exception) -> EngineError:
-        """The engine's death with its cause, which a core of its own tells the log alone."""
+        """Return the engine's death with its cause; a separate core writes it only to the log."""
         log_file, start = self._plan.log_file, self._log_start
         message = cause_of_death(first_line(error), log_file, start)
         death = EngineError(f"the engine died: {message}")
@@ -261,14 +246,14 @@ class VllmEngine:
         return self._engine.get_num_unfinished_requests()
 
     def stats(self) -> EngineStats:
-        stats = self._books.stats
+        stats = self._counters.stats
         stats.num_output_tokens = self._num_finished_tokens + self._num_tokens_in_flight()
         return stats
 
     def _num_tokens_in_flight(self) -> int:
-        """Tokens of samples still running, and of finished ones whose row is not."""
+        """Count tokens of running samples, and of finished ones whose request is not."""
         processor = self._engine.output_processor
-        with suppress(AttributeError):  # vLLM's own affair: figures must not end a run
+        with suppress(AttributeError):  # internals of vLLM: statistics must not end a run
             running = (s.detokenizer.num_output_tokens() for s in processor.request_states.values())
             parents = processor.parent_requests.values()
             held = (len(part.token_ids) for p in parents for part in p.output_aggregator if part)
@@ -286,11 +271,8 @@ class VllmEngine:
             cleanup_dist_env_and_memory()
 
 
-# Loading.
-
-
 def _logprobs(part: Any) -> list[float] | None:
-    """The log-probability of each sampled token, where they were asked for."""
+    """Return the log-probability of each sampled token; None if they were not requested."""
     if part.logprobs is None:
         return None
     pairs = zip(part.token_ids, part.logprobs, strict=True)
@@ -322,12 +304,6 @@ def _facts(plan: EnginePlan, resolved: Any) -> EngineFacts:
 
 
 def _kv_cache_tokens(cache: Any) -> int:
-    """Tokens of full-length requests that the KV cache holds, as vLLM logs it."""
-    told = getattr(cache, "kv_cache_size_tokens", None)  # not in 0.24
-    return told or (cache.num_gpu_blocks or 0) * (cache.block_size or 0)
-
-
-# Reasoning.
-
-
-# Errors.
+    """Return how many tokens of full-length requests the KV cache holds, as vLLM logs it."""
+    size = getattr(cache, "kv_cache_size_tokens", None)  # not in 0.24
+    return size or (cache.num_gpu_blocks or 0) * (cache.block_size or 0)

@@ -1,4 +1,4 @@
-"""vLLM's reasoning parsers: they split the reasoning off a response."""
+"""Split the reasoning off a response with vLLM's reasoning parsers."""
 
 from rollout.config.sections.model import Model
 from rollout.engines.vllm.faults import first_line
@@ -7,11 +7,10 @@ from rollout.rows.reasoning import Split, Splitter
 
 
 def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
-    """vLLM's reasoning parser `name`, with the tokenizer in `model_path`. Raises UserError.
+    """Load vLLM's reasoning parser `name` with the tokenizer in `model_path`. Raises UserError.
 
-    It hears of the chat template's variables, since enable_thinking=false turns some parsers off.
-
-    https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
+    The parser receives the chat template's variables: enable_thinking=false turns some parsers
+    off (https://docs.vllm.ai/en/latest/features/reasoning_outputs.html).
     """
     from transformers import AutoTokenizer
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
@@ -21,7 +20,7 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
     if name not in known:
         raise UserError(
             f"output.reasoning_parser={name}: vLLM has no such parser.{did_you_mean(name, known)} "
-            f"There are: {', '.join(known)}"
+            f"Choose from: {', '.join(known)}"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -29,7 +28,7 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
         )
         kind = ReasoningParserManager.get_reasoning_parser(name)
         parser = kind(tokenizer, chat_template_kwargs=variables)
-    except Exception as error:  # a parser wants its own tokens, templates, libraries
+    except Exception as error:  # a parser may need tokens, templates or libraries that are missing
         raise UserError(
             f"output.reasoning_parser={name} does not fit {model_path}: {first_line(error)}; "
             "leave it out to split by model.reasoning_tags"
@@ -41,10 +40,10 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
     def by_parser(text: str, opened: bool) -> Split:
         try:
             reasoning, answer = extract(text, request)
-        except Exception as error:  # its code on a model's text: anything may come
+        except Exception as error:  # the parser may raise anything on a model's text
             raise UserError(
                 f"output.reasoning_parser={name} can't split a response ({first_line(error)}); "
-                "leave it out, and the same command publishes by model.reasoning_tags"
+                "leave it out, and type the same command again to split by model.reasoning_tags"
             ) from error
         has_ended = bool(answer) or reasoning is None or bool(end and end in text)
         return Split(reasoning, answer or "", has_ended)
@@ -53,7 +52,7 @@ def reasoning_splitter(name: str, model_path: str, model: Model) -> Splitter:
 
 
 def _reasoning_parsers() -> list[str]:
-    """The names vLLM knows."""
+    """Return the names of vLLM's reasoning parsers."""
     from vllm.reasoning import ReasoningParserManager as Manager
 
     registered = getattr(Manager, "list_registered", None)

@@ -1,4 +1,4 @@
-"""Sampling settings as vLLM's SamplingParams, checked by vLLM's own words."""
+"""Translate sampling settings to vLLM's SamplingParams, and let vLLM check them."""
 
 import difflib
 from collections.abc import Callable
@@ -12,27 +12,32 @@ from rollout.engines.vllm.faults import explained, first_line
 from rollout.errors import UserError
 from rollout.rows.prompt import is_greedy
 
-# Of SamplingParams, what is the whole run's, or ours.
-NOT_A_ROWS = ("n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone")
+# SamplingParams that a row can't set: they belong to the run, or to the engine.
+NOT_PER_ROW = (
+    "n", "seed", "output_kind", "logprobs", "prompt_logprobs", "detokenize", "skip_clone",
+)  # fmt: skip
 SAMPLING_KEYS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
 def checked(kind: Callable[..., Any], section: str, arguments: dict[str, Any]) -> Any:
-    """Build vLLM's own object; an argument it does not know or like is the user's to mend."""
+    """Build vLLM's own object. Raises UserError for an argument that vLLM does not accept."""
     known = parameters_of(kind)
     for name in arguments:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint}")
+            raise UserError(f"{section}: vLLM's {kind.__name__} has no {name!r}{hint(name, known)}")
     try:
         return kind(**arguments)
     except refusals() as error:
         raise UserError(f"vLLM refuses the {section} settings: {first_line(error)}") from error
 
 
-def as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
-    """Plain values made vLLM's own objects where it takes nothing else."""
+def hint(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def with_constraint(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with `structured_outputs` as vLLM's own object."""
     from vllm.sampling_params import StructuredOutputsParams
 
     constraint = params.get("structured_outputs")
@@ -43,7 +48,7 @@ def as_vllm_wants(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
-    """SamplingParams' arguments as the user set them."""
+    """Return SamplingParams' arguments as the user set them."""
     n = 1 if is_greedy(sampling.temperature) else sampling.n_samples
     params = {"n": n, "max_tokens": sampling.token_limit} | sampling.params
     if wants_logprobs:
@@ -52,13 +57,13 @@ def typed_sampling(sampling: Sampling, wants_logprobs: bool) -> dict[str, Any]:
 
 
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:
-    """Refuse what can be refused before a model is loaded. Raises UserError."""
+    """Check as much as is possible before a model is loaded. Raises UserError."""
     set_environment(plan)
     with explained(plan):
         from vllm import SamplingParams
 
         typed = typed_sampling(sampling, wants_logprobs=False)
-        checked(SamplingParams, "sampling", as_vllm_wants(typed))
+        checked(SamplingParams, "sampling", with_constraint(typed))
 
 
 def parameters_of(kind: Any) -> list[str]:
@@ -71,7 +76,7 @@ def parameters_of(kind: Any) -> list[str]:
 
 
 def refusals() -> tuple[type[Exception], ...]:
-    """What vLLM raises when it will not take a setting or a prompt; the engine lives on."""
+    """Return the exceptions vLLM raises for a bad setting or prompt; the engine stays alive."""
     from vllm import exceptions
 
     own = getattr(exceptions, "VLLMClientError", None) or exceptions.VLLMValidationError

@@ -1,6 +1,6 @@
 """Write prompts.parquet, the eight prompts of the demo: plain text, and chats as JSON text.
 
-Run as `python make_prompts.py` beside it; read with `data.prompt_format=json`.
+Run with `python make_prompts.py`; read the file with `data.prompt_format=json`.
 """
 
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def chat(*turns: tuple[str, str]) -> str:
-    """A chat as the JSON text of its messages."""
+    """Return a chat as the JSON text of its messages."""
     messages = [{"role": role, "content": content} for role, content in turns]
     return json.dumps(messages, separators=(",", ":"))
 
