@@ -70,7 +70,7 @@ class ScriptedEngine:
     def sampler(
         self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
-        """Return the Sampler; `ready` is a hash of the settings, and whether logprobs are wanted."""
+        """Return the Sampler; `ready` is a hash of the settings, and if logprobs are wanted."""
         further = {k: v for k, v in sampling.params.items() if k not in SAMPLING_KEYS}
         values = [getattr(sampling, key) for key in SAMPLING_KEYS]
         text = repr((values, sorted(further.items())))
