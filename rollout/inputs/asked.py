@@ -20,7 +20,7 @@ from rollout.inputs.wording import Wording
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASKED = b"rollout.inputs.asked"
+ASKED = b"rollout.asked"
 RESPONSES = ("response", "responses")  # name endings of the columns that carry the record
 DIGEST = re.compile(r"(.{60}) \(digest [0-9a-f]{8}\)\Z", re.S)  # after a long text
 NOT_IN_PROMPTS = ("offset", "shuffle_seed", "sampling_key")  # they do not change the prompts

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_SPLIT_BYTES = 100  # a file name may have 255, and also has the name in output.path
-MARK, FILES = b"rollout.prepare", b"rollout.prepare.prepare.files"
+MARK, FILES = b"rollout.prepare", b"rollout.prepare.files"
 
 # Settings that may name a file, which is compared by content.
 MAY_NAME_A_FILE = ("source", "template", "system", "few_shot", "few_shot_answer")
