@@ -36,7 +36,7 @@ def run(
     allow it; RolloutError or Interrupted later, with every finished row on disk.
     """
     with stop_on_signals(ends_process=argv is not None) as stop:
-        stop.say = console.say_now
+        stop.print_line = console.print_now
         validate(settings)  # first: a value out of range is the more basic error
         refuse_idle(settings, swept)
         directory = Path(settings.run_dir).expanduser().absolute()
@@ -60,7 +60,7 @@ def run(
                 return finished_before(job, standing.finished, console)
             if standing.num_owed:
                 job = settle(job, console, owns_run=True)
-            stop.farewell = lambda: f"interrupted; {how_to_resume(job, standing)}"
+            stop.last_line = lambda: f"interrupted; {how_to_resume(job, standing)}"
             return launch(job, store, standing, console, stop)
 
 
@@ -69,15 +69,15 @@ def launch(
 ) -> Summary:
     """Make one attempt at an opened run: load, generate, publish, report."""
     attempt = Attempt(job, store, standing, console)
-    stop.tell = attempt.report.note_progress
-    stop.farewell = lambda: f"interrupted; {attempt.report.how_to_resume()}"
+    stop.report_progress = attempt.report.note_progress
+    stop.last_line = lambda: f"interrupted; {attempt.report.how_to_resume()}"
     try:
         if standing.num_owed:
             with closing(Slot(console, stop)) as slot:
                 answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
         if error := attempt.error:
             more = f"; {attempt.report.how_to_resume()}" if attempt.report.has_begun else ""
-            raise error.reworded(f"{error}{more}")
+            raise error.with_message(f"{error}{more}")
         summary = attempt.publish(stop)
     except BaseException as error:
         attempt.fail(error)

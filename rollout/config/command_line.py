@@ -12,7 +12,7 @@ from rollout.config.overrides import checked_override, closing, parts, unquoted
 from rollout.config.plain_values import short
 from rollout.config.presets import ROOT_CONFIG
 from rollout.errors import UserError, did_you_mean
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 FLAGS = ("-m", "--multirun", "--resolve")
 SHORT_FLAGS = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-cd": "--config-dir"}
@@ -131,7 +131,7 @@ def _refuse_flag(name: str, value: str, following: list[str]) -> None:
 
 
 def _checked_config_dir(given: str, start_dir: Path) -> Path:
-    path = (start_dir / at_home(given)).resolve()
+    path = (start_dir / expand_home(given)).resolve()
     try:
         is_there = path.is_dir()
     except (OSError, ValueError):  # longer than a path can be

@@ -33,7 +33,7 @@ from rollout.config.schema import get
 from rollout.config.settings import Settings, keys
 from rollout.errors import UserError
 from rollout.errors.secret_texts import remember
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
@@ -85,7 +85,7 @@ def _recorded_beside(
     is_path = isinstance(run_dir, str | os.PathLike) and os.fspath(run_dir)
     if read_run is None or not is_path or INPUT_KEYS & named.keys():
         return {}, []
-    if (before := read_run(here / at_home(os.fspath(run_dir)), here, named)) is None:
+    if (before := read_run(here / expand_home(os.fspath(run_dir)), here, named)) is None:
         return {}, []
     chosen = [(g, str(name)) for g, name in named.items() if g in GROUPS]
     overridden = set(named).union(*(preset_keys(group, name, None) for group, name in chosen))
@@ -169,7 +169,7 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
     if not settings.run_dir:
         raise UserError("run_dir is empty; type run_dir=DIRECTORY, or leave it out")
     _check_values(settings)
-    run_dir, sampling = str(Path(at_home(settings.run_dir)).absolute()), settings.sampling
+    run_dir, sampling = str(Path(expand_home(settings.run_dir)).absolute()), settings.sampling
     if schema := sampling.structured_outputs.get("json"):
         structured = {**sampling.structured_outputs, "json": _schema(schema)}
         sampling = replace(sampling, structured_outputs=structured)
@@ -203,7 +203,7 @@ def _schema(given: Any) -> dict[str, Any]:
     if isinstance(given, str) and not given.lstrip().startswith("{"):
         source = "the file"
         try:
-            text = Path(at_home(given)).read_text(encoding="utf-8")
+            text = Path(expand_home(given)).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(

@@ -27,7 +27,7 @@ from rollout.config.plain_values import MISSING, check_scalar
 from rollout.config.presets import preset_names, unknown_preset
 from rollout.config.schema import Key, type_name
 from rollout.errors import UserError
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 # Writing exact values.
 
@@ -187,7 +187,7 @@ def _fit(setting: Key, key: str, value: str, multirun: bool) -> str:
     if setting.type == str | None and value == "":
         return "null"
     if key == "run_dir":
-        value = at_home(value)
+        value = expand_home(value)
     parsed = parse(f"x={value}")
     if parsed is None:
         if is_text and multirun and "," in value:

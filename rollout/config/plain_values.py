@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 MISSING = "???"  # omegaconf's mark for an unset value; it can't be quoted
 MAX_DEPTH = 50
@@ -112,7 +112,7 @@ def check_path(key: str, path: str, room: int = 0) -> None:
     if "\0" in path:
         raise UserError(f"{key}={short(path)} can't be a path: it has a null byte")
     try:
-        whole = Path(at_home(path))
+        whole = Path(expand_home(path))
         names = [len(os.fsencode(part)) for part in whole.parts]
         length = len(os.fsencode(whole.absolute()))
     except ValueError:

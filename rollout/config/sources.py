@@ -31,7 +31,7 @@ from rollout.config.recorded import ReadRun, Recorded, refuse_missing, take_star
 from rollout.config.settings import SECTIONS
 from rollout.errors import UserError
 from rollout.errors.secret_texts import remember, remember_whole, without_secrets
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.formats.plain_yaml import read_yaml
 
 ENVIRONMENT = {
@@ -78,7 +78,7 @@ def gather(
     lower: dict[str, Any] = {}
     notes = []
     if line.config_file:
-        lower |= read_config_file(start_dir / at_home(line.config_file))
+        lower |= read_config_file(start_dir / expand_home(line.config_file))
         refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
     for key, value in lower.items():
@@ -90,7 +90,7 @@ def gather(
         shown = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
         notes.append(f"from the environment: {shown}")
     if isinstance(run_dir := lower.get("run_dir"), str):
-        lower["run_dir"] = at_home(run_dir)  # Hydra creates a sweep's directory
+        lower["run_dir"] = expand_home(run_dir)  # Hydra creates a sweep's directory
     given = {*lower, *typed}
     has_input = bool(given & INPUT_KEYS)
     before = None
@@ -127,7 +127,7 @@ def _run_before(
         run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
     if not isinstance(run_dir, str) or not run_dir:
         return None
-    return read_run(start_dir / at_home(run_dir), start_dir, {*typed, *lower})
+    return read_run(start_dir / expand_home(run_dir), start_dir, {*typed, *lower})
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -33,17 +33,17 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
     return settings
 
 
-def farewell_of(*paths: Path) -> Callable[[], str]:
+def last_line_of(*paths: Path) -> Callable[[], str]:
     """Return the last line of a stopped command: it says whether its files were written."""
     before = {path: _inode(path) for path in paths}
 
-    def farewell() -> str:
+    def last_line() -> str:
         written = [str(p) for p in paths if _inode(p) not in (None, before[p])]
         if written:
             return f"interrupted at its end; {' and '.join(written)} is complete"
         return f"interrupted; nothing was written to {paths[0]}"
 
-    return farewell
+    return last_line
 
 
 def _inode(path: Path) -> int | None:

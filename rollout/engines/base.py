@@ -53,7 +53,7 @@ class Sampler:
     is_greedy: bool = False
 
 
-ONE_FOR_ALL = "temperature 0 is greedy: one response is drawn for each prompt and repeated n times"
+GREEDY_NOTE = "temperature 0 is greedy: one response is drawn for each prompt and repeated n times"
 
 
 def repeats(request: Request) -> bool:

@@ -186,16 +186,16 @@ def drive_on(
                     yield Tick(finished, tick.source_dry and not turn.is_apart)
                 slot.num_steps += flight.num_steps
         except EngineError as error:
-            death, eased = slot.ease(error)
+            death, eased = slot.step_down(error)
             in_flight, num_steps = (flight.unfinished, flight.num_steps) if flight else ([], 0)
-            what = survival.died(death, in_flight, slot.num_steps + num_steps, eased)
+            what = survival.engine_died(death, in_flight, slot.num_steps + num_steps, eased)
             on_death(death, what)
             slot.shutdown()
             continue
         if turn.num_trial_steps:
-            if given_up := survival.lived():
+            if given_up := survival.engine_survived():
                 give_up(*given_up)
         elif not turn.is_apart:
-            if left := survival.left():
+            if left := survival.unresolved():
                 yield Tick(left, True)
             return

@@ -15,7 +15,7 @@ from pathlib import Path
 from rollout.config.sections.engine import Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import ONE_FOR_ALL, EngineFacts, EngineStats, Sampler, repeats
+from rollout.engines.base import GREEDY_NOTE, EngineFacts, EngineStats, Sampler, repeats
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.errors import EngineError, RequestRefused
 from rollout.rows.messages import text_of
@@ -78,7 +78,7 @@ class ScriptedEngine:
         shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         tags = model.reasoning_tags
         greedy = is_greedy(sampling.temperature)
-        notes = [ONE_FOR_ALL] if greedy and sampling.n_samples > 1 else []
+        notes = [GREEDY_NOTE] if greedy and sampling.n_samples > 1 else []
         shown["seed"] = sampling.seed
         ready = number, wants_logprobs
         return Sampler(shown, notes, ready, reasoning_tags=tags, is_greedy=greedy)

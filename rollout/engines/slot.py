@@ -76,7 +76,7 @@ class Slot:
         if self.has(plan, environment) and self._descent.is_enough(ladder):
             self._descent.ladder = ladder
         else:
-            self.give_back()
+            self.release()
             self._plan, self._environment = plan, environment
             self._descent = _Descent(plan, ladder)
             self._past, self.num_starts = EngineStats(), 0
@@ -123,18 +123,18 @@ class Slot:
                     return self._load_engine(plan)
             except RolloutError as error:
                 gc.collect()  # the memory of the engine that failed to load
-                error, eased = self.ease(error)
+                error, eased = self.step_down(error)
                 if eased is None:
                     raise error
                 self._console.note(f"{error}; {eased}")
 
-    def ease(self, error: RolloutError) -> tuple[RolloutError, str | None]:
+    def step_down(self, error: RolloutError) -> tuple[RolloutError, str | None]:
         """Return the error explained for the user, and the settings lowered for the next engine.
 
         The latter is None if memory was not the cause, or nothing is left to lower. Raises the
         error if `engine.on_oom` is fail.
         """
-        return self._descent.ease(error)
+        return self._descent.step_down(error)
 
     def stats(self) -> EngineStats:
         """Return counters over all engines of this plan, and gauges of the current one."""
@@ -149,7 +149,7 @@ class Slot:
         self._past.num_running = self._past.num_waiting = 0
         engine.shutdown()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Shut the engine down and free its memory."""
         if self._plan is None:
             return
@@ -167,7 +167,7 @@ class Slot:
 
     def close(self) -> None:
         try:
-            self.give_back()
+            self.release()
         finally:
             self._guard.close()
 
@@ -188,8 +188,8 @@ class _Descent:
     def _lowered(self) -> dict[str, Any]:
         return {name: value for step in self.steps for name, value in step.changed.items()}
 
-    def ease(self, error: RolloutError) -> tuple[RolloutError, str | None]:
-        """See Slot.ease; steps down to the next rung if there is one."""
+    def step_down(self, error: RolloutError) -> tuple[RolloutError, str | None]:
+        """See Slot.step_down; steps down to the next rung if there is one."""
         fault, engine, model = error.fault, self.plan.engine, self.plan.model.model_path
         if fault is None or self.ladder is None:
             return error, None
@@ -200,19 +200,19 @@ class _Descent:
         if engine.on_oom is not OnOom.step_down:
             advice = f"{rung}, or engine.on_oom=step_down to do that automatically"
             text = explain(fault, model=model, advice=advice if rung else None)
-            error = error.reworded(f"{text} (log: {self.plan.log_file})")
+            error = error.with_message(f"{text} (log: {self.plan.log_file})")
             if fault.kind is not OomKind.killed:
                 raise error
             return error, None
         if rung is None:
             lowered = " ".join(f"{name}={value}" for name, value in self._lowered().items())
             floor = f"engine.on_oom=step_down is at its floor ({lowered or 'nothing to lower'})"
-            return error.reworded(f"{explain(fault, model=model)}; {floor}"), None
+            return error.with_message(f"{explain(fault, model=model)}; {floor}"), None
         self.steps.append(rung)
         self.plan = replace(self.plan, engine=rung.engine)
         text = explain(fault, model=model, advice=STEPPING_DOWN)
         text = text.removesuffix(f"; type {STEPPING_DOWN}")
-        return error.reworded(text), f"stepping down to {rung}"
+        return error.with_message(text), f"stepping down to {rung}"
 
 
 def _added(past: EngineStats, now: EngineStats) -> EngineStats:

@@ -96,11 +96,11 @@ class Survival:
         cleared = [self._blamed.pop(run) for run in answered & self._blamed.keys()]
         return [*results, *itertools.chain(*cleared)]
 
-    def left(self) -> list[Result]:
+    def unresolved(self) -> list[Result]:
         """Return the blamed rows after which no row of their run was answered."""
         return list(itertools.chain(*self._blamed.values()))
 
-    def lived(self) -> tuple[int, EngineError] | None:
+    def engine_survived(self) -> tuple[int, EngineError] | None:
         """Record that the engine survived the trial: blame the row.
 
         Returns the run to give up and the reason, if its rows are blamed one after the other and
@@ -120,7 +120,7 @@ class Survival:
             "between, so the settings or the machine are the likely cause"
         )
 
-    def died(
+    def engine_died(
         self, death: EngineError, in_flight: list[OwedRow], num_steps: int, eased: str | None
     ) -> str:
         """Decide what happens to the rows in flight; return a text that says so.

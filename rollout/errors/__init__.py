@@ -22,7 +22,7 @@ class RolloutError(Exception):
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *self.details])
 
-    def reworded(self, message: str) -> Self:
+    def with_message(self, message: str) -> Self:
         """Return the same error with another message."""
         other = type(self)(message)
         other.details, other.fault, other.__cause__ = self.details, self.fault, self.__cause__

@@ -113,10 +113,10 @@ class Prompts:
         for path in self.files:
             with reading(path, advice=RESUME):
                 self._refuse_changed(path)
-        return [{"name": path.name} | self.watched.seen(path) for path in self.files]
+        return [{"name": path.name} | self.watched.observe(path) for path in self.files]
 
     def _refuse_changed(self, path: Path) -> None:
-        if not self.watched.holds(path) or seal(path) != self.seals[path]:
+        if not self.watched.is_unchanged(path) or seal(path) != self.seals[path]:
             raise RolloutError(f"{path} was changed during the run; {RESUME}")
 
     def digest(self) -> str:

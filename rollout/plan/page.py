@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rollout.config.sections.engine import Device
-from rollout.plan.in_words import changed_settings, samples
 from rollout.plan.memory.fit import Limit, gib
+from rollout.plan.messages import changed_settings, samples
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
 from rollout.system.console import duration, say

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rollout.plan.in_words import fit_values
+from rollout.plan.messages import fit_values
 from rollout.plan.plan import DataFigures, Plan, sampling_values, work
 
 

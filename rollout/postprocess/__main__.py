@@ -5,9 +5,9 @@ from pathlib import Path
 from rollout.errors import UserError
 from rollout.postprocess.postprocess import export_again, postprocess
 from rollout.postprocess.responses import files_of
-from rollout.postprocess.scoring.scorers import room
+from rollout.postprocess.scoring.scorers import scorer_module
 from rollout.system.console import Console
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.exits import run_command
 from rollout.system.signals import stop_on_signals
 
@@ -58,21 +58,21 @@ def _main(argv: list[str]) -> int:
         return 0
     if any(word in ("-m", "--multirun") for word in argv):
         raise UserError("one command scores one input; for several scorers, run it once for each")
-    from rollout.config.stages import compose_stage, farewell_of
+    from rollout.config.stages import compose_stage, last_line_of
 
     composed = compose_stage("postprocess", argv)
     settings = composed.postprocess
     if settings.scorer is None and settings.input:
         return export_again(settings)
-    room(settings)
+    scorer_module(settings)
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")
-    output = Path(at_home(settings.output.path)).absolute()
+    output = Path(expand_home(settings.output.path)).absolute()
     files_of(settings.input, Path.cwd())
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
-        stop.say = console.say_now
-        stop.farewell = farewell_of(output)
+        stop.print_line = console.print_now
+        stop.last_line = last_line_of(output)
         scored = postprocess(settings, settings.input, output, console, stop)
     console.result(str(scored))
     if scored.fault:

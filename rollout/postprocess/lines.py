@@ -4,7 +4,7 @@ import json
 import textwrap
 
 from rollout.postprocess.scoring.scorers import Verdict
-from rollout.postprocess.tally import Example, Fault, Tally
+from rollout.postprocess.tally import Example, FirstError, Tally
 from rollout.system.shown import printable
 
 WIDTH = 100
@@ -41,7 +41,7 @@ def fault_lines(tally: Tally) -> list[str]:
     return lines
 
 
-def _fault_lines(fault: Fault) -> list[str]:
+def _fault_lines(fault: FirstError) -> list[str]:
     trace = (fault.trace or "").rstrip().splitlines()
     if len(trace) > TRACE_LINES:
         trace = ["...", *trace[-TRACE_LINES:]]

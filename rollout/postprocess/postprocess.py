@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import RolloutError
-from rollout.inputs.readings import Reading, reading_of
+from rollout.inputs.input_files import InputFiles, input_files_of
 from rollout.postprocess.destinations import ScoringPlaces, scoring_places
 from rollout.postprocess.error_file import ErrorFile, error_path
-from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.exporter import Exporter
 from rollout.postprocess.export.reexport import reexport
 from rollout.postprocess.export.table import Summary
 from rollout.postprocess.lines import example_lines, fault_lines, reason_lines
@@ -27,7 +27,7 @@ from rollout.postprocess.tally import Tally
 from rollout.store.places import Place, Writer
 from rollout.store.publish import row_groups, write_parquet
 from rollout.system.console import Console
-from rollout.system.disk import at_home, fill_json
+from rollout.system.disk import expand_home, write_json_into
 from rollout.system.signals import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
@@ -75,24 +75,24 @@ class Scored:
         return "\n".join([*lines, f"scored  {self.path} (figures: {self.path.stem}.json)"])
 
 
-def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[Reading]:
+def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[InputFiles]:
     """Return the files that a scoring reads: its input, as `given`, and the scorer's own files."""
     given = str(given)
-    is_a_run = (Path(at_home(given)) / "run.json").is_file()  # run.json names its output
-    found = [Reading("input", tuple(files), "" if is_a_run else at_home(given))]
+    is_a_run = (Path(expand_home(given)) / "run.json").is_file()  # run.json names its output
+    found = [InputFiles("input", tuple(files), "" if is_a_run else expand_home(given))]
     function = (settings.python.function or "").rpartition(":")[0]
     named = {"python.function": function, "json_schema.schema": settings.json_schema.schema}
-    return found + [r for key, text in named.items() if text for r in reading_of(key, text)]
+    return found + [r for key, text in named.items() if text for r in input_files_of(key, text)]
 
 
 def export_again(settings: Postprocess) -> int:
     """Count and export an input that already has scores; return the exit code."""
-    from rollout.config.stages import farewell_of
+    from rollout.config.stages import last_line_of
 
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
-        stop.say = console.say_now
-        stop.farewell = farewell_of(Path(at_home(settings.export.path or ".")).absolute())
+        stop.print_line = console.print_now
+        stop.last_line = last_line_of(Path(expand_home(settings.export.path or ".")).absolute())
         summary, error = reexport(settings, stop)
     console.result(summary.text())
     if error:
@@ -128,7 +128,7 @@ def postprocess(
     writer.check(places)
     schema = scored_schema(responses.schema, settings.prefix)
     compares = compares_with_text(settings)
-    handover = Handover(settings, schema, compares, places.export, writer)
+    exporter = Exporter(settings, schema, compares, places.export, writer)
     tally, fault = Tally(settings.pass_threshold), None
     errors = ErrorFile(places.errors, writer)
     with stop.deferred():
@@ -137,18 +137,18 @@ def postprocess(
         try:
             with console.progress() as progress, errors:
                 num_rows = responses.num_rows
-                exported = _exported(batches, handover, tally, num_rows, progress, began)
+                exported = _exported(batches, exporter, tally, num_rows, progress, began)
                 _write(exported, schema, places.scored, writer)
             try:
-                handover.finish()
+                exporter.finish()
             except RolloutError as error:
                 fault = error
         finally:
             batches.close()  # ends the workers
-            handover.abort()
-        summary = handover.summary
+            exporter.abort()
+        summary = exporter.summary
         with _writing(places.figures), writer.written(places.figures) as temporary:
-            fill_json(temporary, summary.as_json() | tally.as_json())
+            write_json_into(temporary, summary.as_json() | tally.as_json())
     fault = _nothing_judged(tally, settings) or fault
     elapsed_s = time.monotonic() - began
     return Scored(places.scored.path, tally, elapsed_s, summary, errors.num_lines, fault)
@@ -200,15 +200,15 @@ def _write(
 
 def _exported(
     batches: "Iterator[pa.RecordBatch]",
-    handover: Handover,
+    exporter: Exporter,
     tally: Tally,
     num_rows: int,
     progress: Any,
     began: float,
 ) -> "Iterator[pa.RecordBatch]":
-    """Yield the batches, each after `handover` counted and exported it; then show progress."""
+    """Yield the batches, each after `exporter` counted and exported it; then show progress."""
     for batch in batches:
-        handover.add(batch)
+        exporter.add(batch)
         yield batch
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began

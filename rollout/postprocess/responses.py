@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from rollout.config.sections.data import Data
 from rollout.config.sections.postprocess import AnswerIs, Postprocess
 from rollout.errors import UserError, did_you_mean
-from rollout.inputs.asked import with_asked_by
 from rollout.inputs.columns import is_list, is_text, short, stored
 from rollout.inputs.files import find_files
+from rollout.inputs.prompt_record import with_record_from
 from rollout.inputs.prompts import Prompts, open_rows
 from rollout.postprocess.export.agreement import is_list_of
 from rollout.postprocess.export.answers import VERL_KEY
 from rollout.postprocess.scored_rows import scored_schema
-from rollout.postprocess.scoring.scorers import check_threshold, room
+from rollout.postprocess.scoring.scorers import check_threshold, scorer_module
 from rollout.rows.column_paths import field_at
 from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.system.disk import at_home, read_json
+from rollout.system.disk import expand_home, read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
     """Return the files of `input`: a file, a glob, a directory of files, or a run's directory."""
     if not text:
         raise UserError("input is not set; type input=output.parquet or input=RUN_DIR")
-    path = start_dir / at_home(str(text))
+    path = start_dir / expand_home(str(text))
     if path.is_dir() and is_a_run(path, FILE_ITSELF):
         text = str(_output_of_run(path))
     with _named_input():
@@ -87,7 +87,7 @@ def with_record(rows: Prompts) -> Prompts:
         run.get("fingerprint"), dict
     ):
         return rows
-    return replace(rows, schema=with_asked_by(rows.schema, run["fingerprint"]))
+    return replace(rows, schema=with_record_from(rows.schema, run["fingerprint"]))
 
 
 def check_columns(
@@ -97,7 +97,9 @@ def check_columns(
 
     `given` lists the file's present columns, if a run is going to add the others.
     """
-    needed = {"responses_key": settings.responses_key} | (room(settings).columns(settings) or {})
+    needed = {"responses_key": settings.responses_key} | (
+        scorer_module(settings).columns(settings) or {}
+    )
     for setting, name in needed.items():
         if name == settings.responses_key and setting != "responses_key":
             raise UserError(
@@ -161,5 +163,5 @@ def _refuse_unused_answer_is(
 
 def _or_else(settings: Postprocess, setting: str) -> str:
     """Return what to type to score without the answer column, if the scorer can."""
-    other = getattr(room(settings), "MISSING", None)
+    other = getattr(scorer_module(settings), "MISSING", None)
     return f", or {other}" if other and setting == "answer_key" else ""

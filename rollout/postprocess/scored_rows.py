@@ -13,11 +13,11 @@ from rollout.inputs.columns import is_list, is_text, stored, values_of
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.scoring.pool import Pool, num_cores
 from rollout.postprocess.scoring.process import Item, Lot
-from rollout.postprocess.scoring.scorers import Mark, Verdict, optional_columns, room
+from rollout.postprocess.scoring.scorers import Mark, Verdict, optional_columns, scorer_module
 from rollout.postprocess.scoring.unclosed import responses_of
 from rollout.postprocess.tally import Tally
 from rollout.rows.column_paths import column_at
-from rollout.system.formats.plain_types import decoded, rebuilt
+from rollout.system.formats.plain_types import decode, rebuild
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,7 +99,7 @@ def _lot(batch: "pa.RecordBatch", settings: Postprocess) -> Lot:
 
 def _columns(batch: "pa.RecordBatch", settings: Postprocess) -> dict[str, list[Any]]:
     """Return the columns that the scorer reads."""
-    named = room(settings).columns(settings)
+    named = scorer_module(settings).columns(settings)
     if named is None:
         wanted = batch.schema.names
     else:
@@ -118,7 +118,7 @@ def _lists(batch: "pa.RecordBatch", name: str) -> list[list[Any] | None] | None:
     column = batch.column(name)
     kind = stored(column.type)
     is_ours = is_list(kind) and (pa.types.is_boolean(kind.value_type) or is_text(kind.value_type))
-    return rebuilt(column, decoded(kind)).to_pylist() if is_ours else None
+    return rebuild(column, decode(kind)).to_pylist() if is_ours else None
 
 
 def _values(batch: "pa.RecordBatch", name: str) -> list[Any] | None:
@@ -130,7 +130,7 @@ def texts_of(column: "pa.Array") -> list[list[str | None] | None]:
     """Return each row's responses; bytes that are not UTF-8 are replaced."""
     import pyarrow as pa
 
-    column = rebuilt(column, decoded(column.type))
+    column = rebuild(column, decode(column.type))
     try:
         return column.to_pylist()
     except UnicodeDecodeError:

@@ -31,7 +31,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FirstError:
     """The first error of its kind."""
 
     row: int
@@ -52,7 +52,7 @@ class Tally:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)  # kinds of reasons not to judge a sample
     first_reasons: dict[str, str] = field(default_factory=dict)  # by kind, in full
-    faults: dict[str, Fault] = field(default_factory=dict)  # by kind; only errors with a trace
+    faults: dict[str, FirstError] = field(default_factory=dict)  # by kind; only errors with a trace
     examples: list[Example] = field(default_factory=list)
 
     @property
@@ -102,7 +102,7 @@ class Tally:
             self.kinds[kind] += 1
             self.first_reasons.setdefault(kind, reason)
         if mark.trace and kind not in self.faults and len(self.faults) < MAX_REASONS:
-            self.faults[kind] = Fault(row, sample, reason, mark.trace)
+            self.faults[kind] = FirstError(row, sample, reason, mark.trace)
 
     def _add_example(self, row: int, sample: int, text: str, mark: Mark, verdict: Verdict) -> None:
         same = [example for example in self.examples if example.verdict == verdict.name]

@@ -12,12 +12,12 @@ CHECKED_AT_ONCE = ("exact", "choice", "regex", "json_schema", "code")  # import 
 
 def refuse_no_scorer(settings: Settings) -> None:
     """Raise UserError if the scorer's own settings can't be used; imports nothing heavy."""
-    from rollout.postprocess.scoring.scorers import room
+    from rollout.postprocess.scoring.scorers import scorer_module
 
     wanted = settings.postprocess
     if wanted.scorer is None:
         return
-    scorer = room(wanted)
+    scorer = scorer_module(wanted)
     try:
         if wanted.scorer in CHECKED_AT_ONCE:
             scorer.load(wanted)

@@ -6,7 +6,7 @@ from rollout.errors import UserError
 from rollout.prepare.output import shares_of, split_path
 from rollout.prepare.prepare import prepare
 from rollout.system.console import Console
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.exits import run_command
 from rollout.system.signals import stop_on_signals
 
@@ -49,19 +49,19 @@ def _main(argv: list[str]) -> int:
     if not argv or any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
-    from rollout.config.stages import compose_stage, farewell_of
+    from rollout.config.stages import compose_stage, last_line_of
 
     composed = compose_stage("prepare", argv)
     settings = composed.prepare
     given = settings.output.path
     if not given and not settings.preview:
         raise UserError("output.path is not set; type output.path=prompts.parquet, or preview=true")
-    path = Path(at_home(given or "prompts.parquet")).absolute()
+    path = Path(expand_home(given or "prompts.parquet")).absolute()
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
-        stop.say = console.say_now
+        stop.print_line = console.print_now
         paths = [split_path(path, name) for name in shares_of(settings)] or [path]
-        stop.farewell = farewell_of(*paths)
+        stop.last_line = last_line_of(*paths)
         prepared = prepare(settings, path, console, Path.cwd(), stop)
     console.result(str(prepared))
     return 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rollout.config.fingerprint import to_plain
 from rollout.config.sections.prepare import Destination, Prepare
 from rollout.errors import RolloutError, UserError
-from rollout.inputs.readings import reading_of
+from rollout.inputs.input_files import input_files_of
 from rollout.prepare.spool import Spool
 from rollout.store.places import Place, Writer
 from rollout.store.publish import row_groups, write_parquet
@@ -59,7 +59,7 @@ def marks_of(
     settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None
 ) -> dict[bytes, str]:
     """Return a file's metadata: its settings, the files read with digests, the source's files."""
-    seen = watched.seen if watched else contents.seen
+    seen = watched.observe if watched else contents.observe
     read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
     recorded = {"read": read, "named": [path.name for path in _named(settings, start_dir)]}
     return {MARK: mark_of(settings, start_dir), FILES: json.dumps(recorded)}
@@ -78,7 +78,7 @@ def _named(settings: Prepare, start_dir: Path) -> list[Path]:
 def _texts(settings: Prepare, start_dir: Path) -> list[Path]:
     """Return the files that other settings name."""
     texts = [getattr(settings, name) for name in MAY_NAME_A_FILE[1:]]
-    return [r.files[0] for text in texts if text for r in reading_of("file", text, start_dir)]
+    return [r.files[0] for text in texts if text for r in input_files_of("file", text, start_dir)]
 
 
 def was_made_by(path: Path, settings: Prepare) -> bool:
@@ -104,11 +104,13 @@ def was_made_by(path: Path, settings: Prepare) -> bool:
         return False
     now = [file.absolute() for file in (*named, *_texts(settings, start_dir))]
     for file in now:
-        if not any(name == file.name and contents.holds(file, entry) for _, name, entry in where):
+        if not any(
+            name == file.name and contents.is_unchanged(file, entry) for _, name, entry in where
+        ):
             return False
     known = {file.name for file in now}
     others = [(file, entry) for file, name, entry in where if name not in known and file.exists()]
-    return all(contents.holds(file, entry) for file, entry in others)
+    return all(contents.is_unchanged(file, entry) for file, entry in others)
 
 
 def shares_of(settings: Prepare) -> dict[str, float]:

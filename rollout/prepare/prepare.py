@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.prepare import OnBadRow, Prepare
 from rollout.errors import UserError
-from rollout.inputs.readings import Reading, reading_of
+from rollout.inputs.input_files import InputFiles, input_files_of
 from rollout.prepare.output import marks_of, orders, shares_of, split_path, was_made_by, write
 from rollout.prepare.rendering import open_rendering
 from rollout.prepare.result import Prepared
@@ -26,7 +26,7 @@ from rollout.prepare.spool import Spool
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer, place
 from rollout.system.console import Console
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.signals import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def prepare(
     paths = [split_path(path, name) for name in shares] or [path]
     key, overwrite = f"{section}output.path", settings.output.overwrite
     places = {file: place(key, file, file, overwrite=overwrite) for file in paths}
-    writer = Writer(reading_of("source", at_home(settings.source or ""), start_dir), ledger)
+    writer = Writer(input_files_of("source", expand_home(settings.source or ""), start_dir), ledger)
     tally = Tally(skips=settings.on_error is OnBadRow.skip)
     with stop.deferred(), ExitStack() as stack:
         tally.tick = _ticker(tally, console, stop, stack)
@@ -89,7 +89,7 @@ def prepare(
         rendering = open_rendering(settings, source, start_dir)
         files = [*source.files, *rendering.files]
         if not settings.preview:
-            writer.readings.append(Reading("source", tuple(files)))
+            writer.inputs.append(InputFiles("source", tuple(files)))
             writer.check(places.values())
         chosen = chosen_columns(settings, source, rendering)
         for note in [*source.notes, *chosen.notes]:

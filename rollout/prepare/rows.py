@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError, did_you_mean
-from rollout.inputs.asked import zero_shot_key
+from rollout.inputs.prompt_record import zero_shot_key
 from rollout.prepare.examples import listed
 from rollout.prepare.rendering import Rendering
 from rollout.prepare.sources.columns import prompt_array

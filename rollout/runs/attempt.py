@@ -17,7 +17,7 @@ from rollout.config.sections.output import Layout
 from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats, Rung
 from rollout.errors import Interrupted, RolloutError, UserError
-from rollout.inputs.asked import with_asked
+from rollout.inputs.prompt_record import with_prompt_record
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.reasoning import Splitter
 from rollout.rows.result import Result
@@ -29,7 +29,7 @@ from rollout.runs.published import file_contents, publication
 from rollout.runs.record import environment, fingerprint_record
 from rollout.runs.resume import wanted_of
 from rollout.runs.standing import Standing
-from rollout.runs.stop_early import verdict
+from rollout.runs.stop_early import reason_to_stop
 from rollout.runs.summary import Summary, num_preview_rows
 from rollout.runs.tracking import open_tracker
 from rollout.runs.workflow import score
@@ -38,7 +38,7 @@ from rollout.store.publish import write_output
 from rollout.store.run_dir import next_attempt
 from rollout.store.store import Store
 from rollout.system.console import Console
-from rollout.system.disk import write_json, written_whole
+from rollout.system.disk import atomic_write, write_json
 from rollout.system.formats.plain_yaml import to_yaml
 from rollout.system.signals import StopRequest
 
@@ -145,7 +145,7 @@ class Attempt:
         num_asked = tally.num_samples + tally.num_failed * settings.sampling.n_samples
         if num_asked >= settings.stop_if.after_samples:
             error = next((result.error for result in finished if result.error), None)
-            if reason := verdict(tally.signs, settings.stop_if, settings.sampling, error):
+            if reason := reason_to_stop(tally.signs, settings.stop_if, settings.sampling, error):
                 raise RolloutError(reason)  # run.py adds the progress and the command to resume
 
     def flush(self) -> None:
@@ -187,7 +187,7 @@ class Attempt:
                     output.partition_rows,
                     job.settings.model.reasoning_tags,
                     self._splitter,
-                    partial(with_asked, wording=job.prompts.wording),
+                    partial(with_prompt_record, wording=job.prompts.wording),
                 )
                 write_json(job.run_dir / "published.json", record | file_contents(job))
         except FileExistsError:
@@ -262,7 +262,7 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
     try:
         directory = next_attempt(job.run_dir)
         write_json(directory / "environment.json", environment(job))
-        with written_whole(directory / "config.yaml") as temporary:  # half of it is valid YAML
+        with atomic_write(directory / "config.yaml") as temporary:  # half of it is valid YAML
             temporary.write_text(to_yaml(to_plain(job.settings)), "utf-8")
         console.log_to(directory / "run.log")
     except OSError as error:

@@ -17,10 +17,10 @@ from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError
 from rollout.plan.choose import choose, smallest_change
-from rollout.plan.in_words import one_line, room_note
 from rollout.plan.ladder import STEPPED, Ladder
 from rollout.plan.memory.fit import Limit, ModelSize, Needs, fit
 from rollout.plan.memory.hardware import Hardware, found
+from rollout.plan.messages import one_line, room_note
 from rollout.plan.model import found_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.prompts.first_rows import check_prompts
 from rollout.plan.prompts.lengths import Lengths

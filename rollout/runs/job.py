@@ -18,10 +18,10 @@ from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.adapters import Adapter, resolve_adapter
 from rollout.inputs.chat_template import chat_template_text
+from rollout.inputs.input_files import InputFiles
 from rollout.inputs.models import ResolvedModel, resolve_model
 from rollout.inputs.prompt_columns import refuse_rival
 from rollout.inputs.prompts import Prompts, open_prompts
-from rollout.inputs.readings import Reading
 from rollout.plan.device import choose_device
 from rollout.prepare.output import MARK
 from rollout.rows.columns import Column
@@ -109,16 +109,16 @@ def prepare(
     refuse_unscorable(settings, prompts, columns)
     refuse_many_files(prompts, settings)
     refuse_own_input(prompts, run_dir)
-    readings = [Reading("data.input", tuple(prompts.files), settings.data.input or "")]
-    refuse_own_shards(readings[0], run_dir)
-    readings += named_files(settings)
-    writer = Writer(readings, Ledger(run_dir), run_dir, tag_of(run_dir))
+    inputs = [InputFiles("data.input", tuple(prompts.files), settings.data.input or "")]
+    refuse_own_shards(inputs[0], run_dir)
+    inputs += named_files(settings)
+    writer = Writer(inputs, Ledger(run_dir), run_dir, tag_of(run_dir))
     if settings.resume is Resume.fresh:
         refuse_moved_input(prompts, run_dir)
         moved = [Path(os.path.realpath(run_dir)) / name for name in own_files(run_dir)]
         moved = moved if is_a_run(run_dir) else []
         # The new run does not own what the old one wrote elsewhere.
-        Writer(readings, None, run_dir).check(places, moved)
+        Writer(inputs, None, run_dir).check(places, moved)
     else:
         writer.check(places)
     found = machine.look()

@@ -6,8 +6,8 @@ from pathlib import Path
 from rollout.config.sections.output import Layout, Output
 from rollout.config.settings import Settings
 from rollout.errors import UserError, did_you_mean
+from rollout.inputs.input_files import InputFiles
 from rollout.inputs.prompts import Prompts
-from rollout.inputs.readings import Reading
 from rollout.rows.columns import COLUMNS, RENAMED, Column, output_columns
 from rollout.store.directory_output import MAX_FILES
 from rollout.store.row_layout import added_names
@@ -77,9 +77,9 @@ def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
             )
 
 
-def refuse_own_shards(reading: Reading, run_dir: Path) -> None:
+def refuse_own_shards(reading: InputFiles, run_dir: Path) -> None:
     """Raise UserError if the next launch would read the run's own files as input."""
-    if reading.would_find(run_dir / "shards" / "00000000.parquet"):
+    if reading.would_read(run_dir / "shards" / "00000000.parquet"):
         raise UserError(
             f"run_dir={run_dir}: data.input={reading.given} would find the run's own files there; "
             "type another run_dir=, or a data.input= that leaves it out"

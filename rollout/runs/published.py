@@ -49,7 +49,7 @@ def file_contents(job: Job) -> dict[str, Any]:
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
         made["scored"] = path_in(job.run_dir, job.places.scoring.scored.path)
-        made |= {"checked_by": contents.all_seen(files), "versions": versions}
+        made |= {"checked_by": contents.observe_all(files), "versions": versions}
     return made
 
 
@@ -72,14 +72,14 @@ def is_published(job: Job) -> bool:
     del wanted["path"]  # one of the places
     if any(found.get(key) != value for key, value in wanted.items()):
         return False
-    if not contents.all_hold(job.prompts.files, found.get("input")):
+    if not contents.all_unchanged(job.prompts.files, found.get("input")):
         return False
     ledger, places = job.writer.ledger, job.places
     if not ledger.knows(job.run_dir / "summary.json"):  # edited figures must not be reported
         return False
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = checked_by(scoring)
-        is_checked_so = contents.all_hold(files, found.get("checked_by"))
+        is_checked_so = contents.all_unchanged(files, found.get("checked_by"))
         if not is_checked_so or found.get("versions") != versions:
             return False
     # The file of errors exists only if there were any.

@@ -10,7 +10,7 @@ from rollout.runs.command import resume_command
 from rollout.runs.job import Job
 from rollout.runs.record import fingerprint_of
 from rollout.runs.standing import Standing
-from rollout.store.run_dir import made_with
+from rollout.store.run_dir import settings_of_rows
 from rollout.store.store import FORMAT, State
 
 FROM_FILES = ("template", "system_prompt", "tools")
@@ -26,7 +26,7 @@ def refuse_other_settings(job: Job, record: dict[str, Any]) -> None:
             f"run_dir={job.run_dir} was written by another version of rollout "
             f"({record.get('rollout')}), whose files this one does not read; {START_OVER}"
         )
-    made = made_with(job.run_dir)
+    made = settings_of_rows(job.run_dir)
     was, now = made.get("fingerprint", {}), fingerprint_of(job)
     rows = differences(was, now, job.settings.continue_truncated)
     if not rows:

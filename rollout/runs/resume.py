@@ -27,7 +27,7 @@ from rollout.runs.refusals import (
 from rollout.runs.standing import Standing
 from rollout.runs.summary import summary_record
 from rollout.store.counts import Totals
-from rollout.store.run_dir import made_with
+from rollout.store.run_dir import settings_of_rows
 from rollout.store.store import State, Store
 from rollout.system.console import Console
 
@@ -115,7 +115,7 @@ def _without_shards(job: Job, kept: list[str]) -> Standing | None:
     and is generated again. Raises UserError if rows are owed or must be published again.
     """
     summary = summary_record(job.run_dir)
-    was = made_with(job.run_dir).get("fingerprint", {})
+    was = settings_of_rows(job.run_dir).get("fingerprint", {})
     is_same = was.get("sampling.n_samples") == job.settings.sampling.n_samples
     is_same &= was.get("sampling.max_tokens") == job.settings.sampling.max_tokens
     if summary and is_same and is_published(job):

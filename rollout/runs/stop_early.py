@@ -23,7 +23,7 @@ FIXES = {
 }
 
 
-def verdict(
+def reason_to_stop(
     signs: Signs, stop_if: StopIf, sampling: Sampling, error: str | None = None
 ) -> str | None:
     """Return a message about the first sign above its limit, with a fix; None if there is none.

@@ -13,7 +13,7 @@ from rollout.config.sections.data import OnError
 from rollout.config.sections.sampling import Sampling
 from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
-from rollout.postprocess.export.shown import score_text
+from rollout.postprocess.export.score_texts import score_text
 from rollout.rows.result import Result
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command

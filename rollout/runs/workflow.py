@@ -25,9 +25,9 @@ from rollout.config.sections.postprocess import Postprocess
 from rollout.config.sections.prepare import Prepare
 from rollout.config.settings import Settings
 from rollout.errors import EmptyExport, RolloutError, UserError
-from rollout.inputs.asked import with_asked
+from rollout.inputs.input_files import InputFiles, input_files_of
+from rollout.inputs.prompt_record import with_prompt_record
 from rollout.inputs.prompts import Prompts
-from rollout.inputs.readings import Reading, reading_of
 from rollout.postprocess.destinations import ScoringPlaces, scoring_places
 from rollout.postprocess.within_run import refuse_no_scorer, with_long_keys
 from rollout.rows.columns import Column
@@ -35,7 +35,7 @@ from rollout.store.ledger import Ledger
 from rollout.store.places import Kind, Place, Writer, place
 from rollout.store.shards import arrow_type
 from rollout.system.console import Console
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     refuse_in_run(wanted)
     ledger = Ledger(directory, PROMPTS_LEDGER)
     if (given := settings.data.input) is not None:
-        path = Path(at_home(given))
+        path = Path(expand_home(given))
         if path.is_file() and is_made_by(path, wanted):  # settings read back from a run
             return settings
         raise UserError(
@@ -70,7 +70,7 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         ledger = None
     if wanted.output.path and not settings.dry_run:
-        path = Path(at_home(wanted.output.path)).absolute()
+        path = Path(expand_home(wanted.output.path)).absolute()
     else:
         path = _prompts_path(directory, wanted)
     if path.exists() and is_made_by(path, wanted):
@@ -126,26 +126,26 @@ def run_places(settings: Settings, run_dir: Path) -> RunPlaces:
     is_many = output.partition_rows is not None
     own = run_dir / ("output" if is_many else "output.parquet")
     kind = Kind.directory if is_many else Kind.parquet
-    path = Path(at_home(output.path)).absolute() if output.path else own
+    path = Path(expand_home(output.path)).absolute() if output.path else own
     published = place("output.path", output.path or path, path, kind, output.overwrite)
     if wanted.scorer is None:
         return RunPlaces(published, None)
     given = wanted.output.path
-    scored = Path(at_home(given)).absolute() if given else run_dir / SCORED
+    scored = Path(expand_home(given)).absolute() if given else run_dir / SCORED
     export = wanted.export.path
     if export is None and wanted.export.format is not Format.none:
         export = str(run_dir / TRAIN)
     return RunPlaces(published, scoring_places(wanted, scored, export, "postprocess."))
 
 
-def named_files(settings: Settings) -> list[Reading]:
+def named_files(settings: Settings) -> list[InputFiles]:
     """Return the files other than the input that settings name, which must not be overwritten."""
     found = []
     for key in PATHS_OR_TEXTS:
         text = get(settings, key)
         if key == "postprocess.python.function" and text:
             text = text.rpartition(":")[0]
-        found += reading_of(key, text) if isinstance(text, str) else []
+        found += input_files_of(key, text) if isinstance(text, str) else []
     return found
 
 
@@ -161,17 +161,21 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         return
     import pyarrow as pa
 
-    from rollout.postprocess.export.handover import rows_of
+    from rollout.postprocess.export.exporter import rows_of
     from rollout.postprocess.responses import check_columns
     from rollout.postprocess.scored_rows import scored_schema
-    from rollout.postprocess.scoring.scorers import check_threshold, compares_with_text, room
+    from rollout.postprocess.scoring.scorers import (
+        check_threshold,
+        compares_with_text,
+        scorer_module,
+    )
 
-    room(wanted)
+    scorer_module(wanted)
     if settings.output.layout is Layout.per_sample:
         raise UserError("postprocess.scorer needs lists of responses; leave output.layout out")
     added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
     schema = pa.schema([*prompts.schema, *added])
-    asked = with_asked(schema, prompts.wording)
+    asked = with_prompt_record(schema, prompts.wording)
     try:
         check_threshold(wanted)
         check_columns(schema, prompts.files[0], wanted, prompts.schema.names)

@@ -16,7 +16,7 @@ MAX_FILES = 100_000  # five digits, so that the names sort in the order of the r
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
-def stranger_in(directory: Path) -> Path | None:
+def foreign_entry(directory: Path) -> Path | None:
     """Return the first entry, by name, that does not belong to a published directory."""
     return next(
         (p for p in sorted(directory.iterdir()) if not PART.fullmatch(p.name) or not p.is_file()),
@@ -84,6 +84,6 @@ def _replace(
 
 
 def _may_replace(directory: Path, replace: bool | Callable[[Path], bool]) -> bool:
-    if stranger_in(directory):
+    if foreign_entry(directory):
         return False
     return replace is True or replace(directory)

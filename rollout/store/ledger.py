@@ -58,7 +58,7 @@ class Ledger:
 
     def adopt(self, path: Path) -> None:
         """Record that the file at `path` was written by us."""
-        found = contents.seen(path)
+        found = contents.observe(path)
         self._write(path, {"digests": [found["digest"]], "stamp": found["stamp"]})
 
     def forget(self, path: Path) -> None:

@@ -16,10 +16,10 @@ from enum import Enum
 from pathlib import Path
 
 from rollout.errors import UserError
-from rollout.inputs.readings import Reading, same
-from rollout.store.directory_output import directory_written_whole, stranger_in
+from rollout.inputs.input_files import InputFiles, same
+from rollout.store.directory_output import directory_written_whole, foreign_entry
 from rollout.store.ledger import Ledger
-from rollout.store.run_dir import RECORDS, SWEEP_RECORDS, is_a_sweep, looks_like_a_run
+from rollout.store.run_dir import RECORDS, SWEEP_RECORDS, has_run_record, is_a_sweep
 from rollout.system import disk
 
 OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow")
@@ -95,14 +95,14 @@ class Writer:
 
     def __init__(
         self,
-        readings: Iterable[Reading] = (),
+        inputs: Iterable[InputFiles] = (),
         ledger: Ledger | None = None,
         run_dir: Path | None = None,
         tag: str = "",
     ):
-        self.readings, self.ledger, self.tag = list(readings), ledger, tag
+        self.inputs, self.ledger, self.tag = list(inputs), ledger, tag
         self._run_dir = run_dir and Path(os.path.realpath(run_dir))
-        self._seen: dict[Reading, set] = {}
+        self._seen: dict[InputFiles, set] = {}
 
     def check(self, places: Iterable[Place], moved_aside: Iterable[Path] = ()) -> None:
         """Raise UserError, saying what to type, if one of the places can't be written.
@@ -144,7 +144,7 @@ class Writer:
                 return True
             return before is not None and _identity(old) == before
 
-        whole: Callable[..., AbstractContextManager[Path]] = disk.written_whole
+        whole: Callable[..., AbstractContextManager[Path]] = disk.atomic_write
         if wanted.kind is Kind.directory:
             whole = directory_written_whole
         with whole(path, self.tag, may_replace) as temporary:
@@ -161,7 +161,7 @@ class Writer:
         if self.ledger:
             self.ledger.forget(wanted.path)
 
-    def remove_own(self, wanted: Place) -> None:
+    def remove_if_ours(self, wanted: Place) -> None:
         """Remove the file at the place, but only if this run wrote it."""
         if self.ledger and self.ledger.knows(wanted.path):
             wanted.path.unlink(missing_ok=True)
@@ -177,10 +177,10 @@ class Writer:
         """Return whether overwrite=true applies to the file at `path`."""
         if wanted.kind is Kind.companion:
             return wanted.is_ours(path)
-        if any(same(path, file) for reading in self.readings for file in reading.files):
+        if any(same(path, file) for given in self.inputs for file in given.files):
             return False
         if path.is_dir():
-            return stranger_in(path) is None
+            return foreign_entry(path) is None
         # Any other file is unlikely to be meant.
         return wanted.path.suffix.lower() in (".parquet", ".pq") or _is_parquet(path)
 
@@ -189,7 +189,7 @@ class Writer:
         for directory in wanted.path.parents:
             inside = wanted.path.relative_to(directory).parts[0]
             own = directory == self._run_dir
-            is_record = inside in RECORDS and (own or looks_like_a_run(directory))
+            is_record = inside in RECORDS and (own or has_run_record(directory))
             if is_record or (inside in SWEEP_RECORDS and is_a_sweep(directory)):
                 raise wanted.refusal(
                     f"is where {'the run' if own else directory} keeps its own files"
@@ -200,22 +200,22 @@ class Writer:
     def _refuse_read(self, wanted: Place) -> None:
         """Refuse to overwrite an input file, or to write one that the next launch would read."""
         path = wanted.path
-        for reading in self.readings:
-            if _inode(path) in self._inodes(reading) or path in reading.directories():
-                what = "the input itself" if reading.given else f"the file {reading.key} names"
+        for given in self.inputs:
+            if _inode(path) in self._inodes(given) or path in given.directories():
+                what = "the input itself" if given.given else f"the file {given.key} names"
                 raise wanted.refusal(f"is {what}")
             is_companion = wanted.kind is Kind.companion
-            if not is_companion and reading.would_find(path, wanted.kind is Kind.directory):
+            if not is_companion and given.would_read(path, wanted.kind is Kind.directory):
                 raise UserError(
                     f"{wanted.shown} lies among the input files, where the next launch would read "
                     f"it as input; type {wanted.key}= elsewhere"
                 )
 
-    def _inodes(self, reading: Reading) -> set:
+    def _inodes(self, given: InputFiles) -> set:
         """Return the inodes of the input files; looked up once."""
-        if reading not in self._seen:
-            self._seen[reading] = {_inode(file) for file in reading.files} - {None}
-        return self._seen[reading]
+        if given not in self._seen:
+            self._seen[given] = {_inode(file) for file in given.files} - {None}
+        return self._seen[given]
 
     def _refuse_existing(self, wanted: Place) -> None:
         path, overwrite = wanted.path, f"{wanted.key.removesuffix('path')}overwrite=true"
@@ -265,7 +265,7 @@ def _refuse_other_kind(wanted: Place) -> None:
             f"{wanted.shown} is a directory; type a file in it, such as {wanted.key}="
             f"{wanted.given.rstrip('/')}/output.parquet{many * (wanted.key == 'output.path')}"
         )
-    if path.is_dir() and (stranger := stranger_in(path)):
+    if path.is_dir() and (stranger := foreign_entry(path)):
         raise UserError(
             f"{wanted.shown} holds {stranger.name}, which is not part of a published directory, so "
             f"it is not replaced; move that elsewhere, or type another {wanted.key}="

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rollout.rows.columns import Column
 from rollout.rows.reasoning import Splitter, splitter_by
 from rollout.store.shards import arrow_type
-from rollout.system.formats.plain_types import taken
+from rollout.system.formats.plain_types import take_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,12 +120,14 @@ def _per_sample(
         row = pa.array(row_of[here])
         sample = pa.array(flat_of[here], mask=has_none[here])
         added = [
-            taken(flat[c.name], sample) if c.name in flat else taken(results.column(c.name), row)
+            take_values(flat[c.name], sample)
+            if c.name in flat
+            else take_values(results.column(c.name), row)
             for c in columns
         ]
         index = pa.array(sample_of[here], pa.int32(), mask=has_none[here])
-        numbers = [taken(results.column("row"), row), index]
-        repeated = [taken(column, row) for column in rows.columns]
+        numbers = [take_values(results.column("row"), row), index]
+        repeated = [take_values(column, row) for column in rows.columns]
         yield pa.Table.from_arrays([*repeated, *numbers, *added], schema=schema)
 
 

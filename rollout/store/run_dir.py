@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors import UserError
-from rollout.store.directory_output import stranger_in
+from rollout.store.directory_output import foreign_entry
 from rollout.store.ledger import NAME as LEDGER
 from rollout.store.ledger import Ledger
 from rollout.store.run_records import MOVING, OTHER_PLACE, moving_to, rows_made_with, run_record
@@ -39,7 +39,7 @@ def is_a_run(run_dir: Path, remedy: str = OTHER_PLACE) -> bool:
     return run_record(run_dir, remedy) is not None
 
 
-def looks_like_a_run(directory: Path) -> bool:
+def has_run_record(directory: Path) -> bool:
     """Return whether the directory holds a run's record; a damaged one does not count."""
     return {"rollout", "fingerprint", "input"} <= set(disk.read_json(directory / "run.json") or {})
 
@@ -110,7 +110,7 @@ def last_attempt(run_dir: Path) -> Path | None:
     return next(reversed(attempts(run_dir)), None)
 
 
-def made_with(run_dir: Path) -> dict[str, Any]:
+def settings_of_rows(run_dir: Path) -> dict[str, Any]:
     """Return `fingerprint` and `argv` of the rows on disk: of the last attempt that wrote any."""
     for attempt in reversed(attempts(run_dir)):
         if found := rows_made_with(attempt):
@@ -138,7 +138,7 @@ def own_files(run_dir: Path) -> list[str]:
     names = dict.fromkeys([*Ledger(run_dir).inside(), *OWN_FILES])
     found = [name for name in names if os.path.lexists(run_dir / name)]
     output = run_dir / "output"
-    is_users = "output" in found and (not output.is_dir() or stranger_in(output) is not None)
+    is_users = "output" in found and (not output.is_dir() or foreign_entry(output) is not None)
     return [name for name in found if name != "output" or not is_users]
 
 

@@ -100,7 +100,7 @@ class Shards:
 
         rows = self.read(shard)
         with (
-            disk.written_whole(self.part(shard)) as temporary,
+            disk.atomic_write(self.part(shard)) as temporary,
             pa.OSFile(os.fsencode(temporary), "wb") as file,  # a name may not be UTF-8
         ):
             pq.write_table(rows, file, compression="zstd", write_page_checksum=True)

@@ -12,7 +12,7 @@ from rollout.config.sections.engine import Device
 from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError
-from rollout.inputs.readings import same
+from rollout.inputs.input_files import same
 from rollout.runs.job import Job, plan_of
 from rollout.store.places import Kind, Place
 from rollout.store.run_dir import SWEEP_RECORDS

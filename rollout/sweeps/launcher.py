@@ -35,7 +35,7 @@ from rollout.config.settings import OBJECTIVE, objective_in
 from rollout.errors import RolloutError, UserError
 from rollout.sweeps.points import Point, is_maximized, objective_of
 from rollout.system.console import say
-from rollout.system.unforeseen import faults_told
+from rollout.system.unexpected import unexpected_errors_explained
 
 RESOLVER = "rollout_point"
 MAX_NAME = 120  # characters of a directory's name
@@ -79,7 +79,7 @@ class SweepLauncher(Launcher):
             settings = [a.settings for a in asked if a.settings]
             scored = [s for s in settings if s.postprocess.scorer]
             objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
-            with faults_told(directory):
+            with unexpected_errors_explained(directory):
                 points = self._task.sweep.launch(asked, directory, objective)
             if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
                 raise DryRunOver

@@ -11,10 +11,10 @@ from rollout.sweeps.points import (
     SCORES,
     STATUSES,
     Point,
-    counted,
     objective_of,
     score_shown,
     shown,
+    status_counts,
 )
 from rollout.sweeps.ranking import Ranking
 from rollout.system.shown import printable
@@ -45,7 +45,7 @@ def table_lines(points: Sequence[Point], ranking: Ranking, width: int = 100) -> 
     marks = ["* " if point is ranking.star else "  " for point in listed]
     lines = _lines(_terminal_columns(listed, ranking.objective), marks, width)
     if rest:
-        more = f"  and {len(rest):,} more ({counted(rest)}), see sweep.csv"
+        more = f"  and {len(rest):,} more ({status_counts(rest)}), see sweep.csv"
         lines.append(more[:width])
     return lines
 
@@ -65,7 +65,7 @@ def live_table(
     listed = [*urgent, *done, *by_status["waiting"]][:MAX_LIVE_LINES]
     there = {id(point) for point in listed}
     rest = [point for point in points if id(point) not in there]
-    more = f"and {len(rest):,} more ({counted(rest)})" if rest else ""
+    more = f"and {len(rest):,} more ({status_counts(rest)})" if rest else ""
     columns = _terminal_columns(listed, "", progress)
     return _LiveTable(columns, [point.status for point in listed], more)
 

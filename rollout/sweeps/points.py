@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.config.settings import Settings
 from rollout.errors import RolloutError
-from rollout.postprocess.export.shown import between
+from rollout.postprocess.export.score_texts import between
 from rollout.runs.job import Job
 from rollout.runs.summary import summary_record
 from rollout.system.console import duration
@@ -130,7 +130,7 @@ def score_shown(point: Point, name: str) -> str:
     return text + span
 
 
-def counted(points: Iterable[Point]) -> str:
+def status_counts(points: Iterable[Point]) -> str:
     """Return how many points have each status, such as `3 done, 1 failed`."""
     counts = Counter(point.status for point in points)
     return ", ".join(f"{counts[status]:,} {status}" for status in STATUSES if counts[status])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollout.postprocess.export.intervals import Difference
-from rollout.postprocess.export.shown import percent_text
+from rollout.postprocess.export.score_texts import percent_text
 from rollout.sweeps.points import SCORES, Point, is_maximized, objective_of, ranked, score_shown
 from rollout.sweeps.rows import Unreadable, compared
 

@@ -36,7 +36,7 @@ from rollout.sweeps.progress import PointConsole, SweepReport, points_in
 from rollout.system import lock
 from rollout.system.console import Console, say
 from rollout.system.signals import StopRequest, stop_on_signals
-from rollout.system.unforeseen import faults_told
+from rollout.system.unexpected import unexpected_errors_explained
 
 OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave a finished point finished
 
@@ -93,9 +93,9 @@ class Sweep:
         if self._stop is None:
             self.directory = directory
             self._stop = self._open.enter_context(stop_on_signals(ends_process=True))
-            self._stop.say = self._console.say_now
-            self._stop.farewell = self._farewell
-            self._stop.tell = self._report.note_progress
+            self._stop.print_line = self._console.print_now
+            self._stop.last_line = self._last_line
+            self._stop.report_progress = self._report.note_progress
             self._slot = Slot(self._console, self._stop)
             self._open.callback(self._slot.close)
 
@@ -131,7 +131,7 @@ class Sweep:
                 raise point.refused
             settings = at_point(point.settings, point.run_dir, self.directory)
             point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
-            with faults_told(point.run_dir):
+            with unexpected_errors_explained(point.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._findings)
                 point.prompt_key = job.prompts.wording.columns[0]
@@ -163,7 +163,7 @@ class Sweep:
                         attempts.append((point, attempt))
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
                 if owing:
-                    with faults_told(self.directory):
+                    with unexpected_errors_explained(self.directory):
                         answer(
                             self._slot, batch.plan, [a for _, a in owing], self._stop,
                             batch.environment, batch.ladder,
@@ -188,7 +188,7 @@ class Sweep:
         job, console = point.job, PointConsole(self._console, point.name, is_first)
         store: Store
         try:
-            with faults_told(point.run_dir):
+            with unexpected_errors_explained(point.run_dir):
                 store, standing = opened.enter_context(open_run(job, console))
                 if standing.finished:
                     self._done(point, finished_before(job, standing.finished, console))
@@ -197,7 +197,7 @@ class Sweep:
             # Only the first tracker waits: whether wandb is reachable is decided once.
             patience_s = 0.0 if self._has_tracker else None
             self._has_tracker = True
-            with faults_told(point.run_dir):
+            with unexpected_errors_explained(point.run_dir):
                 return Attempt(job, store, standing, console, patience_s)
         except RolloutError as error:
             if isinstance(error, UserError):
@@ -221,7 +221,7 @@ class Sweep:
         try:
             if attempt.error:
                 raise attempt.error
-            with faults_told(point.run_dir):
+            with unexpected_errors_explained(point.run_dir):
                 summary = attempt.publish(self._stop)
         except RolloutError as error:
             attempt.fail(error)
@@ -270,7 +270,7 @@ class Sweep:
         if error:
             self.errors[point.run_dir] = error(point.error)
 
-    def _farewell(self) -> str:
+    def _last_line(self) -> str:
         num_done = sum(point.status == "done" for point in self.points.values())
         again = command_in(self._argv, self.directory)
         return (

@@ -24,7 +24,7 @@ from rollout.sweeps.columns import (
     swept_keys,
 )
 from rollout.sweeps.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
-from rollout.sweeps.points import SCORES, Point, counted, score_shown, shown
+from rollout.sweeps.points import SCORES, Point, score_shown, shown, status_counts
 from rollout.sweeps.ranking import Ranking
 from rollout.system.shown import printable_text
 
@@ -136,7 +136,7 @@ def _harmless(value: Any) -> Any:
 
 def _page_lines(points: Sequence[Point], ranking: Ranking) -> list[str]:
     noun = "point" if len(points) == 1 else "points"
-    lines = [f"{len(points):,} {noun}: {counted(points)}"]
+    lines = [f"{len(points):,} {noun}: {status_counts(points)}"]
     if ranking.headline:
         lines.append(("★ " if ranking.star else "") + ranking.headline)
     return lines + ranking.notes

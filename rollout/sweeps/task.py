@@ -30,7 +30,7 @@ from rollout.sweeps.sweep import Sweep, at_point, nothing_answered
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json
 from rollout.system.guard import guard
-from rollout.system.unforeseen import faults_told
+from rollout.system.unexpected import unexpected_errors_explained
 
 RECORD = "point.json"
 KINDS = {
@@ -77,7 +77,7 @@ class Task:
     def _run(self, settings: Settings, swept: Collection[str] = ()) -> float | None:
         from rollout.run import run
 
-        with faults_told(Path(settings.run_dir)):
+        with unexpected_errors_explained(Path(settings.run_dir)):
             summary = run(settings, Console(), self._argv, swept)
         if summary.exit_code:
             raise RolloutError(nothing_answered(summary))

@@ -51,7 +51,7 @@ class Console:
         else:
             self._write(self._stderr, line)
 
-    def say_now(self, line: str) -> None:
+    def print_now(self, line: str) -> None:
         """Write one line without buffering: the process is about to end."""
         os.write(
             self._stderr.fileno(),

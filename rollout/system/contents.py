@@ -39,7 +39,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def seen(path: Path) -> Seen:
+def observe(path: Path) -> Seen:
     """Return the file's stamp and digest; the digest of a missing file is `nothing`."""
     try:
         before = stamp(path)
@@ -48,7 +48,7 @@ def seen(path: Path) -> Seen:
         return {"stamp": None, "digest": NOTHING}
 
 
-def holds(path: Path, before: Any) -> bool:
+def is_unchanged(path: Path, before: Any) -> bool:
     """Whether the file still has the contents it was `seen` with; reads it only if touched.
 
     `before` comes from a record and may be any value.
@@ -61,12 +61,12 @@ def holds(path: Path, before: Any) -> bool:
         return before.get("digest") == NOTHING
 
 
-def all_seen(paths: Iterable[Path]) -> list[Seen]:
+def observe_all(paths: Iterable[Path]) -> list[Seen]:
     """Return `seen` for each file, in order, with its name."""
-    return [{"name": path.name} | seen(path) for path in paths]
+    return [{"name": path.name} | observe(path) for path in paths]
 
 
-def all_hold(paths: Iterable[Path], before: Any) -> bool:
+def all_unchanged(paths: Iterable[Path], before: Any) -> bool:
     """Whether files of these names, in this order, were `all_seen` with the same contents.
 
     They may have moved to another directory together.
@@ -75,7 +75,7 @@ def all_hold(paths: Iterable[Path], before: Any) -> bool:
     if not isinstance(before, list) or len(before) != len(paths):
         return False
     return all(
-        isinstance(entry, dict) and entry.get("name") == path.name and holds(path, entry)
+        isinstance(entry, dict) and entry.get("name") == path.name and is_unchanged(path, entry)
         for path, entry in zip(paths, before, strict=True)
     )
 
@@ -92,12 +92,12 @@ class Watched:
         touched = []
         for path, known in self._seen.items():
             if "digest" not in known:
-                self._seen[path] = seen(path)
+                self._seen[path] = observe(path)
                 if self._seen[path]["stamp"] != known["stamp"]:
                     touched.append(path)
         return touched
 
-    def holds(self, path: Path) -> bool:
+    def is_unchanged(self, path: Path) -> bool:
         """Whether the file is unchanged; reads it only if touched. Raises OSError.
 
         Before `take_digests` any contents pass.
@@ -112,6 +112,6 @@ class Watched:
         known["stamp"] = now
         return True
 
-    def seen(self, path: Path) -> Seen:
+    def observe(self, path: Path) -> Seen:
         """Return the reference of a watched file; of another, `seen` now."""
-        return self._seen.get(path) or seen(path)
+        return self._seen.get(path) or observe(path)

@@ -30,7 +30,7 @@ PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of an output directory
 
 
 @contextmanager
-def written_whole(
+def atomic_write(
     path: Path, tag: str = "", replace: bool | Callable[[Path], bool] = True
 ) -> Iterator[Path]:
     """Yield a temporary name to write to; on success rename it to `path`, else remove it.
@@ -155,11 +155,11 @@ def exchanged(one: Path, other: Path) -> bool:
 
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON atomically; a number that is not finite becomes null."""
-    with written_whole(path) as temporary:
-        fill_json(temporary, value)
+    with atomic_write(path) as temporary:
+        write_json_into(temporary, value)
 
 
-def fill_json(path: Path, value: Any) -> None:
+def write_json_into(path: Path, value: Any) -> None:
     """Write strict JSON into a file that has a temporary name."""
     text = strict_json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -342,7 +342,7 @@ def file_of(directory: Path, number: int) -> Path:
     return directory / f"part-{number:05d}.parquet"
 
 
-def at_home(path: str) -> str:
+def expand_home(path: str) -> str:
     """Return `path` with a leading ~ expanded. Raises UserError if there is no such home."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path

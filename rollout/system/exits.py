@@ -1,6 +1,6 @@
 """End every command with an exit code and, on an error, one line without a traceback.
 
-Unexpected exceptions are explained by unforeseen.py. A command that was asked to stop ends with
+Unexpected exceptions are explained by unexpected.py. A command that was asked to stop ends with
 the signal's exit code, even if a library swallowed the request.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rollout.errors import Interrupted, RolloutError
 from rollout.system.console import flush_streams, say
 from rollout.system.signals import StopRequest, stop_on_signals
-from rollout.system.unforeseen import explained
+from rollout.system.unexpected import explained
 
 
 def run_command(name: str, command: Callable[[list[str]], int], argv: list[str] | None) -> None:
@@ -41,7 +41,7 @@ def _ended(
     try:
         with stop_on_signals(ends_process=True) as stop:
             stop.command = name
-            stop.say = lambda line: None  # there is no work to finish first
+            stop.print_line = lambda line: None  # there is no work to finish first
             sys.unraisablehook = lambda args: _is_stop(args) or unraisable(args)
             try:
                 code = command(argv)
@@ -56,7 +56,7 @@ def _ended(
     if error is None and (code == 0 or stop.signal_number is None):
         return code, "", []
     if not isinstance(error, Interrupted) and stop.signal_number is not None:
-        return 128 + stop.signal_number, stop.farewell(), []
+        return 128 + stop.signal_number, stop.last_line(), []
     return _report(error)
 
 

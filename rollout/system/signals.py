@@ -26,9 +26,9 @@ class StopRequest:
     def __init__(self, outer: "StopRequest | None" = None) -> None:
         self.signal_number: int | None = None
         self.command = outer.command if outer else "rollout"
-        self.farewell: Callable[[], str] = lambda: "interrupted"  # makes the last line
-        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
-        self.tell: Callable[[], None] = lambda: None  # called on SIGUSR1
+        self.last_line: Callable[[], str] = lambda: "interrupted"  # makes the last line
+        self.print_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+        self.report_progress: Callable[[], None] = lambda: None  # called on SIGUSR1
         self.is_over = False  # the last line is printed
         self._outer = outer
         self._deferring = False
@@ -36,7 +36,7 @@ class StopRequest:
 
     def raise_if_requested(self) -> None:
         if self.signal_number is not None:
-            raise Interrupted(self.signal_number, self.farewell())
+            raise Interrupted(self.signal_number, self.last_line())
 
     @contextmanager
     def deferred(self, deferring: bool = True) -> Iterator[None]:
@@ -59,7 +59,7 @@ class StopRequest:
             self._end_at_once(signal_number)
         self._note(signal_number, self)
         with suppress(Exception):
-            self.say("stopping; a second signal ends at once")
+            self.print_line("stopping; a second signal ends at once")
         self._deadline = threading.Timer(DEADLINE_S, self._end_at_once, [signal_number])
         self._deadline.daemon = True
         self._deadline.start()
@@ -69,20 +69,20 @@ class StopRequest:
     def _note(self, signal_number: int, by: "StopRequest") -> None:
         self.signal_number = signal_number
         if by is not self:
-            self.farewell = lambda: by.farewell()
+            self.last_line = lambda: by.last_line()
         if self._outer:
             self._outer._note(signal_number, by)
 
     def handle_question(self, signal_number: int, frame: object) -> None:
         # In a thread: the main one may be in the middle of printing a line.
-        threading.Thread(target=self.tell, daemon=True).start()
+        threading.Thread(target=self.report_progress, daemon=True).start()
 
     def _end_at_once(self, signal_number: int) -> None:
         import psutil
 
         with suppress(Exception):  # the run may be in any state
             if not self.is_over:
-                self.say(f"{self.command}: {self.farewell()}")
+                self.print_line(f"{self.command}: {self.last_line()}")
         for child in psutil.Process().children(recursive=True):
             child.kill()
         os._exit(128 + signal_number)

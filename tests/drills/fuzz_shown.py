@@ -15,7 +15,7 @@ from pathlib import Path
 from fuzz import Outcome
 
 from rollout.postprocess.lines import example_lines, fault_lines
-from rollout.postprocess.tally import Example, Fault, Tally
+from rollout.postprocess.tally import Example, FirstError, Tally
 from rollout.sweeps.page import Row, page
 from rollout.sweeps.points import Point
 from rollout.sweeps.ranking import rank
@@ -75,7 +75,7 @@ def in_examples(text: str, directory: Path) -> str:
     tally = Tally(1.0)
     tally.examples[:] = [Example(0, 0, "wrong", text, text, text, text)]
     tally.faults.clear()
-    tally.faults["x"] = Fault(0, 0, text, text)
+    tally.faults["x"] = FirstError(0, 0, text, text)
     return "\n".join([*example_lines(tally), *fault_lines(tally)])
 
 

@@ -47,7 +47,7 @@ def test_a_file_that_is_touched_during_the_run_has_not_changed(tmp_path):
         (tmp_path / "copy").write_bytes(path.read_bytes())
         (tmp_path / "copy").rename(path)
         assert [p.content for p in prompts] == TEXTS
-        assert contents.all_hold([path], prompts.contents())
+        assert contents.all_unchanged([path], prompts.contents())
 
 
 def test_a_file_that_changes_but_keeps_its_footer_has_changed(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from rollout.config.sections.export import Export, Format, Select
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.exporter import Exporter
 
 CHAT = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2?"}]
 PREFILLED = [*CHAT, {"role": "assistant", "content": "It is "}]
@@ -31,9 +31,9 @@ def exported(tmp_path: Path, prompt, format, select=None, **export) -> Path:
     path = tmp_path / "train.parquet"
     export = Export(format=format, path=str(path), **export)
     batch = scored(prompt)
-    handover = Handover(Postprocess(select=select or Select(), export=export), batch.schema)
-    handover.add(batch)
-    assert handover.finish().num_exported
+    exporter = Exporter(Postprocess(select=select or Select(), export=export), batch.schema)
+    exporter.add(batch)
+    assert exporter.finish().num_exported
     return path
 
 
@@ -98,10 +98,10 @@ def test_an_empty_selection_says_which_rule_dropped_how_many_and_leaves_no_file(
 def test_an_abort_leaves_no_file(tmp_path):
     export = Export(format=Format.sft, path=str(tmp_path / "train.parquet"))
     batch = scored(CHAT)
-    handover = Handover(Postprocess(export=export), batch.schema)
-    handover.add(batch)
-    handover.abort()
-    handover.abort()
+    exporter = Exporter(Postprocess(export=export), batch.schema)
+    exporter.add(batch)
+    exporter.abort()
+    exporter.abort()
     assert not list(tmp_path.iterdir())
 
 

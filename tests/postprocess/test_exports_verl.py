@@ -15,7 +15,7 @@ from rollout.config.sections.export import Export, Format
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
 from rollout.postprocess.__main__ import main
-from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.exporter import Exporter
 from rollout.postprocess.scoring.scorers import Response, load_scorer
 
 CHAT = [{"role": "user", "content": "600 + 634?"}]
@@ -37,9 +37,9 @@ def exported(tmp_path, *rows, compares=None, **export):
     path = tmp_path / "verl.parquet"
     settings = Postprocess(export=Export(**{"format": Format.verl, "path": str(path)} | export))
     batch = pa.RecordBatch.from_pylist(list(rows))
-    handover = Handover(settings, batch.schema, compares)
-    handover.add(batch)
-    return pq.read_table(path).to_pylist() if (done := handover.finish()) else [], done
+    exporter = Exporter(settings, batch.schema, compares)
+    exporter.add(batch)
+    return pq.read_table(path).to_pylist() if (done := exporter.finish()) else [], done
 
 
 @pytest.fixture

@@ -6,7 +6,13 @@ import pytest
 
 from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
-from rollout.postprocess.scoring.scorers import SCORERS, Response, Unscorable, load_scorer, room
+from rollout.postprocess.scoring.scorers import (
+    SCORERS,
+    Response,
+    Unscorable,
+    load_scorer,
+    scorer_module,
+)
 
 
 def scorer(name, **sections):
@@ -134,5 +140,5 @@ def test_bad_settings_are_refused_with_what_to_type(name, sections, message):
 
 def test_every_scorer_names_its_columns():
     for name in SCORERS:
-        columns = room(s.Postprocess(scorer=name)).columns(s.Postprocess(scorer=name))
+        columns = scorer_module(s.Postprocess(scorer=name)).columns(s.Postprocess(scorer=name))
         assert columns is None or all(isinstance(c, str) for c in columns.values())

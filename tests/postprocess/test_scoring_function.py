@@ -6,7 +6,7 @@ import pytest
 from in_process import run
 
 from rollout.errors import UserError
-from rollout.postprocess.scoring.function import as_said_from, refuse_absent
+from rollout.postprocess.scoring.function import name_relative_to, refuse_absent
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2", "data.input=in.parquet")
 FUNCTION = "postprocess.python.function="
@@ -149,6 +149,6 @@ def test_what_a_module_without_a_package_imports_counts_from_any_directory(
 def test_an_installed_module_keeps_its_name(here, tmp_path):
     (here / "xml").mkdir()  # not a package, so Python uses its own
     for text in ("xml.dom.minidom:parse", "math:sqrt", "pyarrow.compute:sum", "nomod:f"):
-        assert as_said_from(text, here) == text
-    assert as_said_from("pk.m:score", here) == f"{here}/pk.m:score"
-    assert as_said_from("scorer.py:score", here) == f"{here}/scorer.py:score"
+        assert name_relative_to(text, here) == text
+    assert name_relative_to("pk.m:score", here) == f"{here}/pk.m:score"
+    assert name_relative_to("scorer.py:score", here) == f"{here}/scorer.py:score"

@@ -7,7 +7,13 @@ import pytest
 
 from rollout.config.sections import postprocess as s
 from rollout.errors import UserError
-from rollout.postprocess.scoring.scorers import Response, Unscorable, Verdict, load_scorer, room
+from rollout.postprocess.scoring.scorers import (
+    Response,
+    Unscorable,
+    Verdict,
+    load_scorer,
+    scorer_module,
+)
 from rollout.postprocess.scoring.worker import mark as marked
 
 
@@ -30,7 +36,7 @@ def test_regex_compares_with_the_column_answer_without_being_asked():
     assert (found.score, found.extracted, found.compared) == (0, "15", "4")
     assert regex(which=s.Which.first)("Answer: 4 Answer: 5", {"answer": "4"}).score == 1
     settings = s.Postprocess(scorer="regex")
-    assert room(settings).columns(settings) == {"answer_key": "answer"}
+    assert scorer_module(settings).columns(settings) == {"answer_key": "answer"}
 
 
 def test_regex_scores_a_match_alone_only_with_match_only():
@@ -38,7 +44,7 @@ def test_regex_scores_a_match_alone_only_with_match_only():
     assert regex("^$", match_only=True)("", {}).score == 1
     assert regex(match_only=True)("15", {})[:5] == (0, None, "no match", None, None)
     assert regex(match_only=True)("15", {}, True).verdict is Verdict.cut_off
-    for use in (lambda x: room(x).columns(x), load_scorer):
+    for use in (lambda x: scorer_module(x).columns(x), load_scorer):
         with pytest.raises(UserError, match=r"answer_key=gold has no effect"):
             use(
                 s.Postprocess(

@@ -8,7 +8,7 @@ import pytest
 from rollout.config.sections.export import Estimate, Export, Format, Select, Unscored
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import UserError
-from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.exporter import Exporter
 
 ROW = {
     "prompt": "2 + 2?", "responses": ["4", "5"], "task": "sum", "scores": [1.0, None],
@@ -33,7 +33,7 @@ def test_bad_settings_are_refused_before_any_work(estimate, select, export, mess
         estimate=Estimate(**estimate), select=Select(**select), export=Export(**export)
     )
     with pytest.raises(UserError, match=message):
-        Handover(settings, BATCH.schema)
+        Exporter(settings, BATCH.schema)
 
 
 def summed(*rows, **settings):
@@ -46,9 +46,9 @@ def summed(*rows, **settings):
             for verdicts, texts in rows
         ]
     )  # fmt: skip
-    handover = Handover(Postprocess(estimate=Estimate(group_by=["task"], **settings)), batch.schema)
-    handover.add(batch)
-    return handover.finish()
+    exporter = Exporter(Postprocess(estimate=Estimate(group_by=["task"], **settings)), batch.schema)
+    exporter.add(batch)
+    return exporter.finish()
 
 
 def test_groups_beyond_the_limit_are_summarized_with_a_note():
@@ -58,9 +58,9 @@ def test_groups_beyond_the_limit_are_summarized_with_a_note():
         [ROW | {"task": task, "verdicts": ["right", "error"]} for task in tasks]
     )
     settings = Postprocess(estimate=Estimate(group_by=["task"], resamples=0))
-    handover = Handover(settings, batch.schema)
-    handover.add(batch)
-    summary = handover.finish()
+    exporter = Exporter(settings, batch.schema)
+    exporter.add(batch)
+    summary = exporter.finish()
     note = (
         "the last of the groups, (other), holds 2 rows: those of every value after the first 1,000"
     )

@@ -13,7 +13,7 @@ from rollout.rows.request import Sample
 from rollout.rows.result import Result
 from rollout.rows.signs import Signs, is_repetitive, num_distinct_in, signs_of
 from rollout.runs.metrics import Tally
-from rollout.runs.stop_early import verdict
+from rollout.runs.stop_early import reason_to_stop
 
 SENTENCE = "Wait, let me reconsider the problem from the very start. "
 LOOPS = {
@@ -96,7 +96,8 @@ def test_only_what_is_worth_a_word_is_told_while_it_goes():
 def test_a_limit_is_broken_above_it_and_not_at_it(sign):
     stop_if = StopIf(**{f"{sign}_fraction": 0.5})
     told = [
-        verdict(Signs(num_samples=4, **{f"num_{sign}": n}), stop_if, Sampling()) for n in (2, 3)
+        reason_to_stop(Signs(num_samples=4, **{f"num_{sign}": n}), stop_if, Sampling())
+        for n in (2, 3)
     ]
     assert told[0] is None
     assert "3 of 4 samples (75%)" in told[1] and f"stop_if.{sign}_fraction=0.5" in told[1]

@@ -3,7 +3,7 @@
 import pytest
 
 from rollout.config.sections.sampling import Sampling
-from rollout.plan.in_words import room_note
+from rollout.plan.messages import room_note
 from rollout.plan.prompts.lengths import Lengths
 
 DEMO = ("tracking=none", "data.limit=2")

@@ -12,7 +12,7 @@ from drilled_run import Run, Story, write_input
 
 from rollout.store import directory_output as partition
 from rollout.store.directory_output import directory_written_whole
-from rollout.system.disk import file_of, remove_leftovers, written_whole
+from rollout.system.disk import atomic_write, file_of, remove_leftovers
 
 SCRIPTED = ("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=x")
 TEN = "output.partition_rows=10"
@@ -238,7 +238,7 @@ def test_leftovers_of_a_directory_do_not_block_a_file_nor_the_reverse(tmp_path):
     (tmp_path / ".out.0123abcd.tmp").write_text("half")
     written(tmp_path / "out", "new")
     (tmp_path / "out").rename(tmp_path / ".out.new.0123abcd.tmp")
-    with written_whole(tmp_path / "out", "0123abcd") as temporary:
+    with atomic_write(tmp_path / "out", "0123abcd") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "out").read_text() == "new"
 

@@ -13,10 +13,10 @@ from rollout.rows.request import Sample
 from rollout.rows.result import Result
 from rollout.store import store as store_module
 from rollout.store.publish import write_output
-from rollout.store.run_dir import holds_rows, is_a_run, made_with, move_aside, next_attempt
+from rollout.store.run_dir import holds_rows, is_a_run, move_aside, next_attempt, settings_of_rows
 from rollout.store.shards import shard_rows
 from rollout.store.store import Store
-from rollout.system.disk import written_whole
+from rollout.system.disk import atomic_write
 
 COLUMNS = output_columns(["finish_reason", "num_response_tokens", "seed"])
 
@@ -217,7 +217,7 @@ def test_rows_of_view_types_can_be_skipped(tmp_path):
 def test_a_failed_publication_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "out.parquet"
     path.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["out.parquet"]
@@ -227,7 +227,7 @@ def test_a_failed_publication_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_file_that_appears_during_the_run_is_never_replaced(tmp_path):
     path = tmp_path / "o.parquet"
     path.write_text("precious")
-    with pytest.raises(FileExistsError), written_whole(path, replace=False) as temporary:
+    with pytest.raises(FileExistsError), atomic_write(path, replace=False) as temporary:
         temporary.write_text("ours")
     assert path.read_text() == "precious"
 
@@ -243,7 +243,7 @@ def test_attempts_are_numbered_and_the_last_that_wrote_rows_counts(tmp_path):
     assert [next_attempt(tmp_path).name for _ in range(11)][-2:] == ["10", "11"]
     (tmp_path / "attempts" / "10" / "fingerprint.json").write_text('{"a": 2}')
     (tmp_path / "attempts" / "9" / "fingerprint.json").write_text('{"a": 1}')
-    assert made_with(tmp_path) == {"a": 2}
+    assert settings_of_rows(tmp_path) == {"a": 2}
 
 
 def test_starting_over_moves_the_old_run_aside_but_no_file_of_the_users(tmp_path):

@@ -71,7 +71,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
     """Make boundaries inside a frame, and inside a file written whole."""
     from rollout.system import disk
 
-    append_frame, written_whole = disk.append_frame, disk.written_whole
+    append_frame, written_whole = disk.append_frame, disk.atomic_write
 
     @functools.wraps(append_frame)
     def append_torn(path: Path, payload: memoryview) -> None:
@@ -91,7 +91,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
             half = functools.partial(os.truncate, temporary, temporary.stat().st_size // 2)
             boundaries.reached(f"half of {path.name}", half)
 
-    disk.append_frame, disk.written_whole = append_torn, written_half
+    disk.append_frame, disk.atomic_write = append_torn, written_half
 
 
 def wrap_driver(journal: Journal) -> None:

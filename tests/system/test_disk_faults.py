@@ -14,7 +14,7 @@ import pytest
 from disturbed import ONE_SHARD, WORDS, finished, refused, running
 from processes import command, environment, rollout
 
-from rollout.system.disk import written_whole
+from rollout.system.disk import atomic_write
 
 ELSEWHERE = "output.path=out/there.parquet"
 
@@ -165,10 +165,10 @@ def test_what_a_kill_left_linked_to_the_output_is_never_written_through(tmp_path
     names; the next launch wrote to it in place."""
     path = tmp_path / "there.parquet"
     path.write_text("published")
-    with written_whole(path, "tag") as temporary:
+    with atomic_write(path, "tag") as temporary:
         name = temporary
         temporary.write_text("published")
     os.link(path, name)
-    with written_whole(path, "tag") as temporary:
+    with atomic_write(path, "tag") as temporary:
         temporary.write_text("half")
         assert path.read_text() == "published"

@@ -16,7 +16,7 @@ from typing import Any
 from rollout.config.sections.engine import Device
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import ONE_FOR_ALL, EngineFacts, EnginePlan, EngineStats, Sampler, repeats
+from rollout.engines.base import GREEDY_NOTE, EngineFacts, EnginePlan, EngineStats, Sampler, repeats
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.engines.vllm.arguments import engine_arguments, set_environment
 from rollout.engines.vllm.core_watch import CoreWatch
@@ -93,7 +93,7 @@ class VllmEngine:
         notes = [f"the model's generation_config suggests {', '.join(ignored)}"] if ignored else []
         greedy = is_greedy(params.get("temperature"))
         if greedy and sampling.n_samples > 1:
-            notes.append(ONE_FOR_ALL)
+            notes.append(GREEDY_NOTE)
         ready = with_constraint(params) | ({"n": 1} if greedy else {})
         checked(self._new_params, "sampling", ready)
         chat = model.chat_template, dict(model.chat_template_kwargs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.export import Export, Format
 from rollout.inputs.columns import is_list, stored
 from rollout.postprocess.export.checks import PROMPTS
-from rollout.system.formats.plain_types import decoded
+from rollout.system.formats.plain_types import decode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +87,7 @@ def chat_type(kind: "pa.DataType") -> "pa.DataType":
     """Return the type of messages to write: the input's members, with role and content as text."""
     import pyarrow as pa
 
-    message, kind = {"role": pa.string(), "content": pa.string()}, decoded(kind)
+    message, kind = {"role": pa.string(), "content": pa.string()}, decode(kind)
     if is_list(kind) and pa.types.is_struct(kind.value_type):
         members = {field.name: field.type for field in kind.value_type}
         if message.keys() <= members.keys():  # not from and value

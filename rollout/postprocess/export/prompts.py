@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.data import PromptFormat, Template
 from rollout.config.sections.export import Export, Format
 from rollout.errors import UserError, did_you_mean
-from rollout.inputs.asked import asked_in, rewording, zero_shot_key
 from rollout.inputs.chats import makes_chats
 from rollout.inputs.columns import is_list, stored
+from rollout.inputs.prompt_record import changed_settings, wording_of, zero_shot_key
 from rollout.postprocess.export.checks import PROMPTS
 from rollout.postprocess.export.formats import (
     Prompt,
@@ -43,7 +43,9 @@ class Prompts:
         self.columns = self.asked.columns if self.asked else [self.key]
         self._check_columns()
         self._zero_shot = self._without_examples()
-        self.has_tools = self.asked is not None and "data.tools" in " ".join(rewording(self.asked))
+        self.has_tools = self.asked is not None and "data.tools" in " ".join(
+            changed_settings(self.asked)
+        )
         if self.has_tools and export.format in PROMPTS:
             self.notes.append(
                 f"the prompts' tools are left out: {export.format.name} has no column for them"
@@ -62,13 +64,13 @@ class Prompts:
 
     def _asked(self, prompt_key: str) -> "Wording | None":
         """Return the wording that the run used; None to use the column unchanged."""
-        asked, wanted = asked_in(self.schema), self.export.as_asked
+        asked, wanted = wording_of(self.schema), self.export.as_asked
         if not wanted and asked is None:
             raise UserError(
                 "export.as_asked=false: the prompts were asked unchanged, or the file has no "
                 "record of it; leave it out"
             )
-        made_by = asked and ", ".join(rewording(asked))
+        made_by = asked and ", ".join(changed_settings(asked))
         if not wanted or (asked and prompt_key not in (DEFAULT_KEY, asked.data.prompt_key)):
             if made_by:
                 self.notes.append(f"prompts are those of column {prompt_key!r}, without {made_by}")

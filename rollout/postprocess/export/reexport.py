@@ -11,13 +11,13 @@ from rollout.config.sections.data import Data
 from rollout.config.sections.postprocess import Postprocess
 from rollout.errors import RolloutError, UserError, did_you_mean
 from rollout.inputs.files import open_parquet, reading
+from rollout.inputs.input_files import InputFiles
 from rollout.inputs.prompts import Prompts, open_rows
-from rollout.inputs.readings import Reading
 from rollout.postprocess.export.agreement import check_types
 from rollout.postprocess.export.answers import COMPARED
 from rollout.postprocess.export.checks import PROMPTS
 from rollout.postprocess.export.destination import export_place
-from rollout.postprocess.export.handover import Handover
+from rollout.postprocess.export.exporter import Exporter
 from rollout.postprocess.export.table import Summary
 from rollout.postprocess.responses import FILE_ITSELF, SCORED, files_of, with_record
 from rollout.postprocess.scoring.scorers import SCORERS
@@ -25,7 +25,7 @@ from rollout.store.ledger import Ledger
 from rollout.store.places import Writer
 from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 from rollout.system.formats.row_batches import group_batches
 from rollout.system.signals import StopRequest
 
@@ -46,29 +46,29 @@ def reexport(settings: Postprocess, stop: StopRequest) -> tuple[Summary, Rollout
     scored = open_scored(settings)
     _refuse_scoring(settings)
     place = export_place(settings, settings.export.path)
-    writer = Writer([Reading("input", tuple(scored.files), at_home(settings.input))])
+    writer = Writer([InputFiles("input", tuple(scored.files), expand_home(settings.input))])
     writer.check([place] if place else [])
-    handover = Handover(settings, scored.schema, _compares(settings, scored), place, writer)
+    exporter = Exporter(settings, scored.schema, _compares(settings, scored), place, writer)
     error = None
     with stop.deferred():
         try:
             for batch in scored.batches():
                 stop.raise_if_requested()
-                handover.add(batch)
+                exporter.add(batch)
             try:
-                handover.finish()
+                exporter.finish()
             except RolloutError as raised:
                 error = raised
         finally:
-            handover.abort()
-    if not handover.summary.groups[0].num_judged:
+            exporter.abort()
+    if not exporter.summary.groups[0].num_judged:
         error = RolloutError(f"no response of {scored.files[0]} was judged right or wrong")
-    return handover.summary, error
+    return exporter.summary, error
 
 
 def open_scored(settings: Postprocess) -> Prompts:
     """Find the scored rows and check their columns. Raises UserError."""
-    run_dir = Path.cwd() / at_home(settings.input)
+    run_dir = Path.cwd() / expand_home(settings.input)
     given = settings.input
     if run_dir.is_dir() and is_a_run(run_dir, FILE_ITSELF):
         scored = published_record(run_dir, FILE_ITSELF).get("scored")

@@ -27,7 +27,7 @@ from rollout.postprocess.export.selection import (
 )
 from rollout.postprocess.export.verl import Verl, merged
 from rollout.rows.column_paths import column_at, field_at
-from rollout.system.formats.plain_types import taken
+from rollout.system.formats.plain_types import take_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,10 +175,10 @@ class Rows:
         arrays = {name: made.column(name) for name in own}
         places = pa.array(origin)
         for name in (*merges, *self._kept):
-            there = taken(column_at(batch, name), places)
+            there = take_values(column_at(batch, name), places)
             arrays[name] = merged(there, arrays[name].chunk(0)) if name in merges else there
         if answers:
-            arrays[answers.name] = taken(column_at(batch, answers.column), places)
+            arrays[answers.name] = take_values(column_at(batch, answers.column), places)
         return pa.Table.from_arrays([arrays[n] for n in self.schema.names], schema=self.schema)
 
 

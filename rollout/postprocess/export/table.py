@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rollout.postprocess.export.estimates import MAX_GROUPS, OTHER, Group, Value
-from rollout.postprocess.export.shown import between, is_percent, percent_text, score_text
+from rollout.postprocess.export.score_texts import between, is_percent, percent_text, score_text
 from rollout.system.shown import printable
 
 SHOWN_GROUPS = 20

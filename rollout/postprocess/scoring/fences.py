@@ -44,7 +44,7 @@ def _parsers() -> tuple[Any, Any]:
     return tuple(both)
 
 
-def readings(text: str) -> list[list[Block]]:
+def block_readings(text: str) -> list[list[Block]]:
     """Return the blocks of a text in order, by Markdown's rules and, if different, looser ones."""
     with_lists, without = _parsers()
     found = []

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rollout.errors import UserError, did_you_mean
 from rollout.postprocess.scoring.imports import home_of, is_installed
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 FORM = "type python.function=file.py:function or module:function"
 # A module with these names may define names, or find submodules, that its text does not show.
@@ -45,8 +45,8 @@ def parse_name(text: str | None) -> FunctionName:
     if not (colon and source and name):
         raise UserError(f"python.function={text} does not name a function; {FORM}")
     if source.endswith(".py"):
-        return FunctionName(source, name, Path(at_home(source)).absolute())
-    start_dir, module = os.path.split(at_home(source))
+        return FunctionName(source, name, Path(expand_home(source)).absolute())
+    start_dir, module = os.path.split(expand_home(source))
     return FunctionName(source, name, None, module, Path(start_dir).absolute())
 
 
@@ -85,7 +85,7 @@ def refuse_absent(text: str | None) -> None:
         )
 
 
-def as_said_from(text: str, launch_dir: Path) -> str:
+def name_relative_to(text: str, launch_dir: Path) -> str:
     """Return the name of a function, typed in `launch_dir`, for use from another directory.
 
     A file or module in that directory gets its path; an installed one keeps its name.

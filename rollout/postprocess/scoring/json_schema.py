@@ -21,7 +21,7 @@ from rollout.postprocess.scoring.scorers import (
     error_text,
     no_answer,
 )
-from rollout.system.formats.exact_json import doubled
+from rollout.system.formats.exact_json import duplicate_keys
 
 # A fence of at least three characters, indented or not, closed by the same or a longer one.
 FENCED = re.compile(
@@ -153,6 +153,6 @@ def _refuse(name: str) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if twice := doubled(pairs):
+    if twice := duplicate_keys(pairs):
         raise ValueError(f"the key {twice[0]!r} appears twice in one object")
     return dict(pairs)

@@ -75,7 +75,7 @@ def no_answer(
     return Mark(0.0, None, error or verdict.value, compared, verdict)
 
 
-def room(settings: Postprocess) -> Any:
+def scorer_module(settings: Postprocess) -> Any:
     """Return the chosen scorer's module. Raises UserError for an unknown name."""
     name = settings.scorer
     if name is None:
@@ -106,19 +106,19 @@ def check_threshold(settings: Postprocess) -> None:
 
 def optional_columns(settings: Postprocess) -> tuple[str, ...]:
     """Return the columns that the chosen scorer reads if the input has them."""
-    optional = getattr(room(settings), "optional", None)
+    optional = getattr(scorer_module(settings), "optional", None)
     return optional(settings) if optional else ()
 
 
 def compares_with_text(settings: Postprocess) -> bool:
     """Return whether the scorer fills `compared`: it reads a right answer, or an entry with one."""
-    named = room(settings).columns(settings) or {}
+    named = scorer_module(settings).columns(settings) or {}
     return "answer_key" in named or "reasoning_gym.entry_key" in named
 
 
 def load_scorer(settings: Postprocess) -> Scorer:
     """Return the chosen scorer; it does not see the text of responses with unclosed reasoning."""
-    module = room(settings)
+    module = scorer_module(settings)
     score, takes_all = module.load(settings), module.columns(settings) is None
 
     def scorer(response: Response, row: dict[str, Any]) -> Mark:

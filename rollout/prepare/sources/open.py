@@ -20,7 +20,7 @@ from rollout.prepare.sources.tables import (
     open_parquet_files,
     open_saved,
 )
-from rollout.system.disk import at_home
+from rollout.system.disk import expand_home
 
 EXTENSIONS = {
     ".jsonl": FileFormat.jsonl,
@@ -61,7 +61,7 @@ def open_source(
             f"source={text}: URLs can't be read; download the file and type source=FILE, or "
             "source=ORG/NAME for a hub dataset"
         )
-    path = start_dir / at_home(text)
+    path = start_dir / expand_home(text)
     if path.is_dir() and any((path / name).is_file() for name in SAVED):
         return open_saved(path, settings, tally)
     files = files_of(text, start_dir, settings.format)
@@ -91,7 +91,7 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
 
     Raises UserError for a directory without known files, and for a glob without matches.
     """
-    path = start_dir / at_home(text)
+    path = start_dir / expand_home(text)
     try:
         if path.is_dir():
             known = [p for p in sorted(path.iterdir()) if p.is_file() and not _hidden(p)]
@@ -113,7 +113,7 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
     if not glob.has_magic(text):
         return []
     # Not Path.glob: it matches hidden files and, before 3.13, does not follow linked directories.
-    names = glob.glob(at_home(text), root_dir=start_dir, recursive=True)  # noqa: PTH207
+    names = glob.glob(expand_home(text), root_dir=start_dir, recursive=True)  # noqa: PTH207
     found = sorted(start_dir / name for name in names if (start_dir / name).is_file())
     if not found:
         raise UserError(f"source={text} matches no file; correct the glob")

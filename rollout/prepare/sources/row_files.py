@@ -50,7 +50,7 @@ def open_rows(files: list[Path], kind: FileFormat, tally: Tally) -> Source:
 
     def chunks() -> Iterator[Chunk]:
         for path in files:
-            if not watched.holds(path):
+            if not watched.is_unchanged(path):
                 raise RolloutError(f"{path} was changed meanwhile; run the same command again")
             for rows in _chunks(path, read, tally):
                 good, at = [], []

@@ -69,12 +69,12 @@ def _constant(text: str) -> float:
 
 def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """Return the pairs as an object. Raises Inexact for a duplicate key."""
-    if twice := doubled(pairs):
+    if twice := duplicate_keys(pairs):
         raise Inexact(f"has the key {_short(repr(twice[0]))} twice; rename one")
     return dict(pairs)
 
 
-def doubled(pairs: list[tuple[Any, Any]]) -> list[Any]:
+def duplicate_keys(pairs: list[tuple[Any, Any]]) -> list[Any]:
     """Return the duplicate keys among the pairs, in order; usually none."""
     if len(dict(pairs)) == len(pairs):
         return []

@@ -8,7 +8,7 @@ names the views. Must not know rows or files.
 import base64
 from typing import TYPE_CHECKING, Any
 
-from rollout.system.formats.plain_types import rebuilt, without_views
+from rollout.system.formats.plain_types import rebuild, without_views
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ class Writer:
         if any(self._is_plain):
             columns = [
                 pa.chunked_array(
-                    [rebuilt(chunk, field.type) for chunk in column.chunks], field.type
+                    [rebuild(chunk, field.type) for chunk in column.chunks], field.type
                 )
                 for column, field in zip(table.columns, self._written, strict=True)
             ]

@@ -26,12 +26,12 @@ def without_views(kind: "pa.DataType") -> "pa.DataType":
     return _with_members(kind, without_views)
 
 
-def decoded(kind: "pa.DataType") -> "pa.DataType":
+def decode(kind: "pa.DataType") -> "pa.DataType":
     """Return the type of an array of Python values: without views, dictionaries, extensions."""
     while hasattr(kind, "storage_type") or hasattr(kind, "index_type"):
         kind = kind.storage_type if hasattr(kind, "storage_type") else kind.value_type
     plain = without_views(kind)
-    return _with_members(plain, decoded)
+    return _with_members(plain, decode)
 
 
 def _with_members(kind: "pa.DataType", of: "Callable[[pa.DataType], pa.DataType]") -> "pa.DataType":
@@ -54,7 +54,7 @@ def _with_members(kind: "pa.DataType", of: "Callable[[pa.DataType], pa.DataType]
     return kind
 
 
-def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
+def rebuild(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
     """Return the same values in one of the types above."""
     import pyarrow as pa
     from pyarrow import types
@@ -62,25 +62,25 @@ def rebuilt(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
     if array.type == kind:
         return array
     if hasattr(array.type, "storage_type"):
-        return rebuilt(array.storage, kind)
+        return rebuild(array.storage, kind)
     if types.is_struct(kind):
-        members = [rebuilt(array.field(i), kind.field(i).type) for i in range(kind.num_fields)]
+        members = [rebuild(array.field(i), kind.field(i).type) for i in range(kind.num_fields)]
         return pa.StructArray.from_arrays(members, fields=list(kind), mask=array.is_null())
     if types.is_fixed_size_list(kind):
         size = kind.list_size
         values = array.values.slice(array.offset * size, len(array) * size)
-        values = rebuilt(values, kind.value_type)
+        values = rebuild(values, kind.value_type)
         return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=array.is_null())
     if types.is_map(kind):
         return _rebuilt_map(array, kind)
     if types.is_list(kind) or types.is_large_list(kind):
         make = pa.ListArray if types.is_list(kind) else pa.LargeListArray
-        values = rebuilt(_flat(array), kind.value_type)
+        values = rebuild(_flat(array), kind.value_type)
         return make.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
     return array.cast(kind)
 
 
-def taken(column: "pa.Array | pa.ChunkedArray", positions: "pa.Array") -> Any:
+def take_values(column: "pa.Array | pa.ChunkedArray", positions: "pa.Array") -> Any:
     """Return the values at these positions; null for a null position."""
     import pyarrow as pa
 
@@ -101,7 +101,7 @@ def _rebuilt_map(array: "pa.Array", kind: "pa.DataType") -> "pa.Array":
     offsets = pc.subtract(array.offsets, start)
     begins = pc.if_else(array.is_valid(), offsets[:-1], pa.scalar(None, pa.int32()))
     offsets = pa.concat_arrays([begins, offsets[-1:]])
-    keys, items = rebuilt(keys, kind.key_type), rebuilt(items, kind.item_type)
+    keys, items = rebuild(keys, kind.key_type), rebuild(items, kind.item_type)
     return pa.MapArray.from_arrays(offsets, keys, items, type=kind)
 
 

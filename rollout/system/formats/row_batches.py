@@ -7,7 +7,7 @@ few rows, and fewer once these turn out to be large. Must not know what the rows
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rollout.system.formats.plain_types import taken
+from rollout.system.formats.plain_types import take_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,5 +54,5 @@ def take(batch: "pa.RecordBatch", rows: list[int]) -> "pa.RecordBatch":
     if rows == list(range(rows[0], rows[0] + len(rows))):
         return batch.slice(rows[0], len(rows))
     positions = pa.array(rows, pa.int64())
-    columns = [taken(column, positions) for column in batch.columns]
+    columns = [take_values(column, positions) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)

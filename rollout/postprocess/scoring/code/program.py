@@ -21,7 +21,7 @@ from rollout.postprocess.scoring.code.syntax import (
     missing,
     parsed,
 )
-from rollout.postprocess.scoring.fences import Block, readings
+from rollout.postprocess.scoring.fences import Block, block_readings
 from rollout.postprocess.scoring.scorers import Response
 
 READS = re.compile(r"\binput\b|\bstdin\b|\bopen\(0\b|/dev/stdin")
@@ -44,8 +44,8 @@ def program_in(
     text = response.text
     words = set(re.findall(r"\w+", target or ""))
     required = tuple(name for name in names if name in words) or names  # at least one of these
-    blocks = readings(prompt.opened + text) if prompt.opened else []
-    blocks += readings(text)
+    blocks = block_readings(prompt.opened + text) if prompt.opened else []
+    blocks += block_readings(text)
     programs = [program for reading in blocks if (program := _joined(reading, names, required))]
     programs.sort(key=lambda program: parsed(program) is None)
     program, is_partial = next(iter(programs), None), False

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rollout.postprocess.scoring.code.runs_of_code import code_in
 from rollout.postprocess.scoring.code.syntax import bound_by, is_stub, missing, parsed, source_of
-from rollout.postprocess.scoring.fences import left_open, readings
+from rollout.postprocess.scoring.fences import block_readings, left_open
 
 
 class Prompted(NamedTuple):
@@ -42,7 +42,7 @@ def _prompted(texts: tuple[str, ...], starter: str) -> Prompted:
     found = [starter] if starter.strip() else []
     for text in texts:
         text = text.removesuffix(opened) if opened and text is texts[-1] else text
-        blocks = [b.code for reading in readings(text)[:1] for b in reading if b.is_python]
+        blocks = [b.code for reading in block_readings(text)[:1] for b in reading if b.is_python]
         found += blocks or [code for code in [_unfenced(text)] if code]
     return Prompted(opened or "", tuple(found))
 

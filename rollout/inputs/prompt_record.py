@@ -20,7 +20,7 @@ from rollout.inputs.wording import Wording
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ASKED = b"rollout.asked"
+PROMPT_RECORD = b"rollout.asked"
 RESPONSES = ("response", "responses")  # name endings of the columns that carry the record
 DIGEST = re.compile(r"(.{60}) \(digest [0-9a-f]{8}\)\Z", re.S)  # after a long text
 NOT_IN_PROMPTS = ("offset", "shuffle_seed", "sampling_key")  # they do not change the prompts
@@ -31,7 +31,7 @@ def zero_shot_key(prompt_key: str) -> str:
     return f"{prompt_key}_zero_shot"
 
 
-def with_asked(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
+def with_prompt_record(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
     """Return the schema of an output with a record of how its prompts were made."""
     data = {name: _plain(getattr(wording.data, name)) for name in _changed(wording.data)}
     if not data:
@@ -52,18 +52,20 @@ def _recorded(schema: "pa.Schema", data: dict[str, Any]) -> "pa.Schema":
         return schema
     field = schema.field(place)
     record = json.dumps(data, ensure_ascii=False).encode()
-    return schema.set(place, field.with_metadata({**(field.metadata or {}), ASKED: record}))
+    return schema.set(place, field.with_metadata({**(field.metadata or {}), PROMPT_RECORD: record}))
 
 
 def _record(schema: "pa.Schema") -> bytes | None:
     """Return the last record; earlier ones belong to the run whose output was this run's input."""
     found = [
-        (field.metadata or {}).get(ASKED) for field in schema if field.name.endswith(RESPONSES)
+        (field.metadata or {}).get(PROMPT_RECORD)
+        for field in schema
+        if field.name.endswith(RESPONSES)
     ]
     return found[-1] if found else None
 
 
-def asked_in(schema: "pa.Schema") -> Wording | None:
+def wording_of(schema: "pa.Schema") -> Wording | None:
     """Return how the prompts of this schema were made; None: just the column `prompt`."""
     if (record := _record(schema)) is None:
         return None
@@ -74,7 +76,7 @@ def asked_in(schema: "pa.Schema") -> Wording | None:
     return Wording(data, template, data.system_prompt, tools, is_plain=False)
 
 
-def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schema":
+def with_record_from(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schema":
     """Return the schema with a record made from a run's fingerprint, unless it has one already.
 
     For an output that lost the record (in pandas, for example) or that an older version wrote.
@@ -90,7 +92,7 @@ def with_asked_by(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schem
     return _recorded(schema, data) if data else schema
 
 
-def rewording(wording: Wording) -> list[str]:
+def changed_settings(wording: Wording) -> list[str]:
     """Return the settings that make the prompts differ from the prompt column."""
     return [f"data.{name}" for name in _changed(wording.data) if name != "prompt_key"]
 

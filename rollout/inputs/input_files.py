@@ -14,7 +14,7 @@ from rollout.system.disk import file_of
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class InputFiles:
     """The files that a setting names."""
 
     key: str
@@ -26,7 +26,7 @@ class Reading:
         """Return the files' directories, links followed."""
         return {Path(os.path.realpath(parent)) for parent in {file.parent for file in self.files}}
 
-    def would_find(self, path: Path, is_directory: bool = False) -> bool:
+    def would_read(self, path: Path, is_directory: bool = False) -> bool:
         """Return whether the same setting, typed again, would also read `path`, or files in it."""
         given = self.start_dir / Path(self.given).expanduser()
         if not self.given or given.is_file():
@@ -42,13 +42,13 @@ class Reading:
         return given.is_dir() and not is_directory and same(path.parent, given)
 
 
-def reading_of(key: str, text: str, start_dir: Path | None = None) -> list[Reading]:
+def input_files_of(key: str, text: str, start_dir: Path | None = None) -> list[InputFiles]:
     """Return what a setting reads if its text names a file, a glob or a directory; else []."""
     start_dir = start_dir or Path.cwd()
     try:
         path = start_dir / Path(text).expanduser()
         if not text or path.is_file():
-            return [Reading(key, (path,))] if text else []
+            return [InputFiles(key, (path,))] if text else []
         if not key.endswith("source"):  # a model's directory has no parquet file of ours
             return []
         names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
@@ -56,7 +56,7 @@ def reading_of(key: str, text: str, start_dir: Path | None = None) -> list[Readi
         files = tuple(file for file in found if file.is_file())
     except (OSError, ValueError, RuntimeError):  # a text, not a file name
         return []
-    return [Reading(key, files, text, start_dir)] if files else []
+    return [InputFiles(key, files, text, start_dir)] if files else []
 
 
 def same(path: Path, other: Path) -> bool:

@@ -11,7 +11,7 @@ from processes import environment
 from prompt_files import write
 
 from rollout.errors import RolloutError, UserError
-from rollout.system.unforeseen import HEAD, faults_told
+from rollout.system.unexpected import HEAD, unexpected_errors_explained
 
 FAULT = "a bug in rollout"
 NOT_OURS = {
@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 def told(error, run_dir):
-    with pytest.raises(RolloutError) as ended, faults_told(run_dir):
+    with pytest.raises(RolloutError) as ended, unexpected_errors_explained(run_dir):
         raise error
     return ended.value
 

@@ -20,7 +20,7 @@ from rollout.postprocess.export.table import Summary
 from rollout.rows.column_paths import column_at
 from rollout.store.places import Place, Writer
 from rollout.system.formats import parquet_writer
-from rollout.system.formats.plain_types import decoded, rebuilt
+from rollout.system.formats.plain_types import decode, rebuild
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rollout.config.sections.postprocess import Postprocess
 
 
-class Handover:
+class Exporter:
     """Counts and exports scored batches, added in order. The caller ends it: `finish` or `abort`.
 
     `schema` is that of the scored rows. With `compares`, the scorer compared with the text in
@@ -118,7 +118,7 @@ class Handover:
         )
         if self._writer and not self.num_exported:
             self.abort()
-            self._places.remove_own(place)  # an earlier selection would be taken for this one
+            self._places.remove_if_ours(place)  # an earlier selection would be taken for this one
             rules = ", ".join(f"{n:,} {rule}" for rule, n in dropped.most_common())
             raise UserError(
                 f"{place.shown} would be empty: of {self._row:,} rows, these were dropped: "
@@ -147,7 +147,7 @@ class Handover:
 
 def _values(column: "pa.Array") -> list[Any]:
     """Return each row's value, extension types as the types they are stored in."""
-    return list(values_of(rebuilt(column, decoded(column.type))))
+    return list(values_of(rebuild(column, decode(column.type))))
 
 
 def rows_of(

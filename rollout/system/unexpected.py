@@ -23,7 +23,7 @@ AGAIN = "fix that and type the command again"
 
 
 @contextmanager
-def faults_told(run_dir: Path) -> Iterator[None]:
+def unexpected_errors_explained(run_dir: Path) -> Iterator[None]:
     """Turn an unexpected exception into a RolloutError of one line; keep the traceback."""
     try:
         yield
