@@ -1,4 +1,4 @@
-"""--help: one screen, made from the declarations in config.py; `--help all` lists every setting."""
+"""--help: one screen, made from config/sections; `--help all` lists every setting."""
 
 from rollout.config.names import GROUPS, known_keys
 from rollout.config.presets import preset_names
@@ -17,8 +17,8 @@ Presets (group=name):
 Often set (key=value):
 {settings}
 
-Killed, or wanting more? The same command, or run_dir=DIR alone, goes on with the run there; beside
-it: a larger sampling.n_samples, retry_failed=true, continue_truncated=true, resume=fresh.
+Killed? The same command, or run_dir=DIR alone, continues the run. For more, add a larger
+sampling.n_samples, retry_failed=true or continue_truncated=true; to start over, resume=fresh.
 More commands (--help): python -m rollout.plan (does it fit?), rollout.prepare, rollout.postprocess
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
 Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version
@@ -42,7 +42,7 @@ WIDTH = 100
 
 
 def help_text(full: bool = False) -> str:
-    """The page, or with `full` every setting with type, default and meaning."""
+    """Return the page, or with `full` every setting with its type, default and meaning."""
     known = known_keys()
     if full:
         return "\n".join(_row(key, 34, f" [{type_name(key.type)}]") for key in known.values())
@@ -51,7 +51,7 @@ def help_text(full: bool = False) -> str:
 
 
 def _wrapped(start: str, text: str) -> str:
-    """`text` beside `start`, its further lines below its first."""
+    """Return `text` after `start`, with its other lines indented to the first."""
     import textwrap
 
     lines = textwrap.wrap(text, WIDTH - len(start), break_on_hyphens=False) or [""]
@@ -66,7 +66,7 @@ def _row(key: Key, width: int, end: str = "") -> str:
 
 
 def default_text(key: Key) -> str:
-    """A default as a user would write it."""
+    """Return a default as a user would type it."""
     default = key.default
     if shown := key.checks.get("shown"):
         return shown
@@ -80,7 +80,7 @@ def default_text(key: Key) -> str:
 
 
 def settings_table() -> str:
-    """Every setting as a Markdown table, for docs/settings.md."""
+    """Return every setting as a Markdown table, for docs/settings.md."""
     known = known_keys()
     lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key in known.values():
