@@ -95,11 +95,17 @@ def generate(
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
     stats = _Stats(slot, len(attempts))
     stats.look()  # slow the first time; must not count as generation
+    clock, taken_at = Clock(), 0.0
     with stop.deferred():
         for attempt in attempts:
             attempt.watch(stats.of(attempt))
         try:
             for tick in drive_on(slot, survival, on_load, on_death, give_up):
+                now = clock.now()
+                if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
+                    stop.raise_if_requested()
+                    continue
+                taken_at = now
                 finished: list[list[Result]] = [[] for _ in attempts]
                 for result in tick.finished:
                     finished[result.run].append(result)
