@@ -164,7 +164,7 @@ def test_edited_figures_are_not_reported(typed, here):
     words = (*SMALL, "data.input=in.parquet", "run_dir=run")
     typed(*words)
     edit(here / "run/summary.json", b'"num_rows": 10', b'"num_rows": 99')
-    assert not again(typed, *words) and "99 rows" not in typed.out
+    assert not again(typed, *words) and "99" not in typed.out.replace(str(here), "")
     assert again(typed, *words) and "10 rows" in typed.out
 
 
