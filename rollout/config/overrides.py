@@ -29,8 +29,6 @@ from rollout.config.schema import Key, type_name
 from rollout.errors import UserError
 from rollout.system.disk import expand_home
 
-# Writing exact values.
-
 
 def override(key: str, value: Any) -> str:
     """Return a Hydra override that sets `key` to exactly `value`.
@@ -98,9 +96,6 @@ def _is_read_as(setting: Key, typed: str, value: str, multirun: bool) -> bool:
     return (is_kept and alone(meant) == value) or (
         is_text and not is_kept and alone(typed) == value
     )
-
-
-# Reading typed values.
 
 
 def parts(text: str) -> tuple[str, str]:

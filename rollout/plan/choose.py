@@ -148,9 +148,6 @@ def _most_samples(
     return found
 
 
-# The smallest change.
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """Overrides that make an engine fit."""

@@ -112,9 +112,6 @@ def _checked(plain: Callable[..., Any], check: Callable[..., None]) -> Callable[
     return bounded
 
 
-# Operators.
-
-
 def _check_product(left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
         if left.bit_length() + right.bit_length() > MAX_BITS:

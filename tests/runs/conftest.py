@@ -38,6 +38,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
     monkeypatch.setenv("WANDB_BASE_URL", NOWHERE)
     monkeypatch.setattr(tracking, "_why_offline", None)
+    tracking._forget_service()  # of an earlier test in this process, with its settings
     yield
     tracking._forget_service()
 

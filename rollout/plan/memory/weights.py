@@ -132,9 +132,6 @@ def count_weights(
     )
 
 
-# Tensors.
-
-
 def _parts(shape: Shape) -> Iterator[Part]:
     config, layers, hidden = shape.config, shape.num_layers, shape.hidden_size
     vocabulary = padded(shape.vocab_size)
@@ -231,9 +228,6 @@ def expert_layers(shape: Shape) -> tuple[int, int]:
         for i in range(layers)
     )
     return layers - sparse, sparse
-
-
-# Quantized checkpoints.
 
 
 def _packed_bytes(config: dict[str, Any], plain: float) -> tuple[str | None, float]:

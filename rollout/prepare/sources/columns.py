@@ -163,9 +163,6 @@ def _depth(kind: "pa.DataType") -> int:
     return 1 + max(map(_depth, _inner(kind)), default=0)
 
 
-# Chats.
-
-
 def json_chats() -> "pa.DataType":
     """Return the type of lists of messages as JSON, which holds messages of any shape."""
     import pyarrow as pa
