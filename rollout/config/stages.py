@@ -16,7 +16,7 @@ from rollout.config.sources import gather
 from rollout.config.validate import validate
 from rollout.errors import UserError, did_you_mean
 
-LIKELY = {"data.input": "input"}
+LIKELY = {"data.input": "source"}
 
 
 def compose_stage(stage: str, argv: list[str]) -> Settings:

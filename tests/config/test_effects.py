@@ -124,3 +124,9 @@ def test_a_stage_refuses_what_its_scorer_or_itself_has_no_use_for(tmp_path):
             run_module("rollout.postprocess", "input=o.parquet", "scorer=exact",
                        "output.path=s.parquet", *words, cwd=tmp_path)  # fmt: skip
         assert said in str(failed.value)
+
+
+def test_a_preparation_that_is_given_an_input_names_its_source(tmp_path):
+    """It suggested `input`, which rollout.prepare does not have."""
+    with pytest.raises(AssertionError, match="did you mean source\\?"):
+        run_module("rollout.prepare", "data.input=o.parquet", cwd=tmp_path)
