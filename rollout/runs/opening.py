@@ -37,8 +37,8 @@ def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
             opened = _opened(job, console)
         except OSError as error:
             raise UserError(
-                f"run_dir={run_dir}: can't write there ({_reason(error, run_dir)}); fix that, or "
-                "type another run_dir="
+                f"run_dir={run_dir}: can't write there ({_reason(error, run_dir)}); make room, fix "
+                "the cause, or type another run_dir="
             ) from error
         yield opened
 

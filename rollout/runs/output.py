@@ -48,7 +48,7 @@ def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) ->
     for name in added_names(columns, per_sample):
         if prefix + name in prompts.schema.names:
             raise UserError(
-                f"the input already has a column {prefix + name!r}, which the output would "
+                f"the input has a column {prefix + name!r} already, which the output would "
                 f"overwrite; type output.prefix={other} to add {other}{example}, ... instead"
             )
 

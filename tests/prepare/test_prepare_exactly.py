@@ -3,14 +3,13 @@
 import gzip
 import json
 import os
-import threading
-import time
 
 import pytest
 from preparing import ROWS, lines, made, prompts, refusal
 
 from rollout.config.sections.prepare import FileFormat, OnBadRow, Prepare
 from rollout.errors import RolloutError, UserError
+from rollout.prepare import output
 from rollout.prepare.prepare import prepare
 from rollout.prepare.sources.row_files import open_rows
 from rollout.prepare.sources.source import Tally
@@ -133,23 +132,22 @@ def test_a_split_that_no_file_can_be_named_after_is_refused_before_any_work(here
     assert message.startswith("splits: ")
 
 
-def test_of_the_splits_all_appear_or_none(here):
+def test_of_the_splits_all_appear_or_none(here, monkeypatch):
     """The first stayed when the second could not be renamed."""
+    write_parquet = output.write_parquet
     source = lines([{"q": str(i)} for i in range(9)])
     settings = Prepare(
         source=source, prompt_column="q", splits={"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
     )
 
-    def appear():
-        while not list(here.glob(".out-c*")):
-            time.sleep(0.001)
-        (here / "out-a.parquet").write_text("mine")
+    def appear(path, *rest):
+        if path.name.startswith(".out-c"):  # the last one
+            (here / "out-a.parquet").write_text("mine")
+        return write_parquet(path, *rest)
 
-    other = threading.Thread(target=appear)
-    other.start()
+    monkeypatch.setattr(output, "write_parquet", appear)
     with pytest.raises(UserError, match=r"out-a.parquet has appeared meanwhile"):
         prepare(settings, here / "out.parquet", Console(quiet=True), here)
-    other.join()
     assert [path.name for path in here.glob("*out*")] == ["out-a.parquet"]
     assert (here / "out-a.parquet").read_text() == "mine"
 

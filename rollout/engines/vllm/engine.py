@@ -167,9 +167,10 @@ class VllmEngine:
                 known = hint(name, self._row_params)
                 raise RequestRefused(f"a row can't set the sampling parameter {name!r}{known}")
         own = {k: v for k, v in own.items() if k != "max_tokens"}
-        if not isinstance(own.get("structured_outputs", {}), dict):
+        if not isinstance(given := own.get("structured_outputs", {}), dict):
             raise RequestRefused(
-                "structured_outputs is not an object such as {'choice': ['a', 'b']}"
+                f"structured_outputs={given!r:.40} is no object; give one such as "
+                "{'choice': ['a', 'b']}"
             )
         if isinstance(bias := own.get("logit_bias"), dict):  # JSON keys are always strings
             try:
