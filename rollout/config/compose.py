@@ -110,16 +110,25 @@ def compose_words(words: list[str], config_dir: Path | None) -> Settings:
 def register(config_dir: Path | None) -> None:
     """Register the typed schema with Hydra, and the user's presets in `config_dir` before ours."""
     from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    if f"{SCHEMA}.yaml" not in store.repo:  # storing it again costs as much as composing it
+        store.store(name=SCHEMA, node=_schema_node())
+        launcher = {"_target_": f"hydra_plugins.{LAUNCHER}.SweepLauncher"}
+        store.store(group="hydra/launcher", name=LAUNCHER, node=launcher)
+    _user_presets().directory = config_dir
+
+
+@cache
+def _schema_node() -> Any:
+    """Return the schema as a DictConfig, with free names in its bags. Not to be written to."""
     from omegaconf import OmegaConf
 
     schema = OmegaConf.structured(Settings)
     for key in keys().values():
         if key.is_bag:
             OmegaConf.set_struct(OmegaConf.select(schema, key.name), False)
-    ConfigStore.instance().store(name=SCHEMA, node=schema)
-    launcher = {"_target_": f"hydra_plugins.{LAUNCHER}.SweepLauncher"}
-    ConfigStore.instance().store(group="hydra/launcher", name=LAUNCHER, node=launcher)
-    _user_presets().directory = config_dir
+    return schema
 
 
 @cache
@@ -152,7 +161,7 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
     try:
         ours = [key for key in composed if key != "hydra"]
         plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True)
-        merged = OmegaConf.merge(OmegaConf.structured(Settings), without_interpolation(plain))
+        merged = OmegaConf.merge(_unset(), without_interpolation(plain))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
             raise UserError(f"{key} is not set; type {key}=... ({known_keys()[key].help})")
@@ -174,6 +183,14 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
         structured = {**sampling.structured_outputs, "json": _schema(schema)}
         sampling = replace(sampling, structured_outputs=structured)
     return replace(settings, run_dir=run_dir, sampling=sampling)
+
+
+@cache
+def _unset() -> Any:
+    """Return the settings with their defaults, as a DictConfig to merge values into."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.structured(Settings)
 
 
 def _explain_typed(error: Any, hydra: Any) -> str:

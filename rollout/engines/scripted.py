@@ -168,9 +168,12 @@ class ScriptedEngine:
         for i, length in enumerate(group.lengths):
             seed = group.seed + i
             reason = "length" if length == group.max_tokens else "stop"
-            start = _scramble(seed + 1) % 1000
+            spread = _scramble(seed + 1)
+            start = spread % 1000
             end = start + length
-            text = _words(seed, length) if self._script.text is None else self._script.text
+            text = self._script.text
+            if text is None:
+                text = _words(seed, spread, length)
             sample = Sample(text, reason, length, None, TOKEN_IDS[start:end])
             if wants_logprobs:
                 sample.cumulative_logprob = SUMS[end] - SUMS[start]
@@ -210,8 +213,8 @@ def _scramble(seed: int) -> int:
     return x ^ (x >> 33)
 
 
-def _words(seed: int, length: int) -> str:
+def _words(seed: int, spread: int, length: int) -> str:
     """Return `length` words (tokens, about 5 characters each) that depend on the seed."""
     mark = f"{_scramble(seed):016x}"
-    start = _scramble(seed + 1) % 500
+    start = spread % 500
     return f"{mark} {TEXT[start : start + 5 * (length - 1)]}" if length > 1 else mark

@@ -53,10 +53,10 @@ def find_model(settings: Settings, config_dir: Path | None = None) -> PlannedMod
         source = "model.shape" if is_own else "the preset's figures"
         return PlannedModel(model_size(name, shape, None, overrides), source, {}, None)
     resolved = resolve_model(model, lambda line: None, needs_weights=False, needs_tokenizer=False)
-    return found_model(resolved, name, overrides)
+    return planned_model(resolved, name, overrides)
 
 
-def found_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> PlannedModel:
+def planned_model(resolved: ResolvedModel, name: str, overrides: Any = None) -> PlannedModel:
     """Return a resolved model to plan for. Raises UserError as `model_size` does."""
     directory = Path(resolved.path)
     if resolved.source == "hub":

@@ -105,16 +105,23 @@ class OwedRow:
             samples += [replace(samples[0]) for _ in range(more)]
             whole.repeats |= more > 0
         whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)
-        keeps = self.wanted.keeps
-        for sample in samples:
-            if "token_ids" not in keeps and not is_cut(sample):
-                sample.token_ids = None
-            if "logprobs" not in keeps:
-                sample.logprobs = None
-            if "cumulative_logprob" not in keeps:
-                sample.cumulative_logprob = None
+        self._drop_unwanted(samples)
         assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"
         return whole
+
+    def _drop_unwanted(self, samples: list[Sample]) -> None:
+        """Drop the expensive columns that were not chosen; cut samples keep their token ids."""
+        keeps = self.wanted.keeps
+        if "token_ids" not in keeps:
+            for sample in samples:
+                if not is_cut(sample):
+                    sample.token_ids = None
+        if "logprobs" not in keeps:
+            for sample in samples:
+                sample.logprobs = None
+        if "cumulative_logprob" not in keeps:
+            for sample in samples:
+                sample.cumulative_logprob = None
 
     @property
     def _is_greedy(self) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Message = dict[str, Any]
@@ -28,10 +28,16 @@ class Prompt:
     token_ids: list[int] | None = None
     tools: list[dict[str, Any]] | None = None
     sampling: dict[str, Any] | None = None
+    _digest: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def digest(self) -> bytes:
-        """16 bytes that change whenever the prompt, its tools or its sampling does."""
+        """16 bytes that depend on the prompt, its tools and its sampling; computed once."""
+        if self._digest is None:
+            self._digest = self._digest_of_content()
+        return self._digest
+
+    def _digest_of_content(self) -> bytes:
         more = {"tools": self.tools, "sampling": self.sampling, "token_ids": self.token_ids}
         more = {name: value for name, value in more.items() if value is not None}
         text = ENCODER.encode({"content": self.content, **more} if more else self.content)

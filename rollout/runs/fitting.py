@@ -21,7 +21,7 @@ from rollout.plan.ladder import STEPPED, Ladder
 from rollout.plan.memory.fit import Limit, ModelSize, Needs, fit
 from rollout.plan.memory.hardware import Hardware, found
 from rollout.plan.messages import one_line, room_note
-from rollout.plan.model import found_model, lengths_of, needs_of, tokenizer_of
+from rollout.plan.model import lengths_of, needs_of, planned_model, tokenizer_of
 from rollout.plan.prompts.first_rows import check_prompts
 from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
@@ -237,7 +237,7 @@ def size_of(job: Job) -> ModelSize | None:
         return None
     try:
         overrides = job.settings.engine.extra.get("hf_overrides")
-        return found_model(job.model, str(job.settings.model.model_path), overrides).size
+        return planned_model(job.model, str(job.settings.model.model_path), overrides).size
     except UserError:
         return None
 

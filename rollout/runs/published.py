@@ -5,7 +5,7 @@ from typing import Any
 
 from rollout.config.fingerprint import to_plain, with_digests
 from rollout.config.sections.data import OnError
-from rollout.postprocess.scoring.checked_by import checked_by, scored_so
+from rollout.postprocess.scoring.provenance import files_and_versions, scoring_record
 from rollout.runs.job import Job
 from rollout.runs.refusals import FROM_FILES
 from rollout.runs.workflow import scoring_of
@@ -37,7 +37,7 @@ def publication(job: Job) -> dict[str, Any]:
         **with_digests(
             {
                 "data": data | job.prompts.wording.fingerprint(),
-                "scoring": scored_so(scoring_of(job.settings)),
+                "scoring": scoring_record(scoring_of(job.settings)),
             }
         ),
     }
@@ -47,7 +47,7 @@ def file_contents(job: Job) -> dict[str, Any]:
     """Return the contents of all files that the published ones are made from or checked by."""
     made: dict[str, Any] = {"input": job.prompts.contents()}
     if (scoring := scoring_of(job.settings)) is not None:
-        files, versions = checked_by(scoring)
+        files, versions = files_and_versions(scoring)
         made["scored"] = path_in(job.run_dir, job.places.scoring.scored.path)
         made |= {"checked_by": contents.observe_all(files), "versions": versions}
     return made
@@ -78,9 +78,9 @@ def is_published(job: Job) -> bool:
     if not ledger.knows(job.run_dir / "summary.json"):  # edited figures must not be reported
         return False
     if (scoring := scoring_of(job.settings)) is not None:
-        files, versions = checked_by(scoring)
-        is_checked_so = contents.all_unchanged(files, found.get("checked_by"))
-        if not is_checked_so or found.get("versions") != versions:
+        files, versions = files_and_versions(scoring)
+        has_same_files = contents.all_unchanged(files, found.get("checked_by"))
+        if not has_same_files or found.get("versions") != versions:
             return False
     # The file of errors exists only if there were any.
     optional = [places.scoring.errors] if places.scoring else []

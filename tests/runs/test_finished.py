@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rollout.config.sections.postprocess import Function, Postprocess
-from rollout.postprocess.scoring.checked_by import checked_by
+from rollout.postprocess.scoring.provenance import files_and_versions
 
 SMALL = ("engine=scripted", "tracking=none", "sampling.n_samples=2")
 SCORED = ("postprocess.scorer=python", "postprocess.python.function=scorer.py:score")
@@ -254,19 +254,19 @@ def test_an_installed_scorer_counts_by_its_version(tmp_path, monkeypatch):
     (tmp_path / "other.py").write_text("")
     judge = Postprocess(scorer="python", python=Function(function="judge:score"))
     monkeypatch.syspath_prepend(tmp_path)
-    own = checked_by(judge)
+    own = files_and_versions(judge)
     assert [file.name for file in own[0]] == ["__init__.py", "other.py"]
     about = tmp_path / "judge-1.5.dist-info"  # also left by pip install -t, among the user's own
     about.mkdir()
-    assert checked_by(judge)[0] == own[0]
+    assert files_and_versions(judge)[0] == own[0]
     monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path)])
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: judge\nVersion: 1.5\n")
     (about / "top_level.txt").write_text("judge\n")
-    files, versions = checked_by(judge)
+    files, versions = files_and_versions(judge)
     assert files == [tmp_path / "judge/__init__.py"] and versions["judge"] == "1.5"
     monkeypatch.undo()
     monkeypatch.setattr("sys.meta_path", [EditableFinder(tmp_path), *sys.meta_path])
-    assert tmp_path / "judge/__init__.py" in checked_by(judge)[0]
+    assert tmp_path / "judge/__init__.py" in files_and_versions(judge)[0]
     assert versions["python"] == platform.python_version() == own[1]["python"]
 
 

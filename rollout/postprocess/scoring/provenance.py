@@ -23,7 +23,7 @@ LIBRARIES = {
 }
 
 
-def checked_by(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
+def files_and_versions(settings: Postprocess) -> tuple[list[Path], dict[str, str]]:
     """Return the files that a scoring uses, and the version of each package."""
     versions = {"rollout": VERSION}
     if settings.scorer in ("code", "python"):  # both run Python code
@@ -52,7 +52,7 @@ def _versions_of(module: Path) -> dict[str, str]:
     return {name: metadata.version(name) for name in metadata.packages_distributions().get(top, ())}
 
 
-def scored_so(settings: Postprocess | None) -> dict[str, Any] | None:
+def scoring_record(settings: Postprocess | None) -> dict[str, Any] | None:
     """Return the settings that change scores or exports, as plain values.
 
     Files are given by name only; paths of input and output are left out.
