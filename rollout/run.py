@@ -4,7 +4,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
-from rollout.config.effects import refuse_idle
+from rollout.config.effects import refuse_without_effect
 from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.engines.slot import Slot
@@ -38,7 +38,7 @@ def run(
     with stop_on_signals(ends_process=argv is not None) as stop:
         stop.print_line = console.print_now
         validate(settings)  # first: a value out of range is the more basic error
-        refuse_idle(settings, swept)
+        refuse_without_effect(settings, swept)
         directory = Path(settings.run_dir).expanduser().absolute()
         settings = with_prompts(settings, console, directory)
         job = prepare(settings, console, argv)

@@ -1,6 +1,6 @@
 """Parse the words typed after `python -m rollout`: Hydra's flags and checked overrides.
 
-Promises a one-line error with what to type instead for any other word. Must not know the
+Guarantees a one-line error with what to type instead for any other word. Must not know about the
 environment, files of settings, or the composed values.
 """
 

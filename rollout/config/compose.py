@@ -1,7 +1,7 @@
 """Compose the schema and the presets into typed `Settings`, by Hydra.
 
-Promises that no omegaconf object leaves this module, and that any invalid value is a UserError.
-Must not know the command line's words, or where an override came from.
+Guarantees that no omegaconf object leaves this module, and that any invalid value is a UserError.
+Must not know about the command line's words, or where an override came from.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Refuse settings that have no effect because of other settings.
 
 Only settings that the user set to something other than the default count, not those of presets.
-Promises a UserError that names the first one, why, and what was likely meant; in a sweep, only
-one without effect at every point. Must not know inputs or models.
+Guarantees a UserError that names the first one, why, and what was likely meant; in a sweep, only
+one without effect at every point. Must not know about inputs or models.
 """
 
 from collections.abc import Callable, Collection
@@ -16,7 +16,15 @@ from rollout.config.settings import Settings
 from rollout.errors import UserError
 from rollout.rows.columns import COLUMNS
 
-SCORERS = ("exact", "choice", "regex", "json_schema", "reasoning_gym", "code", "python")
+SCORERS_WITH_SETTINGS = (
+    "exact",
+    "choice",
+    "regex",
+    "json_schema",
+    "reasoning_gym",
+    "code",
+    "python",
+)
 THRESHOLDS = (
     "truncated_fraction", "empty_fraction", "unclosed_fraction", "duplicate_fraction",
     "repetitive_fraction", "failed_fraction",
@@ -78,7 +86,7 @@ RULES = (
             f"it is used by scorer={name}",
             f"type postprocess.scorer={name}, or leave it out",
         )
-        for name in SCORERS
+        for name in SCORERS_WITH_SETTINGS
     ),
     Rule(
         ("postprocess.",),
@@ -167,7 +175,7 @@ RULES = (
 )
 
 
-def idle(settings: Settings, section: str = "") -> dict[str, Rule]:
+def without_effect(settings: Settings, section: str = "") -> dict[str, Rule]:
     """Return the keys of `section` (empty: of all) that were set and have no effect."""
     found = {}
     for key in settings.given:
@@ -186,31 +194,31 @@ def _is_unset(settings: Settings, name: str) -> bool:
     return value == known_keys()[name].default or value in NO_FILTER.get(name, ())
 
 
-def refuse_idle(settings: Settings, swept: Collection[str] = ()) -> None:
+def refuse_without_effect(settings: Settings, swept: Collection[str] = ()) -> None:
     """Raise UserError for a setting without effect.
 
     If its cause is among the `swept` keys it passes: it may have an effect at another point.
     """
-    for key, rule in idle(settings).items():
+    for key, rule in without_effect(settings).items():
         if not {rule.cause, rule.cause.split(".")[0], "experiment"} & set(swept):
             raise UserError(_message(settings, key, rule))
 
 
-def refuse_idle_everywhere(points: list[Settings], swept: Collection[str] = ()) -> None:
+def refuse_without_effect_everywhere(points: list[Settings], swept: Collection[str] = ()) -> None:
     """Raise UserError for a setting that has no effect at any of a sweep's points."""
     if len(points) == 1:  # an optimizer's first point
-        return refuse_idle(points[0], swept)
-    found = [idle(settings) for settings in points]
+        return refuse_without_effect(points[0], swept)
+    found = [without_effect(settings) for settings in points]
     for key, rule in (found[0] if found else {}).items():
         if all(key in others for others in found):
             raise UserError(_message(points[0], key, rule))
 
 
-def refuse_idle_in_stage(settings: Settings, stage: str) -> None:
-    """As refuse_idle, for a stage's command, whose keys are typed without the stage's name."""
+def refuse_without_effect_in_stage(settings: Settings, stage: str) -> None:
+    """As refuse_without_effect, for a stage's command, whose keys lack the stage's name."""
     if get(settings, SWITCHES[stage]) is None:
         return  # the command reports that itself
-    for key, rule in idle(settings, f"{stage}.").items():
+    for key, rule in without_effect(settings, f"{stage}.").items():
         raise UserError(_message(settings, key, rule).replace(f"{stage}.", ""))
 
 

@@ -1,6 +1,6 @@
 """Explain errors of Hydra, omegaconf and YAML in one line.
 
-Promises the key, the value and what to type, if the error holds them. Parses messages, since
+Guarantees the key, the value and what to type, if the error holds them. Parses messages, since
 these errors carry little else. Must not know who composed what.
 """
 

@@ -1,6 +1,6 @@
 r"""`${...}` in texts: escape literal ones, and inspect those that were typed.
 
-Owns omegaconf's syntax: `${` opens an interpolation, `\${` is a literal `${`. Promises that no
+Owns omegaconf's syntax: `${` opens an interpolation, `\${` is a literal `${`. Guarantees that no
 other module escapes by hand. Must not know the settings, or where a text came from.
 """
 

@@ -1,6 +1,6 @@
 """Write and read one override, `key=value`, in Hydra's grammar, and check its key.
 
-Promises that any text is taken literally: a path with commas, `1e3`, `${x}` from a file. Must not
+Guarantees that any text is taken literally: a path with commas, `1e3`, `${x}` from a file. Must not
 know which source an override came from, or the order of precedence.
 """
 

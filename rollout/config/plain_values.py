@@ -1,6 +1,7 @@
 """Check values of any setting: plain types, finite numbers, valid Unicode, possible paths.
 
-Promises a one-line UserError before Hydra sees the value. Must not know a setting's own range.
+Guarantees a one-line UserError before Hydra sees the value. Must not know about a setting's own
+range.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The presets: their files, their names, and the keys they set.
 
-Promises that a user's preset takes precedence over ours of the same name. Reads the files as plain
-YAML; Hydra reports their errors. Must not know the command line, or Hydra.
+Guarantees that a user's preset takes precedence over ours of the same name. Reads the files as
+plain YAML; Hydra reports their errors. Must not know about the command line, or Hydra.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """How a setting is declared, and what its declaration says.
 
-Imports nothing heavy. Must not know any section: those are in sections/.
+Imports nothing heavy. Must not know about any section: those are in sections/.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any
 
 from rollout.errors import UserError
 
+# WHAT changes the samples, HOW only how they are made, ABOUT neither (names, tracking, paths).
 WHAT, HOW, ABOUT = "what", "how", "about"
 ROWS = "rows"  # which rows there are: compared row by row on resume
 MAX_INT = 2**63 - 1  # what parquet and vLLM's messages hold

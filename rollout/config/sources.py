@@ -1,8 +1,8 @@
 """The sources of settings and their precedence: presets < YAML file < environment < typed.
 
 Turns the lower sources into Hydra overrides before Hydra starts, so that one mechanism composes,
-checks types and records. A typed preset also takes precedence over the file and the environment
-for the keys it sets. Promises a note to the user about settings that were not typed. Must not know
+checks types and records. A typed preset also takes precedence over the file and the environment for
+the keys it sets. Guarantees a note to the user about settings that were not typed. Must not know
 how Hydra composes, or what the settings are used for.
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rollout.config.compose import compose_words
-from rollout.config.effects import refuse_idle_in_stage
+from rollout.config.effects import refuse_without_effect_in_stage
 from rollout.config.names import GROUPS, bag_of, known_keys
 from rollout.config.overrides import parts
 from rollout.config.settings import Settings
@@ -29,7 +29,7 @@ def compose_stage(stage: str, argv: list[str]) -> Settings:
     _refuse_foreign(words, stage)
     settings = compose_words(given.words, given.config_dir)
     validate(settings)
-    refuse_idle_in_stage(settings, stage)
+    refuse_without_effect_in_stage(settings, stage)
     return settings
 
 

@@ -2,7 +2,7 @@
 
 The window counts *unfinished samples*, about twice as many as the engine decodes concurrently.
 A window of rows would drain the engine at the end of every row for large n; a window of all
-submitted samples would let host memory grow with the file. Must not know files or clocks.
+submitted samples would let host memory grow with the file. Must not know about files or clocks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -153,7 +153,7 @@ def _raise(run: int, error: EngineError) -> None:
     raise error
 
 
-def drive_on(
+def drive_with_restarts(
     slot: Slot,
     survival: Survival,
     on_load: Callable[[Engine, float], None],

@@ -1,7 +1,7 @@
 """Detect that an engine ran out of memory: where, by how much, and what to type next.
 
-Works on texts alone; must not know the engine. A library's message counts only at the start of a
-line, after a log prefix and exception names. Quoted text, as in a prompt, does not count.
+Works on texts alone; must not know about the engine. A library's message counts only at the start
+of a line, after a log prefix and exception names. Quoted text, as in a prompt, does not count.
 """
 
 import math

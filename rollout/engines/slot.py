@@ -1,8 +1,8 @@
 """A slot: holds one engine, and its replacements when it dies.
 
-Promises at most one engine at a time, whose memory is freed before the next one is loaded, and no
+Guarantees at most one engine at a time, whose memory is freed before the next one is loaded, and no
 process left behind on any exit. An engine is kept for later runs with the same plan. A dead engine
-is replaced, with less memory if it ran out. Must not know runs or rows.
+is replaced, with less memory if it ran out. Must not know about runs or rows.
 """
 
 import gc

@@ -6,13 +6,13 @@ all of them a few times would blame good rows that die again next to the bad one
 - After one death, the rows go back to the queue.
 - Rows in flight at a second death are suspects. They run separately, in groups; a group that kills
   the engine is split.
-- A row that kills the engine alone, after that engine answered a harmless request, leads to a
-  trial: it is blamed if the next engine survives as many steps of harmless requests. Otherwise
-  engines just do not live that long.
+- If a row is alone in an engine that dies, and that engine had answered a harmless request, a
+  trial follows: the row is blamed if the next engine survives as many steps of harmless requests.
+  If it does not, engines do not live that long here, whatever the row.
 
 Up to eight suspects take three deaths, S suspects about 2 + log8(S).
 
-Pure: no engine, no clock, no file. `driver.drive_on` acts on the decisions made here.
+Pure: no engine, no clock, no file. `driver.drive_with_restarts` acts on the decisions made here.
 """
 
 import itertools
@@ -51,8 +51,8 @@ class _Trial:
 class Survival:
     """The rows of some runs, driven through engines that may die.
 
-    `proven` lists the runs of which rows were answered before: more than `max_restarts` of their
-    rows may be blamed without one being answered in between.
+    `proven` lists the runs that have answered rows already. MAX_BLAMED of their rows in sequence
+    may be blamed; of the other runs' rows, `max_restarts`.
     """
 
     def __init__(self, rows: Iterable[OwedRow], max_restarts: int, proven: Iterable[int] = ()):

@@ -1,8 +1,8 @@
 """Detect names and texts that look like secrets, and star them.
 
-Promises to find a password in a URL, a token by its form, a header's value and a private key
+Finds a password in a URL, a token by its form, a header's value and a private key
 anywhere in a text, and to leave prose and common terms (max_tokens, tokenizer, eos_token, authors)
-alone. Must not know settings, files or the terminal.
+alone. Must not know about settings, files or the terminal.
 """
 
 import re

@@ -1,8 +1,8 @@
 """LoRA adapters: find the one model.lora_path points at, and check it.
 
-Owns what an adapter directory must contain. Promises to refuse an unusable one in seconds, with a
+Owns what an adapter directory must contain. Refuses an unusable one in seconds, with a
 one-line error, before any engine starts. Whether it fits the model in full, only the engine can
-tell when it loads it. Must not know the engine.
+tell when it loads it. Must not know about the engine.
 """
 
 import hashlib

@@ -2,9 +2,9 @@
 
 Owns what makes a value a prompt, how data.prompt_format, data.last_answer and
 data.apply_chat_template apply to it, and which prompts get data.system_prompt.
-Promises: a bad value raises a one-line ValueError, for its row alone, that names the message that
+Guarantees: a bad value raises a one-line ValueError, for its row alone, that names the message that
 is wrong; messages have no null members and are otherwise unchanged (the engine adapts them to the
-model's template). Must not know files, Arrow, or the roles a chat template supports.
+model's template). Must not know about files, Arrow, or the roles a chat template supports.
 """
 
 from typing import Any

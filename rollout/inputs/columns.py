@@ -1,6 +1,6 @@
 """Input columns: unify the schemas of one input's files, and convert columns to plain values.
 
-Owns the meaning of Arrow's types. Promises: files that disagree are a UserError, found in the
+Owns the meaning of Arrow's types. Guarantees: files that disagree are a UserError, found in the
 schemas alone; only null types are ever converted to another; all types give plain texts, lists and
 dicts. Must not know how files are opened, which rows are selected, or what makes a value a prompt.
 """

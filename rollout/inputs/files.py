@@ -1,8 +1,8 @@
 """Input files: find the files data.input names, and check that each is parquet.
 
-Promises: an unusable file or directory is a UserError that names it, says what it looks like and
-what to type; any error while reading a file names that file. Must not know rows, columns or what
-a prompt is.
+Guarantees: an unusable file or directory is a UserError that names it, says what it looks like and
+what to type; any error while reading a file names that file. Must not know about rows, columns or
+what a prompt is.
 """
 
 import errno

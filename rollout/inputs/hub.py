@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub: find and fetch a hub id's snapshot in the hub's cache.
 
 Owns all requests to the hub, and the meaning of its errors.
-Promises: config.json and generation_config.json are fetched, never weights; a hub that does not
+Guarantees: config.json and generation_config.json are fetched, never weights; a hub that does not
 respond is given up after about 6 s; an error is one line, which never contains the token.
 Must not know what a checkpoint directory must contain, or who reads it.
 """

@@ -1,9 +1,9 @@
 """Find and check the model: a local directory, a hub id, or an embedded model.
 
 Owns the distinction of the three, and the contents a checkpoint directory must have.
-Promises: an unusable model is refused in seconds, in one line that says what to type, before any
+Guarantees: an unusable model is refused in seconds, in one line that says what to type, before any
 engine starts; the model that is checked is the one that runs (a hub id is pinned to its commit).
-Must not know the engine, the device, or the available memory.
+Must not know about the engine, the device, or the available memory.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Restrict what a template over a row's columns prints: text, numbers, dates, true and false.
 
 Owns the checks wherever Jinja converts a value to text: `{{ x }}`, `~`, `%`, .format() and the
-text filters. Promises that nulls, lists, objects and the like are refused there and never become
+text filters. Guarantees that nulls, lists, objects and the like are refused there and never become
 text; numbers, dates and booleans are written as Python's str does (1.0, 2024-05-01, True).
-Must not know rows or settings.
+Must not know about rows or settings.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Prompt columns: which column types hold prompts, and which setting reads them.
 
-Promises that a missing column, or one of the wrong type for its setting, is a UserError, found in
+Guarantees that a missing column, or one of the wrong type for its setting, is a UserError, found in
 the schema alone, that says what to type. Must not know how files are opened or what makes a value
 a prompt.
 """

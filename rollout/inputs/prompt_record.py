@@ -3,7 +3,7 @@
 A run whose prompts are not just the column `prompt` (data.template, data.system_prompt,
 data.tools, ...) stores these settings in the column's metadata, with all texts in full, since the
 files they were read from may change. Prompts with few-shot examples have a second column without
-them. Must not know runs, scorers or export formats.
+them. Must not know about runs, scorers or export formats.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.config.schema import WHAT, keys_of
 from rollout.config.sections.data import Data
+from rollout.inputs.prompt_builder import PromptBuilder
 from rollout.inputs.row_template import open_template
-from rollout.inputs.wording import Wording
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,15 +31,15 @@ def zero_shot_key(prompt_key: str) -> str:
     return f"{prompt_key}_zero_shot"
 
 
-def with_prompt_record(schema: "pa.Schema", wording: Wording) -> "pa.Schema":
+def with_prompt_record(schema: "pa.Schema", builder: PromptBuilder) -> "pa.Schema":
     """Return the schema of an output with a record of how its prompts were made."""
-    data = {name: _plain(getattr(wording.data, name)) for name in _changed(wording.data)}
+    data = {name: _plain(getattr(builder.data, name)) for name in _changed(builder.data)}
     if not data:
         return schema
     texts = {
-        "template": wording.template and wording.template.source,
-        "system_prompt": wording.system,
-        "tools": wording.tools and json.dumps(wording.tools, ensure_ascii=False),
+        "template": builder.template and builder.template.source,
+        "system_prompt": builder.system,
+        "tools": builder.tools and json.dumps(builder.tools, ensure_ascii=False),
     }
     return _recorded(schema, data | {key: t for key, t in texts.items() if t is not None})
 
@@ -65,7 +65,7 @@ def _record(schema: "pa.Schema") -> bytes | None:
     return found[-1] if found else None
 
 
-def wording_of(schema: "pa.Schema") -> Wording | None:
+def recorded_builder(schema: "pa.Schema") -> PromptBuilder | None:
     """Return how the prompts of this schema were made; None: just the column `prompt`."""
     if (record := _record(schema)) is None:
         return None
@@ -73,7 +73,7 @@ def wording_of(schema: "pa.Schema") -> Wording | None:
     data = replace(Data(), **{k: _typed(k, value) for k, value in found if k in _of_prompts()})
     template = open_template(data.template) if data.template is not None else None
     tools = json.loads(data.tools) if data.tools is not None else None
-    return Wording(data, template, data.system_prompt, tools, is_plain=False)
+    return PromptBuilder(data, template, data.system_prompt, tools, is_plain=False)
 
 
 def with_record_from(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Schema":
@@ -92,9 +92,9 @@ def with_record_from(schema: "pa.Schema", fingerprint: dict[str, Any]) -> "pa.Sc
     return _recorded(schema, data) if data else schema
 
 
-def changed_settings(wording: Wording) -> list[str]:
+def changed_settings(builder: PromptBuilder) -> list[str]:
     """Return the settings that make the prompts differ from the prompt column."""
-    return [f"data.{name}" for name in _changed(wording.data) if name != "prompt_key"]
+    return [f"data.{name}" for name in _changed(builder.data) if name != "prompt_key"]
 
 
 def _changed(data: Data) -> list[str]:

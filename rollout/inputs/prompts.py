@@ -1,9 +1,9 @@
 """Read parquet files as a stream of Prompt, and the same rows again for publishing.
 
-Owns which rows `data.*` selects and how they are read. Promises: an error of the input as a whole
+Owns which rows `data.*` selects and how they are read. Guarantees: an error of the input as a whole
 is a UserError within a second, found in the footers alone; an error of one row becomes that row's
 `error` and stops nothing; rows come in input order; columns keep their types and the schema its
-metadata; memory does not grow with the files. Must not know engines, runs or what is written.
+metadata; memory does not grow with the files. Must not know about engines, runs or what is written.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from rollout.config.sections.data import Data
 from rollout.errors import RolloutError, UserError
 from rollout.inputs.columns import check_names, conform, unify, values_of
 from rollout.inputs.files import find_files, open_parquet, reading, row_group_sizes, seal
-from rollout.inputs.idle import refuse_idle
+from rollout.inputs.prompt_builder import PromptBuilder, open_prompt_builder
 from rollout.inputs.prompt_columns import check_columns, check_printed
-from rollout.inputs.wording import Wording, read_wording
+from rollout.inputs.unused_settings import refuse_unused
 from rollout.rows.prompt import Prompt
-from rollout.system.contents import Seen, Watched
+from rollout.system.file_contents import Seen, Watched
 from rollout.system.formats.row_batches import BATCH_ROWS, group_batches, take
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Prompts:
     schema: "pa.Schema"  # of all columns, with the first file's metadata
     num_input_rows: int
     data: Data
-    wording: Wording | None  # None: the rows are not read as prompts
+    builder: PromptBuilder | None  # None: the rows are not read as prompts
     row_groups: list[RowGroup]
     rows: Sequence[int]  # positions in the whole input, ascending
     seals: dict[Path, bytes]
@@ -68,11 +68,11 @@ class Prompts:
     def where(self, wanted: "np.ndarray | None") -> Iterator[Prompt]:
         """Stream the prompts of a mask over the selected rows; skip batches without any."""
         for index, row in self.values(wanted):
-            yield self.wording.prompt_of(index, int(self.rows[index]), row)
+            yield self.builder.prompt_of(index, int(self.rows[index]), row)
 
     def values(self, wanted: "np.ndarray | None" = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Stream the index of each of these rows, and the values of the columns prompts need."""
-        names = self.wording.columns
+        names = self.builder.columns
         for first, batch in self._read(names, BATCH_ROWS):
             indexes: Sequence[int] = range(first, first + batch.num_rows)
             if wanted is not None:
@@ -171,20 +171,20 @@ def open_prompts(data: Data, start_dir: Path | None = None) -> Prompts:
     change no row: only for those are rows read, up to the first one they change.
     """
     start_dir = start_dir or Path.cwd()
-    wording = read_wording(data, start_dir)
-    whole = open_rows(find_files(data.input, start_dir), data, wording)
+    builder = open_prompt_builder(data, start_dir)
+    whole = open_rows(find_files(data.input, start_dir), data, builder)
     with reading(whole.files[0], UserError):
-        names = wording.template and wording.template.names
+        names = builder.template and builder.template.names
         check_columns(whole.schema, whole.files[0], data, names)
-        if wording.template:
-            printed = wording.template.printed
+        if builder.template:
+            printed = builder.template.printed
             check_printed(whole.schema, whole.files[0], "data.template", printed)
     prompts = replace(whole, rows=_select(whole.num_input_rows, data))
-    refuse_idle(wording, prompts.values, prompts.num_rows)
+    refuse_unused(builder, prompts.values, prompts.num_rows)
     return prompts
 
 
-def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> Prompts:
+def open_rows(files: list[Path], data: Data, builder: PromptBuilder | None = None) -> Prompts:
     """Check the footers and select all rows of the files. Raises UserError like `open_prompts`."""
     schema, groups, seals, num_rows = None, [], {}, 0
     watched = Watched(files)
@@ -199,7 +199,7 @@ def open_rows(files: list[Path], data: Data, wording: Wording | None = None) -> 
             if size:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
-    return Prompts(files, schema, num_rows, data, wording, groups, range(num_rows), seals, watched)
+    return Prompts(files, schema, num_rows, data, builder, groups, range(num_rows), seals, watched)
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

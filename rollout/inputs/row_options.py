@@ -1,8 +1,8 @@
 """Row options: a row's own tools, sampling parameters or token ids.
 
-Owns the checks of these values. Promises: a bad value raises a one-line ValueError, for its row
-alone; the result is plain JSON data without null members at the top level. Must not know files,
-Arrow, chat templates, or which sampling parameters an engine has.
+Owns the checks of these values. Guarantees: a bad value raises a one-line ValueError, for its row
+alone; the result is plain JSON data without null members at the top level. Must not know about
+files, Arrow, chat templates, or which sampling parameters an engine has.
 """
 
 import json

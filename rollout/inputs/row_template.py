@@ -1,8 +1,8 @@
 """Row templates: data.template, a Jinja template over a row's columns, makes the prompt's text.
 
-Owns the sandbox it runs in. Promises: an invalid template is a UserError; one that fails on a row
+Owns the sandbox it runs in. Guarantees: an invalid template is a UserError; one that fails on a row
 raises a one-line ValueError for that row; printing.py decides what may be printed. Must not know
-chats, files of rows, or the model's chat templates.
+about chats, files of rows, or the model's chat templates.
 """
 
 from collections.abc import Callable

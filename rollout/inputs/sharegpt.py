@@ -1,7 +1,7 @@
 """ShareGPT: convert conversations of `from` and `value` to chat messages.
 
-Owns the names of speakers and the form of function calls. Promises a one-line ValueError, for its
-row alone, that says which turn is wrong. Must not know columns or settings.
+Owns the names of speakers and the form of function calls. Guarantees a one-line ValueError, for its
+row alone, that says which turn is wrong. Must not know about columns or settings.
 """
 
 import json

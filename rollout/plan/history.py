@@ -1,7 +1,7 @@
 """Throughput of this machine's finished runs, one line each, for time estimates.
 
-Kept in the user's cache directory. Promises that a failed write never fails a run, and that only
-records of the same model, dtype and machine are used. Must not know engines.
+Kept in the user's cache directory. Guarantees that a failed write never fails a run, and that only
+records of the same model, dtype and machine are used. Must not know about engines.
 """
 
 import json

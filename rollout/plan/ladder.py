@@ -1,7 +1,7 @@
 """The settings to lower when memory runs out: one rung at a time, suited to where it ran out.
 
 Owns the ladder and its floors. Pure: depends on the kind of fault, the engine's settings and the
-data's needs; loads nothing. Promises that every rung needs less than the one before, so that the
+data's needs; loads nothing. Guarantees that every rung needs less than the one before, so that the
 ladder ends, and that the context never falls below the data's needs.
 
 | out of memory | rungs, in this order, each repeated down to its floor |

@@ -1,6 +1,6 @@
 """The model to plan for: its shape, files and tokenizer, and what the data need of it.
 
-Needs no weights and, for a shipped preset, no network. Must not know engines or runs.
+Needs no weights and, for a shipped preset, no network. Must not know about engines or runs.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from rollout.plan.messages import changed_settings, samples
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
 from rollout.system.console import duration, say
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 BAR = 30  # characters of the histogram's longest bar
 WIDTH = 118
@@ -173,7 +173,7 @@ def _data(plan: Plan) -> Iterator[str]:
         yield "data    none: type data.input=FILE.parquet to count and show its prompts"
         return
     rows = data.prompts.num_rows
-    yield f"data    {settings.data.input}: {rows:,} rows, {data.prompts.wording}"
+    yield f"data    {settings.data.input}: {rows:,} rows, {data.prompts.builder}"
     lengths = data.lengths
     if lengths is None:
         yield f"        lengths not counted: {data.why_not}"

@@ -1,6 +1,6 @@
 """The file of a scoring's errors: one JSON object per line, in input order.
 
-Promises: the file appears whole, and only if there are errors. A file that no scoring wrote is
+Guarantees: the file appears whole, and only if there are errors. A file that no scoring wrote is
 never replaced.
 """
 

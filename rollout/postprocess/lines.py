@@ -5,7 +5,7 @@ import textwrap
 
 from rollout.postprocess.scoring.scorers import Verdict
 from rollout.postprocess.tally import Example, FirstError, Tally
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 WIDTH = 100
 SHOWN_REASONS = 5

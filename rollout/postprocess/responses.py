@@ -1,6 +1,6 @@
 """The responses to score: their files, columns and rows in order.
 
-Promises: an error of the input as a whole is a UserError, found from the files' footers alone.
+Guarantees: an error of the input as a whole is a UserError, found from the files' footers alone.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Counters of a scoring: verdicts, reasons, the first error of each kind, and examples.
 
-Memory is bounded, whatever the number of samples. Must not know files.
+Memory is bounded, whatever the number of samples. Must not know about files.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Texts around a prompt: settings that are a text or a file, and few-shot examples.
 
-Promises a UserError that names the setting, the file and the row. Must not know the source.
+Guarantees a UserError that names the setting, the file and the row. Must not know about the source.
 """
 
 from contextlib import suppress
@@ -10,8 +10,8 @@ from rollout.config.sections.data import Data
 from rollout.config.sections.prepare import FileFormat, Prepare
 from rollout.errors import UserError
 from rollout.inputs.chats import content_of
+from rollout.inputs.prompt_builder import LIKE_A_PATH
 from rollout.inputs.row_template import RowTemplate, open_template
-from rollout.inputs.wording import LIKE_A_PATH
 from rollout.prepare.sources.open import files_of, format_of
 from rollout.prepare.sources.row_files import first_rows
 from rollout.prepare.sources.source import Tally

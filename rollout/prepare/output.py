@@ -20,7 +20,7 @@ from rollout.inputs.input_files import input_files_of
 from rollout.prepare.spool import Spool
 from rollout.store.places import Place, Writer
 from rollout.store.publish import row_groups, write_parquet
-from rollout.system import contents
+from rollout.system import file_contents
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,10 +56,10 @@ def _is_hub_name(text: str, start_dir: Path) -> bool:
 
 
 def marks_of(
-    settings: Prepare, start_dir: Path, files: list[Path], watched: contents.Watched | None
+    settings: Prepare, start_dir: Path, files: list[Path], watched: file_contents.Watched | None
 ) -> dict[bytes, str]:
     """Return a file's metadata: its settings, the files read with digests, the source's files."""
-    seen = watched.observe if watched else contents.observe
+    seen = watched.observe if watched else file_contents.observe
     read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
     recorded = {"read": read, "named": [path.name for path in _named(settings, start_dir)]}
     return {MARK: mark_of(settings, start_dir), FILES: json.dumps(recorded)}
@@ -105,12 +105,13 @@ def was_made_by(path: Path, settings: Prepare) -> bool:
     now = [file.absolute() for file in (*named, *_texts(settings, start_dir))]
     for file in now:
         if not any(
-            name == file.name and contents.is_unchanged(file, entry) for _, name, entry in where
+            name == file.name and file_contents.is_unchanged(file, entry)
+            for _, name, entry in where
         ):
             return False
     known = {file.name for file in now}
     others = [(file, entry) for file, name, entry in where if name not in known and file.exists()]
-    return all(contents.is_unchanged(file, entry) for file, entry in others)
+    return all(file_contents.is_unchanged(file, entry) for file, entry in others)
 
 
 def shares_of(settings: Prepare) -> dict[str, float]:

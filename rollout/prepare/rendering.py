@@ -1,7 +1,7 @@
 """Make a row's prompt: a template or a column, with system message and examples before it.
 
-Promises that a mistyped column is a UserError before any row is read, and that a row that makes
-no prompt raises a one-line ValueError. Must not know formats or where prompts are written.
+Guarantees that a mistyped column is a UserError before any row is read, and that a row that makes
+no prompt raises a one-line ValueError. Must not know about formats or where prompts are written.
 """
 
 import re

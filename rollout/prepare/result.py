@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.prepare.sources.source import Tally
-from rollout.system.shown import one_line
+from rollout.system.safe_text import one_line
 
 
 @dataclass(frozen=True, slots=True)

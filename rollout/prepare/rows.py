@@ -1,6 +1,6 @@
 """The rows to write: filtered, rendered, deduplicated, with the chosen columns.
 
-Memory holds one chunk, and about 91 bytes per row with deduplication. Must not know files.
+Memory holds one chunk, and about 91 bytes per row with deduplication. Must not know about files.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The output's columns: name, type, meaning, and how a result fills each.
 
-Must not know engines, files or settings.
+Must not know about engines, files or settings.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 Accepts the messages that vLLM's `LLM.chat` accepts, except those it would silently drop a part of
 (images for a text model, tool call arguments that are not a JSON object) and questions that are
-null. Promises a ValueError that names the message. Must not know settings.
+null. Guarantees a ValueError that names the message. Must not know about settings.
 """
 
 import json

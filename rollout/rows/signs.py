@@ -19,7 +19,7 @@ LOOP_CHARS = 160
 LOOP_WINDOW = 8000  # characters examined, so a phrase has at most a quarter of that
 LINE_NUMBER = re.compile(r"^[ \t]*\d+[.):]", re.MULTILINE)
 
-# The smallest share at which a sign is shown while the run goes.
+# The smallest share at which a sign is shown during the run.
 NOTEWORTHY = {
     "truncated": 0.1,
     "empty": 0.05,

@@ -1,7 +1,7 @@
 """One launch of a run: its directory and logs, the rows it owes and writes, and how it ends.
 
 Attempts may share an engine (generate.py); each keeps its own error and its own record.
-Must not know: the engine, beyond the facts it reports.
+Must not know about the engine, beyond the facts it reports.
 """
 
 import time
@@ -25,7 +25,7 @@ from rollout.runs.command import resume_command
 from rollout.runs.fitting import ENDED, record_steps
 from rollout.runs.job import Job
 from rollout.runs.progress import Clock, Report
-from rollout.runs.published import file_contents, publication
+from rollout.runs.publication import publication, source_contents
 from rollout.runs.record import environment, fingerprint_record
 from rollout.runs.resume import wanted_of
 from rollout.runs.standing import Standing
@@ -187,9 +187,9 @@ class Attempt:
                     output.partition_rows,
                     job.settings.model.reasoning_tags,
                     self._splitter,
-                    partial(with_prompt_record, wording=job.prompts.wording),
+                    partial(with_prompt_record, builder=job.prompts.builder),
                 )
-                write_json(job.run_dir / "published.json", record | file_contents(job))
+                write_json(job.run_dir / "published.json", record | source_contents(job))
         except FileExistsError:
             raise RolloutError(
                 f"output.path={job.output_path} was written by another process during the run and "

@@ -1,8 +1,8 @@
 """Check a job against the planner: refuse what can't fit, and settle the engine to load.
 
 Owns the calls to the planner, how `engine=auto` uses its answer, and memory.json, the record of
-what worked after memory ran out. Promises that `job.settings` stay as typed: the engine to load is
-`job.engine`, which does not change samples and is recorded for each attempt.
+what worked after memory ran out. Guarantees that `job.settings` stay as typed: the engine to load
+is `job.engine`, which does not change samples and is recorded for each attempt.
 """
 
 from collections.abc import Iterable

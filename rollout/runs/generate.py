@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from rollout.engines.base import COUNTERS, Engine, EnginePlan, EngineStats, Ladder
-from rollout.engines.driver import drive_on
+from rollout.engines.driver import drive_with_restarts
 from rollout.engines.slot import Slot
 from rollout.engines.survival import Survival
 from rollout.errors import EngineError, RolloutError
@@ -100,7 +100,7 @@ def generate(
         for attempt in attempts:
             attempt.watch(stats.of(attempt))
         try:
-            for tick in drive_on(slot, survival, on_load, on_death, give_up):
+            for tick in drive_with_restarts(slot, survival, on_load, on_death, give_up):
                 now = clock.now()
                 if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
                     stop.raise_if_requested()

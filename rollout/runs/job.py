@@ -1,7 +1,7 @@
 """Check a run before it starts: settings, input, places, machine and model.
 
 Refuses everything that can be refused in about a second, cheapest check first. Writes nothing and
-imports no engine. What shows only while loading is left to rollout/engines.
+imports no engine. Problems that appear only while loading are left to rollout/engines.
 """
 
 import hashlib
@@ -179,7 +179,7 @@ def describe(job: Job) -> str:
     return "\n".join(
         (
             f"dry run: {rows:,} rows x {n} samples = {rows * n:,} responses, nothing started",
-            f"  input   {s.data.input} ({len(job.prompts.files)} file(s), {job.prompts.wording})",
+            f"  input   {s.data.input} ({len(job.prompts.files)} file(s), {job.prompts.builder})",
             f"  model   {job.model.path if job.model else 'none (scripted engine)'}",
             f"  engine  {s.presets.get('engine')} on {job.device.name}: {job.machine}",
             f"  sample  max_tokens={s.sampling.max_tokens} temperature={s.sampling.temperature} "

@@ -1,6 +1,6 @@
 """Report a run: progress bar, metrics.jsonl and tracker while it runs, summary.json at its end.
 
-Owns the clock of a run. Must not know: engines, beyond their facts and counters.
+Owns the clock of a run. Must not know about engines, beyond their facts and counters.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ def fingerprint_of(job: Job) -> dict[str, Any]:
     """Return everything the samples depend on: settings, and digests of the model's files."""
     found, model = fingerprint(job.settings), job.model
     found["model.chat_template"] = job.asked_model.chat_template
-    found |= job.prompts.wording.fingerprint()
+    found |= job.prompts.builder.fingerprint()
     if model is None:  # the scripted engine
         return with_digests({k: v for k, v in found.items() if not k.startswith("model.")})
     found["model.model_path"] = model.path

@@ -3,7 +3,7 @@
 Owns the comparison of the launch with that run: settings by fingerprint, rows by position and
 digest, samples by number. A refusal states what differs and what to type. A finished row is
 submitted again only if the settings ask for it: more sampling.n_samples, continue_truncated or
-retry_failed. Must not know: engines.
+retry_failed. Must not know about engines.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from rollout.config.settings import Settings
 from rollout.errors import UserError
 from rollout.rows.owed import KEPT_IF_CHOSEN, Wanted
 from rollout.runs.job import Job
-from rollout.runs.published import is_published
+from rollout.runs.publication import is_published
 from rollout.runs.refusals import (
     MANY_ROWS,
     START_OVER,

@@ -1,7 +1,7 @@
 """Read the settings of a run's last launch, so that `run_dir=DIR` alone resumes it.
 
 Owns how the record of a launch becomes settings again: relative paths, and prompts that were
-prepared for the run. Promises a UserError that says what to type if the record is unusable.
+prepared for the run. Guarantees a UserError that says what to type if the record is unusable.
 """
 
 import glob

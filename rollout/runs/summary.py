@@ -1,7 +1,7 @@
 """The result of a run as text: summary, preview, table, and how to resume.
 
-Promises that model output, which is untrusted, is printed on one line and without control
-characters. Must not know: engines, clocks.
+Guarantees that model output, which is untrusted, is printed on one line and without control
+characters. Must not know about engines, clocks.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from rollout.store.counts import Totals
 from rollout.store.run_records import is_count, is_number
 from rollout.system.console import Console, duration
 from rollout.system.disk import read_json
-from rollout.system.shown import one_line
+from rollout.system.safe_text import one_line
 
 NUM_PREVIEW_ROWS = 8
 MOSTLY = 0.5  # share of repeats above which a note is printed

@@ -2,10 +2,10 @@
 
 Owns every use of wandb. Each run has its own thread, fed by a queue, which makes all calls, so
 that a slow or dead network never delays the loop.
-Promises: `tracker=none` imports no wandb; wandb never prompts, prints or fails a run. Its first
+Guarantees: `tracker=none` imports no wandb; wandb never prompts, prints or fails a run. Its first
 error is one line through `say`; the local files are the record. Opening waits at most OPEN_WAIT_S
 (it continues while the engine loads), finishing little more than FINISH_TIMEOUT_S.
-Must not know: engines, prompts, the store, or what the numbers mean.
+Must not know about engines, prompts, the store, or what the numbers mean.
 """
 
 import contextvars

@@ -1,7 +1,7 @@
 """The stages around generation in one run: prepare prompts before it, score responses after it.
 
-`prepare.source=` and `postprocess.scorer=` turn them on. Promises that files made in the same way
-are not made again. Must not know: engines.
+`prepare.source=` and `postprocess.scorer=` turn them on. Guarantees that files made in the same way
+are not made again. Must not know about engines.
 """
 
 import atexit
@@ -175,7 +175,7 @@ def refuse_unscorable(settings: Settings, prompts: Prompts, columns: list[Column
         raise UserError("postprocess.scorer needs lists of responses; leave output.layout out")
     added = [pa.field(settings.output.prefix + c.name, arrow_type(c)) for c in columns]
     schema = pa.schema([*prompts.schema, *added])
-    asked = with_prompt_record(schema, prompts.wording)
+    asked = with_prompt_record(schema, prompts.builder)
     try:
         check_threshold(wanted)
         check_columns(schema, prompts.files[0], wanted, prompts.schema.names)

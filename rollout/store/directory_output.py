@@ -1,7 +1,7 @@
 """A published directory: files part-00000.parquet, part-00001.parquet, ... and nothing else.
 
-Owns the file names, and how the directory is written: whole, at once, or not at all. Promises
-never to remove or move a file of any other name. Must not know rows or settings.
+Owns the file names, and how the directory is written: whole, at once, or not at all. Guarantees
+never to remove or move a file of any other name. Must not know about rows or settings.
 """
 
 import errno

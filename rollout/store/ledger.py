@@ -2,16 +2,16 @@
 
     written.json   path -> the digests the file may have, and the stamp of the last one
 
-Promises: a file that was replaced or changed by anyone else, even by one bit, no longer counts as
+Guarantees: a file that was replaced or changed by anyone else, even by one bit, no longer counts as
 the run's. A digest is recorded before the file gets its name, so a kill at any moment leaves a
-known file. Must not know settings, or what the files are for.
+known file. Must not know about settings, or what the files are for.
 """
 
 import os
 from pathlib import Path
 
 from rollout.errors import UserError
-from rollout.system import contents
+from rollout.system import file_contents
 from rollout.system.disk import read_record, write_json
 
 NAME = "written.json"
@@ -38,9 +38,9 @@ class Ledger:
         if entry is None:
             return None
         try:
-            if entry.get("stamp") and contents.stamp(path) == entry["stamp"]:
+            if entry.get("stamp") and file_contents.stamp(path) == entry["stamp"]:
                 return entry["digests"][-1]
-            found = contents.digest(path)
+            found = file_contents.digest(path)
         except OSError:
             return None
         return found if found in entry["digests"] else None
@@ -48,17 +48,17 @@ class Ledger:
     def note(self, path: Path, temporary: Path) -> None:
         """Record that the contents of `temporary` will replace the file at `path`."""
         old = self._own_digest(path)
-        digests = [*([old] if old else []), contents.digest(temporary)]
+        digests = [*([old] if old else []), file_contents.digest(temporary)]
         self._write(path, {"digests": digests})
 
     def confirm(self, path: Path) -> None:
         """Record that the file noted last has its final name now."""
         digests = self._entry_of(path)["digests"][-1:]
-        self._write(path, {"digests": digests, "stamp": contents.stamp(path)})
+        self._write(path, {"digests": digests, "stamp": file_contents.stamp(path)})
 
     def adopt(self, path: Path) -> None:
         """Record that the file at `path` was written by us."""
-        found = contents.observe(path)
+        found = file_contents.observe(path)
         self._write(path, {"digests": [found["digest"]], "stamp": found["stamp"]})
 
     def forget(self, path: Path) -> None:

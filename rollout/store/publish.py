@@ -1,7 +1,7 @@
 """Publish the input's rows with their results, streamed into one file or several.
 
 Owns the join of input and shards, the files' row groups and sizes, and the counting of rows.
-Promises memory bounded by a shard and a row group. Must not know engines or settings.
+Memory use never exceeds one shard and one row group. Must not know about engines or settings.
 """
 
 import itertools

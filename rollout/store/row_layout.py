@@ -1,8 +1,8 @@
 """The layout of the published rows: one per prompt, with lists; or one per sample.
 
 Owns which columns are added to the input's, their names and types, and how rows are reshaped.
-Promises: both layouts hold the same values in the same order; a piece stays near PIECE_BYTES, no
-matter how often a prompt is repeated. Must not know files or settings.
+Guarantees: both layouts hold the same values in the same order; a piece stays near PIECE_BYTES, no
+matter how often a prompt is repeated. Must not know about files or settings.
 """
 
 from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@
 A row may be in both, or several times in a log (with added samples, or retried). The last one
 written counts, and a log's before a part's. So sealing twice, or a kill between renaming the part
 and removing the log, changes nothing. A torn tail of a log is cut off. A damaged part is a
-UserError that says how to generate its rows again. Must not know settings or the input.
+UserError that says how to generate its rows again. Must not know about settings or the input.
 """
 
 import os

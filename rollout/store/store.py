@@ -9,8 +9,8 @@
     summary.json           written last: its presence means complete
     .rollout.lock          held by the launch that has the directory open
 
-Every file is written under a temporary name and renamed, or appended to. Must not know engines,
-or decide how a run may be resumed (see resume.py).
+Every file is written under a temporary name and renamed, or appended to. Must not know about
+engines, or decide how a run may be resumed (see resume.py).
 """
 
 import time

@@ -1,6 +1,6 @@
 """The columns of a sweep's table: swept values, results, and intervals of scores.
 
-Promises: a column has one type, whichever points have finished. Reads and writes no file.
+Guarantees: a column has one type, whichever points have finished. Reads and writes no file.
 """
 
 import math

@@ -17,7 +17,7 @@ from rollout.sweeps.points import (
     status_counts,
 )
 from rollout.sweeps.ranking import Ranking
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,8 +1,8 @@
 """A sweep's page: its table, and the first prompts with each point's responses side by side.
 
 Owns how the page looks and how a point's first responses are read from its published file.
-Promises: one file that loads nothing and runs nothing; text of models, inputs and names appears
-as text. Must not know: what a point is, which one is best, or how figures are computed.
+Guarantees: one file that loads nothing and runs nothing; text of models, inputs and names appears
+as text. Must not know what a point is, which one is best, or how figures are computed.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from rollout.inputs.chats import content_of
 from rollout.inputs.columns import values_of
 from rollout.inputs.files import open_parquet
 from rollout.system.formats.row_batches import group_batches
-from rollout.system.shown import printable_text
+from rollout.system.safe_text import printable_text
 
 BATCH_ROWS = 10
 MAX_ROWS = 100  # of a published file

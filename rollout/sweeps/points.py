@@ -1,6 +1,6 @@
 """The points of a sweep and their figures: status, order, and how figures are shown.
 
-Writes no file. Must not know: Hydra, engines, what a run does.
+Writes no file. Must not know about Hydra, engines, what a run does.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Report a sweep: its progress while it runs, its table at the end.
 
-Owns the clock of a sweep. Must not know: engines, beyond their counters.
+Owns the clock of a sweep. Must not know about engines, beyond their counters.
 """
 
 import contextlib

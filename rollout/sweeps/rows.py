@@ -1,8 +1,8 @@
 """Compare the points of a sweep row by row: each prompt's figure, and whether two points differ.
 
-Owns how a point's scored file is read and matched with another's. Promises: the same files give
+Owns how a point's scored file is read and matched with another's. Guarantees: the same files give
 the same result, and a pair is compared once, however often the table is written. Memory: a few
-numbers per row, of a few points at a time. Must not know: which point is best.
+numbers per row, of a few points at a time. Must not know which point is best.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Points with the same engine settings share an engine; of those, points with the same class of
 sampler share one continuous batch. Each point is a separate run, with its own directory, records,
-tracking and status; if it fails, the others continue. Must not know: Hydra.
+tracking and status; if it fails, the others continue. Must not know about Hydra.
 """
 
 import sys
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rollout.config.effects import refuse_idle_everywhere
+from rollout.config.effects import refuse_without_effect_everywhere
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Settings
 from rollout.engines.slot import Slot
@@ -67,7 +67,7 @@ class Sweep:
         stages = [a.settings.postprocess for a in asked if a.settings]
         scored = [stage for stage in stages if stage.scorer]
         refuse_objective(objective, (scored or stages or [Postprocess()])[0])
-        refuse_idle_everywhere([a.settings for a in asked if a.settings], asked[0].values)
+        refuse_without_effect_everywhere([a.settings for a in asked if a.settings], asked[0].values)
         points_in(directory)  # raises if sweep.json is damaged, before it is overwritten
         self._begin(directory)
         self._report.objective = objective
@@ -134,7 +134,7 @@ class Sweep:
             with unexpected_errors_explained(point.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._findings)
-                point.prompt_key = job.prompts.wording.columns[0]
+                point.prompt_key = job.prompts.builder.columns[0]
                 refuse_impossible(job)
                 refuse_no_room(job)
                 point.job = settle(job, self._console, self._findings)

@@ -1,6 +1,6 @@
 """A sweep's table as files: parquet, CSV and a page.
 
-Promises: each file is complete, either the old or the new one; responses that can't be read are
+Guarantees: each file is complete, either the old or the new one; responses that can't be read are
 null and raise nothing.
 """
 
@@ -26,7 +26,7 @@ from rollout.sweeps.columns import (
 from rollout.sweeps.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
 from rollout.sweeps.points import SCORES, Point, score_shown, shown, status_counts
 from rollout.sweeps.ranking import Ranking
-from rollout.system.shown import printable_text
+from rollout.system.safe_text import printable_text
 
 HELD_BYTES = 32 << 20  # of responses, before they are written
 FORMULA = ("=", "+", "-", "@")  # how one begins in a spreadsheet

@@ -22,7 +22,7 @@ from rollout.config.compose import register, to_settings
 from rollout.config.fingerprint import redacted
 from rollout.config.settings import Settings, objective_in
 from rollout.errors import Interrupted, RolloutError, UserError
-from rollout.inputs.wording import read_wording
+from rollout.inputs.prompt_builder import open_prompt_builder
 from rollout.runs.command import command_in
 from rollout.sweeps import launcher
 from rollout.sweeps.points import STATUSES, Point, figures_of, objective_of
@@ -93,7 +93,7 @@ class Task:
         try:
             settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
             record |= {
-                "prompt_key": read_wording(settings.data, Path.cwd()).columns[0],
+                "prompt_key": open_prompt_builder(settings.data, Path.cwd()).columns[0],
                 "prefix": settings.output.prefix,
                 "objective": objective_in(settings),
             }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rollout.errors.secret_texts import without_secrets
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 PLAIN_INTERVAL_S = 10.0
 # Otherwise rich replaces sys.stdout and sys.stderr, and shows text that belongs in the log.

@@ -11,7 +11,7 @@ processes born between the last look and the parent's death. vLLM's children soo
 environment with a process title, so looks are needed as well. A process in the middle of exec shows
 no mark, and is looked at again. Process groups, sessions and names are never used: neighbors in a
 shell pipeline, and earlier processes of the host program, are not ours. Linux only; elsewhere there
-is no watcher. Must not know vLLM.
+is no watcher. Must not know about vLLM.
 
 This file is also the watcher's program, run as `python -I -S guard.py`: standard library only.
 """

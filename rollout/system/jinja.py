@@ -2,8 +2,8 @@
 
 Limits what one step of a template may produce, for steps that run in one C call and that no timer
 can end: `*`, `**`, filters and methods that widen or repeat text, and the final text. time_limit
-ends templates that take many steps. Promises that templates within the limits render as in Jinja's
-own sandbox. Must not know rows.
+ends templates that take many steps. Guarantees that templates within the limits render as in
+Jinja's own sandbox. Must not know about rows.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Handle signals: the first SIGINT, SIGTERM or SIGHUP stops the run, a second ends the process.
 
-Promises that a run ends, with its child processes, within DEADLINE_S of the first signal, whatever
-it is doing. SIGUSR1 prints the run's progress.
+Guarantees that a run ends, with its child processes, within DEADLINE_S of the first signal,
+whatever it is doing. SIGUSR1 prints the run's progress.
 """
 
 import os

@@ -2,9 +2,9 @@
 
 Owns SIGPROF while such work runs in the main thread: a timer of processor time, which costs nothing
 between its ticks and leaves SIGALRM free. A tick beyond the limit ends the work, including loops
-within one C call that checks for signals (regular expressions, multiplication, powers). Promises to
-restore the previous timer and handler, and to catch no other exception. In other threads, a timer
-thread ends the work, by time only.
+within one C call that checks for signals (regular expressions, multiplication, powers). Guarantees
+to restore the previous timer and handler, and to catch no other exception. In other threads, a
+timer thread ends the work, by time only.
 """
 
 import atexit

@@ -1,7 +1,7 @@
 """Explain unexpected exceptions in one line: the cause, and the file with the traceback.
 
 Only what the machine (a full disk, a vanished file, too little memory) and the input (unreadable
-text) did not cause is called a bug in rollout. Promises to create no directory, and to write to no
+text) did not cause is called a bug in rollout. Creates no directory, and writes to no
 file that somebody else may have created.
 """
 

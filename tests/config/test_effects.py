@@ -5,7 +5,7 @@ import pytest
 from processes import run_module
 
 from rollout.config.compose import compose
-from rollout.config.effects import idle, refuse_idle
+from rollout.config.effects import refuse_without_effect, without_effect
 from rollout.config.names import known_keys
 from rollout.errors import UserError
 
@@ -53,7 +53,7 @@ IDLE = [
 @pytest.mark.parametrize(("given", "said"), IDLE)
 def test_a_setting_without_effect_is_refused_with_the_likely_one(given, said):
     with pytest.raises(UserError) as refused:
-        refuse_idle(compose(given))
+        refuse_without_effect(compose(given))
     message, (*_, key) = str(refused.value), given
     assert message.startswith(key) and "has no effect: " in message and said in message
     assert "\n" not in message
@@ -76,7 +76,7 @@ def test_a_setting_without_effect_is_refused_with_the_likely_one(given, said):
     ],
 )
 def test_a_setting_with_an_effect_or_of_a_preset_is_none(given):
-    assert idle(compose(given)) == {}
+    assert without_effect(compose(given)) == {}
 
 
 def test_every_section_of_a_scorer_is_known_to_be_one():

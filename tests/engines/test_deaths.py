@@ -10,7 +10,7 @@ from rollout.config.sections.engine import Device, Engine, Scripted
 from rollout.config.sections.model import Model
 from rollout.engines import slot as slot_module
 from rollout.engines.base import EnginePlan
-from rollout.engines.driver import drive_on
+from rollout.engines.driver import drive_with_restarts
 from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.slot import Slot
 from rollout.engines.survival import Survival
@@ -32,7 +32,7 @@ def serving(load):
 
 def ticks_of(slot, rows, max_restarts, on_death=lambda *_: None, **more):
     survival = Survival(rows, max_restarts)
-    return list(drive_on(slot, survival, lambda *_: None, on_death, **more))
+    return list(drive_with_restarts(slot, survival, lambda *_: None, on_death, **more))
 
 
 class Run:

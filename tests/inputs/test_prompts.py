@@ -16,7 +16,7 @@ from prompt_files import CHATS, JSON, MESSAGE, TEXTS, make, read, refusal, write
 from rollout.config.sections.data import Data
 from rollout.errors import RolloutError
 from rollout.inputs.prompts import open_prompts
-from rollout.system import contents
+from rollout.system import file_contents
 from rollout.system.formats.row_batches import BATCH_BYTES
 
 
@@ -47,7 +47,7 @@ def test_a_file_that_is_touched_during_the_run_has_not_changed(tmp_path):
         (tmp_path / "copy").write_bytes(path.read_bytes())
         (tmp_path / "copy").rename(path)
         assert [p.content for p in prompts] == TEXTS
-        assert contents.all_unchanged([path], prompts.contents())
+        assert file_contents.all_unchanged([path], prompts.contents())
 
 
 def test_a_file_that_changes_but_keeps_its_footer_has_changed(tmp_path):

@@ -11,8 +11,8 @@ from rollout.config.sections.export import Export, Format
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.sections.prepare import MadeOf, Prepare
 from rollout.errors import UserError
-from rollout.inputs.prompt_record import with_prompt_record, wording_of
-from rollout.inputs.wording import read_wording
+from rollout.inputs.prompt_builder import open_prompt_builder
+from rollout.inputs.prompt_record import recorded_builder, with_prompt_record
 from rollout.postprocess.export.exporter import Exporter
 from rollout.prepare.prepare import prepare
 from rollout.system.console import Console
@@ -41,7 +41,7 @@ def exported(tmp_path, batch, data=None, prompt_key="prompt", **export):
     path.unlink(missing_ok=True)
     export = Export(**{"format": Format.sft, "path": str(path)} | export)
     if data:
-        schema = with_prompt_record(batch.schema, read_wording(data, tmp_path))
+        schema = with_prompt_record(batch.schema, open_prompt_builder(data, tmp_path))
         batch = pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     settings = Postprocess(prompt_key=prompt_key, export=export)
     exporter = Exporter(settings, batch.schema)
@@ -80,19 +80,22 @@ def test_the_prompt_of_an_export_is_what_the_run_asked(tmp_path, data, columns, 
 def test_the_record_of_what_was_asked_holds_files_as_their_text(tmp_path):
     (tmp_path / "system.txt").write_text("Add. / or don't")
     data = Data(system_prompt=str(tmp_path / "system.txt"), tools=TOOLS, limit=3, sampling_key="s")
-    schema = with_prompt_record(pa.schema([OURS]), read_wording(data, tmp_path))
+    schema = with_prompt_record(pa.schema([OURS]), open_prompt_builder(data, tmp_path))
     (tmp_path / "system.txt").unlink()
-    asked = wording_of(schema)
+    asked = recorded_builder(schema)
     assert asked.system == "Add. / or don't" and asked.tools == json.loads(TOOLS)
     assert asked.data.limit is None and asked.columns == ["prompt"]
 
 
 def test_an_older_runs_record_does_not_count_beside_the_responses_of_a_new_one(tmp_path):
-    system = read_wording(Data(system_prompt="S"), tmp_path)
+    system = open_prompt_builder(Data(system_prompt="S"), tmp_path)
     old = with_prompt_record(pa.schema([OURS], {b"mine": b"1"}), system)
-    assert wording_of(old) and old.metadata == {b"mine": b"1"}
+    assert recorded_builder(old) and old.metadata == {b"mine": b"1"}
     new = pa.schema([*old, OURS.with_name("new_responses")])
-    assert wording_of(with_prompt_record(new, read_wording(Data(limit=3), tmp_path))) is None
+    assert (
+        recorded_builder(with_prompt_record(new, open_prompt_builder(Data(limit=3), tmp_path)))
+        is None
+    )
 
 
 @pytest.mark.parametrize("format", [Format.sft, Format.dpo, Format.prompt_completion])

@@ -3,7 +3,7 @@
 import os
 
 from rollout.system.console import Console, duration
-from rollout.system.shown import one_line
+from rollout.system.safe_text import one_line
 
 
 def test_durations_read_like_a_clock():

@@ -2,9 +2,9 @@
 
 Uses the functions of `LLM.chat` itself, so the ids match whatever version is installed: text parts
 are joined if the template takes strings, tool call arguments become a mapping, `developer` becomes
-`system` if the template has no such role. Promises not to change the messages: vLLM decodes
-arguments in place, and a row's identity depends on them. Must not know requests, sampling or how
-an engine is driven.
+`system` if the template has no such role. Guarantees not to change the messages: vLLM decodes
+arguments in place, and a row's identity depends on them. Must not know about requests, sampling or
+how an engine is driven.
 """
 
 from copy import deepcopy

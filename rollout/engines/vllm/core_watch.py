@@ -1,6 +1,6 @@
 """Watch the process of an engine's core: notice that it died, and find out how.
 
-Must not know the engine, only processes and a queue.
+Must not know about the engine, only processes and a queue.
 """
 
 import os

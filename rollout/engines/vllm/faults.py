@@ -1,6 +1,6 @@
 """Explain why a model did not load: match the engine's messages to what to type.
 
-Works on texts alone; must not know the engine. The full traceback is always in the log.
+Works on texts alone; must not know about the engine. The full traceback is always in the log.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Whether a model fits an engine on given devices: weights, allowances, KV cache, limits.
 
-Owns the sum. An engine may use `gpu_memory_utilization` of a GPU's memory
-(vllm/v1/worker/utils.py, request_memory). Weights, activations and CUDA graphs come out of it; the
-rest is KV cache (gpu_worker.py, determine_available_memory). Weights and KV cache are counted;
-activations, graphs and CUDA itself are estimates, the allowance. Must not know presets or runs.
+Owns the sum. An engine may use `gpu_memory_utilization` of a GPU's memory (vllm/v1/worker/utils.py,
+request_memory). Weights, activations and CUDA graphs come out of it; the rest is KV cache
+(gpu_worker.py, determine_available_memory). Weights and KV cache are counted; activations, graphs
+and CUDA itself are estimates, the allowance. Must not know about presets or runs.
 """
 
 import os

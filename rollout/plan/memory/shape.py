@@ -1,8 +1,8 @@
 """The shape of a model, read from its config.json: layers, heads, context, KV cache.
 
-Owns what a config's fields mean, under the names that different families use. Promises that
-`estimates` names everything that was not read exactly. Must not know devices, presets, or where a
-config came from.
+Owns what a config's fields mean, under the names that different families use. Guarantees that
+`estimates` names everything that was not read exactly. Must not know about devices, presets, or
+where a config came from.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Run chat templates as transformers does (utils/chat_template_utils.py), without importing it.
 
 Owns the sandbox: a template is code that comes with the model, and can reach only its variables.
-Must not know tokenizers.
+Must not know about tokenizers.
 """
 
 import json

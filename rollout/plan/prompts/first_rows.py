@@ -1,6 +1,7 @@
 """The first prompts of an input as the model sees them, and warnings about them.
 
-Promises text that is safe to print, without control characters. Must not know devices or engines.
+Guarantees text that is safe to print, without control characters. Must not know about devices or
+engines.
 """
 
 import re
@@ -21,7 +22,7 @@ from rollout.plan.prompts.chat_checks import (
 )
 from rollout.plan.prompts.tokenizer import Piece, PromptTokenizer
 from rollout.rows.prompt import Prompt
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 MOST_CHARS = 50_000  # of a row; longer rows would take seconds
 NUM_FIRST = 32  # rows checked

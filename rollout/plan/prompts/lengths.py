@@ -1,6 +1,6 @@
 """The lengths of an input's prompts, in tokens.
 
-Owns which rows are tokenized. Promises that every row is read once, that the same input gives the
+Owns which rows are tokenized. Guarantees that every row is read once, that the same input gives the
 same figures on any machine (the budget is in bytes, not seconds), that memory does not grow with
 the texts, and that each figure states whether it is exact. Must not know where a tokenizer comes
 from, engines, or how figures are printed.

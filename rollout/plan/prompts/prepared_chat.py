@@ -2,7 +2,7 @@
 
 Follows vLLM's message preparation (vllm/renderers/chat_utils.py, hf.py of 0.32) for messages that
 were checked; tests keep the two equal over templates and messages of every shape. Must not know
-tokenizers, or how a template is run.
+about tokenizers, or how a template is run.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Tokenize a row's text, messages or ids as the model sees them, without vLLM or torch.
 
-Owns reading a checkpoint's tokenizer and chat template. Promises the token ids of
+Owns reading a checkpoint's tokenizer and chat template. Guarantees the token ids of
 `VllmEngine._encode` with transformers 5 (tests keep the two equal), so a tokenizer that
 transformers does not read from tokenizer.json raises NoTokenizer. A template that fails raises
-RequestRefused for its row. Must not know files of prompts, devices or where text is shown.
+RequestRefused for its row. Must not know about files of prompts, devices or where text is shown.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Checks that the columns of scored rows are those of a scoring and agree with one another.
 
-A scored file that was changed or damaged is an error, never a guess. Must not know scorers.
+A scored file that was changed or damaged is an error, never a guess. Must not know about scorers.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The answers of an export, so that training compares with what the scorer compared with.
 
-Must not know scorers: the column `compared_with` holds the text that a scorer compared with.
+Must not know about scorers: the column `compared_with` holds the text that a scorer compared with.
 """
 
 from typing import TYPE_CHECKING, Any

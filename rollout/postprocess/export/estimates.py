@@ -1,6 +1,6 @@
 """Estimates: pass@k, mean, majority vote and best of n, over all rows and by group.
 
-Keeps six numbers (36 bytes) per row and no text. Must not know files or scorers.
+Keeps six numbers (36 bytes) per row and no text. Must not know about files or scorers.
 """
 
 from array import array

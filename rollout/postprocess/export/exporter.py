@@ -1,7 +1,7 @@
 """The export of scored rows: count them, select among them and write one training file.
 
-Promises: batches stream, so memory grows by a few numbers per row; the file appears whole at
-`finish` or not at all. Must not know scorers or where the scored rows go.
+Guarantees: batches stream, so memory grows by a few numbers per row; the file appears whole at
+`finish` or not at all. Must not know about scorers or where the scored rows go.
 """
 
 from collections import Counter

@@ -1,6 +1,7 @@
 """Confidence intervals of means over prompts, and of differences of two such means.
 
-Takes one number per row; the same numbers give the same intervals. Must not know files or texts.
+Takes one number per row; the same numbers give the same intervals. Must not know about files or
+texts.
 """
 
 import sys

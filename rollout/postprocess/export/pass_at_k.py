@@ -1,4 +1,4 @@
-"""The unbiased estimator of pass@k. Must not know files or texts."""
+"""The unbiased estimator of pass@k. Must not know about files or texts."""
 
 from typing import TYPE_CHECKING
 

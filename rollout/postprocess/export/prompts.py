@@ -1,7 +1,7 @@
 """The prompts of an export: those that the run asked, in the export's format.
 
 Owns rewording (data.template, data.system_prompt, ...), few-shot examples and tools. Raises
-UserError if the file does not record what was asked. Must not know scores or files.
+UserError if the file does not record what was asked. Must not know about scores or files.
 """
 
 import json
@@ -12,7 +12,7 @@ from rollout.config.sections.export import Export, Format
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.chats import makes_chats
 from rollout.inputs.columns import is_list, stored
-from rollout.inputs.prompt_record import changed_settings, wording_of, zero_shot_key
+from rollout.inputs.prompt_record import changed_settings, recorded_builder, zero_shot_key
 from rollout.postprocess.export.checks import PROMPTS
 from rollout.postprocess.export.formats import (
     Prompt,
@@ -26,7 +26,7 @@ from rollout.postprocess.export.formats import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rollout.inputs.wording import Wording
+    from rollout.inputs.prompt_builder import PromptBuilder
 
 PREPARED = b"rollout.prepare"  # metadata key: how the prompts were prepared
 DEFAULT_KEY = "prompt"
@@ -62,9 +62,9 @@ class Prompts:
         self.kind = chat_type(column) if self.is_chat else pa.string()
         self._members = members_of(column)
 
-    def _asked(self, prompt_key: str) -> "Wording | None":
-        """Return the wording that the run used; None to use the column unchanged."""
-        asked, wanted = wording_of(self.schema), self.export.as_asked
+    def _asked(self, prompt_key: str) -> "PromptBuilder | None":
+        """Return the builder that the run used; None to use the column unchanged."""
+        asked, wanted = recorded_builder(self.schema), self.export.as_asked
         if not wanted and asked is None:
             raise UserError(
                 "export.as_asked=false: the prompts were asked unchanged, or the file has no "

@@ -1,6 +1,6 @@
 """The rows of a training file, made from scored rows in the chosen format.
 
-Raises UserError at once if settings and columns do not fit together. Must not know the file.
+Raises UserError at once if settings and columns do not fit together. Must not know about the file.
 """
 
 from collections import Counter

@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.postprocess.export.estimates import MAX_GROUPS, OTHER, Group, Value
 from rollout.postprocess.export.score_texts import between, is_percent, percent_text, score_text
-from rollout.system.shown import printable
+from rollout.system.safe_text import printable
 
 SHOWN_GROUPS = 20
 NAME_WIDTH = 18

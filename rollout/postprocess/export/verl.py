@@ -1,7 +1,7 @@
 """The columns of verl's layout; an input that already has this layout keeps its own columns.
 
 The columns are those of verl 0.9 (docs: prepare_data); its `default_compute_score` picks the
-reward function by `data_source`. Must not know prompts or selection.
+reward function by `data_source`. Must not know about prompts or selection.
 """
 
 import re

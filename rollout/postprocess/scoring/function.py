@@ -1,7 +1,7 @@
 """Find the function that scorer=python names without importing any code of the user.
 
 A module is searched first in the command's directory, as `python -m` does, or in the directory
-written before it: `/home/me/project/rewards.math:score`. Promises to refuse only what clearly
+written before it: `/home/me/project/rewards.math:score`. Refuses only what clearly
 can't be imported; the worker that imports it finds the rest.
 """
 

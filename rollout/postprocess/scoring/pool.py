@@ -1,9 +1,9 @@
 """The pool of worker processes that mark responses.
 
-Promises: marks come in the order of the items; the items read ahead are bounded; only an item that
-exceeds its time limit or ends its worker gets a mark without a score; workers are restarted only
-after a death, and none is left behind. Runs in the caller's thread. Must not know what a scorer
-does or where rows come from.
+Guarantees: marks come in the order of the items; the items read ahead are bounded; only an item
+that exceeds its time limit or ends its worker gets a mark without a score; workers are restarted
+only after a death, and none is left behind. Runs in the caller's thread. Must not know what a
+scorer does or where rows come from.
 """
 
 import os

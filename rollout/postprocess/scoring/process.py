@@ -1,6 +1,7 @@
 """One worker process as the pool sees it: start it, assign it a chunk, end it and its children.
 
-Never forks the caller, which may hold a loaded engine and threads. Must not know the schedule.
+Never forks the caller, which may hold a loaded engine and threads. Must not know about the
+schedule.
 """
 
 import contextlib

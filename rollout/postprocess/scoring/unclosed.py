@@ -1,7 +1,7 @@
 """Find responses that were cut off, and those whose reasoning never ended.
 
 A reasoning model that max_tokens stops within its reasoning has given no answer, whatever numbers
-its text contains. Must not know scorers' settings or files.
+its text contains. Must not know about scorers' settings or files.
 """
 
 from collections.abc import Callable, Sequence

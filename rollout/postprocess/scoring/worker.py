@@ -1,8 +1,8 @@
 """The worker process: mark one response after another until the pipe closes.
 
-Promises: the worker is never a fork of the caller (which may hold a loaded engine and threads) and
-dies with it. It records in shared memory its current response and since when, so that the caller
-can end it and blame that response. Its output is discarded.
+Guarantees: the worker is never a fork of the caller (which may hold a loaded engine and threads)
+and dies with it. It records in shared memory its current response and since when, so that the
+caller can end it and blame that response. Its output is discarded.
 """
 
 import contextlib

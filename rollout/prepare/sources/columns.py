@@ -1,6 +1,6 @@
 """The columns of rows without a schema, inferred from all rows in one pass.
 
-Promises that no value is lost or changed: a column of several types becomes text (strings
+Guarantees that no value is lost or changed: a column of several types becomes text (strings
 unchanged, other values as JSON), and CSV cells become numbers only if these print the same. Must
 not know files.
 """

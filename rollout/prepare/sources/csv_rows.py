@@ -1,7 +1,7 @@
 """Read rows of CSV; the first row has the column names.
 
-Promises that a row that is not CSV, or has too many or too few cells, is an error of its own line
-only: reading continues with the next line, even after an unclosed quote. Must not know files.
+Guarantees that a row that is not CSV, or has too many or too few cells, is an error of its own line
+only: reading continues with the next line, even after an unclosed quote. Must not know about files.
 """
 
 import csv

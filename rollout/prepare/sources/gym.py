@@ -1,6 +1,6 @@
 """source=reasoning_gym: generated problems, each with its own verifier.
 
-A whole entry is kept as JSON text, which scorer=reasoning_gym reads. Promises a note for a task
+A whole entry is kept as JSON text, which scorer=reasoning_gym reads. Guarantees a note for a task
 whose verifier judges differently after JSON (tuples become lists, numeric keys become text).
 """
 

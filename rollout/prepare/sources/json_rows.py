@@ -1,7 +1,7 @@
 """Read rows of JSON: one object per line, or a list of objects.
 
-Promises that a value that can't be kept exactly is an error of its row only, and that a malformed
-list raises Broken with the line. Must not know files.
+Guarantees that a value that can't be kept exactly is an error of its row only, and that a malformed
+list raises Broken with the line. Must not know about files.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Open the source that `prepare.source` names: files, a directory, a hub dataset, reasoning_gym.
 
-Promises a UserError with what to type if it names nothing. Must not know rows.
+Guarantees a UserError with what to type if it names nothing. Must not know about rows.
 """
 
 import glob

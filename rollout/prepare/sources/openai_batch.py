@@ -1,6 +1,6 @@
 """OpenAI batch lines: `body` becomes a prompt, its tools and its sampling settings.
 
-Owns which members of a body are used. Promises that the others are counted and reported. Must not
+Owns which members of a body are used. Guarantees that the others are counted and reported. Must not
 know files.
 """
 

@@ -1,6 +1,6 @@
 """Files of rows without a schema: JSON lines, JSON lists and CSV; plain, gzip or zstd.
 
-Files are read twice: first for the columns' types, then for the rows. Promises that memory does
+Files are read twice: first for the columns' types, then for the rows. Guarantees that memory does
 not grow with a file, and that errors name a bad row's file and line.
 """
 
@@ -20,7 +20,7 @@ from rollout.prepare.sources.csv_rows import cells_by
 from rollout.prepare.sources.json_rows import items, lines
 from rollout.prepare.sources.row_text import Broken, Row
 from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, name_of
-from rollout.system.contents import Watched
+from rollout.system.file_contents import Watched
 
 CHUNK_BYTES = 8 << 20  # of text: keeps chunks of very long rows small
 COMPRESSED = (".gz", ".zst")

@@ -1,6 +1,6 @@
 """The interface of a source: a schema, and its rows in order, a chunk at a time.
 
-Owns the counts and the progress of a preparation. Must not know formats.
+Owns the counts and the progress of a preparation. Must not know about formats.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
 from rollout.inputs.columns import values_of
-from rollout.system.contents import Watched
+from rollout.system.file_contents import Watched
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """Sources with a schema: parquet and Arrow files, and datasets saved or streamed by `datasets`.
 
-Promises that columns keep their types. Only this module imports `datasets`.
+Guarantees that columns keep their types. Only this module imports `datasets`.
 """
 
 import logging

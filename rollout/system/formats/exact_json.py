@@ -1,8 +1,8 @@
 """Read JSON exactly: refuse values that Python would change or drop.
 
 Those are duplicate keys (Python keeps the last), NaN and Infinity, numbers beyond a 64-bit float
-(1e400) or with digits that it would round, and half a surrogate pair. Promises a one-line
-ValueError, such as `has the key 'q' twice`. Must not know files or rows.
+(1e400) or with digits that it would round, and half a surrogate pair. Guarantees a one-line
+ValueError, such as `has the key 'q' twice`. Must not know about files or rows.
 """
 
 import json

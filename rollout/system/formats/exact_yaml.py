@@ -1,6 +1,6 @@
 """Read YAML, or JSON, exactly, as exact_json reads JSON.
 
-Promises a ValueError for a duplicate key, and for a number that a float would change.
+Guarantees a ValueError for a duplicate key, and for a number that a float would change.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Arrow's writer has no kernel for string and binary views below a struct or a map. Such a column is
 written as plain strings and bytes, which are the same in the file; the file's Arrow schema still
-names the views. Must not know rows or files.
+names the views. Must not know about rows or files.
 """
 
 import base64

@@ -1,7 +1,8 @@
 """Read untrusted YAML as plain values, and write YAML that is read back exactly.
 
-Promises a one-line ValueError for a text that refers to itself, grows without bound, has duplicate
-keys or holds values that are not plain, before any value is built. Must not know the settings.
+Guarantees a one-line ValueError for a text that refers to itself, grows without bound, has
+duplicate keys or holds values that are not plain, before any value is built. Must not know about
+the settings.
 """
 
 from contextlib import suppress

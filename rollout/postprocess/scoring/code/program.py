@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rollout.postprocess.scoring.code.prompted import Prompted, needed, unfinished, with_body
-from rollout.postprocess.scoring.code.runs_of_code import code_in
 from rollout.postprocess.scoring.code.syntax import (
     bound,
     bound_by,
@@ -21,6 +20,7 @@ from rollout.postprocess.scoring.code.syntax import (
     missing,
     parsed,
 )
+from rollout.postprocess.scoring.code.unfenced import code_in
 from rollout.postprocess.scoring.fences import Block, block_readings
 from rollout.postprocess.scoring.scorers import Response
 

@@ -4,8 +4,8 @@ import ast
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from rollout.postprocess.scoring.code.runs_of_code import code_in
 from rollout.postprocess.scoring.code.syntax import bound_by, is_stub, missing, parsed, source_of
+from rollout.postprocess.scoring.code.unfenced import code_in
 from rollout.postprocess.scoring.fences import block_readings, left_open
 
 

@@ -1,4 +1,4 @@
-"""Find the names that tests need from the program, and the modules as which they import it."""
+"""Find the names that tests need from the program, and the module names they import it by."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def uses_of(texts: tuple[str, ...], setup: str, target: str | None) -> Uses:
 
 
 def _modules_in(text: str, target: str | None) -> set[str]:
-    """Return the modules as which a text imports the program."""
+    """Return the module names by which a text imports the program."""
     found, names = IMPORTED.findall(text), set(PROGRAM_MODULES)
     if target:
         of_target = re.compile(rf"\bimport\b.*\b{re.escape(target)}\b")

@@ -12,9 +12,9 @@ from typing import Any
 from rollout.config.sections.postprocess import AnswerIs, Postprocess
 from rollout.postprocess.scoring.math.answer import Found, find
 from rollout.postprocess.scoring.math.canonical import canonical
-from rollout.postprocess.scoring.math.close import close
 from rollout.postprocess.scoring.math.compare import same
 from rollout.postprocess.scoring.math.gold import gold_of
+from rollout.postprocess.scoring.math.nearly_equal import nearly_equal
 from rollout.postprocess.scoring.math.number import number
 from rollout.postprocess.scoring.math.values import Formula, Group, Named, Number, Value, Words
 from rollout.postprocess.scoring.scorers import (
@@ -64,7 +64,7 @@ def _is_right(found: Found, gold: Any) -> bool:
             return same(gold, found.value.items[-1])
     if isinstance(gold, Number) and gold.quantum and (comma := DECIMAL_COMMA.fullmatch(found.text)):
         decimal = number(f"{comma[1]}.{comma[2]}")  # 2,74 for a ground truth of 2.74
-        return decimal is not None and close(gold, decimal)
+        return decimal is not None and nearly_equal(gold, decimal)
     # Adjacent boxes count as one answer only if the ground truth has several values.
     is_several = isinstance(gold, Group) and found.several is not None
     return is_several and same(gold, found.several)

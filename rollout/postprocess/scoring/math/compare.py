@@ -9,9 +9,9 @@ from typing import Any
 
 from rollout.postprocess.scoring.math import equal as math_equal
 from rollout.postprocess.scoring.math import formula as math_formula
-from rollout.postprocess.scoring.math.close import close, same_quantity
+from rollout.postprocess.scoring.math.dates import same_time
 from rollout.postprocess.scoring.math.intervals import union_of
-from rollout.postprocess.scoring.math.moment import same_time
+from rollout.postprocess.scoring.math.nearly_equal import nearly_equal, same_quantity
 from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.units import measure
 from rollout.postprocess.scoring.math.values import (
@@ -196,7 +196,7 @@ def _same_formula(gold: Value, given: Value) -> bool:
     )
     if decimal is not None:
         exact = math_formula.constant(b if decimal is gold else a)
-        return isinstance(exact, Fraction) and close(decimal, Number(exact))
+        return isinstance(exact, Fraction) and nearly_equal(decimal, Number(exact))
     return math_equal.same(a, b)
 
 

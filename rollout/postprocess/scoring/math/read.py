@@ -9,8 +9,8 @@ import re
 from functools import lru_cache
 
 from rollout.postprocess.scoring.math import formula as math_formula
+from rollout.postprocess.scoring.math.dates import time_or_date
 from rollout.postprocess.scoring.math.intervals import as_intervals
-from rollout.postprocess.scoring.math.moment import moment
 from rollout.postprocess.scoring.math.number import quantity, split_unit
 from rollout.postprocess.scoring.math.parts import closes_last, items, parts
 from rollout.postprocess.scoring.math.spelled import changes_number
@@ -49,7 +49,7 @@ def _read(text: str, is_loose: bool = False) -> Value | None:
     text = as_intervals(text.strip())
     if not text:
         return None
-    if value := moment(text) or quantity(text, is_loose):
+    if value := time_or_date(text) or quantity(text, is_loose):
         return value
     if value := words(text):
         return value

@@ -1,6 +1,6 @@
-"""Wording: data.template, data.system_prompt and data.tools, and how they turn a row into a Prompt.
+"""Build a Prompt from a row, with data.template, data.system_prompt and data.tools.
 
-Owns those three settings, given as text or file and read once. Promises: a setting that can't be
+Owns those three settings, given as text or file and read once. Guarantees: a setting that can't be
 read is a UserError; a row that makes no valid prompt becomes a Prompt with the reason. Must not
 know Arrow, files of rows or engines.
 """
@@ -25,8 +25,8 @@ LIKE_A_PATH = re.compile(r"\S*(/\S*|\.(txt|md|jinja2?|j2|json|ya?ml|prompt))", r
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wording:
-    """The settings that turn rows into prompts. Made by `read_wording`."""
+class PromptBuilder:
+    """The settings that turn rows into prompts. Made by `open_prompt_builder`."""
 
     data: Data
     template: RowTemplate | None = None
@@ -53,11 +53,11 @@ class Wording:
         try:
             if self.is_plain:
                 return Prompt(index, row, content_of(values[self.data.prompt_key], self.data))
-            return self._worded(index, row, values)
+            return self._built(index, row, values)
         except ValueError as error:
             return Prompt(index, row, None, str(error))
 
-    def _worded(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
+    def _built(self, index: int, row: int, values: dict[str, Any]) -> Prompt:
         data = self.data
         sampling = sampling_of(values[data.sampling_key]) if data.sampling_key else None
         if data.prompt_format is PromptFormat.tokens:
@@ -82,7 +82,7 @@ class Wording:
         return {key: _with_digest(text) for key, text in texts.items() if text is not None}
 
 
-def read_wording(data: Data, start_dir: Path) -> Wording:
+def open_prompt_builder(data: Data, start_dir: Path) -> PromptBuilder:
     """Read the settings; paths are relative to `start_dir`. Raises UserError."""
     template = system = tools = None
     if data.template is not None:
@@ -98,7 +98,7 @@ def read_wording(data: Data, start_dir: Path) -> Wording:
         tools = _tools(_read("data.tools", data.tools, is_text, start_dir))
     options = data.template, data.system_prompt, data.tools, data.tools_key, data.sampling_key
     is_plain = not any(options) and data.prompt_format is not PromptFormat.tokens
-    return Wording(data, template, system, tools, is_plain)
+    return PromptBuilder(data, template, system, tools, is_plain)
 
 
 def _place(name: str, source: str) -> tuple[int, str]:

@@ -26,7 +26,7 @@ _SERIAL = re.compile(r"\d+(?:-\d+){2,}|\d+(?:\.\d+){2,}")  # a telephone number,
 _RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:–|-)\s*(\d+(?:\.\d+)?)")
 
 
-def moment(text: str) -> Words | None:
+def time_or_date(text: str) -> Words | None:
     """Return a time, a date or a range of two numbers (3-5), or None."""
     text = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1", text).split())
     if found := _CLOCK.fullmatch(text):

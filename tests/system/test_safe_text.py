@@ -3,7 +3,7 @@
 import pytest
 
 from rollout.sweeps.page import Row, page
-from rollout.system.shown import printable, printable_text
+from rollout.system.safe_text import printable, printable_text
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
 HIDES = [0x200B, 0x2060, 0xFEFF, 0x2028, 0x2029, 0xAD, 0x3164, 0xE0001, 0xE0041, 0x7F, 0x85, 0x1B]

@@ -22,19 +22,19 @@ def same_quantity(gold: Number, given: Number) -> bool:
         return _same_percent(gold, given)
     a, b = (measure(n.unit) if n.unit else None for n in (gold, given))
     if a and b:
-        return a[0] == b[0] and close(scaled(gold, a[1]), scaled(given, b[1]))
-    return close(gold, given)
+        return a[0] == b[0] and nearly_equal(scaled(gold, a[1]), scaled(given, b[1]))
+    return nearly_equal(gold, given)
 
 
 def _same_percent(gold: Number, given: Number) -> bool:
     """Whether two numbers are equal: 50% is 0.5, and 50 without the sign, but 0.5% is not 0.5."""
     hundredth = Fraction(1, 100)
     if gold.is_percent and given.is_percent:
-        return close(gold, given)
+        return nearly_equal(gold, given)
     one, other = (gold, given) if gold.is_percent else (given, gold)
-    if close(scaled(one, hundredth), other):
+    if nearly_equal(scaled(one, hundredth), other):
         return True
-    return close(one, other) and (gold.is_percent or abs(gold.value) > 1)
+    return nearly_equal(one, other) and (gold.is_percent or abs(gold.value) > 1)
 
 
 def scaled(number: Number, factor: Fraction) -> Number:
@@ -43,7 +43,7 @@ def scaled(number: Number, factor: Fraction) -> Number:
     return Number(number.value * factor, quantum, number.is_scientific)
 
 
-def close(a: Number, b: Number) -> bool:
+def nearly_equal(a: Number, b: Number) -> bool:
     """Whether two numbers are equal, or one is the other rounded."""
     if a.value == b.value:
         return True

@@ -1,7 +1,7 @@
 """Refuse data.* settings that change no row, before anything is loaded, and say what to type.
 
-Promises to read rows only if such a setting is given, and only up to the first row it changes; an
-input in which it changes none is read once in full. Must not know files or engines.
+Reads rows only if such a setting is given, and only up to the first row it changes; an
+input in which it changes none is read once in full. Must not know about files or engines.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,36 +12,36 @@ from rollout.config.sections.data import PromptFormat, SystemPromptMode
 from rollout.config.sections.prepare import LastAnswer
 from rollout.errors import UserError
 from rollout.inputs.chats import ANSWERED
-from rollout.inputs.wording import Wording
+from rollout.inputs.prompt_builder import PromptBuilder
 
 Rows = Iterator[tuple[int, dict[str, Any]]]  # index, and values by column
 
 
-def refuse_idle(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
+def refuse_unused(builder: PromptBuilder, read: Callable[[], Rows], num_rows: int) -> None:
     """Raise UserError if a setting changes no valid prompt, or if all prompts are answered."""
-    _refuse_answered(wording, read, num_rows)
-    idle = _without(wording)
-    if not idle:
+    _refuse_answered(builder, read, num_rows)
+    unused = _without(builder)
+    if not unused:
         return
     num_valid = 0
     for _, values in read():
-        prompt = wording.prompt_of(0, 0, values)
+        prompt = builder.prompt_of(0, 0, values)
         num_valid += prompt.error is None
-        for key in [k for k, other in idle.items() if other.prompt_of(0, 0, values) != prompt]:
-            del idle[key]
-        if not idle:
+        for key in [k for k, other in unused.items() if other.prompt_of(0, 0, values) != prompt]:
+            del unused[key]
+        if not unused:
             return
     if num_valid:
-        key = next(iter(idle))
+        key = next(iter(unused))
         raise UserError(f"data.{key} applies to 0 of {num_rows:,} rows: {WHY[key]}")
 
 
-def _refuse_answered(wording: Wording, read: Callable[[], Rows], num_rows: int) -> None:
+def _refuse_answered(builder: PromptBuilder, read: Callable[[], Rows], num_rows: int) -> None:
     """Refuse ShareGPT rows that all end with an answer; each row would fail otherwise."""
-    data = wording.data
+    data = builder.data
     if data.prompt_format is not PromptFormat.sharegpt or data.last_answer is not LastAnswer.auto:
         return
-    if all(wording.prompt_of(0, 0, values).error == ANSWERED for _, values in read()):
+    if all(builder.prompt_of(0, 0, values).error == ANSWERED for _, values in read()):
         raise UserError(f"all {num_rows:,} rows are answered: {ANSWERED}")
 
 
@@ -55,15 +55,15 @@ WHY = {
 }
 
 
-def _without(wording: Wording) -> dict[str, Wording]:
-    """Return, for each setting that may change nothing, the wording without that setting."""
-    data, found = wording.data, {}
-    if wording.system is not None and data.system_prompt_mode is SystemPromptMode.add:
-        found["system_prompt"] = replace(wording, system=None)
-    if wording.tools is not None and data.tools_key is not None:
-        found["tools"] = replace(wording, tools=None)
+def _without(builder: PromptBuilder) -> dict[str, PromptBuilder]:
+    """Return, for each setting that may change nothing, the builder without that setting."""
+    data, found = builder.data, {}
+    if builder.system is not None and data.system_prompt_mode is SystemPromptMode.add:
+        found["system_prompt"] = replace(builder, system=None)
+    if builder.tools is not None and data.tools_key is not None:
+        found["tools"] = replace(builder, tools=None)
     is_sharegpt = data.prompt_format is PromptFormat.sharegpt
     if data.last_answer is LastAnswer.drop or (is_sharegpt and data.last_answer is LastAnswer.keep):
         plain = replace(data, last_answer=LastAnswer.auto)
-        found["last_answer"] = replace(wording, data=plain)
+        found["last_answer"] = replace(builder, data=plain)
     return found

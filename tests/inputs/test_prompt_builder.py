@@ -40,8 +40,8 @@ def test_a_template_may_be_a_file(tmp_path, sums):
 
 def test_only_the_columns_a_template_names_are_read(sums):
     prompts = open_prompts(Data(input=sums, template="{{ question }}"))
-    assert prompts.wording.columns == ["question"]
-    assert [batch.num_columns for _, batch in prompts._read(prompts.wording.columns, 9)] == [1]
+    assert prompts.builder.columns == ["question"]
+    assert [batch.num_columns for _, batch in prompts._read(prompts.builder.columns, 9)] == [1]
 
 
 def test_the_text_of_a_template_is_read_like_any_string(sums):

@@ -11,14 +11,14 @@ from rollout.runs.refusals import FROM_FILES
 from rollout.runs.workflow import scoring_of
 from rollout.store.ledger import path_in
 from rollout.store.run_records import published_record
-from rollout.system import contents
+from rollout.system import file_contents
 
 
 def publication(job: Job) -> dict[str, Any]:
     """Return the settings that determine the published files (see file_contents for the rest)."""
     output, data = job.settings.output, to_plain(job.settings.data)
     # The rows selected count, not the limit that selects them; how rows are retried does not.
-    # Texts that may be in files count by their content, see `wording` below.
+    # Texts that may be in files count by their content, see `builder` below.
     for name in ("input", "limit", "on_error", "max_attempts", *FROM_FILES):
         del data[name]
     return {
@@ -36,20 +36,20 @@ def publication(job: Job) -> dict[str, Any]:
         "reasoning": _reasoning_of(job),
         **with_digests(
             {
-                "data": data | job.prompts.wording.fingerprint(),
+                "data": data | job.prompts.builder.fingerprint(),
                 "scoring": scoring_record(scoring_of(job.settings)),
             }
         ),
     }
 
 
-def file_contents(job: Job) -> dict[str, Any]:
+def source_contents(job: Job) -> dict[str, Any]:
     """Return the contents of all files that the published ones are made from or checked by."""
     made: dict[str, Any] = {"input": job.prompts.contents()}
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = files_and_versions(scoring)
         made["scored"] = path_in(job.run_dir, job.places.scoring.scored.path)
-        made |= {"checked_by": contents.observe_all(files), "versions": versions}
+        made |= {"checked_by": file_contents.observe_all(files), "versions": versions}
     return made
 
 
@@ -72,14 +72,14 @@ def is_published(job: Job) -> bool:
     del wanted["path"]  # one of the places
     if any(found.get(key) != value for key, value in wanted.items()):
         return False
-    if not contents.all_unchanged(job.prompts.files, found.get("input")):
+    if not file_contents.all_unchanged(job.prompts.files, found.get("input")):
         return False
     ledger, places = job.writer.ledger, job.places
     if not ledger.knows(job.run_dir / "summary.json"):  # edited figures must not be reported
         return False
     if (scoring := scoring_of(job.settings)) is not None:
         files, versions = files_and_versions(scoring)
-        has_same_files = contents.all_unchanged(files, found.get("checked_by"))
+        has_same_files = file_contents.all_unchanged(files, found.get("checked_by"))
         if not has_same_files or found.get("versions") != versions:
             return False
     # The file of errors exists only if there were any.

@@ -21,7 +21,7 @@ from rollout.sweeps.points import Point
 from rollout.sweeps.ranking import rank
 from rollout.sweeps.table import write_tables
 from rollout.system.console import say
-from rollout.system.shown import one_line
+from rollout.system.safe_text import one_line
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 LETTERS = "abcאבגسلامहिन्दी東京ไทย👩💻❤🏽é1=+-@\"<&'"
