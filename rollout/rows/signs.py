@@ -17,6 +17,7 @@ from rollout.rows.result import Result
 LOOP_REPEATS = 4
 LOOP_CHARS = 160
 LOOP_WINDOW = 8000  # characters examined, so a phrase has at most a quarter of that
+ANCHOR_CHARS = LOOP_CHARS - LOOP_CHARS // LOOP_REPEATS  # occur twice in any text that loops
 LINE_NUMBER = re.compile(r"^[ \t]*\d+[.):]", re.MULTILINE)
 
 # The smallest share at which a sign is shown during the run.
@@ -76,7 +77,7 @@ def signs_of(result: Result, tags: Sequence[str] = TAGS) -> Signs:
         num_samples=len(texts),
         num_truncated=sum(map(is_cut, result.samples)),
         num_empty=texts.count(""),
-        num_unclosed=sum([is_unclosed(text, result.opens_reasoning, tags) for text in texts]),
+        num_unclosed=_num_unclosed(texts, result.opens_reasoning, tags),
         num_repetitive=num_repetitive_in(result),
         num_duplicate=0 if result.repeats else len(texts) - num_distinct_in(result),
     )
@@ -94,6 +95,12 @@ def num_distinct_in(result: Result) -> int:
     if result.num_distinct is None:
         result.num_distinct = len({sample.text for sample in result.samples})
     return result.num_distinct
+
+
+def _num_unclosed(texts: Sequence[str], opened: bool, tags: Sequence[str]) -> int:
+    if not opened and tags[0] not in "".join(texts):  # most models do not reason
+        return 0
+    return sum([is_unclosed(text, opened, tags) for text in texts])
 
 
 def is_unclosed(text: str, opened: bool, tags: Sequence[str] = TAGS) -> bool:
@@ -119,12 +126,11 @@ def is_repetitive(text: str) -> bool:
 
 
 def _loops(tail: str) -> bool:
-    size = LOOP_CHARS - LOOP_CHARS // LOOP_REPEATS
     if len(tail) < LOOP_CHARS:
         return False
-    anchor, at = tail[-size:], len(tail) - size
-    while (at := tail.rfind(anchor, 0, at + size - 1)) >= 0:
-        period = len(tail) - size - at
+    anchor, at = tail[-ANCHOR_CHARS:], len(tail) - ANCHOR_CHARS
+    while (at := tail.rfind(anchor, 0, at + ANCHOR_CHARS - 1)) >= 0:
+        period = len(tail) - ANCHOR_CHARS - at
         length = max(LOOP_CHARS, LOOP_REPEATS * period)
         if length > len(tail):
             return False

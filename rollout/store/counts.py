@@ -115,8 +115,10 @@ def _are_unclosed(
     """Return signs.is_unclosed of each text; `opened`: its prompt ended inside the reasoning."""
     import pyarrow.compute as pc
 
-    begins, ends = (_hold(texts, tag) for tag in tags)
-    return pc.and_(pc.or_(opened, begins), pc.invert(ends))
+    begun = pc.or_(opened, _hold(texts, tags[0]))
+    if not pc.any(begun).as_py():  # most models do not reason
+        return begun
+    return pc.and_(begun, pc.invert(_hold(texts, tags[1])))
 
 
 def _hold(texts: "pa.ChunkedArray", tag: str) -> "pa.ChunkedArray":

@@ -4,6 +4,7 @@ import json
 
 import pyarrow as pa
 import pytest
+import yaml
 from prompt_files import CHATS, error_of, read, refusal, write
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -39,6 +40,15 @@ def test_bad_tools_are_refused(tmp_path, tools, reason):
         assert reason in refusal(path, tools=tools)
     else:
         assert read(path, tools=tools)[0].tools is None
+
+
+def test_a_date_is_refused_although_a_library_made_yaml_read_dates_as_text(tmp_path, monkeypatch):
+    """lm-format-enforcer, which vLLM loads, does; the second run of a process took the date."""
+    tag = "tag:yaml.org,2002:timestamp"
+    as_text = yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"]
+    monkeypatch.setitem(yaml.SafeLoader.yaml_constructors, tag, as_text)
+    path = write(tmp_path / "in.parquet", ["Hi"])
+    assert "tool 1 of 1 has date" in refusal(path, tools="[{name: a, when: 2020-01-01}]")
 
 
 def test_a_rows_own_tools_override_the_runs(tmp_path):

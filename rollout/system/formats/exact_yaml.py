@@ -35,6 +35,8 @@ def load(text: str) -> Any:
         return exact_json.number_of(node.value)
 
     Exact.add_constructor("tag:yaml.org,2002:float", number)
+    # lm-format-enforcer, which vLLM loads, makes SafeLoader read dates as text, process-wide.
+    Exact.add_constructor("tag:yaml.org,2002:timestamp", Exact.construct_yaml_timestamp)
     try:
         return yaml.load(text, Exact)
     except exact_json.Inexact as error:
