@@ -113,9 +113,7 @@ class ScriptedEngine:
             raise _out_of_memory(f"the engine died at step {stats.num_steps}", Stage.run)
         self._admit()
         ending = self._ends.pop(stats.num_steps, [])
-        if script.instant:
-            stats.num_output_tokens += sum(sum(g.lengths) // len(g.lengths) for g in ending)
-        else:
+        if not script.instant:
             stats.num_output_tokens += self._num_running
         finished = []
         for group in ending:
@@ -123,6 +121,8 @@ class ScriptedEngine:
             group.num_unfinished -= 1
             if group.num_unfinished == 0:
                 finished.append(self._completion(group))
+                if script.instant:
+                    stats.num_output_tokens += sum(group.lengths)
         return finished
 
     def _admit(self) -> None:
@@ -165,15 +165,14 @@ class ScriptedEngine:
         samples = []
         sampler = group.request.sampler
         wants_logprobs = sampler is not None and sampler.ready[1]
+        scrambled = [_scramble(group.seed + i) for i in range(len(group.lengths) + 1)]
         for i, length in enumerate(group.lengths):
-            seed = group.seed + i
             reason = "length" if length == group.max_tokens else "stop"
-            spread = _scramble(seed + 1)
-            start = spread % 1000
+            start = scrambled[i + 1] % 1000
             end = start + length
             text = self._script.text
             if text is None:
-                text = _words(seed, spread, length)
+                text = _words(scrambled[i], scrambled[i + 1], length)
             sample = Sample(text, reason, length, None, TOKEN_IDS[start:end])
             if wants_logprobs:
                 sample.cumulative_logprob = SUMS[end] - SUMS[start]
@@ -213,8 +212,7 @@ def _scramble(seed: int) -> int:
     return x ^ (x >> 33)
 
 
-def _words(seed: int, spread: int, length: int) -> str:
-    """Return `length` words (tokens, about 5 characters each) that depend on the seed."""
-    mark = f"{_scramble(seed):016x}"
-    start = spread % 500
-    return f"{mark} {TEXT[start : start + 5 * (length - 1)]}" if length > 1 else mark
+def _words(mark: int, start: int, length: int) -> str:
+    """Return `length` words (tokens): `mark`, then text of about 5 characters a word."""
+    start %= 500
+    return f"{mark:016x} {TEXT[start : start + 5 * (length - 1)]}" if length > 1 else f"{mark:016x}"

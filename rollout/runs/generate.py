@@ -17,6 +17,7 @@ from rollout.errors import EngineError, RolloutError
 from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
+from rollout.system.garbage import rare_collections
 from rollout.system.machine import memory_in_use_gib
 from rollout.system.signals import StopRequest
 
@@ -96,7 +97,7 @@ def generate(
     stats = _Stats(slot, len(attempts))
     stats.look()  # slow the first time; must not count as generation
     clock, taken_at = Clock(), 0.0
-    with stop.deferred():
+    with stop.deferred(), rare_collections():
         for attempt in attempts:
             attempt.watch(stats.of(attempt))
         try:
