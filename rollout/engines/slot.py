@@ -122,7 +122,7 @@ class Slot:
                 with self._stop.deferred(False), loading:
                     return self._load_engine(plan)
             except RolloutError as error:
-                gc.collect()  # the memory of the engine that failed to load
+                _free(plan)
                 error, eased = self.step_down(error)
                 if eased is None:
                     raise error
@@ -161,9 +161,9 @@ class Slot:
                 self._empty()
 
     def _empty(self) -> None:
-        self._plan = None
+        plan, self._plan = self._plan, None
         self.shutdown()
-        gc.collect()  # frees the memory of an engine that runs in this process
+        _free(plan)
 
     def close(self) -> None:
         try:
@@ -213,6 +213,15 @@ class _Descent:
         text = explain(fault, model=model, advice=STEPPING_DOWN)
         text = text.removesuffix(f"; type {STEPPING_DOWN}")
         return error.with_message(text), f"stepping down to {rung}"
+
+
+def _free(plan: EnginePlan) -> None:
+    """Free the memory of an engine that ran, or failed to load, in this process.
+
+    A full collection takes seconds where vLLM is loaded, and the scripted engine has no model.
+    """
+    if plan.model_path:
+        gc.collect()
 
 
 def _added(past: EngineStats, now: EngineStats) -> EngineStats:
