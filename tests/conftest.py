@@ -1,5 +1,6 @@
 """Shared fixtures: a tiny real model, and one loaded engine per process that needs it."""
 
+import gc
 import os
 import signal
 
@@ -29,6 +30,14 @@ def tiny_model(tmp_path_factory):
     from tiny_model import make_tiny_model
 
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_modules():
+    """Leave what a file imported to no later garbage collection: with vLLM it takes seconds."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
