@@ -25,34 +25,32 @@ def output(here, run):
     return pq.read_table(here / run / "output.parquet")
 
 
-def test_samples_added_later_equal_those_of_one_run(tmp_path, tiny_model):
-    prompts(tmp_path)
+def test_samples_added_later_equal_those_of_one_run(typed, tiny_model):
+    prompts(typed.here)
     for run, n in (("x", 4), ("x", 8), ("whole", 8)):
         more = {"data.input": "in.parquet", "run_dir": run, "sampling.n_samples": n}
-        done = rollout(*words(tiny_model, **more), cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    assert output(tmp_path, "x").equals(output(tmp_path, "whole"))
-    figures = json.loads((tmp_path / "x" / "summary.json").read_text())
+        assert typed(*words(tiny_model, **more)).code == 0, typed.errors
+    assert output(typed.here, "x").equals(output(typed.here, "whole"))
+    figures = json.loads((typed.here / "x" / "summary.json").read_text())
     assert (figures["num_samples"], figures["num_generated_samples"]) == (480, 240)
 
 
-def test_truncated_samples_are_continued_from_their_tokens(tmp_path, tiny_model):
+def test_truncated_samples_are_continued_from_their_tokens(typed, tiny_model):
     from transformers import AutoTokenizer
 
-    prompts(tmp_path, 30)
+    prompts(typed.here, 30)
     more = {
         "data.input": "in.parquet",
         "run_dir": "x",
         "output.columns": "[finish_reason,token_ids,num_continued]",
     }
-    assert rollout(*words(tiny_model, **more), cwd=tmp_path).returncode == 0
-    before = output(tmp_path, "x").to_pylist()
+    assert typed(*words(tiny_model, **more)).code == 0, typed.errors
+    before = output(typed.here, "x").to_pylist()
     more |= {"sampling.max_tokens": 30, "continue_truncated": "true"}
-    done = rollout(*words(tiny_model, **more), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert typed(*words(tiny_model, **more)).code == 0, typed.errors
     decode = AutoTokenizer.from_pretrained(tiny_model).decode
     num_continued = 0
-    for old, new in zip(before, output(tmp_path, "x").to_pylist(), strict=True):
+    for old, new in zip(before, output(typed.here, "x").to_pylist(), strict=True):
         for i in range(2):
             cut = old["finish_reason"][i] == "length"
             num_continued += cut
@@ -73,18 +71,19 @@ def core_of(process):
     return None
 
 
-def test_a_killed_engine_core_is_replaced_and_no_row_differs(tmp_path, tiny_model):
-    prompts(tmp_path, 1500)
+def test_a_killed_engine_core_is_replaced_and_no_row_differs(typed, tiny_model):
+    here = typed.here
+    prompts(here, 600)
     given = words(tiny_model, **{"data.input": "in.parquet", "sampling.max_tokens": 40})
-    process = start(*given, "run_dir=x", cwd=tmp_path, **APART)
-    wait_for(lambda: list((tmp_path / "x" / "shards").glob("*")), timeout_s=240)
+    process = start(*given, "run_dir=x", cwd=here, **APART)
+    wait_for(lambda: list((here / "x" / "shards").glob("*")), timeout_s=240)
     core = core_of(process)
     core.send_signal(signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "loading it again" in errors
-    assert rollout(*given, "run_dir=whole", cwd=tmp_path).returncode == 0
-    assert output(tmp_path, "x").equals(output(tmp_path, "whole"))
+    assert typed(*given, "run_dir=whole").code == 0, typed.errors
+    assert output(here, "x").equals(output(here, "whole"))
 
 
 def test_a_row_that_kills_the_real_engine_is_blamed_alone(tmp_path, tiny_model):

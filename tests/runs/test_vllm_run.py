@@ -1,4 +1,4 @@
-"""Whole runs on real vLLM, each in its own process, as a user starts them."""
+"""Whole runs on real vLLM."""
 
 import json
 import signal
@@ -36,13 +36,13 @@ def chat_rows():
 
 
 @pytest.mark.parametrize(("rows", "bad"), [(string_rows, [17, 42, 99]), (chat_rows, [3, 50, 98])])
-def test_a_file_from_pandas_keeps_its_rows_and_bad_ones_say_why(tmp_path, tiny_model, rows, bad):
+def test_a_file_from_pandas_keeps_its_rows_and_bad_ones_say_why(typed, tiny_model, rows, bad):
     frame = rows()
-    frame.to_parquet(tmp_path / "in.parquet")
-    done = rollout("data.input=in.parquet", "run_dir=run", *words(tiny_model), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    before = pd.read_parquet(tmp_path / "in.parquet")
-    after = pd.read_parquet(tmp_path / "run" / "output.parquet")
+    frame.to_parquet(typed.here / "in.parquet")
+    typed("data.input=in.parquet", "run_dir=run", *words(tiny_model))
+    assert typed.code == 0, typed.errors
+    before = pd.read_parquet(typed.here / "in.parquet")
+    after = pd.read_parquet(typed.here / "run" / "output.parquet")
     assert list(after.columns[: len(frame.columns)]) == list(frame.columns)
     for column in frame.columns:
         assert after[column].map(str).equals(before[column].map(str))
@@ -51,13 +51,12 @@ def test_a_file_from_pandas_keeps_its_rows_and_bad_ones_say_why(tmp_path, tiny_m
     assert "max_model_len" in after["error"][bad[2]]
 
 
-def test_one_process_can_run_twice_and_repeats_itself(tmp_path, tiny_model):
-    string_rows().head(20).to_parquet(tmp_path / "in.parquet")
+def test_one_process_can_run_twice_and_repeats_itself(typed, tiny_model):
+    string_rows().head(20).to_parquet(typed.here / "in.parquet")
     again = "engine.max_num_batched_tokens=1024,2048"  # two engines, one after the other
     sweep = "-m", "data.input=in.parquet", "run_dir=runs", again
-    done = rollout(*sweep, *words(tiny_model), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    points = (tmp_path / f"runs/max_num_batched_tokens={n}" for n in (1024, 2048))
+    assert typed(*sweep, *words(tiny_model)).code == 0, typed.errors
+    points = (typed.here / f"runs/max_num_batched_tokens={n}" for n in (1024, 2048))
     one, two = (pd.read_parquet(point / "output.parquet") for point in points)
     assert one["responses"].map(list).equals(two["responses"].map(list))
 
@@ -101,12 +100,21 @@ REMOTE = {
         ({}, {"sampling.extra.min_pp": 3}, "min_p"),
     ],
 )
-def test_an_unloadable_model_is_one_line_and_a_log(tmp_path, tiny_model, config, more, message):
+def test_an_unloadable_model_is_one_line(typed, tmp_path, tiny_model, config, more, message):
     model = broken(tiny_model, tmp_path / "model", **config)
+    string_rows().head(2).to_parquet(typed.here / "in.parquet")
+    typed("data.input=in.parquet", *words(model, **more))
+    assert typed.code == 2 and len(typed.errors) == 1, typed.errors
+    assert message in typed.errors[0]
+    assert "Traceback" not in "".join([typed.out, *typed.notes])
+
+
+def test_in_a_process_of_its_own_a_refusal_is_one_line_too(tmp_path, tiny_model):
+    """Here the libraries write to the process's own streams, which `typed` would not see."""
+    model = broken(tiny_model, tmp_path / "model", hidden_size=96)
     string_rows().head(2).to_parquet(tmp_path / "in.parquet")
-    done = rollout("data.input=in.parquet", *words(model, **more), cwd=tmp_path)
+    done = rollout("data.input=in.parquet", *words(model), cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("rollout:")]
-    assert done.returncode == 2, done.stderr
-    assert len(lines) == 1
-    assert message in lines[0]
+    assert done.returncode == 2 and len(lines) == 1, done.stderr
+    assert "don't fit config.json" in lines[0]
     assert "Traceback" not in done.stderr + done.stdout
