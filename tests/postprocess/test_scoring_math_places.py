@@ -18,6 +18,12 @@ RIGHT = {
         ("-4", "The answer is negative four."), ("-3", "The temperature is negative 3."),
         ("4", "The answer is 5 minus 1."),
     ],
+    "done": [  # not left open, or marked as the answer
+        ("77", "29 + 48 = 77"), ("77", "77 = 29 + 48"), ("77", "So we get 29 + 48 = 77 apples."),
+        ("77", "\\boxed{29 + 48}"), ("77", "#### 29 + 48"), ("77", "Answer: 29 + 48"),
+        ("18", "The answer is 18. To check: 9 + 9."), ("3/4", "3/4"), ("1023", "2^{10} - 1"),
+        ("1 + \\sqrt{2}", "1 + \\sqrt{2}"), ("7 + 4", "7 + 4"), ("7.5", "7 1/2"), ("-5", "-5"),
+    ],
     "spelled": [
         ("5/6", "The answer is 5 over 6."), ("5/6", "The answer is 5 divided by 6."),
         ("1/2", "The answer is one half."), ("1/3", "The answer is one third."),
@@ -87,6 +93,17 @@ WRONG = {
         ("2", "The answer is the square root of 2."), ("1", "The answer is one half."),
         ("1", "The answer is one third."), ("2", "The answer is two thirds."),
         ("3", "The answer is 3 million."), ("6", "The answer is 5 over 6."),
+    ],
+    "open": [  # a sum that is left open, often the question itself
+        *(("77", t) for t in (
+            "29 + 48", "29 + 48 = ?", "29 + 48 =", "12 = 29 + 48", "$29 + 48$", "x = 29 + 48",
+            "The problem asks for 29 + 48.", "We must compute 29 + 48 first",
+            "To find the answer to 29 + 48, we add", "29 + 48 is undefined.",
+        )),
+        ("26", "An empty sum of 8 + 7 + 5 + 6 equals the original number itself."),
+        ("9", "On average, 7 - 2 = 3 drops to 7 + 2."), ("9", "0 - -9 is undefined."),
+        ("12", "It is 3 x 4"), ("5", "0.5 * 10"), ("12", "(3)(4)"), ("5/6", "1/2 + 1/3"),
+        ("7107", "To find the answer to the given equation: 7383 - 4277 + 5865 - 1864, we add."),
     ],
     "retracted": [
         ("4", "The answer is 4. No, that's wrong. It is 5."),

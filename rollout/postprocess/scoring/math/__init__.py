@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from rollout.config.sections.postprocess import AnswerIs, Postprocess
-from rollout.postprocess.scoring.math.answer import Found, find
+from rollout.postprocess.scoring.math.answer import Found, find, is_open_sum
 from rollout.postprocess.scoring.math.canonical import canonical
 from rollout.postprocess.scoring.math.compare import same
 from rollout.postprocess.scoring.math.gold import gold_of
@@ -42,7 +42,8 @@ def load(settings: Postprocess) -> Scorer:
         if not response.text.strip():
             return no_answer(compared)
         takes_words = any(isinstance(gold.value, Words) for gold in golds)
-        found = find(response.text, response.is_cut, takes_words)
+        takes_sums = any(is_open_sum(gold.value) for gold in golds)
+        found = find(response.text, response.is_cut, takes_words, takes_sums)
         if found is None:
             return no_answer(
                 compared, verdict=Verdict.cut_off if response.is_cut else Verdict.no_answer

@@ -23,7 +23,7 @@ from rollout.postprocess.scoring.math.claims import (
 from rollout.postprocess.scoring.math.prose import CONNECTIVE, TRIES, after_marker, last_in_line
 from rollout.postprocess.scoring.math.read import read
 from rollout.postprocess.scoring.math.text import closing, peel, plain
-from rollout.postprocess.scoring.math.values import Group, Number, Value, Words
+from rollout.postprocess.scoring.math.values import Formula, Group, Named, Number, Value, Words
 
 
 class Found(NamedTuple):
@@ -33,6 +33,7 @@ class Found(NamedTuple):
     value: Value | None  # None: marked as the answer, but unreadable
     is_explicit: bool  # marked as the answer
     several: Value | None = None  # boxes joined by "and" or commas, as one list
+    is_framed: bool = False  # in a box or <answer>, or after #### or "answer is"
 
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:(\{)|(-?[\d.]+|[A-Za-z](?![A-Za-z])))")
@@ -55,13 +56,47 @@ _CALCULATED = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator
 _STRUCK = re.compile(r"~~[^~\n]+~~")
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark|center)(?:\s[^<>]*)?/?>", re.I)
 _COPULA_END = re.compile(r"\b(?:is|are|was|be|equals|becomes)\s*\Z", re.I)
+_ANSWER_END = re.compile(r"\b(?:answers?|A)[\s*_]*:\s*\Z", re.I)
 _CHECK = re.compile(r"\b(?:check|verify|confirm)\w*\s+(?:(?:the|my|this|our)\s+)?\Z", re.I)
 _IF = re.compile(r"[^.!?\n,]{1,40}?\bif\b")
 _IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answers?\b", re.I)
 
 
-def find(text: str, is_cut: bool, takes_words: bool) -> Found | None:
-    """Return the response's answer, or None if it has none."""
+_SUM = re.compile(  # of plain numbers, with an operation other than the bar of one fraction
+    r"(?=.*[+*×]|.*\d\s*-|.*/.*/|.*\\(?:times|cdot|div)|.*\)\s*\()"
+    r"(?:[\d.,\s()+*/×-]|\\(?:times|cdot|div|left|right))*\d(?:[\d.,\s()]|\\right)*"
+)
+
+
+def is_open_sum(value: Value | None) -> bool:
+    """Whether an answer is arithmetic that is still to be done: 29 + 48, but not 3/4 or 2^10."""
+    value = value.value if isinstance(value, Named) else value
+    return isinstance(value, Formula) and bool(_SUM.fullmatch(value.latex))
+
+
+def find(text: str, is_cut: bool, takes_words: bool, takes_sums: bool = False) -> Found | None:
+    """Return the response's answer, or None if it has none.
+
+    A sum of plain numbers that the response leaves open often repeats the question. It is taken
+    only where the response marks its answer, or with `takes_sums`; otherwise the other side of its
+    equation is the answer, or what is found in the text before it.
+    """
+    for _ in range(TRIES):
+        found = _find(text, is_cut, takes_words)
+        if found is None or found.is_framed or takes_sums or not is_open_sum(found.value):
+            return found
+        for side in reversed(re.split(r"(?<![<>!:=])=(?!=)", found.text)):
+            value = read(side)
+            if isinstance(value, Number):
+                return found._replace(value=value)
+        place = text.rfind(found.text)
+        if place <= 0:
+            return None
+        text = text[:place]
+    return None
+
+
+def _find(text: str, is_cut: bool, takes_words: bool) -> Found | None:
     text = plain(text)
     if "<" in text:
         text = _TAGS.sub("", _CALCULATED.sub("", text))
@@ -105,13 +140,13 @@ def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
             places.append(box)
     answer = _last_tag(text)
     if answer and (not places or places[0][1] <= answer[0]):
-        inside = find(answer[2], False, True) if answer[3] or not is_cut else None
+        inside = _find(answer[2], False, True) if answer[3] or not is_cut else None
         if inside is not None:
             whole = read(answer[2])
             found = Found(answer[2], whole, True) if whole else inside._replace(is_explicit=True)
-            return answer[1], found
+            return answer[1], found._replace(is_framed=True)
         if peel(answer[2]) and (answer[3] or not is_cut):
-            return answer[1], Found(answer[2].strip(), None, True)
+            return answer[1], Found(answer[2].strip(), None, True, is_framed=True)
     filled = [place for place in places if peel(place[2])]
     if is_cut and filled and not filled[0][3]:
         first = filled.pop(0)
@@ -132,7 +167,7 @@ def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
     if value is None and "\\text" in content:  # \boxed{\text{The answer is }17}
         inside = _stated(re.sub(r"\\text(?:bf|it|rm)?\{([^{}]*)\}", r" \1 ", content), False, True)
         value = inside.value if inside else None
-    return filled[0][1], Found(content, value, True, several)
+    return filled[0][1], Found(content, value, True, several, True)
 
 
 def _last_tag(text: str) -> tuple[int, int, str, bool] | None:
@@ -173,7 +208,7 @@ def _stated(text: str, is_cut: bool, takes_words: bool, is_strict: bool = False)
                 continue
             if is_cut and end >= len(text):
                 return None  # digits may be missing
-            return _correction(text[end:]) or Found(content, value, True)
+            return _correction(text[end:]) or Found(content, value, True, is_framed=True)
         if statement := after_marker(tail):
             content, value, rest, is_direct = statement
             is_word = isinstance(value, Words) and not re.search(r"\d", value.text)
@@ -188,7 +223,8 @@ def _stated(text: str, is_cut: bool, takes_words: bool, is_strict: bool = False)
                 and not (value is not None and _is_ended(content, value))
             ):
                 return None
-            return _correction(text[start:]) or Found(content, value, True)
+            is_framed = bool(_COPULA_END.search(marker) or _ANSWER_END.search(marker))
+            return _correction(text[start:]) or Found(content, value, True, is_framed=is_framed)
     if is_strict or is_cut or not weak or is_refusal(text):
         return None
     return _correction(text) or weak[0]
