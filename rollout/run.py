@@ -73,6 +73,7 @@ def launch(
     stop.last_line = lambda: f"interrupted; {attempt.report.how_to_resume()}"
     try:
         if standing.num_owed:
+            console.note(f"run_dir={job.run_dir}")  # to resume it, however it ends
             with closing(Slot(console, stop)) as slot:
                 answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
         if error := attempt.error:

@@ -17,7 +17,7 @@ Presets (group=name):
 Often set (key=value):
 {settings}
 
-Killed? The same command, or run_dir=DIR alone, continues the run. For more, add a larger
+Killed? Type run_dir=DIR (printed at the start) to continue the run. For more, add a larger
 sampling.n_samples, retry_failed=true or continue_truncated=true; to start over, resume=fresh.
 More commands (--help): python -m rollout.plan (does it fit?), rollout.prepare, rollout.postprocess
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Collection
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from rollout.config.schema import Key
 from rollout.config.settings import SECTIONS, keys
@@ -53,6 +53,8 @@ def declared(key: str, value: Any = "...") -> Key:
     if bag is None:
         raise UserError(unknown_key(key, value))
     inner = key.removeprefix(bag.name + ".")
+    if _has_numbers(bag.name):
+        raise UserError(f"{key}: type {bag.name}='{{{inner}: {value}}}' ({bag.help})")
     if not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", inner, re.ASCII):
         raise UserError(f"{key}: {inner!r} is not a name; type {bag.name}.NAME=... ({bag.help})")
     return bag
@@ -123,12 +125,13 @@ def _least_nested(keys: list[str]) -> list[str]:
 def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
     """Flatten nested sections to dotted keys; values of free-form settings stay nested.
 
-    Raises UserError for a key that is given twice, dotted and nested.
+    A setting with numbers as keys stays whole. Raises UserError for a key that is given twice,
+    dotted and nested.
     """
     flat: dict[str, Any] = {}
     for name, value in content.items():
         key = f"{prefix}{name}"
-        if isinstance(value, dict) and not bag_of(key):
+        if isinstance(value, dict) and not bag_of(key) and not _has_numbers(key):
             found = flatten(value, key + ".")
         else:
             found = {key: value}
@@ -136,6 +139,12 @@ def flatten(content: dict, prefix: str = "") -> dict[str, Any]:
             raise UserError(f"{twice[0]} is given twice; leave one of them out")
         flat |= found
     return flat
+
+
+def _has_numbers(key: str) -> bool:
+    """Whether the keys below a free-form setting are numbers: sampling.logit_bias."""
+    setting = known_keys().get(key)
+    return setting is not None and setting.is_bag and get_args(setting.type)[0] is int
 
 
 def unknown_key(key: str, value: Any = "...") -> str:

@@ -29,7 +29,7 @@ from rollout.config.plain_values import plain, short
 from rollout.config.presets import implied_presets, preset_keys, preset_names
 from rollout.config.recorded import ReadRun, Recorded, refuse_missing, take_starred
 from rollout.config.settings import SECTIONS
-from rollout.errors import UserError
+from rollout.errors import UserError, did_you_mean
 from rollout.errors.secret_texts import remember, remember_whole, without_secrets
 from rollout.system.disk import expand_home
 from rollout.system.formats.plain_yaml import read_yaml
@@ -46,6 +46,10 @@ ENVIRONMENT = {
     "GPU_MEMORY_UTILIZATION": "engine.gpu_memory_utilization",
     "MAX_NUM_SEQS": "engine.max_num_seqs",
 }
+
+
+# With nothing else typed, the command resumes a run.
+RESUMING = {"run_dir", "resume", "retry_failed", "continue_truncated", "dry_run"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ def gather(
     if before:
         notes.insert(0, f"from run_dir={before.run_dir}: the settings of its last launch")
     elif read_run and not has_input:
+        if given <= RESUMING and "run_dir" in typed:
+            _refuse_no_run(typed["run_dir"], start_dir)
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
@@ -128,6 +134,18 @@ def _run_before(
     if not isinstance(run_dir, str) or not run_dir:
         return None
     return read_run(start_dir / expand_home(run_dir), start_dir, {*typed, *lower})
+
+
+def _refuse_no_run(given: str, start_dir: Path) -> None:
+    """Raise UserError: only a run to resume was named, and there is none."""
+    directory = start_dir / expand_home(unquoted(given))
+    beside = directory.parent
+    names = [path.name for path in beside.iterdir() if path.is_dir()] if beside.is_dir() else []
+    near = did_you_mean(directory.name, [name for name in names if name != directory.name])
+    raise UserError(
+        f"run_dir={given} holds no run to resume.{near} To begin one there, type data.input=FILE."
+        "parquet, or experiment=demo for the example prompts"
+    )
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

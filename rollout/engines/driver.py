@@ -134,11 +134,13 @@ def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
             return
 
 
-def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
+def probe(slot: Slot, request: Request, num_steps: int = 1) -> None:
     """Run a harmless request, repeatedly, for `num_steps` engine steps in total.
 
+    They count as steps of the slot's engine: how long an engine lives decides who is to blame.
     Raises EngineError if the engine dies.
     """
+    engine = slot.current
     while num_steps > 0:
         try:
             engine.submit(request)
@@ -146,6 +148,7 @@ def probe(engine: Engine, request: Request, num_steps: int = 1) -> None:
             return  # it is alive
         while engine.num_unfinished:
             engine.step()
+            slot.num_steps += 1
             num_steps -= 1
 
 
@@ -175,7 +178,7 @@ def drive_with_restarts(
             engine = slot.current
             num_steps = turn.num_trial_steps or int(turn.is_alone and not slot.has_answered)
             if num_steps:
-                probe(engine, HARMLESS, num_steps)
+                probe(slot, HARMLESS, num_steps)
                 slot.has_answered = True
             if not turn.num_trial_steps:
                 flight = Flight(engine)

@@ -192,15 +192,15 @@ def _data(plan: Plan) -> Iterator[str]:
         yield f"        {part.low:>9,} to {part.high - 1:>9,}  {part.num_rows:>9,}  {bar}".rstrip()
     context = plan.selected.fit.max_model_len
     over = lengths.num_longer_than(context - 1)
-    yield f"        {over} rows leave no room for a response in a context of {context:,} tokens"
+    yield f"        rows without room for a response in a context of {context:,} tokens: {over}"
     cut = lengths.num_cut(context, settings.sampling.token_limit or 1)
     if cut.num_rows > 0:
         limit = f"max_tokens={settings.sampling.max_tokens}"
-        yield f"        {cut} more leave room for fewer than {limit} tokens"
+        yield f"        rows with room for fewer than {limit} tokens: {cut} more"
     if lengths.num_bad or lengths.num_refused:
         first = printable(lengths.first_bad or lengths.first_refusal or "")
         bad = lengths.num_bad + lengths.num_refused
-        yield f"        {bad:,} rows can't be sent to the model: {first}"
+        yield f"        rows that can't be sent to the model: {bad:,}, such as {first}"
     for check in data.checks:
         yield f"        note: {printable(check)}"
     for shown in data.shown:

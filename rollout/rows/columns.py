@@ -61,10 +61,10 @@ COLUMNS = {
         _of_samples(
             "responses",
             "string",
-            "the n responses, in sample order; empty if the row failed",
+            "the n responses, in sample order; of a failed row none, or those of earlier launches",
             "text",
         ),
-        _of_row("error", "string", "why the row has no responses; null if it has them"),
+        _of_row("error", "string", "why the row failed; null if it did not"),
         _of_samples(
             "finish_reason", "string", "stop, or length if max_tokens or the context cut it off"
         ),

@@ -61,7 +61,8 @@ class OwedRow:
             first = None if seed is None else seed + have
             ask(wanted.n_samples - have, first, limit, have)
         if wanted.continues and self.before:
-            for i, sample in enumerate(self.before.samples):
+            drawn = self.before.samples[:1] if self._is_greedy else self.before.samples
+            for i, sample in enumerate(drawn):
                 if is_cut(sample) and (limit is None or sample.num_tokens < limit):
                     seed_i = None if seed is None else continued_seed(seed + i, sample.num_tokens)
                     ask(1, seed_i, limit and limit - sample.num_tokens, i, sample)
@@ -100,10 +101,10 @@ class OwedRow:
                 whole.opens_reasoning = completion.opens_reasoning
             if "prompt_token_ids" in self.wanted.keeps:
                 whole.prompt_token_ids = completion.prompt_token_ids
-        if samples and not error and self._is_greedy:  # the one that was drawn is repeated
-            more = self.wanted.n_samples - len(samples)
-            samples += [replace(samples[0]) for _ in range(more)]
-            whole.repeats |= more > 0
+        if samples and self._is_greedy:  # the one that was drawn is repeated
+            num_copies = len(samples) if error else self.wanted.n_samples
+            samples[1:] = [replace(samples[0]) for _ in range(num_copies - 1)]
+            whole.repeats = len(samples) > 1
         whole.latency_s = max((c.latency_s for c in completions), default=whole.latency_s)
         self._drop_unwanted(samples)
         assert error or len(samples) == self.wanted.n_samples, "a row came back without n samples"

@@ -104,6 +104,7 @@ class Attempt:
             for row in self._store.owed_rows(owed, state, self._wanted):
                 if self.error:
                     return
+                self.report.tally.num_begun += 1
                 yield row
 
     def watch(self, stats: Callable[[], EngineStats]) -> None:
@@ -145,7 +146,8 @@ class Attempt:
         num_asked = tally.num_samples + tally.num_failed * settings.sampling.n_samples
         if num_asked >= settings.stop_if.after_samples:
             error = next((result.error for result in finished if result.error), None)
-            if reason := reason_to_stop(tally.signs, settings.stop_if, settings.sampling, error):
+            signs = tally.signs_so_far
+            if reason := reason_to_stop(signs, settings.stop_if, settings.sampling, error):
                 raise RolloutError(reason)  # run.py adds the progress and the command to resume
 
     def flush(self) -> None:

@@ -22,7 +22,7 @@ from rollout.plan.memory.fit import Limit, ModelSize, Needs, fit
 from rollout.plan.memory.hardware import Hardware, found
 from rollout.plan.messages import one_line, room_note
 from rollout.plan.model import lengths_of, needs_of, planned_model, tokenizer_of
-from rollout.plan.prompts.first_rows import check_prompts
+from rollout.plan.prompts.first_rows import STRINGS_CONTINUED, check_prompts
 from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
 from rollout.runs.findings import Findings
@@ -296,7 +296,7 @@ def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) ->
     if note := room_note(lengths, context, job.settings.sampling):
         _note_once(note, console, findings)
     for check in check_prompts(job.prompts, tokenizer):
-        if not check.startswith("strings go"):  # progress.hints covers it
+        if check != STRINGS_CONTINUED:  # progress.hints covers it
             _note_once(f"note: {check}", console, findings)
     return lengths
 

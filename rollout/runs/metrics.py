@@ -29,7 +29,13 @@ class Tally:
     num_samples: int = 0
     num_output_tokens: int = 0
     num_prompt_tokens: int = 0  # of finished rows, each prompt once
-    signs: Signs = field(default_factory=Signs)
+    num_begun: int = 0  # rows: finished ones and those in the engine
+    signs: Signs = field(default_factory=Signs)  # of finished rows
+
+    @property
+    def signs_so_far(self) -> Signs:
+        """The signs, among all rows begun: one that can't be sent fails before others finish."""
+        return replace(self.signs, num_rows=max(self.num_begun, self.signs.num_rows))
 
     def add(self, result: Result, tags: Sequence[str] = TAGS) -> None:
         self.num_rows += 1

@@ -14,6 +14,7 @@ from rollout.config.sections.engine import Device
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.plan import history
+from rollout.plan.prompts.first_rows import STRINGS_CONTINUED
 from rollout.rows.result import Result
 from rollout.runs import metrics
 from rollout.runs.job import Job
@@ -159,7 +160,7 @@ class Report:
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
         num_samples = self._job.settings.sampling.n_samples
         text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
-        text += f"  {signs}" if (signs := str(self.tally.signs)) else ""
+        text += f"  {signs}" if (signs := str(self.tally.signs_so_far)) else ""
         num_done = standing.num_rows - num_owed
         self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
         self._bar.update(*self._now)
@@ -286,10 +287,7 @@ def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
     first = next(iter(job.prompts)).content
     as_they_are = data.apply_chat_template is Template.auto and data.prompt_format.name == "auto"
     if isinstance(first, str) and as_they_are and facts.has_chat_template:
-        yield (
-            "strings go to the model as they are, although it has a chat template; to send them "
-            "as user messages, type data.apply_chat_template=always"
-        )
+        yield STRINGS_CONTINUED
     busy = job.machine.load_average / job.machine.num_cpus
     if facts.name == "vllm" and job.device is Device.cpu and busy > 1.2:
         yield (

@@ -23,8 +23,8 @@ def refuse_other_settings(job: Job, record: dict[str, Any]) -> None:
     """Raise UserError with a table if a setting that changes samples differs."""
     if record.get("format") != FORMAT:
         raise UserError(
-            f"run_dir={job.run_dir} was written by another version of rollout "
-            f"({record.get('rollout')}), whose files this one does not read; {START_OVER}"
+            f"run_dir={job.run_dir} was written by another version of rollout (its files have "
+            f"format {record.get('format')}, this version reads format {FORMAT}); {START_OVER}"
         )
     made = settings_of_rows(job.run_dir)
     was, now = made.get("fingerprint", {}), fingerprint_of(job)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.data import OnError
-from rollout.config.sections.sampling import Sampling
 from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.score_texts import score_text
@@ -175,7 +174,7 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
     if failed:
         kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
         parts.append(f"{failed:,} rows failed ({kept})")
-    alarm = duplicate_alarm(figures, job.settings.sampling)
+    alarm = duplicate_alarm(figures, job.settings)
     return "\n".join(
         (
             "; ".join(parts),
@@ -186,12 +185,17 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
     )
 
 
-def duplicate_alarm(figures: dict[str, Any], sampling: Sampling) -> str | None:
-    """Return a note if most samples that could repeat an earlier one of their prompt do."""
+def duplicate_alarm(figures: dict[str, Any], settings: Settings) -> str | None:
+    """Return a note if most samples that could repeat an earlier one of their prompt do.
+
+    Not for a run with rows of their own temperature: greedy ones always repeat.
+    """
+    sampling = settings.sampling
     num_samples, num_distinct = figures["num_samples"], figures["num_distinct"]
-    num_rows = figures["num_rows"] - figures["num_failed"]
+    num_rows = figures["num_sampled_rows"]
     num_free = num_samples - num_rows  # the first sample of each prompt repeats none
-    if num_distinct is None or num_free <= 0 or sampling.temperature == 0:
+    is_greedy = sampling.temperature == 0 or settings.data.sampling_key is not None
+    if num_distinct is None or num_free <= 0 or is_greedy:
         return None
     if (share := (num_samples - num_distinct) / num_free) <= MOSTLY:
         return None

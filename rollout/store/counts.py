@@ -21,6 +21,7 @@ class Totals:
     num_truncated: int = 0  # finish_reason length
     num_empty: int = 0
     max_response_tokens: int = 0
+    num_sampled_rows: int | None = None  # with a response; a failed row may keep earlier ones
     num_distinct: int | None = None  # different responses of a row, summed over the rows
     num_unclosed: int | None = None  # reasoning opened but not closed, by model.reasoning_tags
     num_repetitive: int | None = None  # responses that end in a loop (health.is_repetitive)
@@ -58,7 +59,7 @@ class RowCounter:
         import numpy as np
 
         self._tags = tags
-        self._totals = Totals(num_distinct=0, num_repetitive=0)
+        self._totals = Totals(num_sampled_rows=0, num_distinct=0, num_repetitive=0)
         self._totals.num_unclosed = 0 if tags else None
         self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
 
@@ -78,6 +79,8 @@ class RowCounter:
         totals.num_rows += results.num_rows
         totals.num_failed += results.num_rows - results.column("error").null_count
         totals.num_samples += len(lengths)
+        sizes = pc.fill_null(pc.list_value_length(responses), 0)
+        totals.num_sampled_rows += pc.sum(pc.greater(sizes, 0)).as_py() or 0
         totals.num_output_tokens += pc.sum(lengths).as_py() or 0
         totals.num_prompt_tokens += pc.sum(results.column("num_prompt_tokens")).as_py() or 0
         totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0

@@ -108,6 +108,7 @@ class SweepReport:
             fraction, left_s = metrics.outlook(
                 tally, counters, elapsed_s, num_owed, num_samples / max(num_owed, 1), longest
             )
+            fraction = (num_rows - num_owed + fraction * num_owed) / num_rows
             num_done = sum(r.num_rows_done for r in reports)
             beside = f"{len(running)} points side by side  " if len(running) > 1 else ""
             text = f"{which}{beside}{num_done:,}/{num_rows:,} rows"

@@ -82,10 +82,10 @@ def test_a_setting_with_an_effect_or_of_a_preset_is_none(given):
 def test_every_section_of_a_scorer_is_known_to_be_one():
     sections = {key.split(".")[1] for key in known_keys() if key.count(".") == 2}
     others = {"output", "estimate", "select", "export"}
-    from rollout.config.effects import SCORERS
+    from rollout.config.effects import SCORERS_WITH_SETTINGS
 
     ours = {key.split(".")[1] for key in known_keys() if key.startswith("postprocess.")}
-    assert set(SCORERS) == (sections & ours) - others
+    assert set(SCORERS_WITH_SETTINGS) == (sections & ours) - others
 
 
 def test_the_command_line_the_environment_and_a_file_count_alike(run, typed, monkeypatch):

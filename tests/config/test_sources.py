@@ -171,6 +171,19 @@ def test_a_bad_config_file_is_one_line_that_names_the_key(typed, config_file, te
     assert said in typed.refused(config_file(text), *SCRIPTED, "data=example")
 
 
+def test_a_setting_with_numbers_as_keys_is_read_from_everywhere(typed, config_file, prompts):
+    """`sampling.logit_bias` could only be typed; its run could not be resumed by run_dir= alone."""
+    typed(*SCRIPTED, f"data.input={prompts}", "run_dir=r", "sampling.logit_bias={5:1.0}")
+    assert typed.code == 0, typed.errors
+    assert typed("run_dir=r").code == 0, typed.errors
+    text = "sampling: {logit_bias: {5: 1.0}}"
+    assert typed.settings(config_file(text))["sampling"]["logit_bias"] == {5: 1.0}
+    for bias in ({5: 1.0}, {"5": 1.0}):
+        assert compose({"logit_bias": bias}).sampling.logit_bias == {5: 1.0}
+    line = typed.refused(*SCRIPTED, f"data.input={prompts}", "sampling.logit_bias.5=1.0")
+    assert "type sampling.logit_bias='{5: 1.0}'" in line
+
+
 def test_a_config_file_that_is_missing_or_unreadable_is_refused(typed, tmp_path):
     assert "no such file" in typed.refused("config_file=nope.yaml", *SCRIPTED)
     assert "can't be read" in typed.refused(f"config_file={tmp_path}", *SCRIPTED)

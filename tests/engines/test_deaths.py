@@ -57,6 +57,14 @@ class Run:
         return sorted(r.index for r in self.results) == list(range(count))
 
 
+@pytest.mark.parametrize("die_after_steps", [20, 25, 30, 40])
+@pytest.mark.parametrize("guilty", [0, 3])
+def test_an_engine_that_dies_of_age_after_a_trial_blames_no_row(guilty, die_after_steps):
+    """The trial's steps were not counted as the engine's: the next trial was too short."""
+    run = Run(5, {guilty}, 4, die_after_steps=die_after_steps, vary=False)
+    assert run.failed == [guilty] and run.all_once(5), run.texts
+
+
 def test_rows_in_flight_at_a_death_are_resubmitted_and_no_row_is_blamed():
     run = Run(200, die_after_steps=60)
     assert run.all_once(200)

@@ -96,7 +96,7 @@ def test_strings_for_a_chat_model_and_chats_for_a_base_model_are_reported(tmp_pa
 def test_blank_prompts_are_reported(tmp_path, tiny_model):
     blank = [{"role": "user", "content": " \n"}]
     (message,) = checks(tmp_path, tiny_model, pa.array([[USER], blank]))
-    assert message == "1 of the first 2 prompts are blank; the first is row 1"
+    assert message == "blank prompts among the first 2: 1; the first is row 1"
 
 
 def test_a_prompt_of_megabytes_is_counted_but_not_checked(tmp_path, tiny_model):

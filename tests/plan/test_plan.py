@@ -111,7 +111,7 @@ def test_the_page_shows_prompts_histogram_and_where_sampling_comes_from(plan, ti
         "model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}",
         "sampling=greedy", "sampling.max_tokens=77", "sampling.top_p=null",
     )  # fmt: skip
-    assert "1 rows leave no room for a response in a context of 512" in out
+    assert "rows without room for a response in a context of 512 tokens: 1" in out
     assert "⟧one two three\n" in out
     assert "max_tokens=77 " in out and "(given)" in out
     assert "(sampling=greedy)" in out

@@ -56,6 +56,24 @@ def test_repeats_of_one_greedy_sample_end_no_run(typed, run):
     assert run("sampling.temperature=0", *more).code == 0, typed.errors
 
 
+def test_a_greedy_run_is_continued_once_for_each_row_and_repeats_end_it_neither(typed, run):
+    """Each copy was continued by itself, and the copies counted as duplicates: the run ended."""
+    stop = "stop_if.duplicate_fraction=0.1", "stop_if.after_samples=1", "engine.max_num_seqs=1"
+    words = "sampling.temperature=0", "engine.scripted.vary=false", *stop
+    run(*words, "sampling.max_tokens=5")
+    assert run(*words, "sampling.max_tokens=9", "continue_truncated=true").code == 0, typed.errors
+    assert [(len(row), len(set(row))) for row in responses(typed.here)] == [(4, 1)] * 3
+    assert figures(typed.here)["num_generated_tokens"] == 3 * 4
+    lines = (typed.here / "r/attempts/2/metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["duplicate_fraction"] == 0
+
+
+def test_no_note_about_repeats_where_rows_have_their_own_temperature(typed, run):
+    words = "data.sampling_key=own", "engine.scripted.text=same"
+    assert "repeat an earlier one" in run("engine.scripted.text=same", "run_dir=free").out
+    assert "repeat an earlier one" not in run(*words).out
+
+
 def test_more_greedy_samples_than_before_are_the_same_one(typed, run):
     run("sampling.temperature=0", "sampling.n_samples=2")
     assert run("sampling.temperature=0").code == 0, typed.errors

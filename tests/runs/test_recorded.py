@@ -122,9 +122,16 @@ def test_a_starred_secret_has_to_be_typed_again(typed, run):
     assert "finished" in typed("run_dir=x", "engine.extra.hf_token=hf_another").out, typed.errors
 
 
-def test_a_directory_without_a_run_is_still_the_demo(typed):
-    (typed.here / "new").mkdir()
-    assert typed.settings("run_dir=new")["data"]["input"].startswith("pkg://")
+def test_a_mistyped_directory_does_not_start_the_demo(typed):
+    """It did, with the real model, where the user wanted to resume a run."""
+    (typed.here / "runs/a").mkdir(parents=True)
+    line = typed.refused("run_dir=runs/b", "retry_failed=true")
+    assert line.startswith("run_dir=runs/b holds no run to resume") and "experiment=demo" in line
+    assert "Did you mean 'runa'?" not in line
+    (typed.here / "run_x").mkdir()
+    assert "Did you mean 'run_x'?" in typed.refused("run_dir=run_y")
+    settings = typed.settings("run_dir=new", "experiment=demo")
+    assert settings["data"]["input"].startswith("pkg://")
 
 
 def test_python_resumes_a_directory_alone(typed, run):

@@ -28,6 +28,11 @@ MOST_CHARS = 50_000  # of a row; longer rows would take seconds
 NUM_FIRST = 32  # rows checked
 _THINKING = re.compile(r"(<think>|<thinking>|<reasoning>|\[THINK\])\s*$")
 
+STRINGS_CONTINUED = (
+    "strings are sent without the chat template, for the model to continue; for answers of an "
+    "assistant type data.apply_chat_template=always"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptPreview:
@@ -119,10 +124,7 @@ def _tools_left_out(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | Non
 def _strings_for_an_assistant(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
     if not tokenizer.has_chat_template or not any(isinstance(row.content, str) for row in rows):
         return None
-    return (
-        "strings are sent without the chat template, for the model to continue; for answers of an "
-        "assistant type data.apply_chat_template=always"
-    )
+    return STRINGS_CONTINUED
 
 
 def _doubled_bos(rows: list[Prompt], tokenizer: PromptTokenizer) -> str | None:
@@ -162,7 +164,7 @@ def _blank(rows: list[Prompt]) -> str | None:
     blank = [row.row for row in rows if row.content is not None and not _has_text(row.content)]
     if not blank:
         return None
-    return f"{len(blank)} of the first {len(rows)} prompts are blank; the first is row {blank[0]}"
+    return f"blank prompts among the first {len(rows)}: {len(blank)}; the first is row {blank[0]}"
 
 
 def _has_text(content: Any) -> bool:

@@ -76,9 +76,9 @@ class Prompts:
                 self.notes.append(f"prompts are those of column {prompt_key!r}, without {made_by}")
             return None
         if made_by:
-            self.notes.append(f"prompts as the run asked them: {made_by}")
+            self.notes.append(f"prompts as the run sent them: {made_by}")
         elif asked and asked.data.prompt_key != prompt_key:
-            self.notes.append(f"prompts as the run asked them: column {asked.data.prompt_key!r}")
+            self.notes.append(f"prompts as the run sent them: column {asked.data.prompt_key!r}")
         return asked
 
     def _check_columns(self) -> None:

@@ -64,7 +64,7 @@ def integer_of(text: str) -> int:
 
 
 def _constant(text: str) -> float:
-    raise Inexact(f"holds {text}, which JSON has no number for; write null, or text")
+    raise Inexact(f"holds {text}, which is not a JSON number; write null, or text")
 
 
 def once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
