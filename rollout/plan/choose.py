@@ -106,11 +106,12 @@ def _at_context(
 ) -> Fit:
     """Fit the whole context or, if it does not fit, the longest that does.
 
+    For a context that was given, more memory and fewer samples are tried, but no other context.
     The context may become shorter than the longest rows, which are then refused one by one, but
     not shorter than a typical row.
     """
     found = fit(model, engine, hardware, needs)
-    if found.fits or found.limit is not Limit.context or "max_model_len" in given:
+    if found.fits or found.limit is not Limit.context:
         return found
     if "gpu_memory_utilization" not in given and hardware.device is Device.cuda:
         most = min(MOST_SHARE, _free_share(hardware))
@@ -119,6 +120,13 @@ def _at_context(
             found = fit(model, engine, hardware, needs)
             if found.fits:
                 return found
+    if "max_model_len" in given:
+        fewer = () if "max_num_seqs" in given else MAX_NUM_SEQS  # they need less beside the cache
+        for number in (n for n in fewer if n < engine.max_num_seqs):
+            tried = fit(model, replace(engine, max_num_seqs=number), hardware, needs)
+            if tried.fits:
+                return tried
+        return found
     shorter = shortened(found, needs) or shortened(found, Needs(needs.typical))
     return fit(model, replace(engine, max_model_len=shorter), hardware, needs) if shorter else found
 

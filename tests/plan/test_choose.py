@@ -51,6 +51,22 @@ def test_a_context_that_cannot_be_held_is_shortened_and_no_further_than_the_data
     assert impossible.fit.limit is Limit.context
 
 
+@pytest.mark.parametrize(
+    ("model", "device", "context"),
+    [("qwen3_4b", "rtx_4090", 88_000), ("qwen3_4b", "rtx_4090", 99_000),
+     ("qwen3_8b", "24gib", 32_768), ("qwen3_8b", "24gib", 40_000)],
+)  # fmt: skip
+def test_for_a_context_that_was_given_more_memory_and_fewer_samples_are_tried(
+    model, device, context
+):
+    """It did not fit, although without it a longer one was chosen."""
+    given = frozenset({"max_model_len"})
+    choice = chosen(model, device, given=given, max_model_len=context)
+    assert choice.fit.fits and choice.engine.max_model_len == context
+    all_given = given | {"max_num_seqs", "gpu_memory_utilization"}
+    assert not chosen(model, device, given=all_given, max_model_len=context).fit.fits
+
+
 def test_a_few_rows_that_are_too_long_do_not_keep_the_others_from_being_asked():
     choice = chosen("qwen3_4b", "rtx_4090", needs=Needs(200_000, 1500))
     assert choice.fit.fits
