@@ -49,6 +49,9 @@ def read_command_line(argv: list[str], start_dir: Path) -> CommandLine:
         config_dir = _checked_config_dir(config_dir, start_dir)
     is_sweep = any(flag in ("-m", "--multirun") for flag in flags)
     is_sweep |= any(parts(text) == ("hydra.mode", "MULTIRUN") for text in typed)
+    also = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
+    if {"run_dir", also} <= {parts(text)[0] for text in typed}:
+        raise UserError(f"run_dir= and {also}= name the same directory; leave one of them out")
     return CommandLine(
         flags,
         [checked_override(text, config_dir, is_sweep) for text in typed],

@@ -25,6 +25,13 @@ def test_the_run_directory_can_be_named_either_way(typed, prompts, key):
     assert {name.split("/")[0] for name in typed.left} == {"runs"}
 
 
+@pytest.mark.parametrize(("key", "more"), [("hydra.run.dir", ()), ("hydra.sweep.dir", ("-m",))])
+def test_two_run_directories_are_refused(typed, prompts, key, more):
+    """One of them was used, without a word about the other."""
+    words = f"data.input={prompts}", "run_dir=a", f"{key}=b", *more
+    assert f"run_dir= and {key}= name the same directory" in typed.refused(*SCRIPTED, *words)
+
+
 def test_by_default_runs_stand_under_outputs_by_date_and_time_and_never_collide(typed, prompts):
     for _ in range(2):
         typed(*SCRIPTED, f"data.input={prompts}")
