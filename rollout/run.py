@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from rollout.config.effects import refuse_without_effect
+from rollout.config.overrides import how_to_type
 from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.engines.slot import Slot
@@ -73,7 +74,7 @@ def launch(
     stop.last_line = lambda: f"interrupted; {attempt.report.how_to_resume()}"
     try:
         if standing.num_owed:
-            console.note(f"run_dir={job.run_dir}")  # to resume it, however it ends
+            console.note(how_to_type("run_dir", str(job.run_dir)))  # to resume it, however it ends
             with closing(Slot(console, stop)) as slot:
                 answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
         if error := attempt.error:

@@ -161,7 +161,7 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
     try:
         ours = [key for key in composed if key != "hydra"]
         plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True)
-        merged = OmegaConf.merge(_unset(), without_interpolation(plain))
+        merged = OmegaConf.merge(_schema_node(), without_interpolation(plain))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             key = missing[0]
             raise UserError(f"{key} is not set; type {key}=... ({known_keys()[key].help})")
@@ -183,14 +183,6 @@ def to_settings(composed: Any, hydra: Any) -> Settings:
         structured = {**sampling.structured_outputs, "json": _schema(schema)}
         sampling = replace(sampling, structured_outputs=structured)
     return replace(settings, run_dir=run_dir, sampling=sampling)
-
-
-@cache
-def _unset() -> Any:
-    """Return the settings with their defaults, as a DictConfig to merge values into."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.structured(Settings)
 
 
 def _explain_typed(error: Any, hydra: Any) -> str:

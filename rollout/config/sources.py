@@ -8,6 +8,7 @@ how Hydra composes, or what the settings are used for.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from rollout.config.names import (
 from rollout.config.overrides import override, parse, parts, unquoted
 from rollout.config.plain_values import plain, short
 from rollout.config.presets import implied_presets, preset_keys, preset_names
-from rollout.config.recorded import ReadRun, Recorded, refuse_missing, take_starred
+from rollout.config.recorded import ReadRun, refuse_missing, take_starred
 from rollout.config.settings import SECTIONS
 from rollout.errors import UserError, did_you_mean
 from rollout.errors.secret_texts import remember, remember_whole, without_secrets
@@ -99,7 +100,8 @@ def gather(
     has_input = bool(given & INPUT_KEYS)
     before = None
     if read_run and not has_input and not line.is_sweep:
-        before = _run_before(read_run, typed, lower, start_dir)
+        if run_dir := _named_run(typed, lower):
+            before = read_run(start_dir / expand_home(run_dir), start_dir, {*typed, *lower})
     own = before.values if before else {}
     lower = _without_preset_keys(own | lower, typed, line.config_dir)
     filled_in = before.filled_in(own.keys() & lower.keys() - given, given) if before else []
@@ -107,8 +109,8 @@ def gather(
     if before:
         notes.insert(0, f"from run_dir={before.run_dir}: the settings of its last launch")
     elif read_run and not has_input:
-        if given <= RESUMING and "run_dir" in typed:
-            _refuse_no_run(typed["run_dir"], start_dir)
+        if given <= RESUMING and (run_dir := _named_run(typed, lower)):
+            raise UserError(_no_run(run_dir, start_dir))
         # Without input: the demo. A sampling preset that was given keeps its values.
         lower = ({"data": "example"} if "sampling" in given else {"experiment": "demo"}) | lower
     words = [*line.flags, *filled_in, *(override(k, v) for k, v in lower.items()), *line.overrides]
@@ -121,30 +123,26 @@ def gather(
     return Given(words, line.config_dir, notes, from_environment)
 
 
-def _run_before(
-    read_run: ReadRun, typed: dict[str, str], lower: dict[str, Any], start_dir: Path
-) -> Recorded | None:
-    """Return the settings of the last launch in run_dir; None if there is no run."""
+def _named_run(typed: dict[str, str], lower: dict[str, Any]) -> str | None:
+    """Return the run_dir that was given; None if it is empty or known only after composition."""
     run_dir = lower.get("run_dir")
     if "run_dir" in typed:
         parsed = parse(f"run_dir={typed['run_dir']}")
         run_dir = None if parsed is None else parsed.value()
-        # With other settings interpolated, it is known only after composition.
         run_dir = alone(run_dir) if isinstance(run_dir, str) else run_dir
-    if not isinstance(run_dir, str) or not run_dir:
-        return None
-    return read_run(start_dir / expand_home(run_dir), start_dir, {*typed, *lower})
+    return run_dir if isinstance(run_dir, str) and run_dir else None
 
 
-def _refuse_no_run(given: str, start_dir: Path) -> None:
-    """Raise UserError: only a run to resume was named, and there is none."""
-    directory = start_dir / expand_home(unquoted(given))
-    beside = directory.parent
-    names = [path.name for path in beside.iterdir() if path.is_dir()] if beside.is_dir() else []
+def _no_run(run_dir: str, start_dir: Path) -> str:
+    """Return the message for a command that names only a run to resume where there is none."""
+    directory = start_dir / expand_home(run_dir)
+    names: list[str] = []
+    with suppress(OSError):  # the names only make a hint
+        names = [path.name for path in directory.parent.iterdir() if path.is_dir()]
     near = did_you_mean(directory.name, [name for name in names if name != directory.name])
-    raise UserError(
-        f"run_dir={given} holds no run to resume.{near} To begin one there, type data.input=FILE."
-        "parquet, or experiment=demo for the example prompts"
+    return (
+        f"run_dir={short(run_dir)} holds no run to resume.{near} To begin one there, type "
+        "data.input=FILE.parquet, or experiment=demo for the example prompts"
     )
 
 

@@ -1,7 +1,7 @@
 """Choose engine settings: for `engine=auto`, and the smallest change that makes a preset fit.
 
 Pure functions of model, devices and the data's needs: they try settings with `fit` and take the
-first that fits. Promise that `choose` never changes a setting that the user gave.
+first that fits. Guarantee that `choose` never changes a setting that the user gave.
 """
 
 from collections.abc import Iterator, Set

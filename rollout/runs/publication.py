@@ -18,7 +18,7 @@ def publication(job: Job) -> dict[str, Any]:
     """Return the settings that determine the published files (see file_contents for the rest)."""
     output, data = job.settings.output, to_plain(job.settings.data)
     # The rows selected count, not the limit that selects them; how rows are retried does not.
-    # Texts that may be in files count by their content, see `builder` below.
+    # Texts that may be in files count by their content, see `fingerprint` below.
     for name in ("input", "limit", "on_error", "max_attempts", *FROM_FILES):
         del data[name]
     return {

@@ -24,7 +24,7 @@ class Totals:
     num_sampled_rows: int | None = None  # with a response; a failed row may keep earlier ones
     num_distinct: int | None = None  # different responses of a row, summed over the rows
     num_unclosed: int | None = None  # reasoning opened but not closed, by model.reasoning_tags
-    num_repetitive: int | None = None  # responses that end in a loop (health.is_repetitive)
+    num_repetitive: int | None = None  # responses that end in a loop (signs.is_repetitive)
     p95_response_tokens: int | None = None  # percentile(..., 95); also None without samples
 
     @classmethod

@@ -63,8 +63,8 @@ _IS_ANSWER = re.compile(r"\b(?:is|are) (?:the|my|our) (?:final |correct )?answer
 
 
 _SUM = re.compile(  # of plain numbers, with an operation other than the bar of one fraction
-    r"(?=.*[+*×]|.*\d\s*-|.*/.*/|.*\\(?:times|cdot|div)|.*\)\s*\()"
-    r"(?:[\d.,\s()+*/×-]|\\(?:times|cdot|div|left|right))*\d(?:[\d.,\s()]|\\right)*"
+    r"(?=[^+*×\\]*(?:[+*×]|\\(?:times|cdot|div))|.*?\d\s?-|[^/]*/[^/]*/|.*?\)\s?\()"
+    r"(?:[\d.,\s()+*/×-]|\\(?:times|cdot|div|left|right))+"
 )
 
 
@@ -81,6 +81,7 @@ def find(text: str, is_cut: bool, takes_words: bool, takes_sums: bool = False) -
     only where the response marks its answer, or with `takes_sums`; otherwise the other side of its
     equation is the answer, or what is found in the text before it.
     """
+    text = _cleaned(text)
     for _ in range(TRIES):
         found = _find(text, is_cut, takes_words)
         if found is None or found.is_framed or takes_sums or not is_open_sum(found.value):
@@ -96,13 +97,17 @@ def find(text: str, is_cut: bool, takes_words: bool, takes_sums: bool = False) -
     return None
 
 
-def _find(text: str, is_cut: bool, takes_words: bool) -> Found | None:
+def _cleaned(text: str) -> str:
+    """Return the text without markup, struck-out text and what it denies."""
     text = plain(text)
     if "<" in text:
         text = _TAGS.sub("", _CALCULATED.sub("", text))
     if "~~" in text:
         text = _STRUCK.sub("", text)
-    text = without_denials(text)
+    return without_denials(text)
+
+
+def _find(text: str, is_cut: bool, takes_words: bool) -> Found | None:
     if found := _boxed(text, is_cut):
         box, found = found
         final = list(re.finditer(r"\bfinal answer is\b", text[box:], re.I))
@@ -140,7 +145,7 @@ def _boxed(text: str, is_cut: bool) -> tuple[int, Found] | None:
             places.append(box)
     answer = _last_tag(text)
     if answer and (not places or places[0][1] <= answer[0]):
-        inside = _find(answer[2], False, True) if answer[3] or not is_cut else None
+        inside = _find(_cleaned(answer[2]), False, True) if answer[3] or not is_cut else None
         if inside is not None:
             whole = read(answer[2])
             found = Found(answer[2], whole, True) if whole else inside._replace(is_explicit=True)
