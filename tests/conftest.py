@@ -41,12 +41,16 @@ def frozen_modules():
 
 
 def pytest_collection_modifyitems(items):
-    """Run fast tests first, then those on real vLLM.
+    """Run fast tests first: the packages, then the commands as wholes, then those on real vLLM.
 
     Split among processes (-n), the other way round: no long file is left for the end then.
     """
     is_split = "PYTEST_XDIST_WORKER" in os.environ
-    items.sort(key=lambda item: (item.get_closest_marker("vllm") is not None) != is_split)
+
+    def length(item):
+        return item.get_closest_marker("vllm") is not None, item.path.parent.name == "whole"
+
+    items.sort(key=length, reverse=is_split)
 
 
 class Typed:
