@@ -20,6 +20,7 @@ from rollout.rows.columns import COLUMNS, Column, result_of
 from rollout.rows.owed import is_cut
 from rollout.rows.result import Result
 from rollout.rows.signs import num_distinct_in, num_repetitive_in
+from rollout.store import frames
 from rollout.system import disk
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Shards:
     def append(self, shard: int, results: list[Result]) -> None:
         """Append finished rows to the shard's log, in one frame."""
         payload = memoryview(_batch(results).serialize())
-        disk.append_frame(self.log(shard), payload)
+        frames.append_frame(self.log(shard), payload)
 
     def seal(self, shard: int) -> None:
         """Write all rows of the shard to its part, and remove its log."""
@@ -127,9 +128,9 @@ class Shards:
         log = self.log(shard)
         if not log.exists():
             return 0
-        payloads, good_end, damaged = disk.read_frames(log)
+        payloads, good_end, damaged = frames.read_frames(log)
         if payloads:
-            disk.cut(log, good_end)
+            frames.cut(log, good_end)
         else:
             disk.remove(log)
         return damaged
@@ -138,7 +139,7 @@ class Shards:
         import pyarrow as pa
 
         log, schema = self.log(shard), _schema()
-        payloads, _, _ = disk.read_frames(log)
+        payloads, _, _ = frames.read_frames(log)
         try:
             batches = [pa.ipc.read_record_batch(pa.py_buffer(p), schema) for p in payloads]
             table = pa.Table.from_batches(batches, schema)

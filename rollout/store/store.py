@@ -23,6 +23,7 @@ from rollout.rows.columns import result_of
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.prompt import Prompt
 from rollout.rows.result import Result
+from rollout.store import frames
 from rollout.store.run_dir import attempts
 from rollout.store.shards import STATE_NAMES, Shards
 from rollout.system import disk
@@ -118,8 +119,8 @@ class Store:
         for shard in self.shards.found():
             if damaged := self.shards.repair(shard):
                 say(
-                    f"{self.shards.log(shard)} is damaged in its middle ({damaged:,} bytes); the "
-                    "rows there are generated again"
+                    f"{self.shards.log(shard)} is damaged ({damaged:,} bytes); the rows there "
+                    "are generated again"
                 )
 
     def expect(self, owed: "np.ndarray") -> None:
@@ -182,7 +183,7 @@ class Store:
         if now - self._last_sync >= FLUSH_S:
             self._last_sync = now
             for shard in self._unsynced:
-                disk.sync(self.shards.log(shard))
+                frames.sync(self.shards.log(shard))
             self._unsynced.clear()
 
     def parts(self) -> "Iterator[pa.Table]":

@@ -1,7 +1,6 @@
 """Write files so that a kill at any instant leaves none half-written.
 
-A file is either appended to, in frames with a checksum, or written under a temporary name and
-renamed. Must not know what the files mean.
+A file is written under a temporary name and renamed. Must not know what the files mean.
 """
 
 import ctypes
@@ -11,8 +10,6 @@ import json
 import os
 import re
 import stat
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +20,6 @@ from rollout.system.formats import strict_json
 from rollout.system.formats.exact_json import integer_of
 
 Kind = type | tuple[type, ...]
-FRAME = struct.Struct("<4sIQ")  # magic, crc32, payload bytes
-MAGIC = b"row1"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
 PART = re.compile(r"part-[0-9]{5}\.parquet")  # a file of an output directory
 
@@ -272,70 +267,6 @@ def remove_leftovers(directory: Path, name: str = "*") -> None:
                 remove_directory(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def append_frame(path: Path, payload: memoryview) -> None:
-    """Append one frame. A kill or a full disk leaves at worst a torn tail."""
-    head = FRAME.pack(MAGIC, zlib.crc32(payload), len(payload))
-    with path.open("ab", buffering=0) as log:
-        _write_all(log, head)
-        _write_all(log, payload)
-
-
-def _write_all(log: Any, data: Any) -> None:
-    view = memoryview(data)
-    while len(view):
-        view = view[log.write(view) :]
-
-
-def sync(path: Path) -> None:
-    """Flush appended frames to the disk. A missing file has been sealed in the meantime."""
-    try:
-        with path.open("rb+") as file:
-            os.fdatasync(file.fileno())
-    except FileNotFoundError:
-        pass
-
-
-def read_frames(path: Path) -> tuple[list[memoryview], int, int]:
-    """Return the whole payloads in order, the end of the last whole frame, and the damaged bytes.
-
-    A torn tail follows the last whole frame. Damage before it is skipped: the frames after it are
-    found by their magic and checksum.
-    """
-    data = memoryview(path.read_bytes())
-    payloads, at, good_end, damaged = [], 0, 0, 0
-    while at < len(data):
-        payload = _frame_at(data, at)
-        if payload is None:
-            at = _next_magic(data, at + 1)
-            continue
-        damaged += at - good_end
-        payloads.append(payload)
-        at = good_end = at + FRAME.size + len(payload)
-    return payloads, good_end, damaged
-
-
-def _frame_at(data: memoryview, at: int) -> memoryview | None:
-    if len(data) - at < FRAME.size:
-        return None
-    magic, checksum, size = FRAME.unpack_from(data, at)
-    start = at + FRAME.size
-    if magic != MAGIC or size > len(data) - start:
-        return None
-    payload = data[start : start + size]
-    return payload if zlib.crc32(payload) == checksum else None
-
-
-def _next_magic(data: memoryview, start: int) -> int:
-    found = data.obj.find(MAGIC, start)
-    return len(data) if found < 0 else found
-
-
-def cut(path: Path, size: int) -> None:
-    """Cut a torn tail off."""
-    if path.stat().st_size > size:
-        os.truncate(path, size)
 
 
 def file_of(directory: Path, number: int) -> Path:

@@ -25,6 +25,7 @@ from rollout.rows.prompt import Prompt
 from rollout.rows.request import Completion, Sample
 from rollout.rows.result import Result
 from rollout.runs.resume import standing_of
+from rollout.store import frames
 from rollout.store import store as store_module
 from rollout.store.shards import Shards
 from rollout.store.store import FLUSH_ROWS, FLUSH_S, Store
@@ -73,7 +74,7 @@ class MortalDisk:
     def __init__(self, model: Model, patch: pytest.MonkeyPatch):
         self.fate: tuple[int, float] | None = None
         self._num_writes = 0
-        append, append_frame = Shards.append, disk.append_frame
+        append, append_frame = Shards.append, frames.append_frame
         rename, remove = disk.rename, disk.remove
 
         def append_noted(shards: Shards, shard: int, results: list[Result]) -> None:
@@ -102,7 +103,7 @@ class MortalDisk:
             model.logs.pop(int(path.stem), None)
 
         patch.setattr(Shards, "append", append_noted)
-        patch.setattr(disk, "append_frame", append_torn)
+        patch.setattr(frames, "append_frame", append_torn)
         patch.setattr(disk, "rename", rename_noted)
         patch.setattr(disk, "remove", remove_noted)
 
@@ -129,7 +130,7 @@ class Schedule(RuleBasedStateMachine):
         self.patch.setattr(store_module.time, "monotonic", lambda: self.now)
         for name in ("fsync", "fdatasync"):  # slow, and nothing here looks at the disk itself
             self.patch.setattr(os, name, lambda descriptor: None)
-        self.disk = MortalDisk(self.model, self.patch)
+        self.disk, self.is_damaged = MortalDisk(self.model, self.patch), False
         self.launch()
 
     def teardown(self):
@@ -144,7 +145,10 @@ class Schedule(RuleBasedStateMachine):
         standing = self.standing()
         lines: list[str] = []
         self.store.repair(lines.append)
-        assert lines == [] and not list(self.directory.rglob("*.tmp"))
+        assert all(" is damaged (" in line for line in lines)
+        assert self.is_damaged or not lines  # what a kill leaves is no damage
+        self.is_damaged = False
+        assert not list(self.directory.rglob("*.tmp"))
         self.store.expect(standing.owed)
         self.standing()
         wanted = Wanted(self.n, 1, 9)
@@ -237,20 +241,22 @@ class Schedule(RuleBasedStateMachine):
         """Damage logs and temporary files as a kill or a crash of the machine may do."""
         shards = self.directory / "shards"
         for path in sorted(shards.glob("*.log")):
-            frames = self.model.logs.get(int(path.stem), [])
+            whole = self.model.logs.get(int(path.stem), [])
             if chance.random() < 0.3:
                 size = chance.randint(0, path.stat().st_size)
                 os.truncate(path, size)
-                frames[:] = [(end, rows) for end, rows in frames if end <= size]
-            if frames and chance.random() < 0.2:  # the last frame, written but not all there
-                end, _ = frames.pop()
-                at = chance.randrange(frames[-1][0] if frames else 0, end)
+                whole[:] = [(end, rows) for end, rows in whole if end <= size]
+            if whole and chance.random() < 0.2:  # the last frame, written but not all there
+                end, _ = whole.pop()
+                at = chance.randrange(whole[-1][0] if whole else 0, end)
                 data = bytearray(path.read_bytes())
                 data[at] ^= 1 << chance.randrange(8)
                 path.write_bytes(data)
+                self.is_damaged = True
             if chance.random() < 0.3:
                 with path.open("ab") as log:
-                    log.write(chance.choice([b"", disk.MAGIC]) + chance.randbytes(40))
+                    log.write(chance.choice([b"", frames.MAGIC]) + chance.randbytes(40))
+                self.is_damaged = True
         if chance.random() < 0.3:
             (shards / ".00000000.parquet.77.tmp").write_bytes(b"half")
             (self.directory / ".run.json.77.tmp").write_bytes(b"half")

@@ -69,16 +69,17 @@ class Boundaries:
 
 def wrap_disk(boundaries: Boundaries) -> None:
     """Make boundaries inside a frame, and inside a file written whole."""
+    from rollout.store import frames
     from rollout.system import disk
 
-    append_frame, written_whole = disk.append_frame, disk.atomic_write
+    append_frame, written_whole = frames.append_frame, disk.atomic_write
 
     @functools.wraps(append_frame)
     def append_torn(path: Path, payload: memoryview) -> None:
         before = path.stat().st_size if path.exists() else 0
         append_frame(path, payload)
         size = path.stat().st_size - before
-        for part in sorted({0, 1, disk.FRAME.size, size // 2, size - 1}):
+        for part in sorted({0, 1, frames.FRAME.size, size // 2, size - 1}):
             cut = functools.partial(os.truncate, path, before + part)
             boundaries.reached(f"frame torn at {part} of {size} bytes in {path.name}", cut)
         boundaries.reached(f"frame whole in {path.name}")
@@ -91,7 +92,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
             half = functools.partial(os.truncate, temporary, temporary.stat().st_size // 2)
             boundaries.reached(f"half of {path.name}", half)
 
-    disk.append_frame, disk.atomic_write = append_torn, written_half
+    frames.append_frame, disk.atomic_write = append_torn, written_half
 
 
 def wrap_driver(journal: Journal) -> None:
