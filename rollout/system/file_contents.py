@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-BLOCK = 1 << 20
 NOTHING = "nothing"  # the digest of a missing file
 
 Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, which can be stored as JSON
