@@ -1,9 +1,7 @@
 """The vLLM engine on real vLLM with a tiny real model: one engine for the whole file."""
 
-import os
-
-import psutil
 import pytest
+from processes import children_with
 from tiny_engine import tiny_engine
 
 from rollout.config.sections.model import Model
@@ -122,5 +120,4 @@ def test_null_means_the_models_value_and_typed_values_win(engine):
 
 
 def test_on_a_cpu_the_core_lives_in_this_process(engine):
-    children = psutil.Process(os.getpid()).children(recursive=True)
-    assert not [c for c in children if "EngineCore" in " ".join([*c.cmdline(), c.name()])]
+    assert not children_with("EngineCore")

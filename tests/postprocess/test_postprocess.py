@@ -12,7 +12,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from processes import environment
+from processes import children_with, environment
 
 from rollout.config.sections.export import Export, Format
 from rollout.config.sections.postprocess import AnswerIs, Function, Postprocess, Regex
@@ -242,11 +242,7 @@ def ended(process):
 
 
 def workers_of(pid):
-    return [
-        p
-        for p in psutil.Process(pid).children()
-        if "rollout.postprocess.scoring.worker" in str(p.cmdline())
-    ]
+    return children_with("rollout.postprocess.scoring.worker", pid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

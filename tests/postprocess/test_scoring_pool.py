@@ -2,8 +2,8 @@
 
 import time
 
-import psutil
 import pytest
+from processes import children_with
 
 from rollout.config.sections import postprocess as s
 from rollout.errors import RolloutError, UserError
@@ -49,7 +49,7 @@ def marks(settings, texts, num_workers=1, lot_size=1000):
 
 
 def children():
-    return [p for p in psutil.Process().children(recursive=True) if "worker" in str(p.cmdline())]
+    return children_with("worker")
 
 
 def test_marks_come_in_the_order_of_the_responses(chosen):

@@ -10,6 +10,7 @@ import time
 
 import psutil
 import pytest
+from processes import children_with
 from wandb_runs import KEY, NOWHERE, history_of, open_in, python, runs_under, saved_id, summary_of
 from wandb_server import ANSWERS
 
@@ -20,8 +21,7 @@ pytestmark = pytest.mark.usefixtures("home")
 
 
 def wandb_core() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "wandb-core" in " ".join(child.cmdline())]
+    return children_with("wandb-core")
 
 
 @pytest.mark.parametrize("mode", list(WandbMode))

@@ -6,10 +6,9 @@ import signal
 import subprocess
 
 import pandas as pd
-import psutil
 import pyarrow.parquet as pq
 import pytest
-from processes import command, environment, rollout, start, wait_for
+from processes import children_with, command, environment, rollout, start, wait_for
 
 pytestmark = pytest.mark.vllm
 GIB = 2**30
@@ -77,9 +76,8 @@ def test_an_engine_killed_as_the_kernel_kills_is_stepped_down(tmp_path, words):
     many = ("sampling.max_tokens=400", "sampling.ignore_eos=true", "engine.kv_cache_gib=1")
     process = start(*words, *many, STEP_DOWN, cwd=tmp_path, VLLM_ENABLE_V1_MULTIPROCESSING="1")
     wait_for(lambda: list((tmp_path / "x" / "shards").glob("*")), timeout_s=240)
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if "EngineCore" in " ".join([child.name(), *child.cmdline()]):
-            child.send_signal(signal.SIGKILL)
+    for core in children_with("EngineCore", process.pid):
+        core.send_signal(signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "killed by signal 9" in errors

@@ -9,7 +9,7 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from processes import rollout, start, wait_for
+from processes import children_with, rollout, start, wait_for
 from tiny_model import words
 
 pytestmark = pytest.mark.vllm
@@ -65,10 +65,7 @@ def test_truncated_samples_are_continued_from_their_tokens(typed, tiny_model):
 
 def core_of(process):
     """Return the engine core's process."""
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if "EngineCore" in " ".join([child.name(), *child.cmdline()]):
-            return child
-    return None
+    return next(iter(children_with("EngineCore", process.pid)), None)
 
 
 def test_a_killed_engine_core_is_replaced_and_no_row_differs(typed, tiny_model):

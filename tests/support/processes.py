@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests/data"
@@ -50,6 +53,16 @@ def start(*words: str, cwd: Path, **env: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def children_with(word: str, pid: int | None = None) -> list[psutil.Process]:
+    """Return the descendants whose name or command line has `word`; not those that have ended."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a zombie too
+            if word in " ".join([child.name(), *child.cmdline()]):
+                found.append(child)
+    return found
 
 
 def wait_for(condition, timeout_s=30.0):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from processes import ROOT, environment, start, wait_for
+from processes import ROOT, children_with, environment, start, wait_for
 from tiny_model import words
 
 from rollout.system import guard as guard_module
@@ -89,8 +89,7 @@ class Guarded:
 
     def watcher(self):
         """Return the watcher after its first look; call it after the process has printed a line."""
-        children = psutil.Process(self.process.pid).children()
-        watcher = next(c for c in children if str(SOURCE) in c.cmdline())
+        watcher = next(iter(children_with(str(SOURCE), self.process.pid)))
         wait_for(lambda: "anon_inode:[pidfd]" in open_files(watcher.pid))
         time.sleep(0.6)
         return watcher
@@ -254,7 +253,7 @@ def test_a_killed_run_leaves_nothing_of_vllm(tmp_path, tiny_model):
     process = start(*run, cwd=tmp_path, **own_core)
     wait_for(lambda: list((tmp_path / "run" / "shards").glob("*")), timeout_s=180)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert any("EngineCore" in " ".join(child.cmdline()) for child in family)
+    assert children_with("EngineCore", process.pid)
     process.kill()
     wait_for(lambda: not any(is_alive(child.pid) for child in family), timeout_s=10)
     process.communicate(timeout=1)
