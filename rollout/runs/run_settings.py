@@ -48,7 +48,7 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
             )
         return None
     content, place = _last_launch(run_dir)
-    presets, given = content.pop("presets", None) or {}, content.pop("given", None) or []
+    presets, recorded_keys = content.pop("presets", None) or {}, content.pop("given", None) or []
     values = {k: v for k, v in flatten(content).items() if k not in OF_ONE_LAUNCH}
     try:
         for key in values:
@@ -65,10 +65,11 @@ def recorded(run_dir: Path, start_dir: Path, given: Iterable[str] = ()) -> Recor
             values[key] = _seen_from(key, value, place or start_dir, start_dir, before, run_dir)
     missing = take_starred(values)
     if values.get("prepare.source") is not None:
-        _keep_prepared(values, is_changed=any(key.startswith("prepare.") for key in given))
-    given = [key for key in given if str(key).startswith(ASKED_FOR)]
+        set_keys = {*recorded_keys, *given}
+        _keep_prepared(values, is_changed=any(key.startswith("prepare.") for key in set_keys))
+    asked_for = [key for key in recorded_keys if str(key).startswith(ASKED_FOR)]
     chosen = {k: str(v) for k, v in presets.items() if k in GROUPS and v is not None}
-    return Recorded(run_dir, values, chosen, given, missing)
+    return Recorded(run_dir, values, chosen, asked_for, missing)
 
 
 def _last_launch(run_dir: Path) -> tuple[dict[str, Any], Path | None]:
@@ -120,10 +121,13 @@ def _seen_from(
 
 def _is_there(place: Path, text: str) -> bool:
     """Whether a text names existing files; most texts are too long or invalid as a path."""
+    text = os.path.expanduser(text)  # noqa: PTH111  Path's raises for an unknown user
     try:
-        magic = glob.has_magic(text)
-        return bool(text) and ((place / text).exists() or (magic and any(place.glob(text))))
-    except (OSError, ValueError, NotImplementedError):
+        if glob.has_magic(text):
+            found = glob.iglob(text, root_dir=place, recursive=True)  # noqa: PTH207
+            return (place / text).exists() or any(found)
+        return bool(text) and (place / text).exists()
+    except (OSError, ValueError):  # too long for a path, or it has a null character
         return False
 
 

@@ -124,7 +124,7 @@ class Shards:
         return {record["index"]: result_of(record) for record in self.read(shard).to_pylist()}
 
     def repair(self, shard: int) -> int:
-        """Cut a torn tail off the shard's log; return the damaged bytes in its middle."""
+        """Cut a torn tail off the shard's log; return the damaged bytes."""
         log = self.log(shard)
         if not log.exists():
             return 0

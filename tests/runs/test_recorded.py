@@ -116,6 +116,36 @@ def test_prepared_and_scored_runs_are_resumed(typed):
     assert len(pd.read_parquet(typed.here / "g/scored.parquet")) == 5
 
 
+@pytest.mark.parametrize(
+    "source", ["{here}/d/1.jsonl", "{here}/d/*.jsonl", "~/d/1.jsonl", "d/*.jsonl"]
+)
+def test_a_changed_source_of_a_preset_is_noticed(typed, monkeypatch, source):
+    """Absolute patterns and ~ were taken for missing files, so the old prompts were kept."""
+    monkeypatch.setenv("HOME", str(typed.here))
+    file, presets = typed.here / "d/1.jsonl", typed.here / "conf/experiment"
+    file.parent.mkdir()
+    presets.mkdir(parents=True)
+    file.write_text('{"question": "q"}\n')
+    preset = f'source: "{source.format(here=typed.here)}", template: "{{{{ question }}}}"'
+    (presets / "own.yaml").write_text(f"# @package _global_\nprepare: {{{preset}}}\n")
+    typed("--config-dir=conf", "experiment=own", "engine=scripted", "tracking=none", "run_dir=x")
+    assert "finished already: 1 rows" in typed("run_dir=x").out, typed.errors
+    file.write_text('{"question": "another"}\n')
+    assert "has another prompt now" in typed("run_dir=x").errors[0]
+    file.unlink()  # the prepared prompts are enough
+    assert "finished already: 1 rows" in typed("run_dir=x").out, typed.errors
+
+
+def test_prepared_prompts_of_a_preset_are_made_again_for_a_new_size(typed):
+    presets = typed.here / "conf/experiment"
+    presets.mkdir(parents=True)
+    preset = "source: reasoning_gym, task: chain_sum, size: 4"
+    (presets / "own.yaml").write_text(f"# @package _global_\nprepare: {{{preset}}}\n")
+    typed("--config-dir=conf", "experiment=own", "engine=scripted", "tracking=none", "run_dir=x")
+    assert "finished already: 4 rows" in typed("run_dir=x").out, typed.errors
+    assert "5 rows" in typed("run_dir=x", "prepare.size=5").out, typed.errors
+
+
 def test_a_starred_secret_has_to_be_typed_again(typed, run):
     run("engine.extra.hf_token=hf_abcdefghijklmnop")
     assert "type engine.extra.hf_token=... beside" in typed.refused("run_dir=x")

@@ -86,7 +86,7 @@ def take_values(column: "pa.Array | pa.ChunkedArray", positions: "pa.Array") -> 
 
     try:
         return column.take(positions)
-    except pa.ArrowNotImplementedError:  # views; their positions are never null
+    except pa.ArrowNotImplementedError:  # no kernel for views; their positions are never null
         pieces = [column.slice(at, 1) for at in positions.to_pylist()]
         whole = [p.chunk(0) if isinstance(p, pa.ChunkedArray) else p for p in pieces]
         return pa.concat_arrays(whole)
@@ -111,7 +111,7 @@ def _flat(array: "pa.Array") -> "pa.Array":
 
     try:
         return array.flatten()
-    except pa.ArrowNotImplementedError:  # extension types
+    except pa.ArrowNotImplementedError:  # no kernel for lists of extension types
         pieces = [row.values for row in array if row.is_valid]
         return pa.concat_arrays([array.values.slice(0, 0), *pieces])
 
