@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rollout.config.names import STAGES, SWITCHES, bag_of, known_keys
 from rollout.config.schema import get
 from rollout.config.sections.engine import Backend, OnOom
+from rollout.config.sections.scale import Scale
 from rollout.config.sections.tracking import Tracker
 from rollout.config.settings import Settings
 from rollout.errors import UserError
@@ -119,6 +120,21 @@ RULES = (
         lambda s: s.tracking.tracker is Tracker.none,
         "with tracking=none nothing is sent to wandb",
         "type tracking=wandb, or leave it out",
+    ),
+    Rule(
+        ("scale.",),
+        "scale.mode",
+        lambda s: s.scale.mode is Scale.local,
+        "scale=local runs one engine on this machine, without Ray",
+        "type scale=ray, or leave it out",
+        but=("scale.mode", "scale.num_replicas"),  # validate.py has a message for the second
+    ),
+    Rule(
+        ("scale.dashboard",),
+        "scale.address",
+        lambda s: s.scale.address is not None,
+        "the cluster at scale.address is running already",
+        "start the dashboard with that cluster, or leave it out",
     ),
     Rule(
         ("engine.scripted.",),

@@ -6,6 +6,7 @@ from rollout.config.sections.engine import DTYPES, KV_CACHE_DTYPES, Backend
 from rollout.config.sections.model import Model
 from rollout.config.sections.prepare import LastAnswer
 from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.config.settings import Settings, keys
 from rollout.errors import UserError, did_you_mean
 
@@ -55,10 +56,25 @@ def validate(settings: Settings) -> None:
             "continue_truncated=true does not work with sampling.structured_outputs: the grammar "
             "would start over; leave one of them out"
         )
+    _check_scale(settings.scale)
     _check_sampling(settings.sampling)
     _check_reasoning(settings)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
+
+
+def _check_scale(scale: ScaleOut) -> None:
+    count = scale.num_replicas
+    if isinstance(count, str) and count != "auto":
+        raise UserError(
+            f"scale.num_replicas={count} is neither a number nor auto (as many as the cluster has "
+            "room for)"
+        )
+    if scale.mode is Scale.local and count != 1:
+        raise UserError(
+            f"scale.num_replicas={count}, but scale=local runs one engine; type scale=ray "
+            f"scale.num_replicas={count}"
+        )
 
 
 def _check_sampling(sampling: Sampling) -> None:
