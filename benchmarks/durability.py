@@ -23,7 +23,7 @@ from driver_overhead import prepared, report, write_prompts
 from large_run import measure_open
 
 if TYPE_CHECKING:
-    from rollout.engines.slot import Slot
+    from rollout.engines.replicas import Replicas
     from rollout.rows.result import Result
     from rollout.runs.job import Job
     from rollout.store.store import Store
@@ -71,7 +71,7 @@ class Spared(Timed):
         pass
 
 
-def one_side(job: "Job", slot: "Slot", kind: type[Timed]) -> dict:
+def one_side(job: "Job", replicas: "Replicas", kind: type[Timed]) -> dict:
     """Generate all rows into a fresh directory; time from the first submission to the last flush.
 
     With the store, this includes every append, flush and seal of a run, but not publishing.
@@ -83,21 +83,21 @@ def one_side(job: "Job", slot: "Slot", kind: type[Timed]) -> dict:
     from rollout.system.signals import StopRequest
 
     job = replace(job, run_dir=Path(tempfile.mkdtemp(dir=job.run_dir)))
-    console, before = Console(quiet=True), slot.stats().num_steps
+    console, before = Console(quiet=True), replicas.stats().num_steps
     with (
         open_run(job, console) as (store, standing),
         closing(Attempt(job, store, standing, console)) as attempt,
     ):
         used = attempt._store = kind(store)
         began, cpu = time.perf_counter(), time.process_time()
-        generate(slot, [attempt], StopRequest())
+        generate(replicas, [attempt], StopRequest())
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         num_on_disk = int(store.state().present.sum())
     if attempt.error:
         raise attempt.error
-    assert slot.num_starts == 1, "half a side is no measurement"
+    assert replicas.slots[0].num_starts == 1, "half a side is no measurement"
     assert num_on_disk == (0 if kind is Spared else job.prompts.num_rows)
-    steps, tally = slot.stats().num_steps - before, attempt.report.tally
+    steps, tally = replicas.stats().num_steps - before, attempt.report.tally
     counts = {name: getattr(tally, name) for name in COUNTS}
     return {"s": seconds, "cpu_s": cpu, "store_s": used.s, "num_steps": steps, **counts}
 
@@ -108,7 +108,7 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
         os.environ.setdefault(name, value)
     from tiny_model import make_tiny_model
 
-    from rollout.engines.slot import Slot
+    from rollout.engines.replicas import Replicas
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
     from rollout.system.signals import StopRequest
@@ -117,14 +117,14 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
     job = prepared(workdir, "runs", model_path=make_tiny_model(workdir / "tiny"), **VLLM)
     job.run_dir.mkdir()
     pairs = []
-    slot = Slot(Console(quiet=True), StopRequest())
-    with closing(slot), slot.serving(plan_of(job, workdir)):
-        one_side(job, slot, Timed)
-        one_side(job, slot, Spared)
+    replicas = Replicas(Console(quiet=True), StopRequest())
+    with closing(replicas), replicas.serving(plan_of(job, workdir)):
+        one_side(job, replicas, Timed)
+        one_side(job, replicas, Spared)
         for number in range(num_pairs):
             kinds = {"with": Timed, "without": Spared}
             order = sorted(kinds, reverse=bool(number % 2))
-            pair = {side: one_side(job, slot, kinds[side]) for side in order}
+            pair = {side: one_side(job, replicas, kinds[side]) for side in order}
             for what in (*COUNTS, "num_steps"):
                 assert pair["with"][what] == pair["without"][what], what
             pair["throughput_ratio"] = pair["without"]["s"] / pair["with"]["s"]

@@ -36,7 +36,7 @@ from driver_overhead import ROOT, prepared, report, write_prompts
 from durability import ONE_THREAD
 
 if TYPE_CHECKING:
-    from rollout.engines.slot import Slot
+    from rollout.engines.replicas import Replicas
     from rollout.runs.job import Job
 
 TEMPERATURES = (0.5, 0.7, 1.0, 1.3)
@@ -171,7 +171,7 @@ NUM_WARM_ROWS = 8
 
 def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
     """Answer all points of all sweeps in this process, after a short warm-up. Counts are sums."""
-    from rollout.engines.slot import Slot
+    from rollout.engines.replicas import Replicas
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
     from rollout.system.signals import StopRequest
@@ -182,15 +182,14 @@ def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
 
     sweeps = [points(i * num_rows, num_rows) for i in range(NUM_SWEEPS)]
     before = points(NUM_SWEEPS * num_rows, NUM_WARM_ROWS)
-    slot = Slot(Console(quiet=True), StopRequest())
-    with closing(slot), slot.serving(plan_of(before[0], workdir)):
-        slot.start()
-        answer(side, before, slot)
-        found = [answer(side, jobs, slot) for jobs in sweeps]
+    replicas = Replicas(Console(quiet=True), StopRequest())
+    with closing(replicas), replicas.serving(plan_of(before[0], workdir)):
+        answer(side, before, replicas)
+        found = [answer(side, jobs, replicas) for jobs in sweeps]
     return {key: sum((f[key] for f in found), type(value)()) for key, value in found[0].items()}
 
 
-def answer(side: str, jobs: "list[Job]", slot: "Slot") -> dict:
+def answer(side: str, jobs: "list[Job]", replicas: "Replicas") -> dict:
     """Answer the points of one sweep; time from the first submission to the last flush."""
     import pyarrow.parquet as pq
 
@@ -207,13 +206,13 @@ def answer(side: str, jobs: "list[Job]", slot: "Slot") -> dict:
             console = Console(quiet=True)
             opened = stack.enter_context(open_run(job, console))
             attempts.append(stack.enter_context(closing(Attempt(job, *opened, console))))
-        before = slot.stats()
+        before = replicas.stats()
         began, cpu = time.perf_counter(), time.process_time()
         for together in [attempts] if side == "fused" else [[a] for a in attempts]:
-            generate(slot, together, StopRequest())
+            generate(replicas, together, StopRequest())
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        after = slot.stats()
-        assert slot.num_starts == 1, "half a side is no measurement"
+        after = replicas.stats()
+        assert replicas.slots[0].num_starts == 1, "half a side is no measurement"
         errors = [attempt.error for attempt in attempts if attempt.error]
         if errors:
             raise errors[0]

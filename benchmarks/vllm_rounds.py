@@ -30,14 +30,14 @@ class Sides:
     def __init__(self, model: str, prompts: str, workdir: str):
         import pyarrow.parquet as pq
 
-        from rollout.engines.slot import Slot
+        from rollout.engines.replicas import Replicas
         from rollout.system.console import Console
         from rollout.system.signals import StopRequest
 
         self._model, self._prompts, self._workdir = model, prompts, Path(workdir)
         self._texts = pq.read_table(prompts)["prompt"].to_pylist()
         self._console, self._stop = Console(quiet=True), StopRequest()
-        self.slot = Slot(self._console, self._stop)
+        self.replicas = Replicas(self._console, self._stop)
         self._llm: Any = None
 
     def rollout(self, number: int) -> tuple[float, float]:
@@ -56,7 +56,7 @@ class Sides:
         with open_run(job, self._console) as (store, standing):
             job = settle(job, self._console, owns_run=True)
             attempt = Attempt(job, store, standing, self._console)
-            answer(self.slot, plan_of(job, attempt.directory), [attempt], self._stop)
+            answer(self.replicas, plan_of(job, attempt.directory), [attempt], self._stop)
             if attempt.error:
                 raise attempt.error
             attempt.publish(self._stop)
@@ -76,7 +76,7 @@ class Sides:
     @property
     def engine(self) -> Any:
         """The `LLMEngine` of vLLM."""
-        return self.slot.current._engine
+        return self.replicas.slots[0].current._engine
 
     @property
     def llm(self) -> Any:
@@ -126,7 +126,7 @@ def run_rounds(model: str, prompts: str, workdir: str, num_rounds: int = 10) -> 
             }
         )
         print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)
-    sides.slot.close()
+    sides.replicas.close()
     return {
         "throughput_ratio_median": statistics.median(r["throughput_ratio"] for r in rounds),
         "cpu_time_ratio_median": statistics.median(r["cpu_time_ratio"] for r in rounds),

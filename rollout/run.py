@@ -8,7 +8,7 @@ from rollout.config.effects import refuse_without_effect
 from rollout.config.overrides import how_to_type
 from rollout.config.settings import Settings
 from rollout.config.validate import validate
-from rollout.engines.slot import Slot
+from rollout.engines.replicas import Replicas
 from rollout.runs.attempt import Attempt
 from rollout.runs.fitting import refuse_impossible, refuse_no_room, settle
 from rollout.runs.generate import answer
@@ -75,8 +75,9 @@ def launch(
     try:
         if standing.num_owed:
             console.note(how_to_type("run_dir", str(job.run_dir)))  # to resume it, however it ends
-            with closing(Slot(console, stop)) as slot:
-                answer(slot, plan_of(job, attempt.directory), [attempt], stop, ladder=job.ladder)
+            with closing(Replicas(console, stop)) as replicas:
+                plan = plan_of(job, attempt.directory)
+                answer(replicas, plan, [attempt], stop, ladder=job.ladder)
         if error := attempt.error:
             more = f"; {attempt.report.how_to_resume()}" if attempt.report.has_begun else ""
             raise error.with_message(f"{error}{more}")

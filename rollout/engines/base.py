@@ -1,10 +1,11 @@
 """The interface between a run and the engine: requests in, their samples out.
 
-There are two implementations: vllm/ (real) and scripted.py (no model, faults on demand). An
-engine owns its processes and memory until `shutdown`, which is called on every exit.
+There are two implementations: vllm/ (real) and scripted.py (no model, faults on demand). ray/ runs
+either of them in another process, behind the same interface. An engine owns its processes and
+memory until `shutdown`, which is called on every exit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from rollout.config.sections.engine import Device
 from rollout.config.sections.engine import Engine as EngineSettings
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.scale import ScaleOut
 from rollout.engines.memory_faults import MemoryFault
 from rollout.rows.prompt import is_greedy_row
 from rollout.rows.reasoning import TAGS
@@ -32,12 +34,14 @@ class EnginePlan:
     log_file: Path  # the engine's log, tracebacks included
     lora_rank: int = 0  # the largest rank among the adapters to serve
     num_loras: int = 0  # adapters served at the same time
+    scale: ScaleOut = field(default_factory=ScaleOut)  # how many such engines, and where
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """A key: one engine can serve all plans with the same identity."""
         model = self.model_path, self.revision, self.model.trust_remote_code
-        return *model, repr(self.engine), self.device, self.lora_rank, self.num_loras
+        engine = repr(self.engine), self.device, self.lora_rank, self.num_loras
+        return *model, *engine, repr(self.scale)
 
 
 @dataclass(slots=True)
@@ -95,13 +99,22 @@ class EngineFacts:
     max_model_len: int
     num_gpus: int = 0
     has_chat_template: bool = False
+    where: str = ""  # the node it runs on; empty: this process
     details: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):
-    """One loaded engine. Not thread-safe: a single driver owns it."""
+    """One engine. Not thread-safe: a single driver owns it."""
 
-    facts: EngineFacts
+    facts: EngineFacts  # once it is up
+    num_steps: int  # iterations so far
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is loaded; always true of an engine in this process.
+
+        Raises RolloutError if it can't be loaded.
+        """
 
     def sampler(
         self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
@@ -117,12 +130,14 @@ class Engine(Protocol):
     def submit(self, request: Request) -> None:
         """Queue all samples of a request.
 
-        Raises RequestRefused if the engine does not accept this request, EngineError if it died.
+        Raises RequestRefused if the engine does not accept this request, EngineError if it died. An
+        engine in another process returns a Completion with an `error` later instead.
         """
 
     def step(self) -> list[Completion]:
         """Advance by one iteration; return the requests it completed, in any order.
 
+        An engine in another process advances by itself; this returns at once what has arrived.
         Each request is returned once, with exactly its n samples in sample order. A sample that
         continues a prefix includes the prefix.
         Raises EngineError if the engine died; unfinished requests are then lost.
@@ -137,6 +152,25 @@ class Engine(Protocol):
 
     def shutdown(self) -> None:
         """Free all memory and end all processes; safe to call twice, and after a death."""
+
+
+class Host(Protocol):
+    """Where engines run: this process, or the nodes of a cluster."""
+
+    def num_slots(self, plan: EnginePlan) -> int:
+        """Return how many engines of `plan` are wanted: as asked, or as many as there is room."""
+
+    def load(self, plan: EnginePlan, environment: Mapping[str, str]) -> Engine:
+        """Start an engine, which may be up only later. Raises RolloutError."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something arrived from an engine, or until `timeout_s` is over."""
+
+    def is_leaving(self, engine: Engine) -> bool:
+        """Whether the engine's node will soon be taken away: it should get no more requests."""
+
+    def close(self) -> None:
+        """Free what the host holds; all engines are shut down."""
 
 
 CPU_KV_CACHE_GIB = 4.0

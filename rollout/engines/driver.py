@@ -1,20 +1,22 @@
-"""The driving loop: keep the engine full, and yield rows as they finish.
+"""The driving loop: keep every engine full, and yield rows as they finish.
 
-The window counts *unfinished samples*, about twice as many as the engine decodes concurrently.
-A window of rows would drain the engine at the end of every row for large n; a window of all
-submitted samples would let host memory grow with the file. Must not know about files or clocks.
+One loop for one engine and for many: rows go one by one to the engine with the most room, so
+there is no barrier and no split in advance, and the last rows are shared. Must not know about
+files or clocks, nor where an engine runs.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from rollout.engines.base import Engine
+from rollout.engines.flight import Flight
+from rollout.engines.replicas import Replicas
 from rollout.engines.slot import Slot
-from rollout.engines.survival import Survival
-from rollout.errors import EngineError, RequestRefused
+from rollout.engines.survival import Survival, Turn
+from rollout.errors import EngineError, RequestRefused, RolloutError
 from rollout.rows.owed import OwedRow
 from rollout.rows.prompt import Prompt
-from rollout.rows.request import Completion, Request
+from rollout.rows.request import Request
 from rollout.rows.result import Result
 
 HARMLESS = Request(Prompt(-1, -1, "Hello"), 1, 0, max_tokens=1)
@@ -29,176 +31,293 @@ class Tick:
     source_dry: bool
 
 
-@dataclass(slots=True)
-class _Open:
-    """A row in the engine: its unfinished requests, and the completions so far."""
-
-    row: OwedRow
-    left: list[Request] = field(default_factory=list)
-    completions: list[Completion] = field(default_factory=list)
-    error: str | None = None
-
-
-class Flight:
-    """The rows in one engine. After it died, `unfinished` lists the rows that were lost."""
-
-    def __init__(self, engine: Engine):
-        self._engine = engine
-        self._window = window_of(engine.facts.max_num_seqs)
-        self._open: dict[OwedRow, _Open] = {}
-        self._row_of: dict[Request, OwedRow] = {}
-        self.num_completions = self.num_steps = 0
-
-    @property
-    def has_room(self) -> bool:
-        return self._engine.num_unfinished < self._window
-
-    @property
-    def unfinished(self) -> list[OwedRow]:
-        """Rows submitted but not finished, in submission order."""
-        return [flying.row for flying in self._open.values()]
-
-    def submit(self, row: OwedRow) -> Result | None:
-        """Submit all owed requests of the row; return its result if there is nothing to wait for.
-
-        A sample that can't be continued (no room left in the context) stays as it is.
-        """
-        if row.prompt.error:
-            return row.result([], row.prompt.error)
-        flying = self._open[row] = _Open(row)
-        for request in row.requests():
-            try:
-                self._engine.submit(request)
-                flying.left.append(request)
-                self._row_of[request] = row
-            except RequestRefused as refusal:
-                if request.prefix is None:
-                    flying.error = str(refusal)
-        return None if flying.left else self._close(flying)
-
-    def step(self) -> list[Result]:
-        """Run one engine step; return the rows whose last request finished."""
-        finished = []
-        self.num_steps += 1
-        for completion in self._engine.step():
-            flying = self._open[self._row_of.pop(completion.request)]
-            flying.completions.append(completion)
-            self.num_completions += 1
-            flying.left.remove(completion.request)
-            if not flying.left:
-                finished.append(self._close(flying))
-        return finished
-
-    def _close(self, flying: _Open) -> Result:
-        del self._open[flying.row]
-        return flying.row.result(flying.completions, flying.error)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._open
-
-
-def window_of(max_num_seqs: int) -> int:
-    """Return how many samples to keep unfinished: one full batch running, one waiting."""
-    return 2 * max_num_seqs
-
-
-def drive(flight: Flight, rows: Iterable[OwedRow]) -> Iterator[Tick]:
-    """Submit all `rows`, never more than a window ahead; yield a Tick every turn.
-
-    Each row is yielded exactly once, finished or failed with its error, in the order they finish.
-    Raises EngineError if the engine dies. The caller may stop at any turn; rows in flight then
-    stay in the engine.
-    """
-    source = iter(rows)
-    dry = False
-    while True:
-        settled: list[Result] = []
-        while not dry and flight.has_room and len(settled) < MAX_REFUSED_IN_A_ROW:
-            row = next(source, None)
-            if row is None:
-                dry = True
-            else:
-                try:
-                    result = flight.submit(row)
-                except EngineError:
-                    if settled:
-                        yield Tick(settled, dry)
-                    raise
-                settled += [result] if result else []
-        if settled:
-            yield Tick(settled, dry)
-        if not flight.is_empty:
-            yield Tick(flight.step(), dry)
-        elif dry:
-            return
-
-
-def probe(slot: Slot, request: Request, num_steps: int = 1) -> None:
-    """Run a harmless request, repeatedly, for `num_steps` engine steps in total.
-
-    They count as steps of the slot's engine: how long an engine lives decides who is to blame.
-    Raises EngineError if the engine dies.
-    """
-    engine = slot.current
-    while num_steps > 0:
-        try:
-            engine.submit(request)
-        except RequestRefused:
-            return  # it is alive
-        while engine.num_unfinished:
-            engine.step()
-            slot.num_steps += 1
-            num_steps -= 1
-
-
 def _raise(run: int, error: EngineError) -> None:
     raise error
 
 
-def drive_with_restarts(
-    slot: Slot,
-    survival: Survival,
-    on_load: Callable[[Engine, float], None],
-    on_death: Callable[[EngineError, str], None],
-    give_up: Callable[[int, EngineError], None] = _raise,
-) -> Iterator[Tick]:
-    """Drive the rows of `survival` through as many engines as needed; yield ticks like `drive`.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What the loop reports while it runs.
 
-    `on_load` is called with each loaded engine and its load time in seconds; `on_death` with each
-    death, before the next engine is loaded: the error, and what happens next. `give_up` is called
-    with a run whose rows are blamed one after the other while none is answered; the other runs
-    continue without it. Raises EngineError if `survival` gives up.
+    `on_load` is called with each engine that is up, its load time in seconds (0 if it served
+    earlier runs) and its slot; `on_death` with each death, before the next engine is loaded: the
+    error, what happens next, and the slot. `give_up` is called with a run whose rows are blamed
+    one after the other while none is answered; the other runs continue without it.
     """
+
+    on_load: Callable[[Engine, float, Slot], None] = lambda engine, load_s, slot: None
+    on_death: Callable[[EngineError, str, Slot], None] = lambda death, what, slot: None
+    give_up: Callable[[int, EngineError], None] = _raise
+
+
+def drive(replicas: Replicas, survival: Survival, listener: Listener) -> Iterator[Tick]:
+    """Drive the rows of `survival` through as many engines as needed; yield a Tick every turn.
+
+    Each row is yielded exactly once, finished or failed with its error, in the order they finish.
+    A tick may be empty, while engines are being loaded, for example. The caller may stop at any
+    turn; rows in flight then stay in the engines. Raises RolloutError if no engine is left.
+    """
+    loop = _Loop(replicas, survival, listener)
     while True:
-        turn, flight = survival.next_turn(), None
-        try:
-            if slot.current is None:
-                on_load(*slot.start())
-            engine = slot.current
-            num_steps = turn.num_trial_steps or int(turn.is_alone and not slot.has_answered)
-            if num_steps:
-                probe(slot, HARMLESS, num_steps)
-                slot.has_answered = True
-            if not turn.num_trial_steps:
-                flight = Flight(engine)
-                for tick in drive(flight, turn.rows):
-                    by_engine = flight.num_completions > 0
-                    slot.has_answered |= by_engine and bool(tick.finished)
-                    finished = survival.finished(tick.finished, by_engine)
-                    yield Tick(finished, tick.source_dry and not turn.is_apart)
-                slot.num_steps += flight.num_steps
-        except EngineError as error:
-            death, eased = slot.step_down(error)
-            in_flight, num_steps = (flight.unfinished, flight.num_steps) if flight else ([], 0)
-            what = survival.engine_died(death, in_flight, slot.num_steps + num_steps, eased)
-            on_death(death, what)
-            slot.shutdown()
-            continue
-        if turn.num_trial_steps:
-            if given_up := survival.engine_survived():
-                give_up(*given_up)
-        elif not turn.is_apart:
+        if moved := loop.advance():
+            yield Tick([], loop.is_dry)
+        finished = loop.hand_out()
+        if finished:
+            yield Tick(finished, loop.is_dry)
+        loop.bury()
+        for lane in loop.lanes:
+            results = loop.step(lane)
+            if results is not None:
+                yield Tick(results, loop.is_dry)
+        moved |= bool(finished) or loop.has_moved
+        if loop.is_over:
             if left := survival.unresolved():
                 yield Tick(left, True)
             return
+        if not moved:
+            yield Tick([], loop.is_dry)
+            replicas.wait()
+
+
+class _Loop:
+    """The lanes of the slots there are, and what one turn of the loop does to them."""
+
+    def __init__(self, replicas: Replicas, survival: Survival, listener: Listener):
+        self._replicas, self._survival, self._listener = replicas, survival, listener
+        self.lanes: list[Lane] = []
+        self._dead: list[tuple[Lane, RolloutError]] = []
+        self._failed: dict[Lane, RolloutError] = {}  # first loads, while no engine is up
+        self.has_moved = False
+
+    @property
+    def is_dry(self) -> bool:
+        return self._survival.is_dry and not any(lane.is_apart for lane in self.lanes)
+
+    @property
+    def is_over(self) -> bool:
+        if not self._survival.is_over:
+            return False
+        return all(lane.is_free for lane in self.lanes if lane.slot.current)
+
+    def advance(self) -> bool:
+        """Bring engines up and begin turns; return whether anything happened."""
+        self.has_moved = moved = False
+        self._replicas.refresh()
+        known = {lane.slot for lane in self.lanes}
+        self.lanes += [
+            Lane(slot, self._survival, self._listener)
+            for slot in self._replicas.slots
+            if slot not in known
+        ]
+        for lane in self.lanes:
+            if lane in self._failed:
+                continue
+            if lane.is_free and self._replicas.is_leaving(lane.slot):
+                lane.leave()
+            try:
+                moved |= lane.advance()
+            except RolloutError as error:
+                self._dead.append((lane, error))
+        self.bury()
+        return moved
+
+    def hand_out(self) -> list[Result]:
+        """Submit rows while there is room, each where most room is; return those final at once."""
+        finished: list[Result] = []
+        takers = [lane for lane in self.lanes if lane.takes_rows and not self._is_leaving(lane)]
+        while takers and len(finished) < MAX_REFUSED_IN_A_ROW:
+            lane = takers[0] if len(takers) == 1 else min(takers, key=lambda t: t.flight.load)
+            try:
+                had_row, final = lane.submit()
+            except EngineError as error:
+                self._dead.append((lane, error))
+                had_row, final = False, []
+            finished += final
+            if not had_row or not lane.flight.has_room:
+                takers.remove(lane)
+        return finished
+
+    def _is_leaving(self, lane: "Lane") -> bool:
+        return not lane.is_apart and self._replicas.is_leaving(lane.slot)
+
+    def step(self, lane: "Lane") -> list[Result] | None:
+        """Advance the lane's engine; return the rows that are final, None if it has nothing."""
+        try:
+            results = lane.step()
+        except EngineError as error:
+            self._dead.append((lane, error))
+            results = []
+        if given_up := lane.given_up:
+            lane.given_up = None
+            self._listener.give_up(*given_up)
+        self.has_moved |= bool(results) or lane.has_moved
+        return results
+
+    def bury(self) -> None:
+        """Let the lanes of dead engines go on, or retire them. Raises RolloutError if none is left.
+
+        A first load that fails is tried again only if another slot's engine came up.
+        """
+        dead, self._dead = self._dead, []
+        for lane, error in dead:
+            self.has_moved = True
+            if lane.slot.num_starts == 1 and lane.slot.current is None and not self._replicas.up:
+                self._failed[lane] = error
+            else:
+                self._die(lane, error)
+        if not self._failed:
+            return
+        if self._replicas.up:
+            failed, self._failed = self._failed, {}
+            for lane, error in failed.items():
+                self._die(lane, error)
+        elif len(self._failed) == len(self.lanes):
+            raise next(iter(self._failed.values()))
+
+    def _die(self, lane: "Lane", error: RolloutError) -> None:
+        try:
+            lane.died(error)
+        except RolloutError as fatal:
+            lane.retire()
+            self.lanes.remove(lane)
+            self._replicas.retire(lane.slot, fatal)
+
+
+class Lane:
+    """One slot on its way: loading its engine, taking turns, coming back after deaths."""
+
+    def __init__(self, slot: Slot, survival: Survival, listener: Listener):
+        self.slot = slot
+        self._survival, self._listener = survival, listener
+        self._loading: Iterator[None] | None = None
+        self._load_s: float | None = 0.0  # of the engine; None: the listener knows it
+        self._turn: Turn | None = None
+        self._rows: Iterator[OwedRow] = iter(())
+        self._are_sent = False  # all rows of the turn, for now
+        self._probe_steps: int | None = None  # for the engine to survive with harmless requests
+        self.flight: Flight | None = None
+        self.has_moved = False  # at the last step
+        self.given_up: tuple[int, EngineError] | None = None  # run to give up, and why
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the engine is up and has nothing to do."""
+        return self.flight is not None and self.flight.is_empty and self._probe_steps is None
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether its engine has room for a row of its turn."""
+        return self.flight is not None and self._probe_steps is None and self.flight.has_room
+
+    @property
+    def is_apart(self) -> bool:
+        return self._turn is not None and self._turn.is_apart
+
+    def advance(self) -> bool:
+        """Bring the engine up and begin its next turn; return whether anything happened.
+
+        Raises RolloutError if the engine can't be loaded.
+        """
+        if self.slot.current is None:
+            self._loading = self._loading or self.slot.start()
+            try:
+                next(self._loading)
+                return False
+            except StopIteration:
+                self._loading, self._load_s = None, self.slot.load_s
+        if self._load_s is not None:
+            load_s, self._load_s = self._load_s, None
+            self._listener.on_load(self.slot.current, load_s, self.slot)
+        if self._turn is None:
+            self._begin()
+            return True
+        if self.is_free and self._are_sent:
+            self._begin()
+            return self.is_apart or self._probe_steps is not None
+        return False
+
+    def _begin(self) -> None:
+        turn = self._turn = self._survival.next_turn(self.slot.number)
+        self._rows, self.flight = iter(turn.rows), Flight(self.slot.current)
+        self._are_sent = False
+        if turn.num_trial_steps:
+            self._probe_steps = turn.num_trial_steps
+        elif turn.is_alone and not self.slot.has_answered:
+            self._probe_steps = 1
+
+    def submit(self) -> tuple[bool, list[Result]]:
+        """Submit the next row; return whether there was one, and the rows that are final by it.
+
+        Raises EngineError if the engine died.
+        """
+        row = next(self._rows, None)
+        self._are_sent = row is None
+        if row is None:
+            return False, []
+        result = self.flight.submit(row)
+        return True, self._final([result]) if result else []
+
+    def step(self) -> list[Result] | None:
+        """Advance the engine; return the rows that are final, or None if it has nothing to do.
+
+        Raises EngineError if it died.
+        """
+        self.has_moved = False
+        if self.flight is None or self.is_free:
+            return None
+        before = self.slot.current.num_steps
+        results = self._final(self.flight.step()) if self._probe_steps is None else self._probe()
+        self.has_moved = bool(results) or self.slot.current.num_steps > before
+        return results
+
+    def _final(self, results: list[Result]) -> list[Result]:
+        by_engine = self.flight.num_completions > 0
+        if results and by_engine:
+            self.slot.has_answered = True
+            self.slot.num_rows += len(results)
+        return self._survival.finished(results, by_engine, self.slot.number)
+
+    def _probe(self) -> list[Result]:
+        """Run a harmless request, repeatedly, until the engine has lived long enough.
+
+        These are steps of the engine, too: how long it lives decides who is to blame.
+        """
+        engine = self.slot.current
+        before = engine.num_steps
+        try:
+            if not engine.num_unfinished:
+                engine.submit(HARMLESS)
+            refused = any(completion.error for completion in engine.step())
+        except RequestRefused:
+            refused = True
+        self._probe_steps -= engine.num_steps - before
+        if refused:
+            self._probe_steps = 0  # it is alive
+        if self._probe_steps <= 0 and not engine.num_unfinished:
+            self._probe_steps = None
+            self.slot.has_answered = True
+            if self._turn.num_trial_steps:
+                self._turn = None
+                self.given_up = self._survival.engine_survived(self.slot.number)
+        return []
+
+    def died(self, error: RolloutError) -> None:
+        """Decide what happens to the rows in flight. Raises RolloutError if the slot must end."""
+        engine = self.slot.current
+        death, eased = self.slot.step_down(error)
+        in_flight = self.flight.unfinished if self.flight else []
+        num_steps = engine.num_steps if engine else 0
+        what = self._survival.engine_died(
+            death, in_flight, num_steps, eased or death.excuse, self.slot.number
+        )
+        self._listener.on_death(death, what, self.slot)
+        self.leave()
+
+    def leave(self) -> None:
+        """Shut the engine down, so that the next one is loaded, on another node if need be."""
+        self.slot.shutdown()
+        self._turn = self.flight = self._loading = self._probe_steps = None
+
+    def retire(self) -> None:
+        """Hand over what the slot was trying."""
+        self._survival.retire(self.slot.number)

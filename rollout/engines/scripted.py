@@ -48,13 +48,15 @@ class _Group:
 
 
 class ScriptedEngine:
+    is_up = True
+
     def __init__(self, engine: Engine):
         self._script = engine.scripted
         self._waiting: deque[tuple[_Group, int]] = deque()
         self._ends: dict[int, list[_Group]] = {}  # step at which a sample ends -> its group
         self._num_running = 0
         self._stats = EngineStats()
-        self._fresh_seed = 0
+        self._fresh_seed = self.num_steps = 0
         time.sleep(self._script.load_s)
         above = self._script.oom_above
         self._is_too_large = above is not None and engine.max_num_seqs > above
@@ -107,6 +109,7 @@ class ScriptedEngine:
         if script.step_s:
             time.sleep(script.step_s)
         stats.num_steps += 1
+        self.num_steps += 1
         if script.die_after_steps is not None and stats.num_steps > script.die_after_steps:
             raise EngineError(f"the scripted engine died at step {stats.num_steps}, as scripted")
         if self._is_too_large and stats.num_steps > script.oom_after_steps:

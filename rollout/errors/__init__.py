@@ -18,6 +18,7 @@ class RolloutError(Exception):
         super().__init__(*map(without_secrets, args))  # it is printed, logged and kept
         self.details: list[str] = []  # further lines, such as a table
         self.fault: Any = None  # a MemoryFault, where memory ran out
+        self.excuse: str | None = None  # of an engine's death: why no row is to blame
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *self.details])
@@ -26,6 +27,7 @@ class RolloutError(Exception):
         """Return the same error with another message."""
         other = type(self)(message)
         other.details, other.fault, other.__cause__ = self.details, self.fault, self.__cause__
+        other.excuse = self.excuse
         return other.with_traceback(self.__traceback__)
 
 

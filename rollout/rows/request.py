@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(slots=True)
 class Completion:
-    """An engine's answer to a request: its samples, in sample order."""
+    """An engine's answer to a request: its samples, in sample order; none if it was refused."""
 
     request: Request
     samples: list[Sample]
@@ -77,6 +77,7 @@ class Completion:
     latency_s: float = 0.0  # from submission to its last sample
     opens_reasoning: bool = False  # the prompt ended within the reasoning
     repeats: bool = False  # greedy: one sample was drawn and copied
+    error: str | None = None  # why the engine refused the request
 
     @property
     def drawn(self) -> list[Sample]:

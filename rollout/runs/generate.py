@@ -1,4 +1,4 @@
-"""Generate for runs that share one engine and one continuous batch; often it is a single run.
+"""Generate for runs that share engines and their continuous batches; often it is a single run.
 
 Rows are submitted prompt by prompt, all runs' samples of a prompt together, so that they share its
 prefill. A run's error ends that run only; an engine that fails for good ends all of them.
@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from rollout.engines.base import COUNTERS, Engine, EnginePlan, EngineStats, Ladder
-from rollout.engines.driver import drive_with_restarts
+from rollout.engines.driver import Listener, drive
+from rollout.engines.replicas import Replicas
 from rollout.engines.slot import Slot
 from rollout.engines.survival import Survival
 from rollout.errors import EngineError, RolloutError
@@ -28,7 +29,7 @@ OnTurn = Callable[[Callable[[], EngineStats]], None]
 
 
 def answer(
-    slot: Slot,
+    replicas: Replicas,
     plan: EnginePlan,
     attempts: Sequence[Attempt],
     stop: StopRequest,
@@ -38,20 +39,20 @@ def answer(
         lambda stats: None
     ),
 ) -> None:
-    """Answer every owed row of `attempts` with the engine of `plan`, and store the results.
+    """Answer every owed row of `attempts` with engines of `plan`, and store the results.
 
     An error is kept in the `error` of each attempt that it leaves incomplete. Raises Interrupted
     if the user asked to stop; finished rows are on disk then.
     """
     try:
-        with attempts[0].explaining_disk_errors(), slot.serving(plan, environment, ladder):
+        with attempts[0].explaining_disk_errors(), replicas.serving(plan, environment, ladder):
             for attempt in attempts:
                 with attempt.failing_alone():
-                    slot.check(plan, attempt.job.settings.sampling)
+                    replicas.check(plan, attempt.job.settings.sampling)
                     attempt.find_splitter()
             if runnable := [attempt for attempt in attempts if not attempt.error]:
                 with progress() as on_turn:
-                    generate(slot, runnable, stop, on_turn)
+                    generate(replicas, runnable, stop, on_turn)
     except RolloutError as error:
         stop.raise_if_requested()
         for attempt in attempts:
@@ -60,23 +61,24 @@ def answer(
 
 
 def generate(
-    slot: Slot,
+    replicas: Replicas,
     attempts: Sequence[Attempt],
     stop: StopRequest,
     on_turn: OnTurn = lambda stats: None,
 ) -> None:
-    """Drive the engine, and its replacements if it dies, until every owed row is on disk.
+    """Drive the engines, and the replacements of those that die, until every owed row is on disk.
 
-    An error of one run is kept in its `error`. Raises EngineError if the engine fails for all,
+    An error of one run is kept in its `error`. Raises RolloutError if no engine is left for any,
     Interrupted if the user asked to stop; finished rows are flushed then.
     """
 
-    def on_load(engine: Engine, load_s: float) -> None:
+    def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
-            attempt.begin(engine, run, load_s, slot.steps)
+            attempt.begin(engine, run, load_s, replicas.steps)
+            attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
-    def on_death(death: EngineError, what: str) -> None:
+    def on_death(death: EngineError, what: str, slot: Slot) -> None:
         stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
         for attempt in attempts:
             attempt.flush()
@@ -85,23 +87,25 @@ def generate(
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
 
-    if slot.current:  # still loaded for earlier runs
-        on_load(slot.current, 0.0)
-    else:
-        on_load(*slot.start())
-    if all(attempt.error for attempt in attempts):
-        return
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
-    stats = _Stats(slot, len(attempts))
+    ticks = drive(replicas, survival, Listener(on_load, on_death, give_up))
+    with replicas.loading(), stop.deferred():
+        for _ in ticks:  # nothing finishes before an engine is up
+            stop.raise_if_requested()
+            if replicas.up:
+                break
+    if all(attempt.error for attempt in attempts):
+        return
+    stats = _Stats(replicas, len(attempts))
     stats.look()  # slow the first time; must not count as generation
     clock, taken_at = Clock(), 0.0
     with stop.deferred(), rare_collections():
         for attempt in attempts:
             attempt.watch(stats.of(attempt))
         try:
-            for tick in drive_with_restarts(slot, survival, on_load, on_death, give_up):
+            for tick in ticks:
                 now = clock.now()
                 if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
                     stop.raise_if_requested()
@@ -114,10 +118,10 @@ def generate(
                     attempt.take(results, tick.source_dry)
                 on_turn(stats.look)
                 if all(attempt.error for attempt in attempts):
-                    slot.shutdown()  # drops the requests in flight
+                    replicas.shutdown()  # drops the requests in flight
                     break
                 stop.raise_if_requested()
-        except EngineError:
+        except RolloutError:
             stop.raise_if_requested()
             raise
         finally:
@@ -127,13 +131,12 @@ def generate(
 
 
 class _Stats:
-    """The engine's counters, read a few times a second and shared by all attempts."""
+    """The engines' counters, read a few times a second and shared by all attempts."""
 
-    def __init__(self, slot: Slot, num_sharing: int):
-        self._slot, self._clock = slot, Clock()
+    def __init__(self, replicas: Replicas, num_sharing: int):
+        self._replicas, self._clock = replicas, Clock()
         self._num_sharing = num_sharing
-        self._num_gpus = slot.current.facts.num_gpus
-        self._base = replace(slot.stats())  # the engine may have served earlier runs
+        self._base = replace(replicas.stats())  # the engines may have served earlier runs
         self._looked_at, self._last = -1.0, EngineStats()
         self._weighed_at, self._memory_gib = -WEIGH_S, None
 
@@ -147,12 +150,13 @@ class _Stats:
     def look(self) -> EngineStats:
         """Return the counters since the first submission, and the current gauges."""
         now = self._clock.now()
-        if now - self._weighed_at >= WEIGH_S:
+        if now - self._weighed_at >= WEIGH_S and self._replicas.is_local:
             self._weighed_at = now
-            self._memory_gib = memory_in_use_gib(self._num_gpus)
+            self._memory_gib = memory_in_use_gib(self._replicas.num_gpus)
         if self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
-            now_stats, base = self._slot.stats(), self._base
+            now_stats, base = self._replicas.stats(), self._base
             since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}
-            self._last = replace(now_stats, memory_gib=self._memory_gib, **since)
+            memory_gib = self._memory_gib if self._replicas.is_local else now_stats.memory_gib
+            self._last = replace(now_stats, memory_gib=memory_gib, **since)
         return self._last

@@ -203,6 +203,7 @@ def plan_of(job: Job, directory: Path) -> EnginePlan:
         log_file=directory / "engine.log",
         lora_rank=job.adapter.rank if job.adapter else 0,
         num_loras=int(job.adapter is not None),
+        scale=job.settings.scale,
     )
 
 

@@ -93,13 +93,16 @@ class Report:
         )
         if not is_first:
             return
-        self._timeline.max_num_seqs = facts.max_num_seqs
-        self._timeline.num_gpus = facts.num_gpus
         values = " ".join(f"{k}={v}" for k, v in sampler.sampling.items())
         notes = f" ({'; '.join(sampler.notes)})" if sampler.notes else ""
         self._console.note(f"sampling: {values}{notes}")
         for hint in hints(self._job, facts):
             self._console.note(f"note: {hint}")
+
+    def capacity_is(self, max_num_seqs: int, num_gpus: int) -> None:
+        """Note what the engines that are up can do together, whenever another one is."""
+        self._timeline.max_num_seqs = max_num_seqs
+        self._timeline.num_gpus = max(num_gpus, self._timeline.num_gpus)
 
     def engine_died(self, death: EngineError, what: str) -> None:
         self._num_restarts += 1

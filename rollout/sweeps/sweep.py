@@ -16,7 +16,7 @@ from typing import Any
 from rollout.config.effects import refuse_without_effect_everywhere
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Settings
-from rollout.engines.slot import Slot
+from rollout.engines.replicas import Replicas
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
@@ -52,7 +52,7 @@ class Sweep:
         self._argv, self._console = argv, console
         self._report = SweepReport(console, self.points)
         self._open = ExitStack()
-        self._slot: Slot | None = None
+        self._replicas: Replicas | None = None
         self._has_tracker, self.fault = False, ""
         self._stop: StopRequest | None = None
         self._findings = Findings()
@@ -83,7 +83,7 @@ class Sweep:
         elif batches:
             self._lock()
             # Batches for the engine that is still loaded come first.
-            batches.sort(key=lambda b: not self._slot.has(b.plan, b.environment))
+            batches.sort(key=lambda b: not self._replicas.has(b.plan, b.environment))
             for number, batch in enumerate(batches, 1):
                 which = f"batch {number} of {len(batches)}  " if len(batches) > 1 else ""
                 self._run(batch, which)
@@ -96,8 +96,8 @@ class Sweep:
             self._stop.print_line = self._console.print_now
             self._stop.last_line = self._last_line
             self._stop.report_progress = self._report.note_progress
-            self._slot = Slot(self._console, self._stop)
-            self._open.callback(self._slot.close)
+            self._replicas = Replicas(self._console, self._stop)
+            self._open.callback(self._replicas.close)
 
     def _lock(self) -> None:
         if self._report.is_open:
@@ -165,7 +165,7 @@ class Sweep:
                 if owing:
                     with unexpected_errors_explained(self.directory):
                         answer(
-                            self._slot, batch.plan, [a for _, a in owing], self._stop,
+                            self._replicas, batch.plan, [a for _, a in owing], self._stop,
                             batch.environment, batch.ladder,
                             partial(self._progress, batch, owing, which),
                         )  # fmt: skip
@@ -209,7 +209,7 @@ class Sweep:
     def _progress(
         self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str
     ) -> Iterator[OnTurn]:
-        number = self._slot.num_plans
+        number = self._replicas.num_plans
         for point, attempt in owing:
             point.engine = number
             attempt.console.record(f"engine {number} of the sweep; its log: {batch.plan.log_file}")
@@ -281,8 +281,8 @@ class Sweep:
     def close(self) -> None:
         """Shut down the engine, write the tables, release the directory."""
         with self._open:
-            if self._slot:
-                self._slot.close()
+            if self._replicas:
+                self._replicas.close()
             self._write()
 
     def _write(self) -> None:

@@ -271,7 +271,7 @@ def test_a_token_is_starred_by_its_form_under_any_name():
 def test_free_settings_are_those_that_pass_things_on():
     bags = [
         "model.chat_template_kwargs", "model.shape", "sampling.logit_bias",
-        "sampling.structured_outputs", "sampling.extra", "engine.extra", "prepare.task_config",
-        "prepare.rename", "prepare.splits", "presets",
+        "sampling.structured_outputs", "sampling.extra", "engine.extra", "scale.resources",
+        "prepare.task_config", "prepare.rename", "prepare.splits", "presets",
     ]  # fmt: skip
     assert [name for name, key in KEYS.items() if key.is_bag] == bags

@@ -10,9 +10,9 @@ from rollout.config.sections.engine import Device, Engine, Scripted
 from rollout.config.sections.model import Model
 from rollout.engines import slot as slot_module
 from rollout.engines.base import EnginePlan
-from rollout.engines.driver import drive_with_restarts
+from rollout.engines.driver import Listener, drive
+from rollout.engines.replicas import Replicas
 from rollout.engines.scripted import ScriptedEngine
-from rollout.engines.slot import Slot
 from rollout.engines.survival import Survival
 from rollout.errors import EngineError
 from rollout.rows.owed import OwedRow, Wanted
@@ -23,16 +23,15 @@ from rollout.system.signals import StopRequest
 
 @contextmanager
 def serving(load):
-    """Yield a slot whose engines are made by `load`."""
-    slot = Slot(Console(quiet=True), StopRequest(), lambda plan: load())
+    """Yield replicas, of one slot, whose engines are made by `load`."""
+    replicas = Replicas(Console(quiet=True), StopRequest(), lambda plan: load())
     plan = EnginePlan(Model(), "", None, Engine(), Device.cpu, 1.0, Path(os.devnull))
-    with closing(slot), slot.serving(plan):
-        yield slot
+    with closing(replicas), replicas.serving(plan):
+        yield replicas
 
 
-def ticks_of(slot, rows, max_restarts, on_death=lambda *_: None, **more):
-    survival = Survival(rows, max_restarts)
-    return list(drive_with_restarts(slot, survival, lambda *_: None, on_death, **more))
+def ticks_of(replicas, rows, max_restarts, **listener):
+    return list(drive(replicas, Survival(rows, max_restarts), Listener(**listener)))
 
 
 class Run:
@@ -45,9 +44,10 @@ class Run:
             OwedRow(Prompt(i, i, f"row {i}" + " POISON" * (i in poison)), Wanted(2, 1, 2048))
             for i in range(count)
         )
-        with serving(lambda: ScriptedEngine(engine)) as self.slot:
+        with serving(lambda: ScriptedEngine(engine)) as replicas:
+            self.slot = replicas.slots[0]
             ticks = ticks_of(
-                self.slot, rows, max_restarts, lambda death, text: self.texts.append(text)
+                replicas, rows, max_restarts, on_death=lambda _, text, slot: self.texts.append(text)
             )
             self.stats = self.slot.stats()
         self.results = [result for tick in ticks for result in tick.finished]
@@ -119,8 +119,8 @@ def test_an_engine_that_can_not_be_loaded_again_is_retried_and_given_up(monkeypa
         return ScriptedEngine(engine)
 
     rows = (OwedRow(Prompt(i, i, "p"), Wanted(2, 1, 2048)) for i in range(50))
-    with pytest.raises(EngineError, match="no memory"), serving(load) as slot:
-        ticks_of(slot, rows, 3)
+    with pytest.raises(EngineError, match="no memory"), serving(load) as replicas:
+        ticks_of(replicas, rows, 3)
     assert len(loads) == 4
 
 
@@ -160,8 +160,8 @@ def test_rows_refused_just_before_a_death_are_not_lost():
         OwedRow(Prompt(i, i, None if i % 2 else "p", "null" if i % 2 else None), Wanted(2, 1, 9))
         for i in range(20)
     )
-    with serving(lambda: DiesAtSubmit(engine)) as slot:
-        ticks = ticks_of(slot, rows, 3)
+    with serving(lambda: DiesAtSubmit(engine)) as replicas:
+        ticks = ticks_of(replicas, rows, 3)
     assert sorted(r.index for t in ticks for r in t.finished) == list(range(20))
 
 
@@ -175,10 +175,11 @@ def test_a_run_whose_rows_all_kill_the_engine_is_given_up_and_its_neighbor_is_no
         for run, text in enumerate(texts)
     ]
     given_up = []
-    with serving(lambda: ScriptedEngine(engine)) as slot:
-        ticks = ticks_of(slot, rows, 3, give_up=lambda run, error: given_up.append(run))
+    with serving(lambda: ScriptedEngine(engine)) as replicas:
+        ticks = ticks_of(replicas, rows, 3, give_up=lambda run, error: given_up.append(run))
+        num_starts = replicas.slots[0].num_starts
     results = [result for tick in ticks for result in tick.finished]
     assert given_up == [1]
     assert sorted(r.index for r in results if r.run == 0) == list(range(60))
     assert not [r for r in results if r.run == 1 or r.error]
-    assert slot.num_starts < 40
+    assert num_starts < 40

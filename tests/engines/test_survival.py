@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from rollout.engines.survival import SPLIT, Survival
+from rollout.engines.survival import SPLIT, Survival, _Suspects
 from rollout.errors import EngineError
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.prompt import Prompt
@@ -104,7 +104,7 @@ def test_a_row_left_over_of_a_group_was_not_alone():
     survival = Survival(rows, max_restarts=9)
     survival.engine_died(DEATH, list(survival.next_turn().rows), 10, None)
     survival.engine_died(DEATH, list(survival.next_turn().rows), 10, None)
-    survival._suspects = [rows]
+    survival._suspects = [_Suspects(rows)]
     turn = survival.next_turn()
     survival.finished([result(rows[0])], by_engine=True)
     assert "run separately" in survival.engine_died(DEATH, [rows[1]], 10, None)

@@ -1,12 +1,12 @@
 """The vLLM engine on real vLLM with a tiny real model: one engine for the whole file."""
 
 import pytest
+from one_engine import results_of
 from processes import children_with
 from tiny_engine import tiny_engine
 
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.driver import Flight, drive
 from rollout.errors import RequestRefused
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.prompt import Prompt
@@ -26,7 +26,7 @@ def answer(engine, prompts, run_seed=42):
     sampler = engine.sampler(SAMPLING, Model(), wants_logprobs=False)
     wanted = Wanted(N, run_seed, 24, keeps=frozenset({"token_ids"}), sampler=sampler)
     rows = (OwedRow(p, wanted) for p in prompts)
-    results = [result for tick in drive(Flight(engine), rows) for result in tick.finished]
+    results = results_of(engine, rows)
     return {result.index: result for result in results}
 
 

@@ -229,11 +229,11 @@ def test_a_dry_run_records_nothing_about_a_kill(typed, monkeypatch):
 
 def test_an_engine_whose_context_was_cut_does_not_serve_runs_that_need_more(tmp_path):
     from rollout.engines.base import Rung
-    from rollout.engines.slot import _Descent
+    from rollout.engines.slot import Descent
     from rollout.plan.ladder import Ladder
     from rollout.plan.memory.fit import Needs
 
-    descent = _Descent(None, None)
+    descent = Descent(None, None)
     descent.steps = [Rung(None, {"max_model_len": 1024})]
     assert descent.is_enough(Ladder(None, None, Needs(longest=1000)))
     assert not descent.is_enough(Ladder(None, None, Needs(longest=5000)))

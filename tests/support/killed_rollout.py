@@ -97,7 +97,7 @@ def wrap_disk(boundaries: Boundaries) -> None:
 
 def wrap_driver(journal: Journal) -> None:
     """Record the rows that each step of the engine finished."""
-    from rollout.engines.driver import Flight
+    from rollout.engines.flight import Flight
 
     step = Flight.step
 

@@ -39,8 +39,11 @@ from rollout.rows.request import Completion, Request, Sample
 
 
 class VllmEngine:
+    is_up = True
+
     def __init__(self, plan: EnginePlan):
         set_environment(plan)
+        self.num_steps = 0
         self._plan = plan
         self._log_start = plan.log_file.stat().st_size if plan.log_file.exists() else 0
         self._counters = StepCounters()
@@ -194,6 +197,7 @@ class VllmEngine:
         return f"the row's own sampling (data.sampling_key), {', '.join(own)}"
 
     def step(self) -> list[Completion]:
+        self.num_steps += 1
         try:
             outputs = self._engine.step()
         except Exception as error:
