@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from rollout.config.sections.sampling import Sampling
@@ -34,7 +35,7 @@ class LocalHost:
     def num_slots(self, plan: EnginePlan) -> int:
         return 1
 
-    def load(self, plan: EnginePlan, environment: Mapping[str, str]) -> Engine:
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
         name = plan.model.model_path if plan.model_path else "the scripted engine"
         loading = self._console.waiting(f"loading {name} on {plan.device.name}")
         with self._stop.deferred(False), loading:
@@ -138,10 +139,8 @@ class Replicas:
         wanted = self._host.num_slots(self._plan) - len(self._retired)
         while len(self.slots) < wanted:
             number = len(self.slots) + len(self._retired)
-            self.slots.append(Slot(number, self._descent, self._load, self._console))
-
-    def _load(self, plan: EnginePlan) -> Engine:
-        return self._host.load(plan, self._environment)
+            load = partial(self._host.load, environment=self._environment, number=number)
+            self.slots.append(Slot(number, self._descent, load, self._console))
 
     def retire(self, slot: Slot, error: RolloutError) -> None:
         """Do without this slot from now on. Raises the error if it was the last one."""

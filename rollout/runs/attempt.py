@@ -16,7 +16,7 @@ from rollout.config.sections.data import OnError
 from rollout.config.sections.output import Layout
 from rollout.engines import reasoning_splitter
 from rollout.engines.base import Engine, EngineStats, Rung
-from rollout.errors import Interrupted, RolloutError, UserError
+from rollout.errors import EngineError, Interrupted, RolloutError, UserError
 from rollout.inputs.prompt_record import with_prompt_record
 from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.reasoning import Splitter
@@ -81,15 +81,15 @@ class Attempt:
     def begin(self, engine: Engine, run: int, load_s: float, steps: Sequence[Rung] = ()) -> None:
         """Use a loaded engine; `run` is this run's number among those that share it.
 
-        `steps` are the settings that were lowered to save memory before it loaded.
+        `steps` are the settings that were lowered to save memory before it loaded. Raises
+        EngineError if the engine died since.
         """
-        with self.failing_alone():
-            job, kept = self.job, self.standing.kept
-            wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
-            adapter = job.adapter.path if job.adapter else None
-            sampler = engine.sampler(
-                job.settings.sampling, job.asked_model, wants_logprobs, adapter
-            )
+        job, kept = self.job, self.standing.kept
+        wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
+        adapter = job.adapter.path if job.adapter else None
+        sampling = job.settings.sampling
+        with self.failing_alone(but=EngineError):
+            sampler = engine.sampler(sampling, job.asked_model, wants_logprobs, adapter)
             self._wanted = wanted_of(job.settings, kept, sampler, run)
             record_steps(job, list(steps))
             self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])
@@ -226,11 +226,16 @@ class Attempt:
             ) from error
 
     @contextmanager
-    def failing_alone(self) -> Iterator[None]:
-        """Keep an error of the block in `error`, so that other runs on the engine continue."""
+    def failing_alone(self, but: tuple[type, ...] | type = ()) -> Iterator[None]:
+        """Keep an error of the block in `error`, so that other runs on the engine continue.
+
+        Errors of type `but` are raised.
+        """
         try:
             with self.explaining_disk_errors():
                 yield
+        except but:
+            raise
         except RolloutError as error:
             self.error = self.error or error
 

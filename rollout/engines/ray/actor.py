@@ -1,0 +1,140 @@
+"""The process of a replica: holds an engine, and advances it when the driver calls.
+
+A plain class, made a Ray actor by host.py. Errors are returned as values: an exception that leaves
+an actor loses its type and its cause. Writes nothing but its log, which goes to the driver.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rollout.config.sections.engine import Device
+from rollout.config.sections.model import Model
+from rollout.config.sections.sampling import Sampling
+from rollout.engines import load_engine
+from rollout.engines.base import Engine, EngineFacts, EnginePlan, EngineStats, Sampler
+from rollout.errors import EngineError, RequestRefused, RolloutError
+from rollout.rows.request import Completion, Request
+from rollout.system import machine
+
+# A call returns soon after something finished, and otherwise often enough for live figures. The
+# next call is already waiting, so that a short slice costs no idle time.
+SLICE_S = 0.1
+FINISHED_SLICE_S = 0.02
+MAX_LOG_BYTES = 64 * 1024  # sent with each report
+
+
+@dataclass(slots=True)
+class Report:
+    """An actor's answer to a call."""
+
+    error: RolloutError | None = None  # the engine died, or could not be loaded
+    facts: EngineFacts | None = None  # after loading
+    completions: list[tuple[int, Any]] = field(default_factory=list)  # number of the request, and
+    stats: EngineStats = field(default_factory=EngineStats)  # its Completion without the request
+    num_steps: int = 0
+    log: bytes = b""  # what the engine's log has gained
+    log_file: str = ""  # its name there
+
+
+class EngineActor:
+    """Holds one engine. Calls come one at a time, in order."""
+
+    def __init__(self) -> None:
+        self._log_file = Path(tempfile.mkdtemp(prefix="rollout-")) / "engine.log"
+        self._log = self._log_file.open("ab+", buffering=0)
+        self._num_sent = 0  # bytes of the log
+        self._engine: Engine | None = None
+        self._samplers: dict[str | None, Sampler | RolloutError | None] = {None: None}
+        self._numbers: dict[Request, int] = {}
+        self._num_gpus = 0
+
+    def load(self, plan: EnginePlan, environment: Mapping[str, str]) -> Report:
+        """Load the engine. What libraries print goes to its log."""
+        for descriptor in (1, 2):
+            os.dup2(self._log.fileno(), descriptor)
+        os.environ.update(environment)
+        if plan.device is Device.cpu:  # else every engine of this node takes the same cores
+            os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        available_gib = machine.look().available_gib
+        plan = replace(plan, log_file=self._log_file, available_gib=available_gib)
+        try:
+            self._engine = load_engine(plan)
+        except RolloutError as error:
+            return self._report(error)
+        self._num_gpus = self._engine.facts.num_gpus
+        report = self._report()
+        report.facts = self._engine.facts
+        return report
+
+    def sampler(
+        self,
+        key: str,
+        sampling: Sampling,
+        model: Model,
+        wants_logprobs: bool,
+        adapter: Path | None,
+    ) -> Sampler | RolloutError:
+        """Keep a sampler under `key`; return what the driver needs of it."""
+        try:
+            made = self._engine.sampler(sampling, model, wants_logprobs, adapter)
+        except RolloutError as error:
+            self._samplers[key] = error
+            return error
+        self._samplers[key] = made
+        return replace(made, ready=key, chat=None, adapter=None)
+
+    def advance(self, requests: list[tuple[int, Request]]) -> Report:
+        """Submit requests and run the engine until some finish, or for SLICE_S."""
+        began, completions = time.monotonic(), []
+        engine = self._engine
+        try:
+            for number, request in requests:
+                request.sampler = self._samplers[request.sampler]
+                if isinstance(request.sampler, RolloutError):
+                    raise EngineError(f"this replica can't draw the samples: {request.sampler}")
+                self._numbers[request] = number
+                try:
+                    engine.submit(request)
+                except RequestRefused as refusal:
+                    completions.append(self._sent(Completion(request, [], [], error=str(refusal))))
+            while engine.num_unfinished:
+                completions += map(self._sent, engine.step())
+                elapsed_s = time.monotonic() - began
+                if elapsed_s >= (FINISHED_SLICE_S if completions else SLICE_S):
+                    break
+        except EngineError as error:
+            return self._report(error, completions)
+        return self._report(None, completions)
+
+    def _sent(self, completion: Completion) -> tuple[int, Completion]:
+        number = self._numbers.pop(completion.request)
+        completion.request = None
+        return number, completion
+
+    def _report(self, error: RolloutError | None = None, completions: Any = ()) -> Report:
+        report = Report(error, completions=list(completions))
+        report.log, report.log_file = self._new_log(), str(self._log_file)
+        if self._engine:
+            report.stats = self._engine.stats()
+            report.stats.memory_gib = machine.memory_in_use_gib(self._num_gpus)
+            report.num_steps = self._engine.num_steps
+        return report
+
+    def _new_log(self) -> bytes:
+        size = os.fstat(self._log.fileno()).st_size
+        if size == self._num_sent:
+            return b""
+        new = os.pread(self._log.fileno(), MAX_LOG_BYTES, self._num_sent)
+        self._num_sent += len(new)
+        return new
+
+    def shutdown(self) -> None:
+        """Shut the engine down, so that its memory is free for the next one."""
+        engine, self._engine = self._engine, None
+        if engine:
+            engine.shutdown()
