@@ -6,7 +6,7 @@ memory until `shutdown`, which is called on every exit.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +68,31 @@ def repeats(request: Request) -> bool:
     return request.n_samples > 1 and is_greedy_row(request.prompt, request.sampler)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaStats:
+    """What the engines of one slot have done so far."""
+
+    number: int
+    where: str  # the node of the last one
+    is_up: bool = False
+    up_s: float = 0.0
+    num_rows: int = 0
+    num_output_tokens: int = 0
+    num_restarts: int = 0
+
+    def since(self, before: "ReplicaStats | None") -> "ReplicaStats":
+        """Return what was done after `before`."""
+        if before is None:
+            return self
+        names = ("up_s", "num_rows", "num_output_tokens", "num_restarts")
+        return replace(self, **{n: getattr(self, n) - getattr(before, n) for n in names})
+
+    @property
+    def output_tokens_per_s(self) -> float | None:
+        """Tokens per second while it was up."""
+        return self.num_output_tokens / self.up_s if self.up_s > 0 else None
+
+
 @dataclass(slots=True)
 class EngineStats:
     """Counters since the engine started, and current gauges, from the engine's own statistics."""
@@ -82,6 +107,7 @@ class EngineStats:
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
     memory_gib: float | None = None  # held now; filled in by the caller, not by the engine
+    replicas: tuple[ReplicaStats, ...] = ()  # of each slot; none of an engine in this process
 
 
 COUNTERS = (

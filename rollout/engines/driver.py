@@ -304,6 +304,7 @@ class Lane:
     def died(self, error: RolloutError) -> None:
         """Decide what happens to the rows in flight. Raises RolloutError if the slot must end."""
         engine = self.slot.current
+        self.slot.num_deaths += 1
         death, eased = self.slot.step_down(error)
         in_flight = self.flight.unfinished if self.flight else []
         num_steps = engine.num_steps if engine else 0

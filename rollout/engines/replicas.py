@@ -197,20 +197,21 @@ class Replicas:
     def stats(self) -> EngineStats:
         """Return counters over all engines of this plan, and gauges of those that are up.
 
-        Gauges are sums, the KV cache usage the mean.
+        Gauges are sums, the KV cache usage the mean, the memory that of the fullest replica.
         """
-        each = [slot.stats() for slot in (*self.slots, *self._retired)]
-        if len(each) == 1:
-            return each[0]
+        slots = sorted((*self.slots, *self._retired), key=lambda slot: slot.number)
+        if self.is_local:
+            return slots[0].stats()
         total = EngineStats()
-        for stats in each:
-            total = added(total, stats)
-        up = [slot.stats() for slot in self.up]
+        for slot in slots:
+            total = added(total, slot.stats())
+        up = [slot.current.stats() for slot in self.up]
         total.num_running = sum(stats.num_running for stats in up)
         total.num_waiting = sum(stats.num_waiting for stats in up)
         total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
         memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
         total.memory_gib = max(memory, default=None)
+        total.replicas = tuple(slot.replica_stats() for slot in slots)
         return total
 
     def shutdown(self) -> None:

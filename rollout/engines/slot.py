@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.config.sections.engine import OnOom
-from rollout.engines.base import COUNTERS, Engine, EnginePlan, EngineStats, Ladder, Rung
+from rollout.engines.base import (
+    COUNTERS,
+    Engine,
+    EnginePlan,
+    EngineStats,
+    Ladder,
+    ReplicaStats,
+    Rung,
+)
 from rollout.engines.memory_faults import OomKind, explain
 from rollout.errors import EngineError, RolloutError
 from rollout.system.console import Console
@@ -37,8 +45,9 @@ class Slot:
         self._loading: Engine | None = None
         self._plan = descent.plan  # of the current engine
         self._up_since = self._past_up_s = 0.0
+        self._where = ""  # the node of the last engine
         self.current: Engine | None = None  # the engine, once it is up
-        self.num_starts = 0
+        self.num_starts = self.num_deaths = 0
         self.load_s = 0.0  # of the current engine
         self.num_rows = 0  # finished by its engines
         self.has_answered = False  # the current engine
@@ -72,6 +81,7 @@ class Slot:
                 while not self._loading.is_up:
                     yield
                 self.current, self._loading = self._loading, None
+                self._where = self.current.facts.where
                 return
             except RolloutError as error:
                 self._drop_load()
@@ -107,6 +117,18 @@ class Slot:
     def stats(self) -> EngineStats:
         """Return counters over all its engines, and gauges of the current one."""
         return added(self._past, self.current.stats()) if self.current else self._past
+
+    def replica_stats(self) -> ReplicaStats:
+        """Return what its engines have done so far."""
+        return ReplicaStats(
+            self.number,
+            self._where,
+            self.current is not None,
+            self.up_s,
+            self.num_rows,
+            self.stats().num_output_tokens,
+            self.num_deaths,
+        )
 
     def shutdown(self) -> None:
         """Shut the current engine down, or stop loading it; its counters are kept."""

@@ -78,11 +78,19 @@ class Attempt:
         state = self.standing.state
         return bool((state.present & ~state.failed).any())
 
-    def begin(self, engine: Engine, run: int, load_s: float, steps: Sequence[Rung] = ()) -> None:
+    def begin(
+        self,
+        engine: Engine,
+        run: int,
+        load_s: float,
+        steps: Sequence[Rung] = (),
+        is_waited_for: bool = True,
+    ) -> None:
         """Use a loaded engine; `run` is this run's number among those that share it.
 
-        `steps` are the settings that were lowered to save memory before it loaded. Raises
-        EngineError if the engine died since.
+        `steps` are the settings that were lowered to save memory before it loaded;
+        `is_waited_for`: no other engine worked meanwhile. Raises EngineError if the engine died
+        since.
         """
         job, kept = self.job, self.standing.kept
         wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
@@ -92,7 +100,8 @@ class Attempt:
             sampler = engine.sampler(sampling, job.asked_model, wants_logprobs, adapter)
             self._wanted = wanted_of(job.settings, kept, sampler, run)
             record_steps(job, list(steps))
-            self.report.engine_is_up(engine.facts, sampler, load_s, [str(step) for step in steps])
+            texts = [str(step) for step in steps]
+            self.report.engine_is_up(engine.facts, sampler, load_s, texts, is_waited_for)
 
     def rows(self) -> Iterator[OwedRow]:
         """Yield the rows that are owed something, in input order; stop once the attempt failed."""

@@ -73,16 +73,17 @@ def generate(
     """
 
     def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
+        is_waited_for = len(replicas.slots) == 1 or len(replicas.up) == 1
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
-            attempt.begin(engine, run, load_s, replicas.steps)
+            attempt.begin(engine, run, load_s, replicas.steps, is_waited_for)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
     def on_death(death: EngineError, what: str, slot: Slot) -> None:
         stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
         for attempt in attempts:
             attempt.flush()
-            attempt.report.engine_died(death, what)
+            attempt.report.engine_died(death, what, None if replicas.is_local else slot.number)
 
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
@@ -158,5 +159,7 @@ class _Stats:
             now_stats, base = self._replicas.stats(), self._base
             since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}
             memory_gib = self._memory_gib if self._replicas.is_local else now_stats.memory_gib
+            each = {replica.number: replica for replica in base.replicas}
+            since["replicas"] = tuple(r.since(each.get(r.number)) for r in now_stats.replicas)
             self._last = replace(now_stats, memory_gib=memory_gib, **since)
         return self._last

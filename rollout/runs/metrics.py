@@ -9,6 +9,7 @@ generation (fill + steady + tail) describe the run.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import iadd
+from typing import Any
 
 from rollout.engines.base import EngineStats
 from rollout.rows.reasoning import TAGS
@@ -157,7 +158,41 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
         "num_preemptions": stats.num_preemptions,
         **{f"{sign}_fraction": tally.signs.share(sign) for sign in SIGNS if sign != "failed"},
+        **live_replicas(stats, before.stats, at_s - before.at_s),
     }
+
+
+def of_replicas(timeline: Timeline) -> dict[str, Any]:
+    """Return what each replica did in this attempt; nothing of an engine in this process.
+
+    `balance` is the slowest replica's output tokens per second while it was up, as a share of the
+    fastest's: 1 if all were equally busy. None if any did nothing measurable.
+    """
+    _, end = timeline.ends
+    if not end.stats.replicas:
+        return {}
+    each = [
+        {"replica": r.number, **{k: v for k, v in asdict(r).items() if k != "number"},
+         "output_tokens_per_s": r.output_tokens_per_s}
+        for r in end.stats.replicas
+    ]  # fmt: skip
+    rates = [r.output_tokens_per_s for r in end.stats.replicas if r.up_s > 0]
+    return {"replicas": each, "balance": share(min(rates, default=None), max(rates, default=0))}
+
+
+def live_replicas(stats: EngineStats, before: EngineStats, seconds: float) -> dict[str, float]:
+    """Return the rates of the replicas since `before`, for a line of metrics.jsonl."""
+    if not stats.replicas:
+        return {}
+    known = {replica.number: replica for replica in before.replicas}
+    rates = {
+        f"replica_{r.number}_output_tokens_per_s": rate(
+            r.since(known.get(r.number)).num_output_tokens, seconds
+        )
+        or 0.0
+        for r in stats.replicas
+    }
+    return {"num_replicas": sum(r.is_up for r in stats.replicas), **rates}
 
 
 def outlook(

@@ -26,6 +26,7 @@ from rollout.runs.summary import (
     how_to_resume,
     preview_prompts,
     preview_text,
+    replica_lines,
     summary_of,
     table_of,
 )
@@ -76,19 +77,27 @@ class Report:
         self.num_sharing = 1  # runs that share the engine, this one included
 
     def engine_is_up(
-        self, facts: EngineFacts, sampler: Sampler, load_s: float, steps: Sequence[str] = ()
+        self,
+        facts: EngineFacts,
+        sampler: Sampler,
+        load_s: float,
+        steps: Sequence[str] = (),
+        is_waited_for: bool = True,
     ) -> None:
-        """Report the attempt's first engine, or the replacement of one that died.
+        """Report the attempt's first engine, a further one, or the replacement of one that died.
 
-        `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory.
+        `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory;
+        `is_waited_for`: no other engine worked meanwhile.
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
-        self._timeline.load_s += load_s
-        self._reload_s += 0.0 if is_first else load_s
+        if is_waited_for:
+            self._timeline.load_s += load_s
+            self._reload_s += 0.0 if is_first else load_s
         since = f"after {duration(load_s)}" if load_s else "already"
+        where = f" on {facts.where}" if facts.where else ""
         self._console.note(
-            f"{facts.name} {facts.version} is up {since}: "
+            f"{facts.name} {facts.version} is up{where} {since}: "
             f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
         )
         if not is_first:
@@ -104,9 +113,10 @@ class Report:
         self._timeline.max_num_seqs = max_num_seqs
         self._timeline.num_gpus = max(num_gpus, self._timeline.num_gpus)
 
-    def engine_died(self, death: EngineError, what: str) -> None:
+    def engine_died(self, death: EngineError, what: str, replica: int | None = None) -> None:
         self._num_restarts += 1
-        self._console.note(f"{death}; loading it again: {what}")
+        which = "" if replica is None else f"replica {replica}: "
+        self._console.note(f"{which}{death}; loading it again: {what}")
 
     def begin(self, stats: Callable[[], EngineStats]) -> None:
         """Start to show progress; `stats` returns the engine's current counters."""
@@ -163,6 +173,8 @@ class Report:
         recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
         num_samples = self._job.settings.sampling.n_samples
         text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
+        if each := stats.replicas:
+            text += f"  {sum(replica.is_up for replica in each)}/{len(each)} replicas"
         text += f"  {signs}" if (signs := str(self.tally.signs_so_far)) else ""
         num_done = standing.num_rows - num_owed
         self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
@@ -255,6 +267,7 @@ class Report:
         figures = metrics.summarize(totals, self.tally, self._timeline)
         figures["num_engine_restarts"] = self._num_restarts
         figures["num_sharing"] = self.num_sharing
+        figures |= metrics.of_replicas(self._timeline)
         figures["wall_s"] = self._clock.now()
         figures["attempt"] = int(self._attempt_dir.name)
         if facts:
@@ -279,6 +292,8 @@ class Report:
         self._tracker.table(*table_of(first_results, texts, job.settings))
         self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))
+        if replicas := figures.get("replicas"):
+            self._console.result(replica_lines(replicas, figures["balance"]))
         if scored:
             self._console.result(str(scored))
         return summary_of(job, totals, figures)

@@ -26,6 +26,7 @@ from rollout.system.disk import read_json
 from rollout.system.safe_text import one_line
 
 NUM_PREVIEW_ROWS = 8
+MAX_REPLICA_LINES = 16
 MOSTLY = 0.5  # share of repeats above which a note is printed
 
 
@@ -183,6 +184,28 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
             f"run     {job.run_dir}",
         )
     )
+
+
+def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:
+    """Return a line for each replica, or for the slowest and fastest of many."""
+
+    def line(replica: dict[str, Any]) -> str:
+        rate, restarts = replica["output_tokens_per_s"], replica["num_restarts"]
+        speed = "n/a" if rate is None else f"{rate:,.0f}"
+        more = f", {restarts} restart{'s' * (restarts != 1)}" if restarts else ""
+        more += "" if replica["is_up"] else ", not up at the end"
+        return (
+            f"  replica {replica['replica']} on {replica['where'] or 'no node'}: "
+            f"{replica['num_rows']:,} rows, {speed} output tokens/s{more}"
+        )
+
+    head = f"{len(replicas)} replicas, balance {'n/a' if balance is None else f'{balance:.2f}'}"
+    if len(replicas) > MAX_REPLICA_LINES:
+        by_rate = sorted(replicas, key=lambda r: r["output_tokens_per_s"] or 0.0)
+        half = MAX_REPLICA_LINES // 2
+        head += f"; the {half} slowest and the {half} fastest:"
+        replicas = [*by_rate[:half], *by_rate[-half:]]
+    return "\n".join([head, *map(line, replicas)])
 
 
 def duplicate_alarm(figures: dict[str, Any], settings: Settings) -> str | None:

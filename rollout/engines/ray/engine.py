@@ -129,7 +129,7 @@ class RayEngine:
     def _get(self, answer: Any) -> Any:
         """Return what arrived. Raises EngineError if the actor died."""
         try:
-            return self._host.get(answer)
+            return self._host.get(answer, self._place)
         except EngineError:
             # It has not reported its last steps; how long it lived decides who is to blame.
             self.num_steps += self._longest_slice

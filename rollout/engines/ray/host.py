@@ -6,6 +6,7 @@ Ray's token authentication, and ends with this process.
 """
 
 import os
+import re
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from rollout.config.sections.engine import Device
 from rollout.config.sections.scale import ScaleOut
 from rollout.engines.base import Engine, EnginePlan, Sampler
+from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.engines.ray.engine import RayEngine
 from rollout.errors import EngineError, UserError
 from rollout.system.console import Console
@@ -39,7 +41,6 @@ class RayHost:
         self._address = plan.scale.address or os.environ.get("RAY_ADDRESS") or None
         self._ray = connect(plan.scale, self._address)
         self._engines: list[RayEngine] = []
-        self._arrived: set[Any] = set()
         self._ending: list[tuple[Any, Place, float]] = []  # with the time to kill it at the latest
         self._nodes: dict[str, dict[str, Any]] = {}
         self._draining: set[str] = set()
@@ -164,8 +165,6 @@ class RayHost:
         self._ending = waiting
 
     def has_arrived(self, answer: Any) -> bool:
-        if answer in self._arrived:
-            return True
         return bool(self._ray.wait([answer], timeout=0)[0])
 
     def wait(self, timeout_s: float) -> None:
@@ -175,16 +174,28 @@ class RayHost:
             return
         self._ray.wait(awaited, timeout=timeout_s)
 
-    def get(self, answer: Any) -> Any:
-        """Return what arrived. Raises EngineError if the actor died."""
-        self._arrived.discard(answer)
+    def get(self, answer: Any, place: "Place") -> Any:
+        """Return what arrived from the actor at `place`. Raises EngineError if the actor died."""
         try:
             return self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
-            raise self._death(error) from error
+            raise self._death(error, place) from error
 
-    def _death(self, error: Exception) -> EngineError:
-        return EngineError(f"the replica died: {' '.join(str(error).split())[:300]}")
+    def _death(self, error: Exception, place: "Place") -> EngineError:
+        """Return the death of an actor; the loss of its node is nobody's fault."""
+        self._looked_at = float("-inf")
+        if place.node not in self._look():
+            death = EngineError(f"the replica's node {place.name} left the cluster")
+            death.excuse = "the rows in flight are submitted again"
+            return death
+        text = " ".join(str(error).split())
+        reason = re.search(r"The actor (?:is dead|died) because (.{1,200}?)\.? *(?:\Z|[A-Z])", text)
+        reason = reason[1] if reason else text[:200]
+        death = EngineError(f"the replica's process on {place.name} ended: {reason}")
+        death.fault = memory_fault(
+            f"{type(error).__module__}.{type(error).__name__}: {text}", Stage.run
+        )
+        return death
 
     def is_leaving(self, engine: Engine) -> bool:
         self._look()
