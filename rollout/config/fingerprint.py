@@ -27,8 +27,8 @@ HOW_EXTRAS = (
     "enable_chunked_prefill", "enable_expert_parallel", "hf_token", "kv_cache_memory_bytes",
     "long_prefill_token_threshold", "max_logprobs", "max_long_partial_prefills",
     "max_num_partial_prefills", "max_parallel_loading_workers", "num_gpu_blocks_override",
-    "pipeline_parallel_size", "prefix_caching_hash_algo", "safetensors_load_strategy",
-    "scheduling_policy", "stream_interval", "swap_space", "use_tqdm_on_load",
+    "prefix_caching_hash_algo", "safetensors_load_strategy", "scheduling_policy",
+    "stream_interval", "swap_space", "use_tqdm_on_load",
 )  # fmt: skip
 
 

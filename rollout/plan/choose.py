@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from rollout.config.sections.engine import Device, Engine
-from rollout.plan.memory.fit import Fit, Limit, ModelSize, Needs, fit, pipeline_parallel_size
+from rollout.plan.memory.fit import Fit, Limit, ModelSize, Needs, fit
 from rollout.plan.memory.hardware import Hardware
 
 MAX_NUM_SEQS = (1024, 512, 256, 128, 64, 32, 16, 8)  # values tried
@@ -75,7 +75,7 @@ def _device_counts(
     if "tensor_parallel_size" in given or hardware.device is Device.cpu:
         yield engine.tensor_parallel_size
         return
-    most = hardware.num_devices // pipeline_parallel_size(engine)
+    most = hardware.num_devices // engine.pipeline_parallel_size
     shape = model.shape
     counts = [n for n in (2**i for i in range(10)) if n <= max(1, most) and not shape.num_heads % n]
     weights = model.weights(engine)
@@ -250,7 +250,7 @@ def _steps(model: ModelSize, engine: Engine, hardware: Hardware) -> list[_Step]:
     if (engine.max_num_batched_tokens or hardware.batched_tokens) > 2048:
         found.append(_Step("max_num_batched_tokens", 2048, "slower prefill"))
     for count in (1, 2, 4, 8, 16):
-        held = count * pipeline_parallel_size(engine)
+        held = count * engine.pipeline_parallel_size
         if count != engine.tensor_parallel_size and held <= hardware.num_devices:
             found.append(_Step("tensor_parallel_size", count))
     if engine.kv_cache_dtype == "auto" and hardware.has_fp8:
@@ -284,12 +284,13 @@ def num_devices_needed(
 ) -> int | None:
     """Return how many such devices would hold the model with tensor parallelism; None if none do.
 
-    The number is a power of two, up to 32.
+    The tensor_parallel_size is a power of two, up to 32; pipeline_parallel_size stays.
     """
     if hardware.device is Device.cpu:
         return None
-    for number in (2, 4, 8, 16, 32):
-        tried = replace(engine, tensor_parallel_size=number)
+    for size in (2, 4, 8, 16, 32):
+        tried = replace(engine, tensor_parallel_size=size)
+        number = tried.world_size
         if number > hardware.num_devices:
             found = fit(model, tried, replace(hardware, num_devices=number), needs)
             if found.fits or (found.limit is Limit.context and shortened(found, needs)):

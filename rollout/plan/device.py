@@ -36,12 +36,14 @@ def choose_device(
             "vLLM is not installed; on a GPU machine type pip install -e '.[gpu]', "
             "without a GPU pip install --no-deps -r requirements/cpu.txt -e ."
         )
-    needed = engine.tensor_parallel_size
+    needed, sizes = engine.world_size, f"tensor_parallel_size={engine.tensor_parallel_size}"
+    if engine.pipeline_parallel_size > 1:
+        sizes += f" x pipeline_parallel_size={engine.pipeline_parallel_size}"
     if engine.device is Device.cpu or (engine.device is Device.auto and not machine.gpus):
         if needed > 1:
             raise UserError(
-                f"engine={preset} with tensor_parallel_size={needed} needs {needed} CUDA GPUs; "
-                f"found {machine}; type engine.tensor_parallel_size=1"
+                f"engine={preset} with {sizes} needs {needed} CUDA GPUs; found {machine}; "
+                f"type {_sizes_for(1, engine)}"
             )
         if build[0] != "cpu":
             raise UserError(
@@ -52,13 +54,15 @@ def choose_device(
             )
         return Device.cpu
     if len(machine.gpus) < needed:
-        fitting = f"engine.tensor_parallel_size={len(machine.gpus)}"
-        instead = fitting if preset == "auto" else "engine=auto"
-        instead = instead if machine.gpus else "engine=cpu"
+        stages = engine.pipeline_parallel_size > 1  # typed, so that another preset keeps it
+        fitting = _sizes_for(len(machine.gpus), engine)
+        instead = fitting if preset == "auto" or stages else "engine=auto"
+        if not machine.gpus:
+            instead = "engine=cpu" + (" engine.pipeline_parallel_size=1" if stages else "")
         instead = "engine.device=auto" if instead == f"engine={preset}" else instead
         raise UserError(
-            f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} "
-            f"(tensor_parallel_size={needed}); found {machine}; type {instead} to use this machine"
+            f"engine={preset} needs {needed} CUDA GPU{'s' * (needed > 1)} ({sizes}); "
+            f"found {machine}; type {instead} to use this machine"
         )
     if build[0] == "cpu":
         raise UserError(
@@ -66,3 +70,15 @@ def choose_device(
             "type pip install -e '.[gpu]' in a new environment, or engine=cpu"
         )
     return Device.cuda
+
+
+def _sizes_for(num_gpus: int, engine: Engine) -> str:
+    """Return the overrides with which an engine takes at most `num_gpus` devices."""
+    stages = max(1, min(engine.pipeline_parallel_size, num_gpus))
+    within = max(1, min(engine.tensor_parallel_size, num_gpus // stages))
+    words = []
+    if within != engine.tensor_parallel_size:
+        words.append(f"engine.tensor_parallel_size={within}")
+    if stages != engine.pipeline_parallel_size:
+        words.append(f"engine.pipeline_parallel_size={stages}")
+    return " ".join(words)

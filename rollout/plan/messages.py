@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rollout.config.sections.engine import Device
+from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.sampling import Sampling
 from rollout.plan.choose import Choice
 from rollout.plan.memory.fit import Fit, Limit, gib
@@ -29,6 +29,12 @@ def samples(number: float) -> str:
     return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"
 
 
+def parallel_sizes(engine: Engine) -> str:
+    """Format how an engine is divided: 4 for TP 4, and 4 x 2 for TP 4 and PP 2."""
+    stages = engine.pipeline_parallel_size
+    return f"{engine.tensor_parallel_size}{f' x {stages}' if stages > 1 else ''}"
+
+
 def changed_settings(choice: Choice) -> str:
     """Return the settings that `engine=auto` changed: `tensor_parallel_size=2 max_num_seqs=512`."""
     return " ".join(f"{name}={value}" for name, value in choice.changed.items())
@@ -41,6 +47,7 @@ def fit_values(fit: Fit) -> dict[str, Any]:
         "limit": fit.limit.value,
         "why": fit.why or None,
         "tensor_parallel_size": fit.engine.tensor_parallel_size,
+        "pipeline_parallel_size": fit.engine.pipeline_parallel_size,
         "gpu_memory_utilization": fit.engine.gpu_memory_utilization,
         "max_num_seqs": fit.engine.max_num_seqs,
         "max_model_len": fit.max_model_len,

@@ -5,7 +5,7 @@ from typing import Any
 
 from rollout.config.sections.engine import Device
 from rollout.plan.memory.fit import Limit, gib
-from rollout.plan.messages import changed_settings, samples
+from rollout.plan.messages import changed_settings, parallel_sizes, samples
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
 from rollout.system.console import duration, say
@@ -69,7 +69,8 @@ def _table(plan: Plan) -> Any:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     table.add_column("engine", no_wrap=True)
-    columns = ["fits", "TP", "weights", "other*", "KV cache", "KV tokens", "full length", "typical"]
+    tp = "TP" if plan.settings.engine.pipeline_parallel_size == 1 else "TP x PP"
+    columns = ["fits", tp, "weights", "other*", "KV cache", "KV tokens", "full length", "typical"]
     for name in [*columns, "max_num_seqs"]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("limited by", no_wrap=True)
@@ -98,7 +99,7 @@ def _cells(row: Row, plan: Plan) -> list[str]:
         "->" if plan.recommended is row else "",
         escape(row.preset),
         "yes" if found.fits else "no",
-        str(found.engine.tensor_parallel_size),
+        parallel_sizes(found.engine),
         f"{found.weights_gib:.2f}",
         f"{found.allowance.total_gib:.1f}",
         f"{max(0.0, found.kv_cache_gib):.1f}",
@@ -154,7 +155,7 @@ def _verdict(plan: Plan) -> Iterator[str]:
 def _devices_left(plan: Plan) -> Iterator[str]:
     """List devices that the run leaves idle, and when one run per device may be faster."""
     row, number = plan.recommended, plan.hardware.num_devices
-    used = row.fit.engine.tensor_parallel_size
+    used = row.fit.engine.world_size
     if used < number:
         yield (
             f"{number - used} of {number} devices stay idle: use them for another run, with "

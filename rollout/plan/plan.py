@@ -54,7 +54,8 @@ class Plan:
     @property
     def fits_alone(self) -> bool:
         """Whether one device holds the model with the recommended context."""
-        single = replace(self.recommended.fit.engine, tensor_parallel_size=1)
+        engine = self.recommended.fit.engine
+        single = replace(engine, tensor_parallel_size=1, pipeline_parallel_size=1)
         return fit(self.model.size, single, self.hardware, self.needs).fits
 
     @property

@@ -77,11 +77,11 @@ def test_fp8_halves_the_kv_cache_of_a_token_and_nothing_else():
 
 
 def test_pipeline_stages_divide_layers_and_their_cache():
-    found = on_a100("qwen3_32b", 1, extra={"pipeline_parallel_size": 2})
+    found = on_a100("qwen3_32b", 1, pipeline_parallel_size=2)
     assert found.limit is Limit.devices
     two = fit(
         model_size("m", preset("qwen3_32b")),
-        Engine(extra={"pipeline_parallel_size": 2}),
+        Engine(pipeline_parallel_size=2),
         named("a100_80gb", 2, NOWHERE),
     )
     assert two.cache.token_bytes == 262_144 / 2
@@ -89,9 +89,7 @@ def test_pipeline_stages_divide_layers_and_their_cache():
     assert two.weights_gib == pytest.approx((32 * 487_600_384 + 151_936 * 5120) * 2 / GIB, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "extra", [{"pipeline_parallel_size": "abc"}, {"kv_cache_memory_bytes": "4GB"}]
-)
+@pytest.mark.parametrize("extra", [{"block_size": "abc"}, {"kv_cache_memory_bytes": "4GB"}])
 def test_an_extra_that_is_no_number_is_refused(extra):
     size = model_size("m", preset("qwen3_4b"))
     with pytest.raises(UserError, match="must be a number"):

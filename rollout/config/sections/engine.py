@@ -61,6 +61,9 @@ class Engine:
     )
     device: Device = setting(Device.auto, "auto: the GPUs if there are any, else the CPU")
     tensor_parallel_size: int = setting(1, "GPUs that share one copy of the model", minimum=1)
+    pipeline_parallel_size: int = setting(
+        1, "stages that share the layers, each on tensor_parallel_size GPUs", minimum=1
+    )
     gpu_memory_utilization: float = setting(
         0.9, "share of each GPU's memory to use", above=0, maximum=1
     )
@@ -95,3 +98,8 @@ class Engine:
     )
     extra: dict[str, Any] = setting({}, "further vLLM EngineArgs, verbatim")
     scripted: Scripted = field(default_factory=Scripted)
+
+    @property
+    def world_size(self) -> int:
+        """Devices of one engine: vLLM's word."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size

@@ -17,6 +17,7 @@ def engine_arguments(plan: EnginePlan) -> dict[str, Any]:
         "revision": plan.revision,
         "trust_remote_code": plan.model.trust_remote_code,
         "tensor_parallel_size": engine.tensor_parallel_size,
+        "pipeline_parallel_size": engine.pipeline_parallel_size,
         "gpu_memory_utilization": engine.gpu_memory_utilization,
         "max_model_len": engine.max_model_len,
         "dtype": engine.dtype,

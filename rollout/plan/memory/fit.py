@@ -130,7 +130,7 @@ def fit(
 
     `scale` weighs the allowances: take it below 1 where a model that may fit must not be refused.
     """
-    shape, tp, pp = model.shape, engine.tensor_parallel_size, pipeline_parallel_size(engine)
+    shape, tp, pp = model.shape, engine.tensor_parallel_size, engine.pipeline_parallel_size
     weights = model.weights(engine)
     max_len = model.context(engine)
     weights_gib = weights.device_bytes(tp, pp) / GIB
@@ -202,8 +202,7 @@ def _verdict(
     cache: KVCache | None,
 ) -> tuple[Limit, str]:
     """Return what keeps the model from fitting, and the reason; `Limit.none` and "" if it fits."""
-    shape, tp = model.shape, engine.tensor_parallel_size
-    needed = tp * pipeline_parallel_size(engine)
+    shape, tp, needed = model.shape, engine.tensor_parallel_size, engine.world_size
     if engine.device is not Device.auto and engine.device is not hardware.device:
         return Limit.device, f"it needs {'a CUDA GPU' if engine.device is Device.cuda else 'a CPU'}"
     if needed > hardware.num_devices:
@@ -277,10 +276,6 @@ def gib(value: float) -> str:
 def kv_cache_gib(engine: Engine) -> float | None:
     """Return the KV cache's size in GiB if it is set."""
     return _extra(engine, "kv_cache_memory_bytes") / GIB or engine.kv_cache_gib
-
-
-def pipeline_parallel_size(engine: Engine) -> int:
-    return int(_extra(engine, "pipeline_parallel_size", least=1)) or 1
 
 
 def _extra(engine: Engine, name: str, least: float = 0) -> float:
