@@ -11,19 +11,21 @@ from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.formats import strict_json
 
-OWN_KEYS = ("device", "num_devices")
+OWN_KEYS = ("device", "num_devices", "num_nodes")
 HELP = """\
 rollout.plan: check whether a model fits, with which engine preset, and what to change
 
   python -m rollout.plan model=qwen3_4b                         on this machine
   python -m rollout.plan model=qwen3_4b device=a100_80gb num_devices=2
   python -m rollout.plan data.input=prompts.parquet model=qwen3_8b engine=rtx_4090
+  python -m rollout.plan scale=ray model=qwen3_14b device=h100_80gb num_devices=8
 
 Accepts every setting of a run (see python -m rollout --help), and:
 
   device        {devices},
                 cpu, or a memory size such as 48gib; default: this machine's
   num_devices   number of devices; default: this machine's, or 1 with device=
+  num_nodes     with scale=ray: machines that hold the devices, as many in each; default: 1
   --json        print JSON
 
 Needs no GPU and no weights, and loads nothing. Exit code 0: the engine preset of the command
@@ -58,7 +60,7 @@ def _main(argv: list[str]) -> int:
         from rollout.plan.page import print_plan
 
         print_plan(plan)
-    return 0 if plan.selected.fit.fits else 1
+    return 0 if plan.selected.fits else 1
 
 
 def split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -78,10 +80,9 @@ def split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
             )
         elif word != "--json":
             words.append(word)
-    if "num_devices" in own and not (own["num_devices"].isdecimal() and int(own["num_devices"])):
-        raise UserError(
-            f"num_devices={own['num_devices']} is not a positive whole number; type num_devices=2"
-        )
+    for key in ("num_devices", "num_nodes"):
+        if key in own and not (own[key].isdecimal() and int(own[key])):
+            raise UserError(f"{key}={own[key]} is not a positive whole number; type {key}=2")
     return words, own
 
 

@@ -8,7 +8,8 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
-from rollout.config.sections.engine import Backend, Engine
+from rollout.config.sections.engine import Backend, Device, Engine
+from rollout.config.sections.scale import Scale
 from rollout.config.settings import Settings
 from rollout.config.sources import Given
 from rollout.config.validate import validate
@@ -16,12 +17,13 @@ from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.plan.choose import choose, num_devices_needed, smallest_change
 from rollout.plan.history import Record, last_like
-from rollout.plan.memory.fit import fit
+from rollout.plan.memory.fit import Needs, fit
 from rollout.plan.memory.hardware import Hardware, found, named
 from rollout.plan.model import PlannedModel, find_model, lengths_of, needs_of, tokenizer_of
 from rollout.plan.plan import DataFigures, Plan, Row, recommended
 from rollout.plan.prompts.first_rows import check_prompts, first_prompts
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
+from rollout.plan.replicas import Replicas, choose_replicas, replicas_of
 from rollout.system import machine
 
 
@@ -41,18 +43,17 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
             f"engine={settings.presets['engine']} holds no model, so there is nothing to plan; "
             "type engine=auto"
         )
+    if int(own.get("num_nodes", 1)) > 1 and settings.scale.mode is not Scale.ray:
+        raise UserError(
+            f"num_nodes={own['num_nodes']}, but scale=local runs one engine on one machine; type "
+            "scale=ray"
+        )
     model = find_model(settings, given.config_dir)
     hardware = hardware_of(settings, own)
     data = _measure_data(settings, model)
     context = model.size.context(settings.engine)
     needs = needs_of(data.lengths, settings.sampling.token_limit, context)
-    rows = []
-    fixed = frozenset(k.removeprefix("engine.") for k in settings.given)
-    for preset, engine in _engines(given, settings):
-        choice = choose(model.size, engine, hardware, needs, fixed) if preset == "auto" else None
-        rows.append(
-            Row(preset, choice.fit if choice else fit(model.size, engine, hardware, needs), choice)
-        )
+    rows, options = _rows(given, settings, model, hardware, data, needs)
     selected = next(row for row in rows if row.preset == settings.presets["engine"])
     change, num_needed = None, None
     if not selected.fit.fits:
@@ -60,8 +61,35 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
         num_needed = num_devices_needed(model.size, selected.fit.engine, hardware, needs)
     return Plan(
         settings, model, hardware, data, needs, rows, change, num_needed, recommended(rows),
-        _last_record(settings, model),
+        _last_record(settings, model), options,
     )  # fmt: skip
+
+
+def _rows(
+    given: Given,
+    settings: Settings,
+    model: PlannedModel,
+    hardware: Hardware,
+    data: DataFigures,
+    needs: Needs,
+) -> tuple[list[Row], list[Replicas]]:
+    """Return a row for each preset and, with scale=ray, the ways to divide the devices."""
+    size, scale = model.size, settings.scale
+    fixed = frozenset(k.removeprefix("engine.") for k in settings.given)
+    num_samples = data.prompts.num_rows * settings.sampling.n_samples if data.prompts else None
+    rows, options = [], []
+    for preset, engine in _engines(given, settings):
+        choice = None
+        if preset == "auto" and scale.mode is Scale.ray:
+            options = choose_replicas(size, engine, hardware, needs, scale, fixed, num_samples)
+            choice = options[0].choice
+        elif preset == "auto":
+            choice = choose(size, engine, hardware, needs, fixed)
+        found = choice.fit if choice else fit(size, engine, hardware, needs)
+        is_ray = scale.mode is Scale.ray
+        replicas = replicas_of(size, found, needs, scale, num_samples) if is_ray else None
+        rows.append(Row(preset, found, choice, replicas))
+    return rows, options
 
 
 def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
@@ -69,7 +97,19 @@ def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
     here = machine.look()
     number = int(own["num_devices"]) if "num_devices" in own else None
     if "device" in own:
-        return named(own["device"], number or 1, here)
+        num_nodes = int(own.get("num_nodes", 1))
+        hardware = named(own["device"], number or 1, here)
+        if hardware.device is not Device.cpu and hardware.num_devices % num_nodes:
+            raise UserError(
+                f"num_devices={hardware.num_devices} can't be divided among num_nodes={num_nodes}; "
+                "type the devices of all nodes together, as many in each"
+            )
+        return replace(hardware, num_nodes=num_nodes)
+    if "num_nodes" in own:
+        raise UserError(
+            f"num_nodes={own['num_nodes']} is for other machines than this one; type their device "
+            f"too, such as device=a100_80gb num_devices={8 * int(own['num_nodes'])}"
+        )
     hardware = found(here, settings.engine.device)
     if number is not None and number > hardware.num_devices:
         raise UserError(

@@ -57,15 +57,19 @@ def choose(
         if found.fits:
             best = found
             break
-    best = _most_samples(model, best, hardware, needs, given)
-    changed = {
-        name: getattr(best.engine, name)
-        for name in (
-            "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "max_num_seqs",
-        )
-        if getattr(best.engine, name) != getattr(engine, name)
-    }  # fmt: skip
-    return Choice(best, changed)
+    return choice_of(_most_samples(model, best, hardware, needs, given), engine)
+
+
+CHOSEN = (
+    "tensor_parallel_size", "pipeline_parallel_size", "gpu_memory_utilization", "max_model_len",
+    "max_num_seqs",
+)  # fmt: skip
+
+
+def choice_of(found: Fit, asked: Engine) -> Choice:
+    """Return the fit as a choice for the engine that was asked for."""
+    changed = {name: getattr(found.engine, name) for name in CHOSEN}
+    return Choice(found, {k: v for k, v in changed.items() if v != getattr(asked, k)})
 
 
 def _device_counts(

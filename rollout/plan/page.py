@@ -1,6 +1,6 @@
 """The text that `python -m rollout.plan` prints; values.py builds the JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rollout.config.sections.engine import Device
@@ -8,6 +8,7 @@ from rollout.plan.memory.fit import Limit, gib
 from rollout.plan.messages import changed_settings, parallel_sizes, samples
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
+from rollout.plan.replicas_page import replicas_legend, replicas_table, why_replicas, with_replicas
 from rollout.system.console import duration, say
 from rollout.system.safe_text import printable
 
@@ -25,7 +26,17 @@ def print_plan(plan: Plan) -> None:
     for line in _head(plan):
         say(line, sys.stdout)
     screen.print(_table(plan))
-    parts = (_unusable, _legend, _verdict, _data, _sampling, _work)
+    _say_parts(plan, _unusable, _legend)
+    if plan.options:
+        say("", sys.stdout)
+        screen.print(replicas_table(plan))
+        _say_parts(plan, replicas_legend)
+    _say_parts(plan, _verdict, _data, _sampling, _work)
+
+
+def _say_parts(plan: Plan, *parts: Callable[[Plan], Iterator[str]]) -> None:
+    import sys
+
     for line in (line for part in parts for line in part(plan)):
         say(line, sys.stdout)
 
@@ -128,13 +139,13 @@ def _verdict(plan: Plan) -> Iterator[str]:
     yield ""
     own = plan.selected
     auto = next((row for row in plan.rows if row.choice), None)
-    if auto and auto.fit.fits and auto.choice.changed:
+    if auto and auto.fits and auto.choice.changed:
         yield f"auto chooses {changed_settings(auto.choice)}"
     if plan.recommended is None:
-        yield f"nothing fits: {own.fit.why}"
+        yield f"nothing fits: {own.replicas.why if own.replicas else own.fit.why}"
     else:
-        yield f"recommended: engine={plan.recommended.preset}"
-        yield from _devices_left(plan)
+        yield f"recommended: engine={plan.recommended.preset}{with_replicas(plan.recommended)}"
+        yield from why_replicas(plan) if plan.options else _devices_left(plan)
     if plan.change:
         costs = f"  (cost: {', '.join(plan.change.costs)})" if plan.change.costs else ""
         which = "" if plan.recommended is None else f"engine={own.preset} with "
@@ -153,18 +164,15 @@ def _verdict(plan: Plan) -> Iterator[str]:
 
 
 def _devices_left(plan: Plan) -> Iterator[str]:
-    """List devices that the run leaves idle, and when one run per device may be faster."""
+    """List devices that the run leaves idle, and when replicas may be faster."""
     row, number = plan.recommended, plan.hardware.num_devices
     used = row.fit.engine.world_size
     if used < number:
-        yield (
-            f"{number - used} of {number} devices stay idle: use them for another run, with "
-            "CUDA_VISIBLE_DEVICES and its share of the rows (data.offset, data.limit)"
-        )
+        yield f"{number - used} of {number} devices stay idle: scale=ray runs replicas on all"
     if used > 1 and plan.fits_alone:
         yield (
-            "it also fits on one device: without fast links between devices, one run per device "
-            "(engine.tensor_parallel_size=1, CUDA_VISIBLE_DEVICES) may have more total throughput"
+            "it also fits on one device: add scale=ray to see whether replicas on fewer devices "
+            "each have more total throughput"
         )
 
 
@@ -230,9 +238,10 @@ def _work(plan: Plan) -> Iterator[str]:
         f"{todo['most_output_tokens']:,} output tokens"
     )
     if todo["likely_s"] is None:
+        like = " on as many GPUs" if plan.options else ""
         yield (
-            "        no time estimate: this machine has no finished run of this model with this "
-            "max_tokens or more"
+            f"        no time estimate: this machine has no finished run of this model{like} with "
+            "this max_tokens or more"
         )
         return
     rate = plan.history.output_tokens_per_s

@@ -14,6 +14,7 @@ from rollout.plan.memory.hardware import Hardware
 from rollout.plan.model import PlannedModel
 from rollout.plan.prompts.first_rows import PromptPreview
 from rollout.plan.prompts.lengths import Lengths
+from rollout.plan.replicas import Replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,16 @@ class Row:
     preset: str
     fit: Fit
     choice: Choice | None  # for engine=auto only
+    replicas: Replicas | None = None  # for scale=ray only
+
+    @property
+    def fits(self) -> bool:
+        return self.fit.fits if self.replicas is None else self.replicas.fits
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that the run uses."""
+        return self.fit.engine.world_size * (self.replicas.num_replicas if self.replicas else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class Plan:
     num_needed: int | None  # devices of this kind that would hold the selected preset
     recommended: Row | None
     history: Record | None
+    options: list[Replicas]  # ways to divide the devices, the best first; for scale=ray only
 
     @property
     def fits_alone(self) -> bool:
@@ -66,9 +78,9 @@ class Plan:
 
 def recommended(rows: list[Row]) -> Row | None:
     """Return `auto`, or a preset named after these devices that holds about as many samples."""
-    auto = next((row for row in rows if row.preset == "auto" and row.fit.fits), None)
+    auto = next((row for row in rows if row.preset == "auto" and row.fits), None)
     for row in sorted(rows, key=lambda row: -row.fit.num_concurrent):
-        if row.preset == "auto" or not row.fit.fits or not _is_named_after(row):
+        if row.preset == "auto" or not row.fits or not _is_named_after(row):
             continue
         if auto is None:
             return row
@@ -76,7 +88,7 @@ def recommended(rows: list[Row]) -> Row | None:
         if same and row.fit.num_concurrent >= 0.8 * auto.fit.num_concurrent:
             return row
     if auto is None:
-        fitting = [row for row in rows if row.fit.fits]
+        fitting = [row for row in rows if row.fits]
         return max(fitting, key=lambda row: row.fit.num_concurrent, default=None)
     return auto
 
@@ -121,7 +133,8 @@ def sampling_values(plan: Plan) -> dict[str, tuple[Any, str]]:
 def work(plan: Plan) -> dict[str, Any]:
     """Return the number of requests and samples, the most output tokens, and an estimate.
 
-    The estimate (tokens, seconds) comes from this machine's last run. Empty without data.
+    The estimate (tokens, seconds) comes from this machine's last run; replicas are estimated only
+    from a run on as many GPUs. Empty without data.
     """
     settings, data = plan.settings, plan.data
     if data.prompts is None:
@@ -139,7 +152,10 @@ def work(plan: Plan) -> dict[str, Any]:
         "likely_output_tokens": None,
         "likely_s": None,
     }
-    if plan.history and plan.history.output_tokens_per_s > 0:
+    is_like = plan.history is not None and (
+        not plan.options or plan.history.num_gpus == plan.selected.num_devices
+    )
+    if is_like and plan.history.output_tokens_per_s > 0:
         mean = min(plan.history.mean_response_tokens, limit)
         found["likely_output_tokens"] = round(num_samples * mean)
         found["likely_s"] = num_samples * mean / plan.history.output_tokens_per_s

@@ -11,12 +11,13 @@ from typing import Any
 
 from rollout.config.fingerprint import to_plain
 from rollout.config.sections.engine import Backend, Engine, OnOom
+from rollout.config.sections.scale import Scale
 from rollout.config.settings import keys
 from rollout.config.validate import validate
 from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError
-from rollout.plan.choose import choose, smallest_change
+from rollout.plan.choose import Choice, choose, smallest_change
 from rollout.plan.ladder import STEPPED, Ladder
 from rollout.plan.memory.fit import Limit, ModelSize, Needs, fit
 from rollout.plan.memory.hardware import Hardware, found
@@ -25,6 +26,7 @@ from rollout.plan.model import lengths_of, needs_of, planned_model, tokenizer_of
 from rollout.plan.prompts.first_rows import STRINGS_CONTINUED, check_prompts
 from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.prompts.tokenizer_files import NoTokenizer
+from rollout.plan.replicas import choose_replicas
 from rollout.runs.findings import Findings
 from rollout.runs.job import Job
 from rollout.store.run_dir import is_a_run, last_attempt
@@ -58,7 +60,7 @@ def refuse_impossible(job: Job) -> None:
         if engine.on_oom is OnOom.step_down or not size.shape.is_counted:
             return  # stepping down shortens the context; or the KV cache size is only a guess
     if is_auto(job):
-        chosen = choose(size, engine, hardware, needs, given(job)).engine
+        chosen = _planned(job, size, hardware, needs).engine
         if fit(size, chosen, hardware, needs, CAUTION).fits:
             return
     change = smallest_change(size, engine, hardware, needs)
@@ -260,14 +262,23 @@ def _chosen(
     job: Job, size: ModelSize, hardware: Hardware, needs: Needs, findings: Findings
 ) -> Engine:
     """Return an engine chosen before if it can serve this run, else the planner's choice."""
-    key = f"{job.settings.engine} {size.name} {hardware}"
+    key = f"{job.settings.engine} {job.settings.scale} {size.name} {hardware}"
     if (before := findings.engines.get(key)) is not None:
         tried = fit(size, before, hardware, needs)
         if tried.fits and tried.max_model_len >= min(needs.longest, size.shape.max_position):
             return before
-    choice = choose(size, job.settings.engine, hardware, needs, given(job))
-    findings.engines[key] = choice.engine
-    return choice.engine
+    findings.engines[key] = _planned(job, size, hardware, needs).engine
+    return findings.engines[key]
+
+
+def _planned(job: Job, size: ModelSize, hardware: Hardware, needs: Needs) -> Choice:
+    """Return the planner's choice: one engine on all devices or, with scale=ray, a replica."""
+    engine, scale = job.settings.engine, job.settings.scale
+    if scale.mode is Scale.local:
+        return choose(size, engine, hardware, needs, given(job))
+    num_samples = job.prompts.num_rows * job.settings.sampling.n_samples
+    options = choose_replicas(size, engine, hardware, needs, scale, given(job), num_samples)
+    return options[0].choice
 
 
 def _lengths(job: Job, size: ModelSize, console: Console, findings: Findings) -> Lengths | None:

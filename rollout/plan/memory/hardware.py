@@ -24,6 +24,12 @@ class Hardware:
     free_gib: float  # of the fullest device, now
     capability: float = 8.0  # CUDA's compute capability
     batched_tokens: int = 8192  # vLLM's default of tokens per step
+    num_nodes: int = 1  # machines that the devices are in, as many in each
+    num_cpus: int = 0  # cores of a node; 0: unknown
+
+    @property
+    def devices_per_node(self) -> int:
+        return self.num_devices // self.num_nodes
 
     @property
     def has_bfloat16(self) -> bool:
@@ -36,7 +42,8 @@ class Hardware:
 
     def __str__(self) -> str:
         number = f"{self.num_devices} x " if self.device is Device.cuda else ""
-        return f"{number}{self.label} ({self.memory_gib:.1f} GiB)"
+        nodes = f" on {self.num_nodes} nodes" if self.num_nodes > 1 else ""
+        return f"{number}{self.label} ({self.memory_gib:.1f} GiB){nodes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,7 @@ def cpu_of(machine: Machine) -> Hardware:
         machine.memory_gib,
         machine.available_gib,
         batched_tokens=4096,
+        num_cpus=machine.num_cpus,
     )
 
 
