@@ -94,6 +94,37 @@ def test_overrides_and_engine_presets_are_those_of_a_run(plan):
     assert {p["max_num_seqs"] for p in found["presets"].values()} == {7}
 
 
+def test_replicas_are_planned_for_scale_ray(plan):
+    words = ("scale=ray", "model=qwen3_14b", "device=h100_80gb", "num_devices=8")
+    found = json.loads(plan(*words, "--json")[1])
+    sizes = [(o["tensor_parallel_size"], o["num_replicas"]) for o in found["replicas"]]
+    assert sizes[0] == (2, 4) and sorted(sizes) == [(1, 8), (2, 4), (4, 2), (8, 1)]
+    assert found["presets"]["auto"]["tensor_parallel_size"] == 2
+    code, out, _ = plan(*words)
+    assert code == 0
+    assert "recommended: engine=auto with TP 2 (4 replicas)" in out
+    assert f"because {found['replicas_reason']}" in out
+
+
+def test_one_engine_has_no_replicas(plan):
+    code, out, _ = plan("model=qwen3_4b", *A100, "num_devices=2", "--json")
+    assert (code, json.loads(out)["replicas"]) == (0, [])
+
+
+def test_more_replicas_than_fit_end_with_exit_code_1_and_what_to_type(plan):
+    words = ("scale=ray", "model=qwen3_4b", *A100, "num_devices=4", "scale.num_replicas=5")
+    code, out, _ = plan(*words)
+    assert code == 1
+    assert "room for 4 replicas of TP 1; type scale.num_replicas=4, or auto" in out
+
+
+def test_pipeline_stages_are_shown_beside_tensor_parallelism(plan):
+    words = ("model=qwen3_32b", *A100, "num_devices=4", "engine.pipeline_parallel_size=2")
+    _, out, _ = plan(*words)
+    assert "TP x PP" in out and " 2 x 2 " in out
+    assert json.loads(plan(*words, "--json")[1])["presets"]["auto"]["pipeline_parallel_size"] == 2
+
+
 def test_the_data_are_counted_with_the_models_own_tokenizer(plan, tiny_model, prompts):
     code, out, _ = plan(
         "model=custom", f"model.model_path={tiny_model}", f"data.input={prompts}", "--json"
@@ -170,6 +201,10 @@ def test_a_path_of_ones_own_is_not_planned_with_anothers_shape(plan, tiny_model)
         (("device",), "device has no value"),
         (("num_devices=0",), "num_devices=0 is not a positive whole number"),
         (("num_devices=99",), "num_devices=99: this machine has"),
+        (("num_nodes=2", "scale=ray"), "num_nodes=2 is for other machines than this one"),
+        (("num_nodes=x",), "num_nodes=x is not a positive whole number"),
+        ((*A100, "num_nodes=2", "num_devices=2"), "scale=local runs one engine on one machine"),
+        ((*A100, "num_nodes=2", "scale=ray"), "num_devices=1 can't be divided among num_nodes=2"),
         (("-m", "model=qwen3_4b"), "a plan covers one run"),
         (("modle=qwen3_4b",), "model"),
         (("model=custom", "model.model_path=/nowhere"), "there is no model at /nowhere"),

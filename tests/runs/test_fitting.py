@@ -66,6 +66,15 @@ def test_auto_reports_its_choice_and_why(typed, on, qwen3_4b):
     assert "2 x A100" in line and "tokens:" in line and "limited by" in line
 
 
+def test_with_scale_ray_auto_chooses_a_replica_instead_of_one_engine_on_all_gpus(
+    typed, on, qwen3_4b
+):
+    on(A100, A100)
+    typed(*qwen3_4b, "scale=ray", "dry_run=true")
+    line = next(note for note in typed.notes if note.startswith("engine auto"))
+    assert "tensor_parallel_size" not in line
+
+
 def test_the_choice_of_auto_is_not_in_the_fingerprint(typed, on, qwen3_4b):
     """Its context is as long as the data needs, so the samples are the same."""
     on(RTX_4090)
