@@ -24,7 +24,8 @@ PAGE = ROOT / "docs" / "memory.md"
 PROMPT = "$ python -m rollout.plan"
 SKIP = "..."
 VERDICT = (
-    "auto chooses", "recommended:", "nothing fits", "smallest change", "no setting", "verdict",
+    "auto chooses", "recommended:", "because", "nothing fits", "smallest change", "no setting",
+    "verdict",
 )  # fmt: skip
 # The machine of the CPU figures, as the page states. Without a hub's cache, presets are used.
 MACHINE = Machine(gpus=(), num_cpus=16, memory_gib=32.0, available_gib=28.0)
