@@ -3,8 +3,11 @@
 from rollout.config.sections.engine import Backend
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.base import Engine, EnginePlan
 from rollout.rows.reasoning import Splitter
+from rollout.system import machine
+from rollout.system.machine import Machine
 
 
 def load_engine(plan: EnginePlan) -> Engine:
@@ -16,6 +19,19 @@ def load_engine(plan: EnginePlan) -> Engine:
     from rollout.engines.vllm.engine import VllmEngine
 
     return VllmEngine(plan)
+
+
+def look(scale: ScaleOut) -> Machine:
+    """Return the machine that engines run on: this one, or the nodes of a Ray cluster elsewhere.
+
+    Connects to that cluster. Raises UserError if it does not answer.
+    """
+    if scale.mode is Scale.ray:
+        from rollout.engines.ray import cluster
+
+        if cluster.address_of(scale):
+            return cluster.Cluster(scale).machine()
+    return machine.look()
 
 
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:

@@ -128,7 +128,7 @@ class Replicas:
         from rollout.engines.ray.host import RayHost
 
         with self._console.waiting("connecting to Ray"), self._stop.deferred(False):
-            return RayHost(plan, self._console)
+            return RayHost(plan)
 
     def refresh(self) -> None:
         """Add slots while the host has room for more engines."""

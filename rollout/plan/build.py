@@ -13,6 +13,7 @@ from rollout.config.sections.scale import Scale
 from rollout.config.settings import Settings
 from rollout.config.sources import Given
 from rollout.config.validate import validate
+from rollout.engines import look
 from rollout.errors import UserError
 from rollout.inputs.prompts import open_prompts
 from rollout.plan.choose import choose, num_devices_needed, smallest_change
@@ -94,7 +95,7 @@ def _rows(
 
 def hardware_of(settings: Settings, own: dict[str, str]) -> Hardware:
     """Return the devices of `device=`, or those of this machine."""
-    here = machine.look()
+    here = look(settings.scale)
     number = int(own["num_devices"]) if "num_devices" in own else None
     if "device" in own:
         num_nodes = int(own.get("num_nodes", 1))

@@ -14,6 +14,7 @@ from rollout.config.sections.model import Model
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Resume, Settings, objective_in
 from rollout.config.validate import validate
+from rollout.engines import look
 from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.adapters import Adapter, resolve_adapter
@@ -121,7 +122,7 @@ def prepare(
         Writer(inputs, None, run_dir).check(places, moved)
     else:
         writer.check(places)
-    found = machine.look()
+    found = look(settings.scale)
     preset = str(settings.presets.get("engine", "custom"))
     device = choose_device(settings.engine, preset, found)
     model = adapter = None

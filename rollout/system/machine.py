@@ -28,6 +28,7 @@ class Machine:
     memory_gib: float
     available_gib: float
     load_average: float = 0.0  # runnable processes, averaged over the last minute
+    num_nodes: int = 1  # of a cluster; `gpus` are those of all nodes then
 
     def __str__(self) -> str:
         if self.gpus:

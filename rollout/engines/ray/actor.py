@@ -17,9 +17,11 @@ from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EngineFacts, EnginePlan, EngineStats, Sampler
+from rollout.engines.placement import EXECUTOR
 from rollout.errors import EngineError, RequestRefused, RolloutError
 from rollout.rows.request import Completion, Request
 from rollout.system import machine
+from rollout.system.version import VERSION
 
 # A call returns soon after something finished, and otherwise often enough for live figures. The
 # next call is already waiting, so that a short slice costs no idle time.
@@ -53,11 +55,17 @@ class EngineActor:
         self._numbers: dict[Request, int] = {}
         self._num_gpus = 0
 
-    def load(self, plan: EnginePlan, environment: Mapping[str, str]) -> Report:
-        """Load the engine. What libraries print goes to its log."""
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], version: str) -> Report:
+        """Load the engine. What libraries print goes to its log; `version` is the driver's."""
+        if version != VERSION:
+            return Report(EngineError(f"rollout {VERSION} is installed there, {version} here"))
         for descriptor in (1, 2):
             os.dup2(self._log.fileno(), descriptor)
         os.environ.update(environment)
+        if plan.engine.extra.get(EXECUTOR) == "ray":  # its core connects from a child process
+            import ray
+
+            os.environ.setdefault("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
         if plan.device is Device.cpu:  # else every engine of this node takes the same cores
             os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         available_gib = machine.look().available_gib

@@ -9,27 +9,40 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler, repeats
 from rollout.errors import EngineError, RolloutError
 from rollout.rows.request import Completion, Request
+from rollout.system.version import VERSION
 
 if TYPE_CHECKING:
     from rollout.engines.ray.actor import Report
-    from rollout.engines.ray.host import Place, RayHost
+    from rollout.engines.ray.place import Place
 
 NUM_CALLS = 2  # on their way at the same time
+
+
+class Keeper(Protocol):
+    """What a replica needs of its host."""
+
+    samplers: dict[str, Sampler]  # those that a replica made, by key
+
+    def place(self, plan: EnginePlan) -> "Place": ...
+
+    def leave(self, engine: "RayEngine", place: "Place") -> None: ...
+
+    def has_arrived(self, answer: Any) -> bool: ...
+
+    def get(self, answer: Any, place: "Place") -> Any: ...
 
 
 class RayEngine:
     """The engine of one replica: placed, then loaded, then used."""
 
-    def __init__(
-        self, host: "RayHost", plan: EnginePlan, environment: Mapping[str, str], log: Path
-    ):
+    def __init__(self, host: Keeper, plan: EnginePlan, environment: Mapping[str, str], log: Path):
         self._host, self._plan, self._environment, self._log = host, plan, environment, log
         self._place: Place | None = host.place(plan)
         self._loading: Any = None  # the actor's answer to `load`
@@ -63,7 +76,9 @@ class RayEngine:
         if not self._place.is_ready:
             return False
         if self._loading is None:
-            self._loading = self._place.actor.load.remote(self._plan, dict(self._environment))
+            self._loading = self._place.actor.load.remote(
+                self._plan, dict(self._environment), VERSION
+            )
         if not self._host.has_arrived(self._loading):
             return False
         loading, self._loading = self._loading, None

@@ -6,7 +6,7 @@ not know models or presets.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.config.sections.engine import Device
 from rollout.errors import UserError, did_you_mean
@@ -132,7 +132,8 @@ def found(machine: Machine, device: Device) -> Hardware:
         return cpu_of(machine)
     smallest = min(machine.gpus, key=lambda gpu: gpu.memory_gib)
     kind = Kind(smallest.name, smallest.memory_gib, smallest.capability)
-    return _gpus(kind, len(machine.gpus), min(gpu.free_gib for gpu in machine.gpus))
+    free_gib = min(gpu.free_gib for gpu in machine.gpus)
+    return replace(_gpus(kind, len(machine.gpus), free_gib), num_nodes=machine.num_nodes)
 
 
 def cpu_of(machine: Machine) -> Hardware:
@@ -144,6 +145,7 @@ def cpu_of(machine: Machine) -> Hardware:
         machine.available_gib,
         batched_tokens=4096,
         num_cpus=machine.num_cpus,
+        num_nodes=machine.num_nodes,
     )
 
 

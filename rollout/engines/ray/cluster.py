@@ -1,0 +1,166 @@
+"""The Ray cluster: connect to it or start one here, its nodes, and what they have.
+
+A cluster started here listens on loopback only, with Ray's token authentication, and ends with this
+process.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from math import floor
+from typing import Any
+
+from rollout.config.sections.scale import ScaleOut
+from rollout.engines.placement import Bundle
+from rollout.errors import UserError
+from rollout.system import machine
+from rollout.system.machine import Machine
+
+KNOCK_S = 5.0
+NODES_S = 2.0  # between two looks at the nodes
+HERE = {  # for a cluster on this machine
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on the machine's own address
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+}
+STORE_BYTES = 1 << 30  # of shared memory, for reports above 100 KB
+
+
+class Cluster:
+    """A connection to a Ray cluster. The caller closes it."""
+
+    def __init__(self, scale: ScaleOut):
+        self._scale = scale
+        self.address = address_of(scale)
+        self.ray = connect(scale, self.address)
+        self._nodes: dict[str, dict[str, Any]] = {}
+        self._looked_at = float("-inf")
+        self.draining: set[str] = set()  # nodes that will soon be taken away, as of the last look
+
+    def __str__(self) -> str:
+        count = len(self.nodes())
+        where = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
+        return f"{where}, {count} node{'s' * (count != 1)}"
+
+    def nodes(self, now: bool = False) -> dict[str, dict[str, float]]:
+        """Return what each node that is alive has in all, by its id; read again every NODES_S."""
+        at = time.monotonic()
+        if now or at - self._looked_at >= NODES_S:
+            self._looked_at = at
+            alive = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
+            self._nodes = {name: node["Resources"] for name, node in alive.items()}
+            # Spot instances that got their notice, for example; Ray has no public name for it.
+            self.draining = set(self.ray._private.state.state.get_draining_nodes())
+        return self._nodes
+
+    def staying(self) -> list[dict[str, float]]:
+        """Return what the nodes have that are not about to be taken away."""
+        return [has for name, has in self.nodes().items() if name not in self.draining]
+
+    @property
+    def gpus_per_node(self) -> int:
+        return int(max((has.get("GPU", 0) for has in self.nodes().values()), default=0))
+
+    def room(self, bundles: list[Bundle]) -> int:
+        """Return how many replicas of these bundles the nodes could hold if they were empty."""
+        if len(bundles) == 1:
+            return sum(count_in(has, bundles[0]) for has in self.staying())
+        places = sum(count_in(has, bundles[-1]) for has in self.staying())
+        return places // len(bundles)
+
+    def machine(self) -> Machine:
+        """Return a node with the most GPUs as a machine, with the GPUs of all nodes like it.
+
+        A task reads them there. Raises UserError if rollout can't be imported there.
+        """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        most = self.gpus_per_node
+        names = [name for name, has in self.nodes().items() if int(has.get("GPU", 0)) == most]
+        there = NodeAffinitySchedulingStrategy(names[0], soft=False)
+        look = self.ray.remote(machine.look).options(num_cpus=0, scheduling_strategy=there)
+        try:
+            found = self.ray.get(look.remote())
+        except self.ray.exceptions.RayError as error:
+            text = " ".join(str(error).split())
+            raise UserError(
+                f"{self}: a node could not be asked for its devices ({text[-200:]}); install "
+                "rollout and vLLM on every node, in the versions that are here"
+            ) from error
+        return replace(found, gpus=found.gpus[:most] * len(names), num_nodes=len(names))
+
+    def close(self) -> None:
+        """Leave the cluster; one started here ends."""
+        self.ray.shutdown()
+
+
+def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
+    """Return how many bundles fit in a node's resources."""
+    needs = [(name, need) for name, need in bundle.items() if need]
+    return min((floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs), default=0)
+
+
+def address_of(scale: ScaleOut) -> str | None:
+    """Return the cluster to connect to; None: one is started here.
+
+    In a job of `ray job submit`, Ray names its cluster in the environment.
+    """
+    return scale.address or os.environ.get("RAY_ADDRESS") or None
+
+
+def connect(scale: ScaleOut, address: str | None) -> Any:
+    """Return Ray, connected to the cluster at `address`, or to one started here. Raises UserError.
+
+    Ray's own signal handler is replaced by ours again: a signal stops the run first.
+    """
+    try:
+        if address is None:
+            os.environ.update({k: v for k, v in HERE.items() if k not in os.environ})
+        import ray
+    except ImportError as error:
+        raise UserError(
+            f"scale=ray needs Ray ({error}); type pip install 'rollout[ray]'"
+        ) from error
+    if ray.is_initialized():
+        return ray
+    if address and address.startswith("ray://"):
+        raise UserError(
+            f"scale.address={address} is a Ray client's; start rollout on a node of the cluster "
+            "with scale.address=auto, or by ray job submit"
+        )
+    here = {
+        "address": "local",
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "include_dashboard": scale.dashboard,
+        "object_store_memory": STORE_BYTES,
+        "_node_ip_address": "127.0.0.1",
+    }
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if is_main else None
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    try:
+        if address:
+            knock(address)
+        ray.init(**({"address": address} if address else here), **quiet)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        where = f"scale.address={address}" if address else "Ray on this machine"
+        advice = "check the address with ray status" if address else "see /tmp/ray"
+        raise UserError(f"{where}: no cluster answers ({reason}); {advice}") from error
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+    return ray
+
+
+def knock(address: str) -> None:
+    """Raise OSError or ValueError if nothing listens at a cluster's address: Ray tries for long."""
+    from ray._private.services import get_ray_address_from_environment
+
+    found = get_ray_address_from_environment(address, None) if address == "auto" else address
+    host, _, port = found.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
