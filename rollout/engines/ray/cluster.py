@@ -9,7 +9,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from math import floor
 from typing import Any
@@ -20,6 +21,7 @@ from rollout.errors import UserError
 from rollout.system import machine
 from rollout.system.machine import Machine
 
+END_S = 2.0  # for the processes of a cluster to end
 KNOCK_S = 5.0
 NODES_S = 2.0  # between two looks at the nodes
 HERE = {  # for a cluster on this machine
@@ -34,9 +36,16 @@ class Cluster:
     """A connection to a Ray cluster. The caller closes it."""
 
     def __init__(self, scale: ScaleOut):
-        self._scale = scale
+        import psutil
+
         self.address = address_of(scale)
-        self.ray = connect(scale, self.address)
+        self._is_closed = threading.Event()
+        self._before = psutil.Process().children()  # not of a cluster that is started here
+        try:
+            self.ray = connect(scale, self.address, self._is_closed)
+        except BaseException:
+            self.close()
+            raise
         self._nodes: dict[str, dict[str, Any]] = {}
         self._looked_at = float("-inf")
         self.draining: set[str] = set()  # nodes that will soon be taken away, as of the last look
@@ -94,8 +103,22 @@ class Cluster:
         return replace(found, gpus=found.gpus[:most] * len(names), num_nodes=len(names))
 
     def close(self) -> None:
-        """Leave the cluster; one started here ends."""
-        self.ray.shutdown()
+        """Leave the cluster; one started here ends, with all its processes."""
+        import psutil
+        import ray
+
+        ours = []
+        if self.address is None:
+            ours = [p for p in psutil.Process().children() if p not in self._before]
+            for process in ours[:]:
+                with suppress(psutil.Error):
+                    ours += process.children(recursive=True)
+        ray.shutdown()
+        for process in ours:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(ours, timeout=END_S)
+        self._is_closed.set()
 
 
 def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
@@ -112,10 +135,10 @@ def address_of(scale: ScaleOut) -> str | None:
     return scale.address or os.environ.get("RAY_ADDRESS") or None
 
 
-def connect(scale: ScaleOut, address: str | None) -> Any:
-    """Return Ray, connected to the cluster at `address`, or to one started here. Raises UserError.
+def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any:
+    """Return Ray, connected to the cluster at `address`, or to one started here, `until` then.
 
-    Ray's own signal handler is replaced by ours again: a signal stops the run first.
+    Raises UserError if that does not work.
     """
     try:
         if address is None:
@@ -139,21 +162,17 @@ def connect(scale: ScaleOut, address: str | None) -> Any:
         "object_store_memory": STORE_BYTES,
         "_node_ip_address": "127.0.0.1",
     }
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM) if is_main else None
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     try:
         if address:
             knock(address)
-        ray.init(**({"address": address} if address else here), **quiet)
+        given = {"address": address} if address else here
+        in_thread(lambda: ray.init(**given, **quiet), until)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         where = f"scale.address={address}" if address else "Ray on this machine"
         advice = "check the address with ray status" if address else "see /tmp/ray"
         raise UserError(f"{where}: no cluster answers ({reason}); {advice}") from error
-    finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
     return ray
 
 
@@ -164,3 +183,37 @@ def knock(address: str) -> None:
     found = get_ray_address_from_environment(address, None) if address == "auto" else address
     host, _, port = found.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+
+
+def in_thread(start: Callable[[], Any], until: threading.Event) -> None:
+    """Call `start` in a thread of its own, and keep our handler of SIGTERM.
+
+    Ray installs its own: in Python, if called in the main thread, and in C++, which aborts. If a
+    signal interrupts the wait, `start` is waited for all the same. The thread lives `until` the
+    event is set: Linux kills the processes that Ray started with the thread that started them.
+    """
+    errors: list[BaseException] = []
+    is_done = threading.Event()
+
+    def work() -> None:
+        try:
+            start()
+        except BaseException as error:
+            errors.append(error)
+        is_done.set()
+        until.wait()
+
+    threading.Thread(target=work, daemon=True, name="rollout-ray").start()
+    try:
+        while not is_done.wait(0.05):
+            keep_our_handler()
+    finally:
+        is_done.wait()
+        keep_our_handler()
+    if errors:
+        raise errors[0]
+
+
+def keep_our_handler() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))

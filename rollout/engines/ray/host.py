@@ -33,7 +33,11 @@ class RayHost:
         self._ending: list[tuple[Any, Place, float]] = []  # with the time to kill it at the latest
         self._hopeless_since: float | None = None
         self.samplers: dict[str, Sampler] = {}
-        self._refuse_too_many(plan)
+        try:
+            self._refuse_too_many(plan)
+        except BaseException:
+            self.close()
+            raise
 
     def __str__(self) -> str:
         return str(self._cluster)
@@ -72,7 +76,6 @@ class RayHost:
         if room >= (1 if count == "auto" else count):
             return
         has = next(iter(self._cluster.nodes().values()))
-        self.close()
         advice = f"type scale.num_replicas={room}, or auto" if room else "type a smaller replica"
         raise UserError(
             f"scale.num_replicas={count}: each replica takes {as_words(bundles)}, and this machine "
