@@ -1,0 +1,172 @@
+"""Commands with scale=ray as wholes: signals, kills, sweeps, and real vLLM."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from processes import children_with, rollout, start
+
+ON_RAY = ("scale=ray", "scale.num_replicas=2")
+PARTS_OF_RAY = ("raylet", "gcs_server", "ray::")
+
+
+@pytest.fixture
+def here(tmp_path):
+    texts = [f"question {i}" for i in range(400)]
+    pq.write_table(pa.table({"prompt": texts}), tmp_path / "in.parquet")
+    return tmp_path
+
+
+def words(run_dir, *more):
+    plain = "data.input=in.parquet", "tracking=none", "sampling.n_samples=2"
+    return (*plain, f"run_dir={run_dir}", *more)
+
+
+def scripted(run_dir, *more):
+    return words(run_dir, "engine=scripted", "engine.max_num_seqs=8", *more)
+
+
+SLOW = "engine.scripted.step_s=0.02"
+
+
+def responses(path):
+    return pq.read_table(path / "output.parquet")["responses"].to_pylist()
+
+
+def summary(path):
+    return json.loads((path / "summary.json").read_text())
+
+
+def left_over(seconds=8.0):
+    """Return the processes of Ray that are descendants of the tests, or have lost their parent."""
+    import psutil
+
+    end = time.monotonic() + seconds
+    while found := [
+        p.info
+        for p in psutil.process_iter(["pid", "ppid", "cmdline"])
+        if p.info["ppid"] in (1, os.getpid())
+        and any(part in " ".join(p.info["cmdline"] or ()) for part in PARTS_OF_RAY)
+    ]:
+        if time.monotonic() > end:
+            return found
+        time.sleep(0.2)
+    return []
+
+
+def wait_for_rows(run_dir, process, seconds=60):
+    """Wait until replicas are answering and some rows are on disk."""
+    end = time.monotonic() + seconds
+    while not any(f.stat().st_size > 2000 for f in run_dir.glob("shards/*")):
+        assert process.poll() is None, process.communicate()[1][-2000:]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def expected(here):
+    done = rollout(*scripted("one"), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return responses(here / "one")
+
+
+def test_a_run_on_ray_gives_what_one_engine_gives_and_reports_each_replica(here, expected):
+    done = rollout(*scripted("r", *ON_RAY, SLOW), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert responses(here / "r") == expected
+    replicas = summary(here / "r")["replicas"]
+    assert [r["replica"] for r in replicas] == [0, 1]
+    assert sum(r["num_rows"] for r in replicas) == 400
+    assert "2 replicas, balance " in done.stdout
+    lines = (here / "r/attempts/1/metrics.jsonl").read_text().splitlines()
+    assert {"num_replicas", "replica_1_output_tokens_per_s"} <= json.loads(lines[-1]).keys()
+    assert not left_over()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_on_ray_in_seconds_and_another_scale_resumes_it(here, expected, number):
+    process = start(*scripted("r", *ON_RAY, SLOW), cwd=here)
+    wait_for_rows(here / "r", process)
+    began = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and time.monotonic() - began < 6
+    num_done = int(re.search(r"interrupted; ([\d,]+) of 400 rows", errors)[1])
+    assert num_done > 0 and not left_over()
+    done = rollout(*scripted("r"), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert responses(here / "r") == expected
+    assert summary(here / "r")["num_generated_rows"] == 400 - num_done
+
+
+@pytest.mark.parametrize("wait_s", [1.5, 2.5, 3.5])
+def test_a_signal_while_ray_starts_ends_the_run_and_leaves_no_process(here, wait_s):
+    process = start(*scripted("r", *ON_RAY), cwd=here)
+    time.sleep(wait_s)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode in (143, -signal.SIGTERM)  # the latter before rollout's handler
+    assert not left_over()
+
+
+def test_a_killed_driver_leaves_no_process_and_loses_no_finished_row(here, expected):
+    process = start(*scripted("r", *ON_RAY, SLOW), cwd=here)
+    wait_for_rows(here / "r", process)
+    time.sleep(1.5)  # a flush every second
+    process.kill()
+    process.communicate(timeout=30)
+    assert not left_over()
+    done = rollout(*scripted("r", *ON_RAY), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert responses(here / "r") == expected
+    assert 0 < summary(here / "r")["num_generated_rows"] < 400
+
+
+def test_the_points_of_a_sweep_share_the_replicas(here):
+    sweep = scripted("s", *ON_RAY, "sampling.temperature=0.5,1.0", "-m")
+    done = rollout(*sweep, cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one = rollout(*scripted("o", "sampling.temperature=0.5"), cwd=here)
+    assert one.returncode == 0
+    point = next(path for path in (here / "s").glob("*0.5*") if path.is_dir())
+    assert responses(point) == responses(here / "o")
+    assert summary(point)["num_sharing"] == 2 and len(summary(point)["replicas"]) == 2
+
+
+def test_more_replicas_than_the_machine_holds_are_refused_with_what_fits(here):
+    asked = ("scale=ray", "scale.num_replicas=64", "scale.cpus_per_replica=1")
+    done = rollout(*scripted("r", *asked), cwd=here)
+    assert done.returncode == 2
+    assert re.search(r"each replica takes 1 CPU.*so \d+ fit; type scale.num_replicas=", done.stderr)
+    assert not left_over()
+
+
+def test_a_cluster_that_does_not_answer_is_refused_in_seconds(here):
+    began = time.monotonic()
+    done = rollout(*scripted("r", "scale=ray", "scale.address=127.0.0.1:1"), cwd=here)
+    assert done.returncode == 2 and time.monotonic() - began < 20
+    assert "scale.address=127.0.0.1:1: no cluster answers" in done.stderr
+
+
+@pytest.mark.vllm
+def test_two_replicas_of_real_vllm_survive_a_kill_and_answer_as_one_does(here, tiny_model):
+    tiny = (
+        "model=custom", f"model.model_path={tiny_model}", "sampling.max_tokens=48",
+        "engine.kv_cache_gib=0.25", "engine.max_num_seqs=16",
+    )  # fmt: skip
+    one = rollout(*words("one", *tiny), cwd=here)
+    assert one.returncode == 0, one.stderr[-2000:]
+    process = start(*words("two", *tiny, *ON_RAY), cwd=here)
+    wait_for_rows(here / "two", process, seconds=240)
+    os.kill(children_with("ray::EngineActor", process.pid)[0].pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    assert "the replica's process on 127.0.0.1 ended" in errors
+    assert responses(here / "two") == responses(here / "one")
+    assert sum(r["num_restarts"] for r in summary(here / "two")["replicas"]) == 1
+    assert not left_over()
