@@ -33,7 +33,7 @@ from rollout.config.schema import get
 from rollout.config.settings import Settings, keys
 from rollout.errors import UserError
 from rollout.errors.secret_texts import remember
-from rollout.system.disk import expand_home
+from rollout.system.disk import expand_home, path_of
 
 SCHEMA = "rollout_schema"
 LAUNCHER = "rollout"  # see launcher.py
@@ -212,7 +212,7 @@ def _schema(given: Any) -> dict[str, Any]:
     if isinstance(given, str) and not given.lstrip().startswith("{"):
         source = "the file"
         try:
-            text = Path(expand_home(given)).read_text(encoding="utf-8")
+            text = path_of(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.errors import UserError
 from rollout.system.disk import expand_home
+from rollout.system.storage.paths import is_remote
 
 MISSING = "???"  # omegaconf's mark for an unset value; it can't be quoted
 MAX_DEPTH = 50
@@ -112,6 +113,10 @@ def check_path(key: str, path: str, room: int = 0) -> None:
     """
     if "\0" in path:
         raise UserError(f"{key}={short(path)} can't be a path: it has a null byte")
+    if key == "run_dir":
+        check_run_dir(path)
+    if is_remote(path):  # its store may have other limits
+        return
     try:
         whole = Path(expand_home(path))
         names = [len(os.fsencode(part)) for part in whole.parts]
@@ -136,6 +141,15 @@ def check_path(key: str, path: str, room: int = 0) -> None:
         return
     except OSError as error:
         raise UserError(f"{key}={short(path)} can't be a path: {error.strerror}") from error
+
+
+def check_run_dir(path: str) -> None:
+    """Raise UserError for a run directory on an object store."""
+    if is_remote(path):
+        raise UserError(
+            f"run_dir={short(path)}: a run appends to its files and locks them, which an object "
+            "store can't do; type a run_dir= on a disk, and output.path= on the store"
+        )
 
 
 def short(text: str) -> str:

@@ -26,7 +26,7 @@ from rollout.config.names import (
     known_keys,
 )
 from rollout.config.overrides import override, parse, parts, unquoted
-from rollout.config.plain_values import plain, short
+from rollout.config.plain_values import check_run_dir, plain, short
 from rollout.config.presets import implied_presets, preset_keys, preset_names
 from rollout.config.recorded import ReadRun, refuse_missing, take_starred
 from rollout.config.settings import SECTIONS
@@ -94,6 +94,8 @@ def gather(
         lower |= {ENVIRONMENT[name]: _from_text(name, text) for name, text in named.items()}
         shown = " ".join(without_secrets(f"{n}={t}") for n, t in named.items())
         notes.append(f"from the environment: {shown}")
+    if named_run := _named_run(typed, lower):
+        check_run_dir(named_run)
     if isinstance(run_dir := lower.get("run_dir"), str):
         lower["run_dir"] = expand_home(run_dir)  # Hydra creates a sweep's directory
     given = {*lower, *typed}

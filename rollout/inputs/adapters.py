@@ -15,6 +15,7 @@ from typing import Any
 
 from rollout.errors import UserError
 from rollout.inputs.hub import fetch_adapter
+from rollout.system.storage.paths import is_remote
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
@@ -36,6 +37,11 @@ def resolve_adapter(
     Also if it was trained for a model of another width than `model_config` (a config.json): vLLM
     would silently apply the matrices that fit.
     """
+    if is_remote(given):
+        raise UserError(
+            f"model.lora_path={given}: an adapter must be on a disk or the hub; download the "
+            "directory, and type its path"
+        )
     path = Path(given).expanduser().absolute()
     if not path.exists():
         if given.startswith(("/", "./", "../", "~")) or given.count("/") != 1:

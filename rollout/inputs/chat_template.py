@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rollout.errors import UserError
+from rollout.system.disk import path_of
 
 
 def chat_template_text(given: str | None) -> str | None:
@@ -19,8 +20,8 @@ def chat_template_text(given: str | None) -> str | None:
 def read_text(setting: str, given: str, start_dir: Path, advice: str) -> str:
     """Return the text of the file `given`, relative to `start_dir`. Raises UserError."""
     try:
-        return (start_dir / Path(given).expanduser()).read_text(encoding="utf-8")
-    except (OSError, RuntimeError, ValueError) as error:
+        return path_of(given, start_dir).read_text(encoding="utf-8")
+    except (OSError, UserError, ValueError) as error:
         shown = given if len(given) <= 80 else f"{given[:80]}..."
         is_missing = isinstance(error, FileNotFoundError)
         why = "no such file" if is_missing else getattr(error, "strerror", None) or error

@@ -16,11 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import RolloutError, UserError, did_you_mean
+from rollout.system.storage.faults import reason_of
+from rollout.system.storage.paths import (
+    RemotePath,
+    find_glob,
+    has_magic,
+    is_remote,
+    open_random,
+    remote_path,
+)
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 READ_BYTES = 1 << 20  # of a column at a time; else Arrow reads a row group's column at once
+STORE_FACTOR = 4  # more on a store, where each read is a request
 SIGNATURE_BYTES = 28  # a nonce and a tag, after a plain footer of a file with encrypted columns
 DECRYPT = "rollout reads only unencrypted parquet; write a decrypted copy, and type its name"
 SEVERAL = "for several files type a glob or a directory"
@@ -40,8 +50,8 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
             path = Path(str(resources.files(package))) / inside
         except ModuleNotFoundError:
             raise UserError(f"{value}: there is no Python package {package!r}") from None
-    elif "://" in text:
-        raise UserError(f"{value}: only local files are read; download it and give its path")
+    elif is_remote(text):
+        return _on_store(remote_path(text), value)
     with suppress(RuntimeError):  # ~name of an unknown user
         path = path.expanduser()
     start_dir, pattern = start_dir.absolute(), str(path)
@@ -73,6 +83,17 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
     return sorted(set(files)) or _refuse(f"{value} matches no file.{_near(path)}")
 
 
+def _on_store(path: RemotePath, value: str) -> list[Path]:
+    """Return the file, the directory's files, or the glob's matches on an object store."""
+    if has_magic(path):
+        return find_glob(path) or _refuse(f"{value} matches no file.{_near(path)}")
+    if path.is_file():
+        return [path]
+    return _in_directory(path) or _refuse(
+        f"{value} {_nothing_in(path)}" if path.is_dir() else f"{value} does not exist.{_near(path)}"
+    )
+
+
 def _refuse(message: str) -> Any:
     raise UserError(message)
 
@@ -82,6 +103,9 @@ def _in_directory(directory: Path) -> list[Path]:
 
     Subdirectories are not searched: they may hold the runs of a tool like this one.
     """
+    if isinstance(directory, RemotePath):
+        found = directory.glob("*.parquet")
+        return sorted(path for path in found if not path.name.startswith("_"))
     names = glob.glob("*.parquet", root_dir=directory)  # noqa: PTH207
     return sorted(_regular([directory / name for name in names if not name.startswith("_")]))
 
@@ -128,14 +152,18 @@ def open_parquet(path: Path) -> "Iterator[pq.ParquetFile]":
 
     Raises UserError if columns are encrypted: reading one would abort the process.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pa.OSFile(os.fsencode(path)) as source:  # bytes: Arrow takes a Path only if it is UTF-8
+    read_bytes = READ_BYTES * (STORE_FACTOR if isinstance(path, RemotePath) else 1)
+    with open_random(path) as source:
         file = pq.ParquetFile(
-            source, buffer_size=READ_BYTES, pre_buffer=False, page_checksum_verification=True
+            source, buffer_size=read_bytes, pre_buffer=False, page_checksum_verification=True
         )
-        if _footer_bytes(path) - file.metadata.serialized_size == SIGNATURE_BYTES:
+        if (
+            int.from_bytes(source.read_at(4, source.size() - 8), "little")
+            - file.metadata.serialized_size
+            == SIGNATURE_BYTES
+        ):
             raise UserError(f"{path} has encrypted columns; {DECRYPT}")
         yield file
 
@@ -165,6 +193,9 @@ def reading(
         raise kind(f"{path} can't be read: {reason}") from error
     except (pa.ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None)  # the system's; Arrow's errors have none
+        if isinstance(path, RemotePath) and isinstance(error, OSError):
+            reason = reason_of(error, str(path))
+            raise kind(f"{reason}; {advice}" if advice else reason) from error
         first = str(error).partition("\n")[0]
         if isinstance(error, pa.ArrowNotImplementedError):
             reason = f"pyarrow {pa.__version__} has no reader for it ({first})"
@@ -175,7 +206,7 @@ def reading(
 
 def seal(path: Path) -> bytes:
     """Return 16 bytes that change with the file's size or footer. Raises UserError."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=4096) as file:
         head, size = file.read(512), file.seek(0, 2)
         file.seek(max(0, size - 8))
         tail = file.read()
@@ -184,12 +215,6 @@ def seal(path: Path) -> bytes:
             raise UserError(f"{path} is not a parquet file: {_looks_like(head, path)}")
         file.seek(size - 8 - length)
         return hashlib.blake2b(f"{size}:".encode() + file.read(), digest_size=16).digest()
-
-
-def _footer_bytes(path: Path) -> int:
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        return int.from_bytes(file.read(4), "little")
 
 
 def _looks_like(head: bytes, path: Path) -> str:

@@ -5,12 +5,13 @@ know what is written.
 """
 
 import glob
-import os
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rollout.system.disk import file_of
+from rollout.errors import UserError
+from rollout.system.disk import file_of, path_of
+from rollout.system.storage.paths import RemotePath, find_glob, has_magic, real
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,17 @@ class InputFiles:
 
     def directories(self) -> set[Path]:
         """Return the files' directories, links followed."""
-        return {Path(os.path.realpath(parent)) for parent in {file.parent for file in self.files}}
+        return {real(parent) for parent in {file.parent for file in self.files}}
 
     def would_read(self, path: Path, is_directory: bool = False) -> bool:
         """Return whether the same setting, typed again, would also read `path`, or files in it."""
-        given = self.start_dir / Path(self.given).expanduser()
+        given = path_of(self.given, self.start_dir)
         if not self.given or given.is_file():
             return False
         names = [path, file_of(path, 0)] if is_directory else [path]
         if glob.has_magic(str(given)):
             pattern = str(given)
-            parents = {os.path.realpath(file.parent): file.parent for file in self.files}
+            parents = {str(real(file.parent)): file.parent for file in self.files}
             if (linked := parents.get(str(path.parent))) is not None:  # by a link's name, too
                 names.append(linked / path.name)
             return any(fnmatch(str(n), pattern) if "**" in pattern else n.match(pattern)
@@ -46,15 +47,20 @@ def input_files_of(key: str, text: str, start_dir: Path | None = None) -> list[I
     """Return what a setting reads if its text names a file, a glob or a directory; else []."""
     start_dir = start_dir or Path.cwd()
     try:
-        path = start_dir / Path(text).expanduser()
+        path = path_of(text, start_dir)
         if not text or path.is_file():
             return [InputFiles(key, (path,))] if text else []
         if not key.endswith("source"):  # a model's directory has no parquet file of ours
             return []
-        names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
-        found = path.iterdir() if path.is_dir() else (start_dir / name for name in names)
+        if path.is_dir():
+            found = path.iterdir()
+        elif isinstance(path, RemotePath):
+            found = find_glob(path) if has_magic(path) else ()
+        else:
+            names = glob.glob(text, root_dir=start_dir, recursive=True)  # noqa: PTH207
+            found = (start_dir / name for name in names)
         files = tuple(file for file in found if file.is_file())
-    except (OSError, ValueError, RuntimeError):  # a text, not a file name
+    except (OSError, ValueError, UserError):  # a text, not a file name
         return []
     return [InputFiles(key, files, text, start_dir)] if files else []
 

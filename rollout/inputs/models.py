@@ -18,6 +18,7 @@ from rollout.config.sections.model import Model
 from rollout.errors import UserError, did_you_mean
 from rollout.inputs.embedded import unpack_embedded
 from rollout.inputs.hub import fetch_snapshot, find_cached_snapshot
+from rollout.system.storage.paths import is_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ def resolve_model(
     if name.startswith("embedded:"):
         directory = unpack_embedded(name.removeprefix("embedded:"), say, _is_whole)
         return _inspect(directory, "embedded")
+    if is_remote(name):
+        raise UserError(
+            f"model.model_path={name}: rollout reads a model's files before it loads it, so they "
+            "must be on a disk or the hub; download the directory, and type its path"
+        )
     if not name or "://" in name:
         raise UserError(f"model.model_path={name!r}: type a local directory or a hub id, ORG/NAME")
     try:

@@ -19,6 +19,7 @@ from rollout.inputs.chats import content_of
 from rollout.inputs.row_options import checked_tools, sampling_of, token_ids_of, tools_of
 from rollout.inputs.row_template import RowTemplate, open_template
 from rollout.rows.prompt import Prompt
+from rollout.system.disk import path_of
 from rollout.system.formats import exact_yaml
 
 LIKE_A_PATH = re.compile(r"\S*(/\S*|\.(txt|md|jinja2?|j2|json|ya?ml|prompt))", re.I)
@@ -129,8 +130,8 @@ WANTED = {
 
 def _is_file(given: str, start_dir: Path) -> bool:
     try:
-        return (start_dir / Path(given).expanduser()).is_file()
-    except (OSError, RuntimeError, ValueError):  # longer than a name may be, and so on
+        return path_of(given, start_dir).is_file()
+    except (OSError, UserError, ValueError):  # longer than a name may be, and so on
         return False
 
 

@@ -7,7 +7,7 @@ from rollout.postprocess.postprocess import export_again, postprocess
 from rollout.postprocess.responses import files_of
 from rollout.postprocess.scoring.scorers import scorer_module
 from rollout.system.console import Console
-from rollout.system.disk import expand_home
+from rollout.system.disk import path_of
 from rollout.system.exits import run_command
 from rollout.system.signals import stop_on_signals
 
@@ -67,7 +67,7 @@ def _main(argv: list[str]) -> int:
     scorer_module(settings)
     if not settings.output.path:
         raise UserError("output.path is not set; type output.path=scored.parquet")
-    output = Path(expand_home(settings.output.path)).absolute()
+    output = path_of(settings.output.path)
     files_of(settings.input, Path.cwd())
     console = Console()
     with stop_on_signals(ends_process=True) as stop:

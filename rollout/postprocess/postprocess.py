@@ -27,8 +27,9 @@ from rollout.postprocess.tally import Tally
 from rollout.store.places import Place, Writer
 from rollout.store.publish import row_groups, write_parquet
 from rollout.system.console import Console
-from rollout.system.disk import expand_home, write_json_into
+from rollout.system.disk import expand_home, path_of, write_json_into
 from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,8 @@ class Scored:
 def readings_of(settings: Postprocess, files: list[Path], given: str | Path) -> list[InputFiles]:
     """Return the files that a scoring reads: its input, as `given`, and the scorer's own files."""
     given = str(given)
-    is_a_run = (Path(expand_home(given)) / "run.json").is_file()  # run.json names its output
+    path = path_of(given)
+    is_a_run = not is_remote(path) and (path / "run.json").is_file()  # run.json names its output
     found = [InputFiles("input", tuple(files), "" if is_a_run else expand_home(given))]
     function = (settings.python.function or "").rpartition(":")[0]
     named = {"python.function": function, "json_schema.schema": settings.json_schema.schema}
@@ -92,7 +94,7 @@ def export_again(settings: Postprocess) -> int:
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.print_line = console.print_now
-        stop.last_line = last_line_of(Path(expand_home(settings.export.path or ".")).absolute())
+        stop.last_line = last_line_of(path_of(settings.export.path or "."))
         summary, error = reexport(settings, stop)
     console.result(summary.text())
     if error:

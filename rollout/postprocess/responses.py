@@ -23,7 +23,8 @@ from rollout.postprocess.scoring.scorers import check_threshold, scorer_module
 from rollout.rows.column_paths import field_at
 from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.system.disk import expand_home, read_json
+from rollout.system.disk import path_of, read_json
+from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +37,8 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
     """Return the files of `input`: a file, a glob, a directory of files, or a run's directory."""
     if not text:
         raise UserError("input is not set; type input=output.parquet or input=RUN_DIR")
-    path = start_dir / expand_home(str(text))
-    if path.is_dir() and is_a_run(path, FILE_ITSELF):
+    path = path_of(str(text), start_dir)
+    if not is_remote(path) and path.is_dir() and is_a_run(path, FILE_ITSELF):
         text = str(_output_of_run(path))
     with _named_input():
         return find_files(str(text), start_dir)
@@ -45,7 +46,7 @@ def files_of(text: str | Path | None, start_dir: Path) -> list[Path]:
 
 def _output_of_run(run_dir: Path) -> Path:
     """Return the file, or directory of files, that a run published."""
-    path = run_dir / published_record(run_dir, FILE_ITSELF).get("path", "output.parquet")
+    path = path_of(published_record(run_dir, FILE_ITSELF).get("path", "output.parquet"), run_dir)
     if not path.exists():
         raise UserError(
             f"input={run_dir}: this run has not published its output yet; finish it with "
@@ -81,6 +82,8 @@ def open_responses(files: list[Path], settings: Postprocess) -> Prompts:
 def with_record(rows: Prompts) -> Prompts:
     """Return the rows with the record of what was asked, restored from run.json if it was lost."""
     path = rows.files[0].absolute()
+    if is_remote(path):
+        return rows
     run = read_json(path.parent / "run.json") or {}
     published = read_json(path.parent / "published.json") or {}
     if path.name not in (published.get("path"), SCORED) or not isinstance(

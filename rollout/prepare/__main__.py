@@ -6,7 +6,7 @@ from rollout.errors import UserError
 from rollout.prepare.output import shares_of, split_path
 from rollout.prepare.prepare import prepare
 from rollout.system.console import Console
-from rollout.system.disk import expand_home
+from rollout.system.disk import path_of
 from rollout.system.exits import run_command
 from rollout.system.signals import stop_on_signals
 
@@ -56,7 +56,7 @@ def _main(argv: list[str]) -> int:
     given = settings.output.path
     if not given and not settings.preview:
         raise UserError("output.path is not set; type output.path=prompts.parquet, or preview=true")
-    path = Path(expand_home(given or "prompts.parquet")).absolute()
+    path = path_of(given or "prompts.parquet")
     console = Console()
     with stop_on_signals(ends_process=True) as stop:
         stop.print_line = console.print_now

@@ -16,7 +16,7 @@ from rollout.prepare.sources.open import files_of, format_of
 from rollout.prepare.sources.row_files import first_rows
 from rollout.prepare.sources.source import Tally
 from rollout.prepare.sources.tables import open_arrow_files, open_parquet_files
-from rollout.system.disk import expand_home
+from rollout.system.disk import path_of
 
 PLAIN = Data()  # prompts are read as in a run
 
@@ -30,8 +30,8 @@ def read_text(key: str, given: str, start_dir: Path, files: list[Path]) -> str:
 
     Raises UserError if the file can't be read or the text is blank.
     """
-    path, text = start_dir / expand_home(given), given
-    is_file = False
+    text, is_file = given, False
+    path = path_of(given, start_dir)
     with suppress(OSError, ValueError):  # too long for a file name
         is_file = path.is_file()
     if is_file:

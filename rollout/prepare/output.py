@@ -4,14 +4,13 @@ Owns the mark that records how a file was made.
 """
 
 import json
-import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollout.config.fingerprint import to_plain
 from rollout.config.sections.prepare import Destination, Prepare
@@ -21,6 +20,8 @@ from rollout.prepare.spool import Spool
 from rollout.store.places import Place, Writer
 from rollout.store.publish import row_groups, write_parquet
 from rollout.system import file_contents
+from rollout.system.disk import path_of
+from rollout.system.storage.paths import is_remote, lexists, open_random
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,9 @@ def mark_of(settings: Prepare, start_dir: Path) -> str:
     for name in MAY_NAME_A_FILE:
         text = plain[name]
         is_path = text and ("/" in text or Path(text).suffix) and not set("{\n") & set(text)
-        if is_path and (name != "source" or not _is_hub_name(text, start_dir)):
+        if is_path and is_remote(text):
+            plain[name] = text.rstrip("/").rpartition("/")[2]
+        elif is_path and (name != "source" or not _is_hub_name(text, start_dir)):
             plain[name] = Path(text).name
     if settings.source == "reasoning_gym":
         with suppress(metadata.PackageNotFoundError):
@@ -60,7 +63,7 @@ def marks_of(
 ) -> dict[bytes, str]:
     """Return a file's metadata: its settings, the files read with digests, the source's files."""
     seen = watched.observe if watched else file_contents.observe
-    read = [{"path": os.fspath(path.absolute()), "name": path.name} | seen(path) for path in files]
+    read = [{"path": str(path.absolute()), "name": path.name} | seen(path) for path in files]
     recorded = {"read": read, "named": [path.name for path in _named(settings, start_dir)]}
     return {MARK: mark_of(settings, start_dir), FILES: json.dumps(recorded)}
 
@@ -91,10 +94,11 @@ def was_made_by(path: Path, settings: Prepare) -> bool:
 
     start_dir = Path.cwd()
     try:
-        marks = pq.read_schema(pa.OSFile(os.fsencode(path))).metadata or {}
+        with open_random(path) as file:
+            marks = pq.read_schema(file).metadata or {}
         recorded = json.loads(marks.get(FILES, b"{}"))
         read, names = recorded["read"], recorded["named"]
-        where = [(Path(entry["path"]), str(entry["name"]), entry) for entry in read]
+        where = [(path_of(entry["path"]), str(entry["name"]), entry) for entry in read]
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
         return False
     if marks.get(MARK) != mark_of(settings, start_dir).encode():
@@ -185,14 +189,14 @@ def write(
                 temporary = stack.enter_context(writer.written(places[path]))
                 tables = (pa.Table.from_batches([batch]) for batch in rows)
                 counts[path] = write_parquet(temporary, schema, row_groups(tables))
-                made[path] = temporary.stat().st_ino
+                made[path] = _mark(path, temporary)
                 if not counts[path]:
                     raise UserError(
                         f"no row is left for {path}; nothing was written; type other splits, or "
                         "use more rows"
                     )
     except FileExistsError:
-        there = (p for p in batches if os.path.lexists(p) and not places[p].overwrite)
+        there = (p for p in batches if lexists(p) and not places[p].overwrite)
         path = next(there, path)
         raise UserError(
             f"{places[path].shown} has appeared meanwhile and was not replaced; type another "
@@ -205,18 +209,23 @@ def write(
 
 
 @contextmanager
-def _all_or_none(paths: list[Path]) -> Iterator[dict[Path, int]]:
-    """Remove the new files on an error. The caller fills the yielded dict with their inodes."""
-    is_new = {path: not os.path.lexists(path) for path in paths}
-    made: dict[Path, int] = {}
+def _all_or_none(paths: list[Path]) -> Iterator[dict[Path, Any]]:
+    """Remove the new files on an error. The caller fills the yielded dict with their marks."""
+    is_new = {path: not lexists(path) for path in paths}
+    made: dict[Path, Any] = {}
     try:
         yield made
     except BaseException:
-        for path, inode in made.items():
+        for path, mark in made.items():
             with suppress(OSError):
-                if is_new[path] and path.lstat().st_ino == inode:
+                if is_new[path] and _mark(path, path) == mark:
                     path.unlink()
         raise
+
+
+def _mark(path: Path, temporary: Path) -> Any:
+    """Return what tells that the file at `path` is the one written to `temporary`."""
+    return file_contents.endings(temporary) if is_remote(path) else temporary.lstat().st_ino
 
 
 def orders(settings: Prepare, spool: Spool) -> dict[str, Sequence[int]]:

@@ -26,8 +26,8 @@ from rollout.prepare.spool import Spool
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer, place
 from rollout.system.console import Console
-from rollout.system.disk import expand_home
 from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ def prepare(
     paths = [split_path(path, name) for name in shares] or [path]
     key, overwrite = f"{section}output.path", settings.output.overwrite
     places = {file: place(key, file, file, overwrite=overwrite) for file in paths}
-    writer = Writer(input_files_of("source", expand_home(settings.source or ""), start_dir), ledger)
+    writer = Writer(input_files_of("source", settings.source or "", start_dir), ledger)
     tally = Tally(skips=settings.on_error is OnBadRow.skip)
     with stop.deferred(), ExitStack() as stack:
         tally.tick = _ticker(tally, console, stop, stack)
@@ -137,7 +137,7 @@ def prepare(
 
 def _spool_dir(path: Path, settings: Prepare) -> Path:
     """Return where rows are spooled: on the disk of the output, which has room for them."""
-    if settings.preview:
+    if settings.preview or is_remote(path):
         return Path(tempfile.gettempdir())
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent

@@ -12,6 +12,7 @@ from rollout.rows.columns import COLUMNS, RENAMED, Column, output_columns
 from rollout.store.directory_output import MAX_FILES
 from rollout.store.row_layout import added_names
 from rollout.store.run_dir import RECORDS, own_files
+from rollout.system.storage.paths import real
 
 
 def chosen_columns(settings: Settings) -> list[Column]:
@@ -67,9 +68,9 @@ def refuse_many_files(prompts: Prompts, settings: Settings) -> None:
 
 def refuse_own_input(prompts: Prompts, run_dir: Path) -> None:
     """Raise UserError if the input is among the run's own files."""
-    run_dir = Path(os.path.realpath(run_dir))
+    run_dir = real(run_dir)
     for file in prompts.files:
-        path = Path(os.path.realpath(file))
+        path = real(file)
         inside = path.relative_to(run_dir).parts[:1] if path.is_relative_to(run_dir) else ()
         if set(inside) & set(RECORDS):
             raise UserError(

@@ -1,6 +1,5 @@
 """Check whether a run has already published what this launch would publish."""
 
-import os
 from typing import Any
 
 from rollout.config.fingerprint import to_plain, with_digests
@@ -9,9 +8,10 @@ from rollout.postprocess.scoring.provenance import files_and_versions, scoring_r
 from rollout.runs.job import Job
 from rollout.runs.refusals import FROM_FILES
 from rollout.runs.workflow import scoring_of
-from rollout.store.ledger import path_in
+from rollout.store.ledger import path_in, relative_to
 from rollout.store.run_records import published_record
 from rollout.system import file_contents
+from rollout.system.storage.paths import real
 
 
 def publication(job: Job) -> dict[str, Any]:
@@ -24,8 +24,7 @@ def publication(job: Job) -> dict[str, Any]:
     return {
         "path": path_in(job.run_dir, job.output_path),
         "places": [
-            [str(place.path), os.path.relpath(place.path, os.path.realpath(job.run_dir))]
-            for place in job.places
+            [str(place.path), relative_to(real(job.run_dir), place.path)] for place in job.places
         ],
         "columns": [c.name for c in job.columns],
         "prefix": output.prefix,

@@ -18,7 +18,7 @@ from rollout.postprocess.scoring.function import name_relative_to
 from rollout.store.run_dir import is_a_run, last_attempt
 from rollout.store.run_records import environment_of, run_record
 from rollout.system import disk
-from rollout.system.disk import expand_home
+from rollout.system.disk import path_of
 from rollout.system.formats.plain_yaml import read_yaml
 
 OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")  # not taken over from the record
@@ -137,7 +137,7 @@ def _keep_prepared(values: dict[str, Any], is_changed: bool) -> None:
     Otherwise they are prepared again, which keeps them if nothing has changed.
     """
     path, here = values.get("data.input"), Path.cwd()
-    is_usable = not is_changed and path and Path(expand_home(str(path))).exists()
+    is_usable = not is_changed and path and path_of(str(path)).exists()
     named = [values.get(key) for key in PATHS_OR_TEXTS if key.startswith("prepare.")]
     if is_usable and not any(isinstance(text, str) and _is_there(here, text) for text in named):
         for key in [key for key in values if key.startswith("prepare.")]:

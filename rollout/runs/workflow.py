@@ -35,7 +35,7 @@ from rollout.store.ledger import Ledger
 from rollout.store.places import Kind, Place, Writer, place
 from rollout.store.shards import arrow_type
 from rollout.system.console import Console
-from rollout.system.disk import expand_home
+from rollout.system.disk import path_of
 from rollout.system.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
     refuse_in_run(wanted)
     ledger = Ledger(directory, PROMPTS_LEDGER)
     if (given := settings.data.input) is not None:
-        path = Path(expand_home(given))
+        path = path_of(given)
         if path.is_file() and is_made_by(path, wanted):  # settings read back from a run
             return settings
         raise UserError(
@@ -70,7 +70,7 @@ def with_prompts(settings: Settings, console: Console, directory: Path) -> Setti
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         ledger = None
     if wanted.output.path and not settings.dry_run:
-        path = Path(expand_home(wanted.output.path)).absolute()
+        path = path_of(wanted.output.path)
     else:
         path = _prompts_path(directory, wanted)
     if path.exists() and is_made_by(path, wanted):
@@ -126,12 +126,12 @@ def run_places(settings: Settings, run_dir: Path) -> RunPlaces:
     is_many = output.partition_rows is not None
     own = run_dir / ("output" if is_many else "output.parquet")
     kind = Kind.directory if is_many else Kind.parquet
-    path = Path(expand_home(output.path)).absolute() if output.path else own
+    path = path_of(output.path) if output.path else own
     published = place("output.path", output.path or path, path, kind, output.overwrite)
     if wanted.scorer is None:
         return RunPlaces(published, None)
     given = wanted.output.path
-    scored = Path(expand_home(given)).absolute() if given else run_dir / SCORED
+    scored = path_of(given) if given else run_dir / SCORED
     export = wanted.export.path
     if export is None and wanted.export.format is not Format.none:
         export = str(run_dir / TRAIN)

@@ -5,12 +5,15 @@ never to remove or move a file of any other name. Must not know about rows or se
 """
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rollout.system.disk import PART, exchanged, remove_directory, rename, sync_directory
+from rollout.system.storage.paths import SUCCESS, RemotePath, is_remote
 
 MAX_FILES = 100_000  # five digits, so that the names sort in the order of the rows
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -19,9 +22,33 @@ TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 def foreign_entry(directory: Path) -> Path | None:
     """Return the first entry, by name, that does not belong to a published directory."""
     return next(
-        (p for p in sorted(directory.iterdir()) if not PART.fullmatch(p.name) or not p.is_file()),
+        (p for p in sorted(directory.iterdir()) if not _is_part(p) or not p.is_file()),
         None,
     )
+
+
+def _is_part(path: Path) -> bool:
+    return bool(PART.fullmatch(path.name)) or (is_remote(path) and path.name == SUCCESS)
+
+
+@contextmanager
+def local_copy(path: RemotePath, scratch: Path | None, is_directory: bool) -> Iterator[Path]:
+    """Yield a name, or an empty directory, to write what will be uploaded to `path`.
+
+    It is in the directory `scratch`, which has room for it, or else in a temporary one. What a kill
+    leaves there is removed by `disk.remove_leftovers`.
+    """
+    with ExitStack() as stack:
+        parent = scratch or Path(stack.enter_context(TemporaryDirectory(prefix="rollout-")))
+        mark = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+        temporary = parent / f".{path.name[:64]}.{mark}.tmp"
+        remove_directory(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+        if is_directory:
+            temporary.mkdir()
+        try:
+            yield temporary
+        finally:
+            remove_directory(temporary) if is_directory else temporary.unlink(missing_ok=True)
 
 
 @contextmanager

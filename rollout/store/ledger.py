@@ -13,6 +13,7 @@ from pathlib import Path
 from rollout.errors import UserError
 from rollout.system import file_contents
 from rollout.system.disk import read_record, write_json
+from rollout.system.storage.paths import RemotePath, is_remote, real
 
 NAME = "written.json"
 
@@ -40,6 +41,10 @@ class Ledger:
         try:
             if entry.get("stamp") and file_contents.stamp(path) == entry["stamp"]:
                 return entry["digests"][-1]
+            if isinstance(path, RemotePath):  # a version is unknown only until it is confirmed
+                is_ours = not entry.get("stamp") and path.exists()
+                is_ours = is_ours and {*file_contents.endings(path)} <= {*entry["digests"]}
+                return entry["digests"][-1] if is_ours else None
             found = file_contents.digest(path)
         except OSError:
             return None
@@ -48,6 +53,10 @@ class Ledger:
     def note(self, path: Path, temporary: Path) -> None:
         """Record that the contents of `temporary` will replace the file at `path`."""
         old = self._own_digest(path)
+        if isinstance(path, RemotePath):
+            before = file_contents.endings(path) if old else []
+            self._write(path, {"digests": [*before, *file_contents.endings(temporary)]})
+            return
         digests = [*([old] if old else []), file_contents.digest(temporary)]
         self._write(path, {"digests": digests})
 
@@ -76,9 +85,9 @@ class Ledger:
         A copy of the directory did not write the files outside: they still belong to the original.
         """
         entries, name = self._entries(), path_in(self._directory, path)
-        if not Path(name).is_absolute():
+        if not Path(name).is_absolute() and not is_remote(name):
             return entries.get(name)
-        relative = os.path.relpath(name, self._directory)
+        relative = relative_to(self._directory, path)
         moved = (entry for entry in entries.values() if entry.get("relative") == relative)
         entry = entries.get(name) or next(moved, None)
         if entry is None:
@@ -89,8 +98,8 @@ class Ledger:
 
     def _write(self, path: Path, entry: dict | None) -> None:
         name = path_in(self._directory, path)
-        if entry and Path(name).is_absolute():
-            relative = os.path.relpath(name, self._directory)
+        if entry and (Path(name).is_absolute() or is_remote(name)):
+            relative = relative_to(self._directory, path)
             entry |= {"relative": relative, "by": str(self._directory)}
         entries = self._entries() | {name: entry}
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,8 +119,13 @@ class Ledger:
 
 def path_in(directory: Path, path: Path) -> str:
     """Return the path as a run stores it: relative inside its directory, which may be moved."""
-    directory, path = Path(os.path.realpath(directory)), Path(os.path.realpath(path))
+    directory, path = real(directory), real(path)
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
+
+
+def relative_to(directory: Path, path: Path) -> str:
+    """Return the path from a directory, which stays the same if both are moved together."""
+    return str(path) if isinstance(path, RemotePath) else os.path.relpath(real(path), directory)
 
 
 def _is_entry(entry: object) -> bool:

@@ -3,8 +3,8 @@
 Input files are never overwritten, nor are the records of a run or sweep. An existing file is
 replaced only if the run itself wrote it and it is unchanged, or if overwrite=true was typed and it
 is a parquet file, by name or by content. This is checked twice: before any work, and when the file
-gets its name; a file that appeared in between stays. Links are followed, so all names of a file
-count. Must not know what a file contains.
+gets its name (on a store, when its upload begins); a file that appeared in between stays. Links are
+followed, so all names of a file count. Must not know what a file contains.
 """
 
 import errno
@@ -17,10 +17,12 @@ from pathlib import Path
 
 from rollout.errors import UserError
 from rollout.inputs.input_files import InputFiles, same
-from rollout.store.directory_output import directory_written_whole, foreign_entry
+from rollout.store.directory_output import directory_written_whole, foreign_entry, local_copy
 from rollout.store.ledger import Ledger
 from rollout.store.run_dir import RECORDS, SWEEP_RECORDS, has_run_record, is_a_sweep
 from rollout.system import disk
+from rollout.system.storage.paths import RemotePath, lexists, real
+from rollout.system.storage.upload import refuse_unwritable, upload
 
 OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".feather", ".arrow")
 MAX_NAME_BYTES = 230  # 255, less the additions of a temporary name
@@ -61,10 +63,7 @@ def place(
     key: str, given: str | Path, path: Path, kind: Kind = Kind.parquet, overwrite: bool = False
 ) -> Place:
     """Return the place that `key=given` names. Raises UserError if no file can be there."""
-    full = Path(os.path.realpath(path))
-    shown = os.fspath(given)
-    if "://" in shown:
-        raise UserError(f"{key}={shown}: only local files are written; type a path")
+    full, shown = real(path), str(given)
     if len(shown) > 80:
         shown = f"{shown[:40]}...{shown[-17:]}"
     found = Place(key, shown, full, kind, overwrite)
@@ -72,7 +71,7 @@ def place(
         raise found.refusal("is part of a loop of symbolic links")
     if full.suffix.lower() in OTHER_FORMATS:
         raise UserError(f"{found.shown}: rollout writes parquet; type a name ending in .parquet")
-    if len(os.fsencode(full.name)) > MAX_NAME_BYTES or len(os.fsencode(full)) > MAX_PATH_BYTES:
+    if len(os.fsencode(full.name)) > MAX_NAME_BYTES or len(os.fsencode(str(full))) > MAX_PATH_BYTES:
         raise UserError(f"{found.shown}: the name is too long; type a shorter one")
     return found
 
@@ -101,7 +100,7 @@ class Writer:
         tag: str = "",
     ):
         self.inputs, self.ledger, self.tag = list(inputs), ledger, tag
-        self._run_dir = run_dir and Path(os.path.realpath(run_dir))
+        self._run_dir = run_dir and real(run_dir)
         self._seen: dict[InputFiles, set] = {}
 
     def check(self, places: Iterable[Place], moved_aside: Iterable[Path] = ()) -> None:
@@ -129,21 +128,19 @@ class Writer:
         Raises FileExistsError if something appeared there that may not be replaced; it stays.
         """
         path, ledger = wanted.path, self.ledger
+        if isinstance(path, RemotePath):
+            with self._uploaded(wanted, path) as temporary:
+                yield temporary
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise NotADirectoryError(
                 errno.ENOTDIR, "a file has its name", str(path.parent)
             ) from None
-        if os.path.realpath(path) != str(path):
+        if real(path) != path:
             raise FileExistsError(f"{path} now points elsewhere")
-        before = _identity(path) if self._may_replace(wanted) else None
-
-        def may_replace(old: Path) -> bool:
-            if wanted.overwrite and self._overwrite_covers(wanted, old):
-                return True
-            return before is not None and _identity(old) == before
-
+        may_replace = self._judge(wanted)
         whole: Callable[..., AbstractContextManager[Path]] = disk.atomic_write
         if wanted.kind is Kind.directory:
             whole = directory_written_whole
@@ -154,9 +151,37 @@ class Writer:
         if ledger:
             ledger.confirm(path)
 
+    def _judge(self, wanted: Place) -> Callable[[Path], bool]:
+        """Return whether the file found later, under any name, may be replaced."""
+        before = _identity(wanted.path) if self._may_replace(wanted) else None
+
+        def may_replace(old: Path) -> bool:
+            if wanted.overwrite and self._overwrite_covers(wanted, old):
+                return True
+            return before is not None and _identity(old) == before
+
+        return may_replace
+
+    @contextmanager
+    def _uploaded(self, wanted: Place, path: RemotePath) -> Iterator[Path]:
+        """Yield a temporary path in the run directory; on success upload what is there.
+
+        A kill leaves nothing on the store but, at most, an upload that never completes.
+        """
+        may_replace = self._judge(wanted)
+        with local_copy(path, self._run_dir, wanted.kind is Kind.directory) as temporary:
+            yield temporary
+            if _is_taken(path) and not may_replace(path):
+                raise FileExistsError(f"{path} has been changed meanwhile")
+            if self.ledger:
+                self.ledger.note(path, temporary)
+            upload(temporary, path)
+        if self.ledger:
+            self.ledger.confirm(path)
+
     def remove(self, wanted: Place) -> None:
         """Remove a stale companion if it is ours."""
-        if os.path.lexists(wanted.path) and self._may_replace(wanted):
+        if lexists(wanted.path) and self._may_replace(wanted):
             wanted.path.unlink()
         if self.ledger:
             self.ledger.forget(wanted.path)
@@ -186,6 +211,8 @@ class Writer:
 
     def _refuse_records(self, wanted: Place) -> None:
         """Refuse to write into the records of a run or a sweep."""
+        if isinstance(wanted.path, RemotePath):
+            return
         for directory in wanted.path.parents:
             inside = wanted.path.relative_to(directory).parts[0]
             own = directory == self._run_dir
@@ -219,7 +246,7 @@ class Writer:
 
     def _refuse_existing(self, wanted: Place) -> None:
         path, overwrite = wanted.path, f"{wanted.key.removesuffix('path')}overwrite=true"
-        if not os.path.lexists(path):
+        if not lexists(path):
             return
         if wanted.kind is Kind.companion:
             if path.is_file() and self._may_replace(wanted):
@@ -273,9 +300,16 @@ def _refuse_other_kind(wanted: Place) -> None:
 
 
 def _refuse_unwritable(wanted: Place) -> None:
+    if isinstance(wanted.path, RemotePath):
+        refuse_unwritable(wanted.path)
+        return
     nearest = next(p for p in wanted.path.parents if os.path.lexists(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise UserError(f"{wanted.shown}: can't write in {nearest}; type another {wanted.key}=")
+
+
+def _is_taken(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

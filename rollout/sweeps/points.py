@@ -16,7 +16,7 @@ from rollout.postprocess.export.score_texts import between
 from rollout.runs.job import Job
 from rollout.runs.summary import summary_record
 from rollout.system.console import duration
-from rollout.system.disk import read_json
+from rollout.system.disk import path_of, read_json
 
 COSTS = (
     "truncated_fraction", "empty_fraction", "num_failed", "num_preemptions", "num_empty",
@@ -56,7 +56,7 @@ def figures_of(run_dir: Path) -> dict[str, Any]:
     figures = summary_record(run_dir) or {}
     published = (read_json(run_dir / "published.json") or {}).get("path")
     if isinstance(published, str) and figures:
-        figures["output_path"] = str(run_dir / published)
+        figures["output_path"] = str(path_of(published, run_dir))
     return figures
 
 

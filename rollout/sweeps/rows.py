@@ -19,7 +19,7 @@ from rollout.postprocess.export.estimates import Counts, counts_of
 from rollout.postprocess.export.intervals import Difference, difference
 from rollout.postprocess.export.pass_at_k import pass_at_k
 from rollout.sweeps.points import SCORES, Point
-from rollout.system.disk import read_json
+from rollout.system.disk import path_of, read_json
 from rollout.system.formats.row_batches import group_batches
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def compared(one: Point, other: Point, figure: str) -> Difference | None:
 
 def _source(point: Point, prompt_key: str) -> Source:
     scores = point.figures.get(SCORES) or {}
-    path = Path(str(scores.get("path")))
+    path = path_of(str(scores.get("path")))
     if not path.exists():  # the sweep was moved
         path = point.run_dir / path.name
     try:

@@ -26,6 +26,7 @@ from rollout.sweeps.columns import (
 from rollout.sweeps.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
 from rollout.sweeps.points import SCORES, Point, score_shown, shown, status_counts
 from rollout.sweeps.ranking import Ranking
+from rollout.system.disk import path_of
 from rollout.system.safe_text import printable_text
 
 HELD_BYTES = 32 << 20  # of responses, before they are written
@@ -73,7 +74,7 @@ def _answers(point: Point) -> list[Answer] | None:
     if point.status != "done" or not isinstance(path, str):
         return None
     try:
-        return first_answers(Path(path), point.prompt_key, f"{point.prefix}responses")
+        return first_answers(path_of(path), point.prompt_key, f"{point.prefix}responses")
     except Exception:  # gone, replaced, damaged in any way: the table is worth more than this
         return None
 

@@ -18,6 +18,7 @@ from typing import Any
 from rollout.errors import UserError
 from rollout.system.formats import strict_json
 from rollout.system.formats.exact_json import integer_of
+from rollout.system.storage.paths import RemotePath, is_remote, remote_path
 
 Kind = type | tuple[type, ...]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2(2), Linux
@@ -218,6 +219,8 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 def read_regular(path: Path) -> bytes:
     """Return the bytes of a regular file. Raises OSError for others: a pipe would block."""
+    if isinstance(path, RemotePath):
+        return path.read_bytes()
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -279,3 +282,13 @@ def expand_home(path: str) -> str:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError:
         raise UserError(f"{path}: there is no such home directory; type ./{path}") from None
+
+
+def path_of(text: str, start_dir: Path | None = None) -> Path:
+    """Return the path that a setting names: absolute, or on a store; ~ is expanded.
+
+    Relative paths are relative to `start_dir`, or to the working directory.
+    """
+    if is_remote(text):
+        return remote_path(text)
+    return (start_dir or Path.cwd()) / expand_home(text.removeprefix("file://"))

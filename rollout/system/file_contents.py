@@ -1,8 +1,8 @@
 """Detect changed files cheaply: by a stamp, and by a digest where the stamp differs.
 
 A digest covers every byte. A stamp (size, times, inode) stays the same only while nobody writes to
-the file. A directory is compared by the names and contents of its files. Must not know what files
-are for.
+the file. For an object on a store both are the version that the store tells, such as its ETag. A
+directory is compared by the names and contents of its files. Must not know what files are for.
 """
 
 import hashlib
@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rollout.system.storage.paths import SUCCESS, RemotePath
+
+ENDING_BYTES = 64 << 10
 NOTHING = "nothing"  # the digest of a missing file
 
 Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, which can be stored as JSON
@@ -20,6 +23,8 @@ Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, which can be stored 
 def stamp(path: Path) -> list:
     """Return values that change whenever the file, or one in the directory, changes."""
     status = path.stat()
+    if isinstance(path, RemotePath) and not stat.S_ISDIR(status.st_mode):
+        return [path.version]
     if not stat.S_ISDIR(status.st_mode):
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     return [[file.name, *stamp(file)] for file in sorted(path.iterdir())]
@@ -32,10 +37,28 @@ def digest(path: Path) -> str:
         for file in sorted(path.iterdir()):
             found.update(os.fsencode(file.name) + b"\0" + digest(file).encode())
         return found.hexdigest()
+    if isinstance(path, RemotePath):
+        return hashlib.blake2b(path.version.encode(), digest_size=16).hexdigest()
     if not path.is_file():  # reading a pipe may never end
         return "no regular file"
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def endings(path: Path) -> list[str]:
+    """Return a digest of the size and last bytes of the file, or of each in the directory.
+
+    They can be known before an object is uploaded, and its version only after that. A parquet
+    file ends with its schema, and with the size and place of every column.
+    """
+    if path.is_dir():
+        files = (file for file in sorted(path.iterdir()) if file.name != SUCCESS)
+        return [f"{file.name} {ending}" for file in files for ending in endings(file)]
+    size = path.stat().st_size
+    with path.open("rb", buffering=ENDING_BYTES) as file:
+        file.seek(max(0, size - ENDING_BYTES))
+        found = hashlib.blake2b(f"{size}:".encode() + file.read(), digest_size=16)
+    return [f"end:{found.hexdigest()}"]
 
 
 def observe(path: Path) -> Seen:

@@ -25,7 +25,7 @@ from rollout.store.ledger import Ledger
 from rollout.store.places import Writer
 from rollout.store.run_dir import is_a_run
 from rollout.store.run_records import published_record
-from rollout.system.disk import expand_home
+from rollout.system.disk import expand_home, path_of
 from rollout.system.formats.row_batches import group_batches
 from rollout.system.signals import StopRequest
 
@@ -75,13 +75,14 @@ def open_scored(settings: Postprocess) -> Prompts:
         ledger = Ledger(run_dir)
         if scored is None and ledger.lists(run_dir / SCORED):  # from an earlier launch
             raise UserError(_unscored(f"the last output of the run in {settings.input}"))
-        given = str(run_dir / (scored or SCORED))
-        if scored is not None and Path(given).exists() and not ledger.knows(Path(given)):
+        path = path_of(scored or SCORED, run_dir)
+        given = str(path)
+        if scored is not None and path.exists() and not ledger.knows(path):
             raise UserError(
                 f"{given} was changed after the run wrote it; type input=FILE to use it anyway, or "
                 "score the run again"
             )
-        if not Path(given).exists():
+        if not path.exists():
             raise UserError(_unscored(f"the run in {settings.input}"))
     rows = open_rows(files_of(given, Path.cwd()), Data())
     if not rows.num_rows:

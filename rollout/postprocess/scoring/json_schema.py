@@ -8,7 +8,6 @@ json_schema.fences allows it.
 import json
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.postprocess import Postprocess
@@ -21,6 +20,7 @@ from rollout.postprocess.scoring.scorers import (
     error_text,
     no_answer,
 )
+from rollout.system.disk import path_of
 from rollout.system.formats.exact_json import duplicate_keys
 
 # A fence of at least three characters, indented or not, closed by the same or a longer one.
@@ -103,7 +103,7 @@ def given_schema(text: str) -> Any:
     """Return the schema in the text, or in the file that it names."""
     is_inline = text.lstrip().startswith("{")
     try:
-        return json.loads(text if is_inline else Path(text).expanduser().read_text("utf-8"))
+        return json.loads(text if is_inline else path_of(text).read_text("utf-8"))
     except OSError as error:
         raise UserError(f"json_schema.schema={text}: {error.strerror}; {HOW}") from error
     except (ValueError, RecursionError) as error:

@@ -12,8 +12,10 @@ from typing import Any
 
 from rollout.config.fingerprint import to_plain
 from rollout.config.sections.postprocess import Postprocess
+from rollout.errors import UserError
 from rollout.postprocess.scoring.function import FunctionName, parse_name, spec_of
 from rollout.postprocess.scoring.imports import home_of, imported_by, is_installed
+from rollout.system.disk import path_of
 from rollout.system.version import VERSION
 
 LIBRARIES = {
@@ -73,9 +75,9 @@ def scoring_record(settings: Postprocess | None) -> dict[str, Any] | None:
 def _file(text: str | None) -> Path | None:
     """Return the file that a text names, or None."""
     try:
-        path = Path(text or "").expanduser().absolute()
+        path = path_of(text or "")
         return path if text and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # such as a text too long for a file name
+    except (OSError, ValueError, UserError):  # such as a text too long for a file name
         return None
 
 

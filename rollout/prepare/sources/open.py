@@ -20,7 +20,8 @@ from rollout.prepare.sources.tables import (
     open_parquet_files,
     open_saved,
 )
-from rollout.system.disk import expand_home
+from rollout.system.disk import expand_home, path_of
+from rollout.system.storage.paths import RemotePath, find_glob, has_magic, is_remote
 
 EXTENSIONS = {
     ".jsonl": FileFormat.jsonl,
@@ -56,13 +57,8 @@ def open_source(
         _refuse_others(settings, DATASET_KEYS, "a dataset")
         return open_gym(settings, tally)
     _refuse_others(settings, ("task", "task_config"), "source=reasoning_gym")
-    if "://" in text:
-        raise UserError(
-            f"source={text}: URLs can't be read; download the file and type source=FILE, or "
-            "source=ORG/NAME for a hub dataset"
-        )
-    path = start_dir / expand_home(text)
-    if path.is_dir() and any((path / name).is_file() for name in SAVED):
+    path = path_of(text, start_dir)
+    if not is_remote(path) and path.is_dir() and any((path / name).is_file() for name in SAVED):
         return open_saved(path, settings, tally)
     files = files_of(text, start_dir, settings.format)
     if not files:
@@ -91,7 +87,7 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
 
     Raises UserError for a directory without known files, and for a glob without matches.
     """
-    path = start_dir / expand_home(text)
+    path = path_of(text, start_dir)
     try:
         if path.is_dir():
             known = [p for p in sorted(path.iterdir()) if p.is_file() and not _hidden(p)]
@@ -110,14 +106,20 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
             return [path]
     except OSError as error:
         raise UserError(f"source={text}: {error.strerror}") from None
+    if isinstance(path, RemotePath):
+        if not has_magic(path):
+            return []
+        return find_glob(path) or _refuse_empty(text)
     if not glob.has_magic(text):
         return []
     # Not Path.glob: it matches hidden files and, before 3.13, does not follow linked directories.
     names = glob.glob(expand_home(text), root_dir=start_dir, recursive=True)  # noqa: PTH207
     found = sorted(start_dir / name for name in names if (start_dir / name).is_file())
-    if not found:
-        raise UserError(f"source={text} matches no file; correct the glob")
-    return found
+    return found or _refuse_empty(text)
+
+
+def _refuse_empty(text: str) -> Any:
+    raise UserError(f"source={text} matches no file; correct the glob")
 
 
 def format_of(path: Path, given: FileFormat = FileFormat.auto) -> FileFormat:

@@ -4,7 +4,6 @@ Guarantees that columns keep their types. Only this module imports `datasets`.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from rollout.inputs.columns import check_names, conform, unify
 from rollout.inputs.files import open_parquet, reading, seal
 from rollout.prepare.sources.source import CHUNK_ROWS, Chunk, Source, Tally, first_line, name_of
 from rollout.system.formats.row_batches import BATCH_BYTES, group_batches
+from rollout.system.storage.paths import open_random
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ def open_arrow_files(files: list[Path], tally: Tally) -> Source:
 def _opened_arrow(path: Path) -> "Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]":
     import pyarrow as pa
 
-    with pa.OSFile(os.fsencode(path)) as file:
+    with open_random(path) as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         if is_file:

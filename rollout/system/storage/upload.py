@@ -1,0 +1,77 @@
+"""Write objects: one appears whole, at the end, or not at all."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rollout.system.storage.faults import StorageError, explained
+from rollout.system.storage.filesystems import fsspec_of, refuse_no_bucket
+from rollout.system.storage.paths import SUCCESS, RemotePath
+
+WRITE_BYTES = 8 << 20
+
+
+def refuse_unwritable(path: RemotePath) -> None:
+    """Raise StorageError if nothing can be written to the store, or its bucket is missing."""
+    with explained(path):
+        if path.scheme in ("http", "https"):
+            raise StorageError(f"{path}: a web server takes no files; type a path on a store")
+        if len(path.parts) < 3:
+            raise StorageError(f"{path} is a bucket; type the name of a file in it")
+        if fsspec_of(path.filesystem) is None:
+            refuse_no_bucket(path.filesystem, path.bucket, str(path))
+
+
+def upload(source: Path, target: RemotePath) -> None:
+    """Copy a local file to the object, or a directory of files to objects below `target`.
+
+    An object appears whole, at the end, and replaces an older one. A directory's files appear one
+    after the other; SUCCESS appears last, and files of an older directory are removed.
+    """
+    if not source.is_dir():
+        _put(source, target)
+        return
+    files = sorted(source.iterdir())
+    old = {path.name: path for path in target.iterdir()}
+    if SUCCESS in old:
+        (target / SUCCESS).unlink()
+    made: list[RemotePath] = []
+    try:
+        for file in files:
+            _put(file, target / file.name)
+            made.append(target / file.name)
+    except BaseException:
+        for path in made:
+            if path.name not in old:
+                with suppress(OSError):
+                    path.unlink()
+        raise
+    for name in old.keys() - {file.name for file in files} - {SUCCESS}:
+        old[name].unlink()
+    mark = source / SUCCESS
+    mark.touch()
+    try:
+        _put(mark, target / SUCCESS)
+    finally:
+        mark.unlink()
+
+
+_unfinished: list[Any] = []  # uploads that failed: Arrow would complete one when it is collected
+
+
+def _put(source: Path, target: RemotePath) -> None:
+    with explained(target):
+        filesystem, key = target.filesystem, target.key
+        if (spec := fsspec_of(filesystem)) is not None:
+            spec.put_file(str(source), key)
+            spec.invalidate_cache()
+            return
+        stream = filesystem.open_output_stream(key)
+        try:
+            with source.open("rb") as file:
+                while piece := file.read(WRITE_BYTES):
+                    stream.write(piece)
+            stream.close()
+        except BaseException:
+            _unfinished.append(stream)
+            raise
