@@ -18,6 +18,7 @@ from rollout.store.shards import shard_rows
 from rollout.store.store import Store
 from rollout.system import disk, lock
 from rollout.system.console import Console
+from rollout.system.storage.faults import StorageError
 
 LARGE_INPUT_BYTES = 1 << 30  # takes a second or more to read
 
@@ -35,6 +36,8 @@ def open_run(job: Job, console: Console) -> Iterator[tuple[Store, Standing]]:
             run_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.held(run_dir, console.note))
             opened = _opened(job, console)
+        except StorageError:  # of the input or the output
+            raise
         except OSError as error:
             raise UserError(
                 f"run_dir={run_dir}: can't write there ({_reason(error, run_dir)}); make room, fix "

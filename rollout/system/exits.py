@@ -73,12 +73,13 @@ def _report(error: BaseException) -> tuple[int, str, list[str]]:
         return 130, "interrupted", []
     if isinstance(error, BrokenPipeError):
         return 1, "", []
+    if isinstance(error, RolloutError):
+        return error.exit_code, str(error.args[0]), error.details
     if isinstance(error, FileNotFoundError) and error.filename is None:  # Path.cwd
         return 2, f"the current directory no longer exists ({error}); cd to another", []
     if isinstance(error, OSError) and error.filename is None:  # a full disk behind stdout
         return 1, f"can't write: {error.strerror or error}", []
-    if not isinstance(error, RolloutError):
-        error = explained(error)
+    error = explained(error)
     return error.exit_code, str(error.args[0]), error.details
 
 

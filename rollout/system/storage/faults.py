@@ -1,5 +1,6 @@
 """The errors of stores, each as one line that says what to type."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -26,11 +27,13 @@ class StorageError(UserError, OSError):
 
 @contextmanager
 def explained(url: object) -> Iterator[None]:
-    """Raise whatever a store's library raises as a StorageError; a missing file as it is."""
+    """Raise whatever a store's library raises as a StorageError, or as FileNotFoundError."""
     try:
         yield
-    except (StorageError, FileNotFoundError, AssertionError, MemoryError):
+    except (StorageError, AssertionError, MemoryError):
         raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(url)) from error
     except Exception as error:  # each library has errors of its own
         raise StorageError(reason_of(error, str(url))) from error
 
@@ -57,6 +60,8 @@ def reason_of(error: Exception, url: str) -> str:
     """Return one line: what a store's error means and what to type."""
     text = " ".join(str(error).split())
     scheme = url.partition("://")[0]
+    if isinstance(error, FileNotFoundError):
+        return f"{url}: no such file"
     if "NO_SUCH_BUCKET" in text or ("not found" in text and "esolving region" in text):
         return no_bucket(url)
     if isinstance(error, ImportError):

@@ -245,9 +245,9 @@ def remote_path(text: str) -> RemotePath:
             "environment variables of the store's own tools"
         )
     inner = rest.rstrip("/").split("/")
-    if not inner[0] or any(part in ("", ".", "..") for part in inner):
+    if any(part in ("", ".", "..") for part in inner):
         example = {"hf": "hf://datasets/ORG/NAME/FILE"}.get(scheme, f"{scheme}://BUCKET/KEY")
-        raise UserError(f"{text} names no object; type a path such as {example}")
+        raise UserError(f"{text}: a part of the name is empty; type a path such as {example}")
     return RemotePath(f"{scheme}://{rest}")
 
 
