@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+pytest_plugins = ["s3_server"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test contacts a hub
 os.environ.setdefault("WANDB_MODE", "offline")
 # Two OpenMP threads busy-wait for each other whenever another process takes a core.

@@ -206,7 +206,7 @@ def reading(
 
 def seal(path: Path) -> bytes:
     """Return 16 bytes that change with the file's size or footer. Raises UserError."""
-    with path.open("rb", buffering=4096) as file:
+    with path.open("rb", buffering=0) as file:
         head, size = file.read(512), file.seek(0, 2)
         file.seek(max(0, size - 8))
         tail = file.read()

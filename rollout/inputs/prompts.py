@@ -9,6 +9,7 @@ metadata; memory does not grow with the files. Must not know about engines, runs
 import hashlib
 import itertools
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from rollout.inputs.unused_settings import refuse_unused
 from rollout.rows.prompt import Prompt
 from rollout.system.file_contents import Seen, Watched
 from rollout.system.formats.row_batches import BATCH_ROWS, group_batches, take
+from rollout.system.storage.paths import of_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,9 +101,7 @@ class Prompts:
         """
         with reading(self.files[0], advice=RESUME):
             touched = self.watched.take_digests()
-        for path in touched:
-            with reading(path, advice=RESUME):
-                self._refuse_changed(path)
+        deque(of_each(self._read_unchanged, touched), maxlen=0)
         return bool(touched)
 
     def contents(self) -> list[Seen]:
@@ -110,10 +110,12 @@ class Prompts:
         Raises RolloutError if one has changed since.
         """
         self.take_digests()
-        for path in self.files:
-            with reading(path, advice=RESUME):
-                self._refuse_changed(path)
+        deque(of_each(self._read_unchanged, self.files), maxlen=0)
         return [{"name": path.name} | self.watched.observe(path) for path in self.files]
+
+    def _read_unchanged(self, path: Path) -> None:
+        with reading(path, advice=RESUME):
+            self._refuse_changed(path)
 
     def _refuse_changed(self, path: Path) -> None:
         if not self.watched.is_unchanged(path) or seal(path) != self.seals[path]:
@@ -188,18 +190,24 @@ def open_rows(files: list[Path], data: Data, builder: PromptBuilder | None = Non
     """Check the footers and select all rows of the files. Raises UserError like `open_prompts`."""
     schema, groups, seals, num_rows = None, [], {}, 0
     watched = Watched(files)
-    for path in files:
-        with reading(path, UserError):
-            seals[path] = seal(path)
-            with open_parquet(path) as file:
-                found, sizes = file.schema_arrow, row_group_sizes(file)
-            check_names(found, path)
-            schema = found if schema is None else unify(schema, found, files[0], path)
+    for path, (mark, found, sizes) in of_each(_footer, files):
+        seals[path] = mark
+        schema = found if schema is None else unify(schema, found, files[0], path)
         for number, size in enumerate(sizes):
             if size:
                 groups.append(RowGroup(path, number, num_rows, size))
                 num_rows += size
     return Prompts(files, schema, num_rows, data, builder, groups, range(num_rows), seals, watched)
+
+
+def _footer(path: Path) -> "tuple[bytes, pa.Schema, list[int]]":
+    """Return a file's seal, schema and row groups. Raises UserError."""
+    with reading(path, UserError):
+        mark = seal(path)
+        with open_parquet(path) as file:
+            found, sizes = file.schema_arrow, row_group_sizes(file)
+        check_names(found, path)
+        return mark, found, sizes
 
 
 def _select(num_rows: int, data: Data) -> Sequence[int]:

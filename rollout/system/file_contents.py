@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rollout.system.storage.paths import SUCCESS, RemotePath
+from rollout.system.storage.paths import SUCCESS, RemotePath, of_each
 
 ENDING_BYTES = 64 << 10
 NOTHING = "nothing"  # the digest of a missing file
@@ -23,8 +23,6 @@ Seen = dict[str, Any]  # {"stamp": [...], "digest": "..."}, which can be stored 
 def stamp(path: Path) -> list:
     """Return values that change whenever the file, or one in the directory, changes."""
     status = path.stat()
-    if isinstance(path, RemotePath) and not stat.S_ISDIR(status.st_mode):
-        return [path.version]
     if not stat.S_ISDIR(status.st_mode):
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
     return [[file.name, *stamp(file)] for file in sorted(path.iterdir())]
@@ -107,16 +105,18 @@ class Watched:
 
     def __init__(self, paths: Iterable[Path]):
         """Record the stamps, without reading the files. Raises OSError."""
-        self._seen: dict[Path, Seen] = {path: {"stamp": stamp(path)} for path in paths}
+        self._seen: dict[Path, Seen] = {
+            path: {"stamp": found} for path, found in of_each(stamp, paths)
+        }
 
     def take_digests(self) -> list[Path]:
         """Read each file once, as the reference; return those touched since `__init__`."""
         touched = []
-        for path, known in self._seen.items():
-            if "digest" not in known:
-                self._seen[path] = observe(path)
-                if self._seen[path]["stamp"] != known["stamp"]:
-                    touched.append(path)
+        unread = [path for path, known in self._seen.items() if "digest" not in known]
+        for path, found in of_each(observe, unread):
+            if found["stamp"] != self._seen[path]["stamp"]:
+                touched.append(path)
+            self._seen[path] = found
         return touched
 
     def is_unchanged(self, path: Path) -> bool:

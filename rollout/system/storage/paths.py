@@ -6,11 +6,12 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from rollout.errors import UserError
 from rollout.system.storage.faults import explained
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow.fs as pafs
 
 READ_BYTES = 1 << 20  # of a text at a time: each read is a request
+REQUESTS = 16  # at once
+Result = TypeVar("Result")
 SUCCESS = "_SUCCESS"  # the object that marks a complete directory, as Spark writes it
 MAGIC = re.compile(r"[*?[]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^\n{]*")
@@ -150,6 +153,8 @@ class RemotePath(PosixPath):
         """Open for reading. Raises FileNotFoundError if there is no such object."""
         assert mode in ("r", "rb"), "only `upload` writes objects"
         raw = _Raw(open_random(self), self)
+        if buffering == 0:
+            return raw
         file = io.BufferedReader(raw, READ_BYTES if buffering < 2 else buffering)
         return file if mode == "rb" else io.TextIOWrapper(file, encoding, errors, newline)
 
@@ -224,6 +229,10 @@ class _Raw(io.RawIOBase):
         buffer[: len(found)] = found
         return len(found)
 
+    def readall(self) -> bytes:
+        with explained(self._path):
+            return self._file.read()
+
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
 
@@ -233,6 +242,18 @@ class _Raw(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def of_each(
+    function: Callable[[Path], Result], paths: Iterable[Path]
+) -> Iterator[tuple[Path, Result]]:
+    """Yield each path with what the function returns for it; on a store, ask for many at once."""
+    paths = list(paths)
+    if not any(isinstance(path, RemotePath) for path in paths):
+        yield from ((path, function(path)) for path in paths)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        yield from zip(paths, pool.map(function, paths), strict=True)
 
 
 def remote_path(text: str) -> RemotePath:
