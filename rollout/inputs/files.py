@@ -10,13 +10,13 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import RolloutError, UserError, did_you_mean
-from rollout.system.storage.faults import reason_of
+from rollout.system.storage.faults import StorageError, explained
 from rollout.system.storage.paths import (
     RemotePath,
     find_glob,
@@ -187,15 +187,15 @@ def reading(
     import pyarrow as pa
 
     try:
-        yield
+        with explained(path) if isinstance(path, RemotePath) else nullcontext():
+            yield
+    except StorageError as error:
+        raise kind(f"{error.args[0]}; {advice}" if advice else error.args[0]) from error
     except UnicodeDecodeError as error:  # the only text read in the block
         reason = f"a column's name is not UTF-8; rename it ({error.object!r:.40})"
         raise kind(f"{path} can't be read: {reason}") from error
     except (pa.ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None)  # the system's; Arrow's errors have none
-        if isinstance(path, RemotePath) and isinstance(error, OSError):
-            reason = reason_of(error, str(path))
-            raise kind(f"{reason}; {advice}" if advice else reason) from error
         first = str(error).partition("\n")[0]
         if isinstance(error, pa.ArrowNotImplementedError):
             reason = f"pyarrow {pa.__version__} has no reader for it ({first})"

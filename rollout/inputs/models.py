@@ -65,7 +65,7 @@ def resolve_model(
     if name.startswith("embedded:"):
         directory = unpack_embedded(name.removeprefix("embedded:"), say, _is_whole)
         return _inspect(directory, "embedded")
-    if is_remote(name):
+    if is_remote(name) and not name.startswith("http"):
         raise UserError(
             f"model.model_path={name}: rollout reads a model's files before it loads it, so they "
             "must be on a disk or the hub; download the directory, and type its path"

@@ -68,7 +68,7 @@ def test_a_missing_file_is_refused_with_the_likely_one(tmp_path):
 def test_other_places_without_parquet_are_refused(tmp_path):
     assert "holds no *.parquet file" in refusal(tmp_path)
     assert "matches no file" in refusal(tmp_path / "*.parquet")
-    assert "only local files are read" in refusal("hf://datasets/x/y.parquet")
+    assert "foo:// is not known" in refusal("foo://x/y.parquet")
     assert "no Python package 'nowhere'" in refusal("pkg://nowhere/x.parquet")
     assert "not a regular file" in refusal("/dev/null")
     assert "File name too long" in refusal("x" * 5000)

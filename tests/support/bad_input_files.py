@@ -43,8 +43,8 @@ FILES = {
         "for several files type a glob or a directory",
         words=("data.input=a.parquet,b.parquet",),
     ),
-    "a web address": refused(
-        nothing, "download it and give its path", words=("data.input=hf://datasets/a/b.parquet",)
+    "a hub without a network": refused(
+        nothing, "can't be reached", words=("data.input=hf://datasets/a/b.parquet",)
     ),
     "a user who is not there": refused(
         nothing, "there is no such home directory", words=("data.input=~nobody-at-all/in.parquet",)

@@ -317,10 +317,12 @@ def test_an_output_among_the_inputs_is_refused(bucket, source, typed):
 
 
 def test_schemas_and_templates_may_be_on_the_store(bucket, source, typed):
-    schema = bucket.put("schema.json", b'{"type": "object"}')
+    schema = bucket.put("schema.json", b'{"type": "array"}')
     template = bucket.put("t.jinja", b"Q: {{ prompt }}")
-    found = typed.settings(
-        f"data.input={source}", f"+sampling.structured_outputs.json={schema}", "engine=scripted"
-    )
-    typed(f"data.input={source}", f"data.template={template}", "dry_run=true", *SCRIPTED)
+    structured = f"sampling.structured_outputs.json={schema}"
+    words = (f"data.input={source}", f"data.template={template}", structured, "run_dir=r")
+    typed(*words, *SCRIPTED)
     assert typed.code == 0, typed.errors
+    record = json.loads((typed.here / "r/run.json").read_text())
+    assert "array" in str(record["config"]["sampling"]["structured_outputs"])
+    assert "Q: prompt 0" in typed.out

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rollout.errors import UserError
+from rollout.errors import RolloutError, UserError
 
 PACKAGES = {
     "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "oss": "ossfs", "oci": "ocifs",
@@ -30,14 +30,17 @@ def explained(url: object) -> Iterator[None]:
     """Raise whatever a store's library raises as a StorageError, or as FileNotFoundError."""
     try:
         yield
-    except (StorageError, AssertionError, MemoryError):
+    except (RolloutError, AssertionError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "no such file", str(url)) from error
     except Exception as error:  # each library has errors of its own
+        if type(error).__module__.startswith("pyarrow") or isinstance(error, UnicodeDecodeError):
+            raise  # about what the object holds
         raise StorageError(reason_of(error, str(url))) from error
 
 
+DAMAGED = re.compile(r"thrift|end of stream|page integrity|corrupt", re.IGNORECASE)
 DENIED = re.compile(
     r"ACCESS_DENIED|\b40[13]\b|Forbidden|Unauthorized|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|"
     r"SIGNATURE_DOES_NOT_MATCH|UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|PERMISSION_DENIED|\bgated\b|"
@@ -69,6 +72,8 @@ def reason_of(error: Exception, url: str) -> str:
         return f"{url}: {scheme}:// needs another package ({text}); type pip install {package}"
     if isinstance(error, ValueError) and "rotocol not known" in text:
         return f"{url}: {scheme}:// is not known; type a path, or s3://, gs:// or hf://"
+    if DAMAGED.search(text):
+        return f"{url}: it is damaged ({_short(text)}); copy it again, or write it again"
     if DENIED.search(text):
         advice = CREDENTIALS.get(scheme, "check its credentials")
         return f"{url}: access is denied ({_short(text)}); {advice}"

@@ -59,11 +59,13 @@ def lexists(path: Path) -> bool:
 
 def open_random(path: Path) -> "pa.NativeFile":
     """Open a file for Arrow to read any part of it. The caller closes it."""
-    if isinstance(path, RemotePath):
-        with explained(path):
-            return path.filesystem.open_input_file(path.key)
     import pyarrow as pa
 
+    if isinstance(path, RemotePath):
+        with explained(path):
+            if (spec := fsspec_of(path.filesystem)) is not None:  # the default reads 5 MB ahead
+                return pa.PythonFile(spec.open(path.key, "rb", block_size=READ_BYTES), "r")
+            return path.filesystem.open_input_file(path.key)
     return pa.OSFile(os.fsencode(path))  # bytes: Arrow takes a Path only if it is UTF-8
 
 

@@ -1,8 +1,8 @@
 """Write objects: one appears whole, at the end, or not at all."""
 
+import ctypes
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rollout.system.storage.faults import StorageError, explained
 from rollout.system.storage.filesystems import fsspec_of, refuse_no_bucket
@@ -56,9 +56,6 @@ def upload(source: Path, target: RemotePath) -> None:
         mark.unlink()
 
 
-_unfinished: list[Any] = []  # uploads that failed: Arrow would complete one when it is collected
-
-
 def _put(source: Path, target: RemotePath) -> None:
     with explained(target):
         filesystem, key = target.filesystem, target.key
@@ -73,5 +70,7 @@ def _put(source: Path, target: RemotePath) -> None:
                     stream.write(piece)
             stream.close()
         except BaseException:
-            _unfinished.append(stream)
+            # Arrow completes an upload whose stream is freed, whatever was written (apache/arrow
+            # issue 40502), and waits forever for one that is freed when Python ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
             raise
