@@ -28,6 +28,7 @@ from rollout.config.presets import preset_names, unknown_preset
 from rollout.config.schema import Key, type_name
 from rollout.errors import UserError
 from rollout.system.disk import expand_home
+from rollout.system.storage.paths import text_of
 
 
 def override(key: str, value: Any) -> str:
@@ -52,7 +53,7 @@ def _literal(value: Any, sign: str = "'") -> str:
         return "[" + ",".join(_literal(v, sign) for v in value) + "]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{_name(k)}:{_literal(v, sign)}" for k, v in value.items()) + "}"
-    return quoted(os.fspath(value) if isinstance(value, os.PathLike) else str(value), sign)
+    return quoted(text_of(value) if isinstance(value, os.PathLike) else str(value), sign)
 
 
 def _name(key: Any) -> str:

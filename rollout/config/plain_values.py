@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.errors import UserError
 from rollout.system.disk import expand_home
-from rollout.system.storage.paths import is_remote
+from rollout.system.storage.paths import is_remote, text_of
 
 MISSING = "???"  # omegaconf's mark for an unset value; it can't be quoted
 MAX_DEPTH = 50
@@ -62,7 +62,7 @@ class _Walk:
         if value is None or isinstance(value, bool | Enum):
             return value
         if isinstance(value, os.PathLike):
-            value = os.fspath(value)
+            value = text_of(value)
         if not isinstance(value, str | int | float) and hasattr(value, "item"):
             value = value.item() if getattr(value, "ndim", 0) == 0 else value  # numpy's scalars
         if not isinstance(value, str | int | float):

@@ -43,7 +43,8 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
             "data.input is not set; type data.input=FILE.parquet (or a glob, or a directory of "
             "parquet files), or experiment=demo to try it out"
         )
-    value, path = f"data.input={text}", Path(text)
+    value, text = f"data.input={text}", text.removeprefix("file://")
+    path = Path(text)
     if text.startswith("pkg://"):
         package, _, inside = text.removeprefix("pkg://").partition("/")
         try:
@@ -85,10 +86,10 @@ def find_files(text: str | None, start_dir: Path) -> list[Path]:
 
 def _on_store(path: RemotePath, value: str) -> list[Path]:
     """Return the file, the directory's files, or the glob's matches on an object store."""
-    if has_magic(path):
-        return find_glob(path) or _refuse(f"{value} matches no file.{_near(path)}")
     if path.is_file():
         return [path]
+    if has_magic(path):
+        return find_glob(path) or _refuse(f"{value} matches no file.{_near(path)}")
     return _in_directory(path) or _refuse(
         f"{value} {_nothing_in(path)}" if path.is_dir() else f"{value} does not exist.{_near(path)}"
     )

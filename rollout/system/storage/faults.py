@@ -98,5 +98,6 @@ def s3_endpoint() -> str | None:
 def _short(text: str) -> str:
     """Return the part of an error's text that says why, without ids of requests."""
     text = re.sub(r" ?\(Request ID: [^)]*\)", "", text)
-    text = re.sub(r"^When .*?: AWS Error ", "", text).partition("; Details:")[0].strip()
+    text = re.sub(r"^When .*?: AWS Error |^google::cloud::Status\(.*?message of ", "", text)
+    text = text.partition("; Details:")[0].strip()
     return text if len(text) <= 160 else f"{text[:157]}..."

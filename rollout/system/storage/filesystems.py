@@ -43,7 +43,13 @@ def _filesystem(scheme: str, bucket: str, endpoint: str | None) -> "pafs.FileSys
             tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"), allow_delayed_open=True,
         )  # fmt: skip
     if scheme == "gs":
-        return pafs.GcsFileSystem(retry_time_limit=timedelta(seconds=RETRY_S))
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+        address = emulator and (emulator if "://" in emulator else f"http://{emulator}")
+        return pafs.GcsFileSystem(
+            anonymous=bool(emulator), endpoint_override=address and address.partition("://")[2],
+            scheme=address and address.partition("://")[0],
+            retry_time_limit=timedelta(seconds=RETRY_S),
+        )  # fmt: skip
     import fsspec
 
     return pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem(scheme)))
@@ -61,16 +67,16 @@ def spec_info(spec: Any, key: str) -> Info | None:
         found = spec.info(key)
     except FileNotFoundError:
         return None
-    size = found.get("size") or 0
-    return Info(found["type"] == "directory", size, version_of(size, found))
+    size, is_dir = found.get("size") or 0, found["type"] == "directory"
+    return Info(is_dir, size, "" if is_dir else version_of(size, found) or spec.ukey(key))
 
 
 def version_of(size: int, found: dict[str, Any]) -> str:
-    """Return a text that changes whenever the object does, from what its store says of it."""
+    """Return a text that changes whenever the object does; empty if its store says nothing."""
     low = {str(name).lower(): value for name, value in found.items()}
     mark = next((low[name] for name in VERSION_KEYS if low.get(name) is not None), "")
     mark = mark.decode(errors="replace") if isinstance(mark, bytes) else str(mark)
-    return f"{size} {mark}"
+    return f"{size} {mark}" if mark else ""
 
 
 def refuse_no_bucket(filesystem: "pafs.FileSystem", bucket: str, url: str) -> None:

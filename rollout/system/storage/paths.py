@@ -192,8 +192,8 @@ class RemotePath(PosixPath):
                 return spec_info(spec, key)
             if len(self.parts) > 2:
                 with suppress(FileNotFoundError), filesystem.open_input_file(key) as file:
-                    size = file.size()
-                    return Info(False, size, version_of(size, dict(file.metadata() or {})))
+                    size, told = file.size(), dict(file.metadata() or {})
+                    return Info(False, size, version_of(size, told))
             found = filesystem.get_file_info(key)
             if found.type.name == "NotFound":
                 refuse_no_bucket(filesystem, self.bucket, str(self))
@@ -272,6 +272,14 @@ def remote_path(text: str) -> RemotePath:
         example = {"hf": "hf://datasets/ORG/NAME/FILE"}.get(scheme, f"{scheme}://BUCKET/KEY")
         raise UserError(f"{text}: a part of the name is empty; type a path such as {example}")
     return RemotePath(f"{scheme}://{rest}")
+
+
+def text_of(path: os.PathLike) -> str:
+    """Return a path as it would be typed: pathlib takes one of a URL's slashes away."""
+    if isinstance(path, RemotePath):
+        return str(path)
+    text = os.fspath(path)
+    return re.sub(r"^([a-z][a-z0-9]+):/(?!/)", r"\1://", text) if isinstance(text, str) else text
 
 
 def find_glob(pattern: RemotePath) -> list[RemotePath]:
