@@ -38,7 +38,7 @@ class Data:
 
     kind: typing.ClassVar[str] = WHAT
     input: str | None = setting(
-        None, "parquet file, glob, or directory of parquet files", kind=ROWS
+        None, "parquet file, glob or directory, also on s3://, gs:// or hf://", kind=ROWS
     )
     prompt_key: str = setting("prompt", "column that holds a string, chat messages or token ids")
     prompt_format: PromptFormat = setting(
