@@ -32,7 +32,7 @@ from rollout.config.recorded import ReadRun, refuse_missing, take_starred
 from rollout.config.settings import SECTIONS
 from rollout.errors import UserError, did_you_mean
 from rollout.errors.secret_texts import remember, remember_whole, without_secrets
-from rollout.system.disk import expand_home
+from rollout.system.disk import expand_home, path_of
 from rollout.system.formats.plain_yaml import read_yaml
 
 ENVIRONMENT = {
@@ -83,7 +83,7 @@ def gather(
     lower: dict[str, Any] = {}
     notes = []
     if line.config_file:
-        lower |= read_config_file(start_dir / expand_home(line.config_file))
+        lower |= read_config_file(path_of(line.config_file, start_dir))
         refuse_missing(take_starred(lower), typed, line.config_file, "config_file")
         notes.append(f"from {line.config_file}: {', '.join(lower)}")
     for key, value in lower.items():

@@ -22,13 +22,15 @@ TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 def foreign_entry(directory: Path) -> Path | None:
     """Return the first entry, by name, that does not belong to a published directory."""
     return next(
-        (p for p in sorted(directory.iterdir()) if not _is_part(p) or not p.is_file()),
+        (p for p in sorted(directory.iterdir()) if not _is_part(p)),
         None,
     )
 
 
 def _is_part(path: Path) -> bool:
-    return bool(PART.fullmatch(path.name)) or (is_remote(path) and path.name == SUCCESS)
+    if is_remote(path):  # a store's directories have only files
+        return path.name == SUCCESS or bool(PART.fullmatch(path.name))
+    return bool(PART.fullmatch(path.name)) and path.is_file()
 
 
 @contextmanager

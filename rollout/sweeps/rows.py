@@ -34,7 +34,7 @@ class Source(NamedTuple):
     """A point's scored file in its current state, and how it was scored."""
 
     path: Path
-    stamp: tuple[int, int]  # a file that was written again has another
+    stamp: tuple[int, int, int]  # a file that was written again has another
     prompt_key: str
     scoring: str  # the settings, as JSON text: it has to be hashable
 
@@ -61,16 +61,16 @@ def compared(one: Point, other: Point, figure: str) -> Difference | None:
 def _source(point: Point, prompt_key: str) -> Source:
     scores = point.figures.get(SCORES) or {}
     path = path_of(str(scores.get("path")))
-    if not path.exists():  # the sweep was moved
-        path = point.run_dir / path.name
     try:
+        if not path.exists():  # the sweep was moved
+            path = point.run_dir / path.name
         found = path.stat()
     except OSError:
         raise Unreadable("the scored file is gone; the same command makes it again") from None
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
     if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):
         raise Unreadable(f"{point.run_dir / 'published.json'} is damaged")
-    stamp = found.st_mtime_ns, found.st_size
+    stamp = found.st_mtime_ns, found.st_size, found.st_ino
     return Source(path, stamp, prompt_key, json.dumps(scoring, sort_keys=True))
 
 

@@ -1,1 +1,1 @@
-"""Services of the operating system: terminal, signals, atomic files, locks, devices."""
+"""Services of the operating system and of object stores: terminal, signals, files, locks, devices."""

@@ -25,7 +25,7 @@ def stamp(path: Path) -> list:
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    return [[file.name, *stamp(file)] for file in sorted(path.iterdir())]
+    return [[file.name, *found] for file, found in of_each(stamp, sorted(path.iterdir()))]
 
 
 def digest(path: Path) -> str:
@@ -50,8 +50,8 @@ def endings(path: Path) -> list[str]:
     file ends with its schema, and with the size and place of every column.
     """
     if path.is_dir():
-        files = (file for file in sorted(path.iterdir()) if file.name != SUCCESS)
-        return [f"{file.name} {ending}" for file in files for ending in endings(file)]
+        files = [file for file in sorted(path.iterdir()) if file.name != SUCCESS]
+        return [f"{file.name} {found}" for file, (found,) in of_each(endings, files)]
     size = path.stat().st_size
     with path.open("rb", buffering=ENDING_BYTES) as file:
         file.seek(max(0, size - ENDING_BYTES))

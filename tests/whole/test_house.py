@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import pytest
 from processes import ROOT, environment
 
 HEAVY = {
     "vllm", "torch", "ray", "wandb", "transformers", "pandas", "numpy", "pyarrow", "hydra",
-    "omegaconf", "huggingface_hub", "rich", "pynvml",
+    "omegaconf", "huggingface_hub", "fsspec", "rich", "pynvml",
 }  # fmt: skip
 ON_HYDRA = ("launcher", "task")  # subclasses of Hydra's classes; imported when Hydra starts
 MODULES = sorted(
@@ -112,7 +113,15 @@ def test_no_file_has_more_than_350_lines():
     assert not long
 
 
-def test_only_one_folder_knows_vllm():
+@pytest.mark.parametrize(
+    ("library", "folder"),
+    [
+        ("vllm", "rollout.engines.vllm."),
+        ("fsspec", "rollout.system.storage."),
+        ("pyarrow.fs", "rollout.system.storage."),
+    ],
+)
+def test_only_one_folder_knows(library, folder):
     knows = {
         name
         for name, file in FILES.items()
@@ -120,9 +129,9 @@ def test_only_one_folder_knows_vllm():
         if isinstance(node, ast.Import | ast.ImportFrom)
         for word in ([node.module or ""] if isinstance(node, ast.ImportFrom) else
                      [alias.name for alias in node.names])
-        if word.split(".")[0] == "vllm"
+        if f"{word}.".startswith(f"{library}.")
     }  # fmt: skip
-    assert knows and all(name.startswith("rollout.engines.vllm.") for name in knows)
+    assert knows and all(name.startswith(folder) for name in knows)
 
 
 def test_the_readme_shows_the_floors_and_what_each_package_says_of_itself():

@@ -312,6 +312,11 @@ def test_a_model_on_a_store_is_refused(source, typed):
     assert "download the directory, and type its path" in typed.refused(*words)
 
 
+def test_a_function_on_a_store_is_refused(source, typed):
+    words = ("postprocess.scorer=python", "postprocess.python.function=s3://b/f.py:score")
+    assert "download the file" in typed.refused(f"data.input={source}", *words, *SCRIPTED)
+
+
 def test_an_output_among_the_inputs_is_refused(bucket, source, typed):
     words = (f"data.input={bucket / 'in/*.parquet'}", *SCRIPTED)
     assert "is the input itself" in typed.refused(*words, f"output.path={source}")
@@ -324,7 +329,8 @@ def test_schemas_and_templates_may_be_on_the_store(bucket, source, typed):
     template = bucket.put("t.jinja", b"Q: {{ prompt }}")
     structured = f"sampling.structured_outputs.json={schema}"
     words = (f"data.input={source}", f"data.template={template}", structured, "run_dir=r")
-    typed(*words, *SCRIPTED)
+    config = bucket.put("c.yaml", b"sampling: {n_samples: 2}\nengine: {backend: scripted}\n")
+    typed(*words, f"config_file={config}", "engine=scripted", "tracking=none")
     assert typed.code == 0, typed.errors
     record = json.loads((typed.here / "r/run.json").read_text())
     assert "array" in str(record["config"]["sampling"]["structured_outputs"])

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from rollout.errors import UserError, did_you_mean
 from rollout.postprocess.scoring.imports import home_of, is_installed
 from rollout.system.disk import expand_home
+from rollout.system.storage.paths import is_remote
 
 FORM = "type python.function=file.py:function or module:function"
 # A module with these names may define names, or find submodules, that its text does not show.
@@ -44,6 +45,10 @@ def parse_name(text: str | None) -> FunctionName:
     source, colon, name = text.rpartition(":")
     if not (colon and source and name):
         raise UserError(f"python.function={text} does not name a function; {FORM}")
+    if is_remote(source):
+        raise UserError(
+            f"python.function={text}: Python imports from a disk; download the file, and {FORM}"
+        )
     if source.endswith(".py"):
         return FunctionName(source, name, Path(expand_home(source)).absolute())
     start_dir, module = os.path.split(expand_home(source))

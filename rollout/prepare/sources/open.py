@@ -21,6 +21,7 @@ from rollout.prepare.sources.tables import (
     open_saved,
 )
 from rollout.system.disk import expand_home, path_of
+from rollout.system.storage.faults import StorageError
 from rollout.system.storage.paths import RemotePath, find_glob, has_magic, is_remote
 
 EXTENSIONS = {
@@ -90,7 +91,8 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
     path = path_of(text, start_dir)
     try:
         if path.is_dir():
-            known = [p for p in sorted(path.iterdir()) if p.is_file() and not _hidden(p)]
+            known = [p for p in sorted(path.iterdir()) if not _hidden(p)]
+            known = [p for p in known if is_remote(p) or p.is_file()]
             if kind is FileFormat.auto:
                 known = [file for file in known if _extension(file)]
             if not known:
@@ -104,6 +106,8 @@ def files_of(text: str, start_dir: Path, kind: FileFormat) -> list[Path]:
             if not path.is_file():
                 raise UserError(f"source={text} is not a regular file; save its data to a file")
             return [path]
+    except StorageError:
+        raise
     except OSError as error:
         raise UserError(f"source={text}: {error.strerror}") from None
     if isinstance(path, RemotePath):
