@@ -1,1 +1,1 @@
-"""Services of the operating system and of object stores: terminal, signals, files, locks, devices."""
+"""Services of the system and of object stores: terminal, signals, files, locks, devices."""

@@ -18,7 +18,7 @@ from rollout.system.file_contents import digest, is_unchanged, observe, stamp
 from rollout.system.storage.faults import StorageError
 from rollout.system.storage.filesystems import _filesystem
 from rollout.system.storage.paths import RemotePath, is_remote, real, remote_path
-from rollout.system.storage.upload import upload
+from rollout.system.storage.upload import refuse_unwritable, upload
 
 MIB = 1 << 20
 
@@ -231,6 +231,20 @@ def test_any_scheme_of_fsspec_can_be_read_and_written(tmp_path):
     assert [str(p) for p in path.parent.iterdir()] == ["memory://dir/a.txt"]
     path.unlink()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("memory://a/b.parquet", "would be gone when the command ends"),
+        ("https://a.org/b.parquet", "a web server takes no files"),
+        ("hf://datasets/o/n/b.parquet", "set HF_TOKEN"),
+    ],
+)
+def test_what_can_not_be_written_is_known_before(url, why, hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "")
+    with pytest.raises(StorageError, match=why):
+        refuse_unwritable(path_of(url))
 
 
 def test_no_network_to_a_store_is_an_error_within_seconds(monkeypatch):

@@ -4,7 +4,7 @@ import ctypes
 from contextlib import suppress
 from pathlib import Path
 
-from rollout.system.storage.faults import StorageError, explained
+from rollout.system.storage.faults import CREDENTIALS, StorageError, explained
 from rollout.system.storage.filesystems import fsspec_of, refuse_no_bucket
 from rollout.system.storage.paths import SUCCESS, RemotePath
 
@@ -12,10 +12,17 @@ WRITE_BYTES = 8 << 20
 
 
 def refuse_unwritable(path: RemotePath) -> None:
-    """Raise StorageError if nothing can be written to the store, or its bucket is missing."""
+    """Raise StorageError if the store keeps no files, lacks the bucket, or needs a token."""
     with explained(path):
         if path.scheme in ("http", "https"):
             raise StorageError(f"{path}: a web server takes no files; type a path on a store")
+        if path.scheme == "memory":
+            raise StorageError(f"{path} would be gone when the command ends; type another path")
+        if path.scheme == "hf":
+            from huggingface_hub import get_token
+
+            if not get_token():
+                raise StorageError(f"{path}: writing needs a token; {CREDENTIALS['hf']}")
         if len(path.parts) < 3:
             raise StorageError(f"{path} is a bucket; type the name of a file in it")
         if fsspec_of(path.filesystem) is None:
