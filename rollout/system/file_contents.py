@@ -119,6 +119,10 @@ class Watched:
             self._seen[path] = found
         return touched
 
+    def is_untouched(self, path: Path) -> bool:
+        """Whether nobody has written to the file, even the same contents. Raises OSError."""
+        return stamp(path) == self._seen[path]["stamp"]
+
     def is_unchanged(self, path: Path) -> bool:
         """Whether the file is unchanged; reads it only if touched. Raises OSError.
 
