@@ -78,7 +78,7 @@ def test_a_killed_run_keeps_its_rows_and_resumes_by_its_directory(bucket, source
     run.send_signal(signal.SIGKILL)
     run.communicate()
     assert bucket.names() == ["in/a.parquet"]
-    done = rollout("run_dir=r", cwd=tmp_path)
+    done = rollout("run_dir=r", "engine.scripted.step_s=0", cwd=tmp_path)
     kept = int(re.search(r"resuming: (\d+) of 40 rows done", done.stderr)[1])
     assert kept > 0 and len(bucket.rows("out.parquet")) == 40
 
