@@ -12,6 +12,7 @@ from pathlib import Path
 from rollout.config.sections.engine import Backend, Device, Engine
 from rollout.config.sections.model import Model
 from rollout.config.sections.postprocess import Postprocess
+from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.config.settings import Resume, Settings, objective_in
 from rollout.config.validate import validate
 from rollout.engines import look
@@ -183,12 +184,18 @@ def describe(job: Job) -> str:
             f"  input   {s.data.input} ({len(job.prompts.files)} file(s), {job.prompts.builder})",
             f"  model   {job.model.path if job.model else 'none (scripted engine)'}",
             f"  engine  {s.presets.get('engine')} on {job.device.name}: {job.machine}",
+            *([_on_ray(s.scale)] if s.scale.mode is Scale.ray else []),
             f"  sample  max_tokens={s.sampling.max_tokens} temperature={s.sampling.temperature} "
             f"top_p={s.sampling.top_p} top_k={s.sampling.top_k} seed={s.sampling.seed}",
             f"  output  {job.output_path}{written_as(s.output)}",
             f"  run     {job.run_dir}",
         )
     )
+
+
+def _on_ray(scale: ScaleOut) -> str:
+    where = f"the cluster at {scale.address}" if scale.address else "a cluster started here"
+    return f"  scale   ray, {scale.num_replicas} replicas of it on {where}"
 
 
 def plan_of(job: Job, directory: Path) -> EnginePlan:

@@ -240,9 +240,10 @@ class Report:
         self._timeline.publish_s = self._clock.now() - began
 
     def _remember_rate(self, figures: dict[str, Any]) -> None:
-        """Keep this run's rate for time estimates, unless it shared its engine."""
+        """Keep this run's rate for time estimates, unless it shared its engine or had several."""
         job, rate = self._job, figures["output_tokens_per_s"]
-        if job.model is None or self.num_sharing > 1 or not rate:
+        has_several = self.num_sharing > 1 or len(figures.get("replicas", ())) > 1
+        if job.model is None or has_several or not rate:
             return
         history.record(
             history.new_record(
