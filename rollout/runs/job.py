@@ -195,7 +195,9 @@ def describe(job: Job) -> str:
 
 def _on_ray(scale: ScaleOut) -> str:
     where = f"the cluster at {scale.address}" if scale.address else "a cluster started here"
-    return f"  scale   ray, {scale.num_replicas} replicas of it on {where}"
+    is_auto = scale.num_replicas == "auto"
+    count = "as many replicas as fit" if is_auto else f"{scale.num_replicas} replicas"
+    return f"  scale   ray, {count}, on {where}"
 
 
 def plan_of(job: Job, directory: Path) -> EnginePlan:

@@ -9,16 +9,20 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from processes import children_with, rollout, start
+from processes import children_with, rollout, start, wait_for
 
 ON_RAY = ("scale=ray", "scale.num_replicas=2")
-PARTS_OF_RAY = ("raylet", "gcs_server", "ray::")
+PARTS_OF_RAY = ("raylet", "gcs_server", "ray::", "EngineCore")
+
+
+def write_prompts(directory):
+    texts = [f"question {i}" for i in range(400)]
+    pq.write_table(pa.table({"prompt": texts}), directory / "in.parquet")
 
 
 @pytest.fixture
 def here(tmp_path):
-    texts = [f"question {i}" for i in range(400)]
-    pq.write_table(pa.table({"prompt": texts}), tmp_path / "in.parquet")
+    write_prompts(tmp_path)
     return tmp_path
 
 
@@ -153,20 +157,51 @@ def test_a_cluster_that_does_not_answer_is_refused_in_seconds(here):
     assert "scale.address=127.0.0.1:1: no cluster answers" in done.stderr
 
 
+def tiny(model):
+    given = "model=custom", f"model.model_path={model}", "sampling.max_tokens=48"
+    return (*given, "engine.kv_cache_gib=0.25", "engine.max_num_seqs=16")
+
+
+@pytest.fixture(scope="module")
+def answers_of_one(tiny_model, tmp_path_factory):
+    """The responses of one engine of real vLLM in the command's own process."""
+    here = tmp_path_factory.mktemp("one")
+    write_prompts(here)
+    done = rollout(*words("one", *tiny(tiny_model)), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return responses(here / "one")
+
+
 @pytest.mark.vllm
-def test_two_replicas_of_real_vllm_survive_a_kill_and_answer_as_one_does(here, tiny_model):
-    tiny = (
-        "model=custom", f"model.model_path={tiny_model}", "sampling.max_tokens=48",
-        "engine.kv_cache_gib=0.25", "engine.max_num_seqs=16",
-    )  # fmt: skip
-    one = rollout(*words("one", *tiny), cwd=here)
-    assert one.returncode == 0, one.stderr[-2000:]
-    process = start(*words("two", *tiny, *ON_RAY), cwd=here)
+def test_two_replicas_of_real_vllm_survive_a_kill_and_answer_as_one_does(
+    here, tiny_model, answers_of_one
+):
+    process = start(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here)
     wait_for_rows(here / "two", process, seconds=240)
     os.kill(children_with("ray::EngineActor", process.pid)[0].pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-2000:]
     assert "the replica's process on 127.0.0.1 ended" in errors
-    assert responses(here / "two") == responses(here / "one")
+    assert responses(here / "two") == answers_of_one
     assert sum(r["num_restarts"] for r in summary(here / "two")["replicas"]) == 1
     assert not left_over()
+
+
+@pytest.mark.vllm
+def test_a_killed_engine_core_and_then_a_killed_driver_lose_no_finished_row(
+    here, tiny_model, answers_of_one
+):
+    """The core is a child of the actor here, as on GPUs."""
+    apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    process = start(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here, **apart)
+    wait_for_rows(here / "two", process, seconds=240)
+    os.kill(children_with("EngineCore", process.pid)[0].pid, signal.SIGKILL)
+    log = here / "two/attempts/1/run.log"
+    wait_for(lambda: "loading it again" in log.read_text(), timeout_s=60)
+    process.kill()
+    process.communicate(timeout=30)
+    assert not left_over()
+    done = rollout(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert responses(here / "two") == answers_of_one
+    assert summary(here / "two")["num_generated_rows"] < 400
