@@ -27,6 +27,7 @@ from rollout.system.version import VERSION
 # next call is already waiting, so that a short slice costs no idle time.
 SLICE_S = 0.1
 FINISHED_SLICE_S = 0.02
+WEIGH_S = 2.0  # between two readings of the memory in use, which take milliseconds
 MAX_LOG_BYTES = 64 * 1024  # sent with each report
 
 
@@ -54,6 +55,7 @@ class EngineActor:
         self._samplers: dict[str | None, Sampler | RolloutError | None] = {None: None}
         self._numbers: dict[Request, int] = {}
         self._num_gpus = 0
+        self._weighed_at, self._memory_gib = float("-inf"), None
 
     def load(self, plan: EnginePlan, environment: Mapping[str, str], version: str) -> Report:
         """Load the engine. What libraries print goes to its log; `version` is the driver's."""
@@ -129,9 +131,16 @@ class EngineActor:
         report.log, report.log_file = self._new_log(), str(self._log_file)
         if self._engine:
             report.stats = self._engine.stats()
-            report.stats.memory_gib = machine.memory_in_use_gib(self._num_gpus)
+            report.stats.memory_gib = self._weighed()
             report.num_steps = self._engine.num_steps
         return report
+
+    def _weighed(self) -> float | None:
+        now = time.monotonic()
+        if now - self._weighed_at >= WEIGH_S:
+            self._weighed_at = now
+            self._memory_gib = machine.memory_in_use_gib(self._num_gpus)
+        return self._memory_gib
 
     def _new_log(self) -> bytes:
         size = os.fstat(self._log.fileno()).st_size
