@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import psutil
 import pytest
@@ -99,6 +100,14 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
 
     with pytest.raises(UserError, match=r"scale.address=127.0.0.1:1: no cluster answers"):
         Cluster(ScaleOut(mode=Scale.ray, address="127.0.0.1:1"))
+
+
+def test_ray_that_is_not_installed_is_named_with_what_to_type(monkeypatch):
+    from rollout.engines.ray.cluster import Cluster
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"needs Ray.*pip install 'rollout\[ray\]'"):
+        Cluster(ScaleOut(mode=Scale.ray))
 
 
 def test_everything_listens_on_loopback_only(run_on):

@@ -7,6 +7,7 @@ process.
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -36,11 +37,9 @@ class Cluster:
     """A connection to a Ray cluster. The caller closes it."""
 
     def __init__(self, scale: ScaleOut):
-        import psutil
-
         self.address = address_of(scale)
         self._is_closed = threading.Event()
-        self._before = psutil.Process().children()  # not of a cluster that is started here
+        self._before = processes_of_ray()  # of another cluster
         try:
             self.ray = connect(scale, self.address, self._is_closed)
         except BaseException:
@@ -105,20 +104,28 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; one started here ends, with all its processes."""
         import psutil
-        import ray
 
-        ours = []
-        if self.address is None:
-            ours = [p for p in psutil.Process().children() if p not in self._before]
-            for process in ours[:]:
-                with suppress(psutil.Error):
-                    ours += process.children(recursive=True)
-        ray.shutdown()
+        here = processes_of_ray() if self.address is None else []
+        ours = [process for process in here if process not in self._before]
+        if ray := sys.modules.get("ray"):
+            ray.shutdown()
         for process in ours:
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(ours, timeout=END_S)
         self._is_closed.set()
+
+
+def processes_of_ray() -> list[Any]:
+    """Return the processes of a cluster that this process started, and their descendants."""
+    import psutil
+
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("/ray/" in word or word.startswith("ray::") for word in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
