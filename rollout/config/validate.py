@@ -150,6 +150,12 @@ def _check_extras(settings: Settings) -> None:
     """Refuse a setting that is in `extra` as well: it would have two values."""
     for section in ("sampling", "engine"):
         typed = {k.rsplit(".", 1)[-1] for k in keys() if k.startswith(section + ".")}
+        if section == "engine" and settings.engine.extra.get("data_parallel_size", 1) != 1:
+            raise UserError(
+                "engine.extra.data_parallel_size is for vLLM's servers, which share a model's "
+                "experts among engines; for a dense model type scale=ray scale.num_replicas=N, and "
+                "see docs/replicas.md for a mixture of experts"
+            )
         clash = sorted((typed | set(VLLM_NAMES[section])) & set(getattr(settings, section).extra))
         if not clash:
             continue

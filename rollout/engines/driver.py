@@ -125,6 +125,9 @@ class _Loop:
         """Submit rows while there is room, each where most room is; return those final at once."""
         finished: list[Result] = []
         takers = [lane for lane in self.lanes if lane.takes_rows and not self._is_leaving(lane)]
+        leaves_some = self._are_others_coming  # of a small input
+        if leaves_some:
+            takers = [lane for lane in takers if not lane.flight.is_busy]
         while takers and len(finished) < MAX_REFUSED_IN_A_ROW:
             lane = takers[0] if len(takers) == 1 else min(takers, key=lambda t: t.flight.load)
             try:
@@ -133,9 +136,18 @@ class _Loop:
                 self._dead.append((lane, error))
                 had_row, final = False, []
             finished += final
-            if not had_row or not lane.flight.has_room:
+            is_full = lane.flight.is_busy if leaves_some else not lane.flight.has_room
+            if not had_row or is_full:
                 takers.remove(lane)
         return finished
+
+    @property
+    def _are_others_coming(self) -> bool:
+        """Whether slots are loading for the first time."""
+        return any(
+            lane.slot.current is None and lane.slot.num_starts < 2 and lane not in self._failed
+            for lane in self.lanes
+        )
 
     def _is_leaving(self, lane: "Lane") -> bool:
         return not lane.is_apart and self._replicas.is_leaving(lane.slot)

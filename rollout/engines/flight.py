@@ -13,6 +13,8 @@ from rollout.rows.owed import OwedRow
 from rollout.rows.request import Completion, Request
 from rollout.rows.result import Result
 
+BUSY = 0.625  # of the window
+
 
 @dataclass(slots=True)
 class _Open:
@@ -45,6 +47,11 @@ class Flight:
     @property
     def has_room(self) -> bool:
         return self._engine.num_unfinished < self._window
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a full batch runs, and a quarter of one waits."""
+        return self._engine.num_unfinished >= BUSY * self._window
 
     @property
     def load(self) -> float:

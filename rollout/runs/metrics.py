@@ -166,7 +166,8 @@ def of_replicas(timeline: Timeline) -> dict[str, Any]:
     """Return what each replica did in this attempt; nothing of an engine in this process.
 
     `balance` is the slowest replica's output tokens per second while it was up, as a share of the
-    fastest's: 1 if all were equally busy. None if any did nothing measurable.
+    fastest's: 1 if all were equally busy. Replicas that finished no row don't count; None if less
+    than two did.
     """
     _, end = timeline.ends
     if not end.stats.replicas:
@@ -176,7 +177,8 @@ def of_replicas(timeline: Timeline) -> dict[str, Any]:
          "output_tokens_per_s": r.output_tokens_per_s}
         for r in end.stats.replicas
     ]  # fmt: skip
-    rates = [r.output_tokens_per_s for r in end.stats.replicas if r.up_s > 0]
+    rates = [r.output_tokens_per_s for r in end.stats.replicas if r.num_rows and r.up_s > 0]
+    rates = rates if len(rates) > 1 else []
     return {"replicas": each, "balance": share(min(rates, default=None), max(rates, default=0))}
 
 

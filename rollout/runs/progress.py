@@ -116,7 +116,8 @@ class Report:
     def engine_died(self, death: EngineError, what: str, replica: int | None = None) -> None:
         self._num_restarts += 1
         which = "" if replica is None else f"replica {replica}: "
-        self._console.note(f"{which}{death}; loading it again: {what}")
+        again = "loading it again" if replica is None else "a new one is loaded"
+        self._console.note(f"{which}{death}; {again}: {what}")
 
     def begin(self, stats: Callable[[], EngineStats]) -> None:
         """Start to show progress; `stats` returns the engine's current counters."""

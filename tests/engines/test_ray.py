@@ -5,8 +5,10 @@ import signal
 import sys
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from processes import children_with
+from processes import children_with, rollout
 from ray_cluster import add_node, cluster_of, listening
 from ray_faults import Run, drain_a_node, kill_actor, remove_a_node
 
@@ -60,8 +62,9 @@ def test_a_lost_node_blames_no_row_and_another_takes_its_place(run_on, cluster, 
 
 
 def test_a_node_that_is_drained_finishes_its_rows_and_gets_no_more(run_on, cluster, expected):
-    run = run_on(fault=drain_a_node(cluster), count=600)
+    run = run_on(fault=drain_a_node(cluster), count=900)
     assert run.is_whole and run.failed == [] and run.deaths == []
+    assert run.num_rows[0] < 400 < run.num_rows[1]
     drained = next(n for n in cluster.others if n.node_id == run.drained)
     cluster.others.remove(drained)
     cluster.remove_node(drained)
@@ -100,6 +103,17 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
 
     with pytest.raises(UserError, match=r"scale.address=127.0.0.1:1: no cluster answers"):
         Cluster(ScaleOut(mode=Scale.ray, address="127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    "env", [{"RAY_AUTH_TOKEN": "b" * 64}, {"RAY_AUTH_MODE": "disabled"}], ids=["other", "none"]
+)
+def test_a_wrong_token_is_named(cluster, tmp_path, env):
+    pq.write_table(pa.table({"prompt": ["a"]}), tmp_path / "in.parquet")
+    words = ("engine=scripted", "data.input=in.parquet", "scale=ray", "tracking=none")
+    done = rollout(*words, f"scale.address={cluster.address}", cwd=tmp_path, **env)
+    assert done.returncode == 2
+    assert "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in done.stderr
 
 
 def test_ray_that_is_not_installed_is_named_with_what_to_type(monkeypatch):

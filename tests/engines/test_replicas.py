@@ -103,6 +103,25 @@ def test_few_rows_are_spread_over_the_slots():
     assert run.num_rows == {0: 4, 1: 4, 2: 4, 3: 4}
 
 
+def test_a_slot_that_is_up_first_leaves_some_rows_to_those_still_loading():
+    """It took a window of 2 x max_num_seqs samples, and the others had nothing to do."""
+
+    class Loading:
+        def __init__(self):
+            self._engine, self._asked = scripted(max_num_seqs=16), 0
+
+        def __getattr__(self, name):
+            return getattr(self._engine, name)
+
+        @property
+        def is_up(self):
+            self._asked += 1
+            return self._asked > 4
+
+    run = Run(lambda slot, _: Loading() if slot else scripted(max_num_seqs=16), count=16)
+    assert run.is_whole and run.num_rows[1] >= 4
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_exactly_the_rows_that_kill_engines_are_blamed(seed):
     poison = [(7 * seed) % 100] if seed % 2 else [seed, seed + 1, 99 - seed]

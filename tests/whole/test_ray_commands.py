@@ -6,6 +6,7 @@ import re
 import signal
 import time
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,21 +47,22 @@ def summary(path):
     return json.loads((path / "summary.json").read_text())
 
 
-def left_over(seconds=8.0):
-    """Return the processes of Ray that are descendants of the tests, or have lost their parent."""
-    import psutil
-
+def left_over(here, seconds=8.0):
+    """Return the processes of Ray that a command in this directory left behind."""
     end = time.monotonic() + seconds
-    while found := [
-        p.info
-        for p in psutil.process_iter(["pid", "ppid", "cmdline"])
-        if p.info["ppid"] in (1, os.getpid())
-        and any(part in " ".join(p.info["cmdline"] or ()) for part in PARTS_OF_RAY)
-    ]:
+    while found := [p for p in psutil.process_iter() if is_of_ray(p, here)]:
         if time.monotonic() > end:
             return found
         time.sleep(0.2)
     return []
+
+
+def is_of_ray(process, here):
+    try:
+        words = " ".join(process.cmdline())
+        return any(part in words for part in PARTS_OF_RAY) and process.cwd() == str(here)
+    except psutil.Error:
+        return False
 
 
 def wait_for_rows(run_dir, process, seconds=60):
@@ -89,7 +91,7 @@ def test_a_run_on_ray_gives_what_one_engine_gives_and_reports_each_replica(here,
     assert "2 replicas, balance " in done.stdout
     lines = (here / "r/attempts/1/metrics.jsonl").read_text().splitlines()
     assert {"num_replicas", "replica_1_output_tokens_per_s"} <= json.loads(lines[-1]).keys()
-    assert not left_over()
+    assert not left_over(here)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -101,7 +103,7 @@ def test_a_signal_ends_a_run_on_ray_in_seconds_and_another_scale_resumes_it(here
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number and time.monotonic() - began < 6
     num_done = int(re.search(r"interrupted; ([\d,]+) of 400 rows", errors)[1])
-    assert num_done > 0 and not left_over()
+    assert num_done > 0 and not left_over(here)
     done = rollout(*scripted("r"), cwd=here)
     assert done.returncode == 0, done.stderr[-2000:]
     assert responses(here / "r") == expected
@@ -115,7 +117,7 @@ def test_a_signal_while_ray_starts_ends_the_run_and_leaves_no_process(here, wait
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode in (143, -signal.SIGTERM)  # the latter before rollout's handler
-    assert not left_over()
+    assert not left_over(here)
 
 
 def test_a_killed_driver_leaves_no_process_and_loses_no_finished_row(here, expected):
@@ -124,11 +126,23 @@ def test_a_killed_driver_leaves_no_process_and_loses_no_finished_row(here, expec
     time.sleep(1.5)  # a flush every second
     process.kill()
     process.communicate(timeout=30)
-    assert not left_over()
+    assert not left_over(here)
     done = rollout(*scripted("r", *ON_RAY), cwd=here)
     assert done.returncode == 0, done.stderr[-2000:]
     assert responses(here / "r") == expected
     assert 0 < summary(here / "r")["num_generated_rows"] < 400
+
+
+def test_a_head_that_is_gone_ends_the_run_before_ray_ends_the_process(here):
+    """Ray did so after a minute, in C++, and nothing said how to resume."""
+    process = start(*scripted("r", *ON_RAY, "engine.scripted.step_s=1"), cwd=here)
+    log = here / "r/attempts/1/run.log"
+    wait_for(lambda: log.exists() and log.read_text().count("is up on") == 2, timeout_s=60)
+    next(p for p in children_with("gcs_server", process.pid)).kill()
+    _, errors = process.communicate(timeout=70)
+    assert process.returncode == 1, errors[-2000:]
+    assert re.search(r"the head of .* has not answered for 30 seconds.*to resume: ", errors)
+    assert not left_over(here)
 
 
 def test_the_points_of_a_sweep_share_the_replicas(here):
@@ -147,7 +161,7 @@ def test_more_replicas_than_the_machine_holds_are_refused_with_what_fits(here):
     done = rollout(*scripted("r", *asked), cwd=here)
     assert done.returncode == 2
     assert re.search(r"each replica takes 1 CPU.*so \d+ fit; type scale.num_replicas=", done.stderr)
-    assert not left_over()
+    assert not left_over(here)
 
 
 def test_a_cluster_that_does_not_answer_is_refused_in_seconds(here):
@@ -184,7 +198,7 @@ def test_two_replicas_of_real_vllm_survive_a_kill_and_answer_as_one_does(
     assert "the replica's process on 127.0.0.1 ended" in errors
     assert responses(here / "two") == answers_of_one
     assert sum(r["num_restarts"] for r in summary(here / "two")["replicas"]) == 1
-    assert not left_over()
+    assert not left_over(here)
 
 
 @pytest.mark.vllm
@@ -197,10 +211,10 @@ def test_a_killed_engine_core_and_then_a_killed_driver_lose_no_finished_row(
     wait_for_rows(here / "two", process, seconds=240)
     os.kill(children_with("EngineCore", process.pid)[0].pid, signal.SIGKILL)
     log = here / "two/attempts/1/run.log"
-    wait_for(lambda: "loading it again" in log.read_text(), timeout_s=60)
+    wait_for(lambda: "a new one is loaded" in log.read_text(), timeout_s=60)
     process.kill()
     process.communicate(timeout=30)
-    assert not left_over()
+    assert not left_over(here)
     done = rollout(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here)
     assert done.returncode == 0, done.stderr[-2000:]
     assert responses(here / "two") == answers_of_one

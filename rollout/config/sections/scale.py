@@ -32,7 +32,7 @@ class ScaleOut:
         above=0,
     )  # fmt: skip
     resources: dict[str, float] = setting(
-        {}, "further Ray resources that each replica takes, such as accelerator_type:H100: 0.001"
+        {}, "further Ray resources of each replica, such as {accelerator_type\\:H100: 0.001}"
     )
     wait_s: float = setting(
         600.0, "how long to wait while the cluster has no place for any replica", minimum=0

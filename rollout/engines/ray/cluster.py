@@ -4,6 +4,7 @@ A cluster started here listens on loopback only, with Ray's token authentication
 process.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -18,11 +19,13 @@ from typing import Any
 
 from rollout.config.sections.scale import ScaleOut
 from rollout.engines.placement import Bundle
-from rollout.errors import UserError
+from rollout.errors import EngineError, UserError
 from rollout.system import machine
 from rollout.system.machine import Machine
 
 END_S = 2.0  # for the processes of a cluster to end
+ANSWER_S = 15.0
+SILENT_S = 30.0
 KNOCK_S = 5.0
 NODES_S = 2.0  # between two looks at the nodes
 HERE = {  # for a cluster on this machine
@@ -38,8 +41,10 @@ class Cluster:
 
     def __init__(self, scale: ScaleOut):
         self.address = address_of(scale)
+        self.name = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
         self._is_closed = threading.Event()
         self._before = processes_of_ray()  # of another cluster
+        self.is_lost = False
         try:
             self.ray = connect(scale, self.address, self._is_closed)
         except BaseException:
@@ -47,23 +52,42 @@ class Cluster:
             raise
         self._nodes: dict[str, dict[str, Any]] = {}
         self._looked_at = float("-inf")
+        self._head = self.ray.get_runtime_context().gcs_address
+        self._silent_since: float | None = None
         self.draining: set[str] = set()  # nodes that will soon be taken away, as of the last look
 
     def __str__(self) -> str:
         count = len(self.nodes())
-        where = f"the Ray cluster at {self.address}" if self.address else "Ray on this machine"
-        return f"{where}, {count} node{'s' * (count != 1)}"
+        return f"{self.name}, {count} node{'s' * (count != 1)}"
 
     def nodes(self, now: bool = False) -> dict[str, dict[str, float]]:
         """Return what each node that is alive has in all, by its id; read again every NODES_S."""
         at = time.monotonic()
-        if now or at - self._looked_at >= NODES_S:
+        if (now or at - self._looked_at >= NODES_S) and self._answers(at):
             self._looked_at = at
             alive = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
             self._nodes = {name: node["Resources"] for name, node in alive.items()}
             # Spot instances that got their notice, for example; Ray has no public name for it.
             self.draining = set(self.ray._private.state.state.get_draining_nodes())
         return self._nodes
+
+    def _answers(self, at: float) -> bool:
+        """Whether the head is there. Raises EngineError if it has not been for SILENT_S.
+
+        Ray would end this process in C++ after a minute, without a word on how to resume.
+        """
+        try:
+            knock(self._head)
+            self._silent_since = None
+        except OSError as error:
+            self._silent_since = self._silent_since or at
+            if at - self._silent_since > SILENT_S:
+                self.is_lost = True
+                raise EngineError(
+                    f"the head of {self.name} at {self._head} has not answered for "
+                    f"{SILENT_S:.0f} seconds ({error})"
+                ) from error
+        return self._silent_since is None
 
     def staying(self) -> list[dict[str, float]]:
         """Return what the nodes have that are not about to be taken away."""
@@ -107,7 +131,7 @@ class Cluster:
 
         here = processes_of_ray() if self.address is None else []
         ours = [process for process in here if process not in self._before]
-        if ray := sys.modules.get("ray"):
+        if (ray := sys.modules.get("ray")) and not self.is_lost:
             ray.shutdown()
         for process in ours:
             with suppress(psutil.Error):
@@ -170,26 +194,51 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
         "_node_ip_address": "127.0.0.1",
     }
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+    where = f"scale.address={address}: no cluster answers" if address else "Ray did not start here"
+    advice = "check the address with ray status" if address else "see /tmp/ray"
+    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         if address:
-            knock(address)
+            ask(knock(address))
         given = {"address": address} if address else here
         in_thread(lambda: ray.init(**given, **quiet), until)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises many kinds
         reason = " ".join(str(error).split())[:300]
-        where = f"scale.address={address}" if address else "Ray on this machine"
-        advice = "check the address with ray status" if address else "see /tmp/ray"
-        raise UserError(f"{where}: no cluster answers ({reason}); {advice}") from error
+        if "missing packages" in reason:
+            advice = "type pip install 'ray[default]', or leave scale.dashboard out"
+        if "Auth" in reason or "token" in reason:
+            advice = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
+        raise UserError(f"{where} ({reason}); {advice}") from error
     return ray
 
 
-def knock(address: str) -> None:
-    """Raise OSError or ValueError if nothing listens at a cluster's address: Ray tries for long."""
+def knock(address: str) -> str:
+    """Return the host and port of a cluster. Raises OSError or ValueError if nothing listens."""
     from ray._private.services import get_ray_address_from_environment
 
     found = get_ray_address_from_environment(address, None) if address == "auto" else address
     host, _, port = found.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    return found
+
+
+def ask(address: str) -> None:
+    """Raise ConnectionError if a cluster does not answer, or refuses our token.
+
+    In another process: Ray tries for minutes, in C++, where no signal interrupts it.
+    """
+    import subprocess
+
+    code = "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1]).internal_kv_keys(b'', b'')"
+    command = [sys.executable, "-c", code, address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
+        said = done.stderr if done.returncode else ""
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace") or "no answer"
+    if said:
+        named = [line for line in said.splitlines() if "Auth" in line or "token" in line]
+        raise ConnectionError((named or said.strip().splitlines())[-1][:200])
 
 
 def in_thread(start: Callable[[], Any], until: threading.Event) -> None:

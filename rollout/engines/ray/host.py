@@ -62,6 +62,7 @@ class RayHost:
     def num_slots(self, plan: EnginePlan) -> int:
         """See Host.num_slots. Raises EngineError if no replica has found a place for too long."""
         self._end_those_due()
+        self._cluster.nodes()  # notice those that are about to be taken away
         self._refuse_to_wait_forever(plan)
         if self._scale.num_replicas != "auto":
             return self._scale.num_replicas
@@ -118,6 +119,8 @@ class RayHost:
     def leave(self, engine: RayEngine, place: Place) -> None:
         """Free a replica's place, once its engine has shut down."""
         self._engines.remove(engine)
+        if self._cluster.is_lost:
+            return
         if place.actor is None:
             place.remove()
             return
