@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from rollout.config.sections.sampling import Sampling
-from rollout.config.sections.scale import Scale
+from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines import check_sampling, load_engine
 from rollout.engines.base import Engine, EnginePlan, EngineStats, Host, Ladder, Rung
 from rollout.engines.slot import Descent, Slot, added, free
@@ -64,6 +64,7 @@ class Replicas:
         self._plan: EnginePlan | None = None  # as given, before anything is lowered
         self._environment: dict[str, str] = {}
         self._host: Host | None = None
+        self._scale: ScaleOut | None = None  # that the host was opened for
         self._descent: Descent | None = None
         self._retired: list[Slot] = []
         self._refreshed_at = 0.0
@@ -111,10 +112,10 @@ class Replicas:
                 raise
 
     def _serve(self, plan: EnginePlan, environment: dict[str, str], ladder: Ladder | None) -> None:
-        before = self._plan
         self.release()
-        if before is not None and before.scale != plan.scale:
+        if self._scale != plan.scale:
             self._close_host()
+        self._scale = plan.scale
         self._plan, self._environment = plan, environment
         self._descent = Descent(plan, ladder)
         self._retired, self._refreshed_at = [], 0.0

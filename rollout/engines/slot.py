@@ -171,7 +171,7 @@ class Descent:
             self._num_races += 1
             return error, "measuring again"
         if loaded is not self.plan:
-            return error, f"stepping down to {self.steps[-1]}"
+            return self._explained(error), f"stepping down to {self.steps[-1]}"
         rung = self.ladder.next(engine, fault)
         if engine.on_oom is not OnOom.step_down:
             advice = f"{rung}, or engine.on_oom=step_down to do that automatically"
@@ -186,9 +186,12 @@ class Descent:
             return error.with_message(f"{explain(fault, model=model)}; {floor}"), None
         self.steps.append(rung)
         self.plan = replace(self.plan, engine=rung.engine)
-        text = explain(fault, model=model, advice=STEPPING_DOWN)
-        text = text.removesuffix(f"; type {STEPPING_DOWN}")
-        return error.with_message(text), f"stepping down to {rung}"
+        return self._explained(error), f"stepping down to {rung}"
+
+    def _explained(self, error: RolloutError) -> RolloutError:
+        """Return the error in words, without the advice that is being followed."""
+        text = explain(error.fault, model=self.plan.model.model_path, advice=STEPPING_DOWN)
+        return error.with_message(text.removesuffix(f"; type {STEPPING_DOWN}"))
 
 
 def free(plan: EnginePlan) -> None:

@@ -193,6 +193,8 @@ def room_for(found: Fit, scale: ScaleOut) -> int:
         return min(by_memory, by_cores) * hardware.num_nodes
     if _spans_nodes(engine):
         return hardware.num_devices // engine.world_size
+    if engine.world_size <= hardware.devices_per_node:
+        return hardware.devices_per_node // engine.world_size * hardware.num_nodes
     groups = hardware.devices_per_node // engine.tensor_parallel_size * hardware.num_nodes
     return groups // engine.pipeline_parallel_size
 

@@ -84,13 +84,12 @@ class Attempt:
         run: int,
         load_s: float,
         steps: Sequence[Rung] = (),
-        is_waited_for: bool = True,
+        waited_s: float = 0.0,
     ) -> None:
         """Use a loaded engine; `run` is this run's number among those that share it.
 
         `steps` are the settings that were lowered to save memory before it loaded;
-        `is_waited_for`: no other engine worked meanwhile. Raises EngineError if the engine died
-        since.
+        no engine was up for `waited_s` before. Raises EngineError if the engine died since.
         """
         job, kept = self.job, self.standing.kept
         wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
@@ -101,7 +100,7 @@ class Attempt:
             self._wanted = wanted_of(job.settings, kept, sampler, run)
             record_steps(job, list(steps))
             texts = [str(step) for step in steps]
-            self.report.engine_is_up(engine.facts, sampler, load_s, texts, is_waited_for)
+            self.report.engine_is_up(engine.facts, sampler, load_s, texts, waited_s)
 
     def rows(self) -> Iterator[OwedRow]:
         """Yield the rows that are owed something, in input order; stop once the attempt failed."""

@@ -73,14 +73,17 @@ def generate(
     """
 
     def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
-        is_waited_for = len(replicas.slots) == 1 or len(replicas.up) == 1
+        waited_s = clock.now() - down_since if load_s and len(replicas.up) == 1 else 0.0
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
-            attempt.begin(engine, run, load_s, replicas.steps, is_waited_for)
+            attempt.begin(engine, run, load_s, replicas.steps, waited_s)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
     def on_death(death: EngineError, what: str, slot: Slot) -> None:
+        nonlocal down_since
         stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
+        if replicas.up == [slot]:
+            down_since = clock.now()
         for attempt in attempts:
             attempt.flush()
             attempt.report.engine_died(death, what, None if replicas.is_local else slot.number)
@@ -88,6 +91,8 @@ def generate(
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
 
+    clock = Clock()
+    down_since = clock.now()  # no engine has been up since then
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
@@ -101,7 +106,7 @@ def generate(
         return
     stats = _Stats(replicas, len(attempts))
     stats.look()  # slow the first time; must not count as generation
-    clock, taken_at = Clock(), 0.0
+    taken_at = 0.0
     with stop.deferred(), rare_collections():
         for attempt in attempts:
             attempt.watch(stats.of(attempt))

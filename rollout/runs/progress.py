@@ -82,18 +82,17 @@ class Report:
         sampler: Sampler,
         load_s: float,
         steps: Sequence[str] = (),
-        is_waited_for: bool = True,
+        waited_s: float = 0.0,
     ) -> None:
         """Report the attempt's first engine, a further one, or the replacement of one that died.
 
         `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory;
-        `is_waited_for`: no other engine worked meanwhile.
+        no engine was up for `waited_s` before.
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
-        if is_waited_for:
-            self._timeline.load_s += load_s
-            self._reload_s += 0.0 if is_first else load_s
+        self._timeline.load_s += waited_s
+        self._reload_s += 0.0 if is_first else waited_s
         since = f"after {duration(load_s)}" if load_s else "already"
         where = f" on {facts.where}" if facts.where else ""
         self._console.note(

@@ -9,8 +9,10 @@ import pytest
 
 from rollout.config.sections.engine import Device, Engine, Scripted
 from rollout.config.sections.model import Model
+from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Listener, drive
+from rollout.engines.ray.host import share_of
 from rollout.engines.replicas import LocalHost, Replicas
 from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.survival import Survival
@@ -53,7 +55,8 @@ def scripted(max_num_seqs=4, **script):
 @contextmanager
 def replicas_of(make, count):
     replicas = Replicas(Console(quiet=True), StopRequest())
-    replicas._host = hosts = Hosts(make, count)
+    hosts = Hosts(make, count)
+    replicas._open_host = lambda plan: hosts
     with replicas.serving(PLAN):
         yield replicas, hosts
     replicas.close()
@@ -220,6 +223,34 @@ def test_a_death_with_an_excuse_blames_no_row_and_costs_no_restart():
     assert run.is_whole and run.failed == [] and run.left == [0, 1]
 
 
+def test_a_host_is_not_kept_for_another_scale_after_a_failure(monkeypatch):
+    """The next points of a sweep ran on the replicas of the one that failed."""
+    opened = []
+
+    def open_host(self, plan):
+        opened.append(plan.scale.num_replicas)
+        return Hosts(lambda *_: scripted(), 1)
+
+    monkeypatch.setattr(Replicas, "_open_host", open_host)
+    plans = [replace(PLAN, scale=ScaleOut(mode=Scale.ray, num_replicas=n)) for n in (1, 2)]
+    replicas = Replicas(Console(quiet=True), StopRequest())
+    with pytest.raises(EngineError), replicas.serving(plans[0]):
+        raise EngineError("gone")
+    with replicas.serving(plans[1]):
+        pass
+    replicas.close()
+    assert opened == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "each"),
+    [([1, 1], 1, 1), ([16, 16], 3, 8), ([2], 9, 0.22), ([2, 4], 3, 2), ([8, 4], "auto", 4)],
+)
+def test_the_cores_of_a_replica_are_those_of_one_node(cores, count, each):
+    """The sum of all nodes' cores was divided, and no node could hold a replica."""
+    assert share_of(cores, count) == each
+
+
 def test_settings_lowered_by_one_slot_hold_for_all(tmp_path):
     from rollout.config.sections.engine import OnOom
     from rollout.engines.base import Rung
@@ -232,7 +263,8 @@ def test_settings_lowered_by_one_slot_hold_for_all(tmp_path):
 
     engine = Engine(max_num_seqs=16, on_oom=OnOom.step_down, scripted=Scripted(oom_above=8))
     replicas = Replicas(Console(quiet=True), StopRequest())
-    replicas._host = hosts = Hosts(None, 2)
+    hosts = Hosts(None, 2)
+    replicas._open_host = lambda plan: hosts
     hosts.load = lambda plan, environment, number: ScriptedEngine(plan.engine)
     hosts.is_leaving = lambda engine: False
     with replicas.serving(replace(PLAN, engine=engine), ladder=Halves()):

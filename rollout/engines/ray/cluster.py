@@ -33,6 +33,7 @@ HERE = {  # for a cluster on this machine
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }
+LOOPBACK = ("127.", "localhost:", "[::1]")
 STORE_BYTES = 1 << 30  # of shared memory, for reports above 100 KB
 
 
@@ -171,37 +172,39 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
 
     Raises UserError if that does not work.
     """
-    try:
-        if address is None:
-            os.environ.update({k: v for k, v in HERE.items() if k not in os.environ})
-        import ray
-    except ImportError as error:
-        raise UserError(
-            f"scale=ray needs Ray ({error}); type pip install 'rollout[ray]'"
-        ) from error
-    if ray.is_initialized():
-        return ray
     if address and address.startswith("ray://"):
         raise UserError(
             f"scale.address={address} is a Ray client's; start rollout on a node of the cluster "
             "with scale.address=auto, or by ray job submit"
         )
-    here = {
+    given: dict[str, Any] = {
         "address": "local",
         "num_cpus": len(os.sched_getaffinity(0)),
         "include_dashboard": scale.dashboard,
         "object_store_memory": STORE_BYTES,
         "_node_ip_address": "127.0.0.1",
     }
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-    where = f"scale.address={address}: no cluster answers" if address else "Ray did not start here"
-    advice = "check the address with ray status" if address else "see /tmp/ray"
+    name = "scale.address" if scale.address else "RAY_ADDRESS"
+    where = f"{name}={address}: no cluster answers" if address else "Ray did not start here"
+    advice = "type scale.address=HOST:PORT, as ray status shows it" if address else "see /tmp/ray"
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         if address:
-            ask(knock(address))
-        given = {"address": address} if address else here
-        in_thread(lambda: ray.init(**given, **quiet), until)
+            address = ask(address)
+            given = {"address": address}
+        if address is None:
+            os.environ.update({k: v for k, v in HERE.items() if k not in os.environ})
+        elif address.startswith(LOOPBACK):
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        import ray
+
+        if not ray.is_initialized():
+            quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+            in_thread(lambda: ray.init(**given, **quiet), until)
+    except ImportError as error:
+        raise UserError(
+            f"scale=ray needs Ray ({error}); type pip install 'rollout[ray]'"
+        ) from error
     except Exception as error:  # Ray raises many kinds
         reason = " ".join(str(error).split())[:300]
         if "missing packages" in reason:
@@ -212,33 +215,44 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
     return ray
 
 
-def knock(address: str) -> str:
-    """Return the host and port of a cluster. Raises OSError or ValueError if nothing listens."""
-    from ray._private.services import get_ray_address_from_environment
+def ask(address: str) -> str:
+    """Return the host and port of a cluster that answers. Raises ConnectionError if none does.
 
-    found = get_ray_address_from_environment(address, None) if address == "auto" else address
-    host, _, port = found.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
-    return found
-
-
-def ask(address: str) -> None:
-    """Raise ConnectionError if a cluster does not answer, or refuses our token.
-
-    In another process: Ray tries for minutes, in C++, where no signal interrupts it.
+    In another process: Ray tries for minutes, in C++, where no signal interrupts it, and remembers
+    from its import whether an address on loopback stays as it is.
     """
     import subprocess
 
-    code = "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1]).internal_kv_keys(b'', b'')"
-    command = [sys.executable, "-c", code, address]
+    command = [sys.executable, "-c", QUESTION, address, str(KNOCK_S)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
-        said = done.stderr if done.returncode else ""
     except subprocess.TimeoutExpired as error:
-        said = (error.stderr or b"").decode(errors="replace") or "no answer"
-    if said:
-        named = [line for line in said.splitlines() if "Auth" in line or "token" in line]
-        raise ConnectionError((named or said.strip().splitlines())[-1][:200])
+        raise ConnectionError("no answer") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["no answer"]
+        named = [line for line in said if "Auth" in line or "token" in line]
+        if "No module named 'ray'" in said[-1]:
+            raise ImportError(said[-1])
+        raise ConnectionError((named or said)[-1][:200])
+    return done.stdout.split()[-1]
+
+
+QUESTION = """
+import socket, sys
+import ray
+from ray._private.services import get_ray_address_from_environment as find
+address = find("auto", None) if sys.argv[1] == "auto" else sys.argv[1]
+host, _, port = address.rpartition(":")
+socket.create_connection((host.strip("[]"), int(port)), timeout=float(sys.argv[2])).close()
+ray._raylet.GcsClient(address=address).internal_kv_keys(b"", b"")
+print(address)
+"""
+
+
+def knock(address: str) -> None:
+    """Raise OSError if nothing listens at a cluster's address."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def in_thread(start: Callable[[], Any], until: threading.Event) -> None:

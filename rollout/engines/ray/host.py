@@ -52,12 +52,8 @@ class RayHost:
         return bundles_of(plan.engine, plan.device, cpus, self._scale.resources, per_node)
 
     def _share_of_cores(self) -> float:
-        cores = [has.get("CPU", 0.0) for has in self._cluster.nodes().values()]
-        count = self._scale.num_replicas
-        if count == "auto":  # an engine uses all cores of its node
-            return max(min((c for c in cores if c), default=1.0), 1.0)
-        share = sum(cores) / count
-        return float(floor(share)) if share >= 1 else floor(share * 100) / 100
+        cores = [has["CPU"] for has in self._cluster.nodes().values() if has.get("CPU")]
+        return share_of(cores or [1.0], self._scale.num_replicas)
 
     def num_slots(self, plan: EnginePlan) -> int:
         """See Host.num_slots. Raises EngineError if no replica has found a place for too long."""
@@ -159,6 +155,10 @@ class RayHost:
             death.excuse = "the rows in flight are submitted again"
             return death
         text = " ".join(str(error).split())
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            death = EngineError(f"the replica on {place.name} can't be reached any more")
+            death.excuse = "the rows in flight are submitted again"
+            return death
         reason = re.search(r"The actor (?:is dead|died) because (.{1,200}?)\.? *(?:\Z|[A-Z])", text)
         missing = re.search(r"No module named '[\w.]+'", text)
         if missing:
@@ -179,6 +179,18 @@ class RayHost:
         """End every replica; a cluster started here ends, too."""
         self._end_those_due(at_once=True)
         self._cluster.close()
+
+
+def share_of(cores: list[float], count: int | str) -> float:
+    """Return the cores of each replica, given those of each node: as many as let `count` fit.
+
+    With `auto`, an engine uses all cores of the smallest node.
+    """
+    if count == "auto":
+        return min(cores)
+    shares = {each / number for each in cores for number in range(1, count + 1)}
+    most = max(s for s in shares if sum(floor(each / s + 1e-9) for each in cores) >= count)
+    return float(floor(most)) if most >= 1 else floor(most * 100) / 100
 
 
 def as_words(bundles: list[Bundle]) -> str:

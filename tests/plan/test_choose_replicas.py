@@ -145,6 +145,12 @@ def test_a_tensor_parallel_group_stays_within_a_node():
     assert options[0].num_replicas == 2  # of the 6 devices of a node, 2 stay idle
 
 
+def test_stages_that_fit_in_a_node_stay_in_it():
+    typed = {"tensor_parallel_size": 1, "pipeline_parallel_size": 3}
+    (option,) = divided("qwen3_4b", "16 h100_80gb", nodes=2, **typed)
+    assert option.num_replicas == 4  # two in each node of 8, of which 2 devices stay idle
+
+
 def test_pipeline_stages_are_chosen_only_where_no_node_holds_the_model():
     options = divided(LLAMA_405B, "16 h100_80gb", nodes=2)
     assert size_and_number(options) == (8, 2, 1)
