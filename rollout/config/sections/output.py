@@ -18,7 +18,7 @@ class Output:
 
     kind: typing.ClassVar[str] = ABOUT
     path: str | None = setting(
-        None, "file to publish, also on s3://, ...; null: output.parquet, or output/, in run_dir"
+        None, "file or s3://...; null: output.parquet, or output/, in run_dir"
     )
     columns: list[str] = setting(
         ["finish_reason", "num_response_tokens", "num_prompt_tokens", "is_reasoning_closed"],
