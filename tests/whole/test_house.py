@@ -148,6 +148,12 @@ def test_the_readme_shows_the_floors_and_what_each_package_says_of_itself():
         assert f"| `{package.parent.name}/` | {first} |" in text
 
 
+def test_the_readme_has_the_command_that_the_ci_runs():
+    pattern = re.search(r"grep -m1 -E '(.+)' README.md", (ROOT / ".ci/run").read_text())[1]
+    found = re.search(pattern, (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert found and "pytest -q -n auto" in found.string[found.start() :].splitlines()[0]
+
+
 def test_the_tests_stand_where_the_code_stands():
     folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} - {"whole"}
     assert folders <= FLOOR.keys()
