@@ -1,8 +1,9 @@
 """Ray clusters of several nodes on this machine, on loopback only."""
 
 import os
-import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 HERE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -39,7 +40,11 @@ def add_node(cluster, **more):
 
 
 def listening():
-    """Return the addresses at which processes of Ray or ours listen."""
-    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-    lines = [line.split() for line in shown.splitlines() if "users:" in line]
-    return {words[3].rsplit(":", 1)[0].strip("[]").removeprefix("::ffff:") for words in lines}
+    """Return the addresses at which our descendants listen."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add(connection.laddr.ip.removeprefix("::ffff:"))
+    return found
