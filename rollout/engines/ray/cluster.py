@@ -7,7 +7,6 @@ process.
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,14 +18,13 @@ from typing import Any
 
 from rollout.config.sections.scale import ScaleOut
 from rollout.engines.placement import Bundle
+from rollout.engines.ray.ask import ask, knock
 from rollout.errors import EngineError, UserError
 from rollout.system import machine
 from rollout.system.machine import Machine
 
 END_S = 2.0  # for the processes of a cluster to end
-ANSWER_S = 15.0
 SILENT_S = 30.0
-KNOCK_S = 5.0
 NODES_S = 2.0  # between two looks at the nodes
 HERE = {  # for a cluster on this machine
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on the machine's own address
@@ -213,46 +211,6 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
             advice = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
         raise UserError(f"{where} ({reason}); {advice}") from error
     return ray
-
-
-def ask(address: str) -> str:
-    """Return the host and port of a cluster that answers. Raises ConnectionError if none does.
-
-    In another process: Ray tries for minutes, in C++, where no signal interrupts it, and remembers
-    from its import whether an address on loopback stays as it is.
-    """
-    import subprocess
-
-    command = [sys.executable, "-c", QUESTION, address, str(KNOCK_S)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
-    except subprocess.TimeoutExpired as error:
-        raise ConnectionError("no answer") from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no answer"]
-        named = [line for line in said if "Auth" in line or "token" in line]
-        if "No module named 'ray'" in said[-1]:
-            raise ImportError(said[-1])
-        raise ConnectionError((named or said)[-1][:200])
-    return done.stdout.split()[-1]
-
-
-QUESTION = """
-import socket, sys
-import ray
-from ray._private.services import get_ray_address_from_environment as find
-address = find("auto", None) if sys.argv[1] == "auto" else sys.argv[1]
-host, _, port = address.rpartition(":")
-socket.create_connection((host.strip("[]"), int(port)), timeout=float(sys.argv[2])).close()
-ray._raylet.GcsClient(address=address).internal_kv_keys(b"", b"")
-print(address)
-"""
-
-
-def knock(address: str) -> None:
-    """Raise OSError if nothing listens at a cluster's address."""
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def in_thread(start: Callable[[], Any], until: threading.Event) -> None:
