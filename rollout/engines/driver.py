@@ -190,7 +190,7 @@ class _Loop:
         try:
             lane.died(error)
         except RolloutError as fatal:
-            lane.retire()
+            lane.leave()
             self.lanes.remove(lane)
             self._replicas.retire(lane.slot, fatal)
 
@@ -324,13 +324,13 @@ class Lane:
             death, in_flight, num_steps, eased or death.excuse, self.slot.number
         )
         self._listener.on_death(death, what, self.slot)
-        self.leave()
+        self._reset()
 
     def leave(self) -> None:
-        """Shut the engine down, so that the next one is loaded, on another node if need be."""
+        """Shut the engine down; what it was trying goes to others, and a new one is loaded."""
+        self._survival.is_down(self.slot.number)
+        self._reset()
+
+    def _reset(self) -> None:
         self.slot.shutdown()
         self._turn = self.flight = self._loading = self._probe_steps = None
-
-    def retire(self) -> None:
-        """Hand over what the slot was trying."""
-        self._survival.retire(self.slot.number)

@@ -144,8 +144,7 @@ class Replicas:
             self.slots.append(Slot(number, self._descent, load, self._console))
 
     def retire(self, slot: Slot, error: RolloutError) -> None:
-        """Do without this slot from now on. Raises the error if it was the last one."""
-        slot.shutdown()
+        """Do without this slot, whose engine is gone. Raises the error if it was the last one."""
         self.slots.remove(slot)
         self._retired.append(slot)
         if not self.slots:
@@ -173,7 +172,9 @@ class Replicas:
         if self.is_local or self.up:
             yield
             return
-        with self._console.waiting(f"loading {len(self.slots)} replicas, {self._host}"):
+        count = len(self.slots)
+        what = f"{count} replica{'s' * (count != 1)}"
+        with self._console.waiting(f"loading {what}, {self._host}"):
             yield
 
     def check(self, plan: EnginePlan, sampling: Sampling) -> None:

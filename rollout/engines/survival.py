@@ -108,18 +108,24 @@ class Survival:
         if state.trial:
             return Turn(num_trial_steps=min(state.trial.num_steps, MAX_TRIAL_STEPS))
         for number in reversed(range(len(self._suspects))):
-            group = self._suspects[number]
-            is_trusted = state.num_left_to_others < max(self._max_restarts, 1)
-            if (is_trusted and slot not in group.killed) or self._is_last_resort(slot):
-                del self._suspects[number]
-                state.group = group
+            if self._may_run(slot, self._suspects[number]):
+                group = state.group = self._suspects.pop(number)
                 state.left = {_key(row): row for row in group.rows}
                 return Turn(group.rows, is_apart=True, is_alone=len(group.rows) == 1)
         return Turn(self._queue)
 
-    def _is_last_resort(self, slot: int) -> bool:
-        """Whether nothing but suspects is left, and no other slot to run them."""
-        return self._queue.is_dry and self._up == {slot}
+    def _may_run(self, slot: int, group: _Suspects) -> bool:
+        """Whether the slot runs the group, or leaves it to others.
+
+        First come slots whose engines did not die of it, and not of too many other rows alone. If
+        there are none, and nothing else is left to do: any that did not die of it, then any.
+        """
+        limit = max(self._max_restarts, 1)
+        fresh = self._up - group.killed
+        trusted = {each for each in fresh if self._slots[each].num_left_to_others < limit}
+        if trusted or not self._queue.is_dry:
+            return slot in trusted
+        return slot in (fresh or self._up)
 
     def finished(self, results: list[Result], by_engine: bool, slot: int = 0) -> list[Result]:
         """Return the rows that are final now; `by_engine`: the engine answered some this turn.
@@ -199,8 +205,8 @@ class Survival:
             ) from death
         return text
 
-    def retire(self, slot: int) -> None:
-        """Take a slot out; what it was trying goes to the others."""
+    def is_down(self, slot: int) -> None:
+        """Record that the slot has no engine; what it was trying goes to the others."""
         self._up.discard(slot)
         self._resubmit(self._slots[slot], [])
 

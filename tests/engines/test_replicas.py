@@ -133,6 +133,36 @@ def test_exactly_the_rows_that_kill_engines_are_blamed(seed):
     assert run.is_whole and run.left == [0, 1]
 
 
+@pytest.mark.parametrize("slots", [2, 3])
+@pytest.mark.parametrize("count", [8, 12, 20, 100])
+def test_many_rows_that_kill_engines_are_blamed_or_end_the_run(slots, count):
+    """Each slot left its rows to the others, and none was trusted to run them: it never ended."""
+    poison = list(range(100 - count, 100))
+    try:
+        run = Run(lambda *_: scripted(max_num_seqs=2), slots=slots, poison=poison)
+    except EngineError as error:
+        assert "max_restarts=3" in str(error) or "the likely cause" in str(error)
+    else:
+        assert run.failed == poison and run.is_whole
+
+
+def test_a_poison_row_is_blamed_after_the_other_slots_node_was_taken_away():
+    """The slot that had left was still waited for, to run the row a second time."""
+
+    def at_tick(number, run):
+        if run.hosts.starts.get(0, 0) > 2:  # row 99 is being tried
+            run.hosts.leaving = {1}
+
+    class Gone(ScriptedEngine):
+        is_up = False
+
+    def make(slot, start):
+        return Gone(Engine()) if slot and start > 1 else scripted()
+
+    run = Run(make, poison=[99], at_tick=at_tick)
+    assert run.failed == [99] and run.is_whole
+
+
 def test_a_slot_whose_engines_always_die_is_given_up_and_blames_no_row():
     run = Run(lambda slot, _: scripted(die_after_steps=None if slot else 3))
     assert run.is_whole and run.failed == []
