@@ -5,10 +5,12 @@ import os
 import signal
 
 import pytest
+from ray_cluster import HERE
 
 pytest_plugins = ["s3_server"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test contacts a hub
 os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.update(HERE)  # Ray reads it once, when it is imported, which vLLM does
 # Two OpenMP threads busy-wait for each other whenever another process takes a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -18,7 +18,9 @@ def command(*words: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | more
+    """Return a user's environment: without what these tests tell their own Ray."""
+    ours = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
+    return ours | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | more
 
 
 def rollout(*words: str, cwd: Path, timeout: float = 300, **env: str):

@@ -30,7 +30,8 @@ from ray.scripts.scripts import main
 
 main()
 """
-SCRIPTED = ["engine=scripted", "engine.scripted.step_s=0.01", "engine.max_num_seqs=16"]
+SCRIPTED = ["engine=scripted", "engine.max_num_seqs=16"]
+SLOW = "engine.scripted.step_s=0.03"  # the second node joins long before the rows are finished
 
 
 class Slurm:
@@ -54,7 +55,7 @@ class Slurm:
             SLURM_CPUS_PER_TASK="1",
             SLURMD_NODENAME="n1",
         )
-        job = ["bash", SCRIPT, *words, *SCRIPTED, "scale.num_replicas=2", "tracking=none"]
+        job = ["bash", SCRIPT, *words, *SCRIPTED, SLOW, "scale.num_replicas=2", "tracking=none"]
         with (self.here / "job.out").open("w") as out:
             return subprocess.Popen(job, cwd=self.here, env=env, stdout=out, stderr=out)
 
@@ -98,11 +99,11 @@ def test_a_job_that_got_its_signal_is_resumed_by_the_next_on_replicas_of_both_no
     job.send_signal(signal.SIGTERM)
     assert job.wait(60) == 143, (slurm.here / "job.out").read_text()
     assert "to resume: " in (slurm.here / "job.out").read_text()
-    assert not slurm.left()
+    wait_for(lambda: not slurm.left(), 30)
 
     job = slurm.submit("data.input=prompts.parquet", "run_dir=s")
     assert job.wait(200) == 0, (slurm.here / "job.out").read_text()
-    assert not slurm.left()
+    wait_for(lambda: not slurm.left(), 30)
     replicas = json.loads((slurm.here / "s/summary.json").read_text())["replicas"]
     assert len(replicas) == 2 and all(replica["num_rows"] for replica in replicas)
 
