@@ -79,6 +79,7 @@ def one_side(job: "Job", replicas: "Replicas", kind: type[Timed]) -> dict:
     from rollout.runs.attempt import Attempt
     from rollout.runs.generate import generate
     from rollout.runs.opening import open_run
+    from rollout.runs.turns import take_turns
     from rollout.system.console import Console
     from rollout.system.signals import StopRequest
 
@@ -90,7 +91,8 @@ def one_side(job: "Job", replicas: "Replicas", kind: type[Timed]) -> dict:
     ):
         used = attempt._store = kind(store)
         began, cpu = time.perf_counter(), time.process_time()
-        generate(replicas, [attempt], StopRequest())
+        stop = StopRequest()
+        take_turns([generate(replicas, [attempt], stop)], stop, replicas.wait)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         num_on_disk = int(store.state().present.sum())
     if attempt.error:
@@ -108,6 +110,7 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
         os.environ.setdefault(name, value)
     from tiny_model import make_tiny_model
 
+    from rollout.engines.fleet import Fleet
     from rollout.engines.replicas import Replicas
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
@@ -117,8 +120,12 @@ def measure_vllm(workdir: Path, num_rows: int = 512, num_pairs: int = 5) -> dict
     job = prepared(workdir, "runs", model_path=make_tiny_model(workdir / "tiny"), **VLLM)
     job.run_dir.mkdir()
     pairs = []
-    replicas = Replicas(Console(quiet=True), StopRequest())
-    with closing(replicas), replicas.serving(plan_of(job, workdir)):
+    fleet = Fleet(Console(quiet=True), StopRequest())
+    with (
+        closing(fleet),
+        closing(Replicas(fleet)) as replicas,
+        replicas.serving(plan_of(job, workdir)),
+    ):
         one_side(job, replicas, Timed)
         one_side(job, replicas, Spared)
         for number in range(num_pairs):

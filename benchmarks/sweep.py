@@ -171,6 +171,7 @@ NUM_WARM_ROWS = 8
 
 def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
     """Answer all points of all sweeps in this process, after a short warm-up. Counts are sums."""
+    from rollout.engines.fleet import Fleet
     from rollout.engines.replicas import Replicas
     from rollout.runs.job import plan_of
     from rollout.system.console import Console
@@ -182,8 +183,12 @@ def after_loading(side: str, num_rows: int, workdir: Path) -> dict:
 
     sweeps = [points(i * num_rows, num_rows) for i in range(NUM_SWEEPS)]
     before = points(NUM_SWEEPS * num_rows, NUM_WARM_ROWS)
-    replicas = Replicas(Console(quiet=True), StopRequest())
-    with closing(replicas), replicas.serving(plan_of(before[0], workdir)):
+    fleet = Fleet(Console(quiet=True), StopRequest())
+    with (
+        closing(fleet),
+        closing(Replicas(fleet)) as replicas,
+        replicas.serving(plan_of(before[0], workdir)),
+    ):
         answer(side, before, replicas)
         found = [answer(side, jobs, replicas) for jobs in sweeps]
     return {key: sum((f[key] for f in found), type(value)()) for key, value in found[0].items()}
@@ -197,6 +202,7 @@ def answer(side: str, jobs: "list[Job]", replicas: "Replicas") -> dict:
     from rollout.runs.attempt import Attempt
     from rollout.runs.generate import generate
     from rollout.runs.opening import open_run
+    from rollout.runs.turns import take_turns
     from rollout.system.console import Console
     from rollout.system.signals import StopRequest
 
@@ -209,7 +215,8 @@ def answer(side: str, jobs: "list[Job]", replicas: "Replicas") -> dict:
         before = replicas.stats()
         began, cpu = time.perf_counter(), time.process_time()
         for together in [attempts] if side == "fused" else [[a] for a in attempts]:
-            generate(replicas, together, StopRequest())
+            stop = StopRequest()
+            take_turns([generate(replicas, together, stop)], stop, replicas.wait)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         after = replicas.stats()
         assert replicas.slots[0].num_starts == 1, "half a side is no measurement"

@@ -30,6 +30,7 @@ class Sides:
     def __init__(self, model: str, prompts: str, workdir: str):
         import pyarrow.parquet as pq
 
+        from rollout.engines.fleet import Fleet
         from rollout.engines.replicas import Replicas
         from rollout.system.console import Console
         from rollout.system.signals import StopRequest
@@ -37,7 +38,8 @@ class Sides:
         self._model, self._prompts, self._workdir = model, prompts, Path(workdir)
         self._texts = pq.read_table(prompts)["prompt"].to_pylist()
         self._console, self._stop = Console(quiet=True), StopRequest()
-        self.replicas = Replicas(self._console, self._stop)
+        self.fleet = Fleet(self._console, self._stop)
+        self.replicas = Replicas(self.fleet)
         self._llm: Any = None
 
     def rollout(self, number: int) -> tuple[float, float]:
@@ -48,6 +50,7 @@ class Sides:
         from rollout.runs.generate import answer
         from rollout.runs.job import plan_of, prepare
         from rollout.runs.opening import open_run
+        from rollout.runs.turns import take_turns
 
         given = {"model.model_path": self._model, "data.input": self._prompts, "resume": "fresh"}
         settings = compose({**SETTINGS, **given, "run_dir": self._workdir / f"run{number}"})
@@ -56,7 +59,8 @@ class Sides:
         with open_run(job, self._console) as (store, standing):
             job = settle(job, self._console, owns_run=True)
             attempt = Attempt(job, store, standing, self._console)
-            answer(self.replicas, plan_of(job, attempt.directory), [attempt], self._stop)
+            answers = answer(self.replicas, plan_of(job, attempt.directory), [attempt], self._stop)
+            take_turns([answers], self._stop, self.replicas.wait)
             if attempt.error:
                 raise attempt.error
             attempt.publish(self._stop)
@@ -127,6 +131,7 @@ def run_rounds(model: str, prompts: str, workdir: str, num_rounds: int = 10) -> 
         )
         print(json.dumps(rounds[-1]), file=sys.stderr, flush=True)
     sides.replicas.close()
+    sides.fleet.close()
     return {
         "throughput_ratio_median": statistics.median(r["throughput_ratio"] for r in rounds),
         "cpu_time_ratio_median": statistics.median(r["cpu_time_ratio"] for r in rounds),

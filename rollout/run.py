@@ -8,6 +8,7 @@ from rollout.config.effects import refuse_without_effect
 from rollout.config.overrides import how_to_type
 from rollout.config.settings import Settings
 from rollout.config.validate import validate
+from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.runs.attempt import Attempt
 from rollout.runs.fitting import refuse_impossible, refuse_no_room, settle
@@ -16,6 +17,7 @@ from rollout.runs.job import Job, describe, plan_of, prepare
 from rollout.runs.opening import open_run, standing_now
 from rollout.runs.standing import Standing
 from rollout.runs.summary import Summary, finished_before, how_to_resume
+from rollout.runs.turns import take_turns
 from rollout.runs.workflow import with_prompts
 from rollout.store.store import Store
 from rollout.system.console import Console
@@ -75,9 +77,10 @@ def launch(
     try:
         if standing.num_owed:
             console.note(how_to_type("run_dir", str(job.run_dir)))  # to resume it, however it ends
-            with closing(Replicas(console, stop)) as replicas:
+            with closing(Fleet(console, stop)) as fleet, closing(Replicas(fleet)) as replicas:
                 plan = plan_of(job, attempt.directory)
-                answer(replicas, plan, [attempt], stop, ladder=job.ladder)
+                answers = answer(replicas, plan, [attempt], stop, ladder=job.ladder)
+                take_turns([answers], stop, fleet.wait)
         if error := attempt.error:
             more = f"; {attempt.report.how_to_resume()}" if attempt.report.has_begun else ""
             raise error.with_message(f"{error}{more}")

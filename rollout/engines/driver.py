@@ -29,6 +29,7 @@ class Tick:
 
     finished: list[Result]
     source_dry: bool
+    is_idle: bool = False  # nothing happened: the caller waits a moment before the next turn
 
 
 def _raise(run: int, error: EngineError) -> None:
@@ -75,8 +76,7 @@ def drive(replicas: Replicas, survival: Survival, listener: Listener) -> Iterato
                 yield Tick(left, True)
             return
         if not moved:
-            yield Tick([], loop.is_dry)
-            replicas.wait()
+            yield Tick([], loop.is_dry, is_idle=True)
 
 
 class _Loop:
@@ -102,7 +102,7 @@ class _Loop:
     def advance(self) -> bool:
         """Bring engines up and begin turns; return whether anything happened."""
         self.has_moved = moved = False
-        self._replicas.refresh()
+        self._replicas.refresh(grows=not self._survival.is_dry)
         known = {lane.slot for lane in self.lanes}
         self.lanes += [
             Lane(slot, self._survival, self._listener)

@@ -7,70 +7,33 @@ while the host has room for more. Must not know about runs or rows.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from rollout.config.sections.sampling import Sampling
-from rollout.config.sections.scale import Scale, ScaleOut
-from rollout.engines import check_sampling, load_engine
-from rollout.engines.base import Engine, EnginePlan, EngineStats, Host, Ladder, Rung
+from rollout.engines import check_sampling
+from rollout.engines.base import EnginePlan, EngineStats, Ladder, Rung
+from rollout.engines.fleet import Fleet
 from rollout.engines.slot import Descent, Slot, added, free
 from rollout.errors import RolloutError
-from rollout.system.console import Console
-from rollout.system.guard import guard
-from rollout.system.signals import StopRequest
 
 REFRESH_S = 2.0  # between two looks at how many slots there is room for
-WAIT_S = 0.1
-
-
-class LocalHost:
-    """Runs one engine in this process."""
-
-    def __init__(self, console: Console, stop: StopRequest, load: Callable[[EnginePlan], Engine]):
-        self._console, self._stop, self._load_engine = console, stop, load
-
-    def num_slots(self, plan: EnginePlan) -> int:
-        return 1
-
-    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
-        name = plan.model.model_path if plan.model_path else "the scripted engine"
-        loading = self._console.waiting(f"loading {name} on {plan.device.name}")
-        with self._stop.deferred(False), loading:
-            return self._load_engine(plan)
-
-    def wait(self, timeout_s: float) -> None:
-        time.sleep(timeout_s)
-
-    def is_leaving(self, engine: Engine) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
 
 
 class Replicas:
     """The slots of one plan at a time. The caller closes it."""
 
-    def __init__(
-        self,
-        console: Console,
-        stop: StopRequest,
-        load: Callable[[EnginePlan], Engine] = load_engine,
-    ):
-        self._console, self._stop, self._load_engine = console, stop, load
+    def __init__(self, fleet: Fleet):
+        self._fleet = fleet
         self._plan: EnginePlan | None = None  # as given, before anything is lowered
         self._environment: dict[str, str] = {}
-        self._host: Host | None = None
-        self._scale: ScaleOut | None = None  # that the host was opened for
         self._descent: Descent | None = None
         self._retired: list[Slot] = []
         self._refreshed_at = 0.0
-        self._guard = ExitStack()
         self.slots: list[Slot] = []
-        self.num_plans = 0  # plans served so far, including the current one
+        self.number = 0  # of the plan among those that the fleet served
 
     def has(self, plan: EnginePlan, environment: Mapping[str, str]) -> bool:
         """Return whether the engines here can serve `plan`."""
@@ -101,10 +64,8 @@ class Replicas:
             self._descent.ladder = ladder
         else:
             self._serve(plan, environment, ladder)
-        with environment_set(environment), self._console.libraries_write_to(plan.log_file):
+        with self._with_engine_here(plan):
             try:
-                if self._host is None:
-                    self._host = self._open_host(plan)
                 self.refresh()
                 yield
             except BaseException:
@@ -113,35 +74,36 @@ class Replicas:
 
     def _serve(self, plan: EnginePlan, environment: dict[str, str], ladder: Ladder | None) -> None:
         self.release()
-        if self._scale != plan.scale:
-            self._close_host()
-        self._scale = plan.scale
         self._plan, self._environment = plan, environment
         self._descent = Descent(plan, ladder)
         self._retired, self._refreshed_at = [], 0.0
-        self.num_plans += 1
-        if self.num_plans == 1:
-            self._guard.enter_context(guard(self._console.note))
+        try:
+            self.number = self._fleet.join(self, plan)
+        except BaseException:
+            self._empty()
+            raise
 
-    def _open_host(self, plan: EnginePlan) -> Host:
-        if plan.scale.mode is Scale.local:
-            return LocalHost(self._console, self._stop, self._load_engine)
-        from rollout.engines.ray.host import RayHost
+    @contextmanager
+    def _with_engine_here(self, plan: EnginePlan) -> Iterator[None]:
+        """Let an engine in this process have its environment, and its log for the terminal."""
+        if not self.is_local:
+            yield
+            return
+        console = self._fleet.console
+        with environment_set(self._environment), console.libraries_write_to(plan.log_file):
+            yield
 
-        with self._console.waiting("connecting to Ray"), self._stop.deferred(False):
-            return RayHost(plan)
-
-    def refresh(self) -> None:
-        """Add slots while the host has room for more engines."""
+    def refresh(self, grows: bool = True) -> None:
+        """Look, now and then, how many engines the host has room for; add slots if it `grows`."""
         now = time.monotonic()
         if self._refreshed_at and now - self._refreshed_at < REFRESH_S:
             return
         self._refreshed_at = now
-        wanted = self._host.num_slots(self._plan) - len(self._retired)
-        while len(self.slots) < wanted:
+        wanted = self._fleet.num_slots(self._plan, self) - len(self._retired)
+        while grows and len(self.slots) < wanted:
             number = len(self.slots) + len(self._retired)
-            load = partial(self._host.load, environment=self._environment, number=number)
-            self.slots.append(Slot(number, self._descent, load, self._console))
+            load = partial(self._fleet.host.load, environment=self._environment, number=number)
+            self.slots.append(Slot(number, self._descent, load, self._fleet.console))
 
     def retire(self, slot: Slot, error: RolloutError) -> None:
         """Do without this slot, whose engine is gone. Raises the error if it was the last one."""
@@ -149,22 +111,22 @@ class Replicas:
         self._retired.append(slot)
         if not self.slots:
             raise error
-        self._console.note(
+        self._fleet.console.note(
             f"replica {slot.number} is given up, {len(self.slots)} are left: {error}"
         )
 
     def is_leaving(self, slot: Slot) -> bool:
         """Whether the slot's node will soon be taken away."""
-        return self._host.is_leaving(slot.current)
+        return self._fleet.host.is_leaving(slot.current)
 
     def wait(self) -> None:
         """Wait a moment for news from the engines."""
-        self._host.wait(WAIT_S)
+        self._fleet.wait()
 
     @property
     def is_local(self) -> bool:
         """Whether the engine's memory is that of this process and its children."""
-        return isinstance(self._host, LocalHost)
+        return self._fleet.is_local
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -173,14 +135,15 @@ class Replicas:
             yield
             return
         count = len(self.slots)
-        what = f"{count} replica{'s' * (count != 1)}"
-        with self._console.waiting(f"loading {what}, {self._host}"):
+        what = f"loading {count} replica{'s' * (count != 1)}, {self._fleet.host}"
+        with self._fleet.waiting(what):
             yield
 
     def check(self, plan: EnginePlan, sampling: Sampling) -> None:
         """Refuse bad sampling settings before an engine is loaded. Raises UserError."""
         if not self.up:
-            check_sampling(plan, sampling)
+            with environment_set(self._environment):
+                check_sampling(plan, sampling)
 
     @property
     def up(self) -> list[Slot]:
@@ -225,30 +188,21 @@ class Replicas:
         """Shut the engines down and free their memory."""
         if self._plan is None:
             return
-        with environment_set(self._environment):
-            if not any(slot.engine for slot in self.slots):
-                self._empty()
-                return
-            with self._console.libraries_write_to(self._plan.log_file):
-                self._empty()
+        if not any(slot.engine for slot in self.slots):
+            self._empty()
+            return
+        with self._with_engine_here(self._plan):
+            self._empty()
 
     def _empty(self) -> None:
         plan, self._plan = self._plan, None
         self.shutdown()
         self.slots = []
+        self._fleet.leave(self)
         free(plan)
 
-    def _close_host(self) -> None:
-        host, self._host = self._host, None
-        if host:
-            host.close()
-
     def close(self) -> None:
-        try:
-            self.release()
-            self._close_host()
-        finally:
-            self._guard.close()
+        self.release()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rollout.errors import EngineError, RolloutError
 from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
-from rollout.system.garbage import rare_collections
+from rollout.runs.turns import Task
 from rollout.system.machine import memory_in_use_gib
 from rollout.system.signals import StopRequest
 
@@ -38,21 +38,22 @@ def answer(
     progress: Callable[[], AbstractContextManager[OnTurn]] = lambda: nullcontext(
         lambda stats: None
     ),
-) -> None:
+) -> Task:
     """Answer every owed row of `attempts` with engines of `plan`, and store the results.
 
-    An error is kept in the `error` of each attempt that it leaves incomplete. Raises Interrupted
-    if the user asked to stop; finished rows are on disk then.
+    A task (turns.py). An error is kept in the `error` of each attempt that it leaves incomplete.
+    Raises Interrupted if the user asked to stop; finished rows are on disk then.
     """
     try:
         with attempts[0].explaining_disk_errors(), replicas.serving(plan, environment, ladder):
-            for attempt in attempts:
-                with attempt.failing_alone():
-                    replicas.check(plan, attempt.job.settings.sampling)
-                    attempt.find_splitter()
+            with stop.deferred(False):
+                for attempt in attempts:
+                    with attempt.failing_alone():
+                        replicas.check(plan, attempt.job.settings.sampling)
+                        attempt.find_splitter()
             if runnable := [attempt for attempt in attempts if not attempt.error]:
                 with progress() as on_turn:
-                    generate(replicas, runnable, stop, on_turn)
+                    yield from generate(replicas, runnable, stop, on_turn)
     except RolloutError as error:
         stop.raise_if_requested()
         for attempt in attempts:
@@ -65,11 +66,11 @@ def generate(
     attempts: Sequence[Attempt],
     stop: StopRequest,
     on_turn: OnTurn = lambda stats: None,
-) -> None:
+) -> Task:
     """Drive the engines, and the replacements of those that die, until every owed row is on disk.
 
-    An error of one run is kept in its `error`. Raises RolloutError if no engine is left for any,
-    Interrupted if the user asked to stop; finished rows are flushed then.
+    A task (turns.py). An error of one run is kept in its `error`. Raises RolloutError if no engine
+    is left for any, Interrupted if the user asked to stop; finished rows are flushed then.
     """
 
     def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
@@ -97,43 +98,45 @@ def generate(
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
     ticks = drive(replicas, survival, Listener(on_load, on_death, give_up))
-    with replicas.loading(), stop.deferred():
-        for _ in ticks:  # nothing finishes before an engine is up
+    with replicas.loading():
+        for tick in ticks:  # nothing finishes before an engine is up
             stop.raise_if_requested()
             if replicas.up:
                 break
+            yield not tick.is_idle
     if all(attempt.error for attempt in attempts):
         return
     stats = _Stats(replicas, len(attempts))
     stats.look()  # slow the first time; must not count as generation
     taken_at = 0.0
-    with stop.deferred(), rare_collections():
-        for attempt in attempts:
-            attempt.watch(stats.of(attempt))
-        try:
-            for tick in ticks:
-                now = clock.now()
-                if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
-                    stop.raise_if_requested()
-                    continue
-                taken_at = now
-                finished: list[list[Result]] = [[] for _ in attempts]
-                for result in tick.finished:
-                    finished[result.run].append(result)
-                for attempt, results in zip(attempts, finished, strict=True):
-                    attempt.take(results, tick.source_dry)
-                on_turn(stats.look)
-                if all(attempt.error for attempt in attempts):
-                    replicas.shutdown()  # drops the requests in flight
-                    break
+    for attempt in attempts:
+        attempt.watch(stats.of(attempt))
+    try:
+        for tick in ticks:
+            now = clock.now()
+            if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
                 stop.raise_if_requested()
-        except RolloutError:
+                yield not tick.is_idle
+                continue
+            taken_at = now
+            finished: list[list[Result]] = [[] for _ in attempts]
+            for result in tick.finished:
+                finished[result.run].append(result)
+            for attempt, results in zip(attempts, finished, strict=True):
+                attempt.take(results, tick.source_dry)
+            on_turn(stats.look)
+            if all(attempt.error for attempt in attempts):
+                replicas.shutdown()  # drops the requests in flight
+                break
             stop.raise_if_requested()
-            raise
-        finally:
-            for attempt in attempts:
-                attempt.flush()
-                attempt.unwatch()
+            yield not tick.is_idle
+    except RolloutError:
+        stop.raise_if_requested()
+        raise
+    finally:
+        for attempt in attempts:
+            attempt.flush()
+            attempt.unwatch()
 
 
 class _Stats:

@@ -4,12 +4,14 @@ Works on checked jobs; starts nothing.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.engine import Device
 from rollout.config.sections.sampling import Sampling
+from rollout.config.sections.scale import Scale
 from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError
 from rollout.inputs.input_files import same
@@ -34,6 +36,7 @@ class Batch:
     environment: dict[str, str]
     points: list[Point]
     ladder: Ladder | None = None  # what to lower when memory runs out
+    number: int = 0  # in the order in which they begin, from 1
 
 
 def refuse_own_tables(job: Job, directory: Path) -> None:
@@ -104,6 +107,34 @@ def batches_of(points: list[Point], directory: Path) -> list[Batch]:
         for batch in by_class.values()
         for i in range(0, len(batch.points), MAX_POINTS)
     ]
+
+
+def rounds_of(
+    batches: list[Batch], is_up: Callable[[EnginePlan, dict[str, str]], bool]
+) -> list[list[list[Batch]]]:
+    """Return rounds of groups of batches: a group's have the same engine, a round's the same host.
+
+    Groups of a round may run side by side. First comes the engine that is up; Ray before engines in
+    this process, since it has to be started before vLLM imports it.
+    """
+
+    def order(batch: Batch) -> tuple[bool, bool]:
+        return not is_up(batch.plan, batch.environment), batch.plan.scale.mode is Scale.local
+
+    rounds: dict[str, dict[Any, list[Batch]]] = {}
+    for number, batch in enumerate(sorted(batches, key=order), 1):
+        batch.number = number
+        engine = batch.plan.identity, tuple(sorted(batch.environment.items()))
+        rounds.setdefault(repr(batch.plan.scale), {}).setdefault(engine, []).append(batch)
+    for groups in rounds.values():
+        if len(groups) == 1:
+            continue
+        for number, group in enumerate(groups.values(), 1):
+            if group[0].plan.scale.mode is not Scale.local:  # each replica's log is named after it
+                for batch in group:
+                    log = batch.plan.log_file.with_name(f"engine-{number}.log")
+                    batch.plan = replace(batch.plan, log_file=log)
+    return [list(groups.values()) for groups in rounds.values()]
 
 
 def _with_adapters(plans: list[EnginePlan], points: list[Point]) -> list[EnginePlan]:

@@ -71,6 +71,74 @@ class PointConsole(Console):
         yield PlainProgress(Console(quiet=True))
 
 
+class _Running:
+    """A batch whose engines are up."""
+
+    def __init__(self, points: list[tuple[Point, Attempt]], number: int):
+        self.points, self.number = points, number
+        self.began = self.looked_at = 0.0
+        self.stats: Callable[[], EngineStats] | None = None
+        standings = [attempt.standing for _, attempt in points]
+        self.num_rows = sum(standing.num_rows for standing in standings)
+        self.num_done = 0  # rows
+        self._num_owed = sum(standing.num_owed for standing in standings)
+        self._num_samples = sum(standing.num_owed_samples for standing in standings)
+        self.fraction, self.left_s = 0.0, None
+        self.elapsed_s, self.tokens_per_s = 0.0, 0.0
+
+    @property
+    def has_begun(self) -> bool:
+        return self.stats is not None
+
+    def look(self, now: float) -> None:
+        """Read how far it is."""
+        self.looked_at, self.elapsed_s = now, max(now - self.began, 0.1)
+        reports = [attempt.report for _, attempt in self.points]
+        counters, tally = self.stats(), metrics.Tally()
+        for report in reports:
+            tally.join(report.tally)
+        owed = self._num_owed
+        fraction, left_s = metrics.outlook(
+            tally, counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
+            max(report.longest_response for report in reports),
+        )  # fmt: skip
+        self.fraction = (self.num_rows - owed + fraction * owed) / self.num_rows
+        self.left_s = left_s if self.elapsed_s >= SETTLED_S else None
+        self.num_done = sum(report.num_rows_done for report in reports)
+        self.tokens_per_s = counters.num_output_tokens / self.elapsed_s
+
+    def rows(self) -> Iterator[tuple[str, tuple[int, int, float]]]:
+        """Yield each point's name with its finished rows, all rows, and tokens/s."""
+        for point, attempt in self.points:
+            num_tokens = attempt.report.tally.num_output_tokens
+            yield (
+                point.name,
+                (
+                    attempt.report.num_rows_done,
+                    attempt.standing.num_rows,
+                    num_tokens / max(self.elapsed_s, 0.1),
+                ),
+            )
+
+
+def outlook(running: list[_Running], num_batches: int) -> tuple[float, float | None, str]:
+    """Return how far the batches are together, the seconds left if known, and a text."""
+    num_rows = sum(batch.num_rows for batch in running)
+    fraction = sum(batch.fraction * batch.num_rows for batch in running) / num_rows
+    left = [batch.left_s for batch in running]
+    left_s = None if None in left else max(left)
+    num_points = sum(len(batch.points) for batch in running)
+    text = f"{num_points} points side by side  " if num_points > 1 else ""
+    if num_batches > 1:
+        numbers = ", ".join(str(batch.number) for batch in running)
+        text = f"batch{'es' * (len(running) > 1)} {numbers} of {num_batches}  {text}"
+    text += f"{sum(batch.num_done for batch in running):,}/{num_rows:,} rows"
+    settled = [batch for batch in running if batch.elapsed_s >= SETTLED_S]
+    if settled:
+        text += f"  {sum(batch.tokens_per_s for batch in settled):,.0f} tokens/s"
+    return fraction, left_s, text
+
+
 class SweepReport:
     """Progress over all points, a line for each that ended, and the tables."""
 
@@ -81,56 +149,46 @@ class SweepReport:
         self._clock = Clock()
         self._generate_s, self._num_tokens = 0.0, 0
         self._now = "nothing is running yet"
+        self._running: list[_Running] = []
+        self._shown, self._bar = contextlib.ExitStack(), None
+        self.num_batches = 1
 
     @contextlib.contextmanager
     def progress(
-        self, running: list[tuple[Point, Attempt]], which: str = ""
+        self, running: list[tuple[Point, Attempt]], number: int = 1
     ) -> Iterator[Callable[[Callable[[], EngineStats]], None]]:
-        """Show the progress of a batch; yield the function to call after every step."""
-        began = looked_at = 0.0
-        num_owed = sum(attempt.standing.num_owed for _, attempt in running)
-        num_samples = sum(attempt.standing.num_owed_samples for _, attempt in running)
-        num_rows = sum(attempt.standing.num_rows for _, attempt in running)
+        """Show a batch's progress, with that of others that run at the same time.
+
+        Yields the function to call after every step.
+        """
+        batch = _Running(running, number)
 
         def on_turn(stats: Callable[[], EngineStats]) -> None:
-            nonlocal began, looked_at, bar
             now = self._clock.now()
-            if bar is None:  # the engine is up by now
-                began, bar = now, shown.enter_context(self._console.progress())
-            if now - looked_at < LOOK_S:
-                return
-            looked_at, elapsed_s = now, max(now - began, 0.1)
-            reports = [attempt.report for _, attempt in running]
-            counters, tally = stats(), metrics.Tally()
-            for report in reports:
-                tally.join(report.tally)
-            longest = max(r.longest_response for r in reports)
-            fraction, left_s = metrics.outlook(
-                tally, counters, elapsed_s, num_owed, num_samples / max(num_owed, 1), longest
-            )
-            fraction = (num_rows - num_owed + fraction * num_owed) / num_rows
-            num_done = sum(r.num_rows_done for r in reports)
-            beside = f"{len(running)} points side by side  " if len(running) > 1 else ""
-            text = f"{which}{beside}{num_done:,}/{num_rows:,} rows"
-            if elapsed_s < SETTLED_S:
-                left_s = None
-            else:
-                text += f"  {counters.num_output_tokens / elapsed_s:,.0f} tokens/s"
-            self._now = f"{fraction:.0%}  {text}  {eta(left_s)}"
-            rows = {
-                point.name: (
-                    a.report.num_rows_done,
-                    a.standing.num_rows,
-                    a.report.tally.num_output_tokens / elapsed_s,
-                )
-                for point, a in running
-            }
-            points = list(self._points.values())
-            bar.update(fraction, left_s, text, lambda: live_table(points, rows))
+            if not batch.has_begun:  # its engine is up by now
+                batch.began, batch.stats = now, stats
+                self._running.append(batch)
+            if now - batch.looked_at >= LOOK_S:
+                batch.look(now)
+                self._show()
 
-        bar = None
-        with contextlib.ExitStack() as shown:
+        try:
             yield on_turn
+        finally:
+            if batch in self._running:
+                self._running.remove(batch)
+            if not self._running:
+                self._shown.close()
+                self._bar = None
+
+    def _show(self) -> None:
+        if self._bar is None:
+            self._bar = self._shown.enter_context(self._console.progress())
+        fraction, left_s, text = outlook(self._running, self.num_batches)
+        self._now = f"{fraction:.0%}  {text}  {eta(left_s)}"
+        rows = {name: row for batch in self._running for name, row in batch.rows()}
+        points = list(self._points.values())
+        self._bar.update(fraction, left_s, text, lambda: live_table(points, rows))
 
     def note_progress(self) -> None:
         """Print the progress, on SIGUSR1."""

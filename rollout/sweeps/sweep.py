@@ -16,6 +16,7 @@ from typing import Any
 from rollout.config.effects import refuse_without_effect_everywhere
 from rollout.config.sections.postprocess import Postprocess
 from rollout.config.settings import Settings
+from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.runs.attempt import Attempt
@@ -26,10 +27,17 @@ from rollout.runs.generate import OnTurn, answer
 from rollout.runs.job import prepare, refuse_objective
 from rollout.runs.opening import open_run
 from rollout.runs.summary import Summary, finished_before
+from rollout.runs.turns import Task, take_turns
 from rollout.runs.workflow import with_prompts
 from rollout.store.run_dir import refuse_users_tables
 from rollout.store.store import Store
-from rollout.sweeps.batches import Batch, batches_of, refuse_one_place, refuse_own_tables
+from rollout.sweeps.batches import (
+    Batch,
+    batches_of,
+    refuse_one_place,
+    refuse_own_tables,
+    rounds_of,
+)
 from rollout.sweeps.dry_run import dry_run_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.progress import PointConsole, SweepReport, points_in
@@ -52,7 +60,8 @@ class Sweep:
         self._argv, self._console = argv, console
         self._report = SweepReport(console, self.points)
         self._open = ExitStack()
-        self._replicas: Replicas | None = None
+        self._fleet: Fleet | None = None
+        self._replicas: Replicas | None = None  # those that stay up for later points
         self._has_tracker, self.fault = False, ""
         self._stop: StopRequest | None = None
         self._findings = Findings()
@@ -82,11 +91,7 @@ class Sweep:
             self._planned += batches
         elif batches:
             self._lock()
-            # Batches for the engine that is still loaded come first.
-            batches.sort(key=lambda b: not self._replicas.has(b.plan, b.environment))
-            for number, batch in enumerate(batches, 1):
-                which = f"batch {number} of {len(batches)}  " if len(batches) > 1 else ""
-                self._run(batch, which)
+            self._run(batches)
         return [self.points[a.run_dir] for a in asked]
 
     def _begin(self, directory: Path) -> None:
@@ -96,8 +101,8 @@ class Sweep:
             self._stop.print_line = self._console.print_now
             self._stop.last_line = self._last_line
             self._stop.report_progress = self._report.note_progress
-            self._replicas = Replicas(self._console, self._stop)
-            self._open.callback(self._replicas.close)
+            self._fleet = Fleet(self._console, self._stop)
+            self._open.callback(self._fleet.close)
 
     def _lock(self) -> None:
         if self._report.is_open:
@@ -150,28 +155,61 @@ class Sweep:
         for line in (f"{point.name} can't run: {error.args[0]}", *error.details):
             self._console.note(line)
 
-    # One batch.
+    # Batches.
 
-    def _run(self, batch: Batch, which: str) -> None:
-        """Run every point of the batch to its end; `which` names the batch in the progress bar."""
+    def _run(self, batches: list[Batch]) -> None:
+        """Run every point of the batches to its end.
+
+        Batches with the same engine run one after the other. The replicas of a host are divided
+        among as many engines as it has replicas, so that one engine's tail delays no other.
+        """
+        self._report.num_batches = len(batches)
+        is_up = self._replicas.has if self._replicas else lambda plan, environment: False
+        for groups in rounds_of(batches, is_up):
+            self._fleet.num_to_serve = len(groups)
+            tasks = [self._group(group) for group in groups]
+            take_turns(tasks, self._stop, self._fleet.wait, lambda: self._fleet.num_at_once)
+
+    def _group(self, batches: list[Batch]) -> Task:
+        """Run batches with the same engine; it stays up for later points if no group is left."""
+        plan, environment = batches[0].plan, batches[0].environment
+        kept, self._replicas = self._replicas, None
+        if kept and not kept.has(plan, environment):
+            kept = kept.close()
+        replicas = kept or Replicas(self._fleet)
+        try:
+            for batch in batches:
+                yield from self._batch(batch, replicas)
+        except BaseException:
+            replicas.close()
+            raise
+        self._fleet.num_to_serve -= 1
+        if self._fleet.num_to_serve:
+            replicas.close()
+        else:
+            self._replicas = replicas
+
+    def _batch(self, batch: Batch, replicas: Replicas) -> Task:
         attempts: list[tuple[Point, Attempt]] = []
         with ExitStack() as opened:
             try:
-                for point in batch.points:
-                    self._stop.raise_if_requested()
-                    if attempt := self._opened(point, opened, is_first=not attempts):
-                        attempts.append((point, attempt))
+                with self._stop.deferred(False):
+                    for point in batch.points:
+                        self._stop.raise_if_requested()
+                        if attempt := self._opened(point, opened, is_first=not attempts):
+                            attempts.append((point, attempt))
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
                 if owing:
                     with unexpected_errors_explained(self.directory):
-                        answer(
-                            self._replicas, batch.plan, [a for _, a in owing], self._stop,
+                        yield from answer(
+                            replicas, batch.plan, [a for _, a in owing], self._stop,
                             batch.environment, batch.ladder,
-                            partial(self._progress, batch, owing, which),
+                            partial(self._progress, batch, owing, replicas),
                         )  # fmt: skip
-                for point, attempt in attempts:
-                    self._finish(point, attempt)
-                self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
+                with self._stop.deferred(False):
+                    for point, attempt in attempts:
+                        self._finish(point, attempt)
+                    self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
             except BaseException as error:
                 for point, attempt in attempts:
                     if point.status in ("waiting", "running"):
@@ -207,13 +245,13 @@ class Sweep:
 
     @contextmanager
     def _progress(
-        self, batch: Batch, owing: list[tuple[Point, Attempt]], which: str
+        self, batch: Batch, owing: list[tuple[Point, Attempt]], replicas: Replicas
     ) -> Iterator[OnTurn]:
-        number = self._replicas.num_plans
+        number = replicas.number
         for point, attempt in owing:
             point.engine = number
             attempt.console.record(f"engine {number} of the sweep; its log: {batch.plan.log_file}")
-        with self._report.progress(owing, which) as on_turn:
+        with self._report.progress(owing, batch.number) as on_turn:
             yield on_turn
 
     def _finish(self, point: Point, attempt: Attempt) -> None:

@@ -11,6 +11,7 @@ from rollout.config.sections.model import Model
 from rollout.engines import slot as slot_module
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Listener, drive
+from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.survival import Survival
@@ -24,9 +25,9 @@ from rollout.system.signals import StopRequest
 @contextmanager
 def serving(load):
     """Yield replicas, of one slot, whose engines are made by `load`."""
-    replicas = Replicas(Console(quiet=True), StopRequest(), lambda plan: load())
+    fleet = Fleet(Console(quiet=True), StopRequest(), lambda plan: load())
     plan = EnginePlan(Model(), "", None, Engine(), Device.cpu, 1.0, Path(os.devnull))
-    with closing(replicas), replicas.serving(plan):
+    with closing(fleet), closing(Replicas(fleet)) as replicas, replicas.serving(plan):
         yield replicas
 
 

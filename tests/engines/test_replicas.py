@@ -1,7 +1,7 @@
 """Several slots in one loop: scripted engines in this process, each of which may behave badly."""
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from rollout.config.sections.model import Model
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Listener, drive
+from rollout.engines.fleet import Fleet, LocalHost
 from rollout.engines.ray.host import share_of
-from rollout.engines.replicas import LocalHost, Replicas
+from rollout.engines.replicas import Replicas
 from rollout.engines.scripted import ScriptedEngine
 from rollout.engines.survival import Survival
 from rollout.errors import EngineError, UserError
@@ -43,7 +44,13 @@ class Hosts(LocalHost):
     def is_leaving(self, engine):
         return engine.number in self.leaving
 
+    def check(self, plan):
+        pass
+
     def wait(self, timeout_s):
+        pass
+
+    def close(self):
         pass
 
 
@@ -54,12 +61,16 @@ def scripted(max_num_seqs=4, **script):
 
 @contextmanager
 def replicas_of(make, count):
-    replicas = Replicas(Console(quiet=True), StopRequest())
     hosts = Hosts(make, count)
-    replicas._open_host = lambda plan: hosts
-    with replicas.serving(PLAN):
+    fleet = fleet_on(hosts)
+    with closing(fleet), closing(Replicas(fleet)) as replicas, replicas.serving(PLAN):
         yield replicas, hosts
-    replicas.close()
+
+
+def fleet_on(host):
+    fleet = Fleet(Console(quiet=True), StopRequest())
+    fleet._open_host = lambda plan: host
+    return fleet
 
 
 def rows_of(count, poison=()):
@@ -261,9 +272,9 @@ def test_a_host_is_not_kept_for_another_scale_after_a_failure(monkeypatch):
         opened.append(plan.scale.num_replicas)
         return Hosts(lambda *_: scripted(), 1)
 
-    monkeypatch.setattr(Replicas, "_open_host", open_host)
+    monkeypatch.setattr(Fleet, "_open_host", open_host)
     plans = [replace(PLAN, scale=ScaleOut(mode=Scale.ray, num_replicas=n)) for n in (1, 2)]
-    replicas = Replicas(Console(quiet=True), StopRequest())
+    replicas = Replicas(Fleet(Console(quiet=True), StopRequest()))
     with pytest.raises(EngineError), replicas.serving(plans[0]):
         raise EngineError("gone")
     with replicas.serving(plans[1]):
@@ -292,9 +303,8 @@ def test_settings_lowered_by_one_slot_hold_for_all(tmp_path):
             return Rung(replace(engine, max_num_seqs=engine.max_num_seqs // 2), {"max_num_seqs": 0})
 
     engine = Engine(max_num_seqs=16, on_oom=OnOom.step_down, scripted=Scripted(oom_above=8))
-    replicas = Replicas(Console(quiet=True), StopRequest())
     hosts = Hosts(None, 2)
-    replicas._open_host = lambda plan: hosts
+    replicas = Replicas(fleet_on(hosts))
     hosts.load = lambda plan, environment, number: ScriptedEngine(plan.engine)
     hosts.is_leaving = lambda engine: False
     with replicas.serving(replace(PLAN, engine=engine), ladder=Halves()):

@@ -8,6 +8,7 @@ from rollout.config.sections.engine import Device, Engine
 from rollout.config.sections.model import Model
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Listener, drive
+from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.engines.survival import Survival
 from rollout.system.console import Console
@@ -31,8 +32,8 @@ class Kept:
 
 def ticks_through(engine, rows):
     """Yield the ticks of the driving loop over this engine."""
-    replicas = Replicas(Console(quiet=True), StopRequest(), lambda plan: Kept(engine))
-    with closing(replicas), replicas.serving(PLAN):
+    fleet = Fleet(Console(quiet=True), StopRequest(), lambda plan: Kept(engine))
+    with closing(fleet), closing(Replicas(fleet)) as replicas, replicas.serving(PLAN):
         yield from drive(replicas, Survival(rows, 0), Listener())
 
 

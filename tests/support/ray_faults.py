@@ -12,6 +12,7 @@ from rollout.config.sections.model import Model
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.base import EnginePlan
 from rollout.engines.driver import Listener, drive
+from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.engines.survival import Survival
 from rollout.rows.owed import OwedRow, Wanted
@@ -59,10 +60,13 @@ class Run:
         console = Console(quiet=True)
         console.note = self.notes.append
         listener = Listener(on_death=lambda death, what, slot: self.deaths.append(str(death)))
-        self.replicas = Replicas(console, StopRequest())
-        with closing(self.replicas), self.replicas.serving(plan):
+        fleet = Fleet(console, StopRequest())
+        self.replicas = Replicas(fleet)
+        with closing(fleet), closing(self.replicas), self.replicas.serving(plan):
             for tick in drive(self.replicas, Survival(rows, max_restarts), listener):
                 self.results += tick.finished
+                if tick.is_idle:
+                    fleet.wait()
                 is_ready = len(self.results) >= at and len(self.replicas.up) == num_replicas
                 if fault and (is_ready or num_replicas == "auto"):
                     fault = fault(self)

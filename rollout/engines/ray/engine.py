@@ -90,7 +90,7 @@ class RayEngine:
         self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
         template = model.chat_template, model.chat_template_kwargs, model.reasoning_tags
-        text = repr((sampling, template, wants_logprobs, adapter))
+        text = repr((self._plan.identity, sampling, template, wants_logprobs, adapter))
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         asked = self._place.actor.sampler.remote(key, sampling, model, wants_logprobs, adapter)
         if key not in self._host.samplers:

@@ -11,6 +11,7 @@ from math import floor
 from typing import Any
 
 from rollout.config.sections.engine import Device
+from rollout.config.sections.scale import ScaleOut
 from rollout.engines.base import Engine, EnginePlan, Sampler
 from rollout.engines.memory_faults import Stage, memory_fault
 from rollout.engines.placement import EXECUTOR, Bundle, bundles_of, executor_of, gpus_of_actor
@@ -25,19 +26,14 @@ END_S = 10.0  # for an engine to shut down before its actor is killed
 class RayHost:
     """A cluster, and the replicas on it. The caller closes it."""
 
-    def __init__(self, plan: EnginePlan):
-        self._scale = plan.scale
-        self._cluster = Cluster(plan.scale)
+    def __init__(self, scale: ScaleOut):
+        self._scale = scale
+        self._cluster = Cluster(scale)
         self._ray = self._cluster.ray
         self._engines: list[RayEngine] = []
         self._ending: list[tuple[Any, Place, float]] = []  # with the time to kill it at the latest
         self._hopeless_since: float | None = None
         self.samplers: dict[str, Sampler] = {}
-        try:
-            self._refuse_too_many(plan)
-        except BaseException:
-            self.close()
-            raise
 
     def __str__(self) -> str:
         return str(self._cluster)
@@ -64,8 +60,8 @@ class RayHost:
             return self._scale.num_replicas
         return max(1, self._cluster.room(self._bundles(plan)[0]))
 
-    def _refuse_too_many(self, plan: EnginePlan) -> None:
-        """Raise UserError if this machine, which is all there is, can't hold the replicas."""
+    def check(self, plan: EnginePlan) -> None:
+        """See Host.check; on a cluster, nodes may still join."""
         if self._cluster.address:
             return
         bundles, _ = self._bundles(plan)

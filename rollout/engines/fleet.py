@@ -1,0 +1,139 @@
+"""Where the engines of a command run: its host, and how groups of replicas divide it.
+
+A group serves one plan (replicas.py); a sweep may have several at a time, each with its share of
+the host. Must not know about runs or rows.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+
+from rollout.config.sections.scale import Scale, ScaleOut
+from rollout.engines import load_engine
+from rollout.engines.base import Engine, EnginePlan, Host
+from rollout.system.console import Console
+from rollout.system.guard import guard
+from rollout.system.signals import StopRequest
+
+WAIT_S = 0.1
+
+
+class LocalHost:
+    """Runs one engine in this process."""
+
+    def __init__(self, console: Console, stop: StopRequest, load: Callable[[EnginePlan], Engine]):
+        self._console, self._stop, self._load_engine = console, stop, load
+
+    def check(self, plan: EnginePlan) -> None:
+        pass
+
+    def num_slots(self, plan: EnginePlan) -> int:
+        return 1
+
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
+        name = plan.model.model_path if plan.model_path else "the scripted engine"
+        loading = self._console.waiting(f"loading {name} on {plan.device.name}")
+        with self._stop.deferred(False), loading:
+            return self._load_engine(plan)
+
+    def wait(self, timeout_s: float) -> None:
+        time.sleep(timeout_s)
+
+    def is_leaving(self, engine: Engine) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Fleet:
+    """The host of a command's engines, one at a time, and the groups that have engines there.
+
+    The caller closes it, after the groups.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        stop: StopRequest,
+        load: Callable[[EnginePlan], Engine] = load_engine,
+    ):
+        self.console, self.stop, self._load_engine = console, stop, load
+        self.host: Host | None = None
+        self._scale: ScaleOut | None = None  # that the host was opened for
+        self._groups: list[object] = []  # those on the host, in the order they joined
+        self._opened, self._guard = ExitStack(), ExitStack()
+        self.num_to_serve = 1  # groups that are served or wait for their turn
+        self.num_at_once = 1  # groups that can be served at the same time, as far as is known
+        self.num_plans = 0  # served so far
+
+    def join(self, group: object, plan: EnginePlan) -> int:
+        """Open the host for a group's plan; return the number of plans so far.
+
+        All groups that are on the host must have the same `scale`. Raises UserError if the host
+        can't be reached or can't hold the plan's engines.
+        """
+        if self._scale != plan.scale:
+            self._close_host()
+        if not self.num_plans:
+            self._guard.enter_context(guard(self.console.note))
+        self.num_plans += 1
+        self.host = self.host or self._open_host(plan)
+        self._scale = plan.scale
+        self._groups.append(group)
+        self.host.check(plan)
+        return self.num_plans
+
+    def leave(self, group: object) -> None:
+        """Free the share of a group; its engines are shut down."""
+        if group in self._groups:
+            self._groups.remove(group)
+
+    def _open_host(self, plan: EnginePlan) -> Host:
+        if plan.scale.mode is Scale.local:
+            return LocalHost(self.console, self.stop, self._load_engine)
+        from rollout.engines.ray.host import RayHost
+
+        with ExitStack() as opened:
+            opened.enter_context(self.console.libraries_write_to(plan.log_file))
+            with self.console.waiting("connecting to Ray"), self.stop.deferred(False):
+                host = RayHost(plan.scale)
+            self._opened = opened.pop_all()
+        return host
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine's memory is that of this process and its children."""
+        return isinstance(self.host, LocalHost)
+
+    def num_slots(self, plan: EnginePlan, group: object) -> int:
+        """Return how many engines of `plan` the group may have.
+
+        The host is divided evenly among the groups to serve, as far as there is one engine for
+        each; the others wait. When a group leaves and none waits, the others' shares grow.
+        """
+        count = self.num_at_once = self.host.num_slots(plan)
+        share, left = divmod(count, min(max(self.num_to_serve, 1), count))
+        return share + (self._groups.index(group) < left)
+
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """Show that something slow is running; several groups can't all have a spinner."""
+        if self.num_to_serve == 1:
+            return self.console.waiting(what)
+        self.console.note(f"{what} ...")
+        return nullcontext()
+
+    def wait(self) -> None:
+        """Wait a moment for news from the engines."""
+        if self.host:
+            self.host.wait(WAIT_S)
+
+    def _close_host(self) -> None:
+        host, self.host, self._scale, self.num_at_once = self.host, None, None, 1
+        with self._opened:
+            if host:
+                host.close()
+
+    def close(self) -> None:
+        with self._guard:
+            self._close_host()
