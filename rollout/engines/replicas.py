@@ -124,6 +124,11 @@ class Replicas:
         self._fleet.wait()
 
     @property
+    def num_beside(self) -> int:
+        """Other groups that the host is divided among."""
+        return min(self._fleet.num_to_serve, self._fleet.num_at_once) - 1
+
+    @property
     def is_local(self) -> bool:
         """Whether the engine's memory is that of this process and its children."""
         return self._fleet.is_local

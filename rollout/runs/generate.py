@@ -77,6 +77,7 @@ def generate(
         waited_s = clock.now() - down_since if load_s and len(replicas.up) == 1 else 0.0
         for run, attempt in enumerate(attempts):
             attempt.report.num_sharing = len(attempts)
+            attempt.report.num_beside = max(attempt.report.num_beside, replicas.num_beside)
             attempt.begin(engine, run, load_s, replicas.steps, waited_s)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 

@@ -75,6 +75,7 @@ class Report:
         self._reload_s = 0.0
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
         self.num_sharing = 1  # runs that share the engine, this one included
+        self.num_beside = 0  # other engines, or sets of replicas, on the same host
 
     def engine_is_up(
         self,
@@ -242,7 +243,8 @@ class Report:
     def _remember_rate(self, figures: dict[str, Any]) -> None:
         """Keep this run's rate for time estimates, unless it shared its engine or had several."""
         job, rate = self._job, figures["output_tokens_per_s"]
-        has_several = self.num_sharing > 1 or len(figures.get("replicas", ())) > 1
+        has_several = self.num_sharing > 1 or self.num_beside
+        has_several = has_several or len(figures.get("replicas", ())) > 1
         if job.model is None or has_several or not rate:
             return
         history.record(
@@ -268,6 +270,7 @@ class Report:
         figures = metrics.summarize(totals, self.tally, self._timeline)
         figures["num_engine_restarts"] = self._num_restarts
         figures["num_sharing"] = self.num_sharing
+        figures["num_beside"] = self.num_beside
         figures |= metrics.of_replicas(self._timeline)
         figures["wall_s"] = self._clock.now()
         figures["attempt"] = int(self._attempt_dir.name)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sized
 from pathlib import Path
 
 from rollout.config.sections.engine import Backend
+from rollout.config.sections.scale import Scale
 from rollout.errors import RolloutError
 from rollout.runs.opening import standing_now
 from rollout.sweeps.batches import Batch
@@ -40,6 +41,8 @@ def dry_run_lines(
             rows, n = standing.num_rows, point.job.settings.sampling.n_samples
             what = "finished, skipped" if standing.finished else str(standing)
             lines.append(f"    {point.name}: {rows:,} rows x {n} samples; {what}")
+    if len(engines) > 1 and any(b.plan.scale.mode is not Scale.local for b in batches):
+        lines.append("engines with the same scale divide its replicas and run side by side")
     return [
         f"dry run: {number_of(planned, 'point')} on {number_of(engines, 'engine')}, "
         f"{num_requests:,} requests for {num_samples:,} samples, nothing started",

@@ -6,7 +6,7 @@ Writes no file. Must not know about Hydra, engines, what a run does.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +134,10 @@ def status_counts(points: Iterable[Point]) -> str:
     """Return how many points have each status, such as `3 done, 1 failed`."""
     counts = Counter(point.status for point in points)
     return ", ".join(f"{counts[status]:,} {status}" for status in STATUSES if counts[status])
+
+
+def at_point(settings: Settings, run_dir: Path, directory: Path) -> Settings:
+    """Return the settings with the point's run directory, grouped in wandb by the sweep's name."""
+    group = settings.tracking.group or directory.name
+    tracking = replace(settings.tracking, group=group)
+    return replace(settings, run_dir=str(run_dir), tracking=tracking)

@@ -13,7 +13,6 @@ from typing import Any
 from rollout.config.settings import OBJECTIVE
 from rollout.engines.base import EngineStats
 from rollout.errors import UserError
-from rollout.runs import metrics
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
 from rollout.store.run_dir import is_a_sweep
@@ -21,6 +20,7 @@ from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
 from rollout.sweeps.points import Point, figures_of
 from rollout.sweeps.ranking import rank
+from rollout.sweeps.running import Running, outlook
 from rollout.sweeps.table import write_tables
 from rollout.system.console import Console, PlainProgress, duration, eta
 from rollout.system.disk import read_record, write_json
@@ -30,7 +30,6 @@ KEPT = {  # the fields of a point in sweep.json
     "name": str, "values": dict, "status": str, "error": str | None, "engine": int | None,
     "prompt_key": str, "prefix": str,
 }  # fmt: skip
-SETTLED_S = 3.0  # until rates are shown: the first steps are not typical
 INDENT = " " * 7  # under the best point's name
 
 
@@ -71,74 +70,6 @@ class PointConsole(Console):
         yield PlainProgress(Console(quiet=True))
 
 
-class _Running:
-    """A batch whose engines are up."""
-
-    def __init__(self, points: list[tuple[Point, Attempt]], number: int):
-        self.points, self.number = points, number
-        self.began = self.looked_at = 0.0
-        self.stats: Callable[[], EngineStats] | None = None
-        standings = [attempt.standing for _, attempt in points]
-        self.num_rows = sum(standing.num_rows for standing in standings)
-        self.num_done = 0  # rows
-        self._num_owed = sum(standing.num_owed for standing in standings)
-        self._num_samples = sum(standing.num_owed_samples for standing in standings)
-        self.fraction, self.left_s = 0.0, None
-        self.elapsed_s, self.tokens_per_s = 0.0, 0.0
-
-    @property
-    def has_begun(self) -> bool:
-        return self.stats is not None
-
-    def look(self, now: float) -> None:
-        """Read how far it is."""
-        self.looked_at, self.elapsed_s = now, max(now - self.began, 0.1)
-        reports = [attempt.report for _, attempt in self.points]
-        counters, tally = self.stats(), metrics.Tally()
-        for report in reports:
-            tally.join(report.tally)
-        owed = self._num_owed
-        fraction, left_s = metrics.outlook(
-            tally, counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
-            max(report.longest_response for report in reports),
-        )  # fmt: skip
-        self.fraction = (self.num_rows - owed + fraction * owed) / self.num_rows
-        self.left_s = left_s if self.elapsed_s >= SETTLED_S else None
-        self.num_done = sum(report.num_rows_done for report in reports)
-        self.tokens_per_s = counters.num_output_tokens / self.elapsed_s
-
-    def rows(self) -> Iterator[tuple[str, tuple[int, int, float]]]:
-        """Yield each point's name with its finished rows, all rows, and tokens/s."""
-        for point, attempt in self.points:
-            num_tokens = attempt.report.tally.num_output_tokens
-            yield (
-                point.name,
-                (
-                    attempt.report.num_rows_done,
-                    attempt.standing.num_rows,
-                    num_tokens / max(self.elapsed_s, 0.1),
-                ),
-            )
-
-
-def outlook(running: list[_Running], num_batches: int) -> tuple[float, float | None, str]:
-    """Return how far the batches are together, the seconds left if known, and a text."""
-    num_rows = sum(batch.num_rows for batch in running)
-    fraction = sum(batch.fraction * batch.num_rows for batch in running) / num_rows
-    left = [batch.left_s for batch in running]
-    left_s = None if None in left else max(left)
-    num_points = sum(len(batch.points) for batch in running)
-    text = f"{num_points} points side by side  " if num_points > 1 else ""
-    if num_batches > 1:
-        numbers = ", ".join(str(batch.number) for batch in running)
-        text = f"batch{'es' * (len(running) > 1)} {numbers} of {num_batches}  {text}"
-    text += f"{sum(batch.num_done for batch in running):,}/{num_rows:,} rows"
-    settled = [batch for batch in running if batch.elapsed_s >= SETTLED_S]
-    if settled:
-        text += f"  {sum(batch.tokens_per_s for batch in settled):,.0f} tokens/s"
-    return fraction, left_s, text
-
-
 class SweepReport:
     """Progress over all points, a line for each that ended, and the tables."""
 
@@ -149,7 +80,7 @@ class SweepReport:
         self._clock = Clock()
         self._generate_s, self._num_tokens = 0.0, 0
         self._now = "nothing is running yet"
-        self._running: list[_Running] = []
+        self._running: list[Running] = []
         self._shown, self._bar = contextlib.ExitStack(), None
         self.num_batches = 1
 
@@ -161,7 +92,7 @@ class SweepReport:
 
         Yields the function to call after every step.
         """
-        batch = _Running(running, number)
+        batch = Running(running, number)
 
         def on_turn(stats: Callable[[], EngineStats]) -> None:
             now = self._clock.now()

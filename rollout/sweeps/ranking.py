@@ -84,10 +84,18 @@ def _mark_the_first(found: Ranking) -> None:
 
 
 def _rank_speeds(found: Ranking) -> None:
-    shared, alone = [], []
-    for point in found.ranked:
-        (shared if (point.figures.get("num_sharing") or 1) > 1 else alone).append(point)
-    found.ranked = alone
+    def figure(point: Point, name: str) -> int:
+        return point.figures.get(name) or 0
+
+    shared = [point for point in found.ranked if figure(point, "num_sharing") > 1]
+    beside = [p for p in found.ranked if p not in shared and figure(p, "num_beside")]
+    found.ranked = [p for p in found.ranked if p not in shared and p not in beside]
+    if beside:
+        found.notes.append(
+            f"not ranked by {found.objective}: {_listed(beside)}. Their engines shared out the "
+            "replicas, and may have had more at one point than at another. To compare speeds, type "
+            "hydra.sweeper.max_batch_size=1 and another run_dir= (one point at a time)"
+        )
     if shared:
         found.notes.append(
             f"not ranked by {found.objective}: {_listed(shared)}. Points side by side share the "

@@ -5,20 +5,17 @@ sampler share one continuous batch. Each point is a separate run, with its own d
 tracking and status; if it fails, the others continue. Must not know about Hydra.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rollout.config.effects import refuse_without_effect_everywhere
 from rollout.config.sections.postprocess import Postprocess
-from rollout.config.settings import Settings
 from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
-from rollout.errors import EmptyExport, RolloutError, UserError
+from rollout.errors import RolloutError, UserError
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
 from rollout.runs.findings import Findings
@@ -39,14 +36,18 @@ from rollout.sweeps.batches import (
     rounds_of,
 )
 from rollout.sweeps.dry_run import dry_run_lines
-from rollout.sweeps.points import Point, figures_of
+from rollout.sweeps.outcome import (
+    OF_THE_COMMAND,
+    are_all_refused,
+    nothing_answered,
+    say_failures,
+)
+from rollout.sweeps.points import Point, at_point, figures_of
 from rollout.sweeps.progress import PointConsole, SweepReport, points_in
 from rollout.system import lock
-from rollout.system.console import Console, say
+from rollout.system.console import Console
 from rollout.system.signals import StopRequest, stop_on_signals
 from rollout.system.unexpected import unexpected_errors_explained
-
-OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave a finished point finished
 
 
 class Sweep:
@@ -247,10 +248,12 @@ class Sweep:
     def _progress(
         self, batch: Batch, owing: list[tuple[Point, Attempt]], replicas: Replicas
     ) -> Iterator[OnTurn]:
-        number = replicas.number
+        number, log = replicas.number, batch.plan.log_file
+        if not replicas.is_local:
+            log = log.with_name(f"{log.stem}-*.log")
         for point, attempt in owing:
             point.engine = number
-            attempt.console.record(f"engine {number} of the sweep; its log: {batch.plan.log_file}")
+            attempt.console.record(f"engine {number} of the sweep; its log: {log}")
         with self._report.progress(owing, batch.number) as on_turn:
             yield on_turn
 
@@ -333,8 +336,7 @@ class Sweep:
 
     @property
     def _all_refused(self) -> bool:
-        refused = [e for e in self.errors.values() if isinstance(e, UserError)]
-        return len(refused) == len(self.points)
+        return are_all_refused(self.points, self.errors)
 
     def print_outcome(self) -> int:
         """Print the sweep's result; return the exit code, 2 if nothing could start."""
@@ -343,36 +345,5 @@ class Sweep:
             self._console.result("\n".join(lines))
         if self._report.is_open and not self._all_refused:
             self._report.print_table(self.directory)
-        for run_dir, error in self.errors.items():
-            say(f"rollout: {self.points[run_dir].name} failed: {error.args[0]}", sys.stderr)
-        if self.fault:
-            say(f"rollout: {self.fault}", sys.stderr)
-        if not self.errors:
-            return int(bool(self.fault))
-        if self._all_refused:
-            return 2
-        if not self.dry_run:
-            counts = f"{len(self.points) - len(self.errors)} of {len(self.points)} points are done"
-            again = f"to run the others again: {command_in(self._argv, self.directory)}"
-            if all(isinstance(error, OF_THE_COMMAND) for error in self.errors.values()):
-                again = "fix what the others report, or leave them out"
-            say(f"{counts}; {again}", sys.stderr)
-        return 1
-
-
-def at_point(settings: Settings, run_dir: Path, directory: Path) -> Settings:
-    """Return the settings with the point's run directory, grouped in wandb by the sweep's name."""
-    group = settings.tracking.group or directory.name
-    tracking = replace(settings.tracking, group=group)
-    return replace(settings, run_dir=str(run_dir), tracking=tracking)
-
-
-def nothing_answered(summary: Summary) -> str:
-    """Return why a run that ended has no result."""
-    scores = summary.figures.get("scores") or {}
-    if scores.get("num_judged") == 0:
-        return f"nothing could be judged; see column score_errors of {scores.get('path')}"
-    return (
-        f"no row could be answered; see column error of {summary.output_path} "
-        "(retry_failed=true tries them again)"
-    )
+        command = command_in(self._argv, self.directory)
+        return say_failures(self.points, self.errors, self.fault, command, self.dry_run)

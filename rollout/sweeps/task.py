@@ -25,8 +25,9 @@ from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.inputs.prompt_builder import open_prompt_builder
 from rollout.runs.command import command_in
 from rollout.sweeps import launcher
-from rollout.sweeps.points import STATUSES, Point, figures_of, objective_of
-from rollout.sweeps.sweep import Sweep, at_point, nothing_answered
+from rollout.sweeps.outcome import nothing_answered
+from rollout.sweeps.points import STATUSES, Point, at_point, figures_of, objective_of
+from rollout.sweeps.sweep import Sweep
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json
 from rollout.system.guard import guard

@@ -186,6 +186,16 @@ def test_points_that_had_the_engine_to_themselves_are_ranked_without_the_others(
     assert found.notes[0].startswith("not ranked by output_tokens_per_s: c.")
 
 
+def test_speeds_of_points_whose_engines_divided_the_replicas_are_not_ranked():
+    """One had three of five replicas, the other two."""
+    points = [plain(n, output_tokens_per_s=s, num_sharing=1, num_beside=1, generate_s=60.0)
+              for n, s in (("a", 1.0), ("b", 2.0))]  # fmt: skip
+    found = rank([*points, plain("c", output_tokens_per_s=0.5, generate_s=60.0)], SPEED)
+    assert [point.name for point in found.ranked] == ["c"] and found.star is None
+    assert "a, b" in found.notes[0].replace("b, a", "a, b")
+    assert "hydra.sweeper.max_batch_size=1" in found.notes[0]
+
+
 def test_speeds_of_a_few_seconds_make_no_best_point():
     points = [plain(n, output_tokens_per_s=s, generate_s=9.0) for n, s in (("a", 1.0), ("b", 2.0))]
     found = rank(points, SPEED)

@@ -156,6 +156,34 @@ def test_the_points_of_a_sweep_share_the_replicas(here):
     assert summary(point)["num_sharing"] == 2 and len(summary(point)["replicas"]) == 2
 
 
+def test_the_engines_of_a_sweep_share_out_the_replicas(here):
+    """One that can't run ends alone, and what it had goes to the other."""
+    sweep = scripted("s", *ON_RAY, "engine.max_restarts=0", SLOW, "-m")
+    done = rollout(*sweep, "engine.scripted.die_after_steps=null,40", cwd=here)
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert rollout(*scripted("o"), cwd=here).returncode == 0
+    good, bad = (here / "s" / f"die_after_steps={n}" for n in ("null", 40))
+    assert responses(good) == responses(here / "o")
+    assert summary(good)["num_beside"] == 1 and len(summary(good)["replicas"]) == 2
+    assert not (bad / "output.parquet").exists() and "1 of 2 points are done" in done.stderr
+    assert not left_over(here)
+
+
+def test_a_sweep_of_two_engines_that_is_interrupted_is_resumed(here):
+    sweep = scripted("s", *ON_RAY, SLOW, "-m", "engine.max_num_seqs=8,16")
+    with start(*sweep, cwd=here) as process:
+        wait_for(lambda: len([f for f in here.glob("s/*/shards/*") if f.stat().st_size]) >= 2, 60)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143 and "0 of 2 points are done" in errors
+    assert not left_over(here)
+    done = rollout(*sweep, cwd=here)
+    assert done.returncode == 0 and done.stderr.count("resuming") == 2, done.stderr[-2000:]
+    assert rollout(*scripted("o"), cwd=here).returncode == 0
+    for point in (path for path in (here / "s").iterdir() if path.is_dir()):
+        assert responses(point) == responses(here / "o")
+
+
 def test_more_replicas_than_the_machine_holds_are_refused_with_what_fits(here):
     asked = ("scale=ray", "scale.num_replicas=64", "scale.cpus_per_replica=1")
     done = rollout(*scripted("r", *asked), cwd=here)

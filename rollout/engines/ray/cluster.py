@@ -26,8 +26,9 @@ from rollout.system.machine import Machine
 END_S = 2.0  # for the processes of a cluster to end
 SILENT_S = 30.0
 NODES_S = 2.0  # between two looks at the nodes
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # else it takes the machine's own address
 HERE = {  # for a cluster on this machine
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on the machine's own address
+    **ON_LOOPBACK,
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }
@@ -190,10 +191,7 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
         if address:
             address = ask(address)
             given = {"address": address}
-        if address is None:
-            os.environ.update({k: v for k, v in HERE.items() if k not in os.environ})
-        elif address.startswith(LOOPBACK):
-            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        tell(HERE if address is None else ON_LOOPBACK if address.startswith(LOOPBACK) else {})
         import ray
 
         if not ray.is_initialized():
@@ -203,6 +201,8 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
         raise UserError(
             f"scale=ray needs Ray ({error}); type pip install 'rollout[ray]'"
         ) from error
+    except UserError:
+        raise
     except Exception as error:  # Ray raises many kinds
         reason = " ".join(str(error).split())[:300]
         if "missing packages" in reason:
@@ -211,6 +211,17 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
             advice = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
         raise UserError(f"{where} ({reason}); {advice}") from error
     return ray
+
+
+def tell(values: Mapping[str, str]) -> None:
+    """Set environment variables that are not set. Raises UserError if Ray has read them before."""
+    missing = {name: value for name, value in values.items() if name not in os.environ}
+    if missing and sys.modules.get("ray"):
+        raise UserError(
+            "scale=ray has to start before an engine in this process, since vLLM imports Ray; run "
+            "the points with scale=ray by a command of their own"
+        )
+    os.environ.update(missing)
 
 
 def in_thread(start: Callable[[], Any], until: threading.Event) -> None:

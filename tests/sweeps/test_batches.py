@@ -1,0 +1,50 @@
+"""Which engines of a sweep run side by side, and in which order."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from one_engine import PLAN
+
+from rollout.config.sections.scale import Scale, ScaleOut
+from rollout.sweeps.batches import Batch, rounds_of
+
+TWO, FOUR = (ScaleOut(mode=Scale.ray, num_replicas=n) for n in (2, 4))
+
+
+def batch(size, scale=TWO, **environment):
+    plan = replace(PLAN, log_file=Path("sweep/engine.log"), scale=scale)
+    return Batch(replace(plan, engine=replace(plan.engine, max_num_seqs=size)), environment, [])
+
+
+def shown(rounds):
+    return [[[b.plan.engine.max_num_seqs for b in group] for group in groups] for groups in rounds]
+
+
+@pytest.mark.parametrize(
+    ("batches", "rounds"),
+    [
+        ([batch(1)], [[[1]]]),
+        ([batch(1), batch(1), batch(2)], [[[1, 1], [2]]]),
+        ([batch(1), batch(2, FOUR), batch(3)], [[[1], [3]], [[2]]]),
+        ([batch(1, ScaleOut()), batch(2)], [[[2]], [[1]]]),  # Ray has to start first
+        ([batch(1), batch(1, A="1"), batch(1, A="2")], [[[1], [1], [1]]]),
+    ],
+)
+def test_engines_with_the_same_scale_run_side_by_side(batches, rounds):
+    assert shown(rounds_of(batches, lambda plan, environment: False)) == rounds
+    assert sorted(b.number for b in batches) == list(range(1, len(batches) + 1))
+
+
+def test_the_engine_that_is_up_comes_first():
+    batches = [batch(1), batch(2), batch(3)]
+    rounds = rounds_of(batches, lambda plan, environment: plan.engine.max_num_seqs == 3)
+    assert shown(rounds) == [[[3], [1], [2]]]
+
+
+def test_engines_side_by_side_have_logs_of_their_own():
+    (groups,) = rounds_of([batch(1), batch(1), batch(2)], lambda plan, environment: False)
+    names = [{b.plan.log_file.name for b in group} for group in groups]
+    assert names == [{"engine-1.log"}, {"engine-2.log"}]
+    ((alone,),) = rounds_of([batch(1)], lambda plan, environment: False)
+    assert alone[0].plan.log_file.name == "engine.log"
