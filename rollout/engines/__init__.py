@@ -1,6 +1,7 @@
 """Requests in, finished rows out, even if engines die. Importing this package loads no engine."""
 
-from rollout.config.sections.engine import Backend
+from rollout.config.sections.engine import Backend, Device
+from rollout.config.sections.engine import Engine as Settings
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.scale import Scale, ScaleOut
@@ -32,6 +33,26 @@ def look(scale: ScaleOut) -> Machine:
         if cluster.address_of(scale):
             return cluster.Cluster(scale).machine()
     return machine.look()
+
+
+def refuse_too_many(scale: ScaleOut, engine: Settings, device: Device, here: Machine) -> None:
+    """Raise UserError if Ray is started here and this machine can't hold the replicas.
+
+    A cluster elsewhere may grow.
+    """
+    if scale.mode is Scale.local:
+        return
+    from rollout.engines import placement
+    from rollout.engines.ray.cluster import address_of
+
+    if address_of(scale) or (device is Device.cpu and scale.cpus_per_replica is None):
+        return  # without a number, the cores are divided among the replicas
+    num_gpus = len(here.gpus)
+    bundles, _ = placement.bundles_of(
+        engine, device, scale.cpus_per_replica, scale.resources, num_gpus
+    )
+    has = {"CPU": float(here.num_cpus), "GPU": float(num_gpus)}
+    placement.refuse_too_many(scale.num_replicas, bundles, has)
 
 
 def check_sampling(plan: EnginePlan, sampling: Sampling) -> None:

@@ -183,9 +183,6 @@ class Engine(Protocol):
 class Host(Protocol):
     """Where engines run: this process, or the nodes of a cluster."""
 
-    def check(self, plan: EnginePlan) -> None:
-        """Raise UserError if there can never be as many engines of `plan` as were asked for."""
-
     def num_slots(self, plan: EnginePlan) -> int:
         """Return how many engines of `plan` are wanted: as asked, or as many as there is room."""
 

@@ -24,9 +24,6 @@ class LocalHost:
     def __init__(self, console: Console, stop: StopRequest, load: Callable[[EnginePlan], Engine]):
         self._console, self._stop, self._load_engine = console, stop, load
 
-    def check(self, plan: EnginePlan) -> None:
-        pass
-
     def num_slots(self, plan: EnginePlan) -> int:
         return 1
 
@@ -71,7 +68,7 @@ class Fleet:
         """Open the host for a group's plan; return the number of plans so far.
 
         All groups that are on the host must have the same `scale`. Raises UserError if the host
-        can't be reached or can't hold the plan's engines.
+        can't be reached.
         """
         if self._scale != plan.scale:
             self._close_host()
@@ -81,7 +78,6 @@ class Fleet:
         self.host = self.host or self._open_host(plan)
         self._scale = plan.scale
         self._groups.append(group)
-        self.host.check(plan)
         return self.num_plans
 
     def leave(self, group: object) -> None:

@@ -16,8 +16,10 @@ a node where each node has a multiple of tensor_parallel_size (`splits_a_group`)
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import floor
 
 from rollout.config.sections.engine import Device, Engine
+from rollout.errors import UserError
 
 EXECUTOR = "distributed_executor_backend"  # vLLM's name, in engine.extra
 OF_NODES = ("accelerator_type:", "node:")  # resources that tell nodes apart, needed in each bundle
@@ -80,3 +82,32 @@ def splits_a_group(node_of_bundles: Sequence[str], engine: Engine) -> bool:
     """
     counts = Counter(node_of_bundles).values()
     return any(count % engine.tensor_parallel_size for count in counts)
+
+
+def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
+    """Return how many bundles fit in a node's resources."""
+    needs = [(name, need) for name, need in bundle.items() if need]
+    return min((floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs), default=0)
+
+
+def as_words(bundles: list[Bundle]) -> str:
+    """Return the resources of bundles as a user reads them: `1 CPU, 1 GPU`."""
+    total: dict[str, float] = {}
+    for bundle in bundles:
+        for name, count in bundle.items():
+            total[name] = total.get(name, 0.0) + count
+    each = ", ".join(f"{count:.4g} {name}" for name, count in total.items())
+    return each if len(bundles) == 1 else f"{each} in {len(bundles)} bundles"
+
+
+def refuse_too_many(count: int | str, bundles: list[Bundle], has: Mapping[str, float]) -> None:
+    """Raise UserError if `count` replicas of these bundles don't fit in the one node there is."""
+    places = [count_in(has, bundle) for bundle in bundles]
+    room = places[0] if len(bundles) == 1 else places[-1] // len(bundles)
+    if room >= (1 if count == "auto" else count):
+        return
+    advice = f"type scale.num_replicas={room}, or auto" if room else "type a smaller replica"
+    raise UserError(
+        f"scale.num_replicas={count}: each replica takes {as_words(bundles)}, and this machine "
+        f"has {has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU, so {room} fit; {advice}"
+    )

@@ -14,6 +14,7 @@ from rollout.config.sections.engine import Backend, Engine, OnOom
 from rollout.config.sections.scale import Scale
 from rollout.config.settings import keys
 from rollout.config.validate import validate
+from rollout.engines import refuse_too_many
 from rollout.engines.base import Rung
 from rollout.engines.memory_faults import MemoryFault, OomKind
 from rollout.errors import UserError
@@ -41,17 +42,18 @@ SLOW_ROWS = 200_000  # counting more takes a second or longer
 
 
 def refuse_impossible(job: Job) -> None:
-    """Raise UserError, with numbers and what to type, if the model can't fit the engine.
+    """Raise UserError, with numbers and what to type, if the model or the replicas can't fit.
 
     Counts what is certain and half of what is estimated. A model whose shape can't be read, or
     whose weights can only be guessed, passes: loading it will show.
     """
+    if (job.run_dir / "summary.json").exists():
+        return  # a finished run may need no engine
     engine = job.settings.engine
+    refuse_too_many(job.settings.scale, engine, job.device, job.machine)
     size = size_of(job)
     if size is None or not engine.preflight or not size.is_certain(engine):
         return
-    if (job.run_dir / "summary.json").exists():
-        return  # a finished run may need no engine
     hardware, needs = hardware_of(job), needs_of(None, job.settings.sampling.token_limit)
     tried = fit(size, engine, hardware, needs, CAUTION)
     if tried.fits:

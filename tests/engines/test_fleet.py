@@ -19,7 +19,7 @@ def fleet_with():
     def fleet_with(room):
         fleet = Fleet(Console(quiet=True), StopRequest())
         fleet._open_host = lambda plan: SimpleNamespace(
-            num_slots=lambda plan: room, check=lambda plan: None, close=lambda: None
+            num_slots=lambda plan: room, close=lambda: None
         )
         fleets.append(fleet)
         return fleet

@@ -44,9 +44,6 @@ class Hosts(LocalHost):
     def is_leaving(self, engine):
         return engine.number in self.leaving
 
-    def check(self, plan):
-        pass
-
     def wait(self, timeout_s):
         pass
 

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from math import floor
 from typing import Any
 
 from rollout.config.sections.scale import ScaleOut
-from rollout.engines.placement import Bundle
+from rollout.engines.placement import Bundle, count_in
 from rollout.engines.ray.ask import ask, knock
 from rollout.errors import EngineError, UserError
 from rollout.system import machine
@@ -150,12 +149,6 @@ def processes_of_ray() -> list[Any]:
             if any("/ray/" in word or word.startswith("ray::") for word in child.cmdline()):
                 found += [child, *child.children(recursive=True)]
     return found
-
-
-def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
-    """Return how many bundles fit in a node's resources."""
-    needs = [(name, need) for name, need in bundle.items() if need]
-    return min((floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs), default=0)
 
 
 def address_of(scale: ScaleOut) -> str | None:

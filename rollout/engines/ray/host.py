@@ -14,11 +14,18 @@ from rollout.config.sections.engine import Device
 from rollout.config.sections.scale import ScaleOut
 from rollout.engines.base import Engine, EnginePlan, Sampler
 from rollout.engines.memory_faults import Stage, memory_fault
-from rollout.engines.placement import EXECUTOR, Bundle, bundles_of, executor_of, gpus_of_actor
+from rollout.engines.placement import (
+    EXECUTOR,
+    Bundle,
+    as_words,
+    bundles_of,
+    executor_of,
+    gpus_of_actor,
+)
 from rollout.engines.ray.cluster import Cluster
 from rollout.engines.ray.engine import RayEngine
 from rollout.engines.ray.place import Place
-from rollout.errors import EngineError, UserError
+from rollout.errors import EngineError
 
 END_S = 10.0  # for an engine to shut down before its actor is killed
 
@@ -59,21 +66,6 @@ class RayHost:
         if self._scale.num_replicas != "auto":
             return self._scale.num_replicas
         return max(1, self._cluster.room(self._bundles(plan)[0]))
-
-    def check(self, plan: EnginePlan) -> None:
-        """See Host.check; on a cluster, nodes may still join."""
-        if self._cluster.address:
-            return
-        bundles, _ = self._bundles(plan)
-        room, count = self._cluster.room(bundles), self._scale.num_replicas
-        if room >= (1 if count == "auto" else count):
-            return
-        has = next(iter(self._cluster.nodes().values()))
-        advice = f"type scale.num_replicas={room}, or auto" if room else "type a smaller replica"
-        raise UserError(
-            f"scale.num_replicas={count}: each replica takes {as_words(bundles)}, and this machine "
-            f"has {has.get('CPU', 0):g} CPU, {has.get('GPU', 0):g} GPU, so {room} fit; {advice}"
-        )
 
     def _refuse_to_wait_forever(self, plan: EnginePlan) -> None:
         now = time.monotonic()
@@ -187,13 +179,3 @@ def share_of(cores: list[float], count: int | str) -> float:
     shares = {each / number for each in cores for number in range(1, count + 1)}
     most = max(s for s in shares if sum(floor(each / s + 1e-9) for each in cores) >= count)
     return float(floor(most)) if most >= 1 else floor(most * 100) / 100
-
-
-def as_words(bundles: list[Bundle]) -> str:
-    """Return the resources of bundles as a user reads them: `1 CPU, 1 GPU`."""
-    total: dict[str, float] = {}
-    for bundle in bundles:
-        for name, count in bundle.items():
-            total[name] = total.get(name, 0.0) + count
-    each = ", ".join(f"{count:.4g} {name}" for name, count in total.items())
-    return each if len(bundles) == 1 else f"{each} in {len(bundles)} bundles"
