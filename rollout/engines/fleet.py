@@ -59,7 +59,7 @@ class Fleet:
         self.host: Host | None = None
         self._scale: ScaleOut | None = None  # that the host was opened for
         self._groups: list[object] = []  # those on the host, in the order they joined
-        self._opened, self._guard = ExitStack(), ExitStack()
+        self._guard = ExitStack()
         self.num_to_serve = 1  # groups that are served or wait for their turn
         self.num_at_once = 1  # groups that can be served at the same time, as far as is known
         self.num_plans = 0  # served so far
@@ -90,12 +90,9 @@ class Fleet:
             return LocalHost(self.console, self.stop, self._load_engine)
         from rollout.engines.ray.host import RayHost
 
-        with ExitStack() as opened:
-            opened.enter_context(self.console.libraries_write_to(plan.log_file))
-            with self.console.waiting("connecting to Ray"), self.stop.deferred(False):
-                host = RayHost(plan.scale)
-            self._opened = opened.pop_all()
-        return host
+        quiet, shown = self.console.libraries_write_to(plan.log_file), "connecting to Ray"
+        with quiet, self.console.waiting(shown), self.stop.deferred(False):
+            return RayHost(plan.scale)
 
     @property
     def is_local(self) -> bool:
@@ -126,9 +123,8 @@ class Fleet:
 
     def _close_host(self) -> None:
         host, self.host, self._scale, self.num_at_once = self.host, None, None, 1
-        with self._opened:
-            if host:
-                host.close()
+        if host:
+            host.close()
 
     def close(self) -> None:
         with self._guard:

@@ -8,7 +8,7 @@ while the host has room for more. Must not know about runs or rows.
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,7 @@ class Replicas:
             self._descent.ladder = ladder
         else:
             self._serve(plan, environment, ladder)
-        with self._with_engine_here(plan):
+        with self._at_work(plan):
             try:
                 self.refresh()
                 yield
@@ -84,13 +84,10 @@ class Replicas:
             raise
 
     @contextmanager
-    def _with_engine_here(self, plan: EnginePlan) -> Iterator[None]:
-        """Let an engine in this process have its environment, and its log for the terminal."""
-        if not self.is_local:
-            yield
-            return
-        console = self._fleet.console
-        with environment_set(self._environment), console.libraries_write_to(plan.log_file):
+    def _at_work(self, plan: EnginePlan) -> Iterator[None]:
+        """Let libraries write to the log, and an engine in this process have its environment."""
+        here = environment_set(self._environment) if self.is_local else nullcontext()
+        with here, self._fleet.console.libraries_write_to(plan.log_file):
             yield
 
     def refresh(self, grows: bool = True) -> None:
@@ -196,7 +193,7 @@ class Replicas:
         if not any(slot.engine for slot in self.slots):
             self._empty()
             return
-        with self._with_engine_here(self._plan):
+        with self._at_work(self._plan):
             self._empty()
 
     def _empty(self) -> None:

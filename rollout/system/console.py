@@ -30,6 +30,8 @@ class Console:
         self._stderr = sys.stderr
         self._stdout = sys.stdout
         self._bar: BarProgress | None = None
+        self._num_redirected = 0  # blocks
+        self._end_redirection: Callable[[], None] = lambda: None
 
     @property
     def is_terminal(self) -> bool:
@@ -81,7 +83,22 @@ class Console:
 
     @contextmanager
     def libraries_write_to(self, log_file: Path) -> Iterator[None]:
-        """Redirect file descriptors 1 and 2 to `log_file`; our own lines still reach the user."""
+        """Redirect file descriptors 1 and 2 to `log_file`; our own lines still reach the user.
+
+        Such blocks may overlap, in any order: the first one's file is used until the last one ends.
+        """
+        if not self._num_redirected:
+            self._end_redirection = self._redirect(log_file)
+        self._num_redirected += 1
+        try:
+            yield
+        finally:
+            self._num_redirected -= 1
+            if not self._num_redirected:
+                self._end_redirection()
+
+    def _redirect(self, log_file: Path) -> Callable[[], None]:
+        """Redirect until the returned function is called."""
         flush_streams()
         saved = os.dup(1), os.dup(2)
         before = self._stdout, self._stderr
@@ -91,11 +108,10 @@ class Console:
             self._stdout = os.fdopen(os.dup(saved[0]), "w", buffering=1, errors="replace")
         if _is_descriptor(self._stderr, 2):
             self._stderr = os.fdopen(os.dup(saved[1]), "w", buffering=1, errors="replace")
-        try:
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            yield
-        finally:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+
+        def end() -> None:
             flush_streams()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
@@ -106,6 +122,8 @@ class Console:
                     stream.close()
             for descriptor in (*saved, log):
                 os.close(descriptor)
+
+        return end
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Lines and the progress bar."""
 
 import os
+from contextlib import ExitStack
 
 from rollout.system.console import Console, duration
 from rollout.system.safe_text import one_line
@@ -18,6 +19,20 @@ def test_what_libraries_print_goes_to_the_log_and_our_lines_to_the_user(tmp_path
     console.note("ours again")
     assert capfd.readouterr().err == "ours\nours again\n"
     assert "C++" in (tmp_path / "engine.log").read_text()
+
+
+def test_blocks_of_two_engines_may_overlap(tmp_path, capfd):
+    console = Console()
+    first, second = (console.libraries_write_to(tmp_path / f"{n}.log") for n in (1, 2))
+    ends = ExitStack()
+    with first:
+        ends.enter_context(second)
+    os.write(2, b"a warning\n")
+    console.note("ours")
+    ends.close()
+    os.write(2, b"to the user\n")
+    assert capfd.readouterr().err == "ours\nto the user\n"
+    assert (tmp_path / "1.log").read_text() == "a warning\n"
 
 
 def test_a_quiet_console_still_keeps_the_log(tmp_path, capfd):
