@@ -45,12 +45,11 @@ def refuse_too_many(scale: ScaleOut, engine: Settings, device: Device, here: Mac
     from rollout.engines import placement
     from rollout.engines.ray.cluster import address_of
 
-    if address_of(scale) or (device is Device.cpu and scale.cpus_per_replica is None):
-        return  # without a number, the cores are divided among the replicas
+    if address_of(scale):
+        return
     num_gpus = len(here.gpus)
-    bundles, _ = placement.bundles_of(
-        engine, device, scale.cpus_per_replica, scale.resources, num_gpus
-    )
+    cpus = scale.cpus_per_replica  # null: the cores are divided, at least one for each
+    bundles, _ = placement.bundles_of(engine, device, cpus, scale.resources, num_gpus)
     has = {"CPU": float(here.num_cpus), "GPU": float(num_gpus)}
     placement.refuse_too_many(scale.num_replicas, bundles, has)
 

@@ -186,8 +186,12 @@ class Host(Protocol):
     def num_slots(self, plan: EnginePlan) -> int:
         """Return how many engines of `plan` are wanted: as asked, or as many as there is room."""
 
-    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
-        """Start the engine of slot `number`, which may be up only later. Raises RolloutError."""
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], group: str) -> Engine:
+        """Start an engine, which may be up only later. Raises RolloutError.
+
+        A sampler made by one engine of a `group` serves all of them, also when memory ran out and
+        the next one has other settings.
+        """
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something arrived from an engine, or until `timeout_s` is over."""

@@ -7,10 +7,12 @@ the host. Must not know about runs or rows.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
 
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines import load_engine
 from rollout.engines.base import Engine, EnginePlan, Host
+from rollout.errors import RolloutError
 from rollout.system.console import Console
 from rollout.system.guard import guard
 from rollout.system.signals import StopRequest
@@ -27,7 +29,7 @@ class LocalHost:
     def num_slots(self, plan: EnginePlan) -> int:
         return 1
 
-    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], group: str) -> Engine:
         name = plan.model.model_path if plan.model_path else "the scripted engine"
         loading = self._console.waiting(f"loading {name} on {plan.device.name}")
         with self._stop.deferred(False), loading:
@@ -54,8 +56,12 @@ class Fleet:
         console: Console,
         stop: StopRequest,
         load: Callable[[EnginePlan], Engine] = load_engine,
+        serves_many: bool = False,
     ):
+        """`serves_many`: engines are named by the number of their plan, too."""
         self.console, self.stop, self._load_engine = console, stop, load
+        self._serves_many = serves_many
+        self._refusals: dict[str, RolloutError] = {}  # of hosts that could not be opened
         self.host: Host | None = None
         self._scale: ScaleOut | None = None  # that the host was opened for
         self._groups: list[object] = []  # those on the host, in the order they joined
@@ -90,9 +96,26 @@ class Fleet:
             return LocalHost(self.console, self.stop, self._load_engine)
         from rollout.engines.ray.host import RayHost
 
+        if known := self._refusals.get(repr(plan.scale)):  # tried for another engine of a sweep
+            raise known
         quiet, shown = self.console.libraries_write_to(plan.log_file), "connecting to Ray"
-        with quiet, self.console.waiting(shown), self.stop.deferred(False):
-            return RayHost(plan.scale)
+        try:
+            with quiet, self.console.waiting(shown), self.stop.deferred(False):
+                return RayHost(plan.scale)
+        except RolloutError as error:
+            self._refusals[repr(plan.scale)] = error
+            raise
+
+    def name_of(self, plan_number: int, slot: int) -> str:
+        """Return what a user calls a slot: `replica 0`, in a sweep `engine 2, replica 0`."""
+        return f"engine {plan_number}, replica {slot}" if self._serves_many else f"replica {slot}"
+
+    def log_of(self, plan: EnginePlan, plan_number: int, slot: int | str) -> Path:
+        """Return the log of a slot's engines: `plan.log_file` here, one per replica elsewhere."""
+        if self.is_local:
+            return plan.log_file
+        which = f"{plan_number}-{slot}" if self._serves_many else slot
+        return plan.log_file.with_name(f"{plan.log_file.stem}-{which}.log")
 
     @property
     def is_local(self) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.sampling import Sampling
@@ -62,6 +63,7 @@ class Replicas:
         environment = dict(environment or {})
         if self.has(plan, environment) and self._descent.is_enough(ladder):
             self._descent.ladder = ladder
+            self._shrink()
         else:
             self._serve(plan, environment, ladder)
         with self._at_work(plan):
@@ -98,9 +100,20 @@ class Replicas:
         self._refreshed_at = now
         wanted = self._fleet.num_slots(self._plan, self) - len(self._retired)
         while grows and len(self.slots) < wanted:
-            number = len(self.slots) + len(self._retired)
-            load = partial(self._fleet.host.load, environment=self._environment, number=number)
-            self.slots.append(Slot(number, self._descent, load, self._fleet.console))
+            self._add_slot()
+
+    def _add_slot(self) -> None:
+        number, fleet = len(self.slots) + len(self._retired), self._fleet
+        group = f"{self._plan.identity} {self._environment}"
+        load = partial(fleet.host.load, environment=self._environment, group=group)
+        log = fleet.log_of(self._plan, self.number, number)
+        self.slots.append(Slot(number, self._descent, load, fleet.console, log))
+
+    def _shrink(self) -> None:
+        """Shut down the engines beyond our share of the host, before a run begins."""
+        share = self._fleet.num_slots(self._plan, self)
+        while len(self.slots) > max(1, share):
+            self.slots.pop().shutdown()
 
     def retire(self, slot: Slot, error: RolloutError) -> None:
         """Do without this slot, whose engine is gone. Raises the error if it was the last one."""
@@ -108,9 +121,16 @@ class Replicas:
         self._retired.append(slot)
         if not self.slots:
             raise error
-        self._fleet.console.note(
-            f"replica {slot.number} is given up, {len(self.slots)} are left: {error}"
-        )
+        left = f"{len(self.slots)} of {len(self.slots) + len(self._retired)} left"
+        self._fleet.console.note(f"{self.name_of(slot)} is given up ({left}): {error}")
+
+    def name_of(self, slot: Slot) -> str:
+        return self._fleet.name_of(self.number, slot.number)
+
+    @property
+    def log_files(self) -> Path:
+        """The log of the engine, or a pattern for those of the replicas."""
+        return self._fleet.log_of(self._plan, self.number, "*")
 
     def is_leaving(self, slot: Slot) -> bool:
         """Whether the slot's node will soon be taken away."""

@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.engine import OnOom
@@ -38,9 +39,11 @@ class Slot:
         descent: "Descent",
         load: Callable[[EnginePlan], Engine],
         console: Console,
+        log_file: Path,
     ):
         self.number = number
         self._descent, self._load_engine, self._console = descent, load, console
+        self._log_file = log_file
         self._past = EngineStats()  # counters of the dead engines
         self._loading: Engine | None = None
         self._plan = descent.plan  # of the current engine
@@ -77,7 +80,7 @@ class Slot:
         while True:
             plan = self._plan = self._descent.plan
             try:
-                self._loading = self._load_engine(plan)
+                self._loading = self._load_engine(replace(plan, log_file=self._log_file))
                 while not self._loading.is_up:
                     yield
                 self.current, self._loading = self._loading, None
@@ -102,7 +105,7 @@ class Slot:
         The latter is None if memory was not the cause, or nothing is left to lower. Raises the
         error if `engine.on_oom` is fail.
         """
-        return self._descent.step_down(error, self._plan)
+        return self._descent.step_down(error, self._plan, self._log_file)
 
     @property
     def engine(self) -> Engine | None:
@@ -158,7 +161,9 @@ class Descent:
     def _lowered(self) -> dict[str, Any]:
         return {name: value for step in self.steps for name, value in step.changed.items()}
 
-    def step_down(self, error: RolloutError, loaded: EnginePlan) -> tuple[RolloutError, str | None]:
+    def step_down(
+        self, error: RolloutError, loaded: EnginePlan, log_file: Path
+    ) -> tuple[RolloutError, str | None]:
         """See Slot.step_down; steps down to the next rung if there is one.
 
         `loaded` is the plan of the engine that failed. If another slot has stepped down since, the
@@ -176,7 +181,7 @@ class Descent:
         if engine.on_oom is not OnOom.step_down:
             advice = f"{rung}, or engine.on_oom=step_down to do that automatically"
             text = explain(fault, model=model, advice=advice if rung else None)
-            error = error.with_message(f"{text} (log: {self.plan.log_file})")
+            error = error.with_message(f"{text} (log: {log_file})")
             if fault.kind is not OomKind.killed:
                 raise error
             return error, None

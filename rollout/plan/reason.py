@@ -86,4 +86,5 @@ def _on_cpu(best: Replicas) -> str:
     found, hardware = best.fit, best.fit.hardware
     held = f"each takes {host_gib(found):.1f} of the {hardware.free_gib:.1f} GiB that are free"
     cores = f" on {hardware.num_cpus} cores" if hardware.num_cpus else ""
-    return f"{held}{cores}; whether several are faster than one is not known: measure both"
+    advice = "measure both (scale.num_replicas=)"
+    return f"{held}{cores}; whether several are faster than one is not known: {advice}"

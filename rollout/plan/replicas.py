@@ -172,11 +172,19 @@ def replicas_of(
     return Replicas(
         model=model,
         choice=choice_of(found, asked or found.engine),
-        num_replicas=room if scale.num_replicas == "auto" else int(scale.num_replicas),
+        num_replicas=number_of(scale, found, room),
         room=room,
         needs=needs,
         num_samples=num_samples,
     )
+
+
+def number_of(scale: ScaleOut, found: Fit, room: int) -> int:
+    """Return how many replicas a run starts; with auto on a CPU, one with all cores of a node."""
+    if scale.num_replicas != "auto":
+        return int(scale.num_replicas)
+    has_all_cores = found.hardware.device is Device.cpu and scale.cpus_per_replica is None
+    return min(room, found.hardware.num_nodes) if has_all_cores else room
 
 
 def room_for(found: Fit, scale: ScaleOut) -> int:

@@ -115,7 +115,7 @@ class Attempt:
                 self.report.tally.num_begun += 1
                 yield row
 
-    def watch(self, stats: Callable[[], EngineStats]) -> None:
+    def watch(self, stats: Callable[..., EngineStats]) -> None:
         """Report progress until `unwatch`; `stats` returns the engine's current counters."""
         with self.failing_alone():
             self.report.begin(stats)

@@ -76,8 +76,6 @@ def generate(
     def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
         waited_s = clock.now() - down_since if load_s and len(replicas.up) == 1 else 0.0
         for run, attempt in enumerate(attempts):
-            attempt.report.num_sharing = len(attempts)
-            attempt.report.num_beside = max(attempt.report.num_beside, replicas.num_beside)
             attempt.begin(engine, run, load_s, replicas.steps, waited_s)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
@@ -86,13 +84,16 @@ def generate(
         stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
         if replicas.up == [slot]:
             down_since = clock.now()
+        name = replicas.name_of(slot)
         for attempt in attempts:
             attempt.flush()
-            attempt.report.engine_died(death, what, None if replicas.is_local else slot.number)
+            attempt.report.engine_died(death, what, "" if replicas.is_local else name)
 
     def give_up(run: int, error: EngineError) -> None:
         attempts[run].error = attempts[run].error or error
 
+    for attempt in attempts:
+        attempt.report.num_sharing, attempt.report.num_beside = len(attempts), replicas.num_beside
     clock = Clock()
     down_since = clock.now()  # no engine has been up since then
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
@@ -150,20 +151,27 @@ class _Stats:
         self._looked_at, self._last = -1.0, EngineStats()
         self._weighed_at, self._memory_gib = -WEIGH_S, None
 
-    def of(self, attempt: Attempt) -> Callable[[], EngineStats]:
+    def of(self, attempt: Attempt) -> Callable[..., EngineStats]:
         """Return a function for one attempt's counters; a shared engine can't split its tokens."""
         if self._num_sharing == 1:
             return self.look
         tally = attempt.report.tally
-        return lambda: replace(self.look(), num_output_tokens=tally.num_output_tokens)
 
-    def look(self) -> EngineStats:
-        """Return the counters since the first submission, and the current gauges."""
+        def counters(fresh: bool = False) -> EngineStats:
+            return replace(self.look(fresh), num_output_tokens=tally.num_output_tokens)
+
+        return counters
+
+    def look(self, fresh: bool = False) -> EngineStats:
+        """Return the counters since the first submission, and the current gauges.
+
+        Shared ones may be LOOK_S / 2 old, unless they have to be `fresh`.
+        """
         now = self._clock.now()
         if now - self._weighed_at >= WEIGH_S and self._replicas.is_local:
             self._weighed_at = now
             self._memory_gib = memory_in_use_gib(self._replicas.num_gpus)
-        if self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
+        if fresh or self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
             now_stats, base = self._replicas.stats(), self._base
             since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}

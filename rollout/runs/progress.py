@@ -113,14 +113,15 @@ class Report:
         self._timeline.max_num_seqs = max_num_seqs
         self._timeline.num_gpus = max(num_gpus, self._timeline.num_gpus)
 
-    def engine_died(self, death: EngineError, what: str, replica: int | None = None) -> None:
+    def engine_died(self, death: EngineError, what: str, replica: str = "") -> None:
+        """Report a death; `replica` names the one that is loaded again, of several."""
         self._num_restarts += 1
-        which = "" if replica is None else f"replica {replica}: "
-        again = "loading it again" if replica is None else "a new one is loaded"
+        which = f"{replica}: " if replica else ""
+        again = "a new one is loaded" if replica else "loading it again"
         self._console.note(f"{which}{death}; {again}: {what}")
 
-    def begin(self, stats: Callable[[], EngineStats]) -> None:
-        """Start to show progress; `stats` returns the engine's current counters."""
+    def begin(self, stats: Callable[..., EngineStats]) -> None:
+        """Start to show progress; `stats(fresh=False)` returns the engine's current counters."""
         self._stats = stats
         counted = stats()
         self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self.tally)
@@ -141,7 +142,7 @@ class Report:
     def _end(self) -> None:
         """Set the `end` mark: the last row is in, or no more will come."""
         if self.has_begun and self._timeline.end is None:
-            now, stats = self._clock.now(), self._stats()
+            now, stats = self._clock.now(), self._stats(fresh=True)
             self._weigh(stats)
             self._timeline.end = metrics.mark(now, stats, self.tally)
             self._write_metrics(now)

@@ -199,10 +199,9 @@ def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:
             f"{replica['num_rows']:,} rows, {speed} output tokens/s{more}"
         )
 
-    plural = "s" * (len(replicas) != 1)
-    head = (
-        f"{len(replicas)} replica{plural}, balance {'n/a' if balance is None else f'{balance:.2f}'}"
-    )
+    head = f"{len(replicas)} replica{'s' * (len(replicas) != 1)}"
+    if len(replicas) > 1:
+        head += f", balance {'n/a' if balance is None else f'{balance:.2f}'}"
     if len(replicas) > MAX_REPLICA_LINES:
         by_rate = sorted(replicas, key=lambda r: r["output_tokens_per_s"] or 0.0)
         half = MAX_REPLICA_LINES // 2

@@ -112,28 +112,23 @@ def batches_of(points: list[Point], directory: Path) -> list[Batch]:
 def rounds_of(
     batches: list[Batch], is_up: Callable[[EnginePlan, dict[str, str]], bool]
 ) -> list[list[list[Batch]]]:
-    """Return rounds of groups of batches: a group's have the same engine, a round's the same host.
+    """Return rounds of groups of batches: a group's have the same engine.
 
-    Groups of a round may run side by side. First comes the engine that is up; Ray before engines in
-    this process, since it has to be started before vLLM imports it.
+    Groups of a round may run side by side: their engines take as much of the same host, so that it
+    can be divided evenly. First comes the engine that is up; Ray before engines in this process,
+    since it has to be started before vLLM imports it.
     """
 
     def order(batch: Batch) -> tuple[bool, bool]:
         return not is_up(batch.plan, batch.environment), batch.plan.scale.mode is Scale.local
 
-    rounds: dict[str, dict[Any, list[Batch]]] = {}
+    rounds: dict[Any, dict[Any, list[Batch]]] = {}
     for number, batch in enumerate(sorted(batches, key=order), 1):
         batch.number = number
         engine = batch.plan.identity, tuple(sorted(batch.environment.items()))
-        rounds.setdefault(repr(batch.plan.scale), {}).setdefault(engine, []).append(batch)
-    for groups in rounds.values():
-        if len(groups) == 1:
-            continue
-        for number, group in enumerate(groups.values(), 1):
-            if group[0].plan.scale.mode is not Scale.local:  # each replica's log is named after it
-                for batch in group:
-                    log = batch.plan.log_file.with_name(f"engine-{number}.log")
-                    batch.plan = replace(batch.plan, log_file=log)
+        plan = batch.plan
+        alike = repr(plan.scale), plan.device, plan.engine.world_size
+        rounds.setdefault(alike, {}).setdefault(engine, []).append(batch)
     return [list(groups.values()) for groups in rounds.values()]
 
 

@@ -72,7 +72,7 @@ def outlook(running: list[Running], num_batches: int) -> tuple[float, float | No
     num_points = sum(len(batch.points) for batch in running)
     text = f"{num_points} points side by side  " if num_points > 1 else ""
     if num_batches > 1:
-        numbers = ", ".join(str(batch.number) for batch in running)
+        numbers = ", ".join(map(str, sorted(batch.number for batch in running)))
         text = f"batch{'es' * (len(running) > 1)} {numbers} of {num_batches}  {text}"
     text += f"{sum(batch.num_done for batch in running):,}/{num_rows:,} rows"
     settled = [batch for batch in running if batch.elapsed_s >= SETTLED_S]

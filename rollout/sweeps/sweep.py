@@ -102,7 +102,7 @@ class Sweep:
             self._stop.print_line = self._console.print_now
             self._stop.last_line = self._last_line
             self._stop.report_progress = self._report.note_progress
-            self._fleet = Fleet(self._console, self._stop)
+            self._fleet = Fleet(self._console, self._stop, serves_many=True)
             self._open.callback(self._fleet.close)
 
     def _lock(self) -> None:
@@ -248,12 +248,10 @@ class Sweep:
     def _progress(
         self, batch: Batch, owing: list[tuple[Point, Attempt]], replicas: Replicas
     ) -> Iterator[OnTurn]:
-        number, log = replicas.number, batch.plan.log_file
-        if not replicas.is_local:
-            log = log.with_name(f"{log.stem}-*.log")
+        number = replicas.number
         for point, attempt in owing:
             point.engine = number
-            attempt.console.record(f"engine {number} of the sweep; its log: {log}")
+            attempt.console.record(f"engine {number} of the sweep; its log: {replicas.log_files}")
         with self._report.progress(owing, batch.number) as on_turn:
             yield on_turn
 

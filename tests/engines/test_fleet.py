@@ -1,6 +1,7 @@
 """How groups of replicas divide a host."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from one_engine import PLAN
 
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.fleet import Fleet
+from rollout.errors import UserError
 from rollout.system.console import Console
 from rollout.system.signals import StopRequest
 
@@ -61,6 +63,35 @@ def test_shares_grow_when_a_group_leaves_and_none_waits(fleet_with):
     fleet.leave(first)
     fleet.num_to_serve = 1
     assert fleet.num_slots(ON_RAY, second) == 4
+
+
+def test_a_host_that_refused_one_engine_is_not_asked_again_for_the_next(monkeypatch):
+    """A sweep waited a minute for Ray at each of its engines."""
+    from rollout.engines.ray import host
+
+    asked = []
+
+    def refuse(scale):
+        asked.append(scale)
+        raise UserError("Ray did not start here")
+
+    monkeypatch.setattr(host, "RayHost", refuse)
+    fleet = Fleet(Console(quiet=True), StopRequest())
+    for _ in range(2):
+        with pytest.raises(UserError, match="did not start"):
+            fleet.join(object(), ON_RAY)
+    assert len(asked) == 1
+    fleet.close()
+
+
+@pytest.mark.parametrize(
+    ("serves_many", "names"),
+    [(False, ("engine-1.log", "replica 1")), (True, ("engine-2-1.log", "engine 2, replica 1"))],
+)
+def test_replicas_and_their_logs_are_named_after_the_plan_in_a_sweep(serves_many, names):
+    fleet = Fleet(Console(quiet=True), StopRequest(), serves_many=serves_many)
+    plan = replace(ON_RAY, log_file=Path("sweep/engine.log"))
+    assert (fleet.log_of(plan, 2, 1).name, fleet.name_of(2, 1)) == names
 
 
 def test_before_there_is_a_host_one_group_is_served(fleet_with):

@@ -35,7 +35,8 @@ class Hosts(LocalHost):
     def num_slots(self, plan):
         return self.count
 
-    def load(self, plan, environment, number):
+    def load(self, plan, environment, group):
+        number = int(plan.log_file.stem)
         self.starts[number] = self.starts.get(number, 0) + 1
         engine = self._make(number, self.starts[number])
         engine.number = number
@@ -67,6 +68,7 @@ def replicas_of(make, count):
 def fleet_on(host):
     fleet = Fleet(Console(quiet=True), StopRequest())
     fleet._open_host = lambda plan: host
+    fleet.log_of = lambda plan, number, slot: Path(f"{slot}.log")  # tells slots apart
     return fleet
 
 
@@ -280,6 +282,18 @@ def test_a_host_is_not_kept_for_another_scale_after_a_failure(monkeypatch):
     assert opened == [1, 2]
 
 
+def test_engines_that_stayed_up_make_room_for_another_group():
+    """One kept from an earlier batch of a sweep had all replicas, and the next engine none."""
+    with replicas_of(lambda *_: scripted(), 3) as (replicas, _):
+        list(drive(replicas, Survival(rows_of(20), 3), Listener()))
+        assert len(replicas.up) == 3
+        replicas._fleet.num_to_serve = 2
+        with replicas.serving(PLAN):
+            assert [slot.number for slot in replicas.slots] == [0, 1]
+            ticks = list(drive(replicas, Survival(rows_of(20), 3), Listener()))
+    assert sum(len(tick.finished) for tick in ticks) == 20
+
+
 @pytest.mark.parametrize(
     ("cores", "count", "each"),
     [([1, 1], 1, 1), ([16, 16], 3, 8), ([2], 9, 0.22), ([2, 4], 3, 2), ([8, 4], "auto", 4)],
@@ -302,7 +316,7 @@ def test_settings_lowered_by_one_slot_hold_for_all(tmp_path):
     engine = Engine(max_num_seqs=16, on_oom=OnOom.step_down, scripted=Scripted(oom_above=8))
     hosts = Hosts(None, 2)
     replicas = Replicas(fleet_on(hosts))
-    hosts.load = lambda plan, environment, number: ScriptedEngine(plan.engine)
+    hosts.load = lambda plan, environment, group: ScriptedEngine(plan.engine)
     hosts.is_leaving = lambda engine: False
     with replicas.serving(replace(PLAN, engine=engine), ladder=Halves()):
         ticks = list(drive(replicas, Survival(rows_of(20), 3), Listener()))

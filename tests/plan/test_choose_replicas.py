@@ -172,15 +172,20 @@ def test_a_group_larger_than_a_node_is_refused_unless_it_may_span_nodes():
 # CPUs.
 
 
-@pytest.mark.parametrize(("num_cpus", "cpus_per_replica", "number"), [(2, None, 2), (16, None, 3),
-                                                                      (16, 8.0, 2)])  # fmt: skip
-def test_on_a_cpu_memory_and_cores_limit_the_replicas(num_cpus, cpus_per_replica, number):
-    """Weights of 1.11 GiB, 1.7 for the process and 4 of KV cache: 3 of them fit in 24 GiB."""
+@pytest.mark.parametrize(
+    ("num_cpus", "cpus_per_replica", "room", "number"),
+    [(2, None, 2, 1), (16, None, 3, 1), (16, 8.0, 2, 2), (16, 1.0, 3, 3)],
+)
+def test_on_a_cpu_memory_and_cores_limit_the_replicas(num_cpus, cpus_per_replica, room, number):
+    """Weights of 1.11 GiB, 1.7 for the process and 4 of KV cache: 3 of them fit in 24 GiB.
+
+    A run with auto starts one that has all cores, unless cpus_per_replica is set.
+    """
     hardware = Hardware("CPU", Device.cpu, 1, 32.0, 24.0, batched_tokens=4096, num_cpus=num_cpus)
     scale = ScaleOut(mode=Scale.ray, num_replicas="auto", cpus_per_replica=cpus_per_replica)
     size = model_size("m", preset("qwen3_0_6b"))
     (option,) = choose_replicas(size, Engine(max_model_len=4096), hardware, TYPICAL, scale)
-    assert option.num_replicas == number
+    assert (option.room, option.num_replicas) == (room, number)
     assert "is not known" in reason([option])
 
 

@@ -42,9 +42,9 @@ def test_the_engine_that_is_up_comes_first():
     assert shown(rounds) == [[[3], [1], [2]]]
 
 
-def test_engines_side_by_side_have_logs_of_their_own():
-    (groups,) = rounds_of([batch(1), batch(1), batch(2)], lambda plan, environment: False)
-    names = [{b.plan.log_file.name for b in group} for group in groups]
-    assert names == [{"engine-1.log"}, {"engine-2.log"}]
-    ((alone,),) = rounds_of([batch(1)], lambda plan, environment: False)
-    assert alone[0].plan.log_file.name == "engine.log"
+def test_engines_that_take_more_of_the_host_wait_until_the_others_are_finished():
+    """On eight GPUs, one with TP 8 got none of them beside one with TP 1, which kept four."""
+    wide = batch(2)
+    wide.plan = replace(wide.plan, engine=replace(wide.plan.engine, tensor_parallel_size=8))
+    rounds = rounds_of([batch(1), wide, batch(3)], lambda plan, environment: False)
+    assert shown(rounds) == [[[1], [3]], [[2]]]

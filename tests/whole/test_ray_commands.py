@@ -148,6 +148,16 @@ def test_a_head_that_is_gone_ends_the_run_before_ray_ends_the_process(here):
     assert not left_over(here)
 
 
+def test_memory_that_runs_out_in_a_run_lowers_the_settings_of_every_replica(here, expected):
+    """The rows' samplers had the name of the settings before, and killed every later engine."""
+    faults = "engine.scripted.oom_above=20", "engine.scripted.oom_after_steps=5"
+    wide = "engine=scripted", "engine.max_num_seqs=32", "engine.on_oom=step_down"
+    done = rollout(*words("r", *wide, *faults, *ON_RAY, STEADY), cwd=here, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "stepping down to engine.max_num_seqs=16" in done.stderr
+    assert responses(here / "r") == expected
+
+
 def test_the_points_of_a_sweep_share_the_replicas(here):
     sweep = scripted("s", *ON_RAY, "sampling.temperature=0.5,1.0", "-m")
     done = rollout(*sweep, cwd=here)
@@ -157,6 +167,9 @@ def test_the_points_of_a_sweep_share_the_replicas(here):
     point = next(path for path in (here / "s").glob("*0.5*") if path.is_dir())
     assert responses(point) == responses(here / "o")
     assert summary(point)["num_sharing"] == 2 and len(summary(point)["replicas"]) == 2
+    points = [summary(path) for path in (here / "s").iterdir() if path.is_dir()]
+    each = [sum(r["num_rows"] for r in point["replicas"]) for point in points]
+    assert max(each) == 800  # at the end of the last point, both points' rows
 
 
 def test_the_engines_of_a_sweep_share_out_the_replicas(here, expected):

@@ -21,7 +21,8 @@ class ScaleOut:
         Scale.local, "local: one engine on this machine; ray: replicas of it on a Ray cluster"
     )
     num_replicas: int | str = setting(
-        1, "number of engines; auto: as many as the cluster has room for, new nodes included",
+        1, "number of engines (auto with scale=ray); auto: as many as the cluster has room for, "
+        "new nodes included",
         minimum=1,
     )  # fmt: skip
     address: str | None = setting(

@@ -1,16 +1,21 @@
 """The process of a replica: holds an engine, and advances it when the driver calls.
 
-A plain class, made a Ray actor by host.py. Errors are returned as values: an exception that leaves
-an actor loses its type and its cause. Writes nothing but its log, which goes to the driver.
+A plain class, made a Ray actor by host.py. Errors are returned as values, unexpected ones too: an
+exception that leaves an actor loses its type and its cause. Writes nothing but its log, which goes
+to the driver.
 """
 
+import fcntl
 import os
+import shutil
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rollout.config.sections.engine import Device
 from rollout.config.sections.model import Model
@@ -28,6 +33,7 @@ from rollout.system.version import VERSION
 SLICE_S = 0.1
 FINISHED_SLICE_S = 0.02
 WEIGH_S = 2.0  # between two readings of the memory in use, which take milliseconds
+PREFIX, LOCK = "rollout-replica-", "lock"
 MAX_LOG_BYTES = 64 * 1024  # sent with each report
 
 
@@ -48,7 +54,8 @@ class EngineActor:
     """Holds one engine. Calls come one at a time, in order."""
 
     def __init__(self) -> None:
-        self._log_file = Path(tempfile.mkdtemp(prefix="rollout-")) / "engine.log"
+        self._directory, self._lock = own_directory()
+        self._log_file = self._directory / "engine.log"
         self._log = self._log_file.open("ab+", buffering=0)
         self._num_sent = 0  # bytes of the log
         self._engine: Engine | None = None
@@ -76,6 +83,8 @@ class EngineActor:
             self._engine = load_engine(plan)
         except RolloutError as error:
             return self._report(error)
+        except Exception as error:
+            return self._report(self._unexpected(error))
         self._num_gpus = self._engine.facts.num_gpus
         report = self._report()
         report.facts = self._engine.facts
@@ -119,7 +128,16 @@ class EngineActor:
                     break
         except EngineError as error:
             return self._report(error, completions)
+        except Exception as error:
+            return self._report(self._unexpected(error), completions)
         return self._report(None, completions)
+
+    def _unexpected(self, error: Exception) -> EngineError:
+        self._log.write(traceback.format_exc().encode(errors="replace"))
+        text = " ".join(str(error).split())[:300]
+        return EngineError(
+            f"the replica failed with {type(error).__name__}: {text} (traceback: {self._log_file})"
+        )
 
     def _sent(self, completion: Completion) -> tuple[int, Completion]:
         number = self._numbers.pop(completion.request)
@@ -155,3 +173,20 @@ class EngineActor:
         engine, self._engine = self._engine, None
         if engine:
             engine.shutdown()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def own_directory() -> tuple[Path, IO[str]]:
+    """Make a directory for as long as this process lives; the open file says that it does.
+
+    Those of replicas on this machine that were killed are removed.
+    """
+    for old in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), (old / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = (directory / "new").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (directory / "new").rename(directory / LOCK)  # nobody sees it before it is locked
+    return directory, lock

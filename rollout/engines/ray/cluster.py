@@ -83,8 +83,7 @@ class Cluster:
             if at - self._silent_since > SILENT_S:
                 self.is_lost = True
                 raise EngineError(
-                    f"the head of {self.name} at {self._head} has not answered for "
-                    f"{SILENT_S:.0f} seconds ({error})"
+                    f"the head of {self.name} has not answered for {SILENT_S:.0f} seconds ({error})"
                 ) from error
         return self._silent_since is None
 
@@ -178,7 +177,7 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
     }
     name = "scale.address" if scale.address else "RAY_ADDRESS"
     where = f"{name}={address}: no cluster answers" if address else "Ray did not start here"
-    advice = "type scale.address=HOST:PORT, as ray status shows it" if address else "see /tmp/ray"
+    advice = "type the HOST:PORT that ray start --head printed" if address else "see /tmp/ray"
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         if address:
@@ -200,8 +199,11 @@ def connect(scale: ScaleOut, address: str | None, until: threading.Event) -> Any
         reason = " ".join(str(error).split())[:300]
         if "missing packages" in reason:
             advice = "type pip install 'ray[default]', or leave scale.dashboard out"
-        if "Auth" in reason or "token" in reason:
-            advice = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
+        if address and ("Auth" in reason or "token" in reason):
+            raise UserError(
+                f"{name}={address}: the cluster refuses our token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN to the cluster's token"
+            ) from error
         raise UserError(f"{where} ({reason}); {advice}") from error
     return ray
 

@@ -42,8 +42,8 @@ class Keeper(Protocol):
 class RayEngine:
     """The engine of one replica: placed, then loaded, then used."""
 
-    def __init__(self, host: Keeper, plan: EnginePlan, environment: Mapping[str, str], log: Path):
-        self._host, self._plan, self._environment, self._log = host, plan, environment, log
+    def __init__(self, host: Keeper, plan: EnginePlan, environment: Mapping[str, str], group: str):
+        self._host, self._plan, self._environment, self._group = host, plan, environment, group
         self._place: Place | None = host.place(plan)
         self._loading: Any = None  # the actor's answer to `load`
         self._calls: deque[Any] = deque()  # answers to `advance`, in order
@@ -90,7 +90,7 @@ class RayEngine:
         self, sampling: Sampling, model: Model, wants_logprobs: bool, adapter: Path | None = None
     ) -> Sampler:
         template = model.chat_template, model.chat_template_kwargs, model.reasoning_tags
-        text = repr((self._plan.identity, sampling, template, wants_logprobs, adapter))
+        text = repr((self._group, sampling, template, wants_logprobs, adapter))
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         asked = self._place.actor.sampler.remote(key, sampling, model, wants_logprobs, adapter)
         if key not in self._host.samplers:
@@ -129,7 +129,7 @@ class RayEngine:
         """Take a report in; its completions go to `finished`. Raises its error."""
         report = self._get(answer)
         if report.log:
-            with self._log.open("ab") as log:
+            with self._plan.log_file.open("ab") as log:
                 log.write(report.log)
         self._longest_slice = max(self._longest_slice, report.num_steps - self.num_steps)
         self.num_steps, self._stats = report.num_steps, report.stats
@@ -138,7 +138,8 @@ class RayEngine:
             self.num_unfinished -= self._num_samples(completion.request)
             finished.append(completion)
         if error := report.error:
-            raise error.with_message(error.args[0].replace(report.log_file, str(self._log)))
+            log_file = str(self._plan.log_file)
+            raise error.with_message(error.args[0].replace(report.log_file, log_file))
         return report
 
     def _get(self, answer: Any) -> Any:

@@ -27,6 +27,7 @@ from rollout.engines.ray.engine import RayEngine
 from rollout.engines.ray.place import Place
 from rollout.errors import EngineError
 
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 END_S = 10.0  # for an engine to shut down before its actor is killed
 
 
@@ -84,13 +85,12 @@ class RayHost:
 
     # Engines.
 
-    def load(self, plan: EnginePlan, environment: Mapping[str, str], number: int) -> Engine:
-        log = plan.log_file.with_name(f"{plan.log_file.stem}-{number}.log")
+    def load(self, plan: EnginePlan, environment: Mapping[str, str], group: str) -> Engine:
         executor = executor_of(plan.engine, plan.device, self._cluster.gpus_per_node)
         if executor:
             extra = {EXECUTOR: executor, **plan.engine.extra}
             plan = replace(plan, engine=replace(plan.engine, extra=extra))
-        engine = RayEngine(self, plan, environment, log)
+        engine = RayEngine(self, plan, environment, group)
         self._engines.append(engine)
         return engine
 
@@ -142,7 +142,7 @@ class RayHost:
             death = EngineError(f"the replica's node {place.name} left the cluster")
             death.excuse = "the rows in flight are submitted again"
             return death
-        text = " ".join(str(error).split())
+        text = " ".join(COLOURS.sub("", str(error)).split())
         if isinstance(error, self._ray.exceptions.ActorUnavailableError):
             death = EngineError(f"the replica on {place.name} can't be reached any more")
             death.excuse = "the rows in flight are submitted again"
@@ -154,7 +154,7 @@ class RayHost:
                 f"the node {place.name} can't run a replica: {missing[0]}; install rollout and "
                 "vLLM on every node, in the versions that are here"
             )
-        shown = reason[1] if reason else text[:200]
+        shown = reason[1] if reason else text[-200:]
         death = EngineError(f"the replica's process on {place.name} ended: {shown}")
         name = f"{type(error).__module__}.{type(error).__name__}"
         death.fault = memory_fault(f"{name}: {text}", Stage.run)
