@@ -77,8 +77,13 @@ class Plan:
 
 
 def recommended(rows: list[Row]) -> Row | None:
-    """Return `auto`, or a preset named after these devices that holds about as many samples."""
+    """Return `auto`, or a preset named after these devices that holds about as many samples.
+
+    Of replicas, `auto`: it is what the ways to divide the devices are compared by.
+    """
     auto = next((row for row in rows if row.preset == "auto" and row.fits), None)
+    if auto and auto.replicas:
+        return auto
     for row in sorted(rows, key=lambda row: -row.fit.num_concurrent):
         if row.preset == "auto" or not row.fits or not _is_named_after(row):
             continue

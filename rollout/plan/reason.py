@@ -73,7 +73,7 @@ def _against_larger(best: Replicas, larger: Replicas, is_stated: bool) -> str:
     held = "" if is_stated else f"{named_replicas(best)} holds {_held(best)} samples at once, and "
     if larger.num_concurrent < CLEARLY * best.num_concurrent:
         return (
-            f"{held}{named_replicas(larger)} would hold no more, but exchange data between GPUs "
+            f"{held}{named_replicas(larger)} would hold no more, and exchange data between GPUs "
             "twice in each layer"
         )
     return (

@@ -73,6 +73,6 @@ def why_replicas(plan: Plan) -> Iterator[str]:
     per_node = ceil(replicas.num_replicas / hardware.num_nodes)
     if per_node > 1:
         yield (
-            f"{per_node} replicas of a node load {replicas.copy_gib:.1f} GiB each, all but the "
+            f"the {per_node} replicas on a node load {replicas.copy_gib:.1f} GiB each, all but the "
             "first from the page cache if the host's memory holds the checkpoint"
         )

@@ -193,9 +193,11 @@ def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:
         rate, restarts = replica["output_tokens_per_s"], replica["num_restarts"]
         speed = "n/a" if rate is None else f"{rate:,.0f}"
         more = f", {restarts} restart{'s' * (restarts != 1)}" if restarts else ""
+        if not replica["where"]:
+            return f"  replica {replica['replica']}: was never up{more}"
         more += "" if replica["is_up"] else ", not up at the end"
         return (
-            f"  replica {replica['replica']} on {replica['where'] or 'no node'}: "
+            f"  replica {replica['replica']} on {replica['where']}: "
             f"{replica['num_rows']:,} rows, {speed} output tokens/s{more}"
         )
 

@@ -100,7 +100,7 @@ def test_a_model_too_large_for_a_device_is_explained_by_its_weights():
 def test_larger_replicas_that_hold_no_more_only_cost_exchanges():
     assert reason(divided("qwen3_4b")) == (
         "TP 1 (8 replicas) holds 2,048 samples at once, and TP 2 (4 replicas) would hold no more, "
-        "but exchange data between GPUs twice in each layer"
+        "and exchange data between GPUs twice in each layer"
     )
 
 

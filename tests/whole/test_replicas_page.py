@@ -45,7 +45,7 @@ def test_every_setting_on_the_page_exists():
     named = set(re.findall(r"\b(?:scale|engine|data|output)\.[a-z_]+(?:\.[a-z_]+)?\b", TEXT))
     known = set(re.findall(r"^\| `([\w.]+)` \|", (ROOT / "docs/settings.md").read_text(), re.M))
     extra = {name for name in named if name.startswith("engine.extra.")}
-    assert {"scale.address", "scale.num_replicas"} <= named - extra <= known | {"output.parquet"}
+    assert {"scale.address", "scale.num_replicas"} <= named - extra <= known | {"output.parquet", "engine.log"}
 
 
 def test_the_manifest_names_what_kuberay_needs():
