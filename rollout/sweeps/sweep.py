@@ -176,7 +176,8 @@ class Sweep:
         plan, environment = batches[0].plan, batches[0].environment
         kept, self._replicas = self._replicas, None
         if kept and not kept.has(plan, environment):
-            kept = kept.close()
+            kept.close()
+            kept = None
         replicas = kept or Replicas(self._fleet)
         try:
             for batch in batches:
