@@ -234,6 +234,8 @@ def test_two_replicas_of_real_vllm_survive_a_kill_and_answer_as_one_does(
 ):
     process = start(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here)
     wait_for_rows(here / "two", process, seconds=240)
+    log = here / "two/attempts/1/run.log"
+    wait_for(lambda: log.read_text().count("is up on") == 2, timeout_s=120)
     os.kill(children_with("ray::EngineActor", process.pid)[0].pid, signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-2000:]
@@ -249,7 +251,8 @@ def test_a_killed_engine_core_and_then_a_killed_driver_lose_no_finished_row(
 ):
     """The core is a child of the actor here, as on GPUs."""
     apart = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    process = start(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here, **apart)
+    one = "scale=ray", "scale.num_replicas=1", "scale.cpus_per_replica=1"
+    process = start(*words("two", *tiny(tiny_model), *one), cwd=here, **apart)
     wait_for_rows(here / "two", process, seconds=240)
     os.kill(children_with("EngineCore", process.pid)[0].pid, signal.SIGKILL)
     log = here / "two/attempts/1/run.log"
@@ -257,7 +260,7 @@ def test_a_killed_engine_core_and_then_a_killed_driver_lose_no_finished_row(
     process.kill()
     process.communicate(timeout=30)
     assert not left_over(here)
-    done = rollout(*words("two", *tiny(tiny_model), *ON_RAY), cwd=here)
+    done = rollout(*words("two", *tiny(tiny_model)), cwd=here)
     assert done.returncode == 0, done.stderr[-2000:]
     assert responses(here / "two") == answers_of_one
     assert summary(here / "two")["num_generated_rows"] < 400
