@@ -90,6 +90,8 @@ def test_a_key_that_does_not_exist_is_refused_with_what_was_meant(typed, prefix,
         ("engine=5", "Choose from: auto, "),
         ("engine=[scripted,auto]", "Choose from: auto, "),
         ("engine=(", "Choose from: auto, "),
+        ("scale=slurm", "multirun_examples/slurm_ray.sh"),
+        ("hydra/launcher=ray", "pip install hydra-ray-launcher"),
     ],
 )
 def test_an_unknown_preset_is_refused_with_those_there_are(typed, word, said):
