@@ -55,22 +55,23 @@ def test_a_kv_cache_too_small_for_the_context_is_stepped_around(tmp_path, words)
 
 @pytest.mark.parametrize("policy", ["fail", "step_down"])
 def test_an_address_space_that_is_too_small_at_load(tmp_path, words, policy):
-    """A KV cache of 8 GiB does not fit into 7 GiB; 2 GiB do, with 3 GiB of libraries.
+    """A KV cache of 6 GiB does not fit into 8 GiB with 3 GiB of libraries; 3 GiB do.
 
-    Threads reserve some more where they contend; with 1 GiB left for that, a run died of it.
+    2 GiB are left for what threads reserve where they contend; with 1 GiB, a run died of that.
     """
     done = subprocess.run(
-        command(*words, "engine.kv_cache_gib=8", f"engine.on_oom={policy}"),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (7 * GIB, 7 * GIB)),
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300,
+        command(*words, "engine.kv_cache_gib=6", f"engine.on_oom={policy}"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (8 * GIB, 8 * GIB)),
+        cwd=tmp_path, env=environment(MALLOC_ARENA_MAX="2"), capture_output=True, text=True,
+        timeout=300,
     )  # fmt: skip
-    assert "out of memory on the host: 8.0 GiB" in done.stderr
+    assert "out of memory on the host: 6.0 GiB" in done.stderr
     if policy == "fail":
         assert done.returncode == 2
-        assert "engine.kv_cache_gib=4.0, or engine.on_oom=step_down" in done.stderr
+        assert "engine.kv_cache_gib=3.0, or engine.on_oom=step_down" in done.stderr
         return
     assert done.returncode == 0, done.stderr
-    assert record(tmp_path)["changed"]["kv_cache_gib"] <= 4.0
+    assert record(tmp_path)["changed"]["kv_cache_gib"] <= 3.0
     assert_complete(tmp_path)
 
 

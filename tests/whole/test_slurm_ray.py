@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -46,8 +47,8 @@ class Slurm:
 
     def submit(self, *words):
         self.jobs.append(free_job_id())
-        env = environment(
-            PATH=f"{self.here}/bin:{os.environ['PATH']}",
+        env = environment(  # as if the venv were activated, as the script's comment says
+            PATH=f"{self.here}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
             RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
             SLURM_JOB_ID=self.jobs[-1],
             SLURM_JOB_NUM_NODES="2",
@@ -58,6 +59,9 @@ class Slurm:
         job = ["bash", SCRIPT, *words, *SCRIPTED, SLOW, "scale.num_replicas=2", "tracking=none"]
         with (self.here / "job.out").open("w") as out:
             return subprocess.Popen(job, cwd=self.here, env=env, stdout=out, stderr=out)
+
+    def has_rows(self):
+        return any(file.stat().st_size for file in self.here.glob("s/shards/*"))
 
     def left(self):
         """Return the processes of all jobs that are still there."""
@@ -95,7 +99,8 @@ def slurm(tmp_path):
 
 def test_a_job_that_got_its_signal_is_resumed_by_the_next_on_replicas_of_both_nodes(slurm):
     job = slurm.submit("data.input=prompts.parquet", "run_dir=s")
-    wait_for(lambda: any(f.stat().st_size for f in slurm.here.glob("s/shards/*")), 120)
+    wait_for(lambda: slurm.has_rows() or job.poll() is not None, 120)
+    assert slurm.has_rows(), (slurm.here / "job.out").read_text()
     job.send_signal(signal.SIGTERM)
     assert job.wait(60) == 143, (slurm.here / "job.out").read_text()
     assert "to resume: " in (slurm.here / "job.out").read_text()
