@@ -13,15 +13,9 @@ from rollout.errors import UserError, did_you_mean
 from rollout.system.formats.plain_yaml import NoSettings, read_yaml
 
 ROOT_CONFIG = "rollout"  # the file that lists the groups
-ELSEWHERE = {  # what a name that is no preset is looked for
-    (
-        "hydra/launcher",
-        "ray",
-    ): " For Ray tasks: pip install hydra-ray-launcher; for replicas: scale=ray.",
-    (
-        "scale",
-        "slurm",
-    ): " On Slurm: multirun_examples/slurm_ray.sh, or hydra/launcher=submitit_slurm.",
+ELSEWHERE = {  # where to find what a name that is no preset stands for
+    "hydra/launcher=ray": "For Ray tasks: pip install hydra-ray-launcher; for replicas: scale=ray.",
+    "scale=slurm": "On Slurm: multirun_examples/slurm_ray.sh, or hydra/launcher=submitit_slurm.",
 }
 
 
@@ -86,7 +80,8 @@ def unknown_preset(group: str, name: str, options: list[str]) -> str:
     if setting and (slash or "/" in name):
         path = f"{more}/{name}" if slash else name
         return f"there is no preset {first}={path}; for a path or an id type {setting}={path}"
-    hint = ELSEWHERE.get((group, name)) or did_you_mean(name, options)
+    known = ELSEWHERE.get(f"{group}={name}")
+    hint = f" {known}" if known else did_you_mean(name, options)
     return f"there is no preset {group}={name}.{hint} Choose from: {', '.join(options)}"
 
 

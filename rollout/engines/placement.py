@@ -15,7 +15,7 @@ a node where each node has a multiple of tensor_parallel_size (`splits_a_group`)
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 
 from rollout.config.sections.engine import Device, Engine
@@ -90,6 +90,12 @@ def count_in(has: Mapping[str, float], bundle: Bundle) -> int:
     return min((floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs), default=0)
 
 
+def room_in(nodes: Iterable[Mapping[str, float]], bundles: list[Bundle]) -> int:
+    """Return how many replicas of these bundles empty nodes hold."""
+    places = sum(count_in(has, bundles[-1]) for has in nodes)
+    return places // len(bundles)
+
+
 def as_words(bundles: list[Bundle]) -> str:
     """Return the resources of bundles as a user reads them: `1 CPU, 1 GPU`."""
     total: dict[str, float] = {}
@@ -102,8 +108,7 @@ def as_words(bundles: list[Bundle]) -> str:
 
 def refuse_too_many(count: int | str, bundles: list[Bundle], has: Mapping[str, float]) -> None:
     """Raise UserError if `count` replicas of these bundles don't fit in the one node there is."""
-    places = [count_in(has, bundle) for bundle in bundles]
-    room = places[0] if len(bundles) == 1 else places[-1] // len(bundles)
+    room = room_in([has], bundles)
     if room >= (1 if count == "auto" else count):
         return
     advice = f"type scale.num_replicas={room}, or auto" if room else "type a smaller replica"

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from rollout.config.sections.scale import ScaleOut
-from rollout.engines.placement import Bundle, count_in
+from rollout.engines.placement import Bundle, room_in
 from rollout.engines.ray.ask import ask, knock
 from rollout.errors import EngineError, UserError
 from rollout.system import machine
@@ -97,10 +97,7 @@ class Cluster:
 
     def room(self, bundles: list[Bundle]) -> int:
         """Return how many replicas of these bundles the nodes could hold if they were empty."""
-        if len(bundles) == 1:
-            return sum(count_in(has, bundles[0]) for has in self.staying())
-        places = sum(count_in(has, bundles[-1]) for has in self.staying())
-        return places // len(bundles)
+        return room_in(self.staying(), bundles)
 
     def machine(self) -> Machine:
         """Return a node with the most GPUs as a machine, with the GPUs of all nodes like it.
