@@ -15,10 +15,10 @@ from rollout.config.sections.scale import Scale
 from rollout.engines.base import EnginePlan, Ladder
 from rollout.errors import UserError
 from rollout.inputs.input_files import same
+from rollout.report.sweep.points import Point
 from rollout.runs.job import Job, plan_of
 from rollout.store.places import Kind, Place
 from rollout.store.run_dir import SWEEP_RECORDS
-from rollout.sweeps.points import Point
 
 MAX_POINTS = 32  # in one batch: each has open files and its own tracker
 MAX_LORAS = 8  # adapters in the device's memory at once; more take turns

@@ -6,9 +6,9 @@ from pathlib import Path
 from rollout.config.sections.engine import Backend
 from rollout.config.sections.scale import Scale
 from rollout.errors import RolloutError
+from rollout.report.sweep.points import Point
 from rollout.runs.opening import standing_now
 from rollout.sweeps.batches import Batch
-from rollout.sweeps.points import Point
 from rollout.system.console import Console
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rollout.sweeps.columns import LABELS, MEASURES, score_names, swept_column, swept_keys
-from rollout.sweeps.points import (
+from rollout.report.sweep.columns import LABELS, MEASURES, score_names, swept_column, swept_keys
+from rollout.report.sweep.points import (
     SCORES,
     STATUSES,
     Point,
@@ -16,7 +16,7 @@ from rollout.sweeps.points import (
     shown,
     status_counts,
 )
-from rollout.sweeps.ranking import Ranking
+from rollout.report.sweep.ranking import Ranking
 from rollout.system.safe_text import printable
 
 if TYPE_CHECKING:

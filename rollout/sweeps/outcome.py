@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rollout.errors import EmptyExport, RolloutError, UserError
+from rollout.report.sweep.points import Point
 from rollout.runs.summary import Summary
-from rollout.sweeps.points import Point
 from rollout.system.console import say
 
 OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave a finished point finished

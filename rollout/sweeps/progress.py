@@ -8,43 +8,23 @@ import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from rollout.config.settings import OBJECTIVE
 from rollout.engines.base import EngineStats
-from rollout.errors import UserError
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.record import KEPT, RECORD, recorded_points
+from rollout.report.sweep.table import write_tables
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
 from rollout.store.run_dir import is_a_sweep
 from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
-from rollout.sweeps.points import Point, figures_of
-from rollout.sweeps.ranking import rank
 from rollout.sweeps.running import Running, outlook
-from rollout.sweeps.table import write_tables
 from rollout.system.console import Console, PlainProgress, duration, eta
-from rollout.system.disk import read_record, write_json
+from rollout.system.disk import write_json
 
-RECORD = "sweep.json"
-KEPT = {  # the fields of a point in sweep.json
-    "name": str, "values": dict, "status": str, "error": str | None, "engine": int | None,
-    "prompt_key": str, "prefix": str,
-}  # fmt: skip
 INDENT = " " * 7  # under the best point's name
-
-
-def points_in(directory: Path) -> list[dict[str, Any]]:
-    """Return the points of all commands so far, from sweep.json. Raises UserError if damaged."""
-    path = directory / RECORD
-    advice = "remove it: then the table has only the points of this command"
-    found = (read_record(path, advice, {"points": list}) or {"points": []})["points"]
-    for record in found:
-        is_whole = isinstance(record, dict) and {"name", "values", "run_dir"} <= record.keys()
-        is_whole = is_whole and isinstance(record["run_dir"], str)
-        is_whole = is_whole and all(isinstance(record[n], KEPT[n]) for n in KEPT if n in record)
-        if not is_whole or not all(isinstance(v, str) for v in record["values"].values()):
-            raise UserError(f"{path} is damaged (a point); restore it, or {advice}")
-    return found
 
 
 class PointConsole(Console):
@@ -163,13 +143,7 @@ class SweepReport:
 
     def _all_points(self, directory: Path) -> list[Point]:
         """Return this command's points, and those that earlier ones left in the directory."""
-        found = dict(self._points)
-        for record in points_in(directory):
-            run_dir = Path(os.path.normpath(directory / record["run_dir"]))
-            if run_dir.is_dir() and run_dir not in found:
-                known = {name: record[name] for name in KEPT if name in record}
-                found[run_dir] = Point(**known, run_dir=run_dir, figures=figures_of(run_dir))
-        return list(found.values())
+        return list((self._points | recorded_points(directory, but=self._points)).values())
 
     def print_table(self, directory: Path) -> None:
         """Print the table, the best point, and where the files are."""

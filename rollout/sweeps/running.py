@@ -6,9 +6,9 @@ Must not know about engines, beyond their counters.
 from collections.abc import Callable, Iterator
 
 from rollout.engines.base import EngineStats
+from rollout.report.sweep.points import Point
 from rollout.runs import metrics
 from rollout.runs.attempt import Attempt
-from rollout.sweeps.points import Point
 
 SETTLED_S = 3.0  # until rates are shown: the first steps are not typical
 

@@ -16,6 +16,8 @@ from rollout.config.sections.postprocess import Postprocess
 from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.errors import RolloutError, UserError
+from rollout.report.sweep.points import Point, at_point, figures_of
+from rollout.report.sweep.record import points_in
 from rollout.runs.attempt import Attempt
 from rollout.runs.command import command_in
 from rollout.runs.findings import Findings
@@ -42,8 +44,7 @@ from rollout.sweeps.outcome import (
     nothing_answered,
     say_failures,
 )
-from rollout.sweeps.points import Point, at_point, figures_of
-from rollout.sweeps.progress import PointConsole, SweepReport, points_in
+from rollout.sweeps.progress import PointConsole, SweepReport
 from rollout.system import lock
 from rollout.system.console import Console
 from rollout.system.signals import StopRequest, stop_on_signals

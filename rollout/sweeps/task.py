@@ -23,10 +23,10 @@ from rollout.config.fingerprint import redacted
 from rollout.config.settings import Settings, objective_in
 from rollout.errors import Interrupted, RolloutError, UserError
 from rollout.inputs.prompt_builder import open_prompt_builder
+from rollout.report.sweep.points import STATUSES, Point, at_point, figures_of, objective_of
 from rollout.runs.command import command_in
 from rollout.sweeps import launcher
 from rollout.sweeps.outcome import nothing_answered
-from rollout.sweeps.points import STATUSES, Point, at_point, figures_of, objective_of
 from rollout.sweeps.sweep import Sweep
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json

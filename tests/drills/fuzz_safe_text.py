@@ -16,10 +16,10 @@ from fuzz import Outcome
 
 from rollout.postprocess.lines import example_lines, fault_lines
 from rollout.postprocess.tally import Example, FirstError, Tally
-from rollout.sweeps.page import Row, page
-from rollout.sweeps.points import Point
-from rollout.sweeps.ranking import rank
-from rollout.sweeps.table import write_tables
+from rollout.report.sweep.page import Row, page
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.table import write_tables
 from rollout.system.console import say
 from rollout.system.safe_text import one_line
 

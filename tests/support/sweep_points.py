@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.table import write_tables
 from rollout.sweeps.lines import live_table
-from rollout.sweeps.points import Point
-from rollout.sweeps.ranking import rank
-from rollout.sweeps.table import write_tables
 
 SPEED = "output_tokens_per_s"
 FIGURES = {

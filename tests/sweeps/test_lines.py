@@ -4,8 +4,8 @@ import pytest
 from rich.cells import cell_len
 from sweep_points import FIGURES, SPEED, drawn, point
 
+from rollout.report.sweep.ranking import rank
 from rollout.sweeps.lines import MAX_LIVE_LINES, table_lines
-from rollout.sweeps.ranking import rank
 
 
 def test_the_lines_are_a_table_with_a_star_before_the_best():

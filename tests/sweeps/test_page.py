@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sweep_points import FIGURES, SPEED, answered, cells, drawn, point
 
+from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.table import write_tables
 from rollout.sweeps.lines import table_lines
-from rollout.sweeps.ranking import rank
-from rollout.sweeps.table import write_tables
 
 EVIL = "<script>alert(1)</script>"
 

@@ -3,7 +3,7 @@
 import pytest
 from sweep_points import SPEED, point
 
-from rollout.sweeps.points import is_maximized, objective_of, ranked
+from rollout.report.sweep.points import is_maximized, objective_of, ranked
 
 
 @pytest.mark.parametrize(

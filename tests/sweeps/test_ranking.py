@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.table import write_tables
 from rollout.sweeps.lines import table_lines
-from rollout.sweeps.points import Point
-from rollout.sweeps.ranking import rank
-from rollout.sweeps.table import write_tables
 
 SPEED, SCORE = "output_tokens_per_s", "scores.pass@1"
 TEXTS = [f"prompt {i}" for i in range(40)]

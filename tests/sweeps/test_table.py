@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from sweep_points import FIGURES, SPEED, answered, cells, point, table
 
+from rollout.report.sweep.ranking import rank
 from rollout.sweeps.lines import MAX_LINES, table_lines
-from rollout.sweeps.ranking import rank
 
 COLUMNS = [
     "status", "error", "is_best", "differs_from_best", "objective", "engine", "num_rows",

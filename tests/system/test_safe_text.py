@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.sweeps.page import Row, page
+from rollout.report.sweep.page import Row, page
 from rollout.system.safe_text import printable, printable_text
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]

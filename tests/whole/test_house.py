@@ -25,8 +25,8 @@ FILES = {
 }
 FLOORS = (
     ("errors",), ("system",), ("rows",), ("config",), ("inputs", "engines"), ("store",),
-    ("prepare", "postprocess"), ("plan",), ("runs",), ("run",), ("sweeps",),
-    ("__init__", "__main__"),
+    ("prepare", "postprocess"), ("plan",), ("runs",), ("report",), ("run",),
+    ("sweeps",), ("__init__", "__main__"),
 )  # fmt: skip
 FLOOR = {entry: number for number, floor in enumerate(FLOORS) for entry in floor}
 
@@ -97,9 +97,9 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not of
 
 
-def test_the_house_has_at_most_15_entries_each_on_a_floor():
+def test_the_house_has_at_most_17_entries_each_on_a_floor():
     entries = {path.name for path in (ROOT / "rollout").iterdir()} - {"__pycache__"}
-    assert len(entries) <= 15
+    assert len(entries) <= 17
     assert {entry.removesuffix(".py") for entry in entries} == FLOOR.keys()
 
 

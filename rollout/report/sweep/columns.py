@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.sweeps.page import utf8
-from rollout.sweeps.points import SCORES, Point, interval_of, objective_of
-from rollout.sweeps.ranking import Ranking
+from rollout.report.sweep.page import utf8
+from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
+from rollout.report.sweep.ranking import Ranking
 
 COUNTS = ("num_rows", "num_failed", "num_samples", "num_sharing")
 MEASURES = (

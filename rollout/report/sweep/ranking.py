@@ -12,8 +12,15 @@ from pathlib import Path
 
 from rollout.postprocess.export.intervals import Difference
 from rollout.postprocess.export.score_texts import percent_text
-from rollout.sweeps.points import SCORES, Point, is_maximized, objective_of, ranked, score_shown
-from rollout.sweeps.rows import Unreadable, compared
+from rollout.report.sweep.points import (
+    SCORES,
+    Point,
+    is_maximized,
+    objective_of,
+    ranked,
+    score_shown,
+)
+from rollout.report.sweep.rows import Unreadable, compared
 
 SHORT_S = 10.0  # of generation; less is dominated by noise and the first steps
 MAX_COMPARED = 50  # points compared with the first one: those that follow it

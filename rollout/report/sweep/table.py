@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.store.ledger import Ledger
-from rollout.store.places import Writer, table_place
-from rollout.sweeps.columns import (
+from rollout.report.sweep.columns import (
     COUNTS,
     ENDS,
     LABELS,
@@ -23,9 +21,11 @@ from rollout.sweeps.columns import (
     score_names,
     swept_keys,
 )
-from rollout.sweeps.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
-from rollout.sweeps.points import SCORES, Point, score_shown, shown, status_counts
-from rollout.sweeps.ranking import Ranking
+from rollout.report.sweep.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
+from rollout.report.sweep.points import SCORES, Point, score_shown, shown, status_counts
+from rollout.report.sweep.ranking import Ranking
+from rollout.store.ledger import Ledger
+from rollout.store.places import Writer, table_place
 from rollout.system.disk import path_of
 from rollout.system.safe_text import printable_text
 

@@ -18,7 +18,7 @@ from rollout.inputs.files import open_parquet
 from rollout.postprocess.export.estimates import Counts, counts_of
 from rollout.postprocess.export.intervals import Difference, difference
 from rollout.postprocess.export.pass_at_k import pass_at_k
-from rollout.sweeps.points import SCORES, Point
+from rollout.report.sweep.points import SCORES, Point
 from rollout.system.disk import path_of, read_json
 from rollout.system.formats.row_batches import group_batches
 

@@ -1,0 +1,1 @@
+"""A sweep's points, their comparison, and its tables and page."""
