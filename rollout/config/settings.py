@@ -61,6 +61,7 @@ class Settings:
     continue_truncated: bool = setting(
         False, "on resume, continue samples that max_tokens cut off, if it is larger now"
     )
+    report: bool = setting(True, "write report.html, the run's page, into run_dir at the end")
     dry_run: bool = setting(False, "check everything, show the plan, start no engine")
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
