@@ -18,7 +18,6 @@ from rollout.rows.signs import SIGNS, Signs, signs_of
 from rollout.store.counts import Totals
 
 PHASES = ("fill", "steady", "tail")
-PRIOR_SAMPLES = 1  # weight of max_tokens in the expected length while few samples are finished
 
 
 @dataclass(slots=True)
@@ -28,6 +27,7 @@ class Tally:
     num_rows: int = 0
     num_failed: int = 0
     num_samples: int = 0
+    num_drawn: int = 0  # samples without the copies of greedy ones
     num_output_tokens: int = 0
     num_prompt_tokens: int = 0  # of finished rows, each prompt once
     num_begun: int = 0  # rows: finished ones and those in the engine
@@ -42,6 +42,9 @@ class Tally:
         self.num_rows += 1
         self.num_failed += result.error is not None
         self.num_samples += result.num_new_samples
+        self.num_drawn += (
+            min(result.num_new_samples, 1) if result.repeats else result.num_new_samples
+        )
         self.num_output_tokens += result.num_new_tokens
         self.num_prompt_tokens += result.num_prompt_tokens or 0
         self.signs += signs_of(result, tags)
@@ -195,27 +198,6 @@ def live_replicas(stats: EngineStats, before: EngineStats, seconds: float) -> di
         for r in stats.replicas
     }
     return {"num_replicas": sum(r.is_up for r in stats.replicas), **rates}
-
-
-def outlook(
-    tally: Tally, stats: EngineStats, elapsed_s: float, num_rows: int, n: float, max_tokens: int
-) -> tuple[float, float | None]:
-    """Return the fraction done (0 to 1) of `num_rows` rows of `n` samples, and the seconds left.
-
-    The seconds are None if no rate is known. Work is counted in tokens, because all rows may run
-    side by side and end together. A sample is assumed to end at each token with the chance seen
-    so far: ends / tokens of all samples, the maximum-likelihood rate while some still run (the
-    mean length of the finished ones is biased: short samples finish first). Before any sample
-    ends, its expected length is max_tokens.
-    """
-    num_left = (num_rows - tally.num_rows) * n
-    if num_left <= 0:
-        return 1.0, 0.0
-    done = stats.num_output_tokens
-    more = (done + PRIOR_SAMPLES * max_tokens) / (tally.num_samples + PRIOR_SAMPLES)
-    progress = (done - tally.num_output_tokens) / num_left
-    left = num_left * max(min(more, max_tokens - progress), 1)
-    return done / (done + left), (left * elapsed_s / done if done else None)
 
 
 def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:

@@ -18,6 +18,7 @@ from rollout.plan.prompts.first_rows import STRINGS_CONTINUED
 from rollout.rows.result import Result
 from rollout.runs import metrics
 from rollout.runs.job import Job
+from rollout.runs.outlook import outlook_of
 from rollout.runs.standing import Standing
 from rollout.runs.summary import (
     NUM_PREVIEW_ROWS,
@@ -168,7 +169,7 @@ class Report:
     def _show(self, now: float, stats: EngineStats) -> None:
         standing, num_owed = self._standing, self._standing.num_owed
         elapsed_s = now - self._timeline.begin.at_s - self._reload_s
-        fraction, left_s = metrics.outlook(
+        outlook = outlook_of(
             self.tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
             self.longest_response,
         )  # fmt: skip
@@ -179,7 +180,8 @@ class Report:
             text += f"  {sum(replica.is_up for replica in each)}/{len(each)} replicas"
         text += f"  {signs}" if (signs := str(self.tally.signs_so_far)) else ""
         num_done = standing.num_rows - num_owed
-        self._now = (num_done + fraction * num_owed) / standing.num_rows, left_s, text
+        fraction = (num_done + outlook.fraction * num_owed) / standing.num_rows
+        self._now = fraction, outlook.left_s, text
         self._bar.update(*self._now)
 
     @property

@@ -9,6 +9,7 @@ from rollout.engines.base import EngineStats
 from rollout.report.sweep.points import Point
 from rollout.runs import metrics
 from rollout.runs.attempt import Attempt
+from rollout.runs.outlook import outlook_of
 
 SETTLED_S = 3.0  # until rates are shown: the first steps are not typical
 
@@ -40,12 +41,12 @@ class Running:
         for report in reports:
             tally.join(report.tally)
         owed = self._num_owed
-        fraction, left_s = metrics.outlook(
+        ahead = outlook_of(
             tally, counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
             max(report.longest_response for report in reports),
         )  # fmt: skip
-        self.fraction = (self.num_rows - owed + fraction * owed) / self.num_rows
-        self.left_s = left_s if self.elapsed_s >= SETTLED_S else None
+        self.fraction = (self.num_rows - owed + ahead.fraction * owed) / self.num_rows
+        self.left_s = ahead.left_s if self.elapsed_s >= SETTLED_S else None
         self.num_done = sum(report.num_rows_done for report in reports)
         self.tokens_per_s = counters.num_output_tokens / self.elapsed_s
 

@@ -7,7 +7,7 @@ import pytest
 
 from rollout.engines.base import EngineStats
 from rollout.rows.result import Result
-from rollout.runs.metrics import Mark, Tally, Timeline, live, outlook, phases, summarize
+from rollout.runs.metrics import Mark, Tally, Timeline, live, phases, summarize
 from rollout.store.counts import Totals, percentile
 
 
@@ -144,29 +144,3 @@ def test_an_engine_whose_cache_admits_no_more_counts_as_full():
     for _ in range(2):
         line.observe(1.0, EngineStats(num_running=2, num_waiting=5), Tally(), False)
     assert line.full is not None
-
-
-def test_the_time_left_is_estimated_from_tokens_before_any_row_is_finished():
-    """Estimated from rows it grew until the end: all rows of a small job run side by side."""
-    stats = EngineStats(num_output_tokens=400)
-    assert outlook(Tally(), stats, 10.0, num_rows=10, n=2, max_tokens=40) == (0.5, 10.0)
-
-
-def test_the_time_left_follows_the_length_of_finished_samples():
-    tally = Tally(num_rows=500, num_samples=1000, num_output_tokens=10_000)
-    stats = EngineStats(num_output_tokens=10_000)
-    fraction, left_s = outlook(tally, stats, 10.0, num_rows=1000, n=2, max_tokens=20)
-    assert fraction == pytest.approx(0.5, abs=0.01)
-    assert left_s == pytest.approx(10.0, abs=0.2)
-
-
-def test_the_first_samples_to_end_are_short_and_not_typical():
-    """With 3 of 32 rows done, the bar showed 96% and ETA 0:00 for half a minute."""
-    tally = Tally(num_rows=3, num_samples=12, num_output_tokens=120)
-    stats = EngineStats(num_output_tokens=2500)
-    fraction, left_s = outlook(tally, stats, 10.0, num_rows=32, n=4, max_tokens=64)
-    assert 0.25 < fraction < 0.4 and 15 < left_s < 25
-
-
-def test_a_finished_run_has_nothing_left():
-    assert outlook(Tally(num_rows=3), EngineStats(), 1.0, num_rows=3, n=2, max_tokens=9) == (1.0, 0)
