@@ -106,7 +106,11 @@ class EngineStats:
     num_waiting: int = 0
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
-    memory_gib: float | None = None  # held now; filled in by the caller, not by the engine
+    # Of the devices, see system/gpus.py; filled in by the caller, not by the engine.
+    memory_gib: float | None = None
+    gpu_utilization: float | None = None
+    power_w: float | None = None
+    energy_j: float | None = None  # a counter, unlike the others
     replicas: tuple[ReplicaStats, ...] = ()  # of each slot; none of an engine in this process
 
 

@@ -17,7 +17,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.engines import check_sampling
 from rollout.engines.base import EnginePlan, EngineStats, Ladder, Rung
 from rollout.engines.fleet import Fleet
-from rollout.engines.slot import Descent, Slot, added, free
+from rollout.engines.slot import Descent, Slot, added, free, sum_if_known
 from rollout.errors import RolloutError
 
 REFRESH_S = 2.0  # between two looks at how many slots there is room for
@@ -173,6 +173,11 @@ class Replicas:
         return [slot for slot in self.slots if slot.current]
 
     @property
+    def down_since(self) -> float:
+        """When the last engine ended, by time.monotonic(); 0 if none ever has."""
+        return max((slot.down_since for slot in (*self.slots, *self._retired)), default=0.0)
+
+    @property
     def max_num_seqs(self) -> int:
         """Samples that the engines decode at the same time."""
         return sum(slot.current.facts.max_num_seqs for slot in self.up)
@@ -184,12 +189,12 @@ class Replicas:
     def stats(self) -> EngineStats:
         """Return counters over all engines of this plan, and gauges of those that are up.
 
-        Gauges are sums, the KV cache usage the mean, the memory that of the fullest replica.
+        Gauges are sums, usage and utilization means, the memory that of the fullest replica.
         """
         slots = sorted((*self.slots, *self._retired), key=lambda slot: slot.number)
         if self.is_local:
             return slots[0].stats()
-        total = EngineStats()
+        total = EngineStats(energy_j=0.0)
         for slot in slots:
             total = added(total, slot.stats())
         up = [slot.current.stats() for slot in self.up]
@@ -198,6 +203,9 @@ class Replicas:
         total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
         memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
         total.memory_gib = max(memory, default=None)
+        busy = sum_if_known(*(stats.gpu_utilization for stats in up))
+        total.gpu_utilization = busy / len(up) if up and busy is not None else None
+        total.power_w = sum_if_known(*(stats.power_w for stats in up)) if up else None
         total.replicas = tuple(slot.replica_stats() for slot in slots)
         return total
 

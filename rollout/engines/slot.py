@@ -44,10 +44,11 @@ class Slot:
         self.number = number
         self._descent, self._load_engine, self._console = descent, load, console
         self._log_file = log_file
-        self._past = EngineStats()  # counters of the dead engines
+        self._past = EngineStats(energy_j=0.0)  # counters of the dead engines
         self._loading: Engine | None = None
         self._plan = descent.plan  # of the current engine
         self._up_since = self._past_up_s = 0.0
+        self.down_since = 0.0  # when its last engine ended, by time.monotonic()
         self._where = ""  # the node of the last engine
         self.current: Engine | None = None  # the engine, once it is up
         self.num_starts = self.num_deaths = 0
@@ -138,7 +139,7 @@ class Slot:
         self._drop_load()
         if self.current is None:
             return
-        self._past_up_s = self.up_s
+        self._past_up_s, self.down_since = self.up_s, time.monotonic()
         engine, self.current = self.current, None
         self._past = added(self._past, engine.stats())
         self._past.num_running = self._past.num_waiting = 0
@@ -212,4 +213,10 @@ def added(past: EngineStats, now: EngineStats) -> EngineStats:
     """Return the counters of both, the gauges of `now` and the higher peak."""
     total = replace(now, **{name: getattr(past, name) + getattr(now, name) for name in COUNTERS})
     total.kv_cache_usage_peak = max(past.kv_cache_usage_peak, now.kv_cache_usage_peak)
+    total.energy_j = sum_if_known(past.energy_j, now.energy_j)
     return total
+
+
+def sum_if_known(*values: float | None) -> float | None:
+    """Return the sum, or None if a part is unknown."""
+    return None if None in values else sum(values)

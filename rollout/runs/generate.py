@@ -5,6 +5,7 @@ prefill. A run's error ends that run only; an engine that fails for good ends al
 """
 
 import heapq
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -19,10 +20,10 @@ from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
 from rollout.runs.turns import Task
-from rollout.system.machine import memory_in_use_gib
+from rollout.system.gpus import Usage, usage
 from rollout.system.signals import StopRequest
 
-WEIGH_S = 2.0  # between two readings of the memory in use, which take milliseconds
+USAGE_S = 2.0  # between two readings of the devices, which take milliseconds
 
 # Called after every step with a function that returns the counters since the first submission.
 OnTurn = Callable[[Callable[[], EngineStats]], None]
@@ -44,6 +45,7 @@ def answer(
     A task (turns.py). An error is kept in the `error` of each attempt that it leaves incomplete.
     Raises Interrupted if the user asked to stop; finished rows are on disk then.
     """
+    began = time.monotonic()
     try:
         with attempts[0].explaining_disk_errors(), replicas.serving(plan, environment, ladder):
             with stop.deferred(False):
@@ -53,7 +55,7 @@ def answer(
                         attempt.find_splitter()
             if runnable := [attempt for attempt in attempts if not attempt.error]:
                 with progress() as on_turn:
-                    yield from generate(replicas, runnable, stop, on_turn)
+                    yield from generate(replicas, runnable, stop, on_turn, began)
     except RolloutError as error:
         stop.raise_if_requested()
         for attempt in attempts:
@@ -66,24 +68,25 @@ def generate(
     attempts: Sequence[Attempt],
     stop: StopRequest,
     on_turn: OnTurn = lambda stats: None,
+    asked_at: float | None = None,
 ) -> Task:
     """Drive the engines, and the replacements of those that die, until every owed row is on disk.
 
     A task (turns.py). An error of one run is kept in its `error`. Raises RolloutError if no engine
     is left for any, Interrupted if the user asked to stop; finished rows are flushed then.
+    `asked_at` is when an engine was first wanted, by time.monotonic(); None: now.
     """
 
     def on_load(engine: Engine, load_s: float, slot: Slot) -> None:
-        waited_s = clock.now() - down_since if load_s and len(replicas.up) == 1 else 0.0
+        waited_s = 0.0
+        if load_s and len(replicas.up) == 1:
+            waited_s = time.monotonic() - max(replicas.down_since, asked_at)
         for run, attempt in enumerate(attempts):
             attempt.begin(engine, run, load_s, replicas.steps, waited_s)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
     def on_death(death: EngineError, what: str, slot: Slot) -> None:
-        nonlocal down_since
         stop.raise_if_requested()  # Ctrl-C also reaches the engine's processes
-        if replicas.up == [slot]:
-            down_since = clock.now()
         name = replicas.name_of(slot)
         for attempt in attempts:
             attempt.flush()
@@ -95,7 +98,7 @@ def generate(
     for attempt in attempts:
         attempt.report.num_sharing, attempt.report.num_beside = len(attempts), replicas.num_beside
     clock = Clock()
-    down_since = clock.now()  # no engine has been up since then
+    asked_at = time.monotonic() if asked_at is None else asked_at
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
     survival = Survival(rows, attempts[0].job.settings.engine.max_restarts, proven)
@@ -149,7 +152,9 @@ class _Stats:
         self._num_sharing = num_sharing
         self._base = replace(replicas.stats())  # the engines may have served earlier runs
         self._looked_at, self._last = -1.0, EngineStats()
-        self._weighed_at, self._memory_gib = -WEIGH_S, None
+        self._read_at, self._usage = -USAGE_S, Usage()
+        self._num_gpus = 0  # also while an engine is loaded again
+        self._peak = 0.0
 
     def of(self, attempt: Attempt) -> Callable[..., EngineStats]:
         """Return a function for one attempt's counters; a shared engine can't split its tokens."""
@@ -168,15 +173,38 @@ class _Stats:
         Shared ones may be LOOK_S / 2 old, unless they have to be `fresh`.
         """
         now = self._clock.now()
-        if now - self._weighed_at >= WEIGH_S and self._replicas.is_local:
-            self._weighed_at = now
-            self._memory_gib = memory_in_use_gib(self._replicas.num_gpus)
         if fresh or self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
-            now_stats, base = self._replicas.stats(), self._base
-            since = {c: getattr(now_stats, c) - getattr(base, c) for c in COUNTERS}
-            memory_gib = self._memory_gib if self._replicas.is_local else now_stats.memory_gib
+            stats, base = self._replicas.stats(), self._base
+            since = {c: getattr(stats, c) - getattr(base, c) for c in COUNTERS}
             each = {replica.number: replica for replica in base.replicas}
-            since["replicas"] = tuple(r.since(each.get(r.number)) for r in now_stats.replicas)
-            self._last = replace(now_stats, memory_gib=memory_gib, **since)
+            since["replicas"] = tuple(r.since(each.get(r.number)) for r in stats.replicas)
+            since["kv_cache_usage_peak"] = self._peak_since(stats)
+            since |= self._usage_since(stats, now, fresh)
+            self._last = replace(stats, **since)
         return self._last
+
+    def _peak_since(self, stats: EngineStats) -> float:
+        """Return the KV cache's peak usage; one that earlier runs reached does not count.
+
+        Below that one, it is the highest reading.
+        """
+        self._peak = max(self._peak, stats.kv_cache_usage)
+        is_new = stats.kv_cache_usage_peak > self._base.kv_cache_usage_peak
+        return stats.kv_cache_usage_peak if is_new else self._peak
+
+    def _usage_since(self, stats: EngineStats, now: float, fresh: bool) -> dict[str, float | None]:
+        """Return the usage of the devices; replicas have read theirs."""
+        if not self._replicas.is_local:
+            energies = stats.energy_j, self._base.energy_j
+            return {"energy_j": None if None in energies else energies[0] - energies[1]}
+        if fresh or now - self._read_at >= USAGE_S:
+            self._num_gpus = max(self._num_gpus, self._replicas.num_gpus)
+            self._read_at, self._usage = now, usage(self._num_gpus)
+        found = self._usage
+        return {
+            "memory_gib": found.memory_gib,
+            "gpu_utilization": found.utilization,
+            "power_w": found.power_w,
+            "energy_j": found.energy_j,
+        }

@@ -1,159 +1,72 @@
-"""Throughput arithmetic: marks in, figures out. Pure: no clock, no file, no engine.
+"""Throughput arithmetic: marks and counts in, figures out. Pure: no clock, no file, no engine.
 
-Marks split a run's time into load (until the engine is up), fill (until it first runs as many
-samples as it can, its slow first steps included), steady (until less than a full batch is left
-and no prompt waits), tail (the rest) and publish. Steady rates describe the engine; rates over
-generation (fill + steady + tail) describe the run.
+docs/throughput.md defines every figure. Tokens are counted in two places: engines count those
+that they sample, also of rows that a death throws away; a run keeps those of finished rows.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from operator import iadd
+from dataclasses import asdict
 from typing import Any
 
 from rollout.engines.base import EngineStats
-from rollout.rows.reasoning import TAGS
-from rollout.rows.result import Result
-from rollout.rows.signs import SIGNS, Signs, signs_of
+from rollout.rows.signs import SIGNS
+from rollout.runs.tally import Tally
+from rollout.runs.timeline import PHASES, Mark, Timeline, mark, overlap
 from rollout.store.counts import Totals
 
-PHASES = ("fill", "steady", "tail")
 
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of the results that this attempt finished so far."""
-
-    num_rows: int = 0
-    num_failed: int = 0
-    num_samples: int = 0
-    num_drawn: int = 0  # samples without the copies of greedy ones
-    num_output_tokens: int = 0
-    num_prompt_tokens: int = 0  # of finished rows, each prompt once
-    num_begun: int = 0  # rows: finished ones and those in the engine
-    signs: Signs = field(default_factory=Signs)  # of finished rows
-
-    @property
-    def signs_so_far(self) -> Signs:
-        """The signs, among all rows begun: one that can't be sent fails before others finish."""
-        return replace(self.signs, num_rows=max(self.num_begun, self.signs.num_rows))
-
-    def add(self, result: Result, tags: Sequence[str] = TAGS) -> None:
-        self.num_rows += 1
-        self.num_failed += result.error is not None
-        self.num_samples += result.num_new_samples
-        self.num_drawn += (
-            min(result.num_new_samples, 1) if result.repeats else result.num_new_samples
-        )
-        self.num_output_tokens += result.num_new_tokens
-        self.num_prompt_tokens += result.num_prompt_tokens or 0
-        self.signs += signs_of(result, tags)
-
-    def join(self, other: "Tally") -> None:
-        for f in fields(self):
-            setattr(self, f.name, iadd(getattr(self, f.name), getattr(other, f.name)))
-
-
-@dataclass(slots=True)
-class Mark:
-    """A moment: seconds since the launch, and the counters at that time."""
-
-    at_s: float
-    stats: EngineStats
-    num_rows: int = 0
-    num_prompt_tokens: int = 0
-
-
-@dataclass(slots=True)
-class Timeline:
-    """The marks of one attempt; `begin` is the first submission."""
-
-    load_s: float = 0.0
-    begin: Mark | None = None
-    full: Mark | None = None
-    drain: Mark | None = None
-    end: Mark | None = None
-    publish_s: float = 0.0
-    peak_memory_gib: float | None = None  # highest machine.memory_in_use_gib
-    max_num_seqs: int = 1
-    num_gpus: int = 0
-    _last_running: int = 0
-
-    @property
-    def ends(self) -> tuple[Mark, Mark]:
-        """First and last mark of the generation; equal if no engine was needed."""
-        nothing = Mark(0.0, EngineStats())
-        return self.begin or nothing, self.end or self.begin or nothing
-
-    def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
-        """Set the `full` and `drain` marks the first time their conditions hold.
-
-        Full: nine tenths of max_num_seqs run, or none was admitted although some wait (the KV
-        cache is full). Draining: nothing is left to submit and less than a batch is unfinished.
-        """
-        if self.full is None:
-            stuck = stats.num_waiting > 0 and stats.num_running <= self._last_running
-            if stuck or stats.num_running >= 0.9 * self.max_num_seqs:
-                self.full = mark(at_s, stats, tally)
-            self._last_running = stats.num_running
-        if self.drain is None and source_dry:
-            if stats.num_running + stats.num_waiting < self.max_num_seqs:
-                self.drain = mark(at_s, stats, tally)
-
-
-def mark(at_s: float, stats: EngineStats, tally: Tally) -> Mark:
-    return Mark(at_s, replace(stats), tally.num_rows, tally.num_prompt_tokens)
-
-
-def rate(count: float, seconds: float) -> float | None:
+def rate(count: float | None, seconds: float) -> float | None:
     """Return count / seconds, or None if no time passed."""
-    return count / seconds if seconds > 0 else None
+    return count / seconds if count is not None and seconds > 0 else None
 
 
-def share(part: float | None, whole: float) -> float | None:
+def share(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
 def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
     """Return seconds and token rates of fill, steady and tail; a phase that did not occur has 0 s.
 
-    A run too small to fill the engine has no steady phase, only fill and tail.
+    The rates are of the engines: over the time in which any was up, with all tokens they sampled.
     """
-    begin, end = timeline.ends
-    drain = timeline.drain or end
-    full = timeline.full or drain
-    edges = [begin, full, drain, end]
-    for i in range(1, 4):  # never backwards
-        edges[i] = edges[i] if edges[i].at_s >= edges[i - 1].at_s else edges[i - 1]
     return {
-        name: _rates(before, after)
-        for name, before, after in zip(PHASES, edges, edges[1:], strict=False)
+        name: {
+            "s": after.at_s - before.at_s,
+            **_rates(before, after, overlap(timeline.reloads, (before.at_s, after.at_s))),
+        }
+        for name, before, after in timeline.edges()
     }
 
 
-def _rates(before: Mark, after: Mark) -> dict[str, float | None]:
-    seconds = after.at_s - before.at_s
+def _rates(before: Mark, after: Mark, idle_s: float = 0.0) -> dict[str, float | None]:
+    """Return the token rates between two marks, without `idle_s` seconds of it."""
     output = after.stats.num_output_tokens - before.stats.num_output_tokens
     prompt = after.num_prompt_tokens - before.num_prompt_tokens
+    return token_rates(output, prompt, after.at_s - before.at_s - idle_s)
+
+
+def token_rates(output: int, prompt: int, seconds: float) -> dict[str, float | None]:
     return {
-        "s": seconds,
         "output_tokens_per_s": rate(output, seconds),
         "prompt_tokens_per_s": rate(prompt, seconds),
         "total_tokens_per_s": rate(output + prompt, seconds),
     }
 
 
-def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[str, float | int]:
+def live(
+    timeline: Timeline, at_s: float, tally: Tally, stats: EngineStats, before: Mark
+) -> dict[str, Any]:
     """Return one line of metrics.jsonl: totals so far, and rates since `before`."""
     rates = _rates(before, mark(at_s, stats, tally))
     return {
         "elapsed_s": round(at_s, 3),
+        "phase": timeline.phase,
         "num_rows": tally.num_rows,
         "num_failed": tally.num_failed,
         "num_samples": tally.num_samples,
         "num_output_tokens": stats.num_output_tokens,
+        "num_generated_tokens": tally.num_output_tokens,
         "num_prompt_tokens": tally.num_prompt_tokens,
-        **{name: value or 0.0 for name, value in rates.items() if name != "s"},
+        **{name: value or 0.0 for name, value in rates.items()},
         "rows_per_s": rate(tally.num_rows - before.num_rows, at_s - before.at_s) or 0.0,
         "num_running": stats.num_running,
         "num_waiting": stats.num_waiting,
@@ -161,8 +74,19 @@ def live(at_s: float, tally: Tally, stats: EngineStats, before: Mark) -> dict[st
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
         "num_preemptions": stats.num_preemptions,
         **{f"{sign}_fraction": tally.signs.share(sign) for sign in SIGNS if sign != "failed"},
+        **(live_gpus(stats) if timeline.num_gpus else {}),
         **live_replicas(stats, before.stats, at_s - before.at_s),
     }
+
+
+def live_gpus(stats: EngineStats) -> dict[str, float]:
+    """Return the state of the engines' GPUs, as far as NVML knows it."""
+    known = {
+        "gpu_memory_gib": stats.memory_gib,
+        "gpu_utilization": stats.gpu_utilization,
+        "power_w": stats.power_w,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def of_replicas(timeline: Timeline) -> dict[str, Any]:
@@ -200,43 +124,79 @@ def live_replicas(stats: EngineStats, before: EngineStats, seconds: float) -> di
     return {"num_replicas": sum(r.is_up for r in stats.replicas), **rates}
 
 
-def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict:
-    """Return the figures of summary.json: counts of the run, times and rates of this attempt.
+def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict[str, float | None]:
+    """Return the numbers of summary.json: counts of the run, times and rates of this attempt.
 
-    Rates are over the generation (fill + steady + tail). Output tokens are counted by the engine
-    as it samples them, prompt tokens once per row; a request is a row.
+    See docs/throughput.md. Rates are over the generation, reloads included, and count what is
+    kept; those of a phase and `engine_output_tokens_per_s` count what engines sampled while up.
     """
-    begin, end = timeline.ends
-    whole = _rates(begin, end)
-    seconds = whole.pop("s")
-    gpus = timeline.num_gpus
-    stats = end.stats
-    split = phases(timeline)
+    _, end = timeline.ends
+    stats, seconds, split = end.stats, timeline.generate_s, phases(timeline)
+    whole = token_rates(tally.num_output_tokens, tally.num_prompt_tokens, seconds)
+    sampled = None if timeline.is_shared else stats.num_output_tokens
     return {
-        **asdict(totals),
-        "truncated_fraction": share(totals.num_truncated, totals.num_samples),
-        "empty_fraction": share(totals.num_empty, totals.num_samples),
-        "distinct_fraction": share(totals.num_distinct, totals.num_samples),
-        "unclosed_fraction": share(totals.num_unclosed, totals.num_samples),
-        "repetitive_fraction": share(totals.num_repetitive, totals.num_samples),
-        "mean_response_tokens": share(totals.num_output_tokens, totals.num_samples),
+        **_of_totals(totals),
         "num_generated_rows": tally.num_rows,
         "num_generated_samples": tally.num_samples,
         "num_generated_tokens": tally.num_output_tokens,
+        "num_sampled_tokens": sampled,
+        "num_discarded_tokens": None if sampled is None else discarded(sampled, tally),
         "load_s": timeline.load_s,
         "generate_s": seconds,
+        "reload_s": timeline.reload_s,
         **{f"{name}_s": split[name]["s"] for name in PHASES},
         "publish_s": timeline.publish_s,
         **whole,
-        "output_tokens_per_s_per_gpu": share(whole["output_tokens_per_s"], gpus),
-        "steady_output_tokens_per_s": split["steady"]["output_tokens_per_s"],
-        "tail_output_tokens_per_s": split["tail"]["output_tokens_per_s"],
-        "requests_per_s": rate(tally.num_rows - tally.num_failed, seconds or 0.0),
-        "samples_per_s": rate(tally.num_samples, seconds or 0.0),
+        "engine_output_tokens_per_s": rate(sampled, seconds - timeline.reload_s),
+        **{f"{name}_output_tokens_per_s": split[name]["output_tokens_per_s"] for name in PHASES},
+        "requests_per_s": rate(tally.num_rows - tally.num_failed, seconds),
+        "samples_per_s": rate(tally.num_drawn, seconds),
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens),
         "kv_cache_usage_peak": stats.kv_cache_usage_peak,
         "num_preemptions": stats.num_preemptions,
         "num_steps": stats.num_steps,
-        "num_gpus": gpus,
         "peak_memory_gib": timeline.peak_memory_gib,
+        **_of_gpus(tally, timeline, whole),
+    }
+
+
+def _of_totals(totals: Totals) -> dict[str, float | None]:
+    num_samples = totals.num_samples
+    return {
+        **asdict(totals),
+        "truncated_fraction": share(totals.num_truncated, num_samples),
+        "empty_fraction": share(totals.num_empty, num_samples),
+        "distinct_fraction": share(totals.num_distinct, num_samples),
+        "unclosed_fraction": share(totals.num_unclosed, num_samples),
+        "repetitive_fraction": share(totals.num_repetitive, num_samples),
+        "mean_response_tokens": share(totals.num_output_tokens, num_samples),
+    }
+
+
+def discarded(num_sampled: int, tally: Tally) -> int:
+    """Return the tokens that were sampled and not kept.
+
+    Not below 0: a replica on a lost node has not reported its last tokens, and its finished rows
+    may be kept.
+    """
+    return max(num_sampled - tally.num_output_tokens, 0)
+
+
+def _of_gpus(
+    tally: Tally, timeline: Timeline, whole: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Return the figures per GPU, and those of the GPUs' energy during the generation."""
+    gpus, per_gpu_s = timeline.num_gpus, share(whole["output_tokens_per_s"], timeline.num_gpus)
+    held_s = timeline.load_s + timeline.generate_s
+    begin, end = timeline.ends
+    energies = begin.stats.energy_j, end.stats.energy_j
+    is_known = gpus and not timeline.is_shared and None not in energies
+    energy_j = energies[1] - energies[0] if is_known else None
+    return {
+        "num_gpus": gpus,
+        **{f"{name}_per_gpu": share(value, gpus) for name, value in whole.items()},
+        "output_tokens_per_gpu_hour": None if per_gpu_s is None else 3600 * per_gpu_s,
+        "gpu_hours": gpus * held_s / 3600 if gpus else None,
+        "energy_j": energy_j,
+        "output_tokens_per_j": share(tally.num_output_tokens, energy_j),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from rollout.engines.base import EngineStats
-from rollout.runs.metrics import Tally
+from rollout.runs.tally import Tally
 
 QUANTILE = 1.2816  # of the standard normal at 90 %: eight in ten lie between -QUANTILE and it
 

@@ -31,6 +31,8 @@ from rollout.runs.summary import (
     summary_of,
     table_of,
 )
+from rollout.runs.tally import Tally
+from rollout.runs.timeline import Timeline, mark, overlap
 from rollout.runs.tracking import Tracker
 from rollout.store.counts import Totals
 from rollout.system.console import Console, duration, eta
@@ -67,13 +69,12 @@ class Report:
     ):
         self._job, self._console, self._tracker, self._clock = job, console, tracker, clock
         self._standing, self._attempt_dir = standing, attempt_dir
-        self.tally = metrics.Tally()  # what this attempt finished
-        self._timeline = metrics.Timeline()
+        self.tally = Tally()  # what this attempt finished
+        self._timeline = Timeline()
         self._facts: EngineFacts | None = None
         self._tokens_per_s = 0.0
         self._looked_at = 0.0
         self._num_restarts = 0
-        self._reload_s = 0.0
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
         self.num_sharing = 1  # runs that share the engine, this one included
         self.num_beside = 0  # other engines, or sets of replicas, on the same host
@@ -93,8 +94,11 @@ class Report:
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
-        self._timeline.load_s += waited_s
-        self._reload_s += 0.0 if is_first else waited_s
+        now = self._clock.now()
+        if is_first:
+            self._timeline.load = now - waited_s, now
+        elif waited_s:
+            self._timeline.reloads.append((now - waited_s, now))
         since = f"after {duration(load_s)}" if load_s else "already"
         where = f" on {facts.where}" if facts.where else ""
         self._console.note(
@@ -125,7 +129,8 @@ class Report:
         """Start to show progress; `stats(fresh=False)` returns the engine's current counters."""
         self._stats = stats
         counted = stats()
-        self._last = self._timeline.begin = metrics.mark(self._clock.now(), counted, self.tally)
+        self._timeline.is_shared = self.num_sharing > 1
+        self._last = self._timeline.begin = mark(self._clock.now(), counted, self.tally)
         path = self._attempt_dir / "metrics.jsonl"
         self._metrics_file = self._shown.enter_context(path.open("a", buffering=1))
         self._bar = self._shown.enter_context(self._console.progress())
@@ -145,7 +150,7 @@ class Report:
         if self.has_begun and self._timeline.end is None:
             now, stats = self._clock.now(), self._stats(fresh=True)
             self._weigh(stats)
-            self._timeline.end = metrics.mark(now, stats, self.tally)
+            self._timeline.end = mark(now, stats, self.tally)
             self._write_metrics(now)
             self._show(now, stats)
 
@@ -168,7 +173,8 @@ class Report:
 
     def _show(self, now: float, stats: EngineStats) -> None:
         standing, num_owed = self._standing, self._standing.num_owed
-        elapsed_s = now - self._timeline.begin.at_s - self._reload_s
+        begin_s = self._timeline.begin.at_s
+        elapsed_s = now - begin_s - overlap(self._timeline.reloads, (begin_s, now))
         outlook = outlook_of(
             self.tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
             self.longest_response,
@@ -203,10 +209,10 @@ class Report:
 
     def _write_metrics(self, now: float) -> None:
         stats, tally = self._stats(), self.tally
-        line = metrics.live(now, tally, stats, self._last)
+        line = metrics.live(self._timeline, now, tally, stats, self._last)
         self._metrics_file.write(strict_json.dumps(line) + "\n")
         self._tracker.log(line, now)
-        self._last = metrics.mark(now, stats, tally)
+        self._last = mark(now, stats, tally)
         self._tokens_per_s = line["output_tokens_per_s"]
 
     @property
@@ -241,7 +247,7 @@ class Report:
 
         with self._console.progress() as bar:
             yield counted
-        self._timeline.publish_s = self._clock.now() - began
+        self._timeline.publish = began, self._clock.now()
 
     def _remember_rate(self, figures: dict[str, Any]) -> None:
         """Keep this run's rate for time estimates, unless it shared its engine or had several."""
@@ -275,6 +281,8 @@ class Report:
         figures["num_sharing"] = self.num_sharing
         figures["num_beside"] = self.num_beside
         figures |= metrics.of_replicas(self._timeline)
+        figures["spans"] = list(self._timeline.spans())
+        figures["reloads"] = [{"start_s": a, "end_s": b} for a, b in self._timeline.reloads]
         figures["wall_s"] = self._clock.now()
         figures["attempt"] = int(self._attempt_dir.name)
         if facts:

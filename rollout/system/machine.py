@@ -85,11 +85,11 @@ def _gpu(handle: Any) -> Gpu:
 
 def _visible(gpus: list[Gpu]) -> tuple[Gpu, ...]:
     """Return the GPUs this process may use; one listed by UUID is assumed to equal the first."""
-    named = _visible_devices(len(gpus))
+    named = visible_devices(len(gpus))
     return tuple(gpus[device if isinstance(device, int) else 0] for device in named)
 
 
-def _visible_devices(num_gpus: int) -> list[int | str]:
+def visible_devices(num_gpus: int) -> list[int | str]:
     """Return the indexes or UUIDs of the GPUs in CUDA_VISIBLE_DEVICES, in CUDA's order.
 
     CUDA stops reading at the first invalid entry.
@@ -156,38 +156,8 @@ def _number(file: Path, name: str | None = None) -> int | None:
         return None
 
 
-def memory_in_use_gib(num_gpus: int) -> float | None:
-    """Return the GiB in use by a run on `num_gpus` GPUs, or on the CPU if that is 0.
-
-    On GPUs: the memory in use on the fullest GPU of the engine, by any process, according to NVML;
-    None if NVML can't tell. On a CPU: the resident memory of this process and its descendants,
-    which counts shared pages once for each process.
-    """
-    return _fullest_gpu_gib(num_gpus) if num_gpus else _resident_gib()
-
-
-def _fullest_gpu_gib(num_gpus: int) -> float | None:
-    import pynvml
-
-    try:
-        try:
-            num_found = pynvml.nvmlDeviceGetCount()
-        except pynvml.NVMLError_Uninitialized:
-            pynvml.nvmlInit()  # stays open: starting NVML for every reading is slow
-            num_found = pynvml.nvmlDeviceGetCount()
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(device)
-            if isinstance(device, int)
-            else pynvml.nvmlDeviceGetHandleByUUID(device)
-            for device in _visible_devices(num_found)[:num_gpus]
-        ]
-        used = [pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles]
-    except pynvml.NVMLError:  # no driver, no permission, or memory shared with the CPU
-        return None
-    return max(used) / 2**30 if used else None
-
-
-def _resident_gib() -> float:
+def resident_gib() -> float:
+    """Return the GiB of memory that this process and its descendants hold."""
     import psutil
 
     this = psutil.Process()

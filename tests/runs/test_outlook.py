@@ -6,8 +6,8 @@ import pytest
 
 from rollout.engines.base import EngineStats
 from rollout.rows.result import Result
-from rollout.runs.metrics import Tally
 from rollout.runs.outlook import Outlook, outlook_of
+from rollout.runs.tally import Tally
 
 
 def sampled(num_tokens, num_running=0):

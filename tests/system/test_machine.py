@@ -1,18 +1,12 @@
 """The machine's devices and memory, and the presets it can serve."""
 
-import subprocess
-import sys
-from types import SimpleNamespace
-
-import psutil
-import pynvml
 import pytest
 
 from rollout.config.sections.engine import Backend, Device, Engine
 from rollout.errors import UserError
 from rollout.plan.device import choose_device, vllm_build
 from rollout.system import machine
-from rollout.system.machine import Gpu, Machine, memory_in_use_gib
+from rollout.system.machine import Gpu, Machine
 
 A100, H100 = Gpu("NVIDIA A100-SXM4-80GB", 80.0), Gpu("NVIDIA H100", 80.0)
 CUDA, CPU = ("cuda", "0.33.0"), ("cpu", "0.32.0")
@@ -142,98 +136,3 @@ def test_the_installed_vllm_is_named_with_its_kind():
 )
 def test_a_machine_is_named_by_what_it_has(found, shown):
     assert str(found) == shown
-
-
-@pytest.fixture
-def nvml(monkeypatch):
-    """NVML with three GPUs, not yet started: the GiB in use by index or UUID, and the starts."""
-    told = SimpleNamespace(used_gib={0: 5, 1: 70, 2: 30, "GPU-c": 30, "MIG-a": 8}, num_starts=0)
-
-    def start():
-        told.num_starts += 1
-
-    def count():
-        if not told.num_starts:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
-        return 3
-
-    def memory(device):
-        if device not in told.used_gib:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return SimpleNamespace(used=told.used_gib[device] * 2**30)
-
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(pynvml, "nvmlInit", start)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", count)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", memory)
-    return told
-
-
-@pytest.mark.parametrize(
-    ("listed", "num_gpus", "gib"),
-    [
-        (None, 1, 5),
-        (None, 2, 70),
-        (None, 3, 70),
-        ("2", 1, 30),
-        ("2,0,1", 2, 30),
-        ("GPU-c,0", 2, 30),
-        ("MIG-a", 1, 8),
-        ("", 1, None),
-        ("0,9,1", 3, 5),
-    ],
-)
-def test_the_memory_in_use_is_that_of_the_fullest_gpu_of_the_engine(
-    nvml, monkeypatch, listed, num_gpus, gib
-):
-    if listed is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-    assert memory_in_use_gib(num_gpus) == gib
-
-
-def test_nvml_is_started_once_for_all_readings(nvml):
-    assert [memory_in_use_gib(1) for _ in range(3)] == [5, 5, 5]
-    assert nvml.num_starts == 1
-
-
-def test_what_nvml_cannot_say_is_unknown(nvml, monkeypatch):
-    del nvml.used_gib[1]
-    assert memory_in_use_gib(2) is None
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-of-another-machine")
-    assert memory_in_use_gib(1) is None
-
-
-def test_without_a_driver_the_memory_of_gpus_is_unknown(nvml, monkeypatch):
-    def start():
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-
-    monkeypatch.setattr(pynvml, "nvmlInit", start)
-    assert memory_in_use_gib(1) is None
-
-
-@pytest.mark.skipif(not machine.look().gpus, reason="no GPU here")
-def test_the_gpu_at_hand_holds_no_more_than_it_has():
-    assert 0 <= memory_in_use_gib(1) <= machine.look().gpus[0].memory_gib
-
-
-def test_on_a_cpu_a_run_holds_what_its_descendants_hold():
-    """The grandchild holds 64 MiB; with its parent and their imports a little more."""
-    hold = "import sys; held = bytearray(b'x') * 2**26; print(flush=True); sys.stdin.read()"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
-    before = memory_in_use_gib(0)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
-        child.stdout.readline()
-        held = memory_in_use_gib(0) - before
-        child.stdin.close()
-    assert 64 / 1024 < held < 160 / 1024
-
-
-def test_a_child_that_has_ended_meanwhile_is_no_error(monkeypatch):
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        gone = psutil.Process(child.pid)
-    monkeypatch.setattr(psutil.Process, "children", lambda process, recursive: [gone])
-    own = psutil.Process().memory_info().rss / 2**30
-    assert memory_in_use_gib(0) == pytest.approx(own, rel=0.1)

@@ -25,14 +25,14 @@ from rollout.engines.base import Engine, EngineFacts, EnginePlan, EngineStats, S
 from rollout.engines.placement import EXECUTOR
 from rollout.errors import EngineError, RequestRefused, RolloutError
 from rollout.rows.request import Completion, Request
-from rollout.system import machine
+from rollout.system import gpus, machine
 from rollout.system.version import VERSION
 
 # A call returns soon after something finished, and otherwise often enough for live figures. The
 # next call is already waiting, so that a short slice costs no idle time.
 SLICE_S = 0.1
 FINISHED_SLICE_S = 0.02
-WEIGH_S = 2.0  # between two readings of the memory in use, which take milliseconds
+LOOK_S = 2.0  # between two readings of the devices, which take milliseconds
 PREFIX, LOCK = "rollout-replica-", "lock"
 MAX_LOG_BYTES = 64 * 1024  # sent with each report
 
@@ -62,7 +62,7 @@ class EngineActor:
         self._samplers: dict[str | None, Sampler | RolloutError | None] = {None: None}
         self._numbers: dict[Request, int] = {}
         self._num_gpus = 0
-        self._weighed_at, self._memory_gib = float("-inf"), None
+        self._looked_at, self._usage, self._energy_j = float("-inf"), gpus.Usage(), None
 
     def load(self, plan: EnginePlan, environment: Mapping[str, str], version: str) -> Report:
         """Load the engine. What libraries print goes to its log; `version` is the driver's."""
@@ -86,6 +86,7 @@ class EngineActor:
         except Exception as error:
             return self._report(self._unexpected(error))
         self._num_gpus = self._engine.facts.num_gpus
+        self._energy_j = gpus.usage(self._num_gpus).energy_j  # what it uses from now on counts
         report = self._report()
         report.facts = self._engine.facts
         return report
@@ -149,16 +150,19 @@ class EngineActor:
         report.log, report.log_file = self._new_log(), str(self._log_file)
         if self._engine:
             report.stats = self._engine.stats()
-            report.stats.memory_gib = self._weighed()
+            self._add_usage(report.stats)
             report.num_steps = self._engine.num_steps
         return report
 
-    def _weighed(self) -> float | None:
+    def _add_usage(self, stats: EngineStats) -> None:
         now = time.monotonic()
-        if now - self._weighed_at >= WEIGH_S:
-            self._weighed_at = now
-            self._memory_gib = machine.memory_in_use_gib(self._num_gpus)
-        return self._memory_gib
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at, self._usage = now, gpus.usage(self._num_gpus)
+        usage = self._usage
+        stats.memory_gib, stats.power_w = usage.memory_gib, usage.power_w
+        stats.gpu_utilization, stats.energy_j = usage.utilization, None
+        if None not in (usage.energy_j, self._energy_j):
+            stats.energy_j = usage.energy_j - self._energy_j
 
     def _new_log(self) -> bytes:
         size = os.fstat(self._log.fileno()).st_size
