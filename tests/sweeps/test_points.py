@@ -32,7 +32,8 @@ def test_there_is_no_first_point_where_none_has_the_figure():
 
 @pytest.mark.parametrize(
     "key", [SPEED, "requests_per_s", "output_tokens_per_s_per_gpu", "distinct_fraction",
-            "prefix_cache_hit_rate", "num_samples", "scores.accuracy"],
+            "prefix_cache_hit_rate", "num_samples", "scores.accuracy",
+            "output_tokens_per_gpu_hour", "output_tokens_per_j"],
 )  # fmt: skip
 def test_more_is_better_of_rates_and_of_what_is_unknown(key):
     assert is_maximized(key)
@@ -41,7 +42,8 @@ def test_more_is_better_of_rates_and_of_what_is_unknown(key):
 @pytest.mark.parametrize(
     "key", ["generate_s", "load_s", "times.wall_s", "truncated_fraction", "empty_fraction",
             "num_failed", "num_preemptions", "num_empty", "num_truncated", "peak_memory_gib",
-            "num_engine_restarts", "mean_response_tokens", "p95_response_tokens"],
+            "num_engine_restarts", "mean_response_tokens", "p95_response_tokens", "reload_s",
+            "energy_j", "gpu_hours", "num_discarded_tokens"],
 )  # fmt: skip
 def test_less_is_better_of_time_memory_faults_and_lengths(key):
     assert not is_maximized(key)

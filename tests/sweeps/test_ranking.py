@@ -173,7 +173,17 @@ def test_speeds_of_points_that_shared_an_engine_are_not_ranked():
     assert "hydra.sweeper.max_batch_size=1" in found.notes[0]
 
 
-@pytest.mark.parametrize("key", ["generate_s", "output_tokens_per_s_per_gpu", "wall_s"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "generate_s",
+        "output_tokens_per_s_per_gpu",
+        "wall_s",
+        "output_tokens_per_gpu_hour",
+        "energy_j",
+        "gpu_hours",
+    ],
+)
 def test_all_times_and_rates_are_speeds(key):
     assert rank([plain(n, num_sharing=2, **{key: 1.0}) for n in "ab"], key).ranked == []
 

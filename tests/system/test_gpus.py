@@ -2,67 +2,19 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import psutil
 import pynvml
 import pytest
+from scripted_nvml import ScriptedNvml
 
 from rollout.system import machine
 from rollout.system.gpus import Usage, usage
 
-GPUS = {  # by index or UUID: GiB in use, percent busy, watts, joules
-    0: (5, 100, 400.0, 1000.0),
-    1: (70, 50, 300.0, 2000.0),
-    2: (30, 0, 100.0, 3000.0),
-    "GPU-c": (30, 0, 100.0, 3000.0),
-    "MIG-a": (8, None, None, None),
-}
-
-
-class Nvml:
-    """NVML with three GPUs, not yet started. `silent` says nothing: (function, device)."""
-
-    def __init__(self):
-        self.num_starts, self.silent = 0, set()
-
-    def start(self):
-        self.num_starts += 1
-
-    def count(self):
-        if not self.num_starts:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
-        return 3
-
-    def told(self, device, which):
-        value = GPUS.get(device, [None] * 4)[which]
-        if value is None or (which, device) in self.silent:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return value
-
-    def uuid(self, uuid):
-        if uuid not in GPUS:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-        return uuid
-
 
 @pytest.fixture
 def nvml(monkeypatch):
-    found = Nvml()
-    functions = {
-        "nvmlInit": found.start,
-        "nvmlDeviceGetCount": found.count,
-        "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetHandleByUUID": found.uuid,
-        "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(used=found.told(gpu, 0) * 2**30),
-        "nvmlDeviceGetUtilizationRates": lambda gpu: SimpleNamespace(gpu=found.told(gpu, 1)),
-        "nvmlDeviceGetPowerUsage": lambda gpu: int(found.told(gpu, 2) * 1000),
-        "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: int(found.told(gpu, 3) * 1000),
-    }
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for name, function in functions.items():
-        monkeypatch.setattr(pynvml, name, function)
-    return found
+    return ScriptedNvml(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ COSTS = (
     "num_truncated", "num_engine_restarts", "mean_response_tokens", "p95_response_tokens",
     "max_response_tokens", "num_output_tokens", "kv_cache_usage_peak", "num_wrong",
     "num_no_answer", "num_cut_off", "num_errors", "num_unjudged", "num_unscored",
+    "num_sampled_tokens", "num_discarded_tokens", "energy_j", "gpu_hours",
 )  # fmt: skip
 SCORES = "scores"  # of summary.json, where the run was scored
 HUGE = 1e15  # shown in scientific notation from here on

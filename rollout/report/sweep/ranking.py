@@ -68,9 +68,9 @@ def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) 
 
 
 def is_speed(key: str) -> bool:
-    """Whether a figure is a time or a rate, which points on one engine influence together."""
+    """Whether a figure is a time, a rate or a cost, which points on one engine share."""
     name = key.rpartition(".")[2]
-    return name.endswith("_s") or "_per_s" in name
+    return name.endswith(("_s", "_hour", "_hours", "_j")) or "_per_s" in name
 
 
 def _no_value(objective: str) -> str:
