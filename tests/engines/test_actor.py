@@ -4,12 +4,16 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from one_engine import PLAN
+from scripted_nvml import ScriptedNvml
 
 from rollout.config.sections.engine import Backend
+from rollout.engines import scripted
+from rollout.engines.base import EngineFacts
 from rollout.engines.ray import actor as actor_module
 from rollout.engines.ray.actor import PREFIX, EngineActor
 from rollout.rows.prompt import Prompt
@@ -63,3 +67,17 @@ def test_files_of_a_replica_that_was_killed_are_removed_by_the_next(temporary):
         other.kill()
     actor_module.own_directory()
     assert ours.is_dir() and not theirs.exists()
+
+
+def test_a_replica_reports_the_energy_that_its_gpus_used_since_it_was_up(temporary, monkeypatch):
+    nvml = ScriptedNvml(monkeypatch)
+    nvml.more_j = 50.0  # between two readings
+    monkeypatch.setattr(scripted, "EngineFacts", partial(EngineFacts, num_gpus=1))
+    monkeypatch.setattr(actor_module, "LOOK_S", 0.0)
+    actor = loaded()
+    assert [actor.advance([]).stats.energy_j for _ in range(2)] == [100, 150]
+    found = actor.advance([]).stats
+    assert (found.memory_gib, found.gpu_utilization, found.power_w) == (5, 1, 400)
+    nvml.silent.add((3, 0))
+    assert actor.advance([]).stats.energy_j is None
+    actor.shutdown()
