@@ -4,11 +4,12 @@ Work is counted in tokens, because all rows may run side by side and end togethe
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import log, sqrt
 
 from rollout.engines.base import EngineStats
 from rollout.runs.tally import Tally
 
+EULER = 0.5772  # the Euler-Mascheroni constant
 QUANTILE = 1.2816  # of the standard normal at 90 %: eight in ten lie between -QUANTILE and it
 
 
@@ -38,7 +39,9 @@ def outlook_of(
 
     The spread is that of the tokens left under this model, see `_spread`, and at the lower end
     also allows for samples that are all about as long: they need no more than the mean of the
-    finished ones, or than those that run have by now if none is finished.
+    finished ones, or than those that run have by now if none is finished. The upper end allows
+    for the last sample to end, which decides how long a tail is: the longest of m exponential
+    lengths is log m + EULER times the mean, and gets a token a step.
     """
     num_left = (num_rows - tally.num_rows) * n
     if num_left <= 0:
@@ -57,8 +60,20 @@ def outlook_of(
     alike = tally.num_output_tokens / num_ended if num_ended else done / max(stats.num_running, 1)
     low = min(left, tokens_left(mean * least), tokens_left(alike - begun))
     high = max(left, tokens_left(mean * most))
-    pace = elapsed_s / done
-    return Outlook(done / (done + left), left * pace, low * pace, high * pace)
+    pace, step_s = elapsed_s / done, _step_s(stats, elapsed_s)
+
+    def seconds(tokens: float) -> float:  # samples side by side: none gets more than one a step
+        return max(tokens * pace, tokens / num_left * step_s)
+
+    last_s = min(mean * (log(max(num_left, 1)) + EULER), max_tokens) * step_s
+    high_s = max(seconds(high), last_s)
+    return Outlook(done / (done + left), seconds(left), seconds(low), high_s)
+
+
+def _step_s(stats: EngineStats, elapsed_s: float) -> float:
+    """Return the mean seconds of an engine's step; 0 if no step was counted."""
+    num_engines = sum(replica.num_output_tokens > 0 for replica in stats.replicas) or 1
+    return elapsed_s * num_engines / stats.num_steps if stats.num_steps else 0.0
 
 
 def _spread(num_left: float, num_ended: float) -> tuple[float, float]:

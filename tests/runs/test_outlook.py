@@ -82,6 +82,22 @@ def test_copies_of_a_greedy_sample_say_nothing_new_about_lengths():
     assert own.high_s > outlook_of(tally, sampled(200), 1.0, 1000, 8, 600).high_s
 
 
+def test_the_last_samples_take_a_step_a_token_however_many_ran_before():
+    """100 finished at 10 tokens a step; one is left: the average pace said 5 s instead of 50."""
+    stats = EngineStats(num_output_tokens=5000, num_running=1, num_steps=500)
+    found = outlook_of(ended(100, 5000), stats, 500.0, 101, 1, max_tokens=1000)
+    assert found.left_s == pytest.approx(50, rel=0.01)
+    assert found.low_s < 10 and 100 < found.high_s < 150
+
+
+def test_the_upper_end_allows_for_the_longest_of_the_samples_left():
+    """100 side by side, 50 tokens each on average: the longest has about 50 (log 100 + 0.58)."""
+    stats = EngineStats(num_output_tokens=50_000, num_running=100, num_steps=500)
+    tally = ended(1000, 50_000)
+    assert outlook_of(tally, stats, 50.0, 1100, 1, 10_000).high_s == pytest.approx(25.9, abs=0.1)
+    assert outlook_of(tally, stats, 50.0, 1100, 1, 80).high_s == pytest.approx(8.0)  # max_tokens
+
+
 @pytest.mark.parametrize("num_seqs", [1, 8, 60])
 def test_the_time_left_is_within_the_spread_in_about_eight_of_ten_runs_or_more(num_seqs):
     """1,000 simulated runs of 60 samples with exponential lengths, after about 2,000 tokens."""

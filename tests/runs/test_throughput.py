@@ -5,6 +5,7 @@ from functools import partial
 
 import pandas as pd
 import pytest
+from processes import ROOT
 from resuming import summary, write
 from scripted_nvml import ScriptedNvml
 
@@ -141,3 +142,12 @@ def test_a_summary_of_an_older_version_is_still_read(run, typed):
     older = {name: value for name, value in now.items() if name not in new}
     path.write_text(json.dumps(older))
     assert summary_record(path.parent) == older
+
+
+def test_the_docs_define_every_figure_of_a_run(run, typed):
+    """With those of GPUs and replicas, whose names are known without them."""
+    assert run("postprocess.scorer=exact", "postprocess.answer_key=prompt").code == 0, typed.errors
+    gpus = "gpu_memory_gib", "gpu_utilization", "power_w", "num_replicas", "balance", "replicas"
+    text = (ROOT / "docs/throughput.md").read_text()
+    named = {*summary(typed.here), *lines(typed.here)[-1], *gpus}
+    assert not {name for name in named if f"`{name}`" not in text}
