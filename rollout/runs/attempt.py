@@ -4,7 +4,6 @@ Attempts may share an engine (generate.py); each keeps its own error and its own
 Must not know about the engine, beyond the facts it reports.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,11 +21,16 @@ from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.reasoning import Splitter
 from rollout.rows.result import Result
 from rollout.runs.command import resume_command
-from rollout.runs.fitting import ENDED, record_steps
+from rollout.runs.fitting import record_steps
 from rollout.runs.job import Job
 from rollout.runs.progress import Clock, Report
 from rollout.runs.publication import publication, source_contents
-from rollout.runs.record import environment, fingerprint_record
+from rollout.runs.record import (
+    ending,
+    environment,
+    fingerprint_record,
+    renew_run_record,
+)
 from rollout.runs.resume import wanted_of
 from rollout.runs.standing import Standing
 from rollout.runs.stop_early import reason_to_stop
@@ -36,6 +40,7 @@ from rollout.runs.workflow import score
 from rollout.store.counts import Totals
 from rollout.store.publish import write_output
 from rollout.store.run_dir import next_attempt
+from rollout.store.run_records import ENDED
 from rollout.store.store import Store
 from rollout.system.console import Console
 from rollout.system.disk import atomic_write, write_json
@@ -63,7 +68,8 @@ class Attempt:
         self._store = store
         self._wanted: Wanted | None = None
         self._splitter: Splitter | None = None
-        self.directory = _directory(job, store, console)
+        self._outcome: tuple[int | None, BaseException | None] = None, None
+        self.directory = _directory(job, store, standing, console)
         console.record(f"owed: {standing}")
         clock = Clock()
         config, tracking = to_plain(job.settings), job.settings.tracking
@@ -166,11 +172,13 @@ class Attempt:
         """Write and report the output, its scores and the summary. Raises RolloutError."""
         job = self.job
         with self.explaining_disk_errors():
+            renew_run_record(job, self._store.rows_per_shard, self.standing.kept)
             totals = self._write_output()
             scored = score(job.settings, job.places, job.writer, self.console, stop)
             count = num_preview_rows(job.settings)
             summary = self.report.finish(totals, self._store.first_results(count), scored)
             self._tracker.finish(summary.figures, summary.exit_code)
+        self._outcome = summary.exit_code, None
         if scored and scored.fault:  # responses and scores are written; only the export failed
             raise scored.fault
         return summary
@@ -248,10 +256,11 @@ class Attempt:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
-        """Record in the log and the tracker why the attempt ends early."""
+        """Record in the log, ended.json and the tracker why the attempt ends early."""
         code = error.exit_code if isinstance(error, RolloutError | Interrupted) else 1
         text = f"{type(error).__name__}: {error}"
         self.console.record(text)
+        self._outcome = code, error
         self._tracker.finish({"error": text}, code)
 
     def close(self) -> None:
@@ -259,7 +268,7 @@ class Attempt:
         self._tracker.wait()
         self.console.close()
         with suppress(OSError):  # a full disk
-            write_json(self.directory / ENDED, {"at_s": time.time()})
+            write_json(self.directory / ENDED, ending(*self._outcome))
 
 
 def fail_on_error(finished: list[Result]) -> None:
@@ -272,7 +281,7 @@ def fail_on_error(finished: list[Result]) -> None:
             )
 
 
-def _directory(job: Job, store: Store, console: Console) -> Path:
+def _directory(job: Job, store: Store, standing: Standing, console: Console) -> Path:
     """Make attempts/N with a record of the launch, before anything can fail. Raises UserError."""
     try:
         directory = next_attempt(job.run_dir)
@@ -287,5 +296,11 @@ def _directory(job: Job, store: Store, console: Console) -> Path:
         ) from error
     # An attempt that writes no row does not bind later launches to its settings.
     record: dict[str, Any] = fingerprint_record(job)
-    store.before_first_write = lambda: write_json(directory / "fingerprint.json", record)
+
+    def bind() -> None:
+        # In this order: a kill in between leaves a run.json that no row contradicts yet.
+        write_json(directory / "fingerprint.json", record)
+        renew_run_record(job, store.rows_per_shard, standing.kept)
+
+    store.before_first_write = bind
     return directory

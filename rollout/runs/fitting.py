@@ -31,12 +31,12 @@ from rollout.plan.replicas import choose_replicas
 from rollout.runs.findings import Findings
 from rollout.runs.job import Job
 from rollout.store.run_dir import is_a_run, last_attempt
+from rollout.store.run_records import ENDED
 from rollout.system import machine
 from rollout.system.console import Console
 from rollout.system.disk import read_json, write_json
 
 RECORD = "memory.json"  # in the run directory: what worked after memory ran out
-ENDED = "ended.json"  # in an attempt's directory; missing if its process was killed
 CAUTION = 0.5  # share of the estimated allowances that counts: don't refuse what may work
 SLOW_ROWS = 200_000  # counting more takes a second or longer
 

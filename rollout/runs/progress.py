@@ -19,6 +19,7 @@ from rollout.rows.result import Result
 from rollout.runs import metrics
 from rollout.runs.job import Job
 from rollout.runs.outlook import outlook_of
+from rollout.runs.record import about_run
 from rollout.runs.standing import Standing
 from rollout.runs.summary import (
     NUM_PREVIEW_ROWS,
@@ -296,6 +297,7 @@ class Report:
                 "stepped_down": self._steps,
                 **facts.details,
             }
+        figures |= about_run(job)
         figures["output_path"] = str(job.output_path)
         if scored:
             figures["scores"] = scored.figures

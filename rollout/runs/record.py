@@ -1,18 +1,27 @@
-"""Build the records of a run: run.json, environment.json and fingerprint.json."""
+"""Build the records of a run: run.json, environment.json, fingerprint.json and ended.json.
+
+run.json describes the rows as they are now: the first launch writes it, and a later one that adds
+rows or publishes them writes it again. The settings of each launch stay in its attempt.
+"""
 
 import contextlib
 import hashlib
 import json
 import os
 import platform
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from rollout.config.fingerprint import fingerprint, redacted, to_plain, with_digests
+from rollout.errors import Interrupted, RolloutError
+from rollout.errors.secret_texts import without_secrets
 from rollout.runs.job import Job
+from rollout.store.run_records import run_record
 from rollout.store.store import FORMAT
-from rollout.system import machine
+from rollout.system import dates, machine
+from rollout.system.disk import write_json
 from rollout.system.version import VERSION
 
 
@@ -52,6 +61,7 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
     return {
         "rollout": VERSION,
         "format": FORMAT,
+        "created": dates.now(),
         **fingerprint_record(job),
         "config": to_plain(job.settings),
         "cwd": str(Path.cwd()),
@@ -64,6 +74,37 @@ def record_of(job: Job, rows_per_shard: int, kept: list[str]) -> dict[str, Any]:
         "rows_per_shard": rows_per_shard,
         "kept": kept,
     }
+
+
+def renew_run_record(job: Job, rows_per_shard: int, kept: list[str]) -> None:
+    """Make run.json describe this launch's settings and input; its date of creation stays."""
+    record, was = record_of(job, rows_per_shard, kept), run_record(job.run_dir)
+    if was is not None:  # one that an older version wrote has no date
+        record["created"] = was.get("created")
+    write_json(job.run_dir / "run.json", record)
+
+
+def about_run(job: Job) -> dict[str, Any]:
+    """Return what was run, as typed, for summary.json; no model if the engine is scripted."""
+    settings = job.settings
+    data, source = to_plain(settings.data), to_plain(settings.prepare)["source"]
+    return {
+        "finished": dates.now(),
+        "model": to_plain(settings.model)["model_path"] if job.model else None,
+        "input": source or data["input"],
+        "n_samples": settings.sampling.n_samples,
+        "scorer": settings.postprocess.scorer,
+    }
+
+
+def ending(exit_code: int | None, error: BaseException | None = None) -> dict[str, Any]:
+    """Return the content of an attempt's ended.json; the error is a line, with secrets starred."""
+    text = None
+    if error is not None:
+        is_ours = isinstance(error, RolloutError | Interrupted) and error.args
+        text = str(error.args[0]) if is_ours else f"{type(error).__name__}: {error}"
+        text = " ".join(without_secrets(text).split())
+    return {"ended": dates.now(), "at_s": time.time(), "exit_code": exit_code, "error": text}
 
 
 def environment(job: Job) -> dict[str, Any]:
@@ -79,6 +120,7 @@ def environment(job: Job) -> dict[str, Any]:
         "machine": str(job.machine),
         "device": job.device.name,
         "engine": to_plain(job.engine),
+        "started": dates.now(),
         "pid": os.getpid(),
         "cwd": str(Path.cwd()),
         "oom_kills": machine.num_oom_kills(),

@@ -97,8 +97,8 @@ def refuse_fewer_rows(job: Job, state: State, record: dict[str, Any]) -> None:
     """Raise UserError if finished rows are no longer in the input."""
     if state.num_beyond:
         raise UserError(
-            f"data.input={job.settings.data.input} now gives {job.prompts.num_rows:,} rows (the "
-            f"run started with {record['input']['num_rows']:,}), and {state.num_beyond:,} finished "
+            f"data.input={job.settings.data.input} now gives {job.prompts.num_rows:,} rows (it "
+            f"gave {record['input']['num_rows']:,} before), and {state.num_beyond:,} finished "
             "rows are not among them; give the whole input again (and the old data.limit=), or "
             f"{START_OVER}"
         )

@@ -25,7 +25,7 @@ from rollout.runs.refusals import (
     refuse_other_settings,
 )
 from rollout.runs.standing import Standing
-from rollout.runs.summary import summary_record
+from rollout.runs.summary_record import summary_record
 from rollout.store.counts import Totals
 from rollout.store.run_dir import settings_of_rows
 from rollout.store.store import State, Store

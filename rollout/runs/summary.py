@@ -5,7 +5,7 @@ characters. Must not know about engines, clocks.
 """
 
 import shutil
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,10 @@ from rollout.rows.result import Result
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command
 from rollout.runs.job import Job
-from rollout.runs.metrics import Tally, Timeline, summarize
 from rollout.runs.standing import Standing
+from rollout.runs.summary_record import summary_record
 from rollout.store.counts import Totals
-from rollout.store.run_records import is_count, is_number
 from rollout.system.console import Console, duration
-from rollout.system.disk import read_json
 from rollout.system.safe_text import one_line
 
 NUM_PREVIEW_ROWS = 8
@@ -46,28 +44,6 @@ class Summary:
         """1 if not a single row was answered, or not a single response could be judged."""
         nothing_judged = (self.figures.get("scores") or {}).get("num_judged") == 0
         return int(nothing_judged or (self.num_rows > 0 and self.num_failed == self.num_rows))
-
-
-def summary_record(run_dir: Path) -> dict[str, Any] | None:
-    """Return the content of summary.json; None if it is missing or damaged."""
-    found = read_json(run_dir / "summary.json") or {}
-    counts = (f.name for f in fields(Totals) if f.default is not None)
-    numbers = summarize(Totals(), Tally(), Timeline())
-    is_whole = all(is_count(found.get(name)) for name in counts)
-    is_whole &= all(found.get(name) is None or is_number(found[name]) for name in numbers)
-    return found if is_whole and _are_scores(found.get("scores") or {}) else None
-
-
-def _are_scores(scores: Any) -> bool:
-    if scores == {}:
-        return True
-    if not isinstance(scores, dict) or not isinstance(scores.get("path"), str):
-        return False
-    spans = scores.get("intervals") or {}
-    return isinstance(spans, dict) and all(
-        isinstance(span, list) and len(span) == 2 and all(map(is_number, span))
-        for span in spans.values()
-    )
 
 
 def num_preview_rows(settings: Settings) -> int:

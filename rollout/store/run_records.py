@@ -12,6 +12,7 @@ from rollout.errors import UserError
 from rollout.system.disk import read_record
 
 MOVING = ".moving.json"  # the target, while an old run is moved aside
+ENDED = "ended.json"  # in an attempt's directory; missing if its process was killed
 MAX_SHARD_ROWS = 2**31
 NONE = type(None)
 WORDS = {"argv": (list, NONE), "fingerprint": dict}

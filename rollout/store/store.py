@@ -1,6 +1,6 @@
 """The run directory: the rows on disk, and how new ones are added.
 
-    run.json               identifies the run: fingerprint, settings, input; written once
+    run.json               describes the rows: fingerprint, settings, input
     attempts/1/            one launch: config.yaml, fingerprint.json, run.log, engine.log, ...
     shards/                finished rows, see shards.py
     output.parquet         the published file (or output.path); output/ with partition_rows

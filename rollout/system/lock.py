@@ -13,12 +13,16 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from rollout.errors import UserError
+from rollout.system.disk import read_json
 
 NAME = ".rollout.lock"
+PROCESSES = Path("/proc")
+ENDED = "ended"
 START = '{"pid": '  # the beginning of a holder's text
 PATIENCE_S = 10.0  # the engine processes of a killed launch share its lock until they end
 NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -51,6 +55,7 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
             "pid": os.getpid(),
             "host": platform.node(),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "ticks": _ticks(os.getpid()),
         }
         file.write(json.dumps(holder) + "\n")
         file.flush()
@@ -59,6 +64,28 @@ def held(run_dir: Path, say: Callable[[str], None] = lambda line: None) -> Itera
         finally:
             file.seek(0)
             file.truncate()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that a lock names."""
+
+    pid: int
+    host: str
+    is_here: bool  # on this machine
+    is_alive: bool  # may be running; of one on another machine nobody here knows
+
+
+def holder_of(run_dir: Path) -> Holder | None:
+    """Return the launch that has the directory open by the lock's text; take and write nothing.
+
+    None if the lock was released, never taken, or is unreadable.
+    """
+    found = _as_holder(read_json(run_dir / NAME))
+    if found is None:
+        return None
+    host = str(found.get("host"))
+    return Holder(found["pid"], host, host == platform.node(), _is_alive(found))
 
 
 def _opened(run_dir: Path) -> TextIO:
@@ -111,6 +138,10 @@ def _holder(file: Any) -> dict[str, Any] | None:
         found = json.loads(file.read())
     except (ValueError, RecursionError):
         return None
+    return _as_holder(found)
+
+
+def _as_holder(found: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
 
 
@@ -123,7 +154,22 @@ def _is_alive(holder: dict[str, Any]) -> bool:
             return False
         except (PermissionError, OverflowError):
             pass
+        ticks = _ticks(holder["pid"])
+        return ticks != ENDED and (None in (ticks, was := holder.get("ticks")) or ticks == was)
     return True
+
+
+def _ticks(pid: int) -> str | None:
+    """Return when a process started, in ticks since boot: a later one may have its number.
+
+    ENDED if only its parent still has to take note, None where the system does not tell.
+    """
+    try:
+        stat = (PROCESSES / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()  # a program's name may hold anything; see proc(5)
+    return ENDED if fields[0] in ("Z", "X") else fields[19]
 
 
 def _refusal(run_dir: Path, holder: dict[str, Any] | None) -> str:

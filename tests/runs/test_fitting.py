@@ -8,7 +8,8 @@ import json
 import pytest
 
 from rollout.plan import device as planner_device
-from rollout.runs.fitting import ENDED, RECORD
+from rollout.runs.fitting import RECORD
+from rollout.store.run_records import ENDED
 from rollout.system import machine
 from rollout.system.machine import Gpu, Machine
 

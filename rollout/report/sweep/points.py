@@ -14,7 +14,7 @@ from rollout.config.settings import Settings
 from rollout.errors import RolloutError
 from rollout.postprocess.export.score_texts import between
 from rollout.runs.job import Job
-from rollout.runs.summary import summary_record
+from rollout.runs.summary_record import summary_record
 from rollout.system.console import duration
 from rollout.system.disk import path_of, read_json
 
