@@ -7,6 +7,7 @@ run or a sweep is.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rollout.report import html
 from rollout.report.charts import Chart, HeatMap
 
 
@@ -132,3 +133,8 @@ class Page:
         """Return the charts and heat maps, in order: those that --figures writes."""
         blocks = (block for section in self.sections for block in section.blocks)
         return [block for block in blocks if isinstance(block, Chart | HeatMap)]
+
+
+def html_of(page: Page) -> str:
+    """Return the page as HTML: one file that loads nothing; equal pages give equal text."""
+    return html.rendered(page)

@@ -1,0 +1,99 @@
+// Data of charts as uPlot draws them: stacked bars, ends of intervals, values that a log axis has.
+
+const LOG = "log";
+
+function kindOf(series) {
+  return series.kind ?? "line";
+}
+
+/** Return what is drawn, first things first: {role, index} with role bar, low, high or line. */
+function layersOf(chart) {
+  const layers = [];
+  const bars = chart.series.map((s, index) => index).filter((i) => kindOf(chart.series[i]) === "bars");
+  for (const index of bars.reverse()) layers.push({ role: "bar", index });
+  chart.series.forEach((series, index) => {
+    if (kindOf(series) === "bars") return;
+    if (hasBand(series)) layers.push({ role: "high", index }, { role: "low", index });
+    layers.push({ role: "line", index });
+  });
+  return layers;
+}
+
+function hasInterval(series) {
+  return Boolean(series.low && series.high);
+}
+
+/** Whether the interval is a band; bars, points and a single value have whiskers. */
+function hasBand(series) {
+  const isLine = kindOf(series) === "line" || kindOf(series) === "steps";
+  return isLine && hasInterval(series) && series.values.filter((value) => value !== null).length > 1;
+}
+
+/** Return x as drawn: with a margin around bars and texts, and as far as the spans go. */
+function edgesOf(chart) {
+  const x = chart.x;
+  const [first, last] = [x[0], x[x.length - 1]];
+  let [low, high] = [first, last];
+  if (chart.x_format !== LOG) {
+    const isWide = chart.ticks || chart.series.some((series) => kindOf(series) === "bars");
+    const hasPoints = chart.series.some((series) => kindOf(series) === "points");
+    const margin = isWide ? smallestGap(x) / 2 : hasPoints ? (last - first || Math.abs(first) || 1) * 0.04 : 0;
+    [low, high] = [first - margin, last + margin];
+  }
+  for (const span of chart.spans ?? []) {
+    low = Math.min(low, span.start);
+    high = Math.max(high, span.end);
+  }
+  return { before: low < first ? [low] : [], after: high > last ? [high] : [] };
+}
+
+function smallestGap(x) {
+  let gap = Infinity;
+  for (let i = 1; i < x.length; i++) if (x[i] > x[i - 1]) gap = Math.min(gap, x[i] - x[i - 1]);
+  return gap === Infinity ? 1 : gap;
+}
+
+/** Return uPlot's data: x, then the values of each layer; hidden series have none. */
+function plotData(chart, layers, visible, edges) {
+  const widen = (values) => [...edges.before.map(() => undefined), ...values, ...edges.after.map(() => undefined)];
+  const tops = stackedTops(chart, visible);
+  const rows = layers.map(({ role, index }) => {
+    const series = chart.series[index];
+    const values = { bar: tops.get(index), low: series.low, high: series.high, line: series.values }[role];
+    return widen(visible[index] ? drawable(values, chart) : values.map(() => null));
+  });
+  return [[...edges.before, ...chart.x, ...edges.after], ...rows];
+}
+
+/** Return the upper ends of stacked bars by series. */
+function stackedTops(chart, visible) {
+  const tops = new Map();
+  const sums = chart.x.map(() => 0);
+  chart.series.forEach((series, index) => {
+    if (kindOf(series) !== "bars") return;
+    tops.set(index, series.values.map((value, i) => {
+      if (value === null || !visible[index]) return null;
+      return (sums[i] += value);
+    }));
+  });
+  return tops;
+}
+
+/** Return values without those that a logarithmic axis has no place for. */
+function drawable(values, chart) {
+  return chart.y_format === LOG ? values.map((value) => (value > 0 ? value : null)) : values;
+}
+
+/** Return how many values a logarithmic axis leaves out. */
+function numLeftOut(chart) {
+  if (chart.y_format !== LOG) return 0;
+  return chart.series.flatMap((series) => series.values).filter((value) => value !== null && value <= 0).length;
+}
+
+function isEmpty(chart) {
+  return !chart.x.length || !chart.series.some((series) => drawable(series.values, chart).some((v) => v !== null));
+}
+
+function spanAt(chart, x) {
+  return (chart.spans ?? []).find((span) => span.start <= x && x < span.end);
+}

@@ -1,0 +1,38 @@
+"""Numbers of charts as text: those in the cells of heat maps and at the axes of figure files.
+
+charts_text.js writes the same for the charts of a page.
+"""
+
+from rollout.report.charts import Format
+
+
+def value_text(value: float | None, written: Format) -> str:
+    """Return a value as its axis writes it, `43.8%` or `1:02:03`; a dash if there is none."""
+    if value is None or value != value:
+        return "–"
+    if written is Format.percent:
+        return f"{100 * value:.1f}".removesuffix(".0") + "%"
+    return seconds_text(value) if written is Format.seconds else number_text(value)
+
+
+def number_text(value: float) -> str:
+    """Return a number with three digits at least: `12,345`, `12.3`, `0.0123`."""
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    size = abs(value)
+    if value == int(value) and size < 1e15:
+        return f"{int(value):,}"
+    if size >= 1e15 or size < 1e-4:
+        return f"{value:.2e}"
+    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 4
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def seconds_text(value: float) -> str:
+    """Return `12.5 s` below a minute, else `2:03` or `1:02:03`."""
+    if abs(value) < 60:
+        return f"{number_text(round(value, 2))} s"
+    sign, whole = "-" if value < 0 else "", round(abs(value))
+    hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{sign}{hours}:{minutes:02}:{seconds:02}" if hours else f"{sign}{minutes}:{seconds:02}"
