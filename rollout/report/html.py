@@ -35,6 +35,7 @@ SCRIPTS = (
 )
 LIBRARY = "uplot.min.js"
 MAX_CHARS = 20_000  # of a text outside the sample browser
+NARROW_HEAT = 6  # columns that fit beside a chart
 HEAT_STEPS = 10  # colours of a heat map: .heat-0 to .heat-9 in page.css
 
 
@@ -112,6 +113,8 @@ def _rows(blocks: Sequence[Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
     def key(block: Any) -> tuple[str, Any]:
         if isinstance(block, Chart):
             return ("stacked", block.group) if block.group else ("grid", None)
+        if isinstance(block, HeatMap) and len(block.x_ticks) <= NARROW_HEAT:
+            return "grid", None
         return "alone", id(block)
 
     rows = [(k, [(_kind(b), b) for b in group]) for k, group in groupby(blocks, key)]

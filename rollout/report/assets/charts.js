@@ -4,6 +4,7 @@
 const NUM_COLOURS = 8;
 const NUM_SPAN_COLOURS = 5;
 const NEAR_PX = 28;
+const MAX_DOTS = 24; // points on a line; with more, only those between gaps
 const SECOND_STEPS = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
   14400, 21600, 43200, 86400, 172800, 432000, 864000];
 
@@ -24,10 +25,10 @@ function startChart(chart, figure, place) {
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", `Chart: ${printable(chart.title)}. Its values are in the table below it.`);
   const legend = legendOf(state);
-  place.before(legend.place);
-  place.after(valuesTable(chart));
+  figure.querySelector(".keys").append(legend.place);
   const left = numLeftOut(chart);
   if (left) place.after(element("p", { class: "note" }, `${count(left, "value")} of 0 or less not drawn: the scale is logarithmic.`));
+  figure.append(valuesTable(chart));
   state.legend = legend;
   const draw = () => {
     const scale = state.plot && { min: state.plot.scales.x.min, max: state.plot.scales.x.max };
@@ -78,7 +79,7 @@ function options(state, place) {
   const { chart, layers } = state;
   return {
     ...sizeOf(place, chart),
-    padding: [12, 12, 0, 0],
+    padding: [chart.spans?.length ? 20 : 12, 12, 0, slantedTicks(chart, place.clientWidth) ? 24 : 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -124,7 +125,7 @@ function axisLook(place) {
 }
 
 function xAxis(chart, place) {
-  const axis = { ...axisLook(place), label: printable(chart.x_label), labelSize: 20, size: 30 };
+  const axis = { ...axisLook(place), label: printable(chart.x_label), labelSize: 18, size: 28 };
   if (!chart.ticks) {
     const steps = chart.x_format === "seconds" ? { incrs: SECOND_STEPS } : {};
     return { ...axis, ...steps, values: (plot, values) => axisTexts(values, chart.x_format) };
@@ -136,8 +137,8 @@ function xAxis(chart, place) {
     grid: { show: false },
     splits: (plot, index, low, high) => tickPlaces(chart, low, high, place.clientWidth, isSlanted),
     values: (plot, values) => values.map((value) => shortened(printable(chart.ticks[value] ?? ""), 16)),
-    rotate: isSlanted ? -38 : 0,
-    size: isSlanted ? 24 + longest * 4.4 : 30,
+    rotate: isSlanted ? 38 : 0,
+    size: isSlanted ? 22 + longest * 4.4 : 28,
   };
 }
 
@@ -153,11 +154,12 @@ function tickPlaces(chart, low, high, width, isSlanted) {
 }
 
 function yAxis(chart, place) {
+  const least = chart.group ? 52 : 34; // charts of a group stand below each other
   return {
     ...axisLook(place),
     ticks: { show: false },
     values: (plot, values) => axisTexts(values, chart.y_format),
-    size: (plot, values) => (values ? Math.max(34, 14 + 7 * Math.max(...values.map((text) => text.length))) : 34),
+    size: (plot, values) => (values ? Math.max(least, 14 + 7 * Math.max(...values.map((text) => text.length))) : least),
     ...(chart.y_format === "seconds" ? { incrs: SECOND_STEPS } : {}),
   };
 }
@@ -173,8 +175,11 @@ function seriesOptions(chart, { role, index }, place) {
   if (kindOf(series) === "points") {
     return { stroke, paths: () => null, points: { show: true, size: 8, fill: seriesColour(place, index, 0.65), stroke, width: 1 } };
   }
-  const steps = kindOf(series) === "steps" ? { paths: uPlot.paths.stepped({ align: 1 }) } : {};
-  return { stroke, width: 2, ...dash, ...steps, points: { size: 6, fill: stroke, width: 0 } };
+  const isSteps = kindOf(series) === "steps";
+  const steps = isSteps ? { paths: uPlot.paths.stepped({ align: 1 }) } : {};
+  const show = !isSteps && chart.x.length <= MAX_DOTS;
+  const filter = (plot, i) => (show ? null : lonePoints(plot.data[i]));
+  return { stroke, width: 2, ...dash, ...steps, points: { show, filter, size: 6, fill: stroke, width: 0 } };
 }
 
 function bandsOf(chart, layers, place) {
@@ -211,8 +216,8 @@ function writeSpanName(ctx, text, left, width, bbox, fill) {
   if (ctx.measureText(text).width + 8 * devicePixelRatio > room) return;
   ctx.fillStyle = fill;
   ctx.textAlign = "center";
-  ctx.textBaseline = "top";
-  ctx.fillText(text, from + room / 2, bbox.top + 4 * devicePixelRatio);
+  ctx.textBaseline = "bottom";
+  ctx.fillText(text, from + room / 2, bbox.top - 4 * devicePixelRatio);
 }
 
 function drawWhiskers(plot, state, place) {

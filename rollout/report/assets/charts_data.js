@@ -94,6 +94,12 @@ function isEmpty(chart) {
   return !chart.x.length || !chart.series.some((series) => drawable(series.values, chart).some((v) => v !== null));
 }
 
+/** Return the indices of values between two gaps, where no line would show them. */
+function lonePoints(values) {
+  const has = (i) => values[i] !== null && values[i] !== undefined;
+  return values.map((value, i) => i).filter((i) => has(i) && !has(i - 1) && !has(i + 1));
+}
+
 function spanAt(chart, x) {
   return (chart.spans ?? []).find((span) => span.start <= x && x < span.end);
 }
