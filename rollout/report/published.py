@@ -1,0 +1,65 @@
+"""Where a run's rows are: its scored file, its output, or only its shards. Never writes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import UserError
+from rollout.store.run_records import published_record, run_record
+from rollout.system.disk import path_of, read_json
+from rollout.system.storage.paths import is_remote
+
+OTHER_RUN = "type another run's directory"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """A run's files. `output` and `scored` are None unless the last launch published them."""
+
+    run_dir: Path
+    record: dict[str, Any]  # run.json
+    published: dict[str, Any] = field(default_factory=dict)  # published.json
+    output: Path | None = None
+    scored: Path | None = None
+
+    @property
+    def reasoning_tags(self) -> list[str] | None:
+        """The run's model.reasoning_tags; None if they are not on record."""
+        found = ((self.record.get("config") or {}).get("model") or {}).get("reasoning_tags")
+        is_pair = isinstance(found, list) and len(found) == 2
+        return found if is_pair and all(isinstance(tag, str) and tag for tag in found) else None
+
+    @property
+    def scoring(self) -> dict[str, Any]:
+        """The settings of the scoring; empty if there was none."""
+        return self.published.get("scoring") or {}
+
+
+def files_of_run(run_dir: Path) -> RunFiles:
+    """Return where the run's rows are. Raises UserError if the directory holds no run.
+
+    Files on a store are taken as absent, since a page is made without a network.
+    """
+    record = run_record(run_dir, OTHER_RUN)
+    if record is None:
+        raise UserError(f"{run_dir} holds no run (it has no run.json); {OTHER_RUN}")
+    published = published_record(run_dir, OTHER_RUN)
+    if not published or read_json(run_dir / "summary.json") is None:  # being made anew
+        return RunFiles(run_dir, record, published)
+    output = _local(published.get("path", "output.parquet"), run_dir)
+    scored = _local(published.get("scored"), run_dir)
+    return RunFiles(run_dir, record, published, output, scored)
+
+
+def scored_file_of(run_dir: Path) -> Path | None:
+    """Return the run's scored file; None if there is none, or it is not up to date."""
+    return files_of_run(run_dir).scored
+
+
+def _local(text: str | None, run_dir: Path) -> Path | None:
+    """Return an existing local path; None for others."""
+    if text is None or is_remote(text):
+        return None
+    path = path_of(text, run_dir)
+    moved = run_dir / path.name  # together with the run
+    return path if path.exists() else moved if moved.exists() else None
