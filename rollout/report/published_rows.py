@@ -98,6 +98,24 @@ class PublishedRows:
             num_samples = self._lines.num_lines(position) if samples else 0
             yield self._raw(position, lines[0], get, num_samples)
 
+    def samples(self, names: Sequence[str]) -> Iterator[tuple[list[Any] | None, ...]]:
+        """Yield the values of these columns, a list per row each; None for a missing column."""
+        columns = [self.columns.names.get(name) for name in names]
+        found = self._lists(list(filter(None, columns)))
+        for row in found:
+            yield tuple(name and row[name] for name in columns)
+
+    def _lists(self, names: list[str]) -> Iterator[Row]:
+        """Yield each row's lists in these columns."""
+        lines = self._columns_of(names, range(self._rows.num_rows))
+        if self._lines is None:
+            yield from lines
+            return
+        for position in range(self.num_rows):
+            own = [next(lines) for _ in range(self._lines.num_lines(position))]
+            has_none = len(own) == 1 and own[0][self.columns.responses] is None
+            yield {name: [] if has_none else [line[name] for line in own] for name in names}
+
     def _raw(self, position: int, row: Row, get: Any, num_samples: int) -> RawRow:
         """Return a row; `get` returns the values of a column, one per sample."""
         columns = self.columns
@@ -128,12 +146,16 @@ class PublishedRows:
 
     def _read(self, lines: "np.ndarray") -> Iterator[Row]:
         """Yield the columns that views need of these lines of the files."""
-        import pyarrow as pa
-
         columns = self.columns
         prompt = self._asked.columns if self._asked else [columns.prompt]
         others = [columns.compared, columns.answer, columns.entry]
         names = [n for n in dict.fromkeys([*columns.names.values(), *prompt, *others]) if n]
+        return self._columns_of(names, lines)
+
+    def _columns_of(self, names: list[str], lines: "Sequence[int]") -> Iterator[Row]:
+        """Yield these columns of lines of the files."""
+        import pyarrow as pa
+
         whole = self._rows.schema
         tops = dict.fromkeys(n if n in whole.names else n.partition(".")[0] for n in names)
         schema = pa.schema([whole.field(name) for name in tops], whole.metadata)

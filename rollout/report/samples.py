@@ -64,9 +64,9 @@ def browser_of_run(run_dir: Path, must_have: Collection[int] = ()) -> Browser:
         except UserError as error:  # it was replaced; the shards are as the run wrote them
             reason = f" They are those of the shards, since the output can't be read: {error}"
         else:
-            return _browser(rows, must_have, tags, f"{path.name} has all")
+            return browser_of_rows(rows, must_have, tags, f"{path.name} has all")
     rows = UnfinishedRows(run_dir, files.record)
-    browser = _browser(rows, must_have, tags, "the run's shards hold all")
+    browser = browser_of_rows(rows, must_have, tags, "the run's shards hold all")
     return replace(browser, note=(browser.note + reason).strip())
 
 
@@ -87,7 +87,7 @@ def browser_of_file(
     found = open_output(path)
     columns = find_columns(found.schema, path, responses_key, prompt_key, prefix)
     rows = PublishedRows(found, columns, reads_as_asked=prompt_key is None)
-    return _browser(rows, must_have, TAGS, f"{path.name} has all")
+    return browser_of_rows(rows, must_have, TAGS, f"{path.name} has all")
 
 
 def open_output(path: Path) -> Prompts:
@@ -102,12 +102,12 @@ def _rows_of_run(path: Path, files: RunFiles) -> PublishedRows:
     own = published.get("prefix", "") + ("response" if is_per_sample else "responses")
     prefix = scoring.get("prefix", "") if path == files.scored else None
     columns = find_columns(found.schema, path, own, None, prefix, scoring.get("answer_key"))
-    numbers = None if is_per_sample else _numbers(files, found.num_rows)
+    numbers = None if is_per_sample else numbers_of_run(files, found.num_rows)
     return PublishedRows(found, columns, numbers)
 
 
-def _numbers(files: RunFiles, num_rows: int) -> "np.ndarray | None":
-    """Return the input's positions of the published rows; None if the shards are gone."""
+def numbers_of_run(files: RunFiles, num_rows: int) -> "np.ndarray | None":
+    """Return the input's positions of the published rows; None if they are not on record."""
     import numpy as np
 
     shards = Shards(files.run_dir / "shards")
@@ -120,8 +120,13 @@ def _numbers(files: RunFiles, num_rows: int) -> "np.ndarray | None":
     return numbers if len(numbers) == num_rows else None
 
 
-def _browser(rows: Rows, must_have: Collection[int], tags: Sequence[str], whole: str) -> Browser:
-    """Return the browser of all rows, or of a subset; `whole` says where the others are."""
+def browser_of_rows(
+    rows: Rows, must_have: Collection[int], tags: Sequence[str], whole: str
+) -> Browser:
+    """Return the browser of all rows or of a subset; `whole` says where the others are.
+
+    `must_have` are numbers of rows that are shown in any case; unknown ones are passed over.
+    """
     linked, failed = _positions(rows, must_have), rows.failed()
     ranks, most = ranks_of(rows.num_rows, linked, failed), most_samples(len(linked))
     held, has_more = Held(), False
@@ -156,8 +161,8 @@ def _note(found: Collection[int], ranks: "np.ndarray", num_rows: int, whole: str
     kinds = [ranks[position] for position in found]
     linked, failed = kinds.count(LINKED), sum(LINKED < rank < MAX_FAILED for rank in kinds)
     drawn = len(kinds) - linked - failed
-    parts = [f"{linked:,} that the tables link to"] if linked else []
-    parts += [f"{failed:,} that failed"] if failed else []
+    parts = [f"{linked:,} linked from a table"] if linked else []
+    parts += [f"{failed:,} failed"] if failed else []
     parts += [f"{drawn:,} {'of the others ' if parts else ''}drawn at random (seed {SEED})"]
     listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"
     return f"{len(found):,} of {num_rows:,} rows are here: {listed}; {whole}."

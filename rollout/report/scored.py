@@ -1,8 +1,24 @@
 """The page of a parquet file alone: scored, or with responses only."""
 
+import shlex
 from pathlib import Path
 
-from rollout.report.page import Page
+from rollout.errors import UserError
+from rollout.report.columns import find_columns
+from rollout.report.page import Block, Page, Section
+from rollout.report.published_rows import PublishedRows
+from rollout.report.responses import (
+    Responses,
+    length_chart,
+    read_responses,
+    reason_table,
+    response_facts,
+    response_figures,
+)
+from rollout.report.samples import browser_of_rows, open_output
+from rollout.report.scored_rows import Scores, figures_of, read_scores
+from rollout.report.scores import figures_from, sections_from
+from rollout.rows.reasoning import TAGS
 
 
 def page_of_scored(
@@ -12,8 +28,60 @@ def page_of_scored(
     prompt_key: str | None = None,
     prefix: str | None = None,
 ) -> Page:
-    """Return the page of a file with responses, with its scores if it has some.
+    """Return the page of a file, or a directory of files, with its scores if it has some.
 
-    Raises UserError if there is no such file or no column of responses, and says what to type.
+    Raises UserError if there is no such file, no row or no column of responses, and says what to
+    type; RolloutError if a file can't be read.
     """
-    raise NotImplementedError
+    found = open_output(path)
+    if not found.num_rows:
+        raise UserError(f"{path} has no rows")
+    columns = find_columns(found.schema, path, responses_key, prompt_key, prefix)
+    rows = PublishedRows(found, columns, reads_as_asked=prompt_key is None)
+    responses = read_responses(rows)
+    scores = read_scores(found, columns, figures_of(path)) if columns.is_scored else None
+    browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
+    sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
+    return Page(
+        path.name,
+        _subtitle(path, rows, scores),
+        *_verdict(responses, scores),
+        figures=[*(figures_from(scores) if scores else []), *response_figures(responses)][:6],
+        sections=[*sections, Section("Samples", [browser])],
+    )
+
+
+def _subtitle(path: Path, rows: PublishedRows, scores: Scores | None) -> list[str]:
+    columns = rows.columns
+    what = f"column {columns.responses!r}, {_count(rows.num_rows, 'row')}"
+    what += ", one row per sample" if columns.is_per_sample else ""
+    if scores is not None:
+        prefix = columns.score_prefix
+        what += ", scored" + (f" (columns with the prefix {prefix!r})" if prefix else "")
+    command = f"python -m rollout.report {shlex.quote(str(path))}"
+    return [f"file: {path}", what, f"made by: {command}"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _verdict(found: Responses, scores: Scores | None) -> tuple[str, str]:
+    """Return one sentence on the file as a whole, and its style."""
+    counts = f"{_count(found.num_samples, 'sample')} of {_count(found.num_rows, 'row')}"
+    if not found.num_samples:
+        return f"no responses: none of {_count(found.num_rows, 'row')} has one", "bad"
+    if scores is None:
+        return f"not scored: {counts}", "good"
+    group = scores.everything
+    if not group.num_judged:
+        return f"nothing could be judged: none of {counts} is right or wrong", "bad"
+    solved = f"{group.solved:,} of {_count(group.num_rows_counted, 'row')} solved at least once"
+    return f"scored: {counts}, {solved}", "good"
+
+
+def _response_section(found: Responses) -> Section:
+    blocks: list[Block | None] = [response_facts(found), reason_table(found)]
+    if found.tokens is not None:
+        blocks.append(length_chart(found.tokens, found.reasons))
+    return Section("Responses", [block for block in blocks if block is not None])

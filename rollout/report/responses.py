@@ -1,0 +1,197 @@
+"""Responses of a file in numbers: lengths by finish reason, cut-off, empty and repeated ones.
+
+Must not know how a page is drawn.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rollout.report.charts import Chart, Kind, Series
+from rollout.report.page import Facts, Figure, Table, TableColumn, TableRow
+from rollout.report.published_rows import PublishedRows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NUM_BINS = 40
+NO_REASON = "(none)"
+MAX_REASONS = 8  # finish reasons with a colour of their own; there are two or three
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Responses:
+    """All samples of a file. `tokens` and `reasons` are None without such a column."""
+
+    num_rows: int
+    num_samples: int
+    num_without: int  # rows without a response
+    num_empty: int  # nothing but white space
+    num_repeated: int  # the same text as an earlier sample of the row
+    num_alike: int  # rows with several samples, all the same text
+    tokens: "np.ndarray | None" = None  # NaN where null
+    reasons: "list[str] | None" = None
+
+    @property
+    def num_cut(self) -> int | None:
+        """The samples that a limit cut off; None if that is not known."""
+        return None if self.reasons is None else self.reasons.count("length")
+
+
+def read_responses(rows: PublishedRows) -> Responses:
+    """Count all responses; reads every text once. Raises RolloutError if a file can't be read."""
+    import numpy as np
+
+    counts: Counter[str] = Counter()
+    tokens: list[Any] = []
+    reasons: list[str] = []
+    for texts, row_tokens, row_reasons in _samples(rows):
+        counts["samples"] += len(texts)
+        counts["without"] += not texts
+        counts["empty"] += sum(not (text or "").strip() for text in texts)
+        different = len(set(texts))
+        counts["repeated"] += len(texts) - different
+        counts["alike"] += len(texts) > 1 and different == 1
+        tokens += row_tokens or [None] * len(texts)
+        reasons += [reason or NO_REASON for reason in row_reasons or [None] * len(texts)]
+    names = rows.columns.names
+    has_tokens, has_reasons = "num_response_tokens" in names, "finish_reason" in names
+    return Responses(
+        rows.num_rows,
+        counts["samples"],
+        counts["without"],
+        counts["empty"],
+        counts["repeated"],
+        counts["alike"],
+        np.array(tokens, dtype=float) if has_tokens else None,
+        reasons if has_reasons else None,
+    )
+
+
+def _samples(rows: PublishedRows) -> Iterator[tuple[list[Any], Any, Any]]:
+    """Yield each row's texts, tokens and finish reasons."""
+    for columns in rows.samples(("responses", "num_response_tokens", "finish_reason")):
+        yield columns[0] or [], columns[1], columns[2]
+
+
+def response_figures(found: Responses) -> list[Figure]:
+    """Return rows with samples, the truncated share and the mean length."""
+    each = found.num_samples / found.num_rows if found.num_rows else 0
+    figures = [
+        Figure(f"{found.num_rows:,}", "rows", f"{found.num_samples:,} samples, {each:.4g} a row")
+    ]
+    if found.num_cut is not None:
+        note = f"{found.num_cut:,} samples with finish_reason=length"
+        figures.append(Figure(_share(found.num_cut, found.num_samples), "truncated", note))
+    if (known := _known(found)) is not None and len(known):
+        note = f"median {_median(known):,.1f}, longest {known.max():,.0f}"
+        figures.append(Figure(f"{known.mean():,.1f}", "mean tokens of a response", note))
+    return figures
+
+
+def response_facts(found: Responses) -> Facts:
+    """Return the counts of empty and repeated responses and of rows without any."""
+    items = [
+        ("rows", f"{found.num_rows:,}"),
+        ("rows without a response", _of(found.num_without, found.num_rows)),
+        ("samples", f"{found.num_samples:,}"),
+        ("empty responses", _of(found.num_empty, found.num_samples)),
+        ("repeat an earlier sample of the row", _of(found.num_repeated, found.num_samples)),
+        ("rows whose samples are all alike", _of(found.num_alike, found.num_rows)),
+    ]
+    return Facts(items)
+
+
+def length_chart(tokens: "np.ndarray", reasons: Sequence[str] | None) -> Chart | None:
+    """Return the histogram of response lengths, a stacked series per finish reason.
+
+    `tokens` and `reasons` have a value per sample, NaN for an unknown length. None if no length is
+    known.
+    """
+    import numpy as np
+
+    known = ~np.isnan(tokens)
+    if not known.any():
+        return None
+    edges = _edges(float(tokens[known].max()))
+    names = np.array(reasons if reasons is not None else ["responses"] * len(tokens), dtype=object)
+    most = [name for name, _ in Counter(names[known].tolist()).most_common()]
+    if len(most) > MAX_REASONS:
+        names[~np.isin(names, most[: MAX_REASONS - 1])] = "(other)"
+        most = [*most[: MAX_REASONS - 1], "(other)"]
+    series = [
+        Series(
+            name,
+            np.histogram(tokens[known & (names == name)], edges)[0].astype(float).tolist(),
+            Kind.bars,
+        )
+        for name in most
+    ]
+    note = f"{int(known.sum()):,} samples in bins of {edges[1] - edges[0]:,.0f} tokens."
+    if missing := int((~known).sum()):
+        note += f" {missing:,} samples without a known length are left out."
+    return Chart(
+        "response_lengths",
+        "Response lengths" + (" by finish reason" if reasons is not None else ""),
+        "tokens of a response",
+        "samples",
+        ((edges[:-1] + edges[1:]) / 2).tolist(),
+        series,
+        note=note,
+    )
+
+
+def _edges(longest: float) -> "np.ndarray":
+    """Return edges of bins of a round width: 1, 2, 5, 10, 20, ... tokens."""
+    import numpy as np
+
+    width = next(
+        step * 10**power for power in range(18) for step in (1, 2, 5)
+        if step * 10**power * NUM_BINS > longest
+    )  # fmt: skip
+    return np.arange(0, longest + width + 1, width)
+
+
+def reason_table(found: Responses) -> Table | None:
+    """Return the number, share and lengths of samples by finish reason; None without reasons."""
+    import numpy as np
+
+    if found.reasons is None:
+        return None
+    heads = [TableColumn("finish reason"), TableColumn("samples", True), TableColumn("share", True)]
+    if found.tokens is not None:
+        heads += [TableColumn("mean tokens", True), TableColumn("median tokens", True)]
+    rows, names = [], np.array(found.reasons, dtype=object)
+    for name, number in Counter(found.reasons).most_common():
+        cells, share = [name, f"{number:,}"], number / found.num_samples
+        keys: list[float | str | None] = [name, number, share]
+        cells.append(f"{share:.1%}")
+        if found.tokens is not None:
+            known = found.tokens[names == name]
+            known = known[~np.isnan(known)]
+            lengths = [float(known.mean()), _median(known)] if len(known) else [None, None]
+            cells += ["-" if length is None else f"{length:,.1f}" for length in lengths]
+            keys += lengths
+        rows.append(TableRow(cells, keys))
+    return Table(heads, rows)
+
+
+def _known(found: Responses) -> "np.ndarray | None":
+    import numpy as np
+
+    return None if found.tokens is None else found.tokens[~np.isnan(found.tokens)]
+
+
+def _median(values: "np.ndarray") -> float:
+    import numpy as np
+
+    return float(np.median(values))
+
+
+def _share(number: int, total: int) -> str:
+    return f"{number / total:.1%}" if total else "-"
+
+
+def _of(number: int, total: int) -> str:
+    return f"{number:,} ({_share(number, total)})" if total else f"{number:,}"

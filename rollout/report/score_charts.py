@@ -1,0 +1,238 @@
+"""Charts of scores: pass@k, solved within k, pass rates, and length against pass rate.
+
+Intervals are those of the scoring: a bootstrap over rows (intervals.py), since samples of one row
+are not independent. Must not know about files.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rollout.postprocess.export.estimates import Group
+from rollout.postprocess.export.intervals import interval, mean
+from rollout.postprocess.export.score_texts import percent_text
+from rollout.report.charts import Chart, Format, Kind, Series
+from rollout.report.scored_rows import RIGHT, Scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_GROUPS = 8  # lines in a chart
+MAX_POINTS = 2_000
+MAX_TICKS = 32  # samples a row, up to which each pass rate has its own bar
+SEED = 42
+NUM_BINS, MIN_BIN_ROWS = 10, 5
+CHEN = "Chen et al. 2021, arXiv 2107.03374"
+
+
+def ks_of(group: Group) -> list[int]:
+    """Return the k for which the group has pass@k, ascending."""
+    return sorted(
+        int(name.removeprefix("pass@"))
+        for name, value in group.values.items()
+        if name.startswith("pass@") and value.value is not None
+    )
+
+
+def pass_at_k_chart(scores: Scores) -> Chart | None:
+    """Return pass@k of all rows and of the largest groups; None if there is only one k."""
+    ks = ks_of(scores.everything)
+    if len(ks) < 2:
+        return None
+    groups = scores.groups[1:]
+    shown = set(map(id, sorted(groups, key=lambda g: -g.num_rows)[:MAX_GROUPS]))
+    lines = [("all rows", scores.everything)]
+    lines += [(", ".join(g.name.values()), g) for g in groups if id(g) in shown]
+    note = (
+        "The chance that at least one of k samples of a row is right, by the unbiased estimate "
+        f"from all its samples ({CHEN}). {interval_note(scores)}"
+    )
+    if len(groups) > MAX_GROUPS:
+        note += f" The {MAX_GROUPS} largest of {len(groups):,} groups are shown."
+    return Chart(
+        "pass_at_k",
+        "pass@k",
+        "k, samples a row",
+        "rows solved",
+        ks,
+        [_estimates(name, group, ks) for name, group in lines],
+        x_format=_k_format(ks),
+        y_format=Format.percent,
+        note=note,
+    )
+
+
+def _estimates(name: str, group: Group, ks: Sequence[int]) -> Series:
+    values = [group.values.get(f"pass@{k}") for k in ks]
+    return Series(
+        name,
+        [v and v.value for v in values],
+        low=[v and v.low for v in values],
+        high=[v and v.high for v in values],
+    )
+
+
+def _k_format(ks: Sequence[int]) -> Format:
+    return Format.log if ks[-1] > 16 else Format.number
+
+
+def interval_note(scores: Scores) -> str:
+    """Return how the intervals of a chart were found."""
+    if not scores.estimate.resamples:
+        return "No intervals were estimated (postprocess.estimate.resamples=0)."
+    percent = percent_text(scores.estimate.confidence)
+    return f"Intervals: {percent}, by a bootstrap over rows."
+
+
+def solved_within(scores: Scores, k: int) -> "np.ndarray":
+    """Return 1 or 0 for each row: whether one of its first k samples that count is right.
+
+    The samples are in the order drawn. NaN for a row with fewer than k samples that count.
+    """
+    import numpy as np
+
+    samples, counts = scores.samples, scores.counts
+    row, is_right = samples.row[counts], samples.verdict[counts] == RIGHT
+    n = np.bincount(row, minlength=samples.num_rows)
+    place = np.arange(len(row)) - (np.cumsum(n) - n)[row]  # among the row's samples that count
+    solved = np.bincount(row[is_right & (place < k)], minlength=samples.num_rows) > 0
+    return np.where(n >= k, solved.astype(float), np.nan)
+
+
+def solved_chart(scores: Scores) -> Chart | None:
+    """Return the share of rows solved within their first k samples, beside pass@k."""
+    import numpy as np
+
+    ks = ks_of(scores.everything)
+    if len(ks) < 2:
+        return None
+    points = []
+    for k in ks:
+        values = solved_within(scores, k)
+        points.append(estimated(values[~np.isnan(values)], scores, is_share=True))
+    value, low, high = (list(ends) for ends in zip(*points, strict=True))
+    return Chart(
+        "solved_within_k",
+        "Solved within k samples",
+        "k, samples a row",
+        "rows solved",
+        ks,
+        [
+            Series("the first k, as drawn", value, Kind.steps, low, high),
+            Series("pass@k", _estimates("", scores.everything, ks).values),
+        ],
+        x_format=_k_format(ks),
+        y_format=Format.percent,
+        note=(
+            "As drawn: the share of rows with a right one among their first k samples that count, "
+            "among rows with at least k. pass@k is its expectation over all orders of the samples "
+            f"({CHEN}), so the two differ by chance only. {interval_note(scores)}"
+        ),
+    )
+
+
+def estimated(
+    values: "np.ndarray", scores: Scores, is_share: bool = False
+) -> tuple[float | None, float | None, float | None]:
+    """Return the mean over rows with the ends of its interval, by the scoring's rule."""
+    if not len(values):
+        return None, None, None
+    e = scores.estimate
+    low, high = interval(values, e.confidence, e.resamples, e.seed, is_share) or (None, None)
+    return mean(values.tolist()), low, high
+
+
+def group_chart(scores: Scores) -> Chart | None:
+    """Return pass@1 of each group as bars; None if there are none, or too many."""
+    groups = scores.groups[1:]
+    if not 2 <= len(groups) <= MAX_TICKS:
+        return None
+    values = [group.values.get("pass@1") for group in groups]
+    if all(v is None or v.value is None for v in values):
+        return None
+    return Chart(
+        "pass_at_1_by_group",
+        "pass@1 by " + ", ".join(groups[0].name),
+        ", ".join(groups[0].name),
+        "pass@1",
+        list(range(len(groups))),
+        [
+            Series(
+                "pass@1",
+                [v and v.value for v in values],
+                Kind.bars,
+                [v and v.low for v in values],
+                [v and v.high for v in values],
+            )
+        ],
+        ticks=[", ".join(group.name.values()) for group in groups],
+        y_format=Format.percent,
+        note=interval_note(scores),
+    )
+
+
+def rate_chart(scores: Scores) -> Chart | None:
+    """Return how many rows have which pass rate; None if no sample counts."""
+    import numpy as np
+
+    n, c = scores.by_row()
+    counted = n > 0
+    if not counted.any():
+        return None
+    n, c = n[counted], c[counted]
+    if n.min() == n.max() <= MAX_TICKS:
+        size = int(n[0])
+        ticks = [f"{right}/{size}" for right in range(size + 1)]
+        place = c
+    else:
+        ticks = ["0%", *(f"{10 * i}-{10 * i + 10}%" for i in range(10)), "100%"]
+        place = np.where(c == 0, 0, np.where(c == n, 11, 1 + np.minimum(9, 10 * c // n)))
+    numbers = np.bincount(place, minlength=len(ticks))
+    never, always = int((c == 0).sum()), int((c == n).sum())
+    note = (
+        f"{never:,} rows ({never / len(n):.1%}) have no right sample and {always:,} "
+        f"({always / len(n):.1%}) only right ones. There, rewards of right and wrong do not "
+        "differ within the row, so a group-relative advantage (GRPO: Shao et al. 2024, arXiv "
+        "2402.03300) is 0."
+    )
+    if len(n) < scores.samples.num_rows:
+        left_out = scores.samples.num_rows - len(n)
+        note += f" {left_out:,} rows without a sample that counts are left out."
+    return Chart(
+        "pass_rates",
+        "Rows by pass rate",
+        "right samples of a row",
+        "rows",
+        list(range(len(ticks))),
+        [Series("rows", numbers.astype(float).tolist(), Kind.bars)],
+        ticks=ticks,
+        note=note,
+    )
+
+
+def score_chart(scores: Scores) -> Chart | None:
+    """Return the histogram of scores that are not just 0 and 1; None if they are."""
+    import numpy as np
+
+    if not scores.is_graded:
+        return None
+    values = scores.samples.score
+    values = values[np.isfinite(values)]
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high, 21) if high > low else np.array([low, low + 1])
+    numbers, _ = np.histogram(values, edges)
+    name = scores.everything.values.get("mean")
+    note = f"{len(values):,} samples with a score, in {len(numbers)} bins of equal width."
+    if name is not None and name.value is not None:
+        span = "" if name.low is None else f" ({name.low:.4g} to {name.high:.4g})"
+        note += (
+            f" Mean over {name.num_rows:,} rows: {name.value:.4g}{span}. {interval_note(scores)}"
+        )
+    return Chart(
+        "scores",
+        "Scores",
+        "score",
+        "samples",
+        ((edges[:-1] + edges[1:]) / 2).tolist(),
+        [Series("samples", numbers.astype(float).tolist(), Kind.bars)],
+        note=note,
+    )

@@ -1,0 +1,229 @@
+"""A scored file's figures and verdicts: the figures beside it, and a few numbers per sample.
+
+Guarantees: figures are those that the scoring wrote if they are of this file, else they are counted
+anew by the same code, and `notes` says so. No text is kept. Must not know how they are shown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rollout.config.sections.export import Estimate, Unscored
+from rollout.errors import UserError
+from rollout.inputs.prompts import Prompts
+from rollout.postprocess.export.estimates import VERDICTS, Counts, Group, Value
+from rollout.postprocess.scoring.scorers import Mark, Verdict
+from rollout.postprocess.tally import Tally
+from rollout.report.columns import OutputColumns
+from rollout.report.published_rows import cheap_columns
+from rollout.system.disk import read_json
+from rollout.system.formats.plain_types import decode, rebuild
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+NAMES = list(VERDICTS)  # a sample's verdict is its place here
+RIGHT = NAMES.index("right")
+MAX_TOLD_REASONS = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The samples of all rows in order, a value each. `tokens` and `is_cut` may not be known."""
+
+    num_rows: int
+    row: "np.ndarray"
+    verdict: "np.ndarray"  # places in NAMES
+    score: "np.ndarray"  # NaN for none
+    tokens: "np.ndarray | None"  # NaN where null
+    is_cut: "np.ndarray | None"  # finish_reason is length
+
+    def count(self, name: str) -> int:
+        """Return the number of samples with this verdict."""
+        return int((self.verdict == NAMES.index(name)).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """A scored file: its samples, and its figures; `groups[0]` is all rows."""
+
+    samples: Samples
+    groups: list[Group]
+    estimate: Estimate
+    reasons: list[tuple[str, int]]  # why samples were not judged, most frequent first
+    numbers: "Any" = None  # the rows' numbers; None: their positions in the file
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def everything(self) -> Group:
+        return self.groups[0]
+
+    @property
+    def counts(self) -> "np.ndarray":
+        """Whether each sample counts in pass@k: all but those left out."""
+        out = [NAMES.index("unjudged")]
+        if self.estimate.unscored is Unscored.leave_out:
+            out.append(NAMES.index("error"))
+        import numpy as np
+
+        return ~np.isin(self.samples.verdict, out)
+
+    def by_row(self) -> "tuple[np.ndarray, np.ndarray]":
+        """Return each row's number of samples that count, and of right ones."""
+        import numpy as np
+
+        s, size = self.samples, self.samples.num_rows
+        n = np.bincount(s.row[self.counts], minlength=size)
+        return n, np.bincount(s.row[s.verdict == RIGHT], minlength=size)
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether judged samples have scores other than 0 and 1."""
+        import numpy as np
+
+        scores = self.samples.score
+        return bool(np.any((scores != 0) & (scores != 1) & ~np.isnan(scores)))
+
+
+def read_scores(
+    rows: Prompts, columns: OutputColumns, figures: Path, numbers: Any = None
+) -> Scores:
+    """Read the verdicts of scored rows, and their figures from the file beside them.
+
+    Raises UserError if a row's columns don't agree, and RolloutError if a file can't be read.
+    """
+    samples = _read_samples(rows, columns)
+    found = _recorded(figures)
+    if found is not None and _is_of(found[0][0], samples):
+        groups, confidence, reasons = found
+        is_out = not groups[0].errors_fail
+        unscored = Unscored.leave_out if is_out else Unscored.fail
+        drawn = any(v.low is not None for group in groups for v in group.values.values())
+        resamples = Estimate().resamples if drawn else 0
+        estimate = Estimate(confidence=confidence, unscored=unscored, resamples=resamples)
+        return Scores(samples, groups, estimate, reasons, numbers)
+    why = "is missing or damaged" if found is None else "is of other rows"
+    note = (
+        f"{figures.name}, which holds the figures of the scoring, {why}; they were counted anew "
+        "from the rows, with the default settings of postprocess.estimate"
+    )
+    groups, reasons = _counted(rows, columns)
+    return Scores(samples, groups, Estimate(), reasons, numbers, [note])
+
+
+def figures_of(scored: Path) -> Path:
+    """Return the file with the figures of a scored file."""
+    return scored.with_suffix(".json")
+
+
+def _recorded(path: Path) -> tuple[list[Group], float, list[tuple[str, int]]] | None:
+    """Return groups, confidence and reasons that a scoring wrote; None if they can't be used."""
+    found = read_json(path) or {}
+    names = {f.name for f in fields(Group)}
+    try:
+        groups = [Group(**{k: v for k, v in g.items() if k in names}) for g in found["groups"]]
+        for group in groups:
+            group.values = {name: Value(**value) for name, value in group.values.items()}
+        reasons = [(str(r["reason"]), int(r["num"])) for r in found.get("reasons", ())]
+        return (groups, float(found["confidence"]), reasons) if groups else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _is_of(group: Group, samples: Samples) -> bool:
+    """Return whether the figures of all rows are those of these samples."""
+    return group.num_rows == samples.num_rows and all(
+        getattr(group, counter) == samples.count(name) for name, counter in VERDICTS.items()
+    )
+
+
+def _read_samples(rows: Prompts, columns: OutputColumns) -> Samples:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    names = ["verdicts", "scores", "num_response_tokens", "finish_reason"]
+    names = [name for name in names if name in columns.names]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("row", *names)}
+    at = 0
+    for table in _plain_columns(rows, [columns.names[name] for name in names]):
+        lists = dict(zip(names, table, strict=True))
+        _check_lengths(lists, at)
+        parts["row"].append(pc.list_parent_indices(lists["verdicts"]).to_numpy() + at)
+        for name, column in lists.items():
+            parts[name].append(_numbers(name, pc.list_flatten(column)))
+        at += len(lists["verdicts"])
+    arrays = {name: np.concatenate(found or [np.empty(0)]) for name, found in parts.items()}
+    return Samples(
+        at,
+        arrays["row"].astype(np.int64),
+        arrays["verdicts"].astype(np.int8),
+        arrays["scores"].astype(float),
+        arrays.get("num_response_tokens"),
+        arrays["finish_reason"].astype(bool) if "finish_reason" in arrays else None,
+    )
+
+
+def _plain_columns(rows: Prompts, columns: list[str]) -> "Iterator[list[pa.Array]]":
+    """Yield these columns of all rows in pieces, without views or dictionaries."""
+    for table in cheap_columns(rows, columns):
+        for batch in table.select(columns).to_batches():
+            yield [rebuild(column, decode(column.type)) for column in batch.columns]
+
+
+def _check_lengths(lists: "dict[str, pa.Array]", at: int) -> None:
+    """Raise UserError if a row's lists have different lengths."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    lengths = {k: pc.fill_null(pc.list_value_length(v), 0).to_numpy() for k, v in lists.items()}
+    for name, found in lengths.items():
+        if len(odd := np.flatnonzero(found != lengths["verdicts"])):
+            raise UserError(
+                f"row {at + int(odd[0]):,} of the scored rows: columns {name!r} and 'verdicts' "
+                "have different lengths; they were changed after scoring: score the rows again"
+            )
+
+
+def _numbers(name: str, flat: "pa.Array") -> "np.ndarray":
+    """Return a column's values as numbers. Raises UserError for an unknown verdict."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if name == "verdicts":
+        places = pc.index_in(flat, value_set=pa.array(NAMES, flat.type))
+        if places.null_count:
+            odd = flat[int(np.flatnonzero(places.is_null())[0])].as_py()
+            raise UserError(
+                f"the scored rows have the verdict {odd!r:.40}, which is not one of "
+                f"{', '.join(NAMES)}; they were changed after scoring: score the rows again"
+            )
+        return places.to_numpy()
+    if name == "finish_reason":
+        found = pc.equal(flat, "length") if not pa.types.is_null(flat.type) else flat
+        return pc.fill_null(found.cast(pa.bool_()), False).to_numpy(zero_copy_only=False)
+    return flat.cast(pa.float64()).to_numpy(zero_copy_only=False)  # null becomes NaN
+
+
+def _counted(rows: Prompts, columns: OutputColumns) -> tuple[list[Group], list[tuple[str, int]]]:
+    """Count the rows as a scoring does, with its default settings."""
+    names = [n for n in ("scores", "verdicts", "extracted", "score_errors") if n in columns.names]
+    counts, tally = Counts(Estimate(), 1.0), Tally()
+    for table in _plain_columns(rows, [columns.names[name] for name in names]):
+        for values in zip(*(column.to_pylist() for column in table), strict=True):
+            row = dict(zip(names, values, strict=True))
+            scores, verdicts = row["scores"] or [], row["verdicts"] or []
+            answers, errors = (
+                row.get(name) or [None] * len(scores) for name in ("extracted", "score_errors")
+            )
+            counts.add(scores, answers, verdicts)
+            marks = [
+                Mark(score, answer, error, verdict=Verdict[verdict])
+                for score, answer, error, verdict in zip(
+                    scores, answers, errors, verdicts, strict=True
+                )
+            ]
+            tally.add([None] * len(marks), marks)
+    return counts.groups(), tally.reasons()
