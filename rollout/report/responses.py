@@ -30,6 +30,7 @@ class Responses:
     num_empty: int  # nothing but white space
     num_repeated: int  # the same text as an earlier sample of the row
     num_alike: int  # rows with several samples, all the same text
+    most_samples: int = 0  # of a row
     tokens: "np.ndarray | None" = None  # NaN where null
     reasons: "list[str] | None" = None
 
@@ -48,13 +49,14 @@ def read_responses(rows: PublishedRows) -> Responses:
     reasons: list[str] = []
     for texts, row_tokens, row_reasons in _samples(rows):
         counts["samples"] += len(texts)
+        counts["most"] = max(counts["most"], len(texts))
         counts["without"] += not texts
         counts["empty"] += sum(not (text or "").strip() for text in texts)
         different = len(set(texts))
         counts["repeated"] += len(texts) - different
         counts["alike"] += len(texts) > 1 and different == 1
-        tokens += row_tokens or [None] * len(texts)
-        reasons += [reason or NO_REASON for reason in row_reasons or [None] * len(texts)]
+        tokens += _aligned(row_tokens, texts)
+        reasons += [reason or NO_REASON for reason in _aligned(row_reasons, texts)]
     names = rows.columns.names
     has_tokens, has_reasons = "num_response_tokens" in names, "finish_reason" in names
     return Responses(
@@ -64,6 +66,7 @@ def read_responses(rows: PublishedRows) -> Responses:
         counts["empty"],
         counts["repeated"],
         counts["alike"],
+        counts["most"],
         np.array(tokens, dtype=float) if has_tokens else None,
         reasons if has_reasons else None,
     )
@@ -75,12 +78,15 @@ def _samples(rows: PublishedRows) -> Iterator[tuple[list[Any], Any, Any]]:
         yield columns[0] or [], columns[1], columns[2]
 
 
+def _aligned(values: list[Any] | None, texts: list[Any]) -> list[Any]:
+    """Return a value per text: all null if the column has another number of them."""
+    return values if values and len(values) == len(texts) else [None] * len(texts)
+
+
 def response_figures(found: Responses) -> list[Figure]:
     """Return rows with samples, the truncated share and the mean length."""
-    each = found.num_samples / found.num_rows if found.num_rows else 0
-    figures = [
-        Figure(f"{found.num_rows:,}", "rows", f"{found.num_samples:,} samples, {each:.4g} a row")
-    ]
+    note = f"{found.num_samples:,} samples, at most {found.most_samples:,} a row"
+    figures = [Figure(f"{found.num_rows:,}", "rows", note)]
     if found.num_cut is not None:
         note = f"{found.num_cut:,} samples with finish_reason=length"
         figures.append(Figure(_share(found.num_cut, found.num_samples), "truncated", note))

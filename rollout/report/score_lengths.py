@@ -14,7 +14,7 @@ from rollout.report.scored_rows import NAMES, RIGHT, Scores
 if TYPE_CHECKING:
     import numpy as np
 
-NUM_BINS, MIN_BIN_ROWS = 10, 5
+NUM_BINS, MIN_BIN_ROWS = 10, 10
 MUCH_CUT = 0.1  # share of samples from which cut-off lengths get a warning
 NOT_RIGHT = [NAMES.index(name) for name in ("wrong", "no_answer", "cut_off")]
 

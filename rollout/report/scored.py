@@ -46,7 +46,7 @@ def page_of_scored(
         path.name,
         _subtitle(path, rows, scores),
         *_verdict(responses, scores),
-        figures=[*(figures_from(scores) if scores else []), *response_figures(responses)][:6],
+        figures=[*(figures_from(scores) if scores else []), *response_figures(responses)][:5],
         sections=[*sections, Section("Samples", [browser])],
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NAMES = list(VERDICTS)  # a sample's verdict is its place here
 RIGHT = NAMES.index("right")
-MAX_TOLD_REASONS = 20
+NEEDED, OPTIONAL = ("verdicts", "scores"), ("num_response_tokens", "finish_reason")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +94,7 @@ def read_scores(
 
     Raises UserError if a row's columns don't agree, and RolloutError if a file can't be read.
     """
-    samples = _read_samples(rows, columns)
+    samples, notes = _read_samples(rows, columns)
     found = _recorded(figures)
     if found is not None and _is_of(found[0][0], samples):
         groups, confidence, reasons = found
@@ -103,14 +103,14 @@ def read_scores(
         drawn = any(v.low is not None for group in groups for v in group.values.values())
         resamples = Estimate().resamples if drawn else 0
         estimate = Estimate(confidence=confidence, unscored=unscored, resamples=resamples)
-        return Scores(samples, groups, estimate, reasons, numbers)
+        return Scores(samples, groups, estimate, reasons, numbers, notes)
     why = "is missing or damaged" if found is None else "is of other rows"
     note = (
         f"{figures.name}, which holds the figures of the scoring, {why}; they were counted anew "
         "from the rows, with the default settings of postprocess.estimate"
     )
     groups, reasons = _counted(rows, columns)
-    return Scores(samples, groups, Estimate(), reasons, numbers, [note])
+    return Scores(samples, groups, Estimate(), reasons, numbers, [note, *notes])
 
 
 def figures_of(scored: Path) -> Path:
@@ -125,11 +125,20 @@ def _recorded(path: Path) -> tuple[list[Group], float, list[tuple[str, int]]] | 
     try:
         groups = [Group(**{k: v for k, v in g.items() if k in names}) for g in found["groups"]]
         for group in groups:
-            group.values = {name: Value(**value) for name, value in group.values.items()}
+            group.values = {name: _value(value) for name, value in group.values.items()}
         reasons = [(str(r["reason"]), int(r["num"])) for r in found.get("reasons", ())]
         return (groups, float(found["confidence"]), reasons) if groups else None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _value(found: dict[str, Any]) -> Value:
+    """Return a recorded estimate. Raises TypeError if it is none."""
+    value = Value(**found)
+    for number in (value.value, value.low, value.high, value.num_rows):
+        if not isinstance(number, int | float | None):
+            raise TypeError(f"{number!r} is not a number")
+    return value
 
 
 def _is_of(group: Group, samples: Samples) -> bool:
@@ -139,50 +148,70 @@ def _is_of(group: Group, samples: Samples) -> bool:
     )
 
 
-def _read_samples(rows: Prompts, columns: OutputColumns) -> Samples:
+def _read_samples(rows: Prompts, columns: OutputColumns) -> tuple[Samples, list[str]]:
+    """Return the samples, and notes on columns of the run that do not fit the verdicts."""
     import numpy as np
     import pyarrow.compute as pc
 
-    names = ["verdicts", "scores", "num_response_tokens", "finish_reason"]
-    names = [name for name in names if name in columns.names]
+    names = [name for name in (*NEEDED, *OPTIONAL) if name in columns.names]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("row", *names)}
+    odd: dict[str, int] = {}  # the first row where a column has another number of values
     at = 0
     for table in _plain_columns(rows, [columns.names[name] for name in names]):
         lists = dict(zip(names, table, strict=True))
-        _check_lengths(lists, at)
+        odd = _odd_rows(lists, at) | odd
+        _refuse_odd(odd)
         parts["row"].append(pc.list_parent_indices(lists["verdicts"]).to_numpy() + at)
         for name, column in lists.items():
             parts[name].append(_numbers(name, pc.list_flatten(column)))
         at += len(lists["verdicts"])
     arrays = {name: np.concatenate(found or [np.empty(0)]) for name, found in parts.items()}
-    return Samples(
+    samples = Samples(
         at,
         arrays["row"].astype(np.int64),
         arrays["verdicts"].astype(np.int8),
         arrays["scores"].astype(float),
-        arrays.get("num_response_tokens"),
-        arrays["finish_reason"].astype(bool) if "finish_reason" in arrays else None,
+        arrays["num_response_tokens"] if "num_response_tokens" in {*names} - {*odd} else None,
+        arrays["finish_reason"].astype(bool) if "finish_reason" in {*names} - {*odd} else None,
     )
+    return samples, [
+        f"column {columns.names[name]!r} is not used here: row {row:,} has not one value per sample"
+        for name, row in odd.items()
+    ]
 
 
 def _plain_columns(rows: Prompts, columns: list[str]) -> "Iterator[list[pa.Array]]":
     """Yield these columns of all rows in pieces, without views or dictionaries."""
     for table in cheap_columns(rows, columns):
         for batch in table.select(columns).to_batches():
-            yield [rebuild(column, decode(column.type)) for column in batch.columns]
+            yield [_plain(column) for column in batch.columns]
 
 
-def _check_lengths(lists: "dict[str, pa.Array]", at: int) -> None:
-    """Raise UserError if a row's lists have different lengths."""
+def _plain(column: "pa.Array") -> "pa.Array":
+    import pyarrow as pa
+
+    if pa.types.is_null(column.type):  # no row has a value
+        return pa.nulls(len(column), pa.list_(pa.null()))
+    return rebuild(column, decode(column.type))
+
+
+def _odd_rows(lists: "dict[str, pa.Array]", at: int) -> dict[str, int]:
+    """Return the first row of each column that has not as many values as there are verdicts."""
     import numpy as np
     import pyarrow.compute as pc
 
     lengths = {k: pc.fill_null(pc.list_value_length(v), 0).to_numpy() for k, v in lists.items()}
-    for name, found in lengths.items():
-        if len(odd := np.flatnonzero(found != lengths["verdicts"])):
+    places = {k: np.flatnonzero(found != lengths["verdicts"]) for k, found in lengths.items()}
+    return {name: at + int(found[0]) for name, found in places.items() if len(found)}
+
+
+def _refuse_odd(odd: dict[str, int]) -> None:
+    """Raise UserError if a column of the scoring has another number of values in a row."""
+    for name in NEEDED:
+        if name in odd:
             raise UserError(
-                f"row {at + int(odd[0]):,} of the scored rows: columns {name!r} and 'verdicts' "
-                "have different lengths; they were changed after scoring: score the rows again"
+                f"row {odd[name]:,} of the scored rows: columns {name!r} and 'verdicts' have "
+                "different lengths; they were changed after scoring: score the rows again"
             )
 
 
@@ -193,7 +222,8 @@ def _numbers(name: str, flat: "pa.Array") -> "np.ndarray":
     import pyarrow.compute as pc
 
     if name == "verdicts":
-        places = pc.index_in(flat, value_set=pa.array(NAMES, flat.type))
+        flat = flat.cast(pa.string())
+        places = pc.index_in(flat, value_set=pa.array(NAMES))
         if places.null_count:
             odd = flat[int(np.flatnonzero(places.is_null())[0])].as_py()
             raise UserError(
@@ -202,8 +232,8 @@ def _numbers(name: str, flat: "pa.Array") -> "np.ndarray":
             )
         return places.to_numpy()
     if name == "finish_reason":
-        found = pc.equal(flat, "length") if not pa.types.is_null(flat.type) else flat
-        return pc.fill_null(found.cast(pa.bool_()), False).to_numpy(zero_copy_only=False)
+        found = pc.equal(flat.cast(pa.string()), "length")
+        return pc.fill_null(found, False).to_numpy(zero_copy_only=False)
     return flat.cast(pa.float64()).to_numpy(zero_copy_only=False)  # null becomes NaN
 
 
