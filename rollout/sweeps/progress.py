@@ -4,16 +4,16 @@ Owns the clock of a sweep. Must not know about engines, beyond their counters.
 """
 
 import contextlib
-import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rollout.config.settings import OBJECTIVE
 from rollout.engines.base import EngineStats
+from rollout.errors import UserError
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
-from rollout.report.sweep.record import KEPT, RECORD, recorded_points
+from rollout.report.sweep.record import SweepRecord, recorded_points
 from rollout.report.sweep.table import write_tables
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S, Clock
@@ -22,7 +22,6 @@ from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
 from rollout.sweeps.running import Running, outlook
 from rollout.system.console import Console, PlainProgress, duration, eta
-from rollout.system.disk import write_json
 
 INDENT = " " * 7  # under the best point's name
 
@@ -53,10 +52,12 @@ class PointConsole(Console):
 class SweepReport:
     """Progress over all points, a line for each that ended, and the tables."""
 
-    def __init__(self, console: Console, points: dict[Path, Point]):
+    def __init__(self, console: Console, points: dict[Path, Point], argv: list[str]):
         self.objective = OBJECTIVE
         self.is_open = False  # whether files may be written
-        self._console, self._points = console, points
+        self._console, self._points, self._argv = console, points, argv
+        self._record: SweepRecord | None = None
+        self._fault = ""  # of the page
         self._clock = Clock()
         self._generate_s, self._num_tokens = 0.0, 0
         self._now = "nothing is running yet"
@@ -128,18 +129,27 @@ class SweepReport:
     def write(self, directory: Path) -> None:
         """Write sweep.parquet, .csv and .html, and sweep.json for the next command."""
         points = self._all_points(directory)
-        write_tables(directory, points, rank(points, self.objective))
-        records = [
-            {key: getattr(point, key) for key in KEPT}
-            | {"run_dir": os.path.relpath(point.run_dir, directory)}
-            for point in points
-        ]
-        write_json(directory / RECORD, {"points": records})
+        self._record_of(directory).write(points, self.objective, self._clock.now())
+        fault = write_tables(directory, points, rank(points, self.objective))
+        if fault and fault != self._fault:
+            self._console.note(f"warning: {fault}; type python -m rollout.report {directory}")
+        self._fault = fault
+
+    def begun(self, directory: Path, attempts: list[tuple[Point, Attempt]]) -> None:
+        """Write sweep.json alone if points have begun, so that their state can be looked at."""
+        if attempts:
+            points = self._all_points(directory)
+            with contextlib.suppress(OSError, UserError):  # said by `write`, at the end
+                self._record_of(directory).write(points, self.objective, self._clock.now())
+
+    def _record_of(self, directory: Path) -> SweepRecord:
+        self._record = self._record or SweepRecord(directory, self._argv)
+        return self._record
 
     def claim(self, directory: Path) -> None:
         """Mark the directory as a sweep's, before anything else is written to it."""
         if not is_a_sweep(directory):
-            write_json(directory / RECORD, {"points": []})
+            self._record_of(directory).write([], self.objective, 0.0)
 
     def _all_points(self, directory: Path) -> list[Point]:
         """Return this command's points, and those that earlier ones left in the directory."""

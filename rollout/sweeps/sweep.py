@@ -60,7 +60,7 @@ class Sweep:
         self.directory: Path | None = None
         self.dry_run = False
         self._argv, self._console = argv, console
-        self._report = SweepReport(console, self.points)
+        self._report = SweepReport(console, self.points, argv)
         self._open = ExitStack()
         self._fleet: Fleet | None = None
         self._replicas: Replicas | None = None  # those that stay up for later points
@@ -201,6 +201,7 @@ class Sweep:
                         self._stop.raise_if_requested()
                         if attempt := self._opened(point, opened, is_first=not attempts):
                             attempts.append((point, attempt))
+                    self._report.begun(self.directory, attempts)
                 owing = [(p, a) for p, a in attempts if a.standing.num_owed]
                 if owing:
                     with unexpected_errors_explained(self.directory):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.report.sweep.page import utf8
+from rollout.report.sweep.answers import utf8
 from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
 from rollout.report.sweep.ranking import Ranking
 

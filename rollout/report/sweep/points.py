@@ -61,6 +61,18 @@ def figures_of(run_dir: Path) -> dict[str, Any]:
     return figures
 
 
+def scored_file(point: Point) -> Path | None:
+    """Return where a point's scored file is; beside its records if the sweep was moved.
+
+    None if the point was not scored. Raises OSError if its place can't be looked at.
+    """
+    text = (point.figures.get(SCORES) or {}).get("path")
+    if not isinstance(text, str):
+        return None
+    path = path_of(text)
+    return path if path.exists() else point.run_dir / path.name
+
+
 def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
     """Return the number under a dotted key of nested figures; None if there is none."""
     value: Any = figures
@@ -129,6 +141,12 @@ def score_shown(point: Point, name: str) -> str:
     if text and (found := interval_of(point, name)):
         span = f" ({between(*found, is_share(name))})"
     return text + span
+
+
+def had_an_engine_to_itself(point: Point) -> bool:
+    """Whether its speeds say how fast it is: it shared neither the engine nor the replicas."""
+    shared = objective_of(point.figures, "num_sharing") or 0
+    return shared <= 1 and not objective_of(point.figures, "num_beside")
 
 
 def status_counts(points: Iterable[Point]) -> str:

@@ -1,13 +1,16 @@
-"""Read sweep.json: the points of all commands in a sweep's directory."""
+"""sweep.json: the points of all commands in a sweep's directory, its objective and its command."""
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
+from rollout.config.fingerprint import redacted
+from rollout.config.settings import OBJECTIVE
 from rollout.errors import UserError
-from rollout.report.sweep.points import Point, figures_of
-from rollout.system.disk import read_record
+from rollout.report.sweep.points import SCORES, Point, figures_of
+from rollout.system import dates
+from rollout.system.disk import read_json, read_record, write_json
 
 RECORD = "sweep.json"
 KEPT = {  # the fields of a point in sweep.json
@@ -30,15 +33,65 @@ def points_in(directory: Path) -> list[dict[str, Any]]:
     return found
 
 
-def recorded_points(directory: Path, but: Container[Path] = ()) -> dict[Path, Point]:
+def recorded_points(
+    directory: Path, but: Container[Path] = (), with_unstarted: bool = False
+) -> dict[Path, Point]:
     """Return the points in sweep.json by directory, without those in `but` or whose is gone.
 
+    `with_unstarted`: also points that never had a directory, since they were refused or wait.
     Raises UserError if sweep.json is damaged.
     """
     found: dict[Path, Point] = {}
     for record in points_in(directory):
         run_dir = Path(os.path.normpath(directory / record["run_dir"]))
-        if run_dir.is_dir() and run_dir not in but:
+        is_unstarted = record.get("status", "waiting") in ("waiting", "failed")
+        if run_dir not in but and (run_dir.is_dir() or (with_unstarted and is_unstarted)):
             known = {name: record[name] for name in KEPT if name in record}
             found[run_dir] = Point(**known, run_dir=run_dir, figures=figures_of(run_dir))
     return found
+
+
+class SweepRecord:
+    """sweep.json while a command runs: it adds to what earlier commands left there."""
+
+    def __init__(self, directory: Path, argv: list[str]):
+        self._path, self._argv = directory / RECORD, redacted(argv)
+        found = sweep_record(directory)
+        created, earlier_s = found.get("created"), found.get("elapsed_s")
+        self._created = created if isinstance(created, str) else dates.now()
+        if not found.get("points") and not isinstance(earlier_s, int | float):
+            earlier_s = 0.0
+        self._earlier_s = earlier_s  # null where a command did not record its time
+
+    def write(self, points: Iterable[Point], objective: str, elapsed_s: float) -> None:
+        """Write the points, and `elapsed_s` of this command beside those of earlier ones."""
+        records = [
+            {key: getattr(point, key) for key in KEPT}
+            | {"run_dir": os.path.relpath(point.run_dir, self._path.parent)}
+            for point in points
+        ]
+        earlier_s = self._earlier_s
+        total = earlier_s + elapsed_s if isinstance(earlier_s, int | float) else None
+        record = {
+            "created": self._created,
+            "argv": self._argv,
+            "objective": objective,
+            "elapsed_s": total,
+            "points": records,
+        }
+        write_json(self._path, record)
+
+
+def sweep_record(directory: Path) -> dict[str, Any]:
+    """Return sweep.json; empty if it is missing or damaged."""
+    return read_json(directory / RECORD) or {}
+
+
+def recorded_objective(directory: Path, points: Iterable[Point]) -> str:
+    """Return the figure that ranked the points; of an old record, pass@1 if they were scored."""
+    objective = sweep_record(directory).get("objective")
+    if isinstance(objective, str) and objective:
+        return objective
+    names = (name for p in points for name in p.figures.get(SCORES) or {})
+    ks = [int(k) for n in names if (k := n.removeprefix("pass@")) != n and k.isdecimal()]
+    return f"{SCORES}.pass@{min(ks)}" if ks else OBJECTIVE

@@ -18,8 +18,8 @@ from rollout.inputs.files import open_parquet
 from rollout.postprocess.export.estimates import Counts, counts_of
 from rollout.postprocess.export.intervals import Difference, difference
 from rollout.postprocess.export.pass_at_k import pass_at_k
-from rollout.report.sweep.points import SCORES, Point
-from rollout.system.disk import path_of, read_json
+from rollout.report.sweep.points import Point, scored_file
+from rollout.system.disk import read_json
 from rollout.system.formats.row_batches import group_batches
 
 if TYPE_CHECKING:
@@ -59,11 +59,8 @@ def compared(one: Point, other: Point, figure: str) -> Difference | None:
 
 
 def _source(point: Point, prompt_key: str) -> Source:
-    scores = point.figures.get(SCORES) or {}
-    path = path_of(str(scores.get("path")))
     try:
-        if not path.exists():  # the sweep was moved
-            path = point.run_dir / path.name
+        path = scored_file(point) or point.run_dir / "scored.parquet"
         found = path.stat()
     except OSError:
         raise Unreadable("the scored file is gone; the same command makes it again") from None

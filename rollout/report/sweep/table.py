@@ -7,22 +7,14 @@ null and raise nothing.
 import csv
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.report.sweep.columns import (
-    COUNTS,
-    ENDS,
-    LABELS,
-    MEASURES,
-    Column,
-    columns_of,
-    score_names,
-    swept_keys,
-)
-from rollout.report.sweep.page import MAX_POINTS, Answer, Row, first_answers, page, utf8
-from rollout.report.sweep.points import SCORES, Point, score_shown, shown, status_counts
+from rollout.report.sweep.answers import Answer, first_answers, utf8
+from rollout.report.sweep.columns import Column, columns_of
+from rollout.report.sweep.page_file import PAGE, page_text, write_page
+from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import Ranking
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer, table_place
@@ -33,40 +25,26 @@ HELD_BYTES = 32 << 20  # of responses, before they are written
 FORMULA = ("=", "+", "-", "@")  # how one begins in a spreadsheet
 
 
-def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> None:
+def write_tables(sweep_dir: Path, points: Sequence[Point], ranking: Ranking) -> str:
     """Write sweep.parquet, sweep.csv and sweep.html, each replaced atomically.
 
-    Raises FileExistsError if one of them was changed since a sweep wrote it; it is left as it is.
+    Returns why the page could not be made; empty if it was. Raises FileExistsError if one of them
+    was changed since a sweep wrote it; it is left as it is.
 
     sweep.parquet has one more column, `responses`: the first rows of each point's published file
     (see `first_answers`); null if the point is not done or the file can't be read.
     """
     writer, columns = Writer(ledger=Ledger(sweep_dir)), columns_of(points, ranking)
-    best = ranking.ranked[0] if ranking.ranked else None
-    side: list[tuple[Point, list[Answer]]] = []
-    passed_over: list[Point] = []
-
-    def answers() -> Iterator[list[Answer] | None]:
-        """Yield each point's answers, read once; keep the first ones and the best for the page."""
-        for point in points:
-            found = _answers(point)
-            if found and point is best and len(side) == MAX_POINTS:
-                passed_over.append(side.pop()[0])
-            if found:
-                is_shown = len(side) < MAX_POINTS
-                side.append((point, found)) if is_shown else passed_over.append(point)
-            yield found
-
     with writer.written(table_place(sweep_dir, "sweep.parquet")) as temporary:
-        _write_parquet(temporary, columns, answers())
+        _write_parquet(temporary, columns, (_answers(point) for point in points))
     with writer.written(table_place(sweep_dir, "sweep.csv")) as temporary:
         _write_csv(temporary, columns)
-    lines = _page_lines(points, ranking)
-    headers, rows = _page_table(points, columns, ranking.objective)
-    beside = [(point.name, found) for point, found in side]
-    html = page(sweep_dir.name, lines, headers, rows, beside, len(passed_over))
-    with writer.written(table_place(sweep_dir, "sweep.html")) as temporary:
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+    try:
+        html = page_text(sweep_dir, points, ranking)
+    except Exception as error:  # it can be made again from the records; the tables are there
+        return f"{sweep_dir / PAGE} could not be made ({type(error).__name__}: {error})"
+    write_page(sweep_dir, html)
+    return ""
 
 
 def _answers(point: Point) -> list[Answer] | None:
@@ -133,44 +111,3 @@ def _harmless(value: Any) -> Any:
     except ValueError:
         return f"'{value}"
     return value
-
-
-def _page_lines(points: Sequence[Point], ranking: Ranking) -> list[str]:
-    noun = "point" if len(points) == 1 else "points"
-    lines = [f"{len(points):,} {noun}: {status_counts(points)}"]
-    if ranking.headline:
-        lines.append(("★ " if ranking.star else "") + ranking.headline)
-    return lines + ranking.notes
-
-
-def _page_table(
-    points: Sequence[Point], columns: list[Column], objective: str
-) -> tuple[list[tuple[str, str, bool]], list[Row]]:
-    """Return headers and rows of the page's table, without empty columns."""
-    typed = dict(zip((c.name for c in columns[1:]), swept_keys(points), strict=False))
-    scores = score_names(points)
-    hidden = {"error", "is_best", "differs_from_best", "run_dir"}
-    hidden |= {name + end for name in scores for end in ENDS}
-    if objective in {*COUNTS, *MEASURES, *(f"{SCORES}.{name}" for name in scores)}:
-        hidden.add("objective")
-    headers, cells = [], []
-    for column in columns:
-        if column.name in hidden or all(value is None for value in column.values):
-            continue
-        if column.name in typed:
-            label = typed[column.name]
-            texts = [point.values.get(label, "") for point in points]
-        else:
-            name = objective if column.name == "objective" else column.name
-            label = LABELS.get(name, name)
-            texts = [shown(name, v) if column.is_number else v or "" for v in column.values]
-            if name in scores:
-                texts = [score_shown(point, name) for point in points]
-        headers.append((label, column.name, column.is_number))
-        cells.append(texts)
-    is_best = next(column.values for column in columns if column.name == "is_best")
-    rows = [
-        Row([texts[i] for texts in cells], point.status, point.error, is_best[i])
-        for i, point in enumerate(points)
-    ]
-    return headers, rows

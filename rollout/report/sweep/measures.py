@@ -1,0 +1,94 @@
+"""Figures of a sweep's points as values of charts: a number and an interval for each point.
+
+Owns which points a figure may be drawn for: done ones, and of speeds only those that say how fast a
+point is. Must not know about swept keys.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollout.report.charts import Format
+from rollout.report.sweep.columns import LABELS
+from rollout.report.sweep.points import (
+    SCORES,
+    Point,
+    had_an_engine_to_itself,
+    interval_of,
+    is_share,
+    objective_of,
+)
+from rollout.report.sweep.ranking import is_speed
+from rollout.report.sweep.spread import CONFIDENCE, Spans
+from rollout.system.safe_text import printable
+
+TITLES = {
+    "mean_response_tokens": "Mean response length (tokens)",
+    "p95_response_tokens": "95th percentile of response lengths (tokens)",
+    "truncated_fraction": "Truncated responses",
+    "distinct_fraction": "Distinct responses of a prompt",
+}
+QUALITY = tuple(TITLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure of each point, None where it has none, and the ends of its interval."""
+
+    name: str  # of summary.json, such as scores.pass@1
+    label: str
+    values: Sequence[float | None]
+    spans: Sequence[tuple[float, float] | None]
+    note: str = ""
+
+    @property
+    def format(self) -> Format:
+        return format_of(self.name)
+
+    @property
+    def title(self) -> str:
+        return TITLES.get(self.name, self.label)
+
+    @property
+    def num_known(self) -> int:
+        return sum(value is not None for value in self.values)
+
+
+def format_of(name: str) -> Format:
+    """Return how an axis writes a figure, by the unit in its name."""
+    if name.endswith(("_fraction", "_rate")) or is_share(name):
+        return Format.percent
+    return Format.seconds if name.endswith("_s") and not name.endswith("_per_s") else Format.number
+
+
+def label_of(name: str) -> str:
+    """Return a figure's name for people: `tokens/s`, `pass@1`."""
+    return printable(LABELS.get(name, name.rpartition(".")[2]))
+
+
+def score_measure(points: Sequence[Point], name: str) -> Measure:
+    """Return a figure of `scores` with the intervals of its estimate."""
+    spans = [interval_of(point, name) for point in points]
+    note = "Bands: intervals over prompts." if any(spans) else ""
+    return Measure(f"{SCORES}.{name}", label_of(name), _values(points, f"{SCORES}.{name}"),
+                   spans, note)  # fmt: skip
+
+
+def measure_of(points: Sequence[Point], name: str, spreads: Mapping[Path, Spans]) -> Measure:
+    """Return a figure of summary.json; its intervals come from `spreads`, by run directory."""
+    if name.startswith(f"{SCORES}."):
+        return score_measure(points, name.removeprefix(f"{SCORES}."))
+    spans = [spreads.get(point.run_dir, {}).get(name) for point in points]
+    note = f"Bands: {CONFIDENCE:.0%} intervals over prompts (bootstrap)." if any(spans) else ""
+    return Measure(name, label_of(name), _values(points, name), spans, note)
+
+
+def _values(points: Sequence[Point], name: str) -> list[float | None]:
+    found = [objective_of(point.figures, name) if _may_be_drawn(point, name) else None
+             for point in points]  # fmt: skip
+    return [value if value is not None and math.isfinite(value) else None for value in found]
+
+
+def _may_be_drawn(point: Point, name: str) -> bool:
+    return point.status == "done" and (had_an_engine_to_itself(point) or not is_speed(name))

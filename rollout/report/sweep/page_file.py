@@ -1,0 +1,42 @@
+"""Write sweep.html, as part of the tables or again from sweep.json."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rollout.errors import UserError
+from rollout.report.page import html_of
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import Ranking, rank
+from rollout.report.sweep.record import RECORD, recorded_objective, recorded_points
+from rollout.report.sweep.sections import page_of_sweep
+from rollout.report.sweep.status import as_of_now
+from rollout.store.ledger import Ledger
+from rollout.store.places import Writer, table_place
+
+PAGE = "sweep.html"
+
+
+def write_sweep_page(directory: Path) -> Path:
+    """Write sweep.html from sweep.json as the points are now, finished or not; return its path.
+
+    Raises UserError if the directory holds no sweep or its record is damaged, FileExistsError if
+    sweep.html was changed since a sweep wrote it.
+    """
+    if not (directory / RECORD).is_file():
+        raise UserError(f"{directory} holds no sweep (it has no {RECORD})")
+    recorded = recorded_points(directory, with_unstarted=True).values()
+    points = [as_of_now(point) for point in recorded]
+    ranking = rank(points, recorded_objective(directory, points))
+    write_page(directory, page_text(directory, points, ranking))
+    return directory / PAGE
+
+
+def page_text(directory: Path, points: Sequence[Point], ranking: Ranking) -> str:
+    """Return the page as HTML."""
+    return html_of(page_of_sweep(directory, points, ranking))
+
+
+def write_page(directory: Path, text: str) -> None:
+    """Replace sweep.html atomically. Raises FileExistsError if it is not a sweep's."""
+    with Writer(ledger=Ledger(directory)).written(table_place(directory, PAGE)) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,80 @@
+"""A sweep's page: its points in a table, the objective against the swept keys, quality, pass@k,
+speed, and the same prompts side by side."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rollout.report.page import Block, Code, Note, Page, Section
+from rollout.report.sweep.axes import axes_of
+from rollout.report.sweep.curves import Field, curve, heat_maps
+from rollout.report.sweep.heading import heading_of
+from rollout.report.sweep.measures import QUALITY, Measure, measure_of
+from rollout.report.sweep.page_table import page_table
+from rollout.report.sweep.pass_curves import pass_curves
+from rollout.report.sweep.points import Point
+from rollout.report.sweep.ranking import Ranking, is_speed
+from rollout.report.sweep.side_by_side import side_by_side
+from rollout.report.sweep.speed import speed_blocks
+from rollout.report.sweep.spread import Spans, spread_of
+from rollout.system.safe_text import printable
+
+
+def page_of_sweep(directory: Path, points: Sequence[Point], ranking: Ranking) -> Page:
+    """Return the page of a sweep; it reads the points' records and files."""
+    heading = heading_of(directory, points, ranking)
+    return Page(
+        heading.title,
+        heading.subtitle,
+        heading.verdict,
+        heading.style,
+        heading.figures,
+        list(_sections(points, ranking, heading.commands)),
+    )
+
+
+def _sections(
+    points: Sequence[Point], ranking: Ranking, commands: Sequence[str]
+) -> Iterator[Section]:
+    notes: list[Block] = [Note(printable(note)) for note in ranking.notes]
+    if points:
+        table, shared = page_table(points, ranking)
+        yield Section("Points", [*notes, table], shared)
+    spreads = {point.run_dir: spread_of(point) for point in points}
+    place = {id(point): i for i, point in enumerate(ranking.ranked)}
+    at = {i: place[id(point)] for i, point in enumerate(points) if id(point) in place}
+    field = Field(points, axes_of(points), at)
+    groups = [
+        ("Objective", _objective(field, ranking, spreads)),
+        ("Solved within k samples", _only(pass_curves(points, ranking.ranked))),
+        ("Lengths and diversity", list(_quality(field, ranking, spreads))),
+        ("Throughput and memory", speed_blocks(points)),
+        ("Side by side", _only(side_by_side(points, ranking.ranked))),
+        ("The command", [Code(command) for command in commands]),
+    ]
+    yield from (Section(title, blocks) for title, blocks in groups if blocks)
+
+
+def _only(block: Block | None) -> list[Block]:
+    return [] if block is None else [block]
+
+
+def _objective(field: Field, ranking: Ranking, spreads: dict[Path, Spans]) -> list[Block]:
+    measure = measure_of(field.points, ranking.objective, spreads)
+    if not measure.num_known and is_speed(ranking.objective):
+        return []  # a note above says why they are not ranked
+    return [*_only(curve(field, measure, "objective")), *heat_maps(field, measure, "objective_map")]
+
+
+def _quality(field: Field, ranking: Ranking, spreads: dict[Path, Spans]) -> Iterator[Block]:
+    """Yield a curve of each figure; a map instead where no key is a number."""
+    for name in QUALITY:
+        measure = measure_of(field.points, name, spreads)
+        if name == ranking.objective or _is_flat(measure):
+            continue
+        maps = [] if field.axes and field.axes[0].is_number else heat_maps(field, measure, name)
+        yield from maps or _only(curve(field, measure, name))
+
+
+def _is_flat(measure: Measure) -> bool:
+    """Whether all points have one value, which is said above the table."""
+    return len({value for value in measure.values if value is not None}) <= 1

@@ -1,0 +1,253 @@
+"""The same prompts across points: each point's first responses, with how they were judged.
+
+Owns which points and prompts are shown, and how much of their texts. Guarantees: the texts stay
+within MAX_BYTES, and the note says what is left out. A point whose file can't be read is named.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rollout.report.page import Browser, PromptView, SampleView
+from rollout.report.sweep.answers import (
+    MAX_ROWS,
+    MAX_TOTAL_CHARS,
+    AnsweredRow,
+    Turns,
+    answered_rows,
+    texts_of,
+    turns_of,
+    utf8,
+)
+from rollout.report.sweep.points import Point, objective_of, scored_file
+from rollout.rows.reasoning import TAGS, split
+from rollout.system.disk import path_of, read_json
+
+MAX_POINTS, MAX_PROMPTS, MAX_RESPONSES = 12, 50, 4
+MAX_BYTES = 4_500_000  # of the texts, as they are written into the page
+CUTS = (8000, 4000, 2000, 1000, 500, 250, 100)  # characters of a text, whichever fits
+LISTS = ("finish_reason", "num_response_tokens")
+VALUES = ("error", "num_prompt_tokens")
+JUDGED = ("scores", "verdicts", "extracted", "score_errors")
+
+Key = tuple[str, int]  # a prompt's text, and which of equal ones
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row of a point's file."""
+
+    number: int
+    messages: Turns
+    samples: list[SampleView] | None
+    error: str | None
+    reference: str | None
+    num_prompt_tokens: int | None
+
+
+def side_by_side(points: Sequence[Point], ranked: Sequence[Point]) -> Browser | None:
+    """Return the first prompts with each point's responses; None if no point has any to show.
+
+    The first MAX_POINTS points that are done, the best one always among them. Prompts are matched
+    by their text, the k-th of equal ones with the k-th: points may leave different rows out, or
+    read different files.
+    """
+    done = [point for point in points if point.status == "done"]
+    kept = done[:MAX_POINTS]
+    if ranked and ranked[0] in done and ranked[0] not in kept:
+        kept = [*kept[:-1], ranked[0]]
+    read: list[tuple[Point, dict[Key, Shown]]] = []
+    unread: list[Point] = []
+    for point in kept:
+        try:
+            rows = _rows(point)
+        except Exception:  # gone, replaced, damaged in any way: the others are worth showing
+            unread.append(point)
+            continue
+        if rows:
+            read.append((point, rows))
+    if not read:
+        return None
+    keys = _first_keys([rows for _, rows in read])
+    prompts = [_prompt(key, [rows for _, rows in read]) for key in keys[:MAX_PROMPTS]]
+    prompts, most = _cut_to_fit(prompts)
+    num_rows = max(int(objective_of(p.figures, "num_rows") or 0) for p, _ in read)
+    note = _note(read, len(prompts), num_rows, most, len(done) - len(kept), unread)
+    return Browser(prompts, [point.name for point, _ in read], num_rows, note)
+
+
+def _rows(point: Point) -> dict[Key, Shown]:
+    """Read the first rows of a point. Raises whatever reading raises."""
+    published = read_json(point.run_dir / "published.json") or {}
+    scoring = published.get("scoring") if isinstance(published.get("scoring"), dict) else {}
+    path, judged = scored_file(point), str(scoring.get("prefix", ""))
+    if path is None or not path.exists():
+        path = path_of(str(point.figures.get("output_path")))
+    reasoning = published.get("reasoning")
+    is_pair = isinstance(reasoning, list) and len(reasoning) == 2 and all(reasoning)
+    tags = tuple(map(str, reasoning)) if is_pair else TAGS
+    found: dict[Key, Shown] = {}
+    seen: dict[str, int] = {}
+    num_chars = 0
+    for number, row in enumerate(_answered(path, point, judged)):
+        shown = _shown(number, row, point.prefix, judged, tags)
+        text = json.dumps(shown.messages)
+        found[text, seen.get(text, 0)] = shown
+        seen[text] = seen.get(text, 0) + 1
+        num_chars += len(text) + sum(len(sample.text) for sample in shown.samples or ())
+        if number + 1 == MAX_ROWS or num_chars > MAX_TOTAL_CHARS:
+            break
+    return found
+
+
+def _answered(path: Path, point: Point, judged: str) -> Any:
+    lists = [point.prefix + name for name in LISTS] + [judged + name for name in JUDGED]
+    values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with"]
+    return answered_rows(path, point.prompt_key, f"{point.prefix}responses", lists, values)
+
+
+def _shown(number: int, row: AnsweredRow, prefix: str, judged: str, tags: tuple[str, ...]) -> Shown:
+    texts = texts_of(row.responses)
+    columns = {n: row.lists.get(prefix + n) or [] for n in LISTS}
+    columns |= {n: row.lists.get(judged + n) or [] for n in JUDGED}
+    samples = None
+    if texts is not None:
+        samples = [_sample(i, t, columns, tags) for i, t in enumerate(texts[:MAX_RESPONSES])]
+    return Shown(
+        number,
+        turns_of(row.prompt),
+        samples,
+        _text(row.values.get(f"{prefix}error")),
+        _text(row.values.get(f"{judged}compared_with")),
+        row.values.get(f"{prefix}num_prompt_tokens"),
+    )
+
+
+def _sample(
+    i: int, text: str | None, columns: dict[str, list[Any]], tags: tuple[str, ...]
+) -> SampleView:
+    def of(name: str) -> Any:
+        return columns[name][i] if i < len(columns[name]) else None
+
+    parts = split(text or "", tags)
+    return SampleView(
+        parts.answer,
+        parts.reasoning,
+        _text(of("finish_reason")),
+        of("num_response_tokens"),
+        of("scores"),
+        _text(of("verdicts")) or "",
+        _text(of("extracted")),
+        _text(of("score_errors")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else utf8(str(value))
+
+
+def _first_keys(points: Sequence[dict[Key, Shown]]) -> list[Key]:
+    """Return all prompts: those that most points have come first, then by their row."""
+    first: dict[Key, int] = {}
+    count: dict[Key, int] = {}
+    for rows in points:
+        for key, shown in rows.items():
+            first[key] = min(shown.number, first.get(key, shown.number))
+            count[key] = count.get(key, 0) + 1
+    return sorted(first, key=lambda key: (-count[key], first[key]))
+
+
+def _prompt(key: Key, points: Sequence[dict[Key, Shown]]) -> PromptView:
+    found = [rows.get(key) for rows in points]
+    known = [shown for shown in found if shown is not None]
+    references = [shown.reference for shown in known if shown.reference is not None]
+    tokens = [shown.num_prompt_tokens for shown in known if shown.num_prompt_tokens is not None]
+    return PromptView(
+        min(shown.number for shown in known),
+        known[0].messages,
+        [None if shown is None else shown.samples or [] for shown in found],
+        [None if shown is None else shown.error for shown in found],
+        references[0] if references else None,
+        tokens[0] if tokens else None,
+    )
+
+
+# Their size.
+
+
+def _cut_to_fit(prompts: list[PromptView]) -> tuple[list[PromptView], int]:
+    """Return the prompts with texts cut at the largest of CUTS that fits, and that."""
+    cut: list[PromptView] = []
+    for most in CUTS:
+        cut = [_cut_prompt(prompt, most) for prompt in prompts]
+        if sum(map(_num_bytes, cut)) <= MAX_BYTES:
+            return cut, most
+    while len(cut) > 1 and sum(map(_num_bytes, cut)) > MAX_BYTES:
+        cut.pop()
+    return cut, CUTS[-1]
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text with its middle left out: an answer is at the end of a response."""
+    if len(text) <= most:
+        return text
+    head, tail = most * 2 // 3, most // 3
+    return f"{text[:head]}\n… {len(text) - head - tail:,} characters left out …\n{text[-tail:]}"
+
+
+def _cut_prompt(prompt: PromptView, most: int) -> PromptView:
+    def short(text: str | None) -> str | None:
+        return None if text is None else cut(text, most)
+
+    samples = [
+        mine
+        and [
+            replace(
+                sample,
+                text=cut(sample.text, most),
+                reasoning=short(sample.reasoning),
+                extracted=short(sample.extracted),
+                error=short(sample.error),
+            )
+            for sample in mine
+        ]
+        for mine in prompt.samples
+    ]
+    return replace(
+        prompt,
+        messages=[(cut(role, most), cut(text, most)) for role, text in prompt.messages],
+        samples=samples,
+        errors=[short(error) for error in prompt.errors],
+        reference=short(prompt.reference),
+    )
+
+
+def _num_bytes(prompt: PromptView) -> int:
+    """Return how many bytes its texts take in a page, at most."""
+    texts = [text for turn in prompt.messages for text in turn]
+    texts += [*prompt.errors, prompt.reference]
+    for sample in (sample for mine in prompt.samples for sample in mine or ()):
+        texts += [sample.text, sample.reasoning, sample.extracted, sample.error]
+    return sum(len(json.dumps(text)) + 5 * sum(map(text.count, "<>&")) for text in texts if text)
+
+
+def _note(
+    read: Sequence[tuple[Point, dict[Key, Shown]]],
+    num_prompts: int,
+    num_rows: int,
+    most: int,
+    num_left_out: int,
+    unread: Sequence[Point],
+) -> str:
+    notes = [f"{num_prompts:,} of the first prompts, each with at most {MAX_RESPONSES} responses"
+             f" of each point; {num_rows:,} rows in all."]  # fmt: skip
+    notes.append(f"Texts of more than {most:,} characters are cut in the middle.")
+    if num_left_out > 0:
+        noun = "point is" if num_left_out == 1 else "points are"
+        notes.append(f"{num_left_out:,} more {noun} left out here.")
+    if unread:
+        notes.append(f"Not readable: {', '.join(point.name for point in unread)}.")
+    notes.append("sweep.parquet has more.")
+    return " ".join(notes)
