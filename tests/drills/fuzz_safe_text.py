@@ -13,10 +13,10 @@ import unicodedata
 from pathlib import Path
 
 from fuzz import Outcome
+from rollout.report.sweep.page import Row, page
 
 from rollout.postprocess.lines import example_lines, fault_lines
 from rollout.postprocess.tally import Example, FirstError, Tally
-from rollout.report.sweep.page import Row, page
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
 from rollout.report.sweep.table import write_tables

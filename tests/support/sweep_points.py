@@ -36,12 +36,12 @@ def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **m
 
 
 def table(directory: Path, points, objective=SPEED, maximize=True) -> pa.Table:
-    write_tables(directory, points, rank(points, objective, maximize))
+    assert not write_tables(directory, points, rank(points, objective, maximize))
     return pq.read_table(directory / "sweep.parquet")
 
 
 def cells(directory: Path, *points) -> list[dict]:
-    write_tables(directory, points, rank(points, SPEED, True))
+    assert not write_tables(directory, points, rank(points, SPEED, True))
     with (directory / "sweep.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

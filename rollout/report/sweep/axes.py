@@ -50,11 +50,15 @@ def axes_of(points: Sequence[Point]) -> list[Axis]:
     for key, label in zip(keys, labels_of(keys), strict=True):
         texts = [point.values.get(key, UNSET) for point in points]
         if len(set(texts)) > 1:
-            column = swept_column(points, key)
-            numbers = [v if v is None else float(v) for v in column.values]
-            found.append(Axis(key, label, texts, numbers) if column.is_number else
-                         Axis(key, label, texts, None))  # fmt: skip
+            found.append(Axis(key, label, texts, _numbers(points, key)))
     return sorted(found, key=lambda axis: (not axis.is_number, -len(set(axis.texts))))
+
+
+def _numbers(points: Sequence[Point], key: str) -> list[float | None] | None:
+    column = swept_column(points, key)
+    if not column.is_number:
+        return None
+    return [None if value is None else float(value) for value in column.values]
 
 
 def constants_of(points: Sequence[Point]) -> list[tuple[str, str]]:

@@ -145,7 +145,8 @@ def _commands(directory: Path, record: dict[str, Any], origins: Sequence[Origin]
 def _verdict(points: Sequence[Point], ranking: Ranking) -> str:
     noun = "point" if len(points) == 1 else "points"
     text = f"{len(points):,} {noun}: {counts_text(points)}" if points else "no point has begun yet"
-    return f"{text}. {' '.join(ranking.headline.split())}" if ranking.headline else text
+    headline = " ".join(ranking.headline.split())
+    return f"{text}. {headline[0].upper()}{headline[1:]}" if headline else text
 
 
 def _style(points: Sequence[Point]) -> str:

@@ -8,7 +8,6 @@ from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
 from rollout.system.safe_text import printable
 
 MAX_POINTS = 8
-LOG_FROM = 8  # k = 1, 2, 4, 8
 
 
 def ks_of(points: Sequence[Point]) -> list[int]:
@@ -31,14 +30,15 @@ def pass_curves(points: Sequence[Point], ranked: Sequence[Point]) -> Chart | Non
     left = len(have) - len(kept)
     note = "Bands: intervals over prompts." if any(_spans(p, ks) for p in kept) else ""
     note += f" The {MAX_POINTS} best points; {left:,} more are in the table." if left else ""
+    are_powers = all(k == ks[0] << i for i, k in enumerate(ks))  # 1, 2, 4, 8: equal steps
     return Chart(
         "pass_at_k",
         "pass@k: the share of prompts solved within k samples",
         "k",
         "pass@k",
-        [float(k) for k in ks],
+        list(range(len(ks))) if are_powers else [float(k) for k in ks],
         [_series(point, ks) for point in kept],
-        x_format=Format.log if max(ks) / min(ks) >= LOG_FROM else Format.number,
+        ticks=[f"{k:,}" for k in ks] if are_powers else None,
         y_format=Format.percent,
         note=note.strip(),
     )

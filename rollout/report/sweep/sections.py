@@ -8,7 +8,7 @@ from rollout.report.page import Block, Code, Note, Page, Section
 from rollout.report.sweep.axes import axes_of
 from rollout.report.sweep.curves import Field, curve, heat_maps
 from rollout.report.sweep.heading import heading_of
-from rollout.report.sweep.measures import QUALITY, Measure, measure_of
+from rollout.report.sweep.measures import QUALITY, Measure, label_of, measure_of
 from rollout.report.sweep.page_table import page_table
 from rollout.report.sweep.pass_curves import pass_curves
 from rollout.report.sweep.points import Point
@@ -44,7 +44,7 @@ def _sections(
     at = {i: place[id(point)] for i, point in enumerate(points) if id(point) in place}
     field = Field(points, axes_of(points), at)
     groups = [
-        ("Objective", _objective(field, ranking, spreads)),
+        (label_of(ranking.objective), _objective(field, ranking, spreads)),
         ("Solved within k samples", _only(pass_curves(points, ranking.ranked))),
         ("Lengths and diversity", list(_quality(field, ranking, spreads))),
         ("Throughput and memory", speed_blocks(points)),

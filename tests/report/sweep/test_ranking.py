@@ -151,7 +151,7 @@ def test_pass_at_k_and_the_vote_are_compared_row_by_row_too(scored):
 
 def test_the_table_has_the_interval_in_every_form(scored, tmp_path):
     ranking = rank(points := [scored("a", [8] * 40), scored("b", [0] * 40)], SCORE)
-    write_tables(tmp_path, points, ranking)
+    assert not write_tables(tmp_path, points, ranking)
     table = pq.read_table(tmp_path / "sweep.parquet")
     assert table["pass@1_low"].to_pylist() == [0.1, 0.1]
     assert table["differs_from_best"].to_pylist() == [None, True]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from sweep_points import answered, table
 
-from rollout.report.sweep.page import MAX_ROWS, first_answers
+from rollout.report.sweep.answers import MAX_ROWS, first_answers
 
 
 def answers(directory: Path, *points):
