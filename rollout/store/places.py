@@ -19,6 +19,7 @@ from rollout.errors import UserError
 from rollout.inputs.input_files import InputFiles, same
 from rollout.store.directory_output import directory_written_whole, foreign_entry, local_copy
 from rollout.store.ledger import Ledger
+from rollout.store.page_files import is_page
 from rollout.store.run_dir import RECORDS, SWEEP_RECORDS, has_run_record, is_a_sweep
 from rollout.system import disk
 from rollout.system.storage.paths import RemotePath, lexists, real
@@ -77,13 +78,13 @@ def place(
 
 
 def table_place(sweep_dir: Path, name: str) -> Place:
-    """Return the place of a sweep's table, which is replaced only if it is in the ledger."""
+    """Return the place of a sweep's table.
+
+    It is replaced only if it is in the ledger, or if it is a page as a report wrote it.
+    """
     path = Path(os.path.realpath(sweep_dir)) / name
-    return Place("run_dir", str(sweep_dir), path, Kind.companion, what=name, is_ours=_never)
-
-
-def _never(path: Path) -> bool:
-    return False
+    given = str(sweep_dir)
+    return Place("run_dir", given, path, Kind.companion, True, what=name, is_ours=is_page)
 
 
 class Writer:

@@ -10,12 +10,13 @@ from rollout.errors import UserError
 from rollout.store.directory_output import foreign_entry
 from rollout.store.ledger import NAME as LEDGER
 from rollout.store.ledger import Ledger
+from rollout.store.page_files import are_figures, is_page
 from rollout.store.run_records import MOVING, OTHER_PLACE, moving_to, rows_made_with, run_record
 from rollout.system import disk
 
 OWN_FILES = (
     "run.json", "attempts", "shards", "output.parquet", "output", "published.json", "summary.json",
-    "wandb", "wandb.json", "error.log", "memory.json", "written.json",
+    "wandb", "wandb.json", "error.log", "memory.json", "report.html", "figures", "written.json",
 )  # fmt: skip
 PUBLISHED = ("output.parquet", "output")
 # No other file may have one of these names.
@@ -66,7 +67,7 @@ def refuse_users_tables(directory: Path) -> None:
     ledger = Ledger(directory)
     for name in SWEEP_TABLES:
         is_known = ledger.knows(directory / name)  # raises for a written.json of another kind
-        if os.path.lexists(directory / name) and not is_known:
+        if os.path.lexists(directory / name) and not (is_known or is_page(directory / name)):
             raise UserError(
                 f"run_dir={directory} has a {name} that is not as a sweep wrote it, and a sweep "
                 "would overwrite it; move it elsewhere, or type another run_dir="
@@ -133,13 +134,24 @@ def move_aside(run_dir: Path) -> Path | None:
 
 
 def own_files(run_dir: Path) -> list[str]:
-    """Return the run's files that exist; a directory output/ with other files is the user's."""
+    """Return the run's files that exist.
+
+    A directory output/ or figures/ with other files, and a report.html that no report wrote, are
+    the user's.
+    """
     # The ledger is moved last: until then it lists the files to move.
     names = dict.fromkeys([*Ledger(run_dir).inside(), *OWN_FILES])
     found = [name for name in names if os.path.lexists(run_dir / name)]
-    output = run_dir / "output"
-    is_users = "output" in found and (not output.is_dir() or foreign_entry(output) is not None)
-    return [name for name in found if name != "output" or not is_users]
+    return [name for name in found if not _is_users(run_dir / name)]
+
+
+def _is_users(path: Path) -> bool:
+    """Whether a file with the name of one of a run's is the user's."""
+    if path.name == "output":
+        return not path.is_dir() or foreign_entry(path) is not None
+    if path.name == "report.html":
+        return not is_page(path)
+    return path.name == "figures" and not are_figures(path)
 
 
 def finish_moving(run_dir: Path) -> Path | None:

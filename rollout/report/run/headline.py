@@ -1,0 +1,210 @@
+"""The top of a run's page: its title, what was run, the verdict and five figures. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rollout.report.page import Figure
+from rollout.report.run.records import RunRecords, number_in, value_in
+from rollout.report.run.rows import RowStatistics
+from rollout.report.run.timeline import begin_of
+from rollout.report.run.times import seconds_text, started_at, took
+from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
+
+NOT_KNOWN = "not known"
+STYLES = {COMPLETE: "good", RUNNING: "good", RESUMABLE: "warning", FAILED: "bad"}
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
+
+
+def title_of(records: RunRecords) -> str:
+    """Return the model's and the run's name."""
+    name = records.run_dir.resolve().name
+    return f"{_short(model_of(records))} · {name}" if model_of(records) else name
+
+
+def model_of(records: RunRecords) -> str:
+    """Return the model as typed; of the scripted engine, that; empty if unknown."""
+    if records.setting("engine.backend") == "scripted":
+        return "scripted engine"
+    found = records.summary.get("model") or records.setting("model.model_path")
+    return found if isinstance(found, str) else ""
+
+
+def _short(model: str) -> str:
+    return model.rstrip("/").rpartition("/")[2] or model
+
+
+def subtitle_of(records: RunRecords, state: RunState) -> list[str]:
+    """Return the lines under the title: model, data and sampling, when and where."""
+    lines = [_model_line(records), _data_line(records, state), _when_line(records)]
+    return [line for line in [*lines, f"in {records.run_dir}"] if line]
+
+
+def _model_line(records: RunRecords) -> str:
+    parts = [model_of(records)]
+    if records.setting("engine.backend") != "scripted":
+        parts += [
+            str(v) for k in ("dtype", "quantization") if (v := records.setting(f"engine.{k}"))
+        ]
+        if lora := records.setting("model.lora_path"):
+            parts.append(f"adapter {lora}")
+    engine = _engine(records)
+    if engine.get("name") and engine.get("name") != "scripted":
+        parts.append(f"{engine['name']} {engine.get('version', '')}".rstrip())
+    return ", ".join(part for part in parts if part)
+
+
+def _engine(records: RunRecords) -> Mapping[str, Any]:
+    found = records.measured.summary.get("engine") if records.measured else None
+    return found if isinstance(found, dict) else {}
+
+
+def _data_line(records: RunRecords, state: RunState) -> str:
+    source = records.summary.get("input") or records.setting("data.input")
+    source = source or records.setting("prepare.source") or ""
+    rows = "" if state.num_rows is None else f": {state.num_rows:,} rows"
+    values = [("n", records.setting("sampling.n_samples"))]
+    values += [(name, records.setting(f"sampling.{name}")) for name in SAMPLING]
+    shown = ", ".join(
+        f"{name} {_plain(value)}" for name, value in values if value not in (None, -1)
+    )
+    return f"{source}{rows}; {shown}" if shown else f"{source}{rows}"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _when_line(records: RunRecords) -> str:
+    first = records.attempts[0] if records.attempts else None
+    started = started_at(first) if first else ""
+    parts = [f"started {started}"] if started else []
+    parts += [f"took {time}"] if (time := took(records)) else []
+    environment = records.last.environment if records.last else {}
+    machine, host = environment.get("machine"), environment.get("host")
+    if machine:
+        parts.append(f"on {machine}" + (f", host {host}" if host else ""))
+    return ", ".join(parts)
+
+
+def verdict_of(state: RunState, statistics: RowStatistics) -> tuple[str, str]:
+    """Return the verdict as a sentence, and its style."""
+    if state.name == COMPLETE:
+        counts = f"{_count(state.num_rows, 'row')}, {_count(statistics.num_samples, 'sample')}"
+        failed = bool(state.num_failed)
+        text = f"{COMPLETE}: {counts}" + (f"; {state.detail}" if state.detail else "")
+        return text, "warning" if failed else STYLES[COMPLETE]
+    counts = _progress(state)
+    parts = [counts, state.detail] if state.name != FAILED else [state.detail, counts]
+    return f"{state.name}: " + "; ".join(p for p in parts if p), STYLES.get(state.name, "warning")
+
+
+def _progress(state: RunState) -> str:
+    if state.num_done is None:
+        return ""
+    whole = NOT_KNOWN if state.num_rows is None else f"{state.num_rows:,}"
+    failed = f", {state.num_failed:,} of them failed" if state.num_failed else ""
+    return f"{state.num_done:,} of {whole} rows finished{failed}"
+
+
+def _count(number: int | None, noun: str) -> str:
+    return f"{NOT_KNOWN}" if number is None else f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def figures_of(
+    records: RunRecords, state: RunState, statistics: RowStatistics, score: Figure | None
+) -> list[Figure]:
+    """Return the five figures; `score` replaces the last one where the run was scored."""
+    return [
+        speed(records),
+        _samples(records, state, statistics),
+        _truncated(records, statistics),
+        _length(statistics),
+        score or _distinct(records, statistics) or _failed(statistics),
+    ]
+
+
+def speed(records: RunRecords) -> Figure:
+    """Return the output tokens per second of the last launch that measured them, and of when."""
+    label, attempt = "output tokens/s", records.measured
+    if attempt is None:
+        return Figure(NOT_KNOWN, label, "nothing was measured yet")
+    which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
+    summary = attempt.summary
+    if rate := number_in(summary, "output_tokens_per_s"):
+        over = number_in(summary, "generate_s")
+        spent = "" if over is None else f" ({seconds_text(over)})"
+        note = f"over the generation{which}{spent}, without load and publishing"
+        if steady := number_in(summary, "steady_output_tokens_per_s"):
+            note += f"; steady {steady:,.0f}"
+        if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
+            note += f"; {per_gpu:,.0f} per GPU"
+        if (shared := number_in(summary, "num_sharing") or 1) > 1:
+            note += f"; the engine was shared by {shared:.0f} runs"
+        return Figure(f"{rate:,.0f}", label, note)
+    last, begin_s = attempt.lines[-1], begin_of(attempt)
+    seconds = number_in(last, "elapsed_s") - begin_s
+    tokens = sum(
+        (number_in(line, "output_tokens_per_s") or 0.0) * spent_s
+        for line, spent_s in _spent(attempt.lines, begin_s)
+    )
+    if seconds <= 0:
+        return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
+    note = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
+    return Figure(f"{tokens / seconds:,.0f}", label, note)
+
+
+def _spent(
+    lines: Sequence[Mapping[str, Any]], begin_s: float
+) -> list[tuple[Mapping[str, Any], float]]:
+    """Return each line with the seconds it covers."""
+    ends = [number_in(line, "elapsed_s") for line in lines]
+    starts = [begin_s, *ends]
+    return [
+        (line, max(0.0, end - start)) for line, start, end in zip(lines, starts, ends, strict=False)
+    ]
+
+
+def _samples(records: RunRecords, state: RunState, statistics: RowStatistics) -> Figure:
+    n = records.setting("sampling.n_samples")
+    whole = f" of {state.num_rows:,}" if state.num_rows not in (None, statistics.num_rows) else ""
+    each = f", n={n}" if isinstance(n, int) else ""
+    note = f"{statistics.num_rows:,}{whole} rows{each}"
+    if statistics.num_failed:
+        note += f"; {statistics.num_failed:,} rows failed"
+    return Figure(f"{statistics.num_samples:,}", "samples", note)
+
+
+def _truncated(records: RunRecords, statistics: RowStatistics) -> Figure:
+    num, whole, label = statistics.num_truncated, statistics.num_samples, "truncated"
+    if num is None or not whole:
+        return Figure(NOT_KNOWN, label, "" if whole else "no samples")
+    limit = records.setting("sampling.max_tokens")
+    at = f"max_tokens={limit} or the context" if isinstance(limit, int) else "the context"
+    return Figure(f"{num / whole:.1%}", label, f"{num:,} of {whole:,} samples were cut off by {at}")
+
+
+def _length(statistics: RowStatistics) -> Figure:
+    mean, label = statistics.mean_length, "mean response tokens"
+    if mean is None:
+        return Figure(NOT_KNOWN, label, "" if statistics.num_samples else "no samples")
+    p95, longest = statistics.length_at(95), statistics.length_at(100)
+    return Figure(f"{mean:,.0f}" if mean >= 100 else f"{mean:.1f}", label,
+                  f"p95 {p95:,}, longest {longest:,}")  # fmt: skip
+
+
+def _distinct(records: RunRecords, statistics: RowStatistics) -> Figure | None:
+    """Return the share of different responses; None if a prompt has only one."""
+    num, whole = statistics.num_distinct, statistics.num_samples
+    if value_in(records.settings, "sampling.n_samples") == 1:
+        return None
+    if num is None or not whole:
+        return Figure(NOT_KNOWN, "distinct", "" if whole else "no samples")
+    note = f"{whole - num:,} of {whole:,} samples repeat an earlier one of their prompt"
+    return Figure(f"{num / whole:.1%}", "distinct", note)
+
+
+def _failed(statistics: RowStatistics) -> Figure:
+    num, whole = statistics.num_failed, statistics.num_rows
+    if not whole:
+        return Figure(NOT_KNOWN, "failed rows", "no rows")
+    return Figure(f"{num / whole:.1%}", "failed rows", f"{num:,} of {whole:,} rows")

@@ -1,0 +1,125 @@
+"""Build the page of a run from its directory, whatever state it is in.
+
+What is missing, damaged or not known is said on the page. Writes nothing, takes no lock.
+"""
+
+from pathlib import Path
+
+from rollout.errors import RolloutError, UserError
+from rollout.report.page import Block, Figure, Note, Page, Section
+from rollout.report.run.charts import length_chart, time_charts
+from rollout.report.run.headline import figures_of, subtitle_of, title_of, verdict_of
+from rollout.report.run.records import RunRecords, read_records
+from rollout.report.run.row_sources import RowSource
+from rollout.report.run.row_tables import failed_table, signs_table, slowest_table
+from rollout.report.run.rows import RowStatistics, count_empty, known_empty, statistics_of
+from rollout.report.run.settings import command_to_resume, settings_blocks
+from rollout.report.run.timeline import launches
+from rollout.report.run.times import launch_table, time_table
+from rollout.report.samples import browser_of_run
+from rollout.report.scores import score_figure, score_sections
+from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RunState, state_of
+from rollout.system.disk import path_of
+
+NOT_MEASURED = "No launch has measured its speed yet."
+SO_FAR = (
+    "Of the rows finished so far. Rows with short responses finish first, so lengths and the share "
+    "of truncated responses may be higher in the end."
+)
+
+
+def page_of(run_dir: Path) -> Page:
+    """Return the page of the run in `run_dir`. Raises UserError if there is none."""
+    records = read_records(run_dir)
+    state = state_of(run_dir)
+    source = RowSource(records)
+    statistics = statistics_of(source.tables(), source.faults)
+    statistics.num_empty = known_empty(statistics, records.summary)
+    if statistics.num_empty is None:
+        statistics.num_empty = count_empty(source.texts())
+    scored = scored_path(records) if state.name == COMPLETE else None
+    verdict, style = verdict_of(state, statistics)
+    faults = [*records.faults, *dict.fromkeys(source.faults)]
+    sections = [
+        *_to_resume(records, state),
+        *_faults(faults + ([source.note] if source.note else [])),
+        _speed(records),
+        _lengths(statistics, state),
+        *(_scores(scored) if scored else []),
+        *_rows(statistics),
+        _samples(run_dir, statistics),
+        Section("Settings", settings_blocks(records)),
+    ]
+    return Page(
+        title_of(records),
+        subtitle_of(records, state),
+        verdict,
+        style,
+        figures_of(records, state, statistics, _score(scored)),
+        sections,
+    )
+
+
+def scored_path(records: RunRecords) -> Path | None:
+    """Return the scored file of the run; None if it was not scored, or the file is gone."""
+    name = records.published.get("scored")
+    path = path_of(name, records.run_dir) if isinstance(name, str) else None
+    return path if path is not None and path.exists() else None
+
+
+def _to_resume(records: RunRecords, state: RunState) -> list[Section]:
+    if state.name not in (RESUMABLE, FAILED):
+        return []
+    return [Section("To resume", [command_to_resume(records)])]
+
+
+def _faults(faults: list[str]) -> list[Section]:
+    return [Section("What could not be read", [Note(fault) for fault in faults])] if faults else []
+
+
+def _speed(records: RunRecords) -> Section:
+    charts = time_charts(launches(records.attempts))
+    blocks: list[Block] = [*charts] if charts else [Note(NOT_MEASURED)]
+    if records.measured and (table := time_table(records.measured)):
+        blocks.append(table)
+    if records.attempts:
+        blocks.append(launch_table(records.attempts))
+    return Section("Throughput over time", blocks)
+
+
+def _lengths(statistics: RowStatistics, state: RunState) -> Section:
+    chart = length_chart(statistics.lengths)
+    blocks = [*([chart] if chart else []), signs_table(statistics)]
+    is_part = state.name != COMPLETE and statistics.num_samples
+    return Section("Responses", blocks, SO_FAR if is_part else "")
+
+
+def _scores(path: Path) -> list[Section]:
+    try:
+        return score_sections(path)
+    except RolloutError as error:
+        return [Section("Scores", [Note(str(error.args[0]))])]
+
+
+def _score(path: Path | None) -> Figure | None:
+    try:
+        return score_figure(path) if path else None
+    except RolloutError:  # the section says why
+        return None
+
+
+def _rows(statistics: RowStatistics) -> list[Section]:
+    slowest, failed = slowest_table(statistics), failed_table(statistics)
+    none = Note("No row failed." if statistics.num_rows else "No row is finished yet.")
+    found = [Section("Slowest rows", [slowest])] if slowest else []
+    return [*found, Section("Failed rows", [failed or none])]
+
+
+def _samples(run_dir: Path, statistics: RowStatistics) -> Section:
+    """Return the sample browser, with the rows that the tables above link to."""
+    rows = {slow.row for slow in statistics.slowest}
+    rows |= {row for failure in statistics.failures_by_count for row in failure.first_rows[:1]}
+    try:
+        return Section("Samples", [browser_of_run(run_dir, rows)])
+    except (UserError, RolloutError) as error:
+        return Section("Samples", [Note(f"The rows can't be shown: {error.args[0]}")])

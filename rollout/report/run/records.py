@@ -1,0 +1,184 @@
+"""Read the records of a run for its page, as they are at this moment.
+
+Each record may be missing, half-written, damaged, or from an older version: then its values are
+unknown, and `faults` says so. Nothing is locked or changed, so another process may be running the
+run. Must not know how a page looks.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.errors import UserError
+from rollout.errors.secret_texts import without_secrets
+from rollout.runs.summary_record import summary_record
+from rollout.store.run_dir import attempts, is_a_run
+from rollout.store.run_records import published_record, run_record
+from rollout.system.disk import read_json, read_regular
+from rollout.system.formats.exact_json import integer_of
+from rollout.system.formats.plain_yaml import read_yaml
+
+REMEDY = "the report is made without it"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecords:
+    """The records of one launch; empty where there is none."""
+
+    number: int
+    directory: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)  # nested, of config.yaml
+    settings_text: str = ""  # config.yaml, secrets starred
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    ended: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    lines: Sequence[Mapping[str, Any]] = ()  # of metrics.jsonl, by ascending elapsed_s
+    num_bad_lines: int = 0  # of metrics.jsonl, left out
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecords:
+    """The records of a run, its launches oldest first."""
+
+    run_dir: Path
+    first: Mapping[str, Any]  # run.json
+    attempts: Sequence[AttemptRecords]
+    summary: Mapping[str, Any]  # of the run, once it is complete
+    published: Mapping[str, Any]
+    faults: Sequence[str]  # one sentence for each record that can't be read
+
+    @property
+    def last(self) -> AttemptRecords | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the last launch that recorded any, nested."""
+        known = (a.settings for a in reversed(self.attempts) if a.settings)
+        return next(known, self.first.get("config") or {})
+
+    def setting(self, key: str) -> Any:
+        """Return the setting under a dotted key; None if it is unknown."""
+        return value_in(self.settings, key)
+
+    @property
+    def measured(self) -> AttemptRecords | None:
+        """The last launch that measured its speed: with a summary, else with metrics."""
+        found = [a for a in self.attempts if number_in(a.summary, "output_tokens_per_s")]
+        return (found or [a for a in self.attempts if a.lines] or [None])[-1]
+
+
+def read_records(run_dir: Path) -> RunRecords:
+    """Return the records in `run_dir`. Raises UserError, saying what to type, if it is no run."""
+    faults: list[str] = []
+    first = _first(run_dir, faults)
+    launches = [_attempt(directory, faults) for directory in attempts(run_dir)]
+    summary = summary_record(run_dir)
+    if summary is None and (run_dir / "summary.json").exists():
+        faults.append("summary.json is damaged: the speed is from metrics.jsonl")
+    try:
+        published = published_record(run_dir, REMEDY)
+    except UserError as error:
+        published = {}
+        faults.append(str(error.args[0]))
+    return RunRecords(run_dir, first, launches, summary or {}, published, faults)
+
+
+def _first(run_dir: Path, faults: list[str]) -> Mapping[str, Any]:
+    """Return run.json. A damaged one is a fault if there are launches, else a UserError."""
+    try:
+        found = run_record(run_dir, REMEDY)
+    except UserError as error:
+        if not attempts(run_dir):
+            raise
+        faults.append(str(error.args[0]))
+        return {}
+    if found is None:
+        is_a_run(run_dir)  # raises for a file
+        raise UserError(
+            f"{run_dir} has no run.json, so it is not a run; type the run_dir= of a run, a sweep's "
+            "directory, or a parquet file; python -m rollout.ls lists them"
+        )
+    return found
+
+
+def _attempt(directory: Path, faults: list[str]) -> AttemptRecords:
+    name = f"attempts/{directory.name}"
+    settings, text = _settings(directory / "config.yaml", f"{name}/config.yaml", faults)
+    lines, num_bad = read_lines(directory / "metrics.jsonl")
+    if num_bad:
+        noun = "line" if num_bad == 1 else "lines"
+        faults.append(f"{name}/metrics.jsonl: {num_bad:,} {noun} can't be read and are left out")
+    found = {}
+    for record in ("environment", "ended", "summary"):
+        path = directory / f"{record}.json"
+        found[record] = read_json(path) or {}
+        if not found[record] and path.exists():
+            faults.append(f"{name}/{record}.json is damaged")
+    return AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines,
+                          num_bad_lines=num_bad)  # fmt: skip
+
+
+def _settings(path: Path, name: str, faults: list[str]) -> tuple[Mapping[str, Any], str]:
+    try:
+        text = read_regular(path).decode("utf-8", "backslashreplace")
+    except OSError:
+        return {}, ""
+    try:
+        found = read_yaml(text)
+    except ValueError as error:
+        faults.append(f"{name} {error}")
+        found = None
+    return found if isinstance(found, dict) else {}, without_secrets(text)
+
+
+def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the lines of a metrics.jsonl, and the number of those that can't be read.
+
+    A last line without its end is being written, or was when the process was killed: it is left
+    out, and not counted.
+    """
+    try:
+        data = read_regular(path)
+    except OSError:
+        return [], 0
+    found, num_bad, last_s = [], 0, 0.0
+    for text in data.split(b"\n")[:-1]:
+        line = _line(text)
+        at_s = number_in(line, "elapsed_s") if line else None
+        if at_s is None or at_s < last_s:
+            num_bad += 1
+            continue
+        found.append(line)
+        last_s = at_s
+    return found, num_bad
+
+
+def _line(text: bytes) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(text, parse_int=integer_of)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def number_in(record: Mapping[str, Any], key: str) -> float | None:
+    """Return the finite number under `key`; None for anything else."""
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def value_in(record: Mapping[str, Any], key: str) -> Any:
+    """Return what is under a dotted key of nested records; None if nothing is."""
+    value: Any = record
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,105 @@
+"""The settings section of a run's page: commands, configuration, versions and engine. Pure."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rollout.errors.secret_texts import without_secrets
+from rollout.report.page import Block, Code, Facts, Note
+from rollout.report.run.records import RunRecords
+from rollout.runs.command import command_in
+
+PLACES = ("run_dir=", "hydra.run.dir=", "hydra.sweep.dir=", "resume=")
+SWEEP_WORDS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+
+
+def settings_blocks(records: RunRecords) -> list[Block]:
+    """Return commands, the effective configuration, and what it ran on."""
+    blocks: list[Block] = [command_to_repeat(records)]
+    if text := next((a.settings_text for a in reversed(records.attempts) if a.settings_text), ""):
+        blocks.append(Code(text, "Effective configuration of the last launch", is_folded=True))
+    else:
+        blocks.append(Note("The configuration of the last launch is not recorded."))
+    facts = [*_engine_facts(records), *_machine_facts(records)]
+    return [*blocks, Facts(facts)] if facts else blocks
+
+
+def argv_of(records: RunRecords) -> Sequence[str] | None:
+    """Return the words that were typed; None from Python, or if they are unknown."""
+    found = records.first.get("argv")
+    is_typed = isinstance(found, list) and all(isinstance(word, str) for word in found)
+    return found if is_typed else None
+
+
+def command_to_resume(records: RunRecords) -> Code | Note:
+    """Return the command that resumes the run, or how to do it from Python."""
+    argv, run_dir = argv_of(records), records.run_dir
+    if argv is None:
+        return Note(f"It was started from Python: call it again with run_dir={str(run_dir)!r}.")
+    is_sweep = any(word in SWEEP_WORDS for word in argv)
+    text = command_in(list(argv), run_dir.parent if is_sweep else run_dir)
+    what = "its sweep" if is_sweep else "it"
+    return Code(without_secrets(text), f"To resume {what}{_where(records)}")
+
+
+def command_to_repeat(records: RunRecords) -> Code | Note:
+    """Return the command that makes the same run anew in another directory."""
+    argv, run_dir = argv_of(records), records.run_dir
+    if argv is None:
+        return Note("It was started from Python, so there is no command to repeat it.")
+    words = [word for word in argv if not word.lstrip("+").startswith(PLACES)]
+    is_sweep = any(word in SWEEP_WORDS for word in argv)
+    directory = run_dir.parent if is_sweep else run_dir
+    text = command_in(words, _beside(directory))
+    what = "its sweep" if is_sweep else "it"
+    return Code(without_secrets(text), f"To repeat {what} in a new directory{_where(records)}")
+
+
+def _beside(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}-again")
+
+
+def _where(records: RunRecords) -> str:
+    """Return where it was typed: relative paths of the command start there."""
+    cwd = records.first.get("cwd")
+    return f", typed in {shlex.quote(cwd)}" if isinstance(cwd, str) else ""
+
+
+def _engine_facts(records: RunRecords) -> list[tuple[str, str]]:
+    found = records.measured.summary.get("engine") if records.measured else None
+    if not isinstance(found, dict):
+        return []
+    names = {
+        "name": "engine",
+        "version": "engine version",
+        "stepped_down": "lowered to save memory",
+    }
+    facts = []
+    for key, value in found.items():
+        if text := _text(value):
+            facts.append((names.get(key, key), text))
+    restarts = records.measured.summary.get("num_engine_restarts")
+    return [*facts, ("engine restarts", f"{restarts}")] if restarts else facts
+
+
+def _machine_facts(records: RunRecords) -> list[tuple[str, str]]:
+    environment = records.last.environment if records.last else {}
+    facts = [("rollout", records.first.get("rollout"))]
+    facts += [(name, environment.get(name)) for name in ("machine", "host", "platform", "python")]
+    versions = environment.get("versions")
+    facts += list(versions.items()) if isinstance(versions, dict) else []
+    return [(name, text) for name, value in facts if (text := _text(value))]
+
+
+def _text(value: Any) -> str:
+    """Return a fact as text; empty for what is unset."""
+    if value is None or value == [] or value == {}:
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(one)}" for name, one in value.items() if _text(one))
+    if isinstance(value, list):
+        return "; ".join(map(_text, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return without_secrets(str(value))

@@ -1,0 +1,190 @@
+"""Lay the launches of a run on one time axis: the windows that were measured, and the phases.
+
+Pure. A window is the time between two lines of metrics.jsonl. The axis is in seconds of launches,
+one after the other: the time between two launches is left out.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.report.charts import Span
+from rollout.report.run.records import AttemptRecords, number_in
+
+MAX_WINDOWS = 1500
+COUNTED = (("num_rows", "rows_per_s"), ("num_output_tokens", "output_tokens_per_s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some seconds of a launch, on the axis, and the line or lines measured at their end."""
+
+    start_s: float
+    end_s: float
+    lines: Sequence[Mapping[str, Any]]
+    line_s: Sequence[float]  # the seconds that each line covers
+
+    def mean(self, key: str) -> float | None:
+        """Return the mean of a figure, weighted by time; None if it was not measured."""
+        found = [
+            (value, seconds)
+            for line, seconds in zip(self.lines, self.line_s, strict=True)
+            if (value := number_in(line, key)) is not None
+        ]
+        whole = sum(seconds for _, seconds in found)
+        return sum(value * seconds for value, seconds in found) / whole if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One launch on the axis."""
+
+    number: int
+    start_s: float
+    end_s: float
+    windows: Sequence[Window]
+    spans: Sequence[Span]
+
+
+def launches(attempts: Iterable[AttemptRecords]) -> list[Launch]:
+    """Return the launches that measured anything, one after the other."""
+    found: list[Launch] = []
+    for attempt in attempts:
+        if attempt.lines:
+            found.append(_launch(attempt, found[-1].end_s if found else 0.0))
+    return found
+
+
+def _launch(attempt: AttemptRecords, start_s: float) -> Launch:
+    begin_s = begin_of(attempt)
+    windows = list(_windows(attempt.lines, begin_s, start_s))
+    spans = _phases(attempt, begin_s)
+    last_s = max(number_in(attempt.lines[-1], "elapsed_s"), *(end for _, _, end in spans))
+    wall_s = max(number_in(attempt.summary, "wall_s") or 0.0, last_s)
+    moved = [Span(name, start_s + begin, start_s + end) for name, begin, end in spans]
+    return Launch(attempt.number, start_s, start_s + wall_s, windows, moved)
+
+
+def begin_of(attempt: AttemptRecords) -> float:
+    """Return the seconds from the launch to its first request, where its first window begins.
+
+    The first line has counts since then and their rates, so their ratio is the window's length.
+    """
+    for name, begin, _ in _recorded_spans(attempt):
+        if name == "fill":
+            return begin
+    line = attempt.lines[0]
+    end_s = number_in(line, "elapsed_s")
+    for count, rate in COUNTED:
+        per_s = number_in(line, rate)
+        if per_s and (counted := number_in(line, count)):
+            return max(0.0, end_s - counted / per_s)
+    return end_s
+
+
+def _windows(
+    lines: Sequence[Mapping[str, Any]], begin_s: float, offset_s: float
+) -> Iterator[Window]:
+    start_s = begin_s
+    for line in lines:
+        end_s = number_in(line, "elapsed_s")
+        if end_s > start_s:
+            yield Window(offset_s + start_s, offset_s + end_s, [line], [end_s - start_s])
+            start_s = end_s
+
+
+def _phases(attempt: AttemptRecords, begin_s: float) -> list[tuple[str, float, float]]:
+    """Return the phases of a launch with their first and last second since it."""
+    if spans := _recorded_spans(attempt):
+        return spans
+    load = ("load", 0.0, begin_s)
+    if any(isinstance(line.get("phase"), str) for line in attempt.lines):
+        return [load, *_phases_of_lines(attempt.lines, begin_s)]
+    found, at_s = [load], begin_s
+    for name in ("fill", "steady", "tail", "publish"):
+        seconds = number_in(attempt.summary, f"{name}_s") or 0.0
+        if seconds > 0:
+            found.append((name, at_s, at_s + seconds))
+            at_s += seconds
+    return found
+
+
+def _recorded_spans(attempt: AttemptRecords) -> list[tuple[str, float, float]]:
+    """Return the `spans` of the launch's summary; empty if it has none, or they are damaged."""
+    found = []
+    spans = attempt.summary.get("spans")
+    for span in spans if isinstance(spans, list) else ():
+        if not isinstance(span, dict):
+            return []
+        start, end = number_in(span, "start_s"), number_in(span, "end_s")
+        if not isinstance(span.get("phase"), str) or start is None or end is None or end < start:
+            return []
+        found.append((span["phase"], start, end))
+    return found
+
+
+def _phases_of_lines(
+    lines: Sequence[Mapping[str, Any]], begin_s: float
+) -> Iterator[tuple[str, float, float]]:
+    """Yield stretches of lines of the same phase."""
+    name, start_s, end_s = None, begin_s, begin_s
+    for line in lines:
+        phase = line.get("phase")
+        if phase != name:
+            if isinstance(name, str) and end_s > start_s:
+                yield name, start_s, end_s
+            name, start_s = phase, end_s
+        end_s = number_in(line, "elapsed_s")
+    if isinstance(name, str) and end_s > start_s:
+        yield name, start_s, end_s
+
+
+def thinned(windows: Sequence[Window], most: int = MAX_WINDOWS) -> list[Window]:
+    """Return at most `most` windows that cover the same seconds: neighbors are joined.
+
+    Means over time stay the same, since each joined window keeps its lines and their seconds.
+    """
+    if len(windows) <= most:
+        return list(windows)
+    first_s, last_s = windows[0].start_s, windows[-1].end_s
+    width = (last_s - first_s) / most
+    groups: list[list[Window]] = []
+    number_of_last = -1
+    for window in windows:
+        number = int((window.start_s - first_s) / width)
+        if groups and number == number_of_last and groups[-1][-1].end_s == window.start_s:
+            groups[-1].append(window)
+        else:
+            groups.append([window])
+        number_of_last = number
+    return [_joined(group) for group in groups]
+
+
+def _joined(group: Sequence[Window]) -> Window:
+    lines = [line for window in group for line in window.lines]
+    line_s = [seconds for window in group for seconds in window.line_s]
+    return Window(group[0].start_s, group[-1].end_s, lines, line_s)
+
+
+def points(windows: Sequence[Window], keys: Sequence[str]) -> tuple[list[float], list[list]]:
+    """Return x and one list of values per key, for series that hold a value until the next x.
+
+    The last value of a stretch is repeated at its end; a None between stretches leaves a gap.
+    """
+    x: list[float] = []
+    values: list[list[float | None]] = [[] for _ in keys]
+
+    def add(at_s: float, found: Sequence[float | None]) -> None:
+        x.append(round(at_s, 3))
+        for series, value in zip(values, found, strict=True):
+            series.append(None if value is None else float(f"{value:.6g}"))
+
+    for i, window in enumerate(windows):
+        found = [window.mean(key) for key in keys]
+        add(window.start_s, found)
+        after = windows[i + 1].start_s if i + 1 < len(windows) else None
+        if after is None or after > window.end_s + 1e-6:
+            add(window.end_s, found)
+        if after is not None and after > window.end_s + 1e-6:
+            add((window.end_s + after) / 2, [None] * len(keys))
+    return x, values

@@ -1,0 +1,144 @@
+"""Where the time of a run went: a table of phases, one of launches, and dates as text. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rollout.report.page import Table, TableColumn, TableRow
+from rollout.report.run.records import AttemptRecords, RunRecords, number_in
+from rollout.system import dates
+from rollout.system.console import duration
+
+DEFINITIONS = "docs/throughput.md"
+COUNTS = {
+    "load": "until the engine was up: weights, profiling, warm-up, CUDA graphs",
+    "reload": "no engine was up: one died and was loaded again",
+    "fill": "until the engine first ran as many samples as it can",
+    "steady": "the engine was full: its speed",
+    "tail": "less than a full batch was left; it ended with the longest responses",
+    "publish": "the output was written",
+    "other": "start, checks, scoring and whatever else the launch did",
+    "wall": "the whole launch",
+}
+RATES = {
+    "fill": "fill_output_tokens_per_s", "steady": "steady_output_tokens_per_s",
+    "tail": "tail_output_tokens_per_s",
+}  # fmt: skip
+NUMBER = {"is_number": True}
+
+
+def time_table(attempt: AttemptRecords) -> Table | None:
+    """Return the phases of a launch with their seconds; None if it has no summary."""
+    summary = attempt.summary
+    if (wall_s := number_in(summary, "wall_s")) is None:
+        return None
+    seconds = _split(summary, wall_s)
+    columns = [
+        TableColumn("phase"), TableColumn("time", **NUMBER), TableColumn("share", **NUMBER),
+        TableColumn("output tokens/s", **NUMBER), TableColumn("counts"),
+    ]  # fmt: skip
+    rows = []
+    for name, spent_s in seconds.items():
+        rate = number_in(summary, RATES.get(name, ""))
+        share = spent_s / wall_s if wall_s else None
+        cells = [name, seconds_text(spent_s), "" if share is None else f"{share:.1%}",
+                 "" if rate is None else f"{rate:,.0f}", COUNTS[name]]  # fmt: skip
+        rows.append(TableRow(cells, [None, spent_s, share, rate, None]))
+    return Table(columns, rows, note=f"Attempt {attempt.number}. Definitions: {DEFINITIONS}.")
+
+
+def _split(summary: Mapping[str, Any], wall_s: float) -> dict[str, float]:
+    """Return the seconds of each phase that took any, those of none of them, and the whole."""
+    named = ("load", "reload", "fill", "steady", "tail", "publish")
+    found = {name: number_in(summary, f"{name}_s") or 0.0 for name in named}
+    other_s = max(0.0, wall_s - sum(found.values()))
+    split = {name: spent_s for name, spent_s in found.items() if spent_s > 0}
+    return split | ({"other": other_s} if other_s >= 0.05 else {}) | {"wall": wall_s}
+
+
+def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
+    """Return the launches of a run: when, how long, how they ended, and what they finished."""
+    columns = [
+        TableColumn("attempt", **NUMBER), TableColumn("started"),
+        TableColumn("time", **NUMBER, help="until its end, or the last sign of it"),
+        TableColumn("rows", **NUMBER, help="that it finished"),
+        TableColumn("output tokens", **NUMBER, help="that its engine sampled"),
+        TableColumn("output tokens/s", **NUMBER, help="over its generation"),
+        TableColumn("ended"),
+    ]  # fmt: skip
+    return Table(columns, [_launch_row(attempt) for attempt in attempts])
+
+
+def _launch_row(attempt: AttemptRecords) -> TableRow:
+    summary, last = attempt.summary, attempt.lines[-1] if attempt.lines else {}
+    spent_s = lasted_s(attempt)
+    rows = _first(number_in(summary, "num_generated_rows"), number_in(last, "num_rows"))
+    tokens = _first(
+        number_in(summary, "num_sampled_tokens"), number_in(last, "num_output_tokens"),
+        number_in(summary, "num_generated_tokens"),
+    )  # fmt: skip
+    rate = number_in(summary, "output_tokens_per_s")
+    how, error = _ending(attempt)
+    started = started_at(attempt)
+    cells = [
+        str(attempt.number), started or "not recorded",
+        "not known" if spent_s is None else seconds_text(spent_s),
+        *("" if value is None else f"{value:,.0f}" for value in (rows, tokens, rate)), how,
+    ]  # fmt: skip
+    keys = [attempt.number, started, spent_s, rows, tokens, rate, how]
+    return TableRow(cells, keys, style="failed" if error else "", detail=error)
+
+
+def _ending(attempt: AttemptRecords) -> tuple[str, str]:
+    """Return how a launch ended, and its error."""
+    ended = attempt.ended
+    if not ended:
+        return "no end is recorded", ""
+    when = dates.moment(ended.get("ended") or ended.get("at_s"))
+    code, error = ended.get("exit_code"), ended.get("error")
+    at = f" at {dates.shown(when)}" if when else ""
+    if attempt.summary:
+        return f"published{at}", ""
+    if isinstance(code, int) and code > 128:
+        return f"stopped by a signal{at}", ""
+    if isinstance(error, str) and error:
+        return f"failed{at}", error
+    return f"ended{at}", ""
+
+
+def started_at(attempt: AttemptRecords) -> str:
+    """Return when a launch started, in local time; empty if it was not recorded."""
+    when = dates.moment(attempt.environment.get("started"))
+    return dates.shown(when) if when else ""
+
+
+def lasted_s(attempt: AttemptRecords) -> float | None:
+    """Return how long a launch lasted: its wall time, else until its end or last line."""
+    if (wall_s := number_in(attempt.summary, "wall_s")) is not None:
+        return wall_s
+    started = dates.moment(attempt.environment.get("started"))
+    ended = dates.moment(attempt.ended.get("ended") or attempt.ended.get("at_s"))
+    if started and ended:
+        return max(0.0, (ended - started).total_seconds())
+    return number_in(attempt.lines[-1], "elapsed_s") if attempt.lines else None
+
+
+def took(records: RunRecords) -> str:
+    """Return how long all launches took together, such as `1:02:03 in 2 launches`."""
+    found = [lasted_s(attempt) for attempt in records.attempts]
+    if not found or all(spent_s is None for spent_s in found):
+        return ""
+    whole = seconds_text(sum(spent_s or 0.0 for spent_s in found))
+    is_known = all(a.summary or a.ended for a in records.attempts) and None not in found
+    launches = f" in {len(found)} launches" if len(found) > 1 else ""
+    return f"{'' if is_known else 'at least '}{whole}{launches}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return 40 ms, 7.5 s, or from a minute on 1:02."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,79 @@
+"""Tell what a path is that a report is asked of: a run, a sweep, or a file of responses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rollout.errors import UserError
+from rollout.report.page import Page
+from rollout.report.run.write import NAME
+from rollout.store.ledger import Ledger
+from rollout.store.run_dir import is_a_sweep
+from rollout.system.disk import PART, path_of
+from rollout.system.storage.paths import is_remote
+
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to write: the page, made when asked for, and where it belongs."""
+
+    default: Path
+    page: Callable[[], Page]
+    is_ours: Callable[[Path], bool] = lambda path: False  # a page without a digest
+
+
+def target_of(given: str) -> Target:
+    """Return what `given` names. Raises UserError, saying what to type, if it has no page."""
+    path = path_of(given)
+    if is_remote(given):
+        raise UserError(f"{given} is on a store; copy it to this machine and type its path")
+    if not path.exists():
+        raise UserError(f"{given} does not exist; type RUN_DIR, SWEEP_DIR or FILE.parquet")
+    if path.is_file():
+        return _of_file(path, given)
+    if (path / "run.json").exists():
+        return Target(path / NAME, lambda: _page_of_run(path))
+    if is_a_sweep(path):
+        knows = Ledger(path).knows  # the sweep writes its page itself, too
+        return Target(path / "sweep.html", lambda: _page_of_sweep(path), knows)
+    if any(PART.fullmatch(entry.name) for entry in path.iterdir()):
+        return Target(path.with_name(f"{path.name}.html"), lambda: _page_of_scored(path))
+    raise UserError(f"{given} is no run, sweep or output{_advice(path)}")
+
+
+def _of_file(path: Path, given: str) -> Target:
+    if path.suffix.lower() in PARQUET:
+        return Target(path.with_suffix(".html"), lambda: _page_of_scored(path))
+    raise UserError(f"{given} is not a parquet file{_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    """Return what to type instead: the run or sweep around the path, or the runs in it."""
+    for above in path.parents:
+        if (above / "run.json").exists() or is_a_sweep(above):
+            return f"; it lies in {above}: type python -m rollout.report {above}"
+    if path.is_dir():
+        runs = sorted(record.parent for record in path.glob("*/run.json"))
+        if runs:
+            return f"; it holds {len(runs):,} runs: type one of them, such as {runs[0]}"
+    return "; type RUN_DIR, SWEEP_DIR or FILE.parquet"
+
+
+def _page_of_run(run_dir: Path) -> Page:
+    from rollout.report.run.page import page_of
+
+    return page_of(run_dir)
+
+
+def _page_of_sweep(directory: Path) -> Page:
+    from rollout.report.sweep.sections import page_of_sweep
+
+    return page_of_sweep(directory)
+
+
+def _page_of_scored(path: Path) -> Page:
+    from rollout.report.scored import page_of_scored
+
+    return page_of_scored(path)
