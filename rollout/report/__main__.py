@@ -4,7 +4,6 @@ import sys
 from functools import partial
 
 from rollout.errors import UserError
-from rollout.report.images import write_images
 from rollout.report.page import html_of
 from rollout.report.target import target_of
 from rollout.store.figure_files import DIRECTORY, write_figures
@@ -49,6 +48,8 @@ def _main(argv: list[str]) -> int:
     write_page(path, html_of(page), overwrite, target.is_ours)
     print(f"report   {path}")
     if has_figures:
+        from rollout.report.images import write_images
+
         directory = path.parent / DIRECTORY
         files = write_figures(directory, partial(write_images, page.charts))
         print(f"figures  {directory}: {len(files)} files")
