@@ -68,9 +68,9 @@ def _page_of_run(run_dir: Path) -> Page:
 
 
 def _page_of_sweep(directory: Path) -> Page:
-    from rollout.report.sweep.sections import page_of_sweep
+    from rollout.report.sweep.page_file import page_now
 
-    return page_of_sweep(directory)
+    return page_now(directory)
 
 
 def _page_of_scored(path: Path) -> Page:

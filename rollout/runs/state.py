@@ -36,10 +36,10 @@ class RunState:
     detail: str  # one sentence; it may hold any text, since errors do
 
 
-def state_of(run_dir: Path) -> RunState:
+def state_of(run_dir: Path, is_ending: bool = False) -> RunState:
     """Return the state of the run in a directory. Raises UserError if there is none.
 
-    running: a live process holds its lock. complete: published, with a summary. failed: the last
+    running: a live process holds its lock, unless the caller is that and `is_ending`. complete: published, with a summary. failed: the last
     launch ended with an error, no row was answered or judged, or a record is damaged. resumable:
     everything else, such as a launch that was killed.
     """
@@ -50,7 +50,7 @@ def state_of(run_dir: Path) -> RunState:
         record = run_record(run_dir) or {}
         num_rows = record["input"].get("num_rows")
         summary = summary_record(run_dir)
-        if detail := _who_runs(run_dir):
+        if not is_ending and (detail := _who_runs(run_dir)):
             name = RUNNING
         elif summary and not (detail := _what_is_missing(run_dir)):
             return _of_summary(summary)

@@ -112,12 +112,13 @@ class Shards:
         import pyarrow as pa
 
         names = list(names or _schema().names)
-        tables = [self._read_part(shard, names)] if self.part(shard).exists() else []
-        if self.log(shard).exists():
-            tables.append(self._read_log(shard).select(names))
-        if len(tables) == 1 and not self.log(shard).exists():
-            return tables[0]
-        return _last_of_each(pa.concat_tables(tables)) if tables else _schema().empty_table()
+        has_log = self.log(shard).exists()
+        needed = [*names, *({"index"} - {*names} if has_log else ())]
+        tables = [self._read_part(shard, needed)] if self.part(shard).exists() else []
+        if not has_log:
+            return tables[0] if tables else _schema().empty_table().select(names)
+        tables.append(self._read_log(shard).select(needed))
+        return _last_of_each(pa.concat_tables(tables)).select(names)
 
     def results(self, shard: int) -> dict[int, Result]:
         """Return the shard's rows by index."""

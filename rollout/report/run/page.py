@@ -28,10 +28,13 @@ SO_FAR = (
 )
 
 
-def page_of(run_dir: Path) -> Page:
-    """Return the page of the run in `run_dir`. Raises UserError if there is none."""
+def page_of(run_dir: Path, is_ending: bool = False) -> Page:
+    """Return the page of the run in `run_dir`. Raises UserError if there is none.
+
+    `is_ending`: this process holds the run's lock, and is about to release it.
+    """
     records = read_records(run_dir)
-    state = state_of(run_dir)
+    state = state_of(run_dir, is_ending)
     source = RowSource(records)
     statistics = statistics_of(source.tables(), source.faults)
     statistics.num_empty = known_empty(statistics, records.summary)

@@ -51,7 +51,8 @@ def command_to_repeat(records: RunRecords) -> Code | Note:
     words = [word for word in argv if not word.lstrip("+").startswith(PLACES)]
     is_sweep = any(word in SWEEP_WORDS for word in argv)
     directory = run_dir.parent if is_sweep else run_dir
-    text = command_in(words, _beside(directory))
+    typed = [word.partition("=")[2] for word in argv if word.startswith("run_dir=")]
+    text = command_in(words, _beside(Path(typed[-1]) if typed else directory))
     what = "its sweep" if is_sweep else "it"
     return Code(without_secrets(text), f"To repeat {what} in a new directory{_where(records)}")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rollout.errors import UserError
-from rollout.report.page import html_of
+from rollout.report.page import Page, html_of
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import Ranking, rank
 from rollout.report.sweep.record import RECORD, recorded_objective, recorded_points
@@ -22,13 +22,17 @@ def write_sweep_page(directory: Path) -> Path:
     Raises UserError if the directory holds no sweep or its record is damaged, FileExistsError if
     sweep.html was changed since a sweep wrote it.
     """
+    write_page(directory, html_of(page_now(directory)))
+    return directory / PAGE
+
+
+def page_now(directory: Path) -> Page:
+    """Return the page of the sweep from sweep.json, as its points are now. Raises UserError."""
     if not (directory / RECORD).is_file():
         raise UserError(f"{directory} holds no sweep (it has no {RECORD})")
     recorded = recorded_points(directory, with_unstarted=True).values()
     points = [as_of_now(point) for point in recorded]
-    ranking = rank(points, recorded_objective(directory, points))
-    write_page(directory, page_text(directory, points, ranking))
-    return directory / PAGE
+    return page_of_sweep(directory, points, rank(points, recorded_objective(directory, points)))
 
 
 def page_text(directory: Path, points: Sequence[Point], ranking: Ranking) -> str:

@@ -1,0 +1,117 @@
+"""`python -m rollout.report PATH`: where the page goes, and what is refused."""
+
+import os
+import stat
+
+import pytest
+from reported import launch, questions, write_input
+
+from rollout.report.__main__ import main
+from rollout.report.run.write import write_report
+
+
+@pytest.fixture
+def report(typed, capsys):
+    """`report("x")` types `python -m rollout.report x`; returns code, stdout and stderr."""
+    write_input(typed.here, questions(6))
+    launch(typed)
+    capsys.readouterr()
+
+    def call(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    call.here = typed.here
+    return call
+
+
+def test_the_page_is_written_into_the_run_and_replaced_by_the_next(report):
+    page = report.here / "x/report.html"
+    for _ in range(2):
+        assert report("x") == (0, f"report   {report.here}/x/report.html\n", "")
+    assert page.read_text().startswith("<!DOCTYPE html>") or page.read_text().startswith(
+        "<!doctype"
+    )
+    assert "complete: 6 rows, 18 samples" in page.read_text()
+
+
+def test_a_page_that_was_edited_is_not_replaced_unless_typed(report):
+    report("x")
+    page = report.here / "x/report.html"
+    page.write_text(page.read_text() + "my notes")
+    code, out, err = report("x")
+    assert (code, out) == (2, "") and "is not as a report wrote it" in err
+    assert page.read_text().endswith("my notes")
+    assert report("x", "overwrite=true")[0] == 0
+    assert "my notes" not in page.read_text()
+
+
+def test_the_page_can_go_elsewhere(report):
+    code, out, _ = report("x", "output=mine/../page.html")
+    assert code == 2  # there is no directory mine
+    code, out, _ = report("x", "output=page.html")
+    assert (code, out) == (0, f"report   {report.here}/page.html\n")
+    assert not (report.here / "x/report.html").exists()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_directory_without_write_permission_is_one_line_that_names_another_place(report):
+    (report.here / "x").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    code, _, err = report("x")
+    (report.here / "x").chmod(stat.S_IRWXU)
+    assert code == 2 and len(err.splitlines()) == 1
+    assert "type output=FILE.html to write it elsewhere" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "takes one path, not no path"),
+        (["x", "x"], "takes one path, not 2 paths"),
+        (["nowhere"], "nowhere does not exist; type RUN_DIR"),
+        (["x", "--figure"], "'--figure' is not a word of rollout.report"),
+        (["x", "output=page.pdf"], "type a name ending in .html"),
+        (["x/attempts/1"], "it lies in"),
+        (["x/run.json"], "it lies in"),
+        (["."], "it holds 1 runs: type one of them, such as"),
+        (["s3://bucket/x"], "is on a store; copy it"),
+    ],
+)
+def test_a_path_or_word_that_has_no_page_says_what_to_type(report, words, said):
+    code, out, err = report(*words)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1 and said in err
+
+
+def test_help_fits_a_terminal(report):
+    code, out, _ = report("--help")
+    assert code == 0 and "--figures" in out
+    assert len(out.splitlines()) <= 40 and max(map(len, out.splitlines())) <= 100
+
+
+def test_a_fresh_start_moves_the_page_with_the_run_but_not_the_users(typed, report):
+    report("x")
+    launch(typed, "resume=fresh")
+    assert (report.here / "x.old-1/report.html").exists()
+    assert not (report.here / "x/report.html").exists()
+    (report.here / "x/report.html").write_text("mine")
+    launch(typed, "resume=fresh")
+    assert (report.here / "x/report.html").read_text() == "mine"
+
+
+def test_a_report_leaves_the_records_of_the_run_as_they_are(typed, report):
+    before = {p: p.read_bytes() for p in (report.here / "x").rglob("*") if p.is_file()}
+    write_report(report.here / "x")
+    after = {p: p.read_bytes() for p in (report.here / "x").rglob("*") if p.is_file()}
+    assert after.keys() - before.keys() == {report.here / "x/report.html"}
+    assert before.items() <= after.items()
+    assert "nothing is owed" in launch(typed).out
+
+
+def test_no_output_may_take_the_name_of_the_page(typed, report):
+    done = launch(typed, "output.path=x/report.html.parquet", "output.overwrite=true")
+    assert done.code == 0  # another name
+    done = launch(typed, "output.path=x/figures/a.parquet")
+    assert done.code == 2 and "keeps its own files" in done.errors[0]

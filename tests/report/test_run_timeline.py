@@ -1,0 +1,117 @@
+"""Launches on one axis: windows, phases and means, on timelines made by hand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reported import line
+
+from rollout.report.charts import Span
+from rollout.report.run.charts import time_charts
+from rollout.report.run.records import AttemptRecords, read_lines
+from rollout.report.run.timeline import Window, launches, points, thinned
+
+
+def attempt(lines, number=1, **records):
+    return AttemptRecords(number, Path("attempts"), lines=lines, **records)
+
+
+def at(elapsed_s, rate=100.0, **more):
+    return {"elapsed_s": elapsed_s, "output_tokens_per_s": rate, **more}
+
+
+def spans(launch):
+    return [(span.name, span.start, span.end) for span in launch.spans]
+
+
+def test_the_first_window_begins_where_its_counts_and_rates_say():
+    (found,) = launches([attempt([at(12.0, 100.0, num_output_tokens=200), at(14.0)])])
+    assert [(w.start_s, w.end_s) for w in found.windows] == [(10.0, 12.0), (12.0, 14.0)]
+    assert spans(found) == [("load", 0.0, 10.0)]
+
+
+def test_recorded_spans_are_taken_as_they_are():
+    recorded = [
+        {"phase": name, "start_s": start_s, "end_s": end_s}
+        for name, start_s, end_s in (("load", 0, 9.0), ("fill", 9.0, 11), ("tail", 11, 12.0))
+    ]
+    (found,) = launches([attempt([at(10.0), at(12.0)], summary={"spans": recorded})])
+    assert spans(found) == [("load", 0, 9.0), ("fill", 9.0, 11), ("tail", 11, 12.0)]
+    assert found.windows[0].start_s == 9.0
+
+
+def test_phases_of_lines_stand_for_spans_of_a_run_that_is_not_finished():
+    lines = [at(2.0, num_output_tokens=100, phase="fill"), at(3.0, phase="steady"),
+             at(4.0, phase="steady"), at(5.0, phase="tail")]  # fmt: skip
+    (found,) = launches([attempt(lines)])
+    assert spans(found) == [
+        ("load", 0.0, 1.0), ("fill", 1.0, 2.0), ("steady", 2.0, 4.0), ("tail", 4.0, 5.0),
+    ]  # fmt: skip
+
+
+def test_seconds_of_an_older_summary_stand_for_spans():
+    summary = {"fill_s": 1.0, "steady_s": 2.0, "tail_s": 0.0, "publish_s": 0.5, "wall_s": 5.0}
+    lines = [at(2.0, num_output_tokens=100), at(4.0)]
+    (found,) = launches([attempt(lines, summary=summary)])
+    assert spans(found) == [
+        ("load", 0.0, 1.0), ("fill", 1.0, 2.0), ("steady", 2.0, 4.0), ("publish", 4.0, 4.5),
+    ]  # fmt: skip
+    assert found.end_s == 5.0
+
+
+@pytest.mark.parametrize("damaged", [3, [3], [{"phase": "load"}], [{"phase": 1, "start_s": 0}]])
+def test_damaged_spans_are_no_spans(damaged):
+    (found,) = launches([attempt([at(2.0, num_output_tokens=100)], summary={"spans": damaged})])
+    assert spans(found) == [("load", 0.0, 1.0)]
+
+
+def test_the_second_launch_begins_where_the_first_ended():
+    first = attempt([at(2.0, num_output_tokens=100)], summary={"wall_s": 3.0})
+    second = attempt([at(5.0, num_output_tokens=100)], number=2)
+    charts = time_charts(launches([first, attempt([], number=9), second]))
+    assert charts[0].spans[0] == Span("attempt 1: load", 0.0, 1.0)
+    assert charts[0].spans[-1] == Span("attempt 2: load", 3.0, 7.0)
+    assert list(charts[0].x) == [1.0, 2.0, 4.5, 7.0, 8.0]
+    assert charts[0].series[0].values == [100.0, 100.0, None, 100.0, 100.0]
+
+
+def test_what_was_not_measured_is_a_gap_and_what_is_all_zero_is_no_chart():
+    lines = [at(2.0, num_output_tokens=100, num_running=4, kv_cache_usage=0.0), at(3.0)]
+    charts = {chart.name: chart for chart in time_charts(launches([attempt(lines)]))}
+    assert charts.keys() == {"throughput", "concurrency"}
+    assert charts["concurrency"].series[0].values == [4.0, None, None]
+    assert [series.name for series in charts["concurrency"].series] == ["running"]
+
+
+def test_without_a_line_there_is_no_chart():
+    assert time_charts(launches([attempt([])])) == []
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])  # other processes take the cores
+@given(st.lists(st.tuples(st.floats(0.1, 9), st.floats(0, 1e5)), min_size=1, max_size=60),
+       st.integers(1, 40))  # fmt: skip
+def test_fewer_points_show_as_many_tokens_in_the_same_time(measured, most):
+    windows, end_s = [], 0.0
+    for seconds, rate in measured:
+        windows.append(Window(end_s, end_s + seconds, [at(0.0, rate)], [seconds]))
+        end_s += seconds
+    found = thinned(windows, most)
+    x, (values,) = points(found, ["output_tokens_per_s"])
+    assert len(found) <= max(most, 1) + 1 and x[-1] == pytest.approx(end_s, abs=1e-3)
+    tokens = sum(w.mean("output_tokens_per_s") * (w.end_s - w.start_s) for w in found)
+    assert tokens == pytest.approx(sum(seconds * rate for seconds, rate in measured))
+    assert len(x) == len(values) == len(found) + 1
+
+
+def test_a_torn_last_line_is_normal_and_a_bad_one_is_counted(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    text = line(1.0) + "nonsense\n" + line(0.5) + '{"elapsed_s": true}\n' + line(2.0) + '{"elap'
+    path.write_text(text)
+    lines, num_bad = read_lines(path)
+    assert [found["elapsed_s"] for found in lines] == [1.0, 2.0]
+    assert num_bad == 3
+
+
+def test_a_missing_metrics_file_has_no_lines(tmp_path):
+    assert read_lines(tmp_path / "metrics.jsonl") == ([], 0)
