@@ -39,9 +39,9 @@ class RunState:
 def state_of(run_dir: Path, is_ending: bool = False) -> RunState:
     """Return the state of the run in a directory. Raises UserError if there is none.
 
-    running: a live process holds its lock, unless the caller is that and `is_ending`. complete: published, with a summary. failed: the last
-    launch ended with an error, no row was answered or judged, or a record is damaged. resumable:
-    everything else, such as a launch that was killed.
+    running: a live process holds its lock, unless the caller is that and `is_ending`. complete:
+    published, with a summary. failed: the last launch ended with an error, no row was answered or
+    judged, or a record is damaged. resumable: everything else, such as a launch that was killed.
     """
     if not (run_dir / "run.json").exists():
         raise UserError(f"{run_dir} holds no run (it has no run.json)")

@@ -83,9 +83,7 @@ def test_the_settings_repeat_the_run_in_another_directory(typed, here):
 
 
 def test_no_secret_that_was_typed_is_on_the_page(typed, here):
-    launch(
-        typed, "engine.extra.api_key=hunter2hunter2", "model.chat_template_kwargs.token=abc12345"
-    )
+    launch(typed, "engine.extra.api_key=hunter2hunter2", "engine.extra.hf_token=abc12345")
     found = repr(page(here))
     assert "hunter2" not in found and "abc12345" not in found
     assert "***" in found

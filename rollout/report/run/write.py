@@ -12,7 +12,8 @@ NAME = "report.html"
 def write_report(run_dir: Path) -> Path:
     """Write the page of the run in `run_dir`; return its path. Takes no lock.
 
-    For the launch that ends, which may still hold the lock: once its ended.json is written. Raises UserError if it is no run, or a file that no report wrote has the page's name.
+    For the launch that ends, once its ended.json is written; it may still hold the run's lock.
+    Raises UserError if there is no run, or if a file that no report wrote has the page's name.
     """
     path = run_dir / NAME
     write_page(path, html_of(page_of(run_dir, is_ending=True)))
