@@ -115,6 +115,7 @@ RULES = (
             "tracking.tags",
             "tracking.mode",
             "tracking.num_table_rows",
+            "tracking.artifact",
         ),
         "tracking.tracker",
         lambda s: s.tracking.tracker is Tracker.none,

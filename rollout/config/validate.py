@@ -9,6 +9,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.config.settings import Settings, keys
 from rollout.errors import UserError, did_you_mean
+from rollout.system.storage.paths import is_remote
 
 # vLLM's names of our settings -> our key; None: not for users to set.
 VLLM_NAMES: dict[str, dict[str, str | None]] = {
@@ -59,6 +60,7 @@ def validate(settings: Settings) -> None:
     _check_scale(settings.scale)
     _check_sampling(settings.sampling)
     _check_reasoning(settings)
+    _check_artifact(settings)
     if duplicates := {c for c in output.columns if output.columns.count(c) > 1}:
         raise UserError(f"output.columns names {sorted(duplicates)[0]!r} twice")
 
@@ -109,6 +111,18 @@ def _check_reasoning(settings: Settings) -> None:
             f"output.reasoning_parser={parser} is vLLM's and needs a model's tokenizer, which the "
             "scripted engine does not have; leave it out to split by model.reasoning_tags"
         )
+
+
+def _check_artifact(settings: Settings) -> None:
+    """Refuse to upload what is on a store: it would be downloaded first."""
+    scored = settings.postprocess.output.path if settings.postprocess.scorer else None
+    given = {"output.path": settings.output.path, "postprocess.output.path": scored}
+    for key, path in given.items():
+        if settings.tracking.artifact and path and is_remote(path):
+            raise UserError(
+                f"tracking.artifact=true uploads files of this machine, and {key}={path} is on a "
+                "store; leave tracking.artifact out (the wandb run says where the output is)"
+            )
 
 
 def _check_prompt_side(data: Data, model: Model) -> None:

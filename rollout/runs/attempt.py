@@ -4,7 +4,7 @@ Attempts may share an engine (generate.py); each keeps its own error and its own
 Must not know about the engine, beyond the facts it reports.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,9 @@ from rollout.runs.resume import wanted_of
 from rollout.runs.standing import Standing
 from rollout.runs.stop_early import reason_to_stop
 from rollout.runs.summary import Summary, num_preview_rows
+from rollout.runs.tracked import track_output
 from rollout.runs.tracking import open_tracker
+from rollout.runs.tracking.names import tags_of
 from rollout.runs.workflow import score
 from rollout.store.counts import Totals
 from rollout.store.publish import write_output
@@ -73,7 +75,10 @@ class Attempt:
         console.record(f"owed: {standing}")
         clock = Clock()
         config, tracking = to_plain(job.settings), job.settings.tracking
-        self._tracker = open_tracker(tracking, job.run_dir, config, console.note, patience_s)
+        self._tracker = open_tracker(
+            tracking, job.run_dir, config, console.note, patience_s, tags_of(job.settings)
+        )
+        self._ending: tuple[dict[str, Any], int] | None = None  # for the tracker; the first counts
         if self._tracker.line:
             console.note(self._tracker.line)
         self.report = Report(job, console, self._tracker, clock, standing, self.directory)
@@ -169,15 +174,20 @@ class Attempt:
             self._store.flush()
 
     def publish(self, stop: StopRequest) -> Summary:
-        """Write and report the output, its scores and the summary. Raises RolloutError."""
+        """Write and report the output, its scores and the summary. Raises RolloutError.
+
+        The tracker gets the samples, and its final figures with `finish_tracking`.
+        """
         job = self.job
         with self.explaining_disk_errors():
             renew_run_record(job, self._store.rows_per_shard, self.standing.kept)
             totals = self._write_output()
             scored = score(job.settings, job.places, job.writer, self.console, stop)
             count = num_preview_rows(job.settings)
-            summary = self.report.finish(totals, self._store.first_results(count), scored)
-            self._tracker.finish(summary.figures, summary.exit_code)
+            first = self._store.first_results(count)
+            summary = self.report.finish(totals, first, scored)
+            track_output(self._tracker, job, self._store, first)
+            self._ending = self._ending or (summary.figures, summary.exit_code)
         self._outcome = summary.exit_code, None
         if scored and scored.fault:  # responses and scores are written; only the export failed
             raise scored.fault
@@ -256,15 +266,28 @@ class Attempt:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
-        """Record in the log, ended.json and the tracker why the attempt ends early."""
+        """Record in the log, ended.json and the tracker why the attempt ends early.
+
+        The tracker keeps the figures of an attempt that was published before.
+        """
         code = error.exit_code if isinstance(error, RolloutError | Interrupted) else 1
         text = f"{type(error).__name__}: {error}"
         self.console.record(text)
         self._outcome = code, error
-        self._tracker.finish({"error": text}, code)
+        self._ending = self._ending or ({"error": text}, code)
+
+    def track_images(self, images: Mapping[str, Path]) -> None:
+        """Send image files to the tracker, under these names. They must stay until `close`."""
+        self._tracker.images(images)
+
+    def finish_tracking(self) -> None:
+        """Send the final figures, or the error, without waiting; nothing is sent after that."""
+        if self._ending:
+            self._tracker.finish(*self._ending)
 
     def close(self) -> None:
         """Wait a bounded time until the tracker has sent everything, and close the log."""
+        self.finish_tracking()
         self._tracker.wait()
         self.console.close()
         with suppress(OSError):  # a full disk

@@ -30,7 +30,6 @@ from rollout.runs.summary import (
     preview_text,
     replica_lines,
     summary_of,
-    table_of,
 )
 from rollout.runs.tally import Tally
 from rollout.runs.timeline import Timeline, mark, overlap
@@ -275,7 +274,7 @@ class Report:
     def finish(
         self, totals: Totals, first_results: list[Result], scored: "Scored | None" = None
     ) -> Summary:
-        """Write summary.json and the tracker's table, and print the last lines."""
+        """Write summary.json, and print the last lines."""
         job, facts = self._job, self._facts
         figures = metrics.summarize(totals, self.tally, self._timeline)
         figures["num_engine_restarts"] = self._num_restarts
@@ -306,7 +305,6 @@ class Report:
         write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)
         job.writer.ledger.adopt(job.run_dir / "summary.json")
-        self._tracker.table(*table_of(first_results, texts, job.settings))
         self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
         self._console.result(closing_lines(figures, job))
         if replicas := figures.get("replicas"):

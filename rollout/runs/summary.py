@@ -97,19 +97,6 @@ def preview_prompts(prompts: Prompts, count: int) -> list[str]:
     return texts
 
 
-def table_of(
-    results: list[Result], texts: list[str], settings: Settings
-) -> tuple[list[str], list[list[Any]]]:
-    """Return column names and rows of the tracker's table, one row per sample."""
-    rows = [
-        [r.row, texts[r.index], i, s.text, s.finish_reason, s.num_tokens]
-        for r in results[: settings.tracking.num_table_rows]
-        for i, s in enumerate(r.samples)
-    ]
-    names = ["row", "prompt", "sample_index", "response", "finish_reason", "num_response_tokens"]
-    return names, rows
-
-
 def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
     """Return prompts with their first responses, a line each, safe to print."""
     width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)

@@ -49,6 +49,36 @@ def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
     return int(up_to.searchsorted(rank))
 
 
+def with_lengths(num_of_length: "np.ndarray", lengths: "np.ndarray") -> "np.ndarray":
+    """Return `num_of_length` (see `percentile`) with more samples counted; it may be changed."""
+    import numpy as np
+
+    more = np.bincount(lengths)
+    longer, shorter = (
+        (more, num_of_length) if len(more) > len(num_of_length) else (num_of_length, more)
+    )
+    longer[: len(shorter)] += shorter
+    return longer
+
+
+def histogram(num_of_length: "np.ndarray", max_bins: int) -> "tuple[np.ndarray, np.ndarray]":
+    """Return counts and edges, as numpy.histogram does, from the shortest to the longest length.
+
+    Bins are equally wide, in whole tokens: bin i holds the lengths from edges[i] up to, but not
+    including, edges[i + 1]. No counts if there are no samples.
+    """
+    import numpy as np
+
+    found = np.flatnonzero(num_of_length)
+    if not len(found):
+        return np.zeros(0, np.int64), np.zeros(1, np.int64)
+    first, end = int(found[0]), int(found[-1]) + 1
+    width = -(-(end - first) // max_bins)
+    starts = np.arange(first, end, width)
+    counts = np.add.reduceat(num_of_length[:end], starts)
+    return counts, np.append(starts, starts[-1] + width)
+
+
 class RowCounter:
     """Counts the rows of a run, a table at a time. Stores one number per length, and no rows.
 
@@ -86,7 +116,8 @@ class RowCounter:
         totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
-        self._add_lengths(pc.drop_null(lengths).to_numpy())
+        known = pc.drop_null(lengths).to_numpy()
+        self._num_of_length = with_lengths(self._num_of_length, known)
         totals.num_distinct += pc.sum(results.column("num_distinct")).as_py() or 0
         totals.num_repetitive += pc.sum(results.column("num_repetitive")).as_py() or 0
         if not self._tags:
@@ -98,14 +129,6 @@ class RowCounter:
         values = pa.concat_arrays(closed.chunks) if closed.num_chunks else pa.array([], pa.bool_())
         lists = pa.ListArray.from_arrays([0, *ends.tolist()], values)
         return results.append_column("is_reasoning_closed", lists)
-
-    def _add_lengths(self, lengths: "np.ndarray") -> None:
-        import numpy as np
-
-        known, more = self._num_of_length, np.bincount(lengths)
-        longer, shorter = (more, known) if len(more) > len(known) else (known, more)
-        longer[: len(shorter)] += shorter
-        self._num_of_length = longer
 
     def totals(self) -> Totals:
         """Return the counts so far."""

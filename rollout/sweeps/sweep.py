@@ -265,6 +265,7 @@ class Sweep:
                 raise attempt.error
             with unexpected_errors_explained(point.run_dir):
                 summary = attempt.publish(self._stop)
+            attempt.finish_tracking()  # while the other points are published
         except RolloutError as error:
             attempt.fail(error)
             self._fail(point, error)

@@ -9,7 +9,7 @@ from resuming import SCRIPTED, write
 from wandb_runs import NOWHERE
 from wandb_server import Server
 
-from rollout.runs import tracking
+from rollout.runs.tracking import service
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def home(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
     monkeypatch.setenv("WANDB_BASE_URL", NOWHERE)
-    monkeypatch.setattr(tracking, "_why_offline", None)
-    tracking._forget_service()  # of an earlier test in this process, with its settings
+    monkeypatch.setattr(service, "_why_offline", None)
+    service.forget()  # of an earlier test in this process, with its settings
     yield
-    tracking._forget_service()
+    service.forget()
 
 
 @pytest.fixture

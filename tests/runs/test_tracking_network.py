@@ -15,7 +15,7 @@ from wandb_runs import KEY, NOWHERE, history_of, open_in, python, runs_under, sa
 from wandb_server import ANSWERS
 
 from rollout.config.sections.tracking import WandbMode
-from rollout.runs import tracking
+from rollout.runs.tracking import service, wandb_run
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -33,7 +33,7 @@ def test_without_a_login_runs_are_offline_and_nothing_is_sent(tmp_path, server, 
     tracker.wait()
     why = "tracking.mode=offline" if mode is WandbMode.offline else "not logged in"
     assert tracker.line.startswith("wandb: offline (") and why in tracker.line
-    tracking._forget_service()  # what wandb sends at its end
+    service.forget()  # what wandb sends at its end
     assert lines == [] and server.seen == []
 
 
@@ -51,7 +51,7 @@ def test_a_key_without_a_network_ends_offline_in_silence(tmp_path):
 import time, wandb; began = time.time()
 t = open_tracker(Tracking(), Path({str(tmp_path)!r}), {{"a": 1}})
 opened = time.time() - began
-t.log({{"x": 1}}, 1.0); t.table(["a"], [["b"]]); t.finish({{"y": 2}}, 0); t.wait()
+t.log({{"x": 1}}, 1.0); t.table(lambda: (["a"], [["b"]])); t.finish({{"y": 2}}, 0); t.wait()
 print("OPENED", opened < 5 + 3, "ENDED", time.time() - began < 30)"""
     env = os.environ | {"WANDB_API_KEY": KEY}
     done = subprocess.run(python(code), env=env, capture_output=True, text=True, timeout=60)
@@ -59,7 +59,7 @@ print("OPENED", opened < 5 + 3, "ENDED", time.time() - began < 30)"""
     assert line.startswith(f"wandb: offline (no answer from {NOWHERE})") and done.stderr == ""
     assert verdict == "OPENED True ENDED True" and done.returncode == 0
     (run,) = runs_under(tmp_path)
-    assert history_of(run, "x") == [(1, 1)] and summary_of(run)["summary"]["y"] == 2
+    assert history_of(run, "run/x") == [(1, 1)] and summary_of(run)["summary"]["run/y"] == 2
 
 
 def test_a_server_that_refuses_the_run_leaves_it_offline(tmp_path, server, monkeypatch):
@@ -70,14 +70,14 @@ def test_a_server_that_refuses_the_run_leaves_it_offline(tmp_path, server, monke
         tracker.finish({"name": name}, 0)
         tracker.wait()
         assert "wandb: offline (" in tracker.line and "not here" in tracker.line
-        assert summary_of(runs_under(tmp_path / name)[-1])["summary"]["name"] == name
+        assert summary_of(runs_under(tmp_path / name)[-1])["summary"]["run/name"] == name
 
 
 def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     tracker = open_in(tmp_path)
     run_id = saved_id(tmp_path)
-    tracker.table(["prompt"], [["x"]])
+    tracker.table(lambda: (["prompt"], [["x"]]))
     assert tracker.line == f"wandb: {os.environ['WANDB_BASE_URL']}/me/rollout/runs/{run_id}"
     tracker.finish({"y": 2}, 0)
     tracker.wait()
@@ -87,7 +87,7 @@ def test_a_login_tracks_online_in_silence(tmp_path, server, monkeypatch, capfd):
 
 def test_a_network_lost_on_the_way_delays_the_end_only_so_long(tmp_path, server, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(wandb_run, "FINISH_TIMEOUT_S", 3.0)
     lines = []
     tracker = open_in(tmp_path, lines)
     server.shutdown()
@@ -100,7 +100,7 @@ def test_a_network_lost_on_the_way_delays_the_end_only_so_long(tmp_path, server,
     (run,) = runs_under(tmp_path)
     (warning,) = lines
     assert "Timed out" in warning and warning.endswith(f"later with: wandb sync {run}")
-    assert summary_of(run)["summary"]["y"] == 2
+    assert summary_of(run)["summary"]["run/y"] == 2
 
 
 def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked(tmp_path):
@@ -111,7 +111,7 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
         process.wait()
     for i in range(5):
         tracker.log({"x": i}, float(i))
-        tracker.table(["a"], [["b"]])
+        tracker.table(lambda: (["a"], [["b"]]))
     began = time.monotonic()
     tracker.finish({"y": 2}, 0)
     tracker.wait()
@@ -120,7 +120,7 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
     closed = open_in(tmp_path / "next")
     closed.finish({"y": 3}, 0)
     closed.wait()
-    assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["y"] == 3
+    assert summary_of(runs_under(tmp_path / "next")[0])["summary"]["run/y"] == 3
 
 
 def test_a_wandb_that_cannot_be_imported_is_reported_and_harmless(tmp_path, monkeypatch):
@@ -144,12 +144,12 @@ def test_a_loop_is_not_slowed_by_a_wandb_that_hangs(tmp_path, monkeypatch):
     import wandb
 
     hang = threading.Event()
-    monkeypatch.setattr(tracking, "OPEN_WAIT_S", 0.1)
-    monkeypatch.setattr(tracking, "FINISH_TIMEOUT_S", -4.5)
+    monkeypatch.setattr(wandb_run, "OPEN_WAIT_S", 0.1)
+    monkeypatch.setattr(wandb_run, "FINISH_TIMEOUT_S", -4.5)
     monkeypatch.setattr(wandb, "init", lambda **_: hang.wait())
     lines, began = [], time.monotonic()
     tracker = open_in(tmp_path, lines, mode=WandbMode.offline)
-    for i in range(tracking.MAX_QUEUED_CALLS + 10):
+    for i in range(wandb_run.MAX_QUEUED_CALLS + 10):
         tracker.log({"x": i}, float(i))
     tracker.finish({}, 0)
     tracker.wait()

@@ -20,6 +20,11 @@ def open_in(directory: Path, said: list | None = None, **changes):
     return open_tracker(Tracking(**changes), directory, CONFIG, say)
 
 
+def close(tracker, exit_code: int = 0, **figures) -> None:
+    tracker.finish(figures, exit_code)
+    tracker.wait()
+
+
 def runs_under(directory: Path) -> list[Path]:
     return sorted(directory.glob("wandb/*run-*/"), key=lambda d: d.stat().st_ctime)
 
@@ -34,10 +39,22 @@ def summary_of(run: Path) -> dict:
     return json.loads(inspect(run, "--summary"))
 
 
-def history_of(run: Path, key: str) -> list:
+def records_of(run: Path, kind: str) -> list[dict]:
     records = [json.loads(line) for line in inspect(run).splitlines()]
-    items = [record["history"]["item"] for record in records if record["type"] == "history"]
-    return [(item["elapsed_s"], item[key]) for item in items if key in item]
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def history_of(run: Path, key: str) -> list:
+    items = [record["item"] for record in records_of(run, "history")]
+    return [(item.get("elapsed_s"), item[key]) for item in items if key in item]
+
+
+def artifact_of(run: Path) -> dict:
+    """Return the run's only artifact, tables aside, with its files as name -> local path."""
+    artifacts = [a for a in records_of(run, "artifact") if a["type"] != "run_table"]
+    (artifact,) = artifacts
+    files = {f["path"]: Path(f["local_path"]) for f in artifact["manifest"]["contents"]}
+    return artifact | {"files": files}
 
 
 def table_of(run: Path) -> dict:
