@@ -19,6 +19,7 @@ from rollout.runs.command import resume_command
 from rollout.runs.job import Job
 from rollout.runs.standing import Standing
 from rollout.runs.summary_record import summary_record
+from rollout.runs.tracking.names import upload_command
 from rollout.store.counts import Totals
 from rollout.system.console import Console, duration
 from rollout.system.safe_text import one_line
@@ -80,6 +81,9 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
         console.result(f"scored  {scores['path']}: {', '.join(known)}")
     if totals.num_failed and not job.settings.retry_failed:
         console.note("note: retry_failed=true tries the failed rows again")
+    if job.settings.tracking.artifact:
+        upload = upload_command(job.settings, job.run_dir.name, job.output_path)
+        console.note(f"note: a finished run sends nothing to wandb; to upload its output: {upload}")
     return summary_of(job, totals, figures)
 
 

@@ -38,6 +38,7 @@ IDLE = [
         "did you mean postprocess.exact.ignore_case?",
     ),
     ({"tracking": "none", "tracking.project": "p"}, "type tracking=wandb"),
+    ({"tracking": "none", "tracking.artifact": True}, "type tracking=wandb"),
     ({"engine.scripted.text": "so"}, "type engine=scripted"),
     ({"engine.on_oom": "fail", "engine.on_oom_kv_cache_dtype": "fp8"}, "engine.on_oom=step_down"),
     ({"stop_if.after_samples": 9}, "such as stop_if.truncated_fraction=0.5"),

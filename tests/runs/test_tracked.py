@@ -102,7 +102,8 @@ def test_a_finished_run_says_that_it_sends_no_artifact(typed):
     typed(*words)
     done = typed(*words, "tracking.artifact=true")
     assert done.code == 0 and len(runs_under(typed.here / "x")) == 1
-    assert any("wandb artifact put" in note for note in done.notes), done.notes
+    command = "wandb artifact put --type responses --name rollout/x "
+    assert any(command in note for note in done.notes), done.notes
 
 
 def test_figures_are_sent_after_publishing_and_before_the_end(tmp_path, monkeypatch):
@@ -135,7 +136,8 @@ def test_a_run_that_fails_ends_in_wandb_with_its_error(typed):
 
 def test_an_export_that_fails_after_publishing_keeps_the_runs_figures(typed):
     done = typed("data=example", "engine=scripted", "run_dir=x", "postprocess.scorer=regex",
-                 "postprocess.regex.pattern=nowhere", "postprocess.export.format=sft")  # fmt: skip
+                 "postprocess.regex.pattern=zzzz", "postprocess.regex.match_only=true",
+                 "postprocess.export.format=sft")  # fmt: skip
     assert done.code == 1, done.errors
     seen = summary_of(runs_under(typed.here / "x")[0])["summary"]
     assert seen["speed/num_rows"] == 8 and "run/error" not in seen

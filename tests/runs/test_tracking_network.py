@@ -11,7 +11,17 @@ import time
 import psutil
 import pytest
 from processes import children_with
-from wandb_runs import KEY, NOWHERE, history_of, open_in, python, runs_under, saved_id, summary_of
+from wandb_runs import (
+    KEY,
+    NOWHERE,
+    close,
+    history_of,
+    open_in,
+    python,
+    runs_under,
+    saved_id,
+    summary_of,
+)
 from wandb_server import ANSWERS
 
 from rollout.config.sections.tracking import WandbMode
@@ -103,6 +113,37 @@ def test_a_network_lost_on_the_way_delays_the_end_only_so_long(tmp_path, server,
     assert summary_of(run)["summary"]["run/y"] == 2
 
 
+def test_an_artifact_that_the_server_refuses_is_one_warning(tmp_path, server, monkeypatch, capfd):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    lines, began = [], time.monotonic()
+    tracker = open_in(tmp_path, lines)
+    (tmp_path / "a.parquet").write_text("rows")
+    tracker.artifact({"output.parquet": tmp_path / "a.parquet"})
+    close(tracker, y=2)
+    assert time.monotonic() - began < 20
+    (warning,) = lines
+    assert "not everything was sent" in warning and "not here" in warning
+    assert summary_of(runs_under(tmp_path)[0])["summary"]["run/y"] == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_upload_without_a_network_is_given_up_by_its_size(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    for name, value in (("FINISH_TIMEOUT_S", 2.0), ("SILENT_S", 0.5), ("UPLOAD_BYTES_PER_S", 1)):
+        monkeypatch.setattr(wandb_run, name, value)
+    lines = []
+    tracker = open_in(tmp_path, lines)
+    server.shutdown()
+    server.server_close()
+    (tmp_path / "a.parquet").write_text("rows")
+    tracker.artifact({"output.parquet": tmp_path / "a.parquet"})
+    began = time.monotonic()
+    close(tracker)
+    assert time.monotonic() - began < 0.5 + (2 + 4) + (2 + 5) + 2
+    assert lines[0] == "wandb: uploading the output ..." and len(lines) == 2
+    assert "no answer at the end; its local files are in" in lines[1]
+
+
 def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked(tmp_path):
     lines = []
     tracker = open_in(tmp_path / "hurt", lines)
@@ -112,6 +153,9 @@ def test_a_service_killed_under_a_run_is_one_warning_and_the_next_run_is_tracked
     for i in range(5):
         tracker.log({"x": i}, float(i))
         tracker.table(lambda: (["a"], [["b"]]))
+        tracker.histogram("h", lambda: ([1], [0, 1]))
+        tracker.images({"a": tmp_path / "gone.png"})
+    tracker.artifact({"a": tmp_path / "hurt" / "wandb.json"})
     began = time.monotonic()
     tracker.finish({"y": 2}, 0)
     tracker.wait()

@@ -2,13 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.rows.signs import is_unclosed
-from rollout.store.counts import RowCounter
+from rollout.store.counts import RowCounter, histogram
 
 INTS = pa.list_(pa.int32())
 
@@ -131,3 +132,26 @@ def test_any_rows_cut_anywhere_give_the_totals_of_plain_python(rows, cuts, text)
     assert totals.num_distinct == sum(len({response for response, _ in row}) for row in answered)
     assert totals.p95_response_tokens == min(enough, default=None)
     assert (totals.num_samples, totals.max_response_tokens) == (len(tokens), max(tokens, default=0))
+
+
+@pytest.mark.parametrize(
+    ("num_of_length", "counts", "edges"),
+    [
+        ([], [], [0]),
+        ([0, 0], [], [0]),
+        ([3], [3], [0, 1]),
+        ([0, 2, 0, 1], [2, 0, 1], [1, 2, 3, 4]),
+        ([0, 1, 1, 1, 1, 1, 1, 1], [2, 2, 2, 1], [1, 3, 5, 7, 9]),
+    ],
+)
+def test_a_histogram_has_bins_of_whole_tokens_from_the_shortest_to_the_longest(
+    num_of_length, counts, edges
+):
+    found = histogram(np.array(num_of_length, dtype=np.int64), max_bins=4)
+    assert [part.tolist() for part in found] == [counts, edges]
+
+
+def test_a_histogram_of_a_million_lengths_has_no_more_bins_than_asked():
+    num_of_length = np.bincount([1, 500, 500, 1_000_000])
+    counts, edges = histogram(num_of_length, max_bins=64)
+    assert len(counts) <= 64 and counts.sum() == 4 and edges[0] == 1 and edges[-1] > 1_000_000

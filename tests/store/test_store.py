@@ -52,6 +52,12 @@ def publish(store, path, **options):
     return pq.read_table(path)
 
 
+def test_the_lengths_of_all_responses_are_counted_without_their_texts(tmp_path):
+    store = open_store(tmp_path / "run", 6)
+    flushed(store, *(result(i, error="no" if i == 4 else None, n=1 + i % 3) for i in range(6)))
+    assert store.num_of_length().tolist() == [0, 5, 3, 2]  # places 0 to 3: none of 0 tokens
+
+
 def test_rows_finished_in_any_order_are_published_in_input_order(tmp_path):
     store = open_store(tmp_path / "run", 11)
     flushed(store, *(result(i) for i in (10, 3, 7, 0, 1, 2, 9, 4, 8, 5, 6)))

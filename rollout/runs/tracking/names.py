@@ -6,8 +6,9 @@ Imports no wandb.
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rollout.config.sections.engine import Backend
@@ -17,6 +18,7 @@ from rollout.system.safe_text import one_line
 
 STEP = "elapsed_s"  # the x axis of every chart
 MAX_TAG = 64  # characters; wandb refuses longer ones
+KIND = "responses"  # of an artifact; wandb calls it a type
 MAX_NAME = 128  # of a run, a group, an artifact
 # The first pattern that matches a whole name decides; other names are in run/.
 GROUPS = tuple(
@@ -101,7 +103,17 @@ def valid_tags(tags: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in cut if tag))
 
 
+def upload_command(settings: Settings, run_name: str, path: Path) -> str:
+    """Return the command that uploads a file or directory as an artifact."""
+    name = f"{settings.tracking.project}/{readable_name(run_name)[:MAX_NAME]}"
+    return shlex.join(["wandb", "artifact", "put", "--type", KIND, "--name", name, str(path)])
+
+
 def artifact_name(run_name: str, run_id: str) -> str:
     """Return the name of a run's artifact: readable, and no other run's."""
-    readable = re.sub(r"[^a-zA-Z0-9_.-]+", "-", run_name)[: MAX_NAME - len(run_id) - 1]
-    return f"{readable}-{run_id}"
+    return f"{readable_name(run_name)[: MAX_NAME - len(run_id) - 1]}-{run_id}"
+
+
+def readable_name(run_name: str) -> str:
+    """Return the name in characters that wandb allows in that of an artifact."""
+    return re.sub(r"[^a-zA-Z0-9_.-]+", "-", run_name)

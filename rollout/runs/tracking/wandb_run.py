@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.config.sections.tracking import Tracking
 from rollout.runs.tracking import service
 from rollout.runs.tracking.names import (
+    KIND,
     MAX_NAME,
     STEP,
     artifact_name,
@@ -125,7 +126,7 @@ class WandbTracker(Tracker):
 
         # A copy is kept while a run is offline, since it may be uploaded when the file has changed.
         policy = "mutable" if run.offline else "immutable"
-        artifact = wandb.Artifact(artifact_name(self._run_dir.name, run.id), type="responses")
+        artifact = wandb.Artifact(artifact_name(self._run_dir.name, run.id), type=KIND)
         for name, path in _each_file(self._files):
             artifact.add_file(str(path), name, policy=policy)
         logged = run.log_artifact(artifact)
