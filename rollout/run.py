@@ -10,6 +10,7 @@ from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
+from rollout.report.run.at_end import report_at_end
 from rollout.runs.attempt import Attempt
 from rollout.runs.fitting import refuse_impossible, refuse_no_room, settle
 from rollout.runs.generate import answer
@@ -70,7 +71,7 @@ def run(
 def launch(
     job: Job, store: Store, standing: Standing, console: Console, stop: StopRequest
 ) -> Summary:
-    """Make one attempt at an opened run: load, generate, publish, report."""
+    """Make one attempt at an opened run: load, generate, publish, make its page."""
     attempt = Attempt(job, store, standing, console)
     stop.report_progress = attempt.report.note_progress
     stop.last_line = lambda: f"interrupted; {attempt.report.how_to_resume()}"
@@ -85,6 +86,7 @@ def launch(
             more = f"; {attempt.report.how_to_resume()}" if attempt.report.has_begun else ""
             raise error.with_message(f"{error}{more}")
         summary = attempt.publish(stop)
+        report_at_end(attempt)
     except BaseException as error:
         attempt.fail(error)
         raise

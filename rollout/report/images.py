@@ -27,6 +27,7 @@ MAX_TICK_CHARS, MAX_NOTE_CHARS = 24, 1000
 SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 MAX_TICKS = 10
 LEGEND_COLUMNS = 4
+UNDATED = {"png": {"Software": None}, "svg": {"Date": None}}  # equal charts give equal files
 # With letters that DejaVu Sans lacks; only those that are installed are used.
 FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans Arabic", "WenQuanYi Zen Hei")
 STYLE = {
@@ -45,7 +46,9 @@ STYLE = {
 }
 
 
-def write_images(charts: Sequence[Chart | HeatMap], directory: Path) -> list[Path]:
+def write_images(
+    charts: Sequence[Chart | HeatMap], directory: Path, kinds: Sequence[str] = ("png", "svg")
+) -> list[Path]:
     """Write each chart as NAME.png and NAME.svg into a directory, and return the files in order.
 
     A second chart of a name is NAME-2. Makes the directory. Raises OSError.
@@ -55,9 +58,9 @@ def write_images(charts: Sequence[Chart | HeatMap], directory: Path) -> list[Pat
     for name, chart in zip(_names(charts), charts, strict=True):
         with _style():
             figure = _figure(chart)
-            for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            for suffix in kinds:
                 path = directory / f"{name}.{suffix}"
-                figure.savefig(path, dpi=160, metadata=metadata, bbox_inches="tight")
+                figure.savefig(path, dpi=160, metadata=UNDATED[suffix], bbox_inches="tight")
                 written.append(path)
     return written
 

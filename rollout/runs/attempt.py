@@ -36,7 +36,7 @@ from rollout.runs.standing import Standing
 from rollout.runs.stop_early import reason_to_stop
 from rollout.runs.summary import Summary, num_preview_rows
 from rollout.runs.tracked import track_output
-from rollout.runs.tracking import open_tracker
+from rollout.runs.tracking import Tracker, open_tracker
 from rollout.runs.tracking.names import tags_of
 from rollout.runs.workflow import score
 from rollout.store.counts import Totals
@@ -275,6 +275,11 @@ class Attempt:
         self.console.record(text)
         self._outcome = code, error
         self._ending = self._ending or ({"error": text}, code)
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether a tracker is open that sends anything."""
+        return type(self._tracker) is not Tracker
 
     def track_images(self, images: Mapping[str, Path]) -> None:
         """Send image files to the tracker, under these names. They must stay until `close`."""

@@ -16,6 +16,7 @@ from rollout.config.sections.postprocess import Postprocess
 from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
 from rollout.errors import RolloutError, UserError
+from rollout.report.run.at_end import report_at_end
 from rollout.report.sweep.points import Point, at_point, figures_of
 from rollout.report.sweep.record import points_in
 from rollout.runs.attempt import Attempt
@@ -30,20 +31,9 @@ from rollout.runs.turns import Task, take_turns
 from rollout.runs.workflow import with_prompts
 from rollout.store.run_dir import refuse_users_tables
 from rollout.store.store import Store
-from rollout.sweeps.batches import (
-    Batch,
-    batches_of,
-    refuse_one_place,
-    refuse_own_tables,
-    rounds_of,
-)
+from rollout.sweeps.batches import Batch, batches_of, refuse_one_place, refuse_own_tables, rounds_of
 from rollout.sweeps.dry_run import dry_run_lines
-from rollout.sweeps.outcome import (
-    OF_THE_COMMAND,
-    are_all_refused,
-    nothing_answered,
-    say_failures,
-)
+from rollout.sweeps.outcome import OF_THE_COMMAND, are_all_refused, nothing_answered, say_failures
 from rollout.sweeps.progress import PointConsole, SweepReport
 from rollout.system import lock
 from rollout.system.console import Console
@@ -265,6 +255,7 @@ class Sweep:
                 raise attempt.error
             with unexpected_errors_explained(point.run_dir):
                 summary = attempt.publish(self._stop)
+            report_at_end(attempt)
             attempt.finish_tracking()  # while the other points are published
         except RolloutError as error:
             attempt.fail(error)

@@ -193,7 +193,7 @@ def test_an_unscored_file_has_no_sections_and_no_figure(tmp_path):
 
 def test_lists_of_different_lengths_are_refused_by_name_and_row(tmp_path):
     path = verdict_file(tmp_path / "s.parquet", [["right"], ["right"]], [[1.0], [1.0, 0.0]])
-    with pytest.raises(UserError, match="row 1 .*'scores' and 'verdicts' have different lengths"):
+    with pytest.raises(UserError, match=r"row 1 .*'scores' and 'verdicts' have different lengths"):
         score_sections(path)
 
 
