@@ -17,6 +17,7 @@ from typing import Any
 _ESCAPED = re.compile(
     "[<>&\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff]"
 )
+_RUNS = re.compile(f"{_ESCAPED.pattern}+")
 
 
 def script_json(value: Any) -> str:
@@ -26,6 +27,16 @@ def script_json(value: Any) -> str:
     """
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def num_script_bytes(value: Any) -> int:
+    """Return the number of bytes of `script_json(value)`, several times as fast."""
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    escaped = "".join(_RUNS.findall(text))
+    kept = len(text.encode("utf-8", "surrogatepass")) - len(
+        escaped.encode("utf-8", "surrogatepass")
+    )
+    return kept + 6 * len(escaped)
 
 
 def plain(value: Any) -> Any:

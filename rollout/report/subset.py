@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rollout.report.page import PromptView, SampleView
 from rollout.report.prompt_texts import cut
-from rollout.report.strict_json import script_json
+from rollout.report.strict_json import num_script_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +96,10 @@ class Held:
         """Return the rows by position, ascending; linked rows are cut further if too long."""
         rows = {p: self.views[p] for p in linked if p in self.views}
         room, limit = MAX_BYTES - self._others[1], 10_000
-        while sum(map(num_bytes_of, rows.values())) > room and limit >= SHORTEST:
+        size = self._linked[1]
+        while size > room and limit >= SHORTEST:
             rows = {position: shortened(view, limit) for position, view in rows.items()}
-            limit //= 2
+            size, limit = sum(map(num_bytes_of, rows.values())), limit // 2
         return dict(sorted((self.views | rows).items()))
 
 
@@ -109,7 +110,7 @@ def num_samples_of(view: PromptView) -> int:
 
 def num_bytes_of(view: PromptView) -> int:
     """Return the bytes of a row as JSON in a page."""
-    return len(script_json(view).encode())
+    return num_script_bytes(view)
 
 
 def shortened(view: PromptView, limit: int) -> PromptView:

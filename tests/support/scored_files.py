@@ -15,6 +15,10 @@ RESPONSES = [["no", "yes", "no", "no"], ["yes", "yes", "no", "yes"]]
 TOKENS = [[10, 20, 30, 40], [1, 2, 9, 4]]
 
 
+def _plain(responses) -> list:
+    return responses.to_pylist() if isinstance(responses, pa.Array) else responses
+
+
 def output_file(path: Path, responses=RESPONSES, **columns) -> Path:
     """Write an output with these responses; every answer is `yes`."""
     num = len(responses)
@@ -22,7 +26,7 @@ def output_file(path: Path, responses=RESPONSES, **columns) -> Path:
         "prompt": [f"question {i}" for i in range(num)],
         "answer": ["yes"] * num,
         "responses": responses,
-        "finish_reason": [["stop"] * len(texts) for texts in responses],
+        "finish_reason": [["stop"] * len(texts or ()) for texts in _plain(responses)],
         "error": pa.array([None] * num, pa.string()),
     } | columns
     pq.write_table(pa.table(columns), path)

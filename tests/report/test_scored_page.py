@@ -1,0 +1,120 @@
+"""The page of a parquet file alone."""
+
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hostile_texts import TEXTS
+from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_file
+
+from rollout.errors import UserError
+from rollout.report.page import Facts, html_of
+from rollout.report.scored import page_of_scored
+
+COLUMNS = {"num_response_tokens": pa.array(TOKENS, pa.list_(pa.int32()))}
+
+
+def titles(page) -> list[str]:
+    return [section.title for section in page.sections]
+
+
+def test_a_scored_file_has_figures_scores_responses_and_samples(tmp_path):
+    page = page_of_scored(scored_file(tmp_path, **COLUMNS))
+    assert page.title == "scored.parquet"
+    assert page.verdict == "scored: 8 samples of 2 rows, 2 of 2 rows solved at least once"
+    assert titles(page) == ["Scores", "Verdicts", "Length and score", "Responses", "Samples"]
+    figures = {figure.label: figure.value for figure in page.figures}
+    assert figures == {
+        "pass@1": "50.0%", "pass@4": "100.0%", "judged right or wrong": "100.0%", "rows": "2",
+        "truncated": "0.0%",
+    }  # fmt: skip
+
+
+def test_an_unscored_file_has_lengths_and_repeated_responses(tmp_path):
+    path = output_file(
+        tmp_path / "o.parquet", finish_reason=[["stop", "length"] * 2] * 2, **COLUMNS
+    )
+    page = page_of_scored(path)
+    assert page.verdict == "not scored: 8 samples of 2 rows"
+    assert titles(page) == ["Responses", "Samples"]
+    facts, reasons, lengths = page.sections[0].blocks
+    assert dict(facts.items)["repeat an earlier sample of the row"] == "4 (50.0%)"
+    assert [row.cells for row in reasons.rows] == [
+        ["stop", "4", "50.0%", "12.5", "9.5"], ["length", "4", "50.0%", "16.5", "12.0"],
+    ]  # fmt: skip
+    assert sum(map(sum, (series.values for series in lengths.series))) == 8
+
+
+def test_the_bins_of_lengths_hold_what_counting_gives(tmp_path):
+    path = output_file(tmp_path / "o.parquet", **COLUMNS)
+    chart = next(chart for chart in page_of_scored(path).charts)
+    counts = dict(zip(chart.x, chart.series[0].values, strict=True))
+    flat = [tokens for row in TOKENS for tokens in row]
+    half = chart.x[0]
+    for middle, count in counts.items():
+        assert count == sum(middle - half <= tokens < middle + half for tokens in flat)
+
+
+def test_columns_that_are_missing_are_not_spoken_of(tmp_path):
+    pq.write_table(pa.table({"responses": [["a", ""]]}), tmp_path / "o.parquet")
+    page = page_of_scored(tmp_path / "o.parquet")
+    assert [type(block) for block in page.sections[0].blocks] == [Facts]
+    assert [figure.label for figure in page.figures] == ["rows"]
+    assert dict(page.sections[0].blocks[0].items)["empty responses"] == "1 (50.0%)"
+
+
+def test_one_row_per_sample_gives_the_same_responses(tmp_path):
+    whole = output_file(tmp_path / "a.parquet")
+    lines = {
+        "row": [0] * 4 + [1] * 4,
+        "response": [text for row in RESPONSES for text in row],
+        "finish_reason": ["stop"] * 8,
+    }
+    pq.write_table(pa.table(lines), tmp_path / "b.parquet")
+    one, other = (page_of_scored(path) for path in (whole, tmp_path / "b.parquet"))
+    assert one.sections[0] == other.sections[0] and one.figures == other.figures
+
+
+def test_a_file_in_which_nothing_was_judged_is_not_called_good(tmp_path):
+    page = page_of_scored(verdict_file(tmp_path / "s.parquet", [["unjudged"], ["error"]]))
+    assert page.verdict_style == "bad" and page.verdict.startswith("nothing could be judged")
+
+
+def test_a_file_in_which_all_rows_failed_is_not_called_good(tmp_path):
+    path = output_file(tmp_path / "o.parquet", pa.array([[], None], pa.list_(pa.string())))
+    page = page_of_scored(path)
+    assert page.verdict_style == "bad" and page.verdict == "no responses: none of 2 rows has one"
+
+
+def test_a_file_without_rows_is_refused(tmp_path):
+    table = pa.table({"responses": pa.array([], pa.list_(pa.string()))})
+    pq.write_table(table, tmp_path / "o.parquet")
+    with pytest.raises(UserError, match="has no rows"):
+        page_of_scored(tmp_path / "o.parquet")
+
+
+def test_a_file_without_responses_says_what_to_type(tmp_path):
+    pq.write_table(pa.table({"prompt": ["a"], "out": [["b"]]}), tmp_path / "o.parquet")
+    with pytest.raises(UserError, match="type responses_key=COLUMN"):
+        page_of_scored(tmp_path / "o.parquet")
+    assert page_of_scored(tmp_path / "o.parquet", responses_key="out").figures[0].value == "1"
+
+
+def test_names_and_texts_that_are_markup_stay_text(tmp_path):
+    path = tmp_path / "<img src=x onerror=alert(1)>.parquet"
+    verdicts, reasons = [["right"] * len(TEXTS)], [["<b>stop"] * len(TEXTS)]
+    verdict_file(path, verdicts, responses=[TEXTS], extracted=[TEXTS], finish_reason=reasons)
+    page = html_of(page_of_scored(path))
+    assert not re.search(r"<img|<b>|onerror=alert\(1\)>", page)
+
+
+def test_more_finish_reasons_than_colours_are_gathered_in_the_chart(tmp_path):
+    reasons = [[f"r{i}" for i in range(12)]]
+    path = output_file(
+        tmp_path / "o.parquet", [["a"] * 12], finish_reason=reasons, num_response_tokens=[[3] * 12]
+    )
+    _, table, chart = page_of_scored(path).sections[0].blocks
+    assert len(table.rows) == 12
+    assert len(chart.series) == 8 and chart.series[-1].name == "(other)"
+    assert sum(sum(series.values) for series in chart.series) == 12
