@@ -189,14 +189,12 @@ def rate_chart(scores: Scores) -> Chart | None:
     numbers = np.bincount(place, minlength=len(ticks))
     never, always = int((c == 0).sum()), int((c == n).sum())
     note = (
-        f"{never:,} rows ({never / len(n):.1%}) have no right sample and {always:,} "
-        f"({always / len(n):.1%}) only right ones. There, rewards of right and wrong do not "
-        "differ within the row, so a group-relative advantage (GRPO: Shao et al. 2024, arXiv "
-        "2402.03300) is 0."
+        f"No sample is right in {_rows(never)} ({never / len(n):.1%}), all are in {_rows(always)} "
+        f"({always / len(n):.1%}). Rewards of right and wrong do not differ within such a row, so "
+        "it has no group-relative advantage (GRPO: Shao et al. 2024, arXiv 2402.03300)."
     )
-    if len(n) < scores.samples.num_rows:
-        left_out = scores.samples.num_rows - len(n)
-        note += f" {left_out:,} rows without a sample that counts are left out."
+    if left_out := scores.samples.num_rows - len(n):
+        note += f" Left out: {_rows(left_out)} without a sample that counts."
     return Chart(
         "pass_rates",
         "Rows by pass rate",
@@ -236,3 +234,7 @@ def score_chart(scores: Scores) -> Chart | None:
         [Series("samples", numbers.astype(float).tolist(), Kind.bars)],
         note=note,
     )
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"

@@ -137,7 +137,7 @@ def test_what_could_not_be_judged_counts_in_no_figure(tmp_path):
     rows = {row.cells[0]: row.cells[1] for row in table(path, "Verdicts").rows}
     assert (rows["unjudged"], rows["wrong"], rows["right"]) == ("3", "1", "2")
     chart = charts(path)["pass_rates"]
-    assert sum(chart.series[0].values) == 2 and "1 rows without a sample" in chart.note
+    assert sum(chart.series[0].values) == 2 and "Left out: 1 row without a sample" in chart.note
 
 
 def test_a_file_in_which_nothing_was_judged_shows_no_share(tmp_path):
