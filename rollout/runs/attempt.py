@@ -275,6 +275,7 @@ class Attempt:
         self.console.record(text)
         self._outcome = code, error
         self._ending = self._ending or ({"error": text}, code)
+        self.finish_tracking()
 
     @property
     def is_tracked(self) -> bool:
@@ -282,7 +283,10 @@ class Attempt:
         return type(self._tracker) is not Tracker
 
     def track_images(self, images: Mapping[str, Path]) -> None:
-        """Send image files to the tracker, under these names. They must stay until `close`."""
+        """Send image files to the tracker, under these names, before it is finished.
+
+        They must stay until `close`.
+        """
         self._tracker.images(images)
 
     def finish_tracking(self) -> None:

@@ -74,7 +74,11 @@ def test_rows_left_out_of_the_output_do_not_shift_the_scores(tmp_path):
 
 
 def test_an_artifact_holds_the_output_its_scores_and_the_summary(tmp_path):
-    answered(tmp_path / "run", **MATCHES, **{"tracking.artifact": True, "output.path": "a.parquet"})
+    answered(
+        tmp_path / "run",
+        **MATCHES,
+        **{"tracking.artifact": True, "output.path": tmp_path / "a.parquet"},
+    )
     (run,) = runs_under(tmp_path / "run")
     files = artifact_of(run)["files"]
     assert files.keys() == {"output.parquet", "scored.parquet", "scored.json", "summary.json"}
