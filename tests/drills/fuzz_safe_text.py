@@ -13,12 +13,13 @@ import unicodedata
 from pathlib import Path
 
 from fuzz import Outcome
-from rollout.report.sweep.page import Row, page
 
 from rollout.postprocess.lines import example_lines, fault_lines
 from rollout.postprocess.tally import Example, FirstError, Tally
+from rollout.report.page import html_of
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
+from rollout.report.sweep.sections import page_of_sweep
 from rollout.report.sweep.table import write_tables
 from rollout.system.console import say
 from rollout.system.safe_text import one_line
@@ -80,9 +81,9 @@ def in_examples(text: str, directory: Path) -> str:
 
 
 def on_page(text: str, directory: Path) -> str:
-    answer = {"row": 0, "prompt": text, "responses": [text]}
-    rows = [Row([text], "done", text)]
-    return page(text, [text], [(text, text, False)], rows, [(text, [answer])])
+    point = Point(text, {"sampling.stop": text}, directory, "failed", text)
+    page = page_of_sweep(directory, [point], rank([point], "output_tokens_per_s"))
+    return html_of(page).partition("<body")[2].partition("<script")[0]
 
 
 def in_csv(text: str, directory: Path) -> str:

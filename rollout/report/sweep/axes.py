@@ -3,6 +3,7 @@
 Reads and writes no file. Must not know about figures.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from rollout.report.sweep.columns import swept_column, swept_keys
 from rollout.report.sweep.points import Point
 
 UNSET = "–"  # of a key that another command swept
-LOG_FROM = 30  # an axis from 8 to 256 is logarithmic, one from 0.5 to 1.0 is not
+LOG_FROM, LOG_STEP = 8, 1.5  # whole numbers such as 8, 16, 64: the axis is logarithmic
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,30 @@ class Axis:
 
     @property
     def is_log(self) -> bool:
-        """Whether its numbers are of different magnitudes, such as 8, 32, 256."""
-        known = [number for number in self.numbers or () if number is not None]
-        return bool(known) and min(known) > 0 and max(known) / min(known) >= LOG_FROM
+        """Whether its numbers are whole and grow by factors, such as 8, 32, 256."""
+        known = sorted({number for number in self.numbers or () if number is not None})
+        if not known or known[0] <= 0 or not all(map(float.is_integer, known)):
+            return False
+        steps = [b / a for a, b in itertools.pairwise(known)]
+        return known[-1] / known[0] >= LOG_FROM and min(steps) >= LOG_STEP
 
 
 def axes_of(points: Sequence[Point]) -> list[Axis]:
-    """Return the keys that vary: numbers first, of those the ones with most values first."""
+    """Return the keys that vary: numbers first, of those the ones with most values first.
+
+    Seeds come last: their order says nothing.
+    """
     keys = swept_keys(points)
     found = []
     for key, label in zip(keys, labels_of(keys), strict=True):
         texts = [point.values.get(key, UNSET) for point in points]
         if len(set(texts)) > 1:
             found.append(Axis(key, label, texts, _numbers(points, key)))
-    return sorted(found, key=lambda axis: (not axis.is_number, -len(set(axis.texts))))
+
+    def place(axis: Axis) -> tuple[bool, bool, int]:
+        return axis.key.endswith("seed"), not axis.is_number, -len(set(axis.texts))
+
+    return sorted(found, key=place)
 
 
 def _numbers(points: Sequence[Point], key: str) -> list[float | None] | None:

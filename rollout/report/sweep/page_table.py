@@ -3,6 +3,7 @@
 Guarantees: no figure is in two columns; values that all points share are said once, above.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,12 @@ class Shown:
     numbers: list[float | None] | None = None
     help: str = ""
 
+    def sort_key(self, i: int) -> float | str | None:
+        if self.numbers is None:
+            return self.texts[i] or None
+        number = self.numbers[i]
+        return number if number is not None and math.isfinite(number) else None
+
 
 def page_table(points: Sequence[Point], ranking: Ranking) -> tuple[Table, str]:
     """Return the table, and a sentence with the values that all points share."""
@@ -70,7 +77,7 @@ def page_table(points: Sequence[Point], ranking: Ranking) -> tuple[Table, str]:
 
 def _row(point: Point, i: int, columns: Sequence[Shown], is_best: bool) -> TableRow:
     cells = [printable(column.texts[i]) for column in columns]
-    keys = [column.numbers[i] if column.numbers else column.texts[i] or None for column in columns]
+    keys = [column.sort_key(i) for column in columns]
     if is_best:
         cells[0] += " ★"
     style = "best" if is_best else STYLES.get(point.status, "")
@@ -84,7 +91,9 @@ def _of_axis(axis: Axis) -> Shown:
 def _tell_apart(keys: Sequence[Shown], number: int) -> bool:
     """Whether the swept values tell every point from the others."""
     values = [tuple(column.texts[i] for column in keys) for i in range(number)]
-    return len(set(values)) == number and all(set(value) != {UNSET} for value in values)
+    return (
+        bool(keys) and len(set(values)) == number and all(set(value) != {UNSET} for value in values)
+    )
 
 
 def _of_figure(points: Sequence[Point], name: str) -> Shown:

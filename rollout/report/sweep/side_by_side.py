@@ -74,7 +74,7 @@ def side_by_side(points: Sequence[Point], ranked: Sequence[Point]) -> Browser | 
     prompts = [_prompt(key, [rows for _, rows in read]) for key in keys[:MAX_PROMPTS]]
     prompts, most = _cut_to_fit(prompts)
     num_rows = max(int(objective_of(p.figures, "num_rows") or 0) for p, _ in read)
-    note = _note(read, len(prompts), num_rows, most, len(done) - len(kept), unread)
+    note = _note(most, len(done) - len(kept), unread)
     return Browser(prompts, [point.name for point, _ in read], num_rows, note)
 
 
@@ -233,16 +233,8 @@ def _num_bytes(prompt: PromptView) -> int:
     return sum(len(json.dumps(text)) + 5 * sum(map(text.count, "<>&")) for text in texts if text)
 
 
-def _note(
-    read: Sequence[tuple[Point, dict[Key, Shown]]],
-    num_prompts: int,
-    num_rows: int,
-    most: int,
-    num_left_out: int,
-    unread: Sequence[Point],
-) -> str:
-    notes = [f"{num_prompts:,} of the first prompts, each with at most {MAX_RESPONSES} responses"
-             f" of each point; {num_rows:,} rows in all."]  # fmt: skip
+def _note(most: int, num_left_out: int, unread: Sequence[Point]) -> str:
+    notes = [f"The first prompts, each with at most {MAX_RESPONSES} responses of each point."]
     notes.append(f"Texts of more than {most:,} characters are cut in the middle.")
     if num_left_out > 0:
         noun = "point is" if num_left_out == 1 else "points are"

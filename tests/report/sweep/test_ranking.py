@@ -157,7 +157,9 @@ def test_the_table_has_the_interval_in_every_form(scored, tmp_path):
     assert table["differs_from_best"].to_pylist() == [None, True]
     assert "pass@1,pass@1_low,pass@1_high" in (tmp_path / "sweep.csv").read_text()
     page = (tmp_path / "sweep.html").read_text()
-    assert "100.0% (10-20)" in page and "★ best   a: scores.pass@1" in page
+    assert (
+        "100.0% (10-20)" in page and "Best a: scores.pass@1" in page and "★ the best point" in page
+    )
     assert "pass@1_low" not in page
     assert table_lines(points, ranking)[1].split() == ["*", "a", "done", "100.0%", "(10-20)"]
 

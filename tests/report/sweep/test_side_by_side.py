@@ -1,0 +1,120 @@
+"""The same prompts across points: matched by their text, with verdicts, within a size."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scored_sweep import scored_sweep
+from sweep_points import answered, point
+
+from rollout.report.strict_json import script_json
+from rollout.report.sweep.side_by_side import (
+    MAX_BYTES,
+    MAX_POINTS,
+    MAX_PROMPTS,
+    MAX_RESPONSES,
+    cut,
+    side_by_side,
+)
+
+
+def texts(found, number, source=0):
+    samples = found.prompts[number].samples[source]
+    return None if samples is None else [sample.text for sample in samples]
+
+
+def test_each_prompt_has_the_first_responses_of_each_point(tmp_path):
+    prompts, replies = (
+        [f"p{i}" for i in range(80)],
+        [[f"{i}-{j}" for j in range(6)] for i in range(80)],
+    )
+    found = side_by_side([answered(tmp_path / n, prompts, replies, name=n) for n in "xy"], [])
+    assert list(found.sources) == ["x", "y"] and len(found.prompts) == MAX_PROMPTS
+    assert texts(found, 7, 1) == [f"7-{j}" for j in range(MAX_RESPONSES)]
+    assert found.prompts[7].messages == [("", "p7")] and found.prompts[7].number == 7
+
+
+def test_prompts_are_matched_by_text_and_equal_ones_by_their_order(tmp_path):
+    one = answered(tmp_path / "a", ["p", "q", "q"], [["to p"], ["to q"], ["to q again"]])
+    two = answered(tmp_path / "b", ["q", "q"], [["2 to q"], ["2 to q again"]])
+    found = side_by_side([one, two], [])
+    pairs = [(texts(found, i, 0), texts(found, i, 1)) for i in range(3)]
+    assert pairs == [(["to q"], ["2 to q"]), (["to q again"], ["2 to q again"]), (["to p"], None)]
+
+
+def test_responses_are_marked_against_the_reference_and_reasoning_is_apart(tmp_path):
+    points = scored_sweep(tmp_path, [{"sampling.temperature": t} for t in ("0.2", "1.0")])
+    found = side_by_side(points, [])
+    prompt = found.prompts[3]
+    assert prompt.reference == "6" and prompt.num_prompt_tokens == 31
+    assert [role for role, _ in prompt.messages] == ["system", "user", "assistant", "user"]
+    for sample in (s for mine in prompt.samples for s in mine):
+        assert sample.verdict == ("right" if sample.extracted == "6" else "wrong")
+        assert (sample.score == 1.0) == (sample.verdict == "right")
+        assert sample.text.startswith("3 + 3 = ") and "step by step" in sample.reasoning
+        assert sample.finish_reason in ("stop", "length") and sample.num_tokens >= 20
+
+
+def test_both_layouts_and_directories_show_the_same(tmp_path):
+    wide = answered(tmp_path / "a", ["p", "q", "r"], [["1", "2"], [], ["3"]], prefix="my_")
+    rows = {"prompt": ["p", "p", "q", "r"], "my_row": [4, 4, 5, 6],
+            "my_sample_index": [0, 1, None, 0], "my_response": ["1", "2", None, "3"],
+            "my_finish_reason": ["stop", "length", None, "stop"],
+            "my_error": [None, None, "too long", None]}  # fmt: skip
+    (tmp_path / "b").mkdir()
+    pq.write_table(pa.table(rows).slice(0, 3), tmp_path / "b" / "1.parquet")
+    pq.write_table(pa.table(rows).slice(3), tmp_path / "b" / "2.parquet")
+    long = point(figures={"output_path": str(tmp_path / "b")}, prefix="my_")
+    found = side_by_side([wide, long], [])
+    assert [texts(found, i, 0) for i in range(3)] == [["1", "2"], [], ["3"]]
+    assert [texts(found, i, 1) for i in range(3)] == [["1", "2"], [], ["3"]]
+    assert [s.finish_reason for s in found.prompts[0].samples[1]] == ["stop", "length"]
+    assert found.prompts[1].errors[1] == "too long"
+
+
+def test_at_most_twelve_points_are_shown_and_the_best_is_one_of_them(tmp_path):
+    points = [answered(tmp_path / f"{i}", ["p"], [[f"reply {i}"]], name=f"n{i}") for i in range(15)]
+    found = side_by_side(points, [points[14], points[0]])
+    assert list(found.sources) == [f"n{i}" for i in range(MAX_POINTS - 1)] + ["n14"]
+    assert (
+        texts(found, 0, MAX_POINTS - 1) == ["reply 14"] and "3 more points are left" in found.note
+    )
+
+
+def test_a_point_whose_file_can_not_be_read_is_named(tmp_path):
+    fine, broken = (answered(tmp_path / n, ["p"], [["r"]], name=n) for n in "ab")
+    Path(broken.figures["output_path"]).write_bytes(b"PAR1 and no more")
+    found = side_by_side([fine, broken], [])
+    assert list(found.sources) == ["a"] and "Not readable: b." in found.note
+    assert side_by_side([broken, point(status="waiting")], []) is None
+
+
+def test_without_its_scored_file_a_point_shows_its_output(tmp_path):
+    points = scored_sweep(tmp_path, [{"sampling.temperature": "0.2"}])
+    (points[0].run_dir / "scored.parquet").unlink()
+    found = side_by_side(points, [])
+    assert found.prompts[0].samples[0][0].verdict == "" and found.prompts[0].reference is None
+
+
+def test_long_and_hostile_texts_are_cut_until_all_fit(tmp_path):
+    evil = "<\u4e2d\u202e\x00</script>" * 4000
+    points = [answered(tmp_path / f"{i}", [f"{i} {evil}" for i in range(60)],
+              [[evil] * 4] * 60, name=f"n{i}") for i in range(MAX_POINTS)]  # fmt: skip
+    found = side_by_side(points, [])
+    assert len(script_json(found).encode()) < MAX_BYTES * 1.3
+    assert "characters are cut in the middle" in found.note and len(found.prompts) > 1
+
+
+def test_a_cut_keeps_the_beginning_and_the_end_and_says_how_much_is_gone():
+    text = "a" * 900 + "b" * 900
+    assert cut(text, 300) == "a" * 200 + "\n… 1,500 characters left out …\n" + "b" * 100
+    assert cut("short", 300) == "short"
+
+
+def test_odd_prompts_and_scores_stop_nothing(tmp_path):
+    bad = pa.array([b"\xff\xfe", b"[]", b'[{"role": "user"}]']).view(pa.string())
+    done = answered(tmp_path / "a", bad, [["1"], None, [None]])
+    found = side_by_side([done], [])
+    json.loads(script_json(found))
+    assert [p.messages for p in found.prompts] == [[], [("", "[]")], [("", '[{"role": "user"}]')]]
