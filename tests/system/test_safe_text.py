@@ -1,8 +1,8 @@
 """Untrusted text: control, reordering and invisible characters are escaped; all scripts stay."""
 
 import pytest
-from rollout.report.page import Page, html_of
 
+from rollout.report.page import Page, html_of
 from rollout.system.safe_text import printable, printable_text
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]
