@@ -173,7 +173,9 @@ def _figures(
         found.append(Figure(f"{num_samples:,.0f}", "samples", f"of {num_rows:,.0f} rows"))
     elapsed = record.get("elapsed_s")
     if isinstance(elapsed, int | float) and elapsed > 0:
-        found.append(Figure(duration(elapsed), "total time", "of all commands of this sweep"))
+        found.append(
+            Figure(duration(elapsed), "total time", "of its commands, until their last record")
+        )
     if loads := _num_loads(points, origins):
         noun = "engine load" if loads == 1 else "engine loads"
         found.append(Figure(f"{loads:,}", noun, "points with the same engine share one"))

@@ -80,7 +80,7 @@ def measure_of(points: Sequence[Point], name: str, spreads: Mapping[Path, Spans]
     if name.startswith(f"{SCORES}."):
         return score_measure(points, name.removeprefix(f"{SCORES}."))
     spans = [spreads.get(point.run_dir, {}).get(name) for point in points]
-    note = f"Bands: {CONFIDENCE:.0%} intervals over prompts (bootstrap)." if any(spans) else ""
+    note = f"Bands: {CONFIDENCE:.0%} intervals over prompts." if any(spans) else ""
     return Measure(name, label_of(name), _values(points, name), spans, note)
 
 

@@ -15,7 +15,7 @@ from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import Ranking, is_speed
 from rollout.report.sweep.side_by_side import side_by_side
 from rollout.report.sweep.speed import speed_blocks
-from rollout.report.sweep.spread import Spans, spread_of
+from rollout.report.sweep.spread import Spans, spreads_of
 from rollout.system.safe_text import printable
 
 
@@ -39,7 +39,7 @@ def _sections(
     if points:
         table, shared = page_table(points, ranking)
         yield Section("Points", [*notes, table], shared)
-    spreads = {point.run_dir: spread_of(point) for point in points}
+    spreads = spreads_of(points)
     place = {id(point): i for i, point in enumerate(ranking.ranked)}
     at = {i: place[id(point)] for i, point in enumerate(points) if id(point) in place}
     field = Field(points, axes_of(points), at)

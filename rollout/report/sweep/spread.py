@@ -5,9 +5,10 @@ an interval belongs to the figure in summary.json, or there is none; what can't 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from rollout.inputs.columns import values_of
@@ -23,14 +24,25 @@ if TYPE_CHECKING:
 CONFIDENCE, RESAMPLES, SEED = 0.95, 1000, 0
 MAX_SAMPLES = 4_000_000
 MAX_TEXT_BYTES = 64 << 20  # of a file whose texts are read
+ALL_TEXT_BYTES = 512 << 20  # of all points' files
+MAX_DISTINCT = 500  # values; above, a mean is practically normal, and a bootstrap takes seconds
 BATCH_ROWS = 4096
 CUT = "length"  # finish_reason of a truncated response
 
 Spans = dict[str, tuple[float, float]]
 
 
-def spread_of(point: Point) -> Spans:
-    """Return the interval of each figure that has one, by its name in summary.json."""
+def spreads_of(points: Sequence[Point]) -> dict[Path, Spans]:
+    """Return each point's intervals by its directory."""
+    text_bytes = min(MAX_TEXT_BYTES, ALL_TEXT_BYTES // max(1, len(points)))
+    return {point.run_dir: spread_of(point, text_bytes) for point in points}
+
+
+def spread_of(point: Point, text_bytes: int = MAX_TEXT_BYTES) -> Spans:
+    """Return the interval of each figure that has one, by its name in summary.json.
+
+    Texts are read from files of at most `text_bytes`.
+    """
     path = point.figures.get("output_path")
     num_samples = objective_of(point.figures, "num_samples") or 0
     if point.status != "done" or not isinstance(path, str) or num_samples > MAX_SAMPLES:
@@ -40,7 +52,8 @@ def spread_of(point: Point) -> Spans:
         files = tuple(sorted(found.iterdir())) if found.is_dir() else (found,)
         stats = [file.stat() for file in files]
         stamps = tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in stats)
-        means = _means_by_row(files, stamps, point.prefix)
+        with_texts = sum(size for _, size, _ in stamps) <= text_bytes
+        means = _means_by_row(files, stamps, point.prefix, with_texts)
     except Exception:  # gone, damaged in any way, on a store: the chart is drawn without intervals
         return {}
     return {
@@ -57,12 +70,11 @@ def _is_close(mean: float, figure: float | None) -> bool:
 
 @lru_cache(maxsize=4096)
 def _means_by_row(
-    files: tuple[Path, ...], stamps: tuple[tuple[int, int, int], ...], prefix: str
+    files: tuple[Path, ...], stamps: tuple[tuple[int, int, int], ...], prefix: str, with_texts: bool
 ) -> dict[str, tuple[float, tuple[float, float] | None]]:
     """Return the mean over prompts of each figure, and its interval."""
     import numpy as np
 
-    with_texts = sum(size for _, size, _ in stamps) <= MAX_TEXT_BYTES
     parts: dict[str, list[np.ndarray]] = {}
     reader = _Reader(prefix, with_texts)
     for file in files:
@@ -75,10 +87,18 @@ def _means_by_row(
     found = {}
     for name, pieces in parts.items():
         values = np.bincount(row_of, np.concatenate(pieces)) / counts
-        is_share = name.endswith("_fraction")
-        span = interval(values, CONFIDENCE, RESAMPLES, SEED, is_share)
-        found[name] = float(values.mean()), span
+        found[name] = float(values.mean()), _interval(values, name.endswith("_fraction"))
     return found
+
+
+def _interval(values: "np.ndarray", is_share: bool) -> tuple[float, float] | None:
+    """Return the interval of the mean: a bootstrap, normal limits for many different values."""
+    import numpy as np
+
+    if len(np.unique(values)) <= MAX_DISTINCT:
+        return interval(values, CONFIDENCE, RESAMPLES, SEED, is_share)
+    half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * values.std() / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 class _Reader:

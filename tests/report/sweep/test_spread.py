@@ -9,7 +9,7 @@ from sweep_points import answered, point
 
 from rollout.postprocess.export.intervals import interval
 from rollout.report.sweep import spread
-from rollout.report.sweep.spread import spread_of
+from rollout.report.sweep.spread import spread_of, spreads_of
 
 NAMES = {"mean_response_tokens", "truncated_fraction", "distinct_fraction"}
 
@@ -51,10 +51,20 @@ def test_a_figure_that_is_not_the_mean_over_these_prompts_has_no_interval(done):
     assert spread_of(done).keys() == NAMES - {"mean_response_tokens"}
 
 
-def test_texts_of_large_files_are_not_read(done, monkeypatch):
-    monkeypatch.setattr(spread, "MAX_TEXT_BYTES", 100)
+def test_texts_of_large_files_and_of_many_points_are_not_read(done, monkeypatch):
+    assert spread_of(done, text_bytes=100).keys() == NAMES - {"distinct_fraction"}
+    size = (done.run_dir / "output.parquet").stat().st_size
+    monkeypatch.setattr(spread, "ALL_TEXT_BYTES", 2 * size)
+    assert "distinct_fraction" in spreads_of([done] * 2)[done.run_dir]
+    assert "distinct_fraction" not in spreads_of([done] * 3)[done.run_dir]
+
+
+def test_many_different_values_have_normal_limits_close_to_the_bootstrap(done, monkeypatch):
+    expected = spread_of(done)["mean_response_tokens"]
+    monkeypatch.setattr(spread, "MAX_DISTINCT", 5)
     spread._means_by_row.cache_clear()
-    assert spread_of(done).keys() == NAMES - {"distinct_fraction"}
+    found = spread_of(done)["mean_response_tokens"]
+    assert found == pytest.approx(expected, rel=0.02) and found != expected
 
 
 def test_missing_columns_and_files_give_no_interval(tmp_path):
