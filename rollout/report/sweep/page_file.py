@@ -1,4 +1,4 @@
-"""Write sweep.html, as part of the tables or again from sweep.json."""
+"""The page of a sweep: made from sweep.json at any time, and written with the tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +16,11 @@ from rollout.store.places import Writer, table_place
 PAGE = "sweep.html"
 
 
-def write_sweep_page(directory: Path) -> Path:
-    """Write sweep.html from sweep.json as the points are now, finished or not; return its path.
-
-    Raises UserError if the directory holds no sweep or its record is damaged, FileExistsError if
-    sweep.html was changed since a sweep wrote it.
-    """
-    write_page(directory, html_of(page_now(directory)))
-    return directory / PAGE
-
-
 def page_now(directory: Path) -> Page:
-    """Return the page of the sweep from sweep.json, as its points are now. Raises UserError."""
+    """Return the page of the sweep from sweep.json, as its points are now, finished or not.
+
+    Raises UserError if the directory holds no sweep or its record is damaged.
+    """
     if not (directory / RECORD).is_file():
         raise UserError(f"{directory} holds no sweep (it has no {RECORD})")
     recorded = recorded_points(directory, with_unstarted=True).values()

@@ -1,4 +1,4 @@
-"""sweep.html made again from sweep.json: at any time, with each point's true state."""
+"""The page made again from sweep.json: at any time, with each point's true state."""
 
 import json
 
@@ -7,14 +7,15 @@ from scored_sweep import scored_sweep
 from sweep_points import SPEED, point
 
 from rollout.errors import UserError
-from rollout.report.sweep.page_file import write_sweep_page
+from rollout.report.page import html_of
+from rollout.report.sweep.page_file import page_now
 from rollout.report.sweep.record import SweepRecord, recorded_objective, recorded_points
 
 THREE = [{"sampling.temperature": t} for t in ("0.2", "0.7", "1.0")]
 
 
 def page(directory) -> str:
-    return write_sweep_page(directory).read_text(encoding="utf-8")
+    return html_of(page_now(directory))
 
 
 def test_the_page_of_a_finished_sweep_is_made_again(tmp_path):
@@ -65,15 +66,7 @@ def test_an_old_record_is_ranked_by_its_scores_or_by_speed(tmp_path):
 
 def test_a_directory_without_a_sweep_and_a_damaged_record_are_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="holds no sweep"):
-        write_sweep_page(tmp_path)
+        page_now(tmp_path)
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UserError, match=r"sweep\.json is damaged"):
-        write_sweep_page(tmp_path)
-
-
-def test_a_page_that_someone_changed_is_left_as_it_is(tmp_path):
-    scored_sweep(tmp_path, THREE)
-    (tmp_path / "sweep.html").write_text("mine")
-    with pytest.raises(FileExistsError):
-        write_sweep_page(tmp_path)
-    assert (tmp_path / "sweep.html").read_text() == "mine"
+        page_now(tmp_path)
