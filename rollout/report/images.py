@@ -23,11 +23,11 @@ COLOURS = (
 )  # fmt: skip
 SPAN_COLOURS = ("#8a8f98", "#d97f00", "#009e73", "#c2568f", "#0072b2")
 SOFT, LINE = "#5c656d", "#e3e5e6"
-MAX_TICK_CHARS, MAX_NOTE_CHARS = 24, 1000
+MAX_TICK_CHARS, MAX_NAME_CHARS, MAX_NOTE_CHARS = 24, 80, 1000
 SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 MAX_TICKS = 10
-LEGEND_COLUMNS = 4
 UNDATED = {"png": {"Software": None}, "svg": {"Date": None}}  # equal charts give equal files
+LEGEND_COLUMNS, MAX_LEGEND_CHARS = 3, 32
 # With letters that DejaVu Sans lacks; only those that are installed are used.
 FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans Arabic", "WenQuanYi Zen Hei")
 STYLE = {
@@ -91,13 +91,15 @@ def _figure(chart: Chart | HeatMap) -> Any:
     from matplotlib.figure import Figure
 
     is_heat = isinstance(chart, HeatMap)
-    size = _heat_size(chart) if is_heat else (8.0, 4.0)
+    size = _heat_size(chart) if is_heat else (8.0, 4.0 + 0.2 * _legend_rows(chart))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(printable(chart.title), pad=20 if not is_heat and chart.spans else 10)
-    axes.set_xlabel(printable(chart.x_label))
-    axes.set_ylabel(printable(chart.y_label))
+    axes.set_title(
+        _short(chart.title, MAX_NAME_CHARS), pad=20 if not is_heat and chart.spans else 10
+    )
+    axes.set_xlabel(_short(chart.x_label, MAX_NAME_CHARS))
+    axes.set_ylabel(_short(chart.y_label, MAX_NAME_CHARS))
     axes.spines[["top", "right"]].set_visible(False)
     if is_heat:
         _draw_heat(axes, chart)
@@ -121,13 +123,17 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
     handles, bottom = [], [0.0] * len(chart.x)
     for index, series in enumerate(chart.series):
         handles.append(_draw_series(axes, chart, series, COLOURS[index % len(COLOURS)], bottom))
-    names = [printable(series.name or chart.y_label) for series in chart.series]
+    names = [_short(series.name or chart.y_label, MAX_LEGEND_CHARS) for series in chart.series]
     # matplotlib leaves names that start with an underscore out of a legend.
     names = [f" {name}" if name.startswith("_") else name for name in names]
     axes.figure.legend(
         handles, names, loc="outside upper right", frameon=False, fontsize=9,
         ncols=min(len(names), LEGEND_COLUMNS),
     )  # fmt: skip
+
+
+def _legend_rows(chart: Chart) -> int:
+    return math.ceil(len(chart.series) / LEGEND_COLUMNS)
 
 
 def _say_empty(axes: Any) -> None:
@@ -153,9 +159,11 @@ def _set_scales(axes: Any, chart: Chart) -> None:
         axes.set_xticks(range(len(texts)), texts, **slant)
 
 
-def _short(text: str) -> str:
-    text = printable(text)
-    return text if len(text) <= MAX_TICK_CHARS else text[: MAX_TICK_CHARS - 1] + "…"
+def _short(text: str, size: int = MAX_TICK_CHARS) -> str:
+    """Return a text for one line, printable and cut: a figure grows with its texts."""
+    is_cut = len(text) > size
+    shown = printable(text[:size])
+    return f"{shown[: size - 1]}…" if is_cut or len(shown) > size else shown
 
 
 def _shade(axes: Any, chart: Chart) -> None:
@@ -164,7 +172,7 @@ def _shade(axes: Any, chart: Chart) -> None:
         colour = SPAN_COLOURS[names.index(span.name) % len(SPAN_COLOURS)]
         axes.axvspan(span.start, span.end, color=colour, alpha=0.11, linewidth=0)
         axes.annotate(
-            printable(span.name), ((span.start + span.end) / 2, 1), (0, 2), fontsize=8, color=SOFT,
+            _short(span.name), ((span.start + span.end) / 2, 1), (0, 2), fontsize=8, color=SOFT,
             xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
         )  # fmt: skip
 
@@ -226,7 +234,7 @@ def _numbers(values: Sequence[Value]) -> list[float]:
 
 def _heat_size(heat: HeatMap) -> tuple[float, float]:
     """Return width and height in inches, so that the texts of the cells fit."""
-    longest = max((len(text) for row in heat.texts for text in row), default=6)
+    longest = max((len(_short(text)) for row in heat.texts for text in row), default=6)
     width = len(heat.x_ticks) * max(0.7, 0.09 * longest)
     return min(30.0, 3 + width), min(30.0, 2 + 0.5 * len(heat.y_ticks))
 
@@ -247,5 +255,5 @@ def _draw_heat(axes: Any, heat: HeatMap) -> None:
         for j, value in enumerate(row):
             text = heat.texts[i][j] if heat.texts else value_text(value, heat.format)
             is_dark = not math.isnan(rows[i][j]) and image.norm(rows[i][j]) > 0.55
-            axes.text(j, i, printable(text), ha="center", va="center", fontsize=9,
+            axes.text(j, i, _short(text), ha="center", va="center", fontsize=9,
                       color="white" if is_dark else "#1b1f23")  # fmt: skip

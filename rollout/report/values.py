@@ -3,27 +3,30 @@
 charts_text.js writes the same for the charts of a page.
 """
 
+import math
+
 from rollout.report.charts import Format
 
 
 def value_text(value: float | None, written: Format) -> str:
     """Return a value as its axis writes it, `43.8%` or `1:02:03`; a dash if there is none."""
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return "–"
+    if value in (math.inf, -math.inf):
+        return "∞" if value > 0 else "-∞"
     if written is Format.percent:
         return f"{100 * value:.1f}".removesuffix(".0") + "%"
     return seconds_text(value) if written is Format.seconds else number_text(value)
 
 
 def number_text(value: float) -> str:
-    """Return a number with three digits at least: `12,345`, `12.3`, `0.0123`."""
-    if value in (float("inf"), float("-inf")):
-        return "∞" if value > 0 else "-∞"
+    """Return a number with at most four decimals: `12,345`, `12.3`, `0.0123`."""
     size = abs(value)
     if value == int(value) and size < 1e15:
         return f"{int(value):,}"
     if size >= 1e15 or size < 1e-4:
-        return f"{value:.2e}"
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{digits}e{int(power):+d}"
     decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 1 else 4
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,6 +1,7 @@
 // A prompt with its responses side by side, as elements.
 
 const VIEW_CHARS = 1400;
+const CHUNK_CHARS = 8000;
 const MAX_CARDS = 16;
 const MARKS = { right: "✓", wrong: "✗", no_answer: "✗", cut_off: "✗", error: "?", unjudged: "?" };
 
@@ -11,8 +12,7 @@ function longText(text, pattern, limit = VIEW_CHARS) {
   if (text.length <= limit) return fill(body, ...marked(printable(text), pattern));
   const more = button("", "more", () => show(more.getAttribute("aria-expanded") !== "true"));
   const show = (isWhole) => {
-    const shown = isWhole ? text : excerpt(text, pattern, limit);
-    fill(body, ...marked(printable(shown), pattern));
+    fill(body, ...(isWhole ? chunksOf(text, pattern) : marked(printable(excerpt(text, pattern, limit)), pattern)));
     more.textContent = isWhole ? "show less" : `show all ${count(text.length, "character")}`;
     more.setAttribute("aria-expanded", String(isWhole));
   };
@@ -20,14 +20,34 @@ function longText(text, pattern, limit = VIEW_CHARS) {
   return element("div", {}, body, more);
 }
 
+/** Return a long text as blocks, of which a browser lays out those in view only. */
+function chunksOf(text, pattern) {
+  if (text.length <= 2 * CHUNK_CHARS) return marked(printable(text), pattern);
+  const chunks = [];
+  for (let from = 0; from < text.length; ) {
+    const to = chunkEnd(text, from);
+    chunks.push(element("div", { class: "chunk" }, ...marked(printable(text.slice(from, to)), pattern)));
+    from = to;
+  }
+  return chunks;
+}
+
+/** Return where a chunk ends: after a line, else after a word, else anywhere. */
+function chunkEnd(text, from) {
+  const furthest = from + CHUNK_CHARS;
+  if (furthest >= text.length) return text.length;
+  for (const sign of ["\n", " "]) {
+    const found = text.lastIndexOf(sign, furthest - 1);
+    if (found > from + CHUNK_CHARS / 2) return found + 1;
+  }
+  return wholeCharacter(text, furthest);
+}
+
 /** Return the start of a text, or the stretch around the first place that is looked for. */
 function excerpt(text, pattern, limit) {
   let from = 0;
-  if (pattern) {
-    pattern.lastIndex = 0;
-    const found = pattern.exec(text);
-    if (found && found.index > limit - 100) from = wholeCharacter(text, found.index - 200);
-  }
+  const found = pattern ? text.search(pattern) : -1;
+  if (found > limit - 100) from = wholeCharacter(text, found - 200);
   const end = wholeCharacter(text, Math.min(from + limit, text.length));
   return (from ? "… " : "") + text.slice(from, end) + (end < text.length ? " …" : "");
 }

@@ -28,7 +28,7 @@ function promptFacts(prompt, position, lengthOf) {
   const lengths = samples.map(lengthOf);
   const judged = samples.filter((sample) => JUDGED.has(sample.verdict));
   const numRight = judged.filter((sample) => sample.verdict === "right").length;
-  const scores = samples.map((sample) => sample.score).filter((score) => score != null);
+  const scores = samples.filter((sample) => !sample.verdict && sample.score != null).map((sample) => sample.score);
   return {
     prompt, position, samples, numRight,
     numJudged: judged.length,
@@ -76,9 +76,7 @@ function patternOf(query) {
 }
 
 function finds(pattern, text) {
-  if (text == null) return false;
-  pattern.lastIndex = 0;
-  return pattern.test(text);
+  return text != null && text.search(pattern) >= 0;
 }
 
 /** Return the rows that a filter lets through, in its order; missing values last. */

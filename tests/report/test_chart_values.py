@@ -1,0 +1,45 @@
+"""Values of charts as text, in Python for cells and files, in a browser for axes and legends."""
+
+import pytest
+from example_pages import run_page
+from in_chromium import needs_chromium, opened, started_chromium, written
+
+from rollout.report.charts import Format
+from rollout.report.values import value_text
+
+CASES = [
+    (None, Format.number, "–"),
+    (0.0, Format.number, "0"),
+    (1234567.0, Format.number, "1,234,567"),
+    (1234.56, Format.number, "1,235"),
+    (123.456, Format.number, "123.5"),
+    (12.345, Format.number, "12.35"),
+    (-0.12345, Format.number, "-0.1235"),
+    (0.00001, Format.log, "1.00e-5"),
+    (0.438, Format.percent, "43.8%"),
+    (1.0, Format.percent, "100%"),
+    (12.5, Format.seconds, "12.5 s"),
+    (61.0, Format.seconds, "1:01"),
+    (3723.0, Format.seconds, "1:02:03"),
+    (-90.0, Format.seconds, "-1:30"),
+]
+
+
+@pytest.mark.parametrize(("value", "written_as", "text"), CASES)
+def test_a_value_is_written_with_its_unit(value, written_as, text):
+    assert value_text(value, written_as) == text
+
+
+def test_missing_and_infinite_values_have_a_text():
+    assert value_text(float("nan"), Format.number) == "–"
+    assert value_text(float("-inf"), Format.seconds) == "-∞"
+    assert value_text(float("inf"), Format.percent) == "∞"
+
+
+@needs_chromium
+def test_a_browser_writes_the_same(tmp_path):
+    file = written({"run": run_page()}, tmp_path)["run"]
+    cases = [[value, format.value] for value, format, _ in CASES]
+    with started_chromium() as chromium, opened(chromium, file) as page:
+        texts = page.evaluate("cases => cases.map(([v, f]) => valueText(v, f))", cases)
+        assert texts == [text for _, _, text in CASES]

@@ -1,0 +1,158 @@
+"""Pages in a real browser, from file://: they work, ask for nothing, and run no text of a model."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from example_pages import run_page, sweep_page
+from hostile_pages import hostile_page
+from in_chromium import PHONE, needs_chromium, opened, started_chromium, written
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with started_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    pages = {"run": run_page(), "sweep": sweep_page(), "hostile": hostile_page()}
+    return written(pages, tmp_path_factory.mktemp("pages"))
+
+
+PAGES = ("run", "sweep", "hostile")
+LOOKS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": PHONE}
+
+
+@pytest.mark.parametrize(("name", "look"), [*itertools.product(PAGES, LOOKS)])
+def test_a_page_opens_without_errors_and_never_scrolls_sideways(chromium, files, name, look):
+    with opened(chromium, files[name], **LOOKS[look]) as page:
+        width = page.viewport_size["width"]  # innerWidth grows where a phone zooms out
+        assert page.evaluate("document.scrollingElement.scrollWidth") == width
+        assert page.locator(".prompt").count() > 0
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_chart_is_drawn_in_its_colours(chromium, files, look):
+    with opened(chromium, files["run"], **LOOKS[look]) as page:
+        drawn = page.evaluate(
+            """[...document.querySelectorAll('[data-chart] canvas')].map(canvas => {
+              const wanted = getComputedStyle(canvas.closest('figure').querySelector('.swatch'));
+              const [r, g, b] = wanted.backgroundColor.match(/\\d+/g).map(Number);
+              const {width, height} = canvas;
+              const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+              let found = 0;
+              for (let i = 0; i < data.length; i += 4)
+                if (data[i] === r && data[i + 1] === g && data[i + 2] === b) found++;
+              return [found, width / canvas.clientWidth / devicePixelRatio];
+            })"""
+        )
+        assert len(drawn) == 5
+        assert all(found > 30 and scale == pytest.approx(1, abs=0.01) for found, scale in drawn)
+
+
+def test_a_chart_without_data_says_so(chromium, files):
+    with opened(chromium, files["sweep"]) as page:
+        figure = page.locator("figure", has_text="Nothing yet")
+        assert "no data" in figure.inner_text() and figure.locator("canvas").count() == 0
+
+
+def test_the_legend_shows_the_values_at_the_cursor_in_all_charts_of_a_group(chromium, files):
+    with opened(chromium, files["run"]) as page:
+        box = page.locator(".u-over").first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+        where = page.locator(".where").all_inner_texts()
+        assert where[0] == where[1] == where[2] == "time since launch: 4:50 · steady"
+        assert "(" not in page.locator(".legend").nth(2).inner_text()
+        assert page.locator(".at").nth(1).inner_text() == "256"
+
+
+def test_a_drag_zooms_all_charts_of_a_group_and_a_double_click_shows_all(chromium, files):
+    with opened(chromium, files["run"]) as page:
+        canvas = page.locator("canvas").nth(1)
+        whole = canvas.screenshot()
+        box = page.locator(".u-over").first.bounding_box()
+        page.mouse.move(box["x"] + 100, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 400, box["y"] + 50, steps=5)
+        page.mouse.up()
+        page.mouse.move(5, 5)
+        assert canvas.screenshot() != whole
+        page.mouse.dblclick(box["x"] + 200, box["y"] + 50)
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(100)
+        assert canvas.screenshot() == whole
+
+
+def test_a_click_on_the_legend_hides_a_series_and_shows_it_again(chromium, files):
+    with opened(chromium, files["run"]) as page:
+        figure = page.locator("figure", has_text="Response lengths")
+        before = figure.locator("canvas").screenshot()
+        button = figure.get_by_role("button", name="stop")
+        button.click()
+        assert button.get_attribute("aria-pressed") == "false"
+        assert figure.locator("canvas").screenshot() != before
+        button.click()
+        assert figure.locator("canvas").screenshot() == before
+
+
+def test_a_named_point_shows_its_name_when_pointed_at(chromium, files):
+    with opened(chromium, files["sweep"]) as page:
+        figure = page.locator("figure", has_text="Throughput against memory")
+        figure.scroll_into_view_if_needed()
+        box = figure.locator(".u-over").bounding_box()
+        for x in range(0, int(box["width"]), 8):
+            page.mouse.move(box["x"] + x, box["y"] + box["height"] - 20)
+            if figure.locator(".tip").count():
+                break
+        assert figure.locator(".tip").inner_text().splitlines() == [
+            "max_num_seqs=16", "GiB: 14", "output tokens/s: 900",
+        ]  # fmt: skip
+
+
+def test_the_values_of_a_chart_unfold_as_a_table(chromium, files):
+    with opened(chromium, files["sweep"]) as page:
+        figure = page.locator("figure", has_text="pass@k")
+        figure.get_by_text("values", exact=True).click()
+        assert figure.locator("tbody tr").count() == 7
+        assert figure.locator("tbody tr").first.inner_text().split("\t") == [
+            "0", "80% (78% to 82%)", "80% (78% to 82%)",
+        ]  # fmt: skip
+
+
+def test_the_button_switches_between_light_and_dark_and_is_remembered(chromium, files):
+    with opened(chromium, files["run"]) as page:
+        paper = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(paper)
+        page.get_by_role("button", name="Switch between light and dark").click()
+        dark = page.evaluate(paper)
+        assert dark != light
+        page.reload()
+        assert page.evaluate(paper) == dark
+
+
+def test_a_click_on_a_header_sorts_with_missing_values_last(chromium, files):
+    with opened(chromium, files["run"]) as page:
+        first = "table.sortable tbody tr:first-child td:nth-child({})"
+        header = page.get_by_role("button", name="latency")
+        header.click()
+        latencies = page.locator(first.format(2)).all_inner_texts()
+        assert latencies == [*sorted(latencies[:-1], reverse=True), "–"]
+        header.click()
+        assert page.locator(first.format(2)).all_inner_texts() == [*latencies[-2::-1], "–"]
+        assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+        assert page.locator("tbody.failed tr").count() == 2
+
+
+def test_print_opens_all_that_is_folded_and_folds_it_again(chromium, files):
+    with opened(chromium, files["run"], color_scheme="dark") as page:
+        folded = "document.querySelectorAll('details:not([open]):not(.values)').length"
+        num_folded = page.evaluate(folded)
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert num_folded > 10 and page.evaluate(folded) == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(folded) == num_folded
+        assert page.pdf()[:5] == b"%PDF-"
