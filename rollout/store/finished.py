@@ -26,10 +26,10 @@ class Finished:
 
 def finished_rows(run_dir: Path, n_samples: int) -> Finished:
     """Count the rows with `n_samples` samples or an error. Raises UserError for a damaged part."""
-    import pyarrow.compute as pc
-
     shards, num_done, num_failed = Shards(run_dir / "shards"), 0, 0
     for shard in shards.found():
+        import pyarrow.compute as pc  # not for a run without rows: it takes longer than the look
+
         rows = _read(shards, shard)
         has_all = pc.greater_equal(rows.column("num_samples"), n_samples)
         num_done += pc.sum(pc.or_(has_all, rows.column("failed"))).as_py() or 0

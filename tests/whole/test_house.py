@@ -26,7 +26,7 @@ FILES = {
 FLOORS = (
     ("errors",), ("system",), ("rows",), ("config",), ("inputs", "engines"), ("store",),
     ("prepare", "postprocess"), ("plan",), ("runs",), ("report",), ("run",),
-    ("sweeps",), ("__init__", "__main__"),
+    ("sweeps",), ("__init__", "__main__", "ls"),
 )  # fmt: skip
 FLOOR = {entry: number for number, floor in enumerate(FLOORS) for entry in floor}
 

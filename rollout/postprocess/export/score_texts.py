@@ -1,5 +1,8 @@
 """Scores and intervals as text: in percent, or as plain numbers if they are large."""
 
+import math
+from collections.abc import Iterable, Mapping
+
 PERCENT_BELOW = 10.0  # a mean of points from 0 to 100, or of 1e308, is not a share
 
 
@@ -8,11 +11,33 @@ def is_percent(*values: float) -> bool:
     return all(abs(value) < PERCENT_BELOW for value in values)
 
 
-def score_text(value: float | None) -> str:
-    """Return a score as text: 62.5%, 1.5e+308, or - for None."""
+def score_text(value: float | None, percent: bool | None = None) -> str:
+    """Return a score as text: 62.5%, 1.5e+308, or - for None; `percent` None: by its size."""
     if value is None:
         return "-"
-    return f"{value:.1%}" if is_percent(value) else f"{value:.4g}"
+    percent = is_percent(value) if percent is None else percent
+    return f"{value:.1%}" if percent else f"{value:.4g}"
+
+
+def column_texts(values: Iterable[float | None]) -> list[str]:
+    """Return the values of one figure as text, all in the same unit."""
+    values = list(values)
+    percent = is_percent(*(value for value in values if value is not None))
+    return [score_text(value, percent) for value in values]
+
+
+def telling(values: Mapping[str, float | None]) -> list[str]:
+    """Return the names of the figures that repeat no other.
+
+    Of scores that are 0 or 1, the mean is pass@1, and the mean of the best of n is pass@n.
+    """
+    ks = [name for name in values if name.startswith("pass@")]
+    twins = {"mean": ks[0], "best@n": ks[-1]} if ks else {}
+    return [n for n in values if n not in twins or not _is_same(values[n], values[twins[n]])]
+
+
+def _is_same(one: float | None, two: float | None) -> bool:
+    return one == two or (None not in (one, two) and math.isclose(one, two, abs_tol=1e-9))
 
 
 def between(low: float, high: float, percent: bool) -> str:

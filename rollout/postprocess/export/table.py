@@ -1,6 +1,5 @@
 """The summary of a scoring as text of at most 100 columns, and as plain values for JSON."""
 
-import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,7 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rollout.postprocess.export.estimates import MAX_GROUPS, OTHER, Group, Value
-from rollout.postprocess.export.score_texts import between, is_percent, percent_text, score_text
+from rollout.postprocess.export.score_texts import (
+    between,
+    column_texts,
+    is_percent,
+    percent_text,
+    telling,
+)
 from rollout.system.safe_text import printable
 
 SHOWN_GROUPS = 20
@@ -64,11 +69,13 @@ class Summary:
                 for number in (everything.num_rows, everything.num_samples)
             )
         )
-        names = [name for name in everything.values if not self._says_nothing(name)]
+        told = {name for group in self.groups for name in telling(_numbers(group))}
+        names = [name for name in everything.values if name in told]
         names = _fitting(names, room // 9)
-        rows = []
-        for number, group in enumerate(self.groups[: SHOWN_GROUPS + 1]):
-            values = [score_text(group.values[name].value) for name in names]
+        rows, listed = [], self.groups[: SHOWN_GROUPS + 1]
+        columns = [column_texts(group.values[name].value for group in listed) for name in names]
+        for number, group in enumerate(listed):
+            values = [texts[number] for texts in columns]
             title = _cut(", ".join(group.name.values()) or "all rows")
             rows.append([title, f"{group.num_rows:,}", f"{group.num_samples:,}", *values])
             if number == 0 and any(group.values[name].low is not None for name in names):
@@ -92,13 +99,9 @@ class Summary:
             f"value after the first {MAX_GROUPS:,}"
         ]
 
-    def _says_nothing(self, name: str) -> bool:
-        """Whether a figure is another's: the mean of passes is pass@1, their best pass@n."""
-        ks = [k for k in self.groups[0].values if k.startswith("pass@")]
-        other = {"mean": ks[0], "best@n": ks[-1]}.get(name)
-        return other is not None and all(
-            _is_same(group.values[name].value, group.values[other].value) for group in self.groups
-        )
+
+def _numbers(group: Group) -> dict[str, float | None]:
+    return {name: value.value for name, value in group.values.items()}
 
 
 def wrapped(notes: list[str]) -> list[str]:
@@ -208,10 +211,6 @@ def _fitting(names: list[str], most: int) -> list[str]:
     while len(names) > most and len(ks) > 2:
         names.remove(ks.pop(len(ks) // 2))
     return names[:most]
-
-
-def _is_same(one: float | None, two: float | None) -> bool:
-    return one == two or (None not in (one, two) and math.isclose(one, two, abs_tol=1e-9))
 
 
 def _spans(values: list[Value]) -> tuple[str, list[str]]:

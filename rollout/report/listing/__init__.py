@@ -1,0 +1,1 @@
+"""The runs and sweeps under a directory: `python -m rollout.ls`."""

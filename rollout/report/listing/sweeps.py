@@ -1,0 +1,79 @@
+"""A sweep as an entry of a listing: its points on disk, and the best by its objective."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rollout.config.settings import OBJECTIVE
+from rollout.errors import UserError
+from rollout.report.listing.entry import SCORES, Entry, SweepEntry
+from rollout.report.sweep.points import is_maximized, objective_of
+from rollout.report.sweep.ranking import is_speed
+from rollout.report.sweep.record import RECORD, points_in
+from rollout.runs.state import COMPLETE
+from rollout.system import dates
+from rollout.system.lock import holder_of
+
+SHARES = {"num_sharing": 1, "num_beside": 0}  # figures, with their value for a run on its own
+
+
+def sweep_entry(directory: Path, points: Sequence[Entry], notes: list[str]) -> SweepEntry:
+    """Join a sweep's record with its points on disk; a damaged record is noted, not an error.
+
+    A killed sweep has points on disk that its record does not list yet.
+    """
+    try:
+        recorded = points_in(directory)
+    except UserError as error:
+        recorded = []
+        notes.append(str(error))
+    values = {
+        Path(os.path.normpath(directory / record["run_dir"])): record["values"]
+        for record in recorded
+    }
+    on_disk = {point.path for point in points}
+    holder = holder_of(directory)
+    whens = [point.when for point in points if point.when]
+    found = SweepEntry(
+        directory,
+        min(whens) if whens else dates.moment((directory / RECORD).stat().st_mtime),
+        list(points),
+        {path: found for path, found in values.items() if path in on_disk},
+        sum(path not in on_disk for path in values),
+        holder is not None and holder.is_alive and holder.is_here,
+        _objective(points),
+    )
+    return _with_best(found)
+
+
+def _objective(points: Sequence[Entry]) -> str:
+    """Return the figure that ranked the points: the one typed, the first pass@k, or the speed."""
+    typed = [point.objective for point in points if point.objective]
+    scores = [name for point in points for name in point.scores if name.startswith("pass@")]
+    return next(iter([*typed, *(f"{SCORES}.{name}" for name in scores)]), OBJECTIVE)
+
+
+def _shared(point: Entry) -> bool:
+    """Whether its run shared an engine or the machine with others, see ranking.py."""
+    return any((objective_of(point.figures, n) or 0) > most for n, most in SHARES.items())
+
+
+def _with_best(sweep: SweepEntry) -> SweepEntry:
+    """Set the complete points with the best value.
+
+    Points that shared an engine have no throughput of their own, and none is best by it.
+    """
+    valued = [
+        (value, point)
+        for point in sweep.points
+        if point.state.name == COMPLETE
+        and (value := objective_of(point.figures, sweep.objective)) is not None
+        and math.isfinite(value)
+        and not (is_speed(sweep.objective) and _shared(point))
+    ]
+    if valued:
+        best = max if is_maximized(sweep.objective) else min
+        sweep.best_value = best(value for value, _ in valued)
+        sweep.best = [point for value, point in valued if value == sweep.best_value]
+    return sweep

@@ -1,0 +1,212 @@
+"""A listing as a table for a terminal, no wider than it; columns that are empty are left out.
+
+Texts wrap where they must: a path is there to be typed again, so it is not cut.
+Guarantees that names, paths and texts from records are printed without control characters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rollout.postprocess.export.score_texts import score_text, telling
+from rollout.report.listing.entry import SCORES, Entry, SweepEntry
+from rollout.runs.state import FAILED, RESUMABLE, RUNNING
+from rollout.system import dates
+from rollout.system.safe_text import one_line, printable
+
+STYLES = {RUNNING: "bold", FAILED: "red", RESUMABLE: "yellow"}
+GAP = 2
+MAX_SCORES = 2
+MAX_FAULTS = 10
+MAX_VALUE = 24  # characters of a sampling setting
+MAX_CELL = 120  # of any text; a longer one is cut
+# A column's least width; narrower, its texts would wrap into too many lines.
+NARROWEST = {"when": 10, "what": 14, "model": 8, "data": 8, "sampling": 8, "state": 9, "scores": 13}
+COLUMNS = ("when", "what", "model", "data", "sampling", "state", "rows", "tokens/s", "scores")
+DROPPED_FIRST = ("data", "tokens/s", "model", "sampling", "rows", "scores", "when")
+NUMBERS = ("rows", "tokens/s")
+
+
+@dataclass(slots=True)
+class Line:
+    """A row of the table: a cell for each column that has something to say."""
+
+    cells: dict[str, str]
+    state: str = ""
+    faults: list[str] = field(default_factory=list)  # why it failed
+
+
+def lines_of(entries: Sequence[Entry | SweepEntry], root: Path, with_points: bool) -> list[Line]:
+    """Return a line for each entry and, `with_points`, below a sweep one for each point."""
+    lines = []
+    for entry in entries:
+        if isinstance(entry, Entry):
+            lines.append(_run_line(entry, _what(entry.path, root)))
+            continue
+        lines.append(_sweep_line(entry, _what(entry.path, root)))
+        if with_points:
+            points = sorted(entry.points, key=lambda point: str(point.path))
+            lines += [_run_line(p, _what(p.path, root)) for p in points]
+    return lines
+
+
+def table_of(lines: Sequence[Line], width: int) -> Any:
+    """Return the lines as a rich table of at most `width` cells."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_edge=False)
+    widths = _widths(lines, width)
+    for name, size in widths.items():
+        justify = "right" if name in NUMBERS else "left"
+        table.add_column(name, justify=justify, width=size, overflow="fold")
+    for line in lines:
+        texts = [one_line(line.cells.get(name, ""), MAX_CELL) for name in widths]
+        table.add_row(*map(Text, texts), style=STYLES.get(line.state))
+    return table
+
+
+def fault_lines(lines: Sequence[Line], width: int) -> list[str]:
+    """Return a line for each run that failed, with the reason."""
+    faults = [fault for line in lines for fault in line.faults]
+    more = [f"and {len(faults) - MAX_FAULTS:,} more failed"] if len(faults) > MAX_FAULTS else []
+    return [one_line(fault, width) for fault in faults[:MAX_FAULTS]] + more
+
+
+def _run_line(entry: Entry, what: str) -> Line:
+    state, rate = entry.state, entry.output_tokens_per_s
+    cells = {
+        "when": dates.shown(entry.when) if entry.when else "",
+        "what": what,
+        "model": _last_part(entry.model),
+        "data": _data(entry),
+        "sampling": _sampling(entry),
+        "state": state.name,
+        "rows": _rows(state.num_done, state.num_rows),
+        "tokens/s": "" if rate is None else f"{rate:,.0f}",
+        "scores": _scores(entry),
+    }
+    faults = [f"{what} failed: {state.detail}"] if state.name == FAILED else []
+    return Line(cells, state.name, faults)
+
+
+def _sweep_line(sweep: SweepEntry, what: str) -> Line:
+    points = sweep.points
+    dones, alls = ([getattr(p.state, n) or 0 for p in points] for n in ("num_done", "num_rows"))
+    number = len(points) + sweep.num_waiting
+    states = ", ".join(f"{count:,} {name}" for name, count in sweep.states.items())
+    cells = {
+        "when": dates.shown(sweep.when) if sweep.when else "",
+        "what": what,
+        "model": _common([_last_part(p.model) for p in points], "models"),
+        "data": _common([_data(p) for p in points], "inputs"),
+        "sampling": _swept(sweep) or _common([_sampling(p) for p in points], "kinds"),
+        "state": states or "no points yet",
+        "rows": _rows(sum(dones), sum(alls)) if points else "",
+        "scores": _best(sweep),
+    }
+    noun = "point" if number == 1 else "points"
+    faults = [
+        f"{_what(p.path, sweep.path.parent)} failed: {p.state.detail}"
+        for p in points
+        if p.state.name == FAILED
+    ]
+    cells["what"] += f" ({number:,} {noun})"
+    return Line(cells, sweep.state, faults)
+
+
+def _what(path: Path, root: Path) -> str:
+    return printable(str(path.relative_to(root)))
+
+
+def _data(entry: Entry) -> str:
+    more = f" ({entry.num_files:,} files)" if entry.num_files > 1 else ""
+    return _last_part(entry.data) + more
+
+
+def _last_part(text: str | None) -> str:
+    """Return the name in a path, a URL or a hub's ORG/NAME."""
+    return printable((text or "").rstrip("/").rpartition("/")[2])
+
+
+def _sampling(entry: Entry) -> str:
+    """Return `n=8 t=0.7 stop`: values of settings, of long ones only the name."""
+    texts = [] if entry.n_samples is None else [f"n={entry.n_samples}"]
+    for name, value in entry.sampling.items():
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        is_short = isinstance(value, str | int | float) and len(text) <= MAX_VALUE
+        name = "t" if name == "temperature" else name
+        texts.append(f"{name}={text}" if is_short else name)
+    return printable(" ".join(texts))
+
+
+def _rows(num_done: int | None, num_rows: int | None) -> str:
+    if num_done is None:
+        return "" if num_rows is None else f"?/{num_rows:,}"
+    if num_done == num_rows:
+        return f"{num_done:,}"
+    return f"{num_done:,}/{'?' if num_rows is None else f'{num_rows:,}'}"
+
+
+def _scores(entry: Entry) -> str:
+    """Return the first pass@k and the last, or the first scores of another name."""
+    names = telling(entry.scores)
+    ks = [name for name in names if name.startswith("pass@")]
+    names = [ks[0], ks[-1]] if len(ks) > 1 else names
+    texts = [f"{printable(n)} {score_text(entry.scores[n])}" for n in names[:MAX_SCORES]]
+    return " ".join(texts)
+
+
+def _swept(sweep: SweepEntry) -> str:
+    """Return the swept keys with the number of their values, such as `temperature (3)`."""
+    found: dict[str, set[str]] = {}
+    for values in sweep.values.values():
+        for key, value in values.items():
+            found.setdefault(key, set()).add(value)
+    texts = [f"{key.rpartition('.')[2]} ({len(values)})" for key, values in found.items()]
+    return printable(", ".join(texts))
+
+
+def _best(sweep: SweepEntry) -> str:
+    """Return the best point's objective, such as `pass@1 43.8% at temperature=0.7`."""
+    if not sweep.best:
+        return ""
+    from rollout.report.sweep.points import shown
+
+    name = sweep.objective.removeprefix(f"{SCORES}.")
+    is_score = name in sweep.best[0].scores
+    value = score_text(sweep.best_value) if is_score else shown(name, sweep.best_value)
+    name = "tokens/s" if name == "output_tokens_per_s" else name
+    where = _what(sweep.best[0].path, sweep.path)
+    where = where if len(sweep.best) == 1 else f"{len(sweep.best):,} points"
+    return printable(f"{name} {value} at {where}")
+
+
+def _common(texts: Sequence[str], noun: str) -> str:
+    """Return the text that all points share, or how many different ones there are."""
+    different = set(texts)
+    return "" if not texts else texts[0] if len(different) == 1 else f"{len(different):,} {noun}"
+
+
+def _widths(lines: Sequence[Line], width: int) -> dict[str, int]:
+    """Return the columns that have a cell, with their widths; the widest ones wrap first."""
+    from rich.cells import cell_len
+
+    sizes = {}
+    for name in COLUMNS:
+        cells = [line.cells.get(name, "") for line in lines]
+        if any(cells):
+            sizes[name] = min(MAX_CELL, max(map(cell_len, [name, *cells])))
+    dropped = iter(DROPPED_FIRST)
+    while sum(sizes.values()) + GAP * (len(sizes) - 1) > width:
+        spare = {n: sizes[n] - least for n, least in NARROWEST.items() if n in sizes}
+        if max(spare.values(), default=0) > 0:
+            widest = max((n for n in spare if spare[n] > 0), key=lambda name: sizes[name])
+            narrowed = "when" if spare.get("when") else widest  # it has one place to wrap
+            sizes[narrowed] -= spare["when"] if narrowed == "when" else 1
+        elif (name := next(dropped, None)) is not None:
+            sizes.pop(name, None)
+        else:
+            break
+    return sizes

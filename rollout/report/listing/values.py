@@ -1,0 +1,49 @@
+"""The entries of a listing as plain values, for `--json`."""
+
+from typing import Any
+
+from rollout.report.listing.entry import Entry, SweepEntry
+
+
+def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
+    """Return an entry as plain values: shares from 0 to 1, dates in ISO 8601, paths to type."""
+    if isinstance(entry, Entry):
+        return _run_values(entry)
+    best = [str(point.path) for point in entry.best]
+    found = {
+        "kind": "sweep",
+        "path": str(entry.path),
+        "when": entry.when.isoformat() if entry.when else None,
+        "state": entry.state,
+        "states": entry.states,
+        "num_points": len(entry.points) + entry.num_waiting,
+        "objective": entry.objective,
+        "best_value": entry.best_value,
+        "best": best,
+    }
+    if with_points:
+        values = entry.values
+        found["points"] = [
+            _run_values(point) | {"swept": values.get(point.path)} for point in entry.points
+        ]
+    return found
+
+
+def _run_values(entry: Entry) -> dict[str, Any]:
+    state = entry.state
+    return {
+        "kind": "run",
+        "path": str(entry.path),
+        "when": entry.when.isoformat() if entry.when else None,
+        "model": entry.model,
+        "input": entry.data,
+        "n_samples": entry.n_samples,
+        "sampling": entry.sampling,
+        "state": state.name,
+        "detail": state.detail,
+        "num_rows": state.num_rows,
+        "num_done": state.num_done,
+        "num_failed": state.num_failed,
+        "output_tokens_per_s": entry.output_tokens_per_s,
+        "scores": entry.scores,
+    }
