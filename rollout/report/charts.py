@@ -42,11 +42,18 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A shaded stretch of the x axis, such as a phase of a run."""
+    """A shaded stretch of the x axis, such as a phase of a run.
+
+    Spans whose names end alike after `: ` have one colour, such as `attempt 2: load` and `load`.
+    """
 
     name: str
     start: float
     end: float
+
+    @property
+    def kind(self) -> str:
+        return self.name.rpartition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)

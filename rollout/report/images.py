@@ -167,9 +167,9 @@ def _short(text: str, size: int = MAX_TICK_CHARS) -> str:
 
 
 def _shade(axes: Any, chart: Chart) -> None:
-    names = list(dict.fromkeys(span.name for span in chart.spans))
+    names = list(dict.fromkeys(span.kind for span in chart.spans))
     for span in chart.spans:
-        colour = SPAN_COLOURS[names.index(span.name) % len(SPAN_COLOURS)]
+        colour = SPAN_COLOURS[names.index(span.kind) % len(SPAN_COLOURS)]
         axes.axvspan(span.start, span.end, color=colour, alpha=0.11, linewidth=0)
         axes.annotate(
             _short(span.name), ((span.start + span.end) / 2, 1), (0, 2), fontsize=8, color=SOFT,

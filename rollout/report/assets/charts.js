@@ -193,7 +193,8 @@ function bandsOf(chart, layers, place) {
 /** Shade the spans, each with its name where there is room. */
 function drawSpans(plot, chart, place) {
   const { ctx, bbox } = plot;
-  const names = [...new Set((chart.spans ?? []).map((span) => span.name))];
+  const phaseOf = (span) => span.name.replace(/^.*: /, ""); // "attempt 2: load" is coloured as "load"
+  const names = [...new Set((chart.spans ?? []).map(phaseOf))];
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, 0, bbox.width, bbox.top + bbox.height);
@@ -201,7 +202,7 @@ function drawSpans(plot, chart, place) {
   for (const span of chart.spans ?? []) {
     const left = plot.valToPos(span.start, "x", true);
     const width = plot.valToPos(span.end, "x", true) - left;
-    const name = `--span-${names.indexOf(span.name) % NUM_SPAN_COLOURS}`;
+    const name = `--span-${names.indexOf(phaseOf(span)) % NUM_SPAN_COLOURS}`;
     ctx.fillStyle = colour(place, name, 0.11);
     ctx.fillRect(left, bbox.top, width, bbox.height);
     writeSpanName(ctx, printable(span.name), left, width, bbox, colour(place, "--soft"));

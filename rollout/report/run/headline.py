@@ -1,16 +1,15 @@
 """The top of a run's page: its title, what was run, the verdict and five figures. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rollout.report.page import Figure
-from rollout.report.run.records import RunRecords, number_in, value_in
+from rollout.report.run.records import RunRecords, value_in
 from rollout.report.run.rows import RowStatistics
-from rollout.report.run.timeline import begin_of
-from rollout.report.run.times import seconds_text, started_at, took
+from rollout.report.run.speed import NOT_KNOWN, speed_figure
+from rollout.report.run.times import started_at, took
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
 
-NOT_KNOWN = "not known"
 STYLES = {COMPLETE: "good", RUNNING: "good", RESUMABLE: "warning", FAILED: "bad"}
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
 
@@ -40,13 +39,12 @@ def subtitle_of(records: RunRecords, state: RunState) -> list[str]:
 
 
 def _model_line(records: RunRecords) -> str:
+    if records.setting("engine.backend") == "scripted":  # the title says so
+        return ""
     parts = [model_of(records)]
-    if records.setting("engine.backend") != "scripted":
-        parts += [
-            str(v) for k in ("dtype", "quantization") if (v := records.setting(f"engine.{k}"))
-        ]
-        if lora := records.setting("model.lora_path"):
-            parts.append(f"adapter {lora}")
+    parts += [str(v) for k in ("dtype", "quantization") if (v := records.setting(f"engine.{k}"))]
+    if lora := records.setting("model.lora_path"):
+        parts.append(f"adapter {lora}")
     engine = _engine(records)
     if engine.get("name") and engine.get("name") != "scripted":
         parts.append(f"{engine['name']} {engine.get('version', '')}".rstrip())
@@ -115,52 +113,11 @@ def figures_of(
 ) -> list[Figure]:
     """Return the five figures; `score` replaces the last one where the run was scored."""
     return [
-        speed(records),
+        speed_figure(records),
         _samples(records, state, statistics),
         _truncated(records, statistics),
         _length(statistics),
         score or _distinct(records, statistics) or _failed(statistics),
-    ]
-
-
-def speed(records: RunRecords) -> Figure:
-    """Return the output tokens per second of the last launch that measured them, and of when."""
-    label, attempt = "output tokens/s", records.measured
-    if attempt is None:
-        return Figure(NOT_KNOWN, label, "nothing was measured yet")
-    which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
-    summary = attempt.summary
-    if rate := number_in(summary, "output_tokens_per_s"):
-        over = number_in(summary, "generate_s")
-        spent = "" if over is None else f" ({seconds_text(over)})"
-        note = f"over the generation{which}{spent}, without load and publishing"
-        if steady := number_in(summary, "steady_output_tokens_per_s"):
-            note += f"; steady {steady:,.0f}"
-        if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
-            note += f"; {per_gpu:,.0f} per GPU"
-        if (shared := number_in(summary, "num_sharing") or 1) > 1:
-            note += f"; the engine was shared by {shared:.0f} runs"
-        return Figure(f"{rate:,.0f}", label, note)
-    last, begin_s = attempt.lines[-1], begin_of(attempt)
-    seconds = number_in(last, "elapsed_s") - begin_s
-    tokens = sum(
-        (number_in(line, "output_tokens_per_s") or 0.0) * spent_s
-        for line, spent_s in _spent(attempt.lines, begin_s)
-    )
-    if seconds <= 0:
-        return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
-    note = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
-    return Figure(f"{tokens / seconds:,.0f}", label, note)
-
-
-def _spent(
-    lines: Sequence[Mapping[str, Any]], begin_s: float
-) -> list[tuple[Mapping[str, Any], float]]:
-    """Return each line with the seconds it covers."""
-    ends = [number_in(line, "elapsed_s") for line in lines]
-    starts = [begin_s, *ends]
-    return [
-        (line, max(0.0, end - start)) for line, start, end in zip(lines, starts, ends, strict=False)
     ]
 
 

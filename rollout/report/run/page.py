@@ -5,8 +5,9 @@ What is missing, damaged or not known is said on the page. Writes nothing, takes
 
 from pathlib import Path
 
-from rollout.errors import RolloutError, UserError
+from rollout.errors import RolloutError
 from rollout.report.page import Block, Figure, Note, Page, Section
+from rollout.report.published import files_of_run
 from rollout.report.run.charts import length_chart, time_charts
 from rollout.report.run.headline import figures_of, subtitle_of, title_of, verdict_of
 from rollout.report.run.records import RunRecords, read_records
@@ -14,12 +15,12 @@ from rollout.report.run.row_sources import RowSource
 from rollout.report.run.row_tables import failed_table, signs_table, slowest_table
 from rollout.report.run.rows import RowStatistics, count_empty, known_empty, statistics_of
 from rollout.report.run.settings import command_to_resume, settings_blocks
+from rollout.report.run.speed import speed_blocks
 from rollout.report.run.timeline import launches
 from rollout.report.run.times import launch_table, time_table
-from rollout.report.samples import browser_of_run
-from rollout.report.scores import score_figure, score_sections
+from rollout.report.samples import browser_of_run, numbers_of_run, open_output
+from rollout.report.scores import figures_from, scores_of_file, sections_from
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RunState, state_of
-from rollout.system.disk import path_of
 
 NOT_MEASURED = "No launch has measured its speed yet."
 SO_FAR = (
@@ -40,7 +41,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
     statistics.num_empty = known_empty(statistics, records.summary)
     if statistics.num_empty is None:
         statistics.num_empty = count_empty(source.texts())
-    scored = scored_path(records) if state.name == COMPLETE else None
+    score, score_sections = _scores(run_dir, state)
     verdict, style = verdict_of(state, statistics)
     faults = [*records.faults, *dict.fromkeys(source.faults)]
     sections = [
@@ -48,7 +49,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
         *_faults(faults + ([source.note] if source.note else [])),
         _speed(records),
         _lengths(statistics, state),
-        *(_scores(scored) if scored else []),
+        *score_sections,
         *_rows(statistics),
         _samples(run_dir, statistics),
         Section("Settings", settings_blocks(records)),
@@ -58,16 +59,27 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
         subtitle_of(records, state),
         verdict,
         style,
-        figures_of(records, state, statistics, _score(scored)),
+        figures_of(records, state, statistics, score),
         sections,
     )
 
 
-def scored_path(records: RunRecords) -> Path | None:
-    """Return the scored file of the run; None if it was not scored, or the file is gone."""
-    name = records.published.get("scored")
-    path = path_of(name, records.run_dir) if isinstance(name, str) else None
-    return path if path is not None and path.exists() else None
+def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section]]:
+    """Return pass@1 and the sections of scores; none if the run is not complete or not scored."""
+    if state.name != COMPLETE:
+        return None, []
+    try:
+        files = files_of_run(run_dir)
+        if files.scored is None:
+            return None, []
+        numbers = numbers_of_run(files, open_output(files.scored).num_rows)
+        prefix = files.scoring.get("prefix")
+        scores = scores_of_file(files.scored, prefix=prefix, numbers=numbers)
+    except RolloutError as error:
+        return None, [Section("Scores", [Note(f"They can't be read: {error.args[0]}")])]
+    if scores is None:
+        return None, []
+    return next(iter(figures_from(scores)), None), sections_from(scores)
 
 
 def _to_resume(records: RunRecords, state: RunState) -> list[Section]:
@@ -84,7 +96,7 @@ def _speed(records: RunRecords) -> Section:
     charts = time_charts(launches(records.attempts))
     blocks: list[Block] = [*charts] if charts else [Note(NOT_MEASURED)]
     if records.measured and (table := time_table(records.measured)):
-        blocks.append(table)
+        blocks += [table, *speed_blocks(records.measured)]
     if records.attempts:
         blocks.append(launch_table(records.attempts))
     return Section("Throughput over time", blocks)
@@ -95,20 +107,6 @@ def _lengths(statistics: RowStatistics, state: RunState) -> Section:
     blocks = [*([chart] if chart else []), signs_table(statistics)]
     is_part = state.name != COMPLETE and statistics.num_samples
     return Section("Responses", blocks, SO_FAR if is_part else "")
-
-
-def _scores(path: Path) -> list[Section]:
-    try:
-        return score_sections(path)
-    except RolloutError as error:
-        return [Section("Scores", [Note(str(error.args[0]))])]
-
-
-def _score(path: Path | None) -> Figure | None:
-    try:
-        return score_figure(path) if path else None
-    except RolloutError:  # the section says why
-        return None
 
 
 def _rows(statistics: RowStatistics) -> list[Section]:
@@ -124,5 +122,5 @@ def _samples(run_dir: Path, statistics: RowStatistics) -> Section:
     rows |= {row for failure in statistics.failures_by_count for row in failure.first_rows[:1]}
     try:
         return Section("Samples", [browser_of_run(run_dir, rows)])
-    except (UserError, RolloutError) as error:
+    except RolloutError as error:
         return Section("Samples", [Note(f"The rows can't be shown: {error.args[0]}")])

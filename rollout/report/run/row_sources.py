@@ -12,6 +12,7 @@ from rollout.report.run.records import RunRecords, value_in
 from rollout.store.shards import Shards
 from rollout.store.store import FORMAT
 from rollout.system.disk import path_of
+from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +91,8 @@ class RowSource:
         """The published file or directory, if this machine can read it."""
         name = self._records.published.get("path")
         if not isinstance(name, str):
+            return None
+        if is_remote(name):  # a page is made without a network
             return None
         path = path_of(name, self._records.run_dir)
         return path if path.exists() else None

@@ -39,8 +39,8 @@ def command_to_resume(records: RunRecords) -> Code | Note:
         return Note(f"It was started from Python: call it again with run_dir={str(run_dir)!r}.")
     is_sweep = any(word in SWEEP_WORDS for word in argv)
     text = command_in(list(argv), run_dir.parent if is_sweep else run_dir)
-    what = "its sweep" if is_sweep else "it"
-    return Code(without_secrets(text), f"To resume {what}{_where(records)}")
+    what = "This resumes its sweep. " if is_sweep else ""
+    return Code(without_secrets(text), f"{what}Type{_where(records)}:")
 
 
 def command_to_repeat(records: RunRecords) -> Code | Note:
@@ -54,7 +54,7 @@ def command_to_repeat(records: RunRecords) -> Code | Note:
     typed = [word.partition("=")[2] for word in argv if word.startswith("run_dir=")]
     text = command_in(words, _beside(Path(typed[-1]) if typed else directory))
     what = "its sweep" if is_sweep else "it"
-    return Code(without_secrets(text), f"To repeat {what} in a new directory{_where(records)}")
+    return Code(without_secrets(text), f"To repeat {what} in a new directory, type{_where(records)}:")
 
 
 def _beside(directory: Path) -> Path:
@@ -64,7 +64,7 @@ def _beside(directory: Path) -> Path:
 def _where(records: RunRecords) -> str:
     """Return where it was typed: relative paths of the command start there."""
     cwd = records.first.get("cwd")
-    return f", typed in {shlex.quote(cwd)}" if isinstance(cwd, str) else ""
+    return f" in {shlex.quote(cwd)}" if isinstance(cwd, str) else ""
 
 
 def _engine_facts(records: RunRecords) -> list[tuple[str, str]]:
@@ -80,8 +80,7 @@ def _engine_facts(records: RunRecords) -> list[tuple[str, str]]:
     for key, value in found.items():
         if text := _text(value):
             facts.append((names.get(key, key), text))
-    restarts = records.measured.summary.get("num_engine_restarts")
-    return [*facts, ("engine restarts", f"{restarts}")] if restarts else facts
+    return facts
 
 
 def _machine_facts(records: RunRecords) -> list[tuple[str, str]]:

@@ -55,9 +55,14 @@ def launches(attempts: Iterable[AttemptRecords]) -> list[Launch]:
     return found
 
 
+def windows_of(attempt: AttemptRecords, offset_s: float = 0.0) -> list[Window]:
+    """Return the windows of a launch that has lines, `offset_s` later on the axis."""
+    return list(_windows(attempt.lines, begin_of(attempt), offset_s))
+
+
 def _launch(attempt: AttemptRecords, start_s: float) -> Launch:
     begin_s = begin_of(attempt)
-    windows = list(_windows(attempt.lines, begin_s, start_s))
+    windows = windows_of(attempt, start_s)
     spans = _phases(attempt, begin_s)
     last_s = max(number_in(attempt.lines[-1], "elapsed_s"), *(end for _, _, end in spans))
     wall_s = max(number_in(attempt.summary, "wall_s") or 0.0, last_s)

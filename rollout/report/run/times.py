@@ -11,10 +11,10 @@ from rollout.system.console import duration
 DEFINITIONS = "docs/throughput.md"
 COUNTS = {
     "load": "until the engine was up: weights, profiling, warm-up, CUDA graphs",
-    "reload": "no engine was up: one died and was loaded again",
     "fill": "until the engine first ran as many samples as it can",
     "steady": "the engine was full: its speed",
     "tail": "less than a full batch was left; it ended with the longest responses",
+    "reloads": "within fill, steady or tail: no engine was up, since one had died",
     "publish": "the output was written",
     "other": "start, checks, scoring and whatever else the launch did",
     "wall": "the whole launch",
@@ -34,7 +34,7 @@ def time_table(attempt: AttemptRecords) -> Table | None:
     seconds = _split(summary, wall_s)
     columns = [
         TableColumn("phase"), TableColumn("time", **NUMBER), TableColumn("share", **NUMBER),
-        TableColumn("output tokens/s", **NUMBER), TableColumn("counts"),
+        TableColumn("output tokens/s", **NUMBER), TableColumn("covers"),
     ]  # fmt: skip
     rows = []
     for name, spent_s in seconds.items():
@@ -48,10 +48,11 @@ def time_table(attempt: AttemptRecords) -> Table | None:
 
 def _split(summary: Mapping[str, Any], wall_s: float) -> dict[str, float]:
     """Return the seconds of each phase that took any, those of none of them, and the whole."""
-    named = ("load", "reload", "fill", "steady", "tail", "publish")
-    found = {name: number_in(summary, f"{name}_s") or 0.0 for name in named}
+    phases = ("load", "fill", "steady", "tail", "publish")
+    found = {name: number_in(summary, f"{name}_s") or 0.0 for name in phases}
     other_s = max(0.0, wall_s - sum(found.values()))
-    split = {name: spent_s for name, spent_s in found.items() if spent_s > 0}
+    found["reloads"] = number_in(summary, "reload_s") or 0.0
+    split = {name: found[name] for name in COUNTS if found.get(name, 0.0) > 0}
     return split | ({"other": other_s} if other_s >= 0.05 else {}) | {"wall": wall_s}
 
 

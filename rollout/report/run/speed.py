@@ -1,0 +1,98 @@
+"""The speed of a run: its headline figure, further figures, and a line for each replica. Pure.
+
+docs/throughput.md defines the figures. Must not know how they were measured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.report.page import Block, Facts, Figure, Table, TableColumn, TableRow
+from rollout.report.run.records import AttemptRecords, RunRecords, number_in
+from rollout.report.run.timeline import windows_of
+from rollout.report.run.times import seconds_text
+
+NOT_KNOWN = "not known"
+NUMBER = {"is_number": True}
+NAMES = {  # figure -> its name and how it is written
+    "steady_output_tokens_per_s": ("steady output tokens/s", ",.0f"),
+    "engine_output_tokens_per_s": ("output tokens/s that engines sampled while up", ",.0f"),
+    "prompt_tokens_per_s": ("prompt tokens/s", ",.0f"),
+    "requests_per_s": ("rows/s", ",.2f"),
+    "output_tokens_per_s_per_gpu": ("output tokens/s per GPU", ",.0f"),
+    "output_tokens_per_gpu_hour": ("output tokens per GPU-hour", ",.0f"),
+    "gpu_hours": ("GPU-hours, loading included", ",.3f"),
+    "energy_j": ("energy of the GPUs, in J", ",.0f"),
+    "output_tokens_per_j": ("output tokens per J", ",.2f"),
+    "peak_memory_gib": ("peak memory, in GiB", ",.1f"),
+    "kv_cache_usage_peak": ("peak KV cache use", ".1%"),
+    "prefix_cache_hit_rate": ("prefix cache hit rate", ".1%"),
+    "num_preemptions": ("preemptions", ",.0f"),
+    "num_engine_restarts": ("engine restarts", ",.0f"),
+    "num_discarded_tokens": ("tokens sampled and thrown away", ",.0f"),
+}
+
+
+def speed_figure(records: RunRecords) -> Figure:
+    """Return the output tokens per second of the last launch that measured them, and of when."""
+    label, attempt = "output tokens/s", records.measured
+    if attempt is None:
+        return Figure(NOT_KNOWN, label, "nothing was measured yet")
+    which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
+    if rate := number_in(attempt.summary, "output_tokens_per_s"):
+        return Figure(f"{rate:,.0f}", label, _note(attempt.summary, which))
+    windows = windows_of(attempt)
+    seconds = sum(window.end_s - window.start_s for window in windows)
+    if not seconds:
+        return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
+    tokens = sum(
+        (window.mean("output_tokens_per_s") or 0.0) * (window.end_s - window.start_s)
+        for window in windows
+    )
+    note = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
+    return Figure(f"{tokens / seconds:,.0f}", label, note)
+
+
+def _note(summary: Mapping[str, Any], which: str) -> str:
+    over = number_in(summary, "generate_s")
+    spent = "" if over is None else f" ({seconds_text(over)})"
+    note = f"over the generation{which}{spent}, without load and publishing"
+    if steady := number_in(summary, "steady_output_tokens_per_s"):
+        note += f"; steady {steady:,.0f}"
+    if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
+        note += f"; {per_gpu:,.0f} per GPU"
+    if (shared := number_in(summary, "num_sharing") or 1) > 1:
+        note += f"; {shared:.0f} runs shared the engine"
+    return note
+
+
+def speed_blocks(attempt: AttemptRecords) -> list[Block]:
+    """Return the figures of a launch's summary that are known, and its replicas."""
+    facts = [
+        (name, format(value, style))
+        for key, (name, style) in NAMES.items()
+        if (value := number_in(attempt.summary, key)) is not None
+    ]
+    replicas = _replica_table(attempt.summary)
+    return [*([Facts(facts)] if facts else []), *([replicas] if replicas else [])]
+
+
+def _replica_table(summary: Mapping[str, Any]) -> Table | None:
+    """Return a line for each of several replicas; None without."""
+    found = summary.get("replicas")
+    replicas = [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
+    if len(replicas) < 2:
+        return None
+    keys = ("replica", "num_rows", "output_tokens_per_s", "up_s", "num_restarts")
+    labels = ("replica", "rows", "output tokens/s", "up for", "restarts")
+    columns = [TableColumn(label, **NUMBER) for label in labels]
+    columns.insert(1, TableColumn("on"))
+    rows = []
+    for replica in replicas:
+        values = [number_in(replica, key) for key in keys]
+        cells = ["" if value is None else f"{value:,.0f}" for value in values]
+        cells[3] = "" if values[3] is None else seconds_text(values[3])
+        where = str(replica.get("where") or "was never up")
+        rows.append(TableRow([cells[0], where, *cells[1:]], [values[0], where, *values[1:]]))
+    balance = number_in(summary, "balance")
+    note = "" if balance is None else f"Balance, the slowest over the fastest: {balance:.2f}."
+    return Table(columns, rows, note=note)
