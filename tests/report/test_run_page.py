@@ -139,9 +139,8 @@ def test_two_launches_follow_each_other_on_one_axis(typed, here):
     launch(typed, *SLOW)
     found = page(here)
     throughput = chart(found, "throughput")
-    assert [span.name for span in throughput.spans if "attempt" in span.name] == [
-        "attempt 1: load", "attempt 2: load",
-    ]  # fmt: skip
+    assert throughput.spans[0].name == "attempt 1: load"
+    assert "attempt 2: load" in [span.name for span in throughput.spans]
     assert "pauses between them are left out" in throughput.note
     assert list(throughput.x) == sorted(throughput.x)
     assert None in throughput.series[0].values  # no engine was up between the two

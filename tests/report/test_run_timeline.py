@@ -72,6 +72,7 @@ def test_the_second_launch_begins_where_the_first_ended():
     charts = time_charts(launches([first, attempt([], number=9), second]))
     assert charts[0].spans[0] == Span("attempt 1: load", 0.0, 1.0)
     assert charts[0].spans[-1] == Span("attempt 2: load", 3.0, 7.0)
+    assert charts[0].spans[-1].kind == charts[0].spans[0].kind == "load"
     assert list(charts[0].x) == [1.0, 2.0, 4.5, 7.0, 8.0]
     assert charts[0].series[0].values == [100.0, 100.0, None, 100.0, 100.0]
 

@@ -66,14 +66,14 @@ def _over_time(
 
 
 def _spans(launches: Sequence[Launch]) -> list[Span]:
-    """Return the phases of all launches; if there are several, the first of each says which."""
-    found = []
-    for launch in launches:
-        for i, span in enumerate(launch.spans):
-            is_named = i == 0 and len(launches) > 1
-            name = f"attempt {launch.number}: {span.name}" if is_named else span.name
-            found.append(Span(name, span.start, span.end))
-    return found
+    """Return the phases of all launches; if there are several, each says of which."""
+    if len(launches) == 1:
+        return list(launches[0].spans)
+    return [
+        Span(f"attempt {launch.number}: {span.name}", span.start, span.end)
+        for launch in launches
+        for span in launch.spans
+    ]
 
 
 def _axis_note(launches: Sequence[Launch], is_thinned: bool) -> str:
