@@ -32,8 +32,10 @@ def write_page(
     if path.is_dir():
         raise UserError(f"{path} is a directory; type output=FILE.html")
 
-    def may_replace(old: Path) -> bool:
-        return overwrite or is_page(old) or is_ours(old)
+    known = _digest_of(path) if is_ours(path) else None
+
+    def may_replace(old: Path) -> bool:  # it may have another name by now
+        return overwrite or is_page(old) or (known is not None and _digest_of(old) == known)
 
     taken = UserError(
         f"{path} is not as a report wrote it, so it is not replaced; move it elsewhere, or type "
@@ -73,6 +75,13 @@ def are_figures(directory: Path) -> bool:
     except UserError:  # a damaged record
         return False
     return all(path.name in ours for path in directory.iterdir())
+
+
+def _digest_of(path: Path) -> bytes | None:
+    try:
+        return _digest(read_regular(path))
+    except OSError:
+        return None
 
 
 def _mark(content: bytes) -> bytes:

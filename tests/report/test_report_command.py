@@ -108,6 +108,30 @@ def test_a_report_leaves_the_records_of_the_run_as_they_are(typed, report):
     assert "nothing is owed" in launch(typed).out
 
 
+def test_a_file_of_responses_has_its_page_beside_it(typed, report):
+    (report.here / "x/output.parquet").rename(report.here / "mine.parquet")
+    code, out, err = report("mine.parquet")
+    assert (code, out, err) == (0, f"report   {report.here}/mine.html\n", "")
+    assert "question 3" in (report.here / "mine.html").read_text()
+
+
+def test_the_charts_are_files_too_if_typed(report):
+    code, out, _ = report("x", "--figures")
+    names = {path.name for path in (report.here / "x/figures").iterdir()}
+    assert code == 0 and "figures  " in out
+    assert {"lengths.png", "lengths.svg", "throughput.png", "throughput.svg"} <= names
+    assert report("x", "--figures")[0] == 0
+
+
+def test_a_sweep_and_the_report_of_it_replace_each_others_page(typed, report):
+    words = ("-m", "engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=s",
+             "sampling.temperature=0.5,1")  # fmt: skip
+    assert typed(*words).code == 0
+    assert report("s") == (0, f"report   {report.here}/s/sweep.html\n", "")
+    assert typed(*words, "sampling.n_samples=2").code == 0
+    assert report("s")[0] == 0
+
+
 def test_no_output_may_take_the_name_of_the_page(typed, report):
     done = launch(typed, "output.path=x/report.html.parquet", "output.overwrite=true")
     assert done.code == 0  # another name

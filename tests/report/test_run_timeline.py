@@ -41,6 +41,19 @@ def test_recorded_spans_are_taken_as_they_are():
     assert found.windows[0].start_s == 9.0
 
 
+def test_a_reload_interrupts_the_phases_it_fell_into():
+    summary = {
+        "spans": [{"phase": "fill", "start_s": 1, "end_s": 4},
+                  {"phase": "tail", "start_s": 4, "end_s": 9}],
+        "reloads": [{"start_s": 3, "end_s": 5}, {"start_s": 7, "end_s": 8}],
+    }  # fmt: skip
+    (found,) = launches([attempt([at(2.0)], summary=summary)])
+    assert spans(found) == [
+        ("fill", 1, 3), ("reload", 3, 4), ("reload", 4, 5), ("tail", 5, 7), ("reload", 7, 8),
+        ("tail", 8, 9),
+    ]  # fmt: skip
+
+
 def test_phases_of_lines_stand_for_spans_of_a_run_that_is_not_finished():
     lines = [at(2.0, num_output_tokens=100, phase="fill"), at(3.0, phase="steady"),
              at(4.0, phase="steady"), at(5.0, phase="tail")]  # fmt: skip

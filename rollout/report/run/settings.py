@@ -54,9 +54,8 @@ def command_to_repeat(records: RunRecords) -> Code | Note:
     typed = [word.partition("=")[2] for word in argv if word.startswith("run_dir=")]
     text = command_in(words, _beside(Path(typed[-1]) if typed else directory))
     what = "its sweep" if is_sweep else "it"
-    return Code(
-        without_secrets(text), f"To repeat {what} in a new directory, type{_where(records)}:"
-    )
+    label = f"To repeat {what} in a new directory, type{_where(records)}:"
+    return Code(without_secrets(text), label)
 
 
 def _beside(directory: Path) -> Path:

@@ -12,6 +12,7 @@ from rollout.report.charts import Span
 from rollout.report.run.records import AttemptRecords, number_in
 
 MAX_WINDOWS = 1500
+Stretch = tuple[str, float, float]  # name, first and last second since the launch
 COUNTED = (("num_rows", "rows_per_s"), ("num_output_tokens", "output_tokens_per_s"))
 
 
@@ -98,7 +99,7 @@ def _windows(
             start_s = end_s
 
 
-def _phases(attempt: AttemptRecords, begin_s: float) -> list[tuple[str, float, float]]:
+def _phases(attempt: AttemptRecords, begin_s: float) -> list[Stretch]:
     """Return the phases of a launch with their first and last second since it."""
     if spans := _recorded_spans(attempt):
         return spans
@@ -114,23 +115,42 @@ def _phases(attempt: AttemptRecords, begin_s: float) -> list[tuple[str, float, f
     return found
 
 
-def _recorded_spans(attempt: AttemptRecords) -> list[tuple[str, float, float]]:
-    """Return the `spans` of the launch's summary; empty if it has none, or they are damaged."""
-    found = []
-    spans = attempt.summary.get("spans")
-    for span in spans if isinstance(spans, list) else ():
-        if not isinstance(span, dict):
-            return []
-        start, end = number_in(span, "start_s"), number_in(span, "end_s")
-        if not isinstance(span.get("phase"), str) or start is None or end is None or end < start:
-            return []
-        found.append((span["phase"], start, end))
-    return found
+def _recorded_spans(attempt: AttemptRecords) -> list[Stretch]:
+    """Return the `spans` of the launch's summary, interrupted by its `reloads`; [] if unknown."""
+    spans = _stretches(attempt.summary.get("spans"), "phase")
+    reloads = sorted(_stretches(attempt.summary.get("reloads")), key=lambda reload: reload[1])
+    return [piece for span in spans for piece in _interrupted(span, reloads)]
 
 
-def _phases_of_lines(
-    lines: Sequence[Mapping[str, Any]], begin_s: float
-) -> Iterator[tuple[str, float, float]]:
+def _stretches(found: Any, name: str = "") -> list[Stretch]:
+    """Return recorded stretches, called by their member `name`; empty if one is damaged."""
+    stretches = []
+    for record in found if isinstance(found, list) else ():
+        if not isinstance(record, dict):
+            return []
+        start, end = number_in(record, "start_s"), number_in(record, "end_s")
+        called = record.get(name) if name else "reload"
+        if not isinstance(called, str) or start is None or end is None or end < start:
+            return []
+        stretches.append((called, start, end))
+    return stretches
+
+
+def _interrupted(span: Stretch, holes: Sequence[Stretch]) -> Iterator[Stretch]:
+    """Yield the pieces of a span around the holes in it, and those."""
+    name, start, end = span
+    for called, begin, finish in holes:
+        if begin >= end or finish <= start:
+            continue
+        if begin > start:
+            yield name, start, begin
+        yield called, max(begin, start), min(finish, end)
+        start = min(finish, end)
+    if start < end:
+        yield name, start, end
+
+
+def _phases_of_lines(lines: Sequence[Mapping[str, Any]], begin_s: float) -> Iterator[Stretch]:
     """Yield stretches of lines of the same phase."""
     name, start_s, end_s = None, begin_s, begin_s
     for line in lines:

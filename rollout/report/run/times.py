@@ -12,7 +12,7 @@ DEFINITIONS = "docs/throughput.md"
 COUNTS = {
     "load": "until the engine was up: weights, profiling, warm-up, CUDA graphs",
     "fill": "until the engine first ran as many samples as it can",
-    "steady": "the engine was full: its speed",
+    "steady": "the engine was full; the rate is the engine's own speed",
     "tail": "less than a full batch was left; it ended with the longest responses",
     "reloads": "within fill, steady or tail: no engine was up, since one had died",
     "publish": "the output was written",
