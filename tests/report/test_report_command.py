@@ -128,7 +128,7 @@ def test_a_sweep_and_the_report_of_it_replace_each_others_page(typed, report):
              "sampling.temperature=0.5,1")  # fmt: skip
     assert typed(*words).code == 0
     assert report("s") == (0, f"report   {report.here}/s/sweep.html\n", "")
-    assert typed(*words, "sampling.n_samples=2").code == 0
+    assert typed(*words, "sampling.n_samples=6").code == 0
     assert report("s")[0] == 0
 
 
