@@ -35,6 +35,33 @@ def test_a_page_opens_without_errors_and_never_scrolls_sideways(chromium, files,
         assert page.locator(".prompt").count() > 0
 
 
+INTRUDERS = """<script>window.ran = 1</script>
+<img src="data:image/png,x" onerror="window.ran = 2"><img src="https://example.com/x.png">
+<a id="link" href="javascript:window.ran = 3">link</a>
+<script src="https://example.com/x.js"></script><iframe src="https://example.com/"></iframe>
+<style>body { display: none }</style></body>"""
+
+
+def test_the_policy_stops_whatever_might_get_into_a_page(chromium, files, tmp_path):
+    file = tmp_path / "intruded.html"
+    html = files["run"].read_text("utf-8")
+    file.write_text(html.replace("</body>", INTRUDERS), encoding="utf-8")
+    context = chromium.new_context()
+    page, errors, answered = context.new_page(), [], []
+    page.on("console", lambda message: errors.append(message.text))
+    context.on("requestfinished", lambda request: answered.append(request.url))
+    page.goto(file.as_uri())
+    page.evaluate("document.getElementById('link').click()")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") is None
+    assert page.evaluate("getComputedStyle(document.body).display") == "block"
+    assert [url for url in answered if not url.startswith(("file:", "data:"))] == []
+    assert sum("Content Security Policy" in error for error in errors) >= 7
+    with pytest.raises(Exception, match="TrustedHTML"):
+        page.evaluate("document.body.innerHTML = '<b>x</b>'")
+    context.close()
+
+
 @pytest.mark.parametrize("look", LOOKS)
 def test_each_chart_is_drawn_in_its_colours(chromium, files, look):
     with opened(chromium, files["run"], **LOOKS[look]) as page:

@@ -11,7 +11,7 @@ from example_pages import run_page, sweep_page
 from hostile_pages import ATTACKS, hostile_page
 
 from rollout.report.charts import Chart, HeatMap, Series
-from rollout.report.html import _asset, heat_step
+from rollout.report.html import SCRIPTS, STYLES, _asset, heat_step
 from rollout.report.page import Browser, Page, Section, html_of
 from rollout.report.strict_json import script_json
 
@@ -119,6 +119,11 @@ def test_the_library_is_embedded_unchanged_with_its_licence():
     assert digest == "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
     assert "uPlot (v1.6.32)" in html_of(Page("t"))
     assert "The MIT License" in _asset("uplot.LICENSE")
+
+
+def test_no_script_and_no_style_of_ours_is_long():
+    lines = {name: _asset(name).count("\n") for name in (*SCRIPTS, *STYLES)}
+    assert not {name: count for name, count in lines.items() if count > 350}
 
 
 def test_equal_pages_give_equal_files():
