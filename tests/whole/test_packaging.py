@@ -83,6 +83,10 @@ def test_a_wheel_runs_from_any_directory(tmp_path):
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[0]).is_relative_to(site)
     assert "8 rows, 32 samples" in done.stdout
+    assets = Path("rollout/report/assets")
+    assert {f.name for f in (site / assets).iterdir()} == {
+        f.name for f in (ROOT / assets).iterdir()
+    }
 
 
 def test_the_version_is_one():

@@ -57,7 +57,7 @@ function sampleView(browser, place) {
     if (next < 0 || next >= view.rows.length) return;
     view.first = next;
     view.draw();
-    pagers[0].place.scrollIntoView({ block: "start" });
+    pagers[0].place.scrollIntoView({ block: "start", behavior: "instant" });
   };
   view.open = (number) => openRow(view, controls, list, number);
   view.isInView = () => {
@@ -89,7 +89,7 @@ function openRow(view, controls, list, number) {
   view.draw();
   const found = list.querySelector(`[data-row="${number}"]`);
   found.classList.add("linked");
-  found.scrollIntoView({ block: "start" });
+  found.scrollIntoView({ block: "start", behavior: "instant" });
   return true;
 }
 
