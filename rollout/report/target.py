@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rollout.errors import UserError
 from rollout.report.page import Page
-from rollout.report.run.write import NAME
 from rollout.store.ledger import Ledger
+from rollout.store.page_files import REPORT
 from rollout.store.run_dir import is_a_sweep
 from rollout.system.disk import PART, path_of
 from rollout.system.storage.paths import is_remote
@@ -34,7 +34,7 @@ def target_of(given: str) -> Target:
     if path.is_file():
         return _of_file(path, given)
     if (path / "run.json").exists():
-        return Target(path / NAME, lambda: _page_of_run(path))
+        return Target(path / REPORT, lambda: _page_of_run(path))
     if is_a_sweep(path):
         knows = Ledger(path).knows  # the sweep writes its page itself, too
         return Target(path / "sweep.html", lambda: _page_of_sweep(path), knows)

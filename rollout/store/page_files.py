@@ -13,6 +13,7 @@ from rollout.errors import UserError
 from rollout.store.ledger import NAME, Ledger
 from rollout.system.disk import atomic_write, read_regular
 
+REPORT = "report.html"  # the name of a run's page in its directory
 MARK = re.compile(rb"<!-- written by rollout\.report, digest ([0-9a-f]{32}) -->\n\Z")
 MARK_BYTES = 128
 

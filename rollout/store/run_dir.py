@@ -10,13 +10,13 @@ from rollout.errors import UserError
 from rollout.store.directory_output import foreign_entry
 from rollout.store.ledger import NAME as LEDGER
 from rollout.store.ledger import Ledger
-from rollout.store.page_files import are_figures, is_page
+from rollout.store.page_files import REPORT, are_figures, is_page
 from rollout.store.run_records import MOVING, OTHER_PLACE, moving_to, rows_made_with, run_record
 from rollout.system import disk
 
 OWN_FILES = (
     "run.json", "attempts", "shards", "output.parquet", "output", "published.json", "summary.json",
-    "wandb", "wandb.json", "error.log", "memory.json", "report.html", "figures", "written.json",
+    "wandb", "wandb.json", "error.log", "memory.json", REPORT, "figures", "written.json",
 )  # fmt: skip
 PUBLISHED = ("output.parquet", "output")
 # No other file may have one of these names.
@@ -149,7 +149,7 @@ def _is_users(path: Path) -> bool:
     """Whether a file with the name of one of a run's is the user's."""
     if path.name == "output":
         return not path.is_dir() or foreign_entry(path) is not None
-    if path.name == "report.html":
+    if path.name == REPORT:
         return not is_page(path)
     return path.name == "figures" and not are_figures(path)
 

@@ -7,14 +7,13 @@ import pytest
 from reported import launch, questions, write_input
 
 from rollout.report.__main__ import main
-from rollout.report.run.write import write_report
 
 
 @pytest.fixture
 def report(typed, capsys):
     """`report("x")` types `python -m rollout.report x`; returns code, stdout and stderr."""
     write_input(typed.here, questions(6))
-    launch(typed)
+    launch(typed, "report=false")
     capsys.readouterr()
 
     def call(*words):
@@ -89,19 +88,23 @@ def test_help_fits_a_terminal(report):
     assert len(out.splitlines()) <= 40 and max(map(len, out.splitlines())) <= 100
 
 
-def test_a_fresh_start_moves_the_page_with_the_run_but_not_the_users(typed, report):
+def test_a_fresh_start_moves_the_page_with_the_run(typed, report):
     report("x")
-    launch(typed, "resume=fresh")
+    launch(typed, "resume=fresh", "report=false")
     assert (report.here / "x.old-1/report.html").exists()
     assert not (report.here / "x/report.html").exists()
+
+
+def test_a_users_file_of_the_pages_name_stays_where_it_is(typed, report):
     (report.here / "x/report.html").write_text("mine")
-    launch(typed, "resume=fresh")
+    done = launch(typed, "resume=fresh")
+    assert done.code == 0 and "is not as a report wrote it" in "\n".join(done.notes)
     assert (report.here / "x/report.html").read_text() == "mine"
 
 
 def test_a_report_leaves_the_records_of_the_run_as_they_are(typed, report):
     before = {p: p.read_bytes() for p in (report.here / "x").rglob("*") if p.is_file()}
-    write_report(report.here / "x")
+    report("x")
     after = {p: p.read_bytes() for p in (report.here / "x").rglob("*") if p.is_file()}
     assert after.keys() - before.keys() == {report.here / "x/report.html"}
     assert before.items() <= after.items()
@@ -128,7 +131,7 @@ def test_a_sweep_and_the_report_of_it_replace_each_others_page(typed, report):
              "sampling.temperature=0.5,1")  # fmt: skip
     assert typed(*words).code == 0
     assert report("s") == (0, f"report   {report.here}/s/sweep.html\n", "")
-    assert typed(*words, "sampling.n_samples=6").code == 0
+    assert typed(*words, "sampling.n_samples=9").code == 0
     assert report("s")[0] == 0
 
 

@@ -1,1 +1,1 @@
-"""The page of a run, from its directory, at any time: `page_of`, `write_report`."""
+"""The page of a run, from its directory, at any time: `page_of`."""

@@ -6,9 +6,8 @@ from pathlib import Path
 from rollout.errors import RolloutError
 from rollout.report.page import Page, html_of
 from rollout.report.run.page import page_of
-from rollout.report.run.write import NAME
 from rollout.runs.attempt import Attempt
-from rollout.store.page_files import write_page
+from rollout.store.page_files import REPORT, write_page
 from rollout.system.unexpected import explained
 
 FIGURES = "figures"  # of the attempt; the tracker reads them until it is closed
@@ -23,7 +22,7 @@ def report_at_end(attempt: Attempt) -> None:
     job, console = attempt.job, attempt.console
     if not job.settings.report:
         return
-    path = job.run_dir / NAME
+    path = job.run_dir / REPORT
     with ExitStack() as stack:
         if job.prompts.num_rows >= SLOW_ROWS:
             stack.enter_context(console.waiting(f"writing {path}"))

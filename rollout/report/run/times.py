@@ -92,8 +92,8 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
 def _ending(attempt: AttemptRecords) -> tuple[str, str]:
     """Return how a launch ended, and its error."""
     ended = attempt.ended
-    if not ended:
-        return "no end is recorded", ""
+    if not ended:  # of the launch that is about to end, too
+        return ("published" if attempt.summary else "no end is recorded"), ""
     when = dates.moment(ended.get("ended") or ended.get("at_s"))
     code, error = ended.get("exit_code"), ended.get("error")
     at = f" at {dates.shown(when)}" if when else ""
