@@ -33,6 +33,8 @@ def explain(error: BaseException) -> str:
         if value or re.search(r"not Optional|Cannot (assign|convert)|Invalid value", everything):
             null = "=null" if "not Optional" in everything else ""
             shown = f"={value[1]}" if value else null
+            if setting.type == int | str:
+                return f"{key}{shown}: type a whole number, or auto"
             return f"{key}{shown} is not {type_name(setting.type)} ({setting.help})"
     if key == "experiment":
         return "an experiment sets whole sections: its first line must be `# @package _global_`"

@@ -11,7 +11,7 @@ from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.formats import strict_json
 
-OWN_KEYS = ("device", "num_devices", "num_nodes")
+OWN_KEYS = ("device", "num_devices", "num_nodes", "show")
 HELP = """\
 rollout.plan: check whether a model fits, with which engine preset, and what to change
 
@@ -26,7 +26,8 @@ Accepts every setting of a run (see python -m rollout --help), and:
                 cpu, or a memory size such as 48gib; default: this machine's
   num_devices   number of devices; default: this machine's, or 1 with device=
   num_nodes     with scale=ray: machines that hold the devices, as many in each; default: 1
-  --json        print JSON
+  show          all: list the presets for other hardware too
+  --json        print JSON, with every preset
 
 Needs no GPU and no weights, and loads nothing. Exit code 0: the engine preset of the command
 (default: engine=auto) fits; 1: it does not; 2: a setting or the input is wrong.
@@ -80,6 +81,8 @@ def split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
             )
         elif word != "--json":
             words.append(word)
+    if own.get("show", "all") != "all":
+        raise UserError(f"show={own['show']} is unknown; type show=all, or leave it out")
     for key in ("num_devices", "num_nodes"):
         if key in own and not (own[key].isdecimal() and int(own[key])):
             raise UserError(f"{key}={own[key]} is not a positive whole number; type {key}=2")

@@ -62,7 +62,7 @@ def make_plan(given: Given, own: dict[str, str]) -> Plan:
         num_needed = num_devices_needed(model.size, selected.fit.engine, hardware, needs)
     return Plan(
         settings, model, hardware, data, needs, rows, change, num_needed, recommended(rows),
-        _last_record(settings, model), options,
+        _last_record(settings, model), options, own.get("show") == "all",
     )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def _table(plan: Plan) -> Any:
     for name in [*columns, "max_num_seqs"]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("limited by", no_wrap=True)
-    for row in plan.rows:
+    for row in plan.shown:
         if row.fit.limit not in NOT_MEMORY:
             table.add_row(*_cells(row, plan))
     return table
@@ -100,6 +100,10 @@ def _legend(plan: Plan) -> Iterator[str]:
         mean = f"a prompt of {ASSUMED_PROMPT} tokens (assumed: {plan.data.why_not.split(';')[0]})"
     yield "full length: concurrent requests that fill the context."
     yield f"typical: concurrent requests with {mean} and half of max_tokens."
+    yield (
+        "limited by: the first limit on concurrent requests, or on starting at all; "
+        "max_num_seqs: memory allows more."
+    )
 
 
 def _cells(row: Row, plan: Plan) -> list[str]:
@@ -128,11 +132,17 @@ NOT_MEMORY = (Limit.device, Limit.devices, Limit.heads)
 def _unusable(plan: Plan) -> Iterator[str]:
     """List presets that can't run on these devices, by reason."""
     by_reason: dict[str, list[str]] = {}
-    for row in plan.rows:
+    for row in plan.shown:
         if row.fit.limit in NOT_MEMORY:
             by_reason.setdefault(row.fit.why, []).append(row.preset)
     for why, presets in by_reason.items():
         yield f"not available: {', '.join(presets)}: {why}"
+    if hidden := len(plan.rows) - len(plan.shown):
+        noun = "preset" if hidden == 1 else "presets"
+        yield (
+            f"{hidden} {noun} for other hardware {'is' if hidden == 1 else 'are'} not shown: "
+            f"show=all lists {'it' if hidden == 1 else 'them'}"
+        )
 
 
 def _verdict(plan: Plan) -> Iterator[str]:

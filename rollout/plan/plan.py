@@ -16,6 +16,9 @@ from rollout.plan.prompts.first_rows import PromptPreview
 from rollout.plan.prompts.lengths import Lengths
 from rollout.plan.replicas import Replicas
 
+# Devices in presets' names, with the least GiB of those that the preset is made for.
+NAMED_DEVICES = {"a100": 70.0, "h100": 70.0, "h200": 130.0, "rtx_4090": 20.0}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -62,6 +65,7 @@ class Plan:
     recommended: Row | None
     history: Record | None
     options: list[Replicas]  # ways to divide the devices, the best first; for scale=ray only
+    shows_all: bool = False  # presets for other hardware too
 
     @property
     def fits_alone(self) -> bool:
@@ -69,6 +73,15 @@ class Plan:
         engine = self.recommended.fit.engine
         single = replace(engine, tensor_parallel_size=1, pipeline_parallel_size=1)
         return fit(self.model.size, single, self.hardware, self.needs).fits
+
+    @property
+    def shown(self) -> list[Row]:
+        """The presets to print: without those for other hardware, unless typed or recommended."""
+        kept = (self.selected, self.recommended)
+        return [
+            row for row in self.rows
+            if self.shows_all or row in kept or not is_for_other_hardware(row)
+        ]  # fmt: skip
 
     @property
     def selected(self) -> Row:
@@ -103,12 +116,24 @@ def _is_named_after(row: Row) -> bool:
     hardware = row.fit.hardware
     if hardware.device is Device.cpu:
         return row.preset == "cpu"
-    label = hardware.label.lower().replace(" ", "_").replace("-", "_")
-    named_devices = {"a100": 70.0, "h100": 70.0, "h200": 130.0, "rtx_4090": 20.0}
+    label = _label(hardware)
     return any(
         device in row.preset and device in label and hardware.memory_gib >= least_gib
-        for device, least_gib in named_devices.items()
+        for device, least_gib in NAMED_DEVICES.items()
     )
+
+
+def is_for_other_hardware(row: Row) -> bool:
+    """Whether the preset's name contains another device: rtx_4090 for an A100, cpu for any GPU."""
+    hardware = row.fit.hardware
+    if hardware.device is Device.cpu:
+        return any(device in row.preset for device in NAMED_DEVICES)
+    named = [device for device in NAMED_DEVICES if device in row.preset]
+    return row.preset == "cpu" or (bool(named) and not any(d in _label(hardware) for d in named))
+
+
+def _label(hardware: Hardware) -> str:
+    return hardware.label.lower().replace(" ", "_").replace("-", "_")
 
 
 SAMPLING = (

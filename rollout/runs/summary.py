@@ -133,12 +133,12 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
     )
     parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published again"]
     if figures["truncated_fraction"]:
-        parts.append(f"{figures['truncated_fraction']:.0%} truncated at max_tokens")
+        parts.append(f"{percent(figures['truncated_fraction'])} truncated at max_tokens")
     if figures["empty_fraction"]:
-        parts.append(f"{figures['empty_fraction']:.0%} empty")
+        parts.append(f"{percent(figures['empty_fraction'])} empty")
     for sign in ("unclosed", "repetitive"):
         if share := figures[f"{sign}_fraction"]:
-            parts.append(f"{share:.0%} {WORDS[sign]}")
+            parts.append(f"{percent(share)} {WORDS[sign]}")
     if failed:
         kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
         parts.append(f"{failed:,} rows failed ({kept})")
@@ -151,6 +151,13 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
             f"run     {job.run_dir}",
         )
     )
+
+
+def percent(share: float) -> str:
+    """Return a share as `47%`, below 10% as `3.4%`, and as `<0.1%` rather than as none."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
 
 
 def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:

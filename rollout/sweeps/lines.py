@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rollout.postprocess.export.score_texts import telling
 from rollout.report.sweep.columns import LABELS, MEASURES, score_names, swept_column, swept_keys
 from rollout.report.sweep.points import (
     SCORES,
     STATUSES,
     Point,
     objective_of,
-    score_shown,
+    scores_shown,
     shown,
     status_counts,
 )
@@ -124,17 +125,25 @@ def _terminal_columns(
     elif objective not in MEASURES:
         values = [shown(objective, objective_of(p.figures, objective)) for p in points]
         if objective.startswith(f"{SCORES}."):
-            values = [score_shown(p, objective.removeprefix(f"{SCORES}.")) for p in points]
+            values = scores_shown(points, objective.removeprefix(f"{SCORES}."))
         columns.append(_Shown(_cell(objective.rpartition(".")[2]), values, 1001))
-    for i, name in enumerate(score_names(points)):
+    for i, name in enumerate(_telling(points)):
         if objective != f"{SCORES}.{name}":
-            values = [shown(name, objective_of(p.figures, f"{SCORES}.{name}")) for p in points]
-            values = [score_shown(p, name) for p in points] if i == 0 else values
-            columns.append(_Shown(_cell(name), values, 1002))
+            columns.append(_Shown(_cell(name), scores_shown(points, name, i == 0), 1002))
     for name in (name for name in LABELS if name in MEASURES):
         rank = 1001 if name == objective else 1002 + IMPORTANCE.index(name)
         columns.append(_Shown(LABELS[name], [shown(name, v) for v in figures[name]], rank))
     return columns
+
+
+def _telling(points: Sequence[Point]) -> list[str]:
+    """Return the names of the scores that repeat no other at some point."""
+    names = score_names(points)
+    told = set()
+    for point in points:
+        values = {name: objective_of(point.figures, f"{SCORES}.{name}") for name in names}
+        told.update(telling({name: v for name, v in values.items() if v is not None}))
+    return [name for name in names if name in told]
 
 
 def _short(keys: list[str]) -> list[str]:

@@ -128,3 +128,9 @@ def test_a_home_that_does_not_exist_is_refused(typed, key):
 def test_free_settings_take_any_key_without_a_plus(typed, word, key, value):
     section, name = key.split(".")
     assert typed.settings(word)[section][name] == value
+
+
+@pytest.mark.parametrize("key", ["scale.num_replicas", "sampling.max_tokens"])
+def test_a_number_or_auto_is_asked_for_in_these_words(typed, key):
+    """It said "is not int or text"."""
+    assert typed.refused(f"{key}=2.5") == f"{key}=2.5: type a whole number, or auto"

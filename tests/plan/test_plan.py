@@ -246,3 +246,34 @@ def test_the_planners_own_keys_are_taken_out_of_the_words():
         ["model=qwen3_4b"],
         {"device": "t4"},
     )
+
+
+def test_presets_for_other_hardware_are_counted_not_listed(plan):
+    _, out, _ = plan("model=qwen3_4b", *A100)
+    assert "single_a100" in out and "low_mem" in out
+    assert not any(name in out for name in ("rtx_4090", "single_h100", "single_h200", "  cpu "))
+    assert "4 presets for other hardware are not shown: show=all lists them" in out
+    _, out, _ = plan("model=qwen3_4b", *A100, "show=all")
+    assert all(name in out for name in ("rtx_4090", "single_h100", "single_h200", "cpu"))
+    assert "not shown" not in out
+
+
+def test_a_preset_for_other_hardware_is_listed_if_it_was_typed(plan):
+    _, out, _ = plan("model=qwen3_4b", *A100, "engine=rtx_4090")
+    assert "  rtx_4090 " in out and "3 presets for other hardware are not shown" in out
+
+
+def test_on_a_cpu_the_presets_of_gpus_are_left_out(plan):
+    _, out, _ = plan("device=cpu")
+    assert "single_a100" not in out and "  cpu " in out and "show=all" in out
+
+
+def test_every_column_that_needs_it_is_explained(plan):
+    _, out, _ = plan("model=qwen3_4b", *A100)
+    starts = [line.partition(":")[0] for line in out.splitlines()]
+    assert {"full length", "typical", "limited by"} <= set(starts) and "other*:" in out
+
+
+def test_show_takes_one_word(plan):
+    code, _, err = plan("model=qwen3_4b", *A100, "show=most")
+    assert code == 2 and "type show=all" in err

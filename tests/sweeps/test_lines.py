@@ -91,3 +91,29 @@ def test_the_live_table_never_wraps(width):
 def test_names_are_not_markup_on_a_terminal():
     lines = drawn([point(values={"model": "[red]a[/red]"}, status="running")])
     assert "[red]a[/red]" in lines[1]
+
+
+def scored(temperature, **scores):
+    return point(temperature, figures={"scores": {k.replace("_", "@"): v for k, v in
+                                                  scores.items()}})  # fmt: skip
+
+
+def test_scores_are_all_in_percent_and_none_stands_twice():
+    """mean was 0.438 beside pass@1 of 43.8%, and the same figure."""
+    points = [scored("0.2", pass_1=0.4375, pass_4=0.6, mean=0.4375, best_n=0.6),
+              scored("0.7", pass_1=0.5, pass_4=0.7, mean=0.5, best_n=0.7)]  # fmt: skip
+    header, first, _ = table_lines(points, rank(points, "scores.pass@1"))
+    assert header.split() == ["temperature", "status", "pass@1", "pass@4"]
+    assert first.split() == ["0.2", "done", "43.8%", "60.0%"]
+
+
+def test_a_mean_that_says_more_than_pass_at_1_has_the_same_unit():
+    points = [scored("0.2", pass_1=0.4, mean=0.438), scored("0.7", pass_1=0.4, mean=0.4)]
+    lines = table_lines(points, rank(points, "scores.pass@1"))
+    assert [line.split()[-1] for line in lines] == ["mean", "43.8%", "40.0%"]
+
+
+def test_points_on_a_large_scale_have_plain_numbers():
+    points = [scored("0.2", mean=8.25), scored("0.7", mean=45.0)]
+    lines = table_lines(points, rank(points, "scores.mean"))
+    assert [line.split()[-1] for line in lines[1:]] == ["8.25", "45"]

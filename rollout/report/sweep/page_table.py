@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.sweep.axes import UNSET, Axis, axes_of, constants_of
 from rollout.report.sweep.columns import LABELS, score_names
-from rollout.report.sweep.points import SCORES, Point, objective_of, score_shown, shown
+from rollout.report.sweep.points import SCORES, Point, objective_of, scores_shown, shown
 from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.status import status_text
 from rollout.system.safe_text import printable
@@ -107,7 +107,7 @@ def _of_figure(points: Sequence[Point], name: str) -> Shown:
 
 def _of_score(points: Sequence[Point], name: str) -> Shown:
     values = [objective_of(point.figures, f"{SCORES}.{name}") for point in points]
-    return Shown(name, [score_shown(point, name) for point in points], values)
+    return Shown(name, scores_shown(points, name), values)
 
 
 def _objective(points: Sequence[Point], objective: str) -> Shown:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.config.settings import Settings
 from rollout.errors import RolloutError
-from rollout.postprocess.export.score_texts import between
+from rollout.postprocess.export.score_texts import between, is_percent, score_text
 from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
 from rollout.system.console import duration
@@ -137,10 +137,21 @@ def interval_of(point: Point, name: str) -> tuple[float, float] | None:
 
 def score_shown(point: Point, name: str) -> str:
     """Return one of a point's scores with its interval, such as `62.5% (54-71)`."""
-    text, span = shown(name, objective_of(point.figures, f"{SCORES}.{name}")), ""
-    if text and (found := interval_of(point, name)):
-        span = f" ({between(*found, is_share(name))})"
-    return text + span
+    return scores_shown([point], name)[0]
+
+
+def scores_shown(points: Iterable[Point], name: str, with_intervals: bool = True) -> list[str]:
+    """Return a score of every point as text, all in one unit: percent, unless one is large."""
+    points = list(points)
+    values = [objective_of(point.figures, f"{SCORES}.{name}") for point in points]
+    spans = [interval_of(point, name) if with_intervals else None for point in points]
+    known = [value for value in values if value is not None]
+    percent = is_percent(*known, *(end for span in spans for end in span or ()))
+    return [
+        ("" if value is None else score_text(value, percent))
+        + (f" ({between(*span, percent)})" if span and value is not None else "")
+        for value, span in zip(values, spans, strict=True)
+    ]
 
 
 def had_an_engine_to_itself(point: Point) -> bool:
