@@ -44,6 +44,8 @@ def vllm_rollout(
     call also sets prepare.source (`source=`) or postprocess.scorer (`scorer=`). Settings left out
     have the command line's defaults.
 
+    `console` is a setting, too; `quiet` prints nothing at all, whatever it says.
+
     Returns a Summary with `output_path`, `run_dir` and `figures`. Calls from several threads wait
     for each other. Raises errors.UserError for invalid settings or input, errors.RolloutError for a
     run that ended early, errors.Interrupted (a KeyboardInterrupt) for a signal; finished rows are
@@ -63,4 +65,5 @@ def vllm_rollout(
     }
     given = {key: value for key, value in given.items() if value is not None}
     with _ONE_AT_A_TIME:
-        return run(compose(given | settings, recorded), Console(quiet=quiet))
+        composed = compose(given | settings, recorded)
+        return run(composed, Console(quiet=quiet, mode=composed.console))

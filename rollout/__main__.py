@@ -17,7 +17,7 @@ from rollout.config.sources import Given, gather
 from rollout.errors import RolloutError, UserError
 from rollout.errors.secret_texts import without_secrets
 from rollout.runs.run_settings import recorded
-from rollout.system.console import say
+from rollout.system.console import Console, Mode
 from rollout.system.exits import run_command
 from rollout.system.version import VERSION
 
@@ -26,25 +26,38 @@ LIBRARIES = ("hydra", "omegaconf", "yaml", "antlr4")  # used in composition
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    run_command("rollout", _run, argv)
+    command = Command()
+    run_command("rollout", command.run, argv, command.failed)
 
 
-def _run(argv: list[str]) -> int:
-    if any(word in ("-h", "--help", "help") for word in argv):
-        from rollout.config.help import help_text
+class Command:
+    """One command line; it knows how to talk to its user before its settings are composed."""
 
-        print(help_text(full="all" in argv))
-        return 0
-    if "--version" in argv:
-        print(f"rollout {VERSION}")
-        return 0
-    given = gather(argv, os.environ, Path.cwd(), recorded)
-    for note in given.notes:
-        say(note, sys.stderr)
-    return _run_hydra(given, [*argv, *given.from_environment])
+    def __init__(self) -> None:
+        self._console = Console()
+
+    def run(self, argv: list[str]) -> int:
+        if any(word in ("-h", "--help", "help") for word in argv):
+            from rollout.config.help import help_text
+
+            print(help_text(full="all" in argv))
+            return 0
+        if "--version" in argv:
+            print(f"rollout {VERSION}")
+            return 0
+        if f"console={Mode.json.name}" in argv:  # for errors in the other words
+            self._console = Console(mode=Mode.json)
+        given = gather(argv, os.environ, Path.cwd(), recorded)
+        self._console = Console(mode=given.mode)
+        for note in given.notes:
+            self._console.note(note)
+        return _run_hydra(given, [*argv, *given.from_environment], self._console)
+
+    def failed(self, message: str, exit_code: int) -> None:
+        self._console.event("error", message=message, exit_code=exit_code)
 
 
-def _run_hydra(given: Given, argv: list[str]) -> int:
+def _run_hydra(given: Given, argv: list[str], console: Console) -> int:
     """Let Hydra compose the settings and run the task, once or for each point of a sweep."""
     import hydra
 
@@ -52,14 +65,14 @@ def _run_hydra(given: Given, argv: list[str]) -> int:
     from rollout.sweeps.task import Task
 
     swept = swept_keys(given.words)
-    task = Task(argv, given.config_dir, swept)
+    task = Task(argv, given.config_dir, swept, console.mode)
     main = hydra.main(config_path=str(conf_dir()), config_name=ROOT_CONFIG, version_base="1.3")
     try:
         words = [*given.words, *sweep_words(given.words, swept, given.config_dir)]
         with _hydra_environment(words), _starred(is_needed=any(w[:5] == "--cfg" for w in words)):
             main(task)()
     except DryRunOver:
-        say("the optimizer chooses the other points as it goes", sys.stdout)
+        console.result("the optimizer chooses the other points as it goes")
     except KeyboardInterrupt as error:
         raise task.interrupted(error) from error
     except Exception as error:

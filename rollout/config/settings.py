@@ -23,6 +23,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.scale import ScaleOut
 from rollout.config.sections.stop_if import StopIf
 from rollout.config.sections.tracking import Tracking
+from rollout.system.console import Mode
 
 OBJECTIVE = "output_tokens_per_s"
 
@@ -63,6 +64,11 @@ class Settings:
     )
     report: bool = setting(True, "write report.html, the run's page, into run_dir at the end")
     dry_run: bool = setting(False, "check everything, show the plan, start no engine")
+    console: Mode = setting(
+        Mode.auto,
+        "auto: live on a terminal, else plain lines; plain; quiet: only the result and errors; "
+        "json: an object a line on stdout",
+    )
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
 

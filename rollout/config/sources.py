@@ -32,6 +32,7 @@ from rollout.config.recorded import ReadRun, refuse_missing, take_starred
 from rollout.config.settings import SECTIONS
 from rollout.errors import UserError, did_you_mean
 from rollout.errors.secret_texts import remember, remember_whole, without_secrets
+from rollout.system.console import Mode
 from rollout.system.disk import expand_home, path_of
 from rollout.system.formats.plain_yaml import read_yaml
 
@@ -50,7 +51,9 @@ ENVIRONMENT = {
 
 
 # With nothing else typed, the command resumes a run.
-RESUMING = {"run_dir", "resume", "retry_failed", "continue_truncated", "dry_run"}
+RESUMING = {
+    "run_dir", "resume", "retry_failed", "continue_truncated", "dry_run", "console",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Given:
     config_dir: Path | None  # the user's own presets
     notes: list[str]  # for the user: which settings were not typed
     from_environment: list[str]  # the environment's settings as overrides
+    mode: Mode = Mode.auto  # of the console: needed before settings are composed
 
 
 def gather(
@@ -122,7 +126,21 @@ def gather(
         for key, value in lower.items()
         if key in texts and key not in typed
     ]
-    return Given(words, line.config_dir, notes, from_environment)
+    return Given(words, line.config_dir, notes, from_environment, _mode(typed, lower))
+
+
+def _mode(typed: dict[str, str], lower: dict[str, Any]) -> Mode:
+    """Return how to talk to the user; a value that is no mode is refused with the other settings.
+
+    Raises UserError for a sweep over modes.
+    """
+    value = lower.get("console")
+    if "console" in typed:
+        parsed = parse(f"console={typed['console']}")
+        if parsed is not None and parsed.is_sweep_override():
+            raise UserError("console can't differ between points; type console=json, for example")
+        value = parsed.value() if parsed is not None else None
+    return Mode.__members__.get(value, Mode.auto) if isinstance(value, str) else Mode.auto
 
 
 def _named_run(typed: dict[str, str], lower: dict[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
 from rollout.config.sections.scale import Scale, ScaleOut
 from rollout.engines.base import Engine, EnginePlan
+from rollout.engines.log_watch import LogReader
 from rollout.rows.reasoning import Splitter
 from rollout.system import machine
 from rollout.system.machine import Machine
@@ -20,6 +21,15 @@ def load_engine(plan: EnginePlan) -> Engine:
     from rollout.engines.vllm.engine import VllmEngine
 
     return VllmEngine(plan)
+
+
+def log_reader(plan: EnginePlan) -> LogReader | None:
+    """Return how to read the log of the plan's engines; None: they write nothing of interest."""
+    if plan.engine.backend is Backend.scripted:
+        return None
+    from rollout.engines.vllm import log
+
+    return LogReader("vllm", log.FIRST_PHASE, log.phase_of, log.complaint_of)
 
 
 def look(scale: ScaleOut) -> Machine:

@@ -104,6 +104,7 @@ class EngineStats:
     num_steps: int = 0
     num_running: int = 0
     num_waiting: int = 0
+    num_ended_in_flight: int = 0  # samples that ended, while others of their request still run
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
     # Of the devices, see system/gpus.py; filled in by the caller, not by the engine.

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 from rollout.config.sections.scale import Scale, ScaleOut
-from rollout.engines import load_engine
+from rollout.engines import load_engine, log_reader
 from rollout.engines.base import Engine, EnginePlan, Host
+from rollout.engines.log_watch import LogWatch
 from rollout.errors import RolloutError
 from rollout.system.console import Console
 from rollout.system.guard import guard
@@ -25,15 +27,26 @@ class LocalHost:
 
     def __init__(self, console: Console, stop: StopRequest, load: Callable[[EnginePlan], Engine]):
         self._console, self._stop, self._load_engine = console, stop, load
+        self._watch: LogWatch | None = None  # of the log of the last engine
 
     def num_slots(self, plan: EnginePlan) -> int:
         return 1
 
     def load(self, plan: EnginePlan, environment: Mapping[str, str], group: str) -> Engine:
         name = plan.model.model_path if plan.model_path else "the scripted engine"
-        loading = self._console.waiting(f"loading {name} on {plan.device.name}")
-        with self._stop.deferred(False), loading:
+        watch = self._watching(plan)
+        waiting = self._console.waiting(f"loading {name} on {plan.device.name}")
+        with self._stop.deferred(False), waiting as say_phase, watch_loading(watch, say_phase):
             return self._load_engine(plan)
+
+    def _watching(self, plan: EnginePlan) -> LogWatch | None:
+        """Return the watch of the plan's log; another log is watched no longer."""
+        if self._watch and self._watch.log_file == plan.log_file:
+            return self._watch
+        self.close()
+        if reader := log_reader(plan):
+            self._watch = LogWatch(plan.log_file, reader, self._console)
+        return self._watch
 
     def wait(self, timeout_s: float) -> None:
         time.sleep(timeout_s)
@@ -42,7 +55,15 @@ class LocalHost:
         return False
 
     def close(self) -> None:
-        pass
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.close()
+
+
+def watch_loading(
+    watch: LogWatch | None, say_phase: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    return watch.loading(say_phase) if watch else nullcontext()
 
 
 class Fleet:
@@ -132,7 +153,7 @@ class Fleet:
         share, left = divmod(count, min(max(self.num_to_serve, 1), count))
         return share + (self._groups.index(group) < left)
 
-    def waiting(self, what: str) -> AbstractContextManager[None]:
+    def waiting(self, what: str) -> AbstractContextManager[Any]:
         """Show that something slow is running; several groups can't all have a spinner."""
         if self.num_to_serve == 1:
             return self.console.waiting(what)

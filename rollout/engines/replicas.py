@@ -20,6 +20,7 @@ from rollout.engines.fleet import Fleet
 from rollout.engines.slot import Descent, Slot, added, free, sum_if_known
 from rollout.errors import RolloutError
 
+MOST_NAMED = 4  # replicas in a line
 REFRESH_S = 2.0  # between two looks at how many slots there is room for
 
 
@@ -156,8 +157,10 @@ class Replicas:
         if self.is_local or self.up:
             yield
             return
-        count = len(self.slots)
-        what = f"loading {count} replica{'s' * (count != 1)}, {self._fleet.host}"
+        names = ", ".join(self.name_of(slot) for slot in self.slots[:MOST_NAMED])
+        more = len(self.slots) - MOST_NAMED
+        names += f" and {more} more" if more > 0 else ""
+        what = f"loading {names} ({self._fleet.host})"
         with self._fleet.waiting(what):
             yield
 
@@ -200,6 +203,7 @@ class Replicas:
         up = [slot.current.stats() for slot in self.up]
         total.num_running = sum(stats.num_running for stats in up)
         total.num_waiting = sum(stats.num_waiting for stats in up)
+        total.num_ended_in_flight = sum(stats.num_ended_in_flight for stats in up)
         total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
         memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
         total.memory_gib = max(memory, default=None)

@@ -122,7 +122,9 @@ class ScriptedEngine:
         for group in ending:
             self._num_running -= 1
             group.num_unfinished -= 1
+            stats.num_ended_in_flight += 1
             if group.num_unfinished == 0:
+                stats.num_ended_in_flight -= len(group.lengths)
                 finished.append(self._completion(group))
                 if script.instant:
                     stats.num_output_tokens += sum(group.lengths)

@@ -142,7 +142,7 @@ class Slot:
         self._past_up_s, self.down_since = self.up_s, time.monotonic()
         engine, self.current = self.current, None
         self._past = added(self._past, engine.stats())
-        self._past.num_running = self._past.num_waiting = 0
+        self._past.num_running = self._past.num_waiting = self._past.num_ended_in_flight = 0
         engine.shutdown()
 
 

@@ -29,6 +29,7 @@ from rollout.store.publish import row_groups, write_parquet
 from rollout.system.console import Console
 from rollout.system.disk import expand_home, path_of, write_json_into
 from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.status import Status
 from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _exported(
         fraction = tally.num_rows / num_rows
         elapsed_s = time.monotonic() - began
         left_s = elapsed_s * (1 - fraction) / fraction if elapsed_s > 1 else None
-        text = f"{tally.num_rows:,}/{num_rows:,} rows  {tally.num_scored:,} scored"
+        phrases = [f"{tally.num_rows:,}/{num_rows:,} rows", f"{tally.num_scored:,} scored"]
         if tally.num_unscored:
-            text += f"  {tally.num_unscored:,} without a score"
-        progress.update(fraction, left_s, text)
+            phrases.append(f"{tally.num_unscored:,} without a score")
+        progress.update(Status(fraction, tuple(phrases), left_s))

@@ -27,6 +27,7 @@ from rollout.store.ledger import Ledger
 from rollout.store.places import Writer, place
 from rollout.system.console import Console
 from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.status import Status
 from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _ticker(tally: Tally, console: Console, stop: StopRequest, stack: ExitStack)
             progress = stack.enter_context(console.progress())
         fraction = min(1.0, tally.work / tally.total_work) if tally.total_work else 0.0
         left_s = elapsed_s * (1 - fraction) / fraction if fraction else None
-        progress.update(fraction, left_s, f"{tally.num_read:,} rows read")
+        progress.update(Status(fraction, (f"{tally.num_read:,} rows read",), left_s))
 
     return tick
 

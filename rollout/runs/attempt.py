@@ -96,11 +96,13 @@ class Attempt:
         load_s: float,
         steps: Sequence[Rung] = (),
         waited_s: float = 0.0,
+        replica: str = "",
     ) -> None:
         """Use a loaded engine; `run` is this run's number among those that share it.
 
         `steps` are the settings that were lowered to save memory before it loaded;
-        no engine was up for `waited_s` before. Raises EngineError if the engine died since.
+        no engine was up for `waited_s` before. `replica` names the engine, if it is one of
+        several. Raises EngineError if the engine died since.
         """
         job, kept = self.job, self.standing.kept
         wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
@@ -111,7 +113,7 @@ class Attempt:
             self._wanted = wanted_of(job.settings, kept, sampler, run)
             record_steps(job, list(steps))
             texts = [str(step) for step in steps]
-            self.report.engine_is_up(engine.facts, sampler, load_s, texts, waited_s)
+            self.report.engine_is_up(engine.facts, sampler, load_s, texts, waited_s, replica)
 
     def rows(self) -> Iterator[OwedRow]:
         """Yield the rows that are owed something, in input order; stop once the attempt failed."""
@@ -123,7 +125,7 @@ class Attempt:
             for row in self._store.owed_rows(owed, state, self._wanted):
                 if self.error:
                     return
-                self.report.tally.num_begun += 1
+                self.report.row_begins(row.prompt)
                 yield row
 
     def watch(self, stats: Callable[..., EngineStats]) -> None:

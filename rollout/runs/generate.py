@@ -81,8 +81,9 @@ def generate(
         waited_s = 0.0
         if load_s and len(replicas.up) == 1:
             waited_s = time.monotonic() - max(replicas.down_since, asked_at)
+        replica = "" if replicas.is_local else replicas.name_of(slot)
         for run, attempt in enumerate(attempts):
-            attempt.begin(engine, run, load_s, replicas.steps, waited_s)
+            attempt.begin(engine, run, load_s, replicas.steps, waited_s, replica)
             attempt.report.capacity_is(replicas.max_num_seqs, replicas.num_gpus)
 
     def on_death(death: EngineError, what: str, slot: Slot) -> None:

@@ -6,28 +6,28 @@ Owns the clock of a run. Must not know about engines, beyond their facts and cou
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rollout.config.sections.data import Template
-from rollout.config.sections.engine import Device
 from rollout.engines.base import EngineFacts, EngineStats, Sampler
 from rollout.errors import EngineError
 from rollout.plan import history
-from rollout.plan.prompts.first_rows import STRINGS_CONTINUED
+from rollout.rows.prompt import Prompt
 from rollout.rows.result import Result
 from rollout.runs import metrics
+from rollout.runs.display import Figures, TokenRates, sample_lines
+from rollout.runs.hints import hints
 from rollout.runs.job import Job
 from rollout.runs.outlook import outlook_of
+from rollout.runs.preview import NUM_PREVIEW_ROWS, print_preview
 from rollout.runs.record import about_run
 from rollout.runs.standing import Standing
 from rollout.runs.summary import (
-    NUM_PREVIEW_ROWS,
     Summary,
     closing_lines,
     how_to_resume,
     preview_prompts,
-    preview_text,
     replica_lines,
     summary_of,
 )
@@ -35,9 +35,11 @@ from rollout.runs.tally import Tally
 from rollout.runs.timeline import Timeline, mark, overlap
 from rollout.runs.tracking import Tracker
 from rollout.store.counts import Totals
-from rollout.system.console import Console, duration, eta
+from rollout.system.console import Console, duration
 from rollout.system.disk import write_json
 from rollout.system.formats import strict_json
+from rollout.system.status import Status
+from rollout.system.terminal import MAX_COLUMNS
 
 LOOK_S = 0.1  # between two readings of the engine's counters
 
@@ -72,7 +74,10 @@ class Report:
         self.tally = Tally()  # what this attempt finished
         self._timeline = Timeline()
         self._facts: EngineFacts | None = None
-        self._tokens_per_s = 0.0
+        self._rates = TokenRates()
+        self._now: Status | None = None  # what is shown
+        self._prompts: dict[int, Prompt] | None = {} if console.is_live else None  # in flight
+        self._sample: tuple[str, ...] = ()  # the last finished row's prompt and first response
         self._looked_at = 0.0
         self._num_restarts = 0
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
@@ -86,11 +91,12 @@ class Report:
         load_s: float,
         steps: Sequence[str] = (),
         waited_s: float = 0.0,
+        replica: str = "",
     ) -> None:
         """Report the attempt's first engine, a further one, or the replacement of one that died.
 
         `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory;
-        no engine was up for `waited_s` before.
+        no engine was up for `waited_s` before. `replica` names it, if it is one of several.
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
@@ -101,9 +107,11 @@ class Report:
             self._timeline.reloads.append((now - waited_s, now))
         since = f"after {duration(load_s)}" if load_s else "already"
         where = f" on {facts.where}" if facts.where else ""
+        what = f"{facts.name} {facts.version}"
+        who, what = (replica, f" ({what})") if replica else (what, "")
         self._console.note(
-            f"{facts.name} {facts.version} is up{where} {since}: "
-            f"max_num_seqs={facts.max_num_seqs} max_model_len={facts.max_model_len}"
+            f"{who} is up{where} {since}{what}: max_num_seqs={facts.max_num_seqs} "
+            f"max_model_len={facts.max_model_len}"
         )
         if not is_first:
             return
@@ -125,15 +133,24 @@ class Report:
         again = "a new one is loaded" if replica else "loading it again"
         self._console.note(f"{which}{death}; {again}: {what}")
 
+    def row_begins(self, prompt: Prompt) -> None:
+        """Count a row that goes to the engine."""
+        self.tally.num_begun += 1
+        if self._prompts is not None:
+            self._prompts[prompt.index] = prompt
+
     def begin(self, stats: Callable[..., EngineStats]) -> None:
         """Start to show progress; `stats(fresh=False)` returns the engine's current counters."""
         self._stats = stats
         counted = stats()
         self._timeline.is_shared = self.num_sharing > 1
         self._last = self._timeline.begin = mark(self._clock.now(), counted, self.tally)
+        self._rates.add(self._last.at_s, counted.num_output_tokens)
+        n_samples = self._job.settings.sampling.n_samples
+        self._num_samples_before = self._standing.num_samples_done(n_samples)
         path = self._attempt_dir / "metrics.jsonl"
         self._metrics_file = self._shown.enter_context(path.open("a", buffering=1))
-        self._bar = self._shown.enter_context(self._console.progress())
+        self._bar = self._shown.enter_context(self._console.progress(stays=True))
 
     def end(self) -> None:
         """Stop showing progress: no more rows will come."""
@@ -158,6 +175,8 @@ class Report:
         """Count finished rows; every LOOK_S, update the bar and the metrics."""
         for result in finished:
             self.tally.add(result, self._job.settings.model.reasoning_tags)
+            if self._prompts is not None and (prompt := self._prompts.pop(result.index, None)):
+                self._sample = sample_lines(prompt, result) or self._sample
         if self.tally.num_rows == self._standing.num_owed:
             self._end()
             return
@@ -179,16 +198,24 @@ class Report:
             self.tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
             self.longest_response,
         )  # fmt: skip
-        recent = self._tokens_per_s or stats.num_output_tokens / max(elapsed_s, 0.1)
-        num_samples = self._job.settings.sampling.n_samples
-        text = f"{self._rows_done()} rows x {num_samples}  {recent:,.0f} tokens/s"
-        if each := stats.replicas:
-            text += f"  {sum(replica.is_up for replica in each)}/{len(each)} replicas"
-        text += f"  {signs}" if (signs := str(self.tally.signs_so_far)) else ""
+        num_samples = self._num_samples_before + self.tally.num_samples
         num_done = standing.num_rows - num_owed
         fraction = (num_done + outlook.fraction * num_owed) / standing.num_rows
-        self._now = fraction, outlook.left_s, text
-        self._bar.update(*self._now)
+        self._rates.add(now, stats.num_output_tokens)
+        figures = Figures(
+            self.num_rows_done,
+            standing.num_rows,
+            num_samples + stats.num_ended_in_flight,
+            standing.num_rows * self._job.settings.sampling.n_samples,
+            replace(outlook, fraction=fraction),
+            self._rates.now,
+            self._rates.average,
+            stats,
+            self.tally.signs_so_far,
+            self._timeline.num_gpus,
+        )
+        self._now = figures.status(self._sample)
+        self._bar.update(self._now)
 
     @property
     def longest_response(self) -> int:
@@ -201,11 +228,10 @@ class Report:
     def note_progress(self) -> None:
         """Print the progress, on SIGUSR1."""
         now = duration(self._clock.now())
-        if not hasattr(self, "_now"):
+        if self._now is None:
             self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
             return
-        fraction, left_s, text = self._now
-        self._console.note(f"after {now}: {fraction:.0%}  {text}  {eta(left_s)}")
+        self._console.note(f"after {now}: {self._now.line(MAX_COLUMNS).lstrip()}")
 
     def _write_metrics(self, now: float) -> None:
         stats, tally = self._stats(), self.tally
@@ -213,7 +239,10 @@ class Report:
         self._metrics_file.write(strict_json.dumps(line) + "\n")
         self._tracker.log(line, now)
         self._last = mark(now, stats, tally)
-        self._tokens_per_s = line["output_tokens_per_s"]
+
+    @property
+    def num_gpus(self) -> int:
+        return self._timeline.num_gpus
 
     @property
     def has_begun(self) -> bool:
@@ -241,9 +270,8 @@ class Report:
                 num_read += part.num_rows
                 elapsed_s = self._clock.now() - began
                 left_s = elapsed_s * (num_rows - num_read) / num_read
-                bar.update(
-                    num_read / num_rows, left_s, f"publishing {num_read:,}/{num_rows:,} rows"
-                )
+                text = f"publishing {num_read:,}/{num_rows:,} rows"
+                bar.update(Status(num_read / num_rows, (text,), left_s))
 
         with self._console.progress() as bar:
             yield counted
@@ -305,25 +333,11 @@ class Report:
         write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)
         job.writer.ledger.adopt(job.run_dir / "summary.json")
-        self._console.result(preview_text(first_results[:NUM_PREVIEW_ROWS], texts))
-        self._console.result(closing_lines(figures, job))
+        print_preview(job, first_results[:NUM_PREVIEW_ROWS], scored, self._console)
+        lines = [closing_lines(figures, job)]
         if replicas := figures.get("replicas"):
-            self._console.result(replica_lines(replicas, figures["balance"]))
+            lines.append(replica_lines(replicas, figures["balance"]))
         if scored:
-            self._console.result(str(scored))
+            lines.append(str(scored))
+        self._console.summary("\n".join(lines), figures | {"run_dir": str(job.run_dir)})
         return summary_of(job, totals, figures)
-
-
-def hints(job: Job, facts: EngineFacts) -> Iterator[str]:
-    """Yield notes on what the user may not have meant, before it costs a night."""
-    data = job.settings.data
-    first = next(iter(job.prompts)).content
-    as_they_are = data.apply_chat_template is Template.auto and data.prompt_format.name == "auto"
-    if isinstance(first, str) and as_they_are and facts.has_chat_template:
-        yield STRINGS_CONTINUED
-    busy = job.machine.load_average / job.machine.num_cpus
-    if facts.name == "vllm" and job.device is Device.cpu and busy > 1.2:
-        yield (
-            f"the machine is busy (load {job.machine.load_average:.1f} on {job.machine.num_cpus} "
-            "cores); the CPU engine may run several times slower"
-        )

@@ -21,7 +21,7 @@ from rollout.system import disk
 from rollout.system.disk import path_of
 from rollout.system.formats.plain_yaml import read_yaml
 
-OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir")  # not taken over from the record
+OF_ONE_LAUNCH = ("resume", "dry_run", "run_dir", "console")  # not taken over from the record
 ASKED_FOR = ("engine.", "model.")  # engine=auto and the planner depend on who set these keys
 PATHS = (
     "data.input", "output.path", "prepare.output.path", "postprocess.output.path",

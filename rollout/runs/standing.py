@@ -38,6 +38,11 @@ class Standing:
         """Rows with anything on disk; all of them if the run is published."""
         return self.num_rows if self.finished else int(self.state.present.sum())
 
+    def num_samples_done(self, n_samples: int) -> int:
+        """Return the samples on disk, without those to be continued."""
+        num_missing = int((n_samples - self.state.num_samples[self.owed]).sum())
+        return int(self.state.num_samples.sum()) - (self.num_owed_samples - num_missing)
+
     @property
     def samples_per_owed_row(self) -> float:
         return self.num_owed_samples / max(self.num_owed, 1)

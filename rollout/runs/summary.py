@@ -1,10 +1,8 @@
-"""The result of a run as text: summary, preview, table, and how to resume.
+"""The result of a run as text: summary, table, and how to resume.
 
-Guarantees that model output, which is untrusted, is printed on one line and without control
-characters. Must not know about engines, clocks.
+Must not know about engines, clocks.
 """
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,16 @@ from rollout.config.sections.data import OnError
 from rollout.config.settings import Settings
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.score_texts import score_text
-from rollout.rows.result import Result
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command
 from rollout.runs.job import Job
+from rollout.runs.preview import NUM_PREVIEW_ROWS
 from rollout.runs.standing import Standing
 from rollout.runs.summary_record import summary_record
 from rollout.runs.tracking.names import upload_command
 from rollout.store.counts import Totals
 from rollout.system.console import Console, duration
-from rollout.system.safe_text import one_line
 
-NUM_PREVIEW_ROWS = 8
 MAX_REPLICA_LINES = 16
 MOSTLY = 0.5  # share of repeats above which a note is printed
 
@@ -68,7 +64,7 @@ def summary_of(job: Job, totals: Totals, figures: dict[str, Any]) -> Summary:
 def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
     """Report a run that is published and owes nothing."""
     failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
-    console.result(
+    text = (
         f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
@@ -78,7 +74,8 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
         scores = scores | {"path": str(job.places.scoring.scored.path)}
         figures["scores"] = scores
         known = [f"{k} {score_text(v)}" for k, v in scores.items() if isinstance(v, float)]
-        console.result(f"scored  {scores['path']}: {', '.join(known)}")
+        text += f"\nscored  {scores['path']}: {', '.join(known)}"
+    console.summary(text, figures | {"run_dir": str(job.run_dir)})
     if totals.num_failed and not job.settings.retry_failed:
         console.note("note: retry_failed=true tries the failed rows again")
     if job.settings.tracking.artifact:
@@ -101,17 +98,6 @@ def preview_prompts(prompts: Prompts, count: int) -> list[str]:
     return texts
 
 
-def preview_text(results: list[Result], texts: list[str], responses: int = 2) -> str:
-    """Return prompts with their first responses, a line each, safe to print."""
-    width = max(40, shutil.get_terminal_size((100, 24)).columns - 6)
-    lines = []
-    for result in results:
-        lines.append(one_line(texts[result.index], width))
-        if result.error:
-            lines.append(f"   ! row {result.row}: {one_line(result.error, width)}")
-        for sample in result.samples[:responses]:
-            lines.append(f"   > {one_line(sample.text, width) or '(empty)'}")
-    return "\n".join(lines) + "\n"
 
 
 def closing_lines(figures: dict[str, Any], job: Job) -> str:

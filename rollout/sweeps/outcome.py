@@ -1,7 +1,7 @@
 """How a sweep ends: what failed, what to type next, and the exit code."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rollout.errors import EmptyExport, RolloutError, UserError
@@ -23,11 +23,17 @@ def say_failures(
     fault: str,
     command: str,
     dry_run: bool,
+    event: Callable[..., None] = lambda kind, **values: None,
 ) -> int:
     """Print the errors, and `command` to run those points again; return the exit code.
 
-    It is 2 if nothing could start, 1 if a point failed or the table has a `fault`.
+    It is 2 if nothing could start, 1 if a point failed or the table has a `fault`. `event` is
+    called with the error as a whole.
     """
+    failed = [f"{points[run_dir].name}: {error.args[0]}" for run_dir, error in errors.items()]
+    if failed or fault:
+        code = 2 if errors and are_all_refused(points, errors) else 1
+        event("error", message="; ".join(filter(None, [*failed, fault])), exit_code=code)
     for run_dir, error in errors.items():
         say(f"rollout: {points[run_dir].name} failed: {error.args[0]}", sys.stderr)
     if fault:

@@ -4,8 +4,10 @@ Owns the clock of a sweep. Must not know about engines, beyond their counters.
 """
 
 import contextlib
+import re
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rollout.config.settings import OBJECTIVE
@@ -20,9 +22,12 @@ from rollout.runs.progress import LOOK_S, Clock
 from rollout.store.run_dir import is_a_sweep
 from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
-from rollout.sweeps.running import Running, outlook
-from rollout.system.console import Console, PlainProgress, duration, eta
+from rollout.sweeps.running import Course, Running
+from rollout.system.console import Console, duration
+from rollout.system.status import Status
+from rollout.system.terminal import MAX_COLUMNS
 
+SHOW_S = 0.25  # between two updates of what is shown
 INDENT = " " * 7  # under the best point's name
 
 
@@ -41,12 +46,11 @@ class PointConsole(Console):
             _, bracket, note = line.partition("(")
             if bracket:
                 self._screen.note(f"note: {note.rstrip(')')}")
-        elif self._is_first and " is up already: " not in line:
+        elif self._is_first and not re.search(r" is up (?:on \S+ )?already\b", line):
             self._screen.note(line)
 
-    @contextlib.contextmanager
-    def progress(self) -> Iterator[PlainProgress]:
-        yield PlainProgress(Console(quiet=True))
+    def _progress_line(self, status: Status) -> None:
+        self.record(status.line(MAX_COLUMNS))  # the sweep shows its own
 
 
 class SweepReport:
@@ -60,10 +64,10 @@ class SweepReport:
         self._fault = ""  # of the page
         self._clock = Clock()
         self._generate_s, self._num_tokens = 0.0, 0
-        self._now = "nothing is running yet"
+        self._course, self._now = Course(points), None
         self._running: list[Running] = []
+        self._shown_at = 0.0
         self._shown, self._bar = contextlib.ExitStack(), None
-        self.num_batches = 1
 
     @contextlib.contextmanager
     def progress(
@@ -82,10 +86,13 @@ class SweepReport:
                 self._running.append(batch)
             if now - batch.looked_at >= LOOK_S:
                 batch.look(now)
-                self._show()
+                self._show(now)
 
         try:
             yield on_turn
+            if batch.has_begun:  # all is counted by now
+                batch.look(self._clock.now())
+                self._show(self._clock.now(), is_last=True)
         finally:
             if batch in self._running:
                 self._running.remove(batch)
@@ -93,25 +100,32 @@ class SweepReport:
                 self._shown.close()
                 self._bar = None
 
-    def _show(self) -> None:
+    def _show(self, now: float, is_last: bool = False) -> None:
         if self._bar is None:
-            self._bar = self._shown.enter_context(self._console.progress())
-        fraction, left_s, text = outlook(self._running, self.num_batches)
-        self._now = f"{fraction:.0%}  {text}  {eta(left_s)}"
+            self._bar = self._shown.enter_context(self._console.progress(stays=True))
+        elif not is_last and now - self._shown_at < SHOW_S:
+            return
+        self._shown_at = now
         rows = {name: row for batch in self._running for name, row in batch.rows()}
         points = list(self._points.values())
-        self._bar.update(fraction, left_s, text, lambda: live_table(points, rows))
+        self._now = self._course.status(self._running, now)
+        self._bar.update(replace(self._now, table=lambda: live_table(points, rows)))
 
     def note_progress(self) -> None:
         """Print the progress, on SIGUSR1."""
-        self._console.note(f"after {duration(self._clock.now())}: {self._now}")
+        line = self._now.line(MAX_COLUMNS).lstrip() if self._now else "nothing is running yet"
+        self._console.note(f"after {duration(self._clock.now())}: {line}")
 
     def ended(self, point: Point) -> None:
         """Print a line for a point that ended."""
+        figures = point.figures
+        if self._console.is_json:
+            about = {"name": point.name, "status": point.status, "error": point.error}
+            self._console.event("point", **about, run_dir=str(point.run_dir), figures=figures)
+            return
         if point.status == "failed":
             self._console.note(f"{point.name}: failed: {point.error}")
             return
-        figures = point.figures
         tokens = figures.get("mean_response_tokens")
         before = "" if point.engine else "finished already: "
         self._console.note(
@@ -170,14 +184,33 @@ class SweepReport:
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-        ended = [p for p in self._points.values() if p.engine]
-        if ended and self._num_tokens and self._generate_s:
-            engines = {p.engine for p in ended}
-            rate = f": {self._num_tokens / self._generate_s:,.0f} output tokens/s over all points"
-            lines.append(
-                f"{number_of(ended, 'point')} on {number_of(engines, 'engine load')} in "
-                f"{duration(self._clock.now())}{rate if len(engines) == 1 else ''}"
-            )
+        lines += self._speed_lines()
         lines.append(f"table  {directory / 'sweep.html'} (also .csv and .parquet)")
         lines.append(f"sweep  {directory}")
-        self._console.result("\n".join(lines))
+        figures = {
+            "run_dir": str(directory),
+            "best": ranking.star.name if ranking.star else None,
+            "points": [
+                {"name": p.name, "values": p.values, "status": p.status, "error": p.error}
+                for p in points
+            ],
+        }
+        self._console.summary("\n".join(lines), figures)
+
+    def _speed_lines(self) -> Iterator[str]:
+        """Yield how long the command took, and its rate while it generated."""
+        ended = [p for p in self._points.values() if p.engine]
+        if not (ended and self._num_tokens and self._generate_s):
+            return
+        load_s: dict[int, float] = {}
+        for point in ended:  # points that share an engine waited for the same load
+            seconds = point.figures.get("load_s") or 0.0
+            load_s[point.engine] = max(seconds, load_s.get(point.engine, 0.0))
+        line = (
+            f"{number_of(ended, 'point')} on {number_of(load_s, 'engine load')} in "
+            f"{duration(self._clock.now())} (load {duration(sum(load_s.values()))})"
+        )
+        if len(load_s) == 1:
+            rate = self._num_tokens / self._generate_s
+            line += f": {rate:,.0f} output tokens/s over all points while they generated"
+        yield line

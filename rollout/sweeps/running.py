@@ -1,17 +1,23 @@
-"""How far the batches of a sweep are whose engines are up.
+"""The batches of a sweep whose engines are up, and how far the whole command is.
 
 Must not know about engines, beyond their counters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from rollout.engines.base import EngineStats
+from rollout.engines.base import COUNTERS, EngineStats
 from rollout.report.sweep.points import Point
-from rollout.runs import metrics
 from rollout.runs.attempt import Attempt
-from rollout.runs.outlook import outlook_of
+from rollout.runs.display import Figures, TokenRates
+from rollout.runs.outlook import Outlook, outlook_of
+from rollout.runs.tally import Tally
+from rollout.system.status import Status
 
-SETTLED_S = 3.0  # until rates are shown: the first steps are not typical
+SETTLED_S = 3.0  # until the time left is shown: the first steps are not typical
+OVER = ("done", "failed", "interrupted")
+GAUGES = ("num_running", "num_waiting", "num_ended_in_flight")
 
 
 class Running:
@@ -22,12 +28,13 @@ class Running:
         self.began = self.looked_at = 0.0
         self.stats: Callable[[], EngineStats] | None = None
         standings = [attempt.standing for _, attempt in points]
-        self.num_rows = sum(standing.num_rows for standing in standings)
-        self.num_done = 0  # rows
+        self._num_rows = sum(standing.num_rows for standing in standings)
         self._num_owed = sum(standing.num_owed for standing in standings)
         self._num_samples = sum(standing.num_owed_samples for standing in standings)
-        self.fraction, self.left_s = 0.0, None
-        self.elapsed_s, self.tokens_per_s = 0.0, 0.0
+        self.num_samples_before = [a.standing.num_samples_done(_n(p)) for p, a in points]
+        self.rates, self.counters, self.tally = TokenRates(), EngineStats(), Tally()
+        self.ahead = Outlook(0.0, None)  # on the batch, with rows of earlier launches
+        self.elapsed_s = 0.0
 
     @property
     def has_begun(self) -> bool:
@@ -36,19 +43,19 @@ class Running:
     def look(self, now: float) -> None:
         """Read how far it is."""
         self.looked_at, self.elapsed_s = now, max(now - self.began, 0.1)
+        self.counters, self.tally = self.stats(), Tally()
         reports = [attempt.report for _, attempt in self.points]
-        counters, tally = self.stats(), metrics.Tally()
         for report in reports:
-            tally.join(report.tally)
+            self.tally.join(report.tally)
         owed = self._num_owed
         ahead = outlook_of(
-            tally, counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
+            self.tally, self.counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
             max(report.longest_response for report in reports),
         )  # fmt: skip
-        self.fraction = (self.num_rows - owed + ahead.fraction * owed) / self.num_rows
-        self.left_s = ahead.left_s if self.elapsed_s >= SETTLED_S else None
-        self.num_done = sum(report.num_rows_done for report in reports)
-        self.tokens_per_s = counters.num_output_tokens / self.elapsed_s
+        fraction = (self._num_rows - owed + ahead.fraction * owed) / self._num_rows
+        is_settled = self.elapsed_s >= SETTLED_S
+        self.ahead = replace(ahead, fraction=fraction) if is_settled else Outlook(fraction, None)
+        self.rates.add(now, self.counters.num_output_tokens)
 
     def rows(self) -> Iterator[tuple[str, tuple[int, int, float]]]:
         """Yield each point's name with its finished rows, all rows, and tokens/s."""
@@ -64,19 +71,115 @@ class Running:
             )
 
 
-def outlook(running: list[Running], num_batches: int) -> tuple[float, float | None, str]:
-    """Return how far the batches are together, the seconds left if known, and a text."""
-    num_rows = sum(batch.num_rows for batch in running)
-    fraction = sum(batch.fraction * batch.num_rows for batch in running) / num_rows
-    left = [batch.left_s for batch in running]
-    left_s = None if None in left else max(left)
-    num_points = sum(len(batch.points) for batch in running)
-    text = f"{num_points} points side by side  " if num_points > 1 else ""
-    if num_batches > 1:
-        numbers = ", ".join(map(str, sorted(batch.number for batch in running)))
-        text = f"batch{'es' * (len(running) > 1)} {numbers} of {num_batches}  {text}"
-    text += f"{sum(batch.num_done for batch in running):,}/{num_rows:,} rows"
-    settled = [batch for batch in running if batch.elapsed_s >= SETTLED_S]
-    if settled:
-        text += f"  {sum(batch.tokens_per_s for batch in settled):,.0f} tokens/s"
-    return fraction, left_s, text
+@dataclass(slots=True)
+class _Share:
+    """A point's part of the command's work."""
+
+    fraction: float
+    num_rows_done: int
+    num_samples_done: int
+
+
+class Course:
+    """How far a sweep is: every point of the command counts, also those that wait.
+
+    The fraction never goes back, unless a sweeper adds points.
+    """
+
+    def __init__(self, points: dict[Path, Point]):
+        self._points = points
+        self._last: dict[Path, _Share] = {}  # of points that run, or have run
+        self._fraction, self._num_points = 0.0, 0
+        self._began: tuple[float, float] | None = None  # time and samples, when the first ran
+
+    def status(self, running: Sequence[Running], now: float) -> Status:
+        """Return what to show while these batches run."""
+        points = [p for p in self._points.values() if p.job is not None]
+        for batch in running:
+            self._note(batch)
+        shares = {point.run_dir: self._share(point) for point in points}
+        sizes = {p.run_dir: p.job.prompts.num_rows * _n(p) for p in points}
+        num_samples = max(sum(sizes.values()), 1)
+        done = sum(shares[d].fraction * sizes[d] for d in shares)
+        if len(points) != self._num_points:
+            self._num_points, self._fraction = len(points), 0.0
+        self._fraction = max(self._fraction, done / num_samples)
+        self._began = self._began or (now, done)
+        are_waiting = any(point.status == "waiting" for point in points)
+        ahead = self._ahead(running, now, done, num_samples, are_waiting)
+        num_over = sum(point.status in OVER for point in points)
+        figures = Figures(
+            sum(share.num_rows_done for share in shares.values()),
+            sum(point.job.prompts.num_rows for point in points),
+            sum(s.num_samples_done for s in shares.values())
+            + sum(batch.counters.num_ended_in_flight for batch in running),
+            num_samples,
+            replace(ahead, fraction=self._fraction),
+            total_if_known(batch.rates.now for batch in running),
+            total_if_known(batch.rates.average for batch in running),
+            joined_stats([batch.counters for batch in running]),
+            joined_tally([batch.tally for batch in running]).signs_so_far,
+            max((a.report.num_gpus for batch in running for _, a in batch.points), default=0),
+        )
+        return figures.status(beside=(f"{num_over:,}/{len(points):,} points",))
+
+    def _note(self, batch: Running) -> None:
+        for (point, attempt), before in zip(batch.points, batch.num_samples_before, strict=True):
+            report = attempt.report
+            num_samples = before + report.tally.num_samples
+            share = _Share(batch.ahead.fraction, report.num_rows_done, num_samples)
+            self._last[point.run_dir] = share
+
+    def _share(self, point: Point) -> _Share:
+        last = self._last.get(point.run_dir) or _Share(0.0, 0, 0)
+        if point.status == "done":
+            num_rows = point.job.prompts.num_rows
+            counted = point.figures.get("num_samples") or num_rows * _n(point)
+            return _Share(1.0, num_rows, counted)
+        return replace(last, fraction=1.0) if point.status in OVER else last
+
+    def _ahead(
+        self, running: Sequence[Running], now: float, done: float, whole: float, are_waiting: bool
+    ) -> Outlook:
+        """Return the time left: of the longest batch, or by the pace so far if points wait."""
+        longest = max((batch.ahead for batch in running), key=lambda a: a.left_s or 0.0)
+        if any(batch.ahead.left_s is None for batch in running):
+            return Outlook(0.0, None)
+        if not are_waiting:
+            return longest
+        at, before = self._began
+        if done <= before or now - at < SETTLED_S:
+            return Outlook(0.0, None)
+        return Outlook(0.0, max(longest.left_s, (whole - done) * (now - at) / (done - before)))
+
+
+def _n(point: Point) -> int:
+    return point.job.settings.sampling.n_samples
+
+
+def total_if_known(each: Iterable[float | None]) -> float | None:
+    """Return the sum; None while one of them is unknown."""
+    each = list(each)
+    return None if None in each or not each else sum(each)
+
+
+def joined_stats(each: Sequence[EngineStats]) -> EngineStats:
+    """Return sums of the counters and gauges, mean usages, and the most memory."""
+    if len(each) == 1:
+        return each[0]
+    total = EngineStats(
+        **{name: sum(getattr(stats, name) for stats in each) for name in (*COUNTERS, *GAUGES)}
+    )
+    total.kv_cache_usage = sum(stats.kv_cache_usage for stats in each) / max(len(each), 1)
+    total.memory_gib = max((s.memory_gib for s in each if s.memory_gib is not None), default=None)
+    busy = [s.gpu_utilization for s in each if s.gpu_utilization is not None]
+    total.gpu_utilization = sum(busy) / len(busy) if busy else None
+    total.replicas = tuple(replica for stats in each for replica in stats.replicas)
+    return total
+
+
+def joined_tally(each: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in each:
+        total.join(tally)
+    return total

@@ -155,7 +155,6 @@ class Sweep:
         Batches with the same engine run one after the other. The replicas of a host are divided
         among as many engines as it has replicas, so that one engine's tail delays no other.
         """
-        self._report.num_batches = len(batches)
         is_up = self._replicas.has if self._replicas else lambda plan, environment: False
         for groups in rounds_of(batches, is_up):
             self._fleet.num_to_serve = len(groups)
@@ -339,4 +338,5 @@ class Sweep:
         if self._report.is_open and not self._all_refused:
             self._report.print_table(self.directory)
         command = command_in(self._argv, self.directory)
-        return say_failures(self.points, self.errors, self.fault, command, self.dry_run)
+        event, is_dry = self._console.event, self.dry_run
+        return say_failures(self.points, self.errors, self.fault, command, is_dry, event)

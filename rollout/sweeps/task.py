@@ -28,7 +28,7 @@ from rollout.runs.command import command_in
 from rollout.sweeps import launcher
 from rollout.sweeps.outcome import nothing_answered
 from rollout.sweeps.sweep import Sweep
-from rollout.system.console import Console
+from rollout.system.console import Console, Mode
 from rollout.system.disk import read_json, write_json
 from rollout.system.guard import guard
 from rollout.system.unexpected import unexpected_errors_explained
@@ -45,10 +45,12 @@ class Task:
 
     current: "Task | None" = None  # for the callback below, which Hydra creates
 
-    def __init__(self, argv: list[str], config_dir: Path | None, swept: list[str]):
+    def __init__(
+        self, argv: list[str], config_dir: Path | None, swept: list[str], mode: Mode = Mode.auto
+    ):
         self._argv, self._config_dir, self.swept = argv, config_dir, swept
         self._began = time.time()
-        self._console = Console()
+        self._mode, self._console = mode, Console(mode=mode)
         self.sweep = Sweep(argv, self._console)
         self._sweep_dir: Path | None = None  # set once a sweep has begun
         self._error: RolloutError | Interrupted | None = None
@@ -58,7 +60,12 @@ class Task:
         launcher.register()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"argv": self._argv, "config_dir": self._config_dir, "swept": self.swept}
+        return {
+            "argv": self._argv,
+            "config_dir": self._config_dir,
+            "swept": self.swept,
+            "mode": self._mode,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
@@ -79,7 +86,7 @@ class Task:
         from rollout.run import run
 
         with unexpected_errors_explained(Path(settings.run_dir)):
-            summary = run(settings, Console(), self._argv, swept)
+            summary = run(settings, Console(mode=self._mode), self._argv, swept)
         if summary.exit_code:
             raise RolloutError(nothing_answered(summary))
         return objective_of(summary.figures, objective_in(settings))

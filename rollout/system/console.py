@@ -1,85 +1,174 @@
-"""Print lines and the progress bar, and keep an engine's output off the terminal.
+"""Print lines and progress in the way the user chose, and keep an engine's output off the terminal.
 
-Progress and notes go to stderr, results to stdout. While an engine is up, libraries that write to
-the terminal (C++ warnings, download bars) write to the log file instead.
+Progress and notes go to stderr, results to stdout; as JSON, everything but errors goes to stdout.
+While an engine is up, libraries that write to the terminal (C++ warnings, download bars) write to
+the log file instead.
 """
 
 import os
-import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rollout.errors.secret_texts import without_secrets
-from rollout.system.safe_text import printable
+from rollout.system.formats import strict_json
+from rollout.system.status import JSON_INTERVAL_S, PLAIN_INTERVAL_S, Status, TimedProgress
+from rollout.system.terminal import (
+    MAX_COLUMNS,
+    can_show,
+    columns_of,
+    duration,
+    flush_streams,
+    safe,
+    say,  # noqa: F401  imported from here
+    wrapped,
+    write,
+)
 
-PLAIN_INTERVAL_S = 10.0
-# Otherwise rich replaces sys.stdout and sys.stderr, and shows text that belongs in the log.
-ALONE = {"redirect_stdout": False, "redirect_stderr": False}
+if TYPE_CHECKING:
+    from rollout.system.live import LiveDisplay
+
+SHOW_CURSOR, CLEAR_LINE = "\x1b[?25h", "\r\x1b[2K"
+
+
+class Mode(Enum):
+    """How a command talks to its user."""
+
+    auto = "auto"  # live on a terminal, else plain
+    plain = "plain"  # lines
+    quiet = "quiet"  # the last lines, and errors
+    json = "json"  # one JSON object a line, on stdout
+
+
+class Progress(Protocol):
+    def update(self, status: Status) -> None: ...
 
 
 class Console:
-    """Lines and bars of one run, also written to a log file once `log_to` is called."""
+    """Lines and displays of one run, also written to a log file once `log_to` is called."""
 
-    def __init__(self, quiet: bool = False):
-        self._quiet = quiet
+    def __init__(self, quiet: bool = False, mode: Mode = Mode.auto):
+        """`quiet`: print nothing at all, whatever the mode."""
+        self._is_silent, self.mode = quiet, mode
         self._log: Any = None
         self._stderr = sys.stderr
         self._stdout = sys.stdout
-        self._bar: BarProgress | None = None
+        self._display: LiveDisplay | None = None
+        self._lock = threading.RLock()  # lines also come from threads
         self._num_redirected = 0  # blocks
         self._end_redirection: Callable[[], None] = lambda: None
 
     @property
-    def is_terminal(self) -> bool:
-        return not self._quiet and self._stderr is not None and self._stderr.isatty()
+    def is_live(self) -> bool:
+        """Whether there is a terminal that can be redrawn."""
+        return (
+            self.mode is Mode.auto
+            and not self._is_silent
+            and self._stderr is not None
+            and self._stderr.isatty()
+            and os.environ.get("TERM") not in ("dumb", "unknown")
+        )
+
+    @property
+    def is_json(self) -> bool:
+        return self.mode is Mode.json and not self._is_silent
 
     @property
     def width(self) -> int:
-        """The maximum number of characters in a line."""
-        return max(80, shutil.get_terminal_size((100, 24)).columns)
+        """The maximum number of columns of a result's line."""
+        return columns_of(self._stdout)
+
+    def can_show(self, text: str) -> bool:
+        """Whether a result may have these characters."""
+        return can_show(text, self._stdout)
 
     def log_to(self, path: Path) -> None:
         self._log = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
-    def note(self, line: str) -> None:
-        """Print one line about the run's state, above the bar if there is one."""
-        if self._bar:
-            self.record(line)
-            self._bar.say(line)
-        else:
-            self._write(self._stderr, line)
+    # Lines.
 
-    def print_now(self, line: str) -> None:
-        """Write one line without buffering: the process is about to end."""
-        os.write(
-            self._stderr.fileno(),
-            (printable(without_secrets(line)) + "\n").encode(errors="replace"),
-        )
+    def note(self, line: str) -> None:
+        """Print one line about the run's state, above the display if there is one."""
+        self.record(line)
+        self.event("note", text=line)
+        if self.mode in (Mode.auto, Mode.plain):
+            self._say(line)
+
+    def warning(self, line: str, source: str) -> None:
+        """Print a warning of a library, which has written it to a log of its own."""
+        self.record(f"{source}: {line}")
+        self.event("warning", source=source, text=line)
+        if self.mode in (Mode.auto, Mode.plain):
+            self._say(f"{source}: {line}")
 
     def result(self, text: str) -> None:
         """Print a result to stdout."""
-        self._write(self._stdout, text)
+        self.record(text)
+        self.event("note", text=text)
+        self._print(text)
+
+    def preview(self, text: str) -> None:
+        """Print some responses to stdout; left out where only the last lines are wanted."""
+        self.record(text)
+        if self.mode in (Mode.auto, Mode.plain):
+            self._print(text)
+
+    def summary(self, text: str, figures: Mapping[str, Any]) -> None:
+        """Print the last lines to stdout; as JSON, the figures."""
+        self.record(text)
+        self.event("summary", **figures)
+        self._print(text)
+
+    def event(self, kind: str, **values: Any) -> None:
+        """Print one JSON object to stdout, in the mode json only."""
+        if self.is_json:
+            with self._lock:
+                write_event(self._stdout, kind, values)
+
+    def print_now(self, line: str) -> None:
+        """Write one line without buffering: the process is about to end."""
+        line = safe(line) + "\n"
+        if self._is_silent:
+            return
+        if self._display:
+            line = f"{CLEAR_LINE}{SHOW_CURSOR}{line}"
+        os.write(self._stderr.fileno(), line.encode(errors="replace"))
 
     def record(self, text: str) -> None:
         """Write to the log only."""
         if self._log:
-            with suppress(OSError):  # a full disk is reported where rows are written
+            with self._lock, suppress(OSError, ValueError):  # a full disk is reported elsewhere
                 self._log.write(f"{time.strftime('%H:%M:%S')} {without_secrets(text)}\n")
 
-    def _write(self, stream: Any, text: str) -> None:
-        self.record(text)
-        if not self._quiet:
-            say(text, stream)
+    def _say(self, line: str) -> None:
+        if self._is_silent:
+            return
+        lines = "\n".join(wrapped(safe(line), columns_of(self._stderr)))
+        with self._lock:
+            if self._display:
+                self._display.say(lines)
+            else:
+                write(lines, self._stderr)
+
+    def _print(self, text: str) -> None:
+        if self._is_silent or self.mode is Mode.json:
+            return
+        lines = [part for line in safe(text).split("\n") for part in wrapped(line, MAX_COLUMNS)]
+        with self._lock:
+            write("\n".join(lines), self._stdout)
 
     def close(self) -> None:
         log, self._log = self._log, None
         if log:
             with suppress(OSError):
                 log.close()
+
+    # The streams.
 
     @contextmanager
     def libraries_write_to(self, log_file: Path) -> Iterator[None]:
@@ -105,9 +194,9 @@ class Console:
         log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         # Our streams use the saved descriptors, unless a test or a notebook replaced them.
         if _is_descriptor(self._stdout, 1):
-            self._stdout = os.fdopen(os.dup(saved[0]), "w", buffering=1, errors="replace")
+            self._stdout = _opened(saved[0], self._stdout)
         if _is_descriptor(self._stderr, 2):
-            self._stderr = os.fdopen(os.dup(saved[1]), "w", buffering=1, errors="replace")
+            self._stderr = _opened(saved[1], self._stderr)
         os.dup2(log, 1)
         os.dup2(log, 2)
 
@@ -115,8 +204,9 @@ class Console:
             flush_streams()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
-            opened = [s for s in (self._stdout, self._stderr) if s not in before]
-            self._stdout, self._stderr = before
+            with self._lock:
+                opened = [s for s in (self._stdout, self._stderr) if s not in before]
+                self._stdout, self._stderr = before
             for stream in opened:
                 with suppress(OSError):  # a pipe that nobody reads anymore
                     stream.close()
@@ -125,56 +215,80 @@ class Console:
 
         return end
 
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show that something slow is running, with the seconds on a terminal."""
-        if not self.is_terminal or self._bar:
-            self.note(f"{what} ...")
-            yield
-            return
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._rich(), transient=True, **ALONE) as progress:
-            progress.add_task(printable(what), total=None)
-            yield
+    # Displays.
 
     @contextmanager
-    def progress(self) -> Iterator["PlainProgress | BarProgress"]:
-        """Show a run's progress: a bar on a terminal, else a line every 10 s."""
-        if not self.is_terminal:
-            yield PlainProgress(self)
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show that something slow is running; yield a function to say which phase it is in.
+
+        A terminal shows the seconds, too; elsewhere a new phase is a line, at most every 10 s.
+        """
+        if self.is_live and not self._display:
+            from rollout.system.live import LiveSpinner
+
+            with self._displayed(LiveSpinner(self._stderr, safe(what))) as spinner:
+                yield spinner.phase
             return
-        with BarProgress(self._rich()) as bar:
-            self._bar = bar
+        self.note(f"{what} ...")
+        yield Phases(self, what).say
+
+    @contextmanager
+    def progress(self, stays: bool = False) -> Iterator[Progress]:
+        """Show a status: live on a terminal, else a line every 10 s, or JSON every second.
+
+        `stays`: the bar's line remains on the terminal.
+        """
+        if self.is_live and not self._display:
+            from rollout.system.live import LiveProgress
+
+            with self._displayed(LiveProgress(self._stderr, stays)) as progress:
+                yield progress
+        elif self.is_json:
+            yield TimedProgress(self._progress_event, JSON_INTERVAL_S, shows_end=True)
+        else:
+            yield TimedProgress(self._progress_line, PLAIN_INTERVAL_S)
+
+    @contextmanager
+    def _displayed(self, display: "LiveDisplay") -> Iterator[Any]:
+        with display:
+            self._display = display
             try:
-                yield bar
+                yield display
             finally:
-                self._bar = None
+                with self._lock:
+                    self._display = None
 
-    def _rich(self) -> Any:
-        from rich.console import Console as RichConsole
+    def _progress_line(self, status: Status) -> None:
+        self.note(status.line(MAX_COLUMNS))
 
-        return RichConsole(file=self._stderr, force_terminal=True)
-
-
-def say(text: str, stream: Any) -> None:
-    """Print `text`, safe for a terminal. A missing or closed stream is ignored."""
-    safe = "\n".join(printable(line) for line in without_secrets(text).split("\n"))
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    with suppress(OSError, ValueError, AttributeError):
-        stream.write(safe.encode(encoding, "replace").decode(encoding) + "\n")
-        stream.flush()
+    def _progress_event(self, status: Status) -> None:
+        self.event("progress", **status.as_json())
 
 
-def flush_streams() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
+class Phases:
+    """Notes on the phases of something slow, where no display shows them."""
+
+    def __init__(self, console: Console, what: str):
+        self._console, self._what = console, what
+        self._began = self._last = time.monotonic()
+
+    def say(self, phase: str) -> None:
+        now = time.monotonic()
+        self._console.event("progress", phase="load", text=phase)
+        if not self._console.is_json and now - self._last >= PLAIN_INTERVAL_S:
+            self._last = now
+            self._console.note(f"{self._what}: {phase}, after {duration(now - self._began)}")
+
+
+def write_event(stream: Any, kind: str, values: Mapping[str, Any]) -> None:
+    """Write one JSON object on a line of its own; secrets are starred."""
+    values = {k: without_secrets(v) if isinstance(v, str) else v for k, v in values.items()}
+    write(without_secrets(strict_json.dumps({"event": kind, **values})), stream)
+
+
+def _opened(descriptor: int, before: Any) -> Any:
+    encoding = getattr(before, "encoding", None)
+    return os.fdopen(os.dup(descriptor), "w", 1, encoding=encoding, errors="replace")
 
 
 def _is_descriptor(stream: Any, number: int) -> bool:
@@ -182,73 +296,3 @@ def _is_descriptor(stream: Any, number: int) -> bool:
         return stream.fileno() == number
     except (AttributeError, OSError, ValueError):
         return False
-
-
-def duration(seconds: float) -> str:
-    """Format seconds as 1:02:03, or 0:07."""
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def eta(left_s: float | None) -> str:
-    return "ETA " + ("-:--" if left_s is None else duration(left_s))
-
-
-class PlainProgress:
-    def __init__(self, console: Console):
-        self._console = console
-        self._last = time.monotonic()
-
-    def update(self, fraction: float, left_s: float | None, text: str, table: Any = None) -> None:
-        """Show `fraction` of the work as done, `left_s` seconds to go, and `text`."""
-        now = time.monotonic()
-        if now - self._last >= PLAIN_INTERVAL_S:
-            self._last = now
-            self._console.note(f"{fraction:4.0%}  {text}  {eta(left_s)}")
-
-
-class BarProgress:
-    def __init__(self, console: Any):
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        bar = self
-
-        class WithTable(Progress):
-            def get_renderables(self) -> Iterator[Any]:
-                yield from super().get_renderables()
-                if bar._below is not None:
-                    yield bar._below
-
-        self._below: Any = None
-        columns = BarColumn(bar_width=20), TextColumn("{task.description}", markup=False)
-        self._progress = WithTable(*columns, console=console, **ALONE)
-        self._task = self._progress.add_task("", total=1.0)
-        self._last = 0.0
-
-    def __enter__(self) -> "BarProgress":
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._progress.__exit__(*exception)
-
-    def say(self, line: str) -> None:
-        self._progress.console.print(
-            printable(without_secrets(line)), markup=False, highlight=False
-        )
-
-    def update(
-        self,
-        fraction: float,
-        left_s: float | None,
-        text: str,
-        table: Callable[[], Any] | None = None,
-    ) -> None:
-        """As PlainProgress.update, several times a second; `table` makes a table below the bar."""
-        now = time.monotonic()
-        if now - self._last >= 0.2 or fraction == 1.0:
-            self._last = now
-            words = f"{fraction:4.0%}  {eta(left_s)}  {printable(text)}"
-            self._progress.update(self._task, completed=fraction, description=words)
-            self._below = table() if table else None

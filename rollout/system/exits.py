@@ -14,15 +14,22 @@ from rollout.system.signals import StopRequest, stop_on_signals
 from rollout.system.unexpected import explained
 
 
-def run_command(name: str, command: Callable[[list[str]], int], argv: list[str] | None) -> None:
+def run_command(
+    name: str,
+    command: Callable[[list[str]], int],
+    argv: list[str] | None,
+    on_error: Callable[[str, int], None] = lambda message, code: None,
+) -> None:
     """Run `command` with the typed words and exit with its code.
 
-    0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals.
+    0 done, 1 failed or incomplete, 2 configuration or input error, 130 and 143 signals. An error's
+    message is printed after `on_error` is called with it and the code.
     """
     argv = sys.argv[1:] if argv is None else argv
     _open_closed_streams()
     code, message, details = _ended(name, command, argv)
     if message:
+        on_error(message, code)
         say(f"{name}: " + r"\n".join(message.splitlines()), sys.stderr)
     for line in details:
         say(line, sys.stderr)

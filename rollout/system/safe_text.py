@@ -10,6 +10,8 @@ character with variants, the tags of a flag, some marks on a letter. Stored text
 import re
 import unicodedata
 
+from rollout.system.columns import cut
+
 MAX_MARKS = 8  # on one letter; more would cover the lines above
 # Default_Ignorable_Code_Point of Unicode 16, which a font may render as nothing.
 _UNSEEN = re.compile(
@@ -69,7 +71,8 @@ def _escaped(c: str) -> str:
 
 
 def one_line(text: str, width: int) -> str:
-    """Return untrusted text on one line, printable, and cut at `width`."""
-    cut = text[: 4 * width]
-    flat = printable(" ".join(cut.split()))
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
+    """Return untrusted text on one line, printable, and cut at `width` columns."""
+    flat = " ".join(text[: 4 * width].split())
+    if len(text) > 4 * width:
+        flat += " …"
+    return cut(printable(flat), width)

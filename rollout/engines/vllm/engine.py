@@ -261,7 +261,8 @@ class VllmEngine:
         with suppress(AttributeError):  # internals of vLLM: statistics must not end a run
             running = (s.detokenizer.num_output_tokens() for s in processor.request_states.values())
             parents = processor.parent_requests.values()
-            held = (len(part.token_ids) for p in parents for part in p.output_aggregator if part)
+            held = [len(part.token_ids) for p in parents for part in p.output_aggregator if part]
+            self._counters.stats.num_ended_in_flight = len(held)
             return sum(running) + sum(held)
         return 0
 
