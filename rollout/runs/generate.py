@@ -164,7 +164,8 @@ class _Stats:
         tally = attempt.report.tally
 
         def counters(fresh: bool = False) -> EngineStats:
-            return replace(self.look(fresh), num_output_tokens=tally.num_output_tokens)
+            shared = self.look(fresh)
+            return replace(shared, num_output_tokens=tally.num_output_tokens, num_ended_in_flight=0)
 
         return counters
 

@@ -43,10 +43,11 @@ def outlook_of(
     for the last sample to end, which decides how long a tail is: the longest of m exponential
     lengths is log m + EULER times the mean, and gets a token a step.
     """
-    num_left = (num_rows - tally.num_rows) * n
-    if num_left <= 0:
+    if tally.num_rows >= num_rows:
         return Outlook(1.0, 0.0, 0.0, 0.0)
-    done, num_ended = stats.num_output_tokens, tally.num_samples
+    early = stats.num_ended_in_flight  # their rows are not finished
+    num_left = max((num_rows - tally.num_rows) * n - early, 1)
+    done, num_ended = stats.num_output_tokens, tally.num_samples + early
     mean = done / num_ended if num_ended else max_tokens
     begun = max(done - tally.num_output_tokens, 0) / num_left  # tokens that each has already
 
@@ -56,8 +57,10 @@ def outlook_of(
     left = tokens_left(mean)
     if not done:
         return Outlook(0.0, None)
-    least, most = _spread(num_left, max(tally.num_drawn, 1))
-    alike = tally.num_output_tokens / num_ended if num_ended else done / max(stats.num_running, 1)
+    least, most = _spread(num_left, max(tally.num_drawn + early, 1))
+    alike = done / max(stats.num_running + early, 1)
+    if tally.num_samples:
+        alike = tally.num_output_tokens / tally.num_samples
     low = min(left, tokens_left(mean * least), tokens_left(alike - begun))
     high = max(left, tokens_left(mean * most))
     pace, step_s = elapsed_s / done, _step_s(stats, elapsed_s)

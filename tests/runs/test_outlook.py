@@ -116,3 +116,10 @@ def test_the_time_left_is_within_the_spread_in_about_eight_of_ten_runs_or_more(n
         found = outlook_of(tally, sampled(done, len(running)), float(done), 60, 1, 10_000)
         inside += found.low_s <= sum(lengths) - done <= found.high_s
     assert inside > 760
+
+
+def test_samples_that_ended_count_before_their_row_does():
+    """Of rows with many samples none may end for minutes; the estimate was max_tokens till then."""
+    stats = EngineStats(num_output_tokens=1000, num_running=10, num_ended_in_flight=100)
+    found = outlook_of(Tally(), stats, 10.0, 20, 10, 4096)
+    assert found.fraction == pytest.approx(0.5) and found.left_s == pytest.approx(10.0)
