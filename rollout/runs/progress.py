@@ -27,7 +27,6 @@ from rollout.runs.summary import (
     Summary,
     closing_lines,
     how_to_resume,
-    preview_prompts,
     replica_lines,
     summary_of,
 )
@@ -329,7 +328,6 @@ class Report:
         if scored:
             figures["scores"] = scored.figures
         self._remember_rate(figures)
-        texts = preview_prompts(job.prompts, len(first_results))
         write_json(self._attempt_dir / "summary.json", figures)
         write_json(job.run_dir / "summary.json", figures)
         job.writer.ledger.adopt(job.run_dir / "summary.json")

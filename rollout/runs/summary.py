@@ -98,8 +98,6 @@ def preview_prompts(prompts: Prompts, count: int) -> list[str]:
     return texts
 
 
-
-
 def closing_lines(figures: dict[str, Any], job: Job) -> str:
     """Return the last lines of a run: counts, speed, warnings and places."""
 

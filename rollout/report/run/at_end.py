@@ -38,7 +38,10 @@ def report_at_end(attempt: Attempt) -> None:
                 f"again: python -m rollout.report {job.run_dir}"
             )
             return
-    console.result(f"report  {path}")
+    if console.is_json:
+        console.event("report", path=str(path))
+    else:
+        console.result(f"report  {path}")
 
 
 def _images(page: Page, directory: Path) -> dict[str, Path]:
