@@ -31,6 +31,15 @@ def test_the_first_window_begins_where_its_counts_and_rates_say():
     assert spans(found) == [("load", 0.0, 10.0)]
 
 
+def test_a_last_window_of_a_moment_is_joined_to_the_one_before():
+    (found,) = launches(
+        [attempt([at(2.0, 100.0, num_output_tokens=200), at(4.0), at(4.1, 9000.0)])]
+    )
+    assert [(w.start_s, w.end_s) for w in found.windows] == [(0.0, 2.0), (2.0, 4.1)]
+    mean = found.windows[1].mean("output_tokens_per_s")
+    assert mean == pytest.approx((2 * 100 + 0.1 * 9000) / 2.1)
+
+
 def test_recorded_spans_are_taken_as_they_are():
     recorded = [
         {"phase": name, "start_s": start_s, "end_s": end_s}

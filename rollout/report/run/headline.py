@@ -29,7 +29,7 @@ def model_of(records: RunRecords) -> str:
 
 
 def _short(model: str) -> str:
-    return model.rstrip("/").rpartition("/")[2] or model
+    return model.removeprefix("embedded:").rstrip("/").rpartition("/")[2] or model
 
 
 def subtitle_of(records: RunRecords, state: RunState) -> list[str]:
@@ -156,7 +156,7 @@ def _distinct(records: RunRecords, statistics: RowStatistics) -> Figure | None:
         return None
     if num is None or not whole:
         return Figure(NOT_KNOWN, "distinct", "" if whole else "no samples")
-    note = f"{whole - num:,} of {whole:,} samples repeat an earlier one of their prompt"
+    note = f"{whole - num:,} of {whole:,} samples are equal to an earlier one of their prompt"
     return Figure(f"{num / whole:.1%}", "distinct", note)
 
 

@@ -57,8 +57,15 @@ def launches(attempts: Iterable[AttemptRecords]) -> list[Launch]:
 
 
 def windows_of(attempt: AttemptRecords, offset_s: float = 0.0) -> list[Window]:
-    """Return the windows of a launch that has lines, `offset_s` later on the axis."""
-    return list(_windows(attempt.lines, begin_of(attempt), offset_s))
+    """Return the windows of a launch that has lines, `offset_s` later on the axis.
+
+    The last line is written when the last row ends: its short window is joined to the one before,
+    since the rate of a few milliseconds says nothing.
+    """
+    windows = list(_windows(attempt.lines, begin_of(attempt), offset_s))
+    if len(windows) > 1 and sum(windows[-1].line_s) < sum(windows[-2].line_s) / 2:
+        windows[-2:] = [_joined(windows[-2:])]
+    return windows
 
 
 def _launch(attempt: AttemptRecords, start_s: float) -> Launch:
