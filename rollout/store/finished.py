@@ -3,6 +3,7 @@
 A log's tail that is being written, and a shard that is sealed at this moment, are no damage.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from rollout.store.shards import Shards
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRIES = 3  # of a shard that another process seals meanwhile
+TRIES, PAUSE_S = 4, 0.02  # for a shard that another process seals meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def _read(shards: Shards, shard: int) -> "pa.Table":
         except (FileNotFoundError, UserError):
             if tried == TRIES:
                 raise
+            time.sleep(PAUSE_S)
             continue
         if rows.num_rows:
             break

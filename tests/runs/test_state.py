@@ -125,6 +125,7 @@ def test_a_shard_that_is_sealed_meanwhile_loses_no_row(typed, begun):
             shards.seal(0)
             shards.log(0).write_bytes(whole)
             shards.part(0).unlink()
+            over.wait(0.05)  # a run seals a shard once, and writes for seconds before
 
     sealing = threading.Thread(target=seal_again_and_again)
     sealing.start()
