@@ -72,7 +72,7 @@ class Typed:
             main([str(word) for word in words])
         self.code = ended.value.code
         self.out, err = self._capsys.readouterr()
-        lines = err.splitlines()
+        lines = err.replace("\n    ", " ").splitlines()  # long notes are wrapped
         self.errors = [line for line in lines if line.startswith("rollout: ")]
         self.notes = [line for line in lines if line not in self.errors]
         self.left = sorted(self.files() - before)

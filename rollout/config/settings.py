@@ -65,9 +65,7 @@ class Settings:
     report: bool = setting(True, "write report.html, the run's page, into run_dir at the end")
     dry_run: bool = setting(False, "check everything, show the plan, start no engine")
     console: Mode = setting(
-        Mode.auto,
-        "auto: live on a terminal, else plain lines; plain; quiet: only the result and errors; "
-        "json: an object a line on stdout",
+        Mode.auto, "live on a terminal, else plain lines; quiet: the result; json: for scripts"
     )
     presets: dict[str, Any] = setting({}, "the presets chosen; filled in, not typed")
     given: list[str] = setting([], "the keys set outside presets; filled in, not typed")
