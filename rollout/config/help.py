@@ -19,7 +19,7 @@ Often set (key=value):
 
 Killed? Type run_dir=DIR (printed at the start) to continue the run. For more, add a larger
 sampling.n_samples, retry_failed=true or continue_truncated=true; to start over, resume=fresh.
-More commands (--help): python -m rollout.plan (does it fit?), rollout.prepare, rollout.postprocess
+More: python -m rollout.plan, rollout.prepare, rollout.postprocess, rollout.report, rollout.ls
 Every setting: --help all    The config in force: --cfg job    Check only: dry_run=true
 Also: config_file=FILE.yaml   --config-dir DIR (own presets)   -m (sweep)   --version
 """

@@ -15,7 +15,7 @@ MAX_BINS = 40
 SKEWED = 10  # the longest length over the median from which bins grow with the length
 MAX_REASONS = 6  # finish reasons shown apart
 OTHER = "others"
-SECONDS = "seconds of launches"
+SECONDS = "time since the launch"
 
 
 def time_charts(launches: Sequence[Launch]) -> list[Chart]:

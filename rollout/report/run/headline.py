@@ -80,7 +80,7 @@ def _when_line(records: RunRecords) -> str:
     environment = records.last.environment if records.last else {}
     machine, host = environment.get("machine"), environment.get("host")
     if machine:
-        parts.append(f"on {machine}" + (f", host {host}" if host else ""))
+        parts.append(f"machine: {machine}" + (f", host {host}" if host else ""))
     return ", ".join(parts)
 
 
