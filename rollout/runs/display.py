@@ -87,8 +87,9 @@ class Figures:
     def _of_engine(self) -> Iterator[str]:
         stats, now, average = self.stats, self.tokens_per_s_now, self.tokens_per_s_average
         if now is not None:
-            also = "" if average is None else f", {average:,.0f} on average"
-            yield f"{now:,.0f} output tokens/s now{also}"
+            yield f"{now:,.0f} output tokens/s now"
+        if average is not None:
+            yield f"{average:,.0f} on average"
         if stats.num_running or stats.num_waiting:
             yield f"running {stats.num_running:,}, waiting {stats.num_waiting:,}"
         if stats.kv_cache_usage:

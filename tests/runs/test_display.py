@@ -29,7 +29,7 @@ def test_the_figures_fill_a_line_beside_the_bar_and_two_below():
     assert status.phrases == ("430/1,000 rows", "3,512/8,000 samples")
     assert status.eta() == "ETA 3:20 (2:50-4:10)"
     assert ["   ".join(line) for line in status.details] == [
-        "12,345 output tokens/s now, 11,900 on average   running 256, waiting 180   KV cache 63%",
+        "12,345 output tokens/s now   11,900 on average   running 256, waiting 180   KV cache 63%",
         "prefix hits 78%   truncated 3.1%   failed 2   GPU 71.2 GiB, 98%",
     ]
 
@@ -37,7 +37,7 @@ def test_the_figures_fill_a_line_beside_the_bar_and_two_below():
 def test_nothing_is_shown_of_what_is_not_there():
     bare = replace(
         FIGURES, stats=EngineStats(memory_gib=3.0), signs=Signs(), num_gpus=0,
-        tokens_per_s_now=None, ahead=Outlook(0.0, None),
+        tokens_per_s_now=None, tokens_per_s_average=None, ahead=Outlook(0.0, None),
     )  # fmt: skip
     assert bare.status().line(100) == "  0%  430/1,000 rows  3,512/8,000 samples  ETA -:--"
 
@@ -45,7 +45,7 @@ def test_nothing_is_shown_of_what_is_not_there():
 def test_a_narrow_line_keeps_how_far_it_is_and_how_long_it_takes():
     lines = [FIGURES.status().line(width) for width in (100, 60, 30)]
     assert lines == [
-        " 43%  430/1,000 rows  3,512/8,000 samples  ETA 3:20 (2:50-4:10)",
+        " 43%  430/1,000 rows  3,512/8,000 samples  ETA 3:20 (2:50-4:10)  12,345 output tokens/s now",
         " 43%  430/1,000 rows  3,512/8,000 samples  ETA 3:20",
         " 43%  ETA 3:20  430/1,000 rows",
     ]
