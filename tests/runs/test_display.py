@@ -44,9 +44,10 @@ def test_nothing_is_shown_of_what_is_not_there():
 
 def test_a_narrow_line_keeps_how_far_it_is_and_how_long_it_takes():
     lines = [FIGURES.status().line(width) for width in (100, 60, 30)]
+    counts = "430/1,000 rows  3,512/8,000 samples"
     assert lines == [
-        " 43%  430/1,000 rows  3,512/8,000 samples  ETA 3:20 (2:50-4:10)  12,345 output tokens/s now",
-        " 43%  430/1,000 rows  3,512/8,000 samples  ETA 3:20",
+        f" 43%  {counts}  ETA 3:20 (2:50-4:10)  12,345 output tokens/s now",
+        f" 43%  {counts}  ETA 3:20",
         " 43%  ETA 3:20  430/1,000 rows",
     ]
 
