@@ -1,5 +1,6 @@
 """python -m rollout.ls: list the runs and sweeps under a directory."""
 
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from rollout.errors import UserError, did_you_mean
 from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.formats import strict_json
+from rollout.system.terminal import write
 
 HELP = """\
 rollout.ls: list the runs and sweeps under a directory, newest first
@@ -76,7 +78,9 @@ def _print_table(entries: list, directory: Path, with_points: bool) -> None:
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else WIDTH_OFF_TERMINAL
     lines = lines_of(entries, directory, with_points)
-    Console(file=sys.stdout, width=width, highlight=False).print(table_of(lines, width))
+    console = Console(file=io.StringIO(), width=width, highlight=False, force_terminal=is_terminal)
+    console.print(table_of(lines, width))
+    write(console.file.getvalue().rstrip("\n"), sys.stdout)  # in whatever encoding it has
     for line in fault_lines(lines, width):
         say(line, sys.stdout)
 

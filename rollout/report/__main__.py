@@ -10,6 +10,7 @@ from rollout.store.figure_files import DIRECTORY, write_figures
 from rollout.store.page_files import write_page
 from rollout.system.disk import path_of
 from rollout.system.exits import run_command
+from rollout.system.terminal import say
 
 HELP = """\
 rollout.report: write a run, a sweep or a file of responses as one page to look at
@@ -46,13 +47,13 @@ def _main(argv: list[str]) -> int:
         raise UserError(f"output={output} is no page; type a name ending in .html")
     page = target.page()
     write_page(path, html_of(page), overwrite, target.is_ours)
-    print(f"report   {path}")
+    say(f"report   {path}", sys.stdout)
     if has_figures:
         from rollout.report.images import write_images
 
         directory = path.parent / DIRECTORY
         files = write_figures(directory, partial(write_images, page.charts))
-        print(f"figures  {directory}: {len(files)} files")
+        say(f"figures  {directory}: {len(files)} files", sys.stdout)
     return 0
 
 

@@ -34,7 +34,7 @@ def number_text(value: float) -> str:
 
 def seconds_text(value: float) -> str:
     """Return `12.5 s` below a minute, else `2:03` or `1:02:03`."""
-    if abs(value) < 60:
+    if abs(value) < 59.995:  # else it is rounded to a minute
         return f"{number_text(round(value, 2))} s"
     sign, whole = "-" if value < 0 else "", round(abs(value))
     hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60

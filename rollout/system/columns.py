@@ -2,6 +2,8 @@
 
 import unicodedata
 
+JOINER = "\u200d"  # of emoji, and of letters
+
 
 def num_columns(text: str) -> int:
     """Return how many columns a printable text takes."""
@@ -18,6 +20,8 @@ def cut(text: str, width: int) -> str:
         if taken > width:
             break
         kept.append(c)
+    while kept and kept[-1] == JOINER:  # what it joined is cut off
+        kept.pop()
     return "".join(kept) + "…"
 
 

@@ -281,9 +281,17 @@ class Phases:
 
 
 def write_event(stream: Any, kind: str, values: Mapping[str, Any]) -> None:
-    """Write one JSON object on a line of its own; secrets are starred."""
-    values = {k: without_secrets(v) if isinstance(v, str) else v for k, v in values.items()}
-    write(without_secrets(strict_json.dumps({"event": kind, **values})), stream)
+    """Write one JSON object on a line of its own; secrets in its texts are starred."""
+    write(strict_json.dumps({"event": kind, **_starred(values)}), stream)
+
+
+def _starred(value: Any) -> Any:
+    """Return a copy without secrets. Stars in the finished JSON could cut a text's end off."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {without_secrets(str(name)): _starred(inner) for name, inner in value.items()}
+    return [_starred(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _opened(descriptor: int, before: Any) -> Any:

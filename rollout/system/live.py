@@ -46,7 +46,7 @@ class LiveDisplay:
 
     def say(self, lines: str) -> None:
         """Print safe lines above the display."""
-        self._console.print(lines, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(lines, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def _drawn(self) -> Any:
         from rich.console import Group

@@ -7,7 +7,7 @@ texts.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
+from math import fsum, nan, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -34,9 +34,11 @@ class Difference:
 
 
 def mean(values: "Sequence[float]") -> float:
-    """Return the mean of finite values, at least one; it can't overflow."""
+    """Return the mean of at least one value; it can't overflow. NaN of opposite infinities."""
     try:
         return fsum(values) / len(values)
+    except ValueError:  # inf - inf, in a file that another program wrote
+        return nan
     except OverflowError:
         return fsum(value / len(values) for value in values)
 

@@ -15,7 +15,7 @@ function numberText(value) {
 }
 
 function secondsText(value) {
-  if (Math.abs(value) < 60) return `${numberText(Math.round(100 * value) / 100)} s`;
+  if (Math.abs(value) < 59.995) return `${numberText(Math.round(100 * value) / 100)} s`;
   const sign = value < 0 ? "-" : "";
   const whole = Math.round(Math.abs(value));
   const [hours, minutes, seconds] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];

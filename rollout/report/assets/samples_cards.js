@@ -3,7 +3,7 @@
 const VIEW_CHARS = 1400;
 const CHUNK_CHARS = 8000;
 const MAX_CARDS = 16;
-const MARKS = { right: "✓", wrong: "✗", no_answer: "✗", cut_off: "✗", error: "?", unjudged: "?" };
+const MARKS = { __proto__: null, right: "✓", wrong: "✗", no_answer: "✗", cut_off: "✗", error: "?", unjudged: "?" };
 
 /** Return a text, cut with a button that shows all of it; found words are marked. */
 function longText(text, pattern, limit = VIEW_CHARS) {

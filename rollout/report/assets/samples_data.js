@@ -2,10 +2,11 @@
 
 const JUDGED = new Set(["right", "wrong", "no_answer", "cut_off"]);
 const VERDICT_NAMES = {
+  __proto__: null,
   right: "right", wrong: "wrong", no_answer: "no answer", cut_off: "cut off, no answer",
   error: "not judged: error", unjudged: "not judged",
 };
-const FINISH_NAMES = { length: "cut off" };
+const FINISH_NAMES = { __proto__: null, length: "cut off" };
 
 /** Return the prompts of a browser with the figures that they are filtered and sorted by. */
 function withFacts(browser) {
@@ -72,7 +73,7 @@ const ORDERS = {
 /** Return the query as a pattern that ignores case, null if it is empty. */
 function patternOf(query) {
   if (!query) return null;
-  return new RegExp(query.replace(/[\\^$.*+?()[\]{}|/-]/g, (sign) => `\\${sign}`), "giu");
+  return new RegExp(query.replace(/[\\^$.*+?()[\]{}|/]/g, (sign) => `\\${sign}`), "giu");
 }
 
 function finds(pattern, text) {

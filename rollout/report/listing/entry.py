@@ -82,9 +82,10 @@ class SweepEntry:
     when: datetime | None
     points: list[Entry]
     values: dict[Path, dict[str, str]]  # a point's swept values, where sweep.json has them
-    num_waiting: int  # points without a run, since none was started yet or they were refused
+    num_waiting: int  # points without a run, since none was started yet
     is_running: bool
     objective: str
+    refused: dict[Path, str] = field(default_factory=dict)  # points that failed without a run
     best: list[Entry] = field(default_factory=list)  # the complete points with the best value
     best_value: float | None = None
 
@@ -92,6 +93,7 @@ class SweepEntry:
     def states(self) -> dict[str, int]:
         """Return how many points are in each state."""
         counts = Counter(point.state.name for point in self.points)
+        counts[FAILED] += len(self.refused)
         named = {name: counts[name] for name in (COMPLETE, RUNNING, RESUMABLE, FAILED)}
         return {k: v for k, v in (named | {"waiting": self.num_waiting}).items() if v}
 

@@ -33,16 +33,22 @@ def sweep_entry(directory: Path, points: Sequence[Entry], notes: list[str]) -> S
         for record in recorded
     }
     on_disk = {point.path for point in points}
+    refused = {
+        path: str(record.get("error") or "no reason is recorded")
+        for path, record in zip(values, recorded, strict=False)
+        if record.get("status") == "failed" and path not in on_disk
+    }
     holder = holder_of(directory)
     whens = [point.when for point in points if point.when]
     found = SweepEntry(
         directory,
         min(whens) if whens else dates.moment((directory / RECORD).stat().st_mtime),
         list(points),
-        {path: found for path, found in values.items() if path in on_disk},
-        sum(path not in on_disk for path in values),
+        {path: found for path, found in values.items() if path in on_disk or path in refused},
+        sum(path not in on_disk and path not in refused for path in values),
         holder is not None and holder.is_alive and holder.is_here,
         _objective(points),
+        refused,
     )
     return _with_best(found)
 

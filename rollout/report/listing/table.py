@@ -94,7 +94,7 @@ def _run_line(entry: Entry, what: str) -> Line:
 def _sweep_line(sweep: SweepEntry, what: str) -> Line:
     points = sweep.points
     dones, alls = ([getattr(p.state, n) or 0 for p in points] for n in ("num_done", "num_rows"))
-    number = len(points) + sweep.num_waiting
+    number = len(points) + len(sweep.refused) + sweep.num_waiting
     states = ", ".join(f"{count:,} {name}" for name, count in sweep.states.items())
     cells = {
         "when": dates.shown(sweep.when) if sweep.when else "",
@@ -111,6 +111,9 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
         f"{_what(p.path, sweep.path.parent)} failed: {p.state.detail}"
         for p in points
         if p.state.name == FAILED
+    ]
+    faults += [
+        f"{_what(path, sweep.path.parent)} failed: {error}" for path, error in sweep.refused.items()
     ]
     cells["what"] += f" ({number:,} {noun})"
     return Line(cells, sweep.state, faults)

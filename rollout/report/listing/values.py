@@ -16,7 +16,7 @@ def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
         "when": entry.when.isoformat() if entry.when else None,
         "state": entry.state,
         "states": entry.states,
-        "num_points": len(entry.points) + entry.num_waiting,
+        "num_points": len(entry.points) + len(entry.refused) + entry.num_waiting,
         "objective": entry.objective,
         "best_value": entry.best_value,
         "best": best,
@@ -25,6 +25,10 @@ def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
         values = entry.values
         found["points"] = [
             _run_values(point) | {"swept": values.get(point.path)} for point in entry.points
+        ]
+        found["refused"] = [
+            {"path": str(path), "detail": error, "swept": values.get(path)}
+            for path, error in entry.refused.items()
         ]
     return found
 

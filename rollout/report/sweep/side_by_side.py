@@ -32,6 +32,10 @@ LISTS = ("finish_reason", "num_response_tokens")
 VALUES = ("error", "num_prompt_tokens")
 JUDGED = ("scores", "verdicts", "extracted", "score_errors")
 
+OTHER_ROWS = (
+    "The points have different rows in the same places, so prompts are numbered as they stand here."
+)
+
 Key = tuple[str, int]  # a prompt's text, and which of equal ones
 
 
@@ -72,9 +76,14 @@ def side_by_side(points: Sequence[Point], ranked: Sequence[Point]) -> Browser | 
         return None
     keys = _first_keys([rows for _, rows in read])
     prompts = [_prompt(key, [rows for _, rows in read]) for key in keys[:MAX_PROMPTS]]
+    if has_other_rows := len({prompt.number for prompt in prompts}) < len(prompts):
+        prompts = [replace(prompt, number=i) for i, prompt in enumerate(prompts)]
     prompts, most = _cut_to_fit(prompts)
     num_rows = max(int(objective_of(p.figures, "num_rows") or 0) for p, _ in read)
     note = _note(most, len(done) - len(kept), unread)
+    if has_other_rows:  # the points read different files
+        note = f"{note} {OTHER_ROWS}".strip()
+        num_rows = max(num_rows, len(keys))
     return Browser(prompts, [point.name for point, _ in read], num_rows, note)
 
 
