@@ -51,7 +51,7 @@ def read_responses(rows: PublishedRows) -> Responses:
         counts["samples"] += len(texts)
         counts["most"] = max(counts["most"], len(texts))
         counts["without"] += not texts
-        counts["empty"] += sum(not (text or "").strip() for text in texts)
+        counts["empty"] += sum(text == "" for text in texts)
         different = len(set(texts))
         counts["repeated"] += len(texts) - different
         counts["alike"] += len(texts) > 1 and different == 1

@@ -1,5 +1,6 @@
 """Tell what a path is that a report is asked of: a run, a sweep, or a file of responses."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,10 @@ def target_of(given: str) -> Target:
     path = path_of(given)
     if is_remote(given):
         raise UserError(f"{given} is on a store; copy it to this machine and type its path")
-    if not path.exists():
-        raise UserError(f"{given} does not exist; type RUN_DIR, SWEEP_DIR or FILE.parquet")
+    if not given or not path.exists():
+        raise UserError(
+            f"{given or 'an empty path'} does not exist; type RUN_DIR, SWEEP_DIR or FILE.parquet"
+        )
     if path.is_file():
         return _of_file(path, given)
     if (path / "run.json").exists():
@@ -38,6 +41,9 @@ def target_of(given: str) -> Target:
     if is_a_sweep(path):
         knows = Ledger(path).knows  # the sweep writes its page itself, too
         return Target(path / "sweep.html", lambda: _page_of_sweep(path), knows)
+    if not path.is_dir():
+        raise UserError(f"{given} is neither a file nor a directory; type RUN_DIR, SWEEP_DIR or "
+                        "FILE.parquet")  # fmt: skip
     if any(PART.fullmatch(entry.name) for entry in path.iterdir()):
         return Target(path.with_name(f"{path.name}.html"), lambda: _page_of_scored(path))
     raise UserError(f"{given} is no run, sweep or output{_advice(path)}")
@@ -53,7 +59,7 @@ def _advice(path: Path) -> str:
     """Return what to type instead: the run or sweep around the path, or the runs in it."""
     for above in path.parents:
         if (above / "run.json").exists() or is_a_sweep(above):
-            return f"; it lies in {above}: type python -m rollout.report {above}"
+            return f"; it lies in {above}: type python -m rollout.report {shlex.quote(str(above))}"
     if path.is_dir():
         runs = sorted(record.parent for record in path.glob("*/run.json"))
         if runs:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rollout.config.schema import MAX_INT
 from rollout.errors import UserError
 from rollout.runs.summary_record import summary_record
-from rollout.store.finished import finished_rows
+from rollout.store.finished import Wanted, finished_rows
 from rollout.store.run_dir import last_attempt
 from rollout.store.run_records import ENDED, is_count, published_record, run_record
 from rollout.system import dates
 from rollout.system.disk import path_of, read_json
+from rollout.system.formats.plain_yaml import read_yaml
 from rollout.system.lock import holder_of
 from rollout.system.storage.paths import is_remote
 
@@ -58,11 +60,41 @@ def state_of(run_dir: Path, is_ending: bool = False) -> RunState:
             name = RESUMABLE
         else:
             name, detail = _ending(run_dir)
-        n_samples = record["fingerprint"].get("sampling.n_samples")
-        found = finished_rows(run_dir, n_samples if is_count(n_samples) else 0)
+        found = finished_rows(run_dir, _wanted(run_dir, record))
     except (UserError, OSError) as error:
         return RunState(FAILED, num_rows, None, None, " ".join(str(error).split()))
     return RunState(name, num_rows, found.num_done, found.num_failed, detail)
+
+
+def _wanted(run_dir: Path, record: dict[str, Any]) -> Wanted:
+    """Return what the last launch asked for: see resume.standing_of."""
+    n_samples = record["fingerprint"].get("sampling.n_samples")
+    n_samples = n_samples if is_count(n_samples) else 0
+    attempt = last_attempt(run_dir)
+    config = _config(attempt / "config.yaml") if attempt else {}
+    sampling, data = (_section(config, name) for name in ("sampling", "data"))
+    if is_count(sampling.get("n_samples")):
+        n_samples = sampling["n_samples"]
+    longest, tries = sampling.get("max_tokens", MAX_INT), data.get("max_attempts")
+    longest = longest if is_count(longest) else MAX_INT  # null: only the context limits it
+    continues, retries = (config.get(k) is True for k in ("continue_truncated", "retry_failed"))
+    return Wanted(
+        n_samples, longest if continues else 0, tries if retries and is_count(tries) else 0
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Return a launch's settings; empty if they are missing or damaged."""
+    try:
+        found = read_yaml(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _who_runs(run_dir: Path) -> str:

@@ -4,9 +4,10 @@ A log's tail that is being written, and a shard that is sealed at this moment, a
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
 from rollout.store.shards import Shards
@@ -14,39 +15,63 @@ from rollout.store.shards import Shards
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRIES, PAUSE_S = 4, 0.02  # for a shard that another process seals meanwhile
+COLUMNS = ("index", "num_samples", "failed", "shortest_cut", "num_attempts")
+TRIES, PAUSE_S = 10, 0.02  # for a shard that another process seals meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What makes a row finished, as the last launch asked for it."""
+
+    n_samples: int = 0
+    continued_below: int = 0  # tokens: shorter samples that were cut off are continued
+    num_tries: int = 0  # of a failed row, before it counts as finished
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
     """Rows on disk."""
 
-    num_done: int = 0  # with all samples that were asked for, or an error
+    num_done: int = 0  # that are owed nothing
     num_failed: int = 0  # of them, with an error
 
 
-def finished_rows(run_dir: Path, n_samples: int) -> Finished:
-    """Count the rows with `n_samples` samples or an error. Raises UserError for a damaged part."""
+def finished_rows(run_dir: Path, wanted: Wanted) -> Finished:
+    """Count the rows that are owed nothing. Raises UserError for a damaged part.
+
+    Those with all samples, none of them to be continued, or an error and no try left.
+    """
     shards, num_done, num_failed = Shards(run_dir / "shards"), 0, 0
-    for shard in shards.found():
+    for shard in _patiently(shards.found):
         import pyarrow.compute as pc  # not for a run without rows: it takes longer than the look
 
         rows = _read(shards, shard)
-        has_all = pc.greater_equal(rows.column("num_samples"), n_samples)
-        num_done += pc.sum(pc.or_(has_all, rows.column("failed"))).as_py() or 0
-        num_failed += pc.sum(rows.column("failed")).as_py() or 0
+        failed, shortest = rows.column("failed"), rows.column("shortest_cut")
+        has_all = pc.greater_equal(rows.column("num_samples"), wanted.n_samples)
+        is_cut = pc.and_(pc.greater_equal(shortest, 0), pc.less(shortest, wanted.continued_below))
+        is_given_up = pc.greater_equal(rows.column("num_attempts"), wanted.num_tries)
+        is_done = pc.if_else(failed, is_given_up, pc.and_not(has_all, is_cut))
+        num_done += pc.sum(is_done).as_py() or 0
+        num_failed += pc.sum(failed).as_py() or 0
     return Finished(num_done, num_failed)
 
 
 def _read(shards: Shards, shard: int) -> "pa.Table":
+    def look() -> "pa.Table | None":
+        rows = shards.read(shard, COLUMNS)
+        return rows if rows.num_rows else None  # or it is sealed between two looks
+
+    return _patiently(look) or shards.read(shard, COLUMNS)
+
+
+def _patiently(look: Callable[[], Any]) -> Any:
+    """Return what `look` finds, which another process may be renaming or removing meanwhile."""
     for tried in range(1, TRIES + 1):
         try:
-            rows = shards.read(shard, ("index", "num_samples", "failed"))
+            if (found := look()) is not None:
+                return found
         except (FileNotFoundError, UserError):
             if tried == TRIES:
                 raise
-            time.sleep(PAUSE_S)
-            continue
-        if rows.num_rows:
-            break
-    return rows
+        time.sleep(PAUSE_S)
+    return None

@@ -254,3 +254,24 @@ def test_a_state_needs_no_permission_to_write(typed, run):
         assert state_of(typed.here / "x").name == "complete"
     finally:
         (typed.here / "x").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("sampling.max_tokens=3", ("sampling.max_tokens=30", "continue_truncated=true")),
+        ("engine.scripted.refuse=question", ("retry_failed=true", "data.max_attempts=9")),
+    ],
+)
+def test_rows_that_a_launch_works_on_again_are_not_called_finished(typed, first, then):
+    """All rows were 'finished' from the first second of a retry or a continuation."""
+    write(typed.here)
+    typed(*SCRIPTED, first)
+    slow = start(
+        *SCRIPTED, *then, "engine.scripted.step_s=0.3", "engine.max_num_seqs=1", cwd=typed.here
+    )
+    wait_for(lambda: (typed.here / "x/attempts/2/metrics.jsonl").exists(), 60)
+    found = state_of(typed.here / "x")
+    slow.kill()
+    slow.communicate()
+    assert found.name == "running" and found.num_done < 40

@@ -1,5 +1,6 @@
 """Make a run's page when its attempt ends, and send the page's figures to the tracker."""
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def report_at_end(attempt: Attempt) -> None:
             fault = error if isinstance(error, RolloutError) else explained(error, job.run_dir)
             console.note(
                 f"note: no page was written: {fault}; the run is complete without it; to try "
-                f"again: python -m rollout.report {job.run_dir}"
+                f"again: python -m rollout.report {shlex.quote(str(job.run_dir))}"
             )
             return
     if console.is_json:

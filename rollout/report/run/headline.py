@@ -136,7 +136,8 @@ def _truncated(records: RunRecords, statistics: RowStatistics) -> Figure:
     if num is None or not whole:
         return Figure(NOT_KNOWN, label, "" if whole else "no samples")
     limit = records.setting("sampling.max_tokens")
-    at = f"max_tokens={limit} or the context" if isinstance(limit, int) else "the context"
+    reached = isinstance(limit, int) and (statistics.length_at(100) or 0) >= limit
+    at = f"max_tokens={limit} or the context" if reached else "max_tokens or the context"
     return Figure(f"{num / whole:.1%}", label, f"{num:,} of {whole:,} samples were cut off by {at}")
 
 

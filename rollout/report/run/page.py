@@ -13,7 +13,13 @@ from rollout.report.run.headline import figures_of, subtitle_of, title_of, verdi
 from rollout.report.run.records import RunRecords, read_records
 from rollout.report.run.row_sources import RowSource
 from rollout.report.run.row_tables import failed_table, signs_table, slowest_table
-from rollout.report.run.rows import RowStatistics, count_empty, known_empty, statistics_of
+from rollout.report.run.rows import (
+    RowStatistics,
+    count_empty,
+    known_empty,
+    statistics_in,
+    statistics_of,
+)
 from rollout.report.run.settings import command_to_resume, settings_blocks
 from rollout.report.run.speed import speed_blocks
 from rollout.report.run.timeline import launches
@@ -21,6 +27,7 @@ from rollout.report.run.times import launch_table, time_table
 from rollout.report.samples import browser_of_run, numbers_of_run, open_output
 from rollout.report.scores import figures_from, scores_of_file, sections_from
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RunState, state_of
+from rollout.system.safe_text import one_line
 
 NOT_MEASURED = "No launch has measured its speed yet."
 SO_FAR = (
@@ -38,6 +45,8 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
     state = state_of(run_dir, is_ending)
     source = RowSource(records)
     statistics = statistics_of(source.tables(), source.faults)
+    if source.is_unknown and records.summary:
+        statistics = statistics_in(records.summary)
     statistics.num_empty = known_empty(statistics, records.summary)
     if statistics.num_empty is None:
         statistics.num_empty = count_empty(source.texts())
@@ -48,9 +57,9 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
         *_to_resume(records, state),
         *_faults(faults + ([source.note] if source.note else [])),
         _speed(records),
-        _lengths(statistics, state),
+        *([] if source.is_unknown else [_lengths(statistics, state)]),
         *score_sections,
-        *_rows(statistics),
+        *([] if source.is_unknown else _rows(statistics, state)),
         _samples(run_dir, statistics),
         Section("Settings", settings_blocks(records)),
     ]
@@ -75,8 +84,8 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
         numbers = numbers_of_run(files, open_output(files.scored).num_rows)
         prefix = files.scoring.get("prefix")
         scores = scores_of_file(files.scored, prefix=prefix, numbers=numbers)
-    except RolloutError as error:
-        return None, [Section("Scores", [Note(f"They can't be read: {error.args[0]}")])]
+    except Exception as error:  # a damaged record: everything else is still worth showing
+        return None, [Section("Scores", [Note(f"They can't be read: {_reason(error)}")])]
     if scores is None:
         return None, []
     return next(iter(figures_from(scores)), None), sections_from(scores)
@@ -109,9 +118,11 @@ def _lengths(statistics: RowStatistics, state: RunState) -> Section:
     return Section("Responses", blocks, SO_FAR if is_part else "")
 
 
-def _rows(statistics: RowStatistics) -> list[Section]:
+def _rows(statistics: RowStatistics, state: RunState) -> list[Section]:
     slowest, failed = slowest_table(statistics), failed_table(statistics)
     none = Note("No row failed." if statistics.num_rows else "No row is finished yet.")
+    if state.num_failed and not statistics.num_failed:  # left out of the file that was counted
+        none = Note(f"{state.num_failed:,} rows failed; they are not in the output.")
     found = [Section("Slowest rows", [slowest])] if slowest else []
     return [*found, Section("Failed rows", [failed or none])]
 
@@ -122,5 +133,11 @@ def _samples(run_dir: Path, statistics: RowStatistics) -> Section:
     rows |= {row for failure in statistics.failures_by_count for row in failure.first_rows[:1]}
     try:
         return Section("Samples", [browser_of_run(run_dir, rows)])
-    except RolloutError as error:
-        return Section("Samples", [Note(f"The rows can't be shown: {error.args[0]}")])
+    except Exception as error:  # as above
+        return Section("Samples", [Note(f"The rows can't be shown: {_reason(error)}")])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RolloutError):
+        return str(error.args[0])
+    return f"a record of the run is damaged ({type(error).__name__}: {one_line(str(error), 200)})"

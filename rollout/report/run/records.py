@@ -66,9 +66,13 @@ class RunRecords:
 
     @property
     def measured(self) -> AttemptRecords | None:
-        """The last launch that measured its speed: with a summary, else with metrics."""
-        found = [a for a in self.attempts if number_in(a.summary, "output_tokens_per_s")]
-        return (found or [a for a in self.attempts if a.lines] or [None])[-1]
+        """The last launch that measured its speed, in a summary or in metrics."""
+        found = (
+            attempt
+            for attempt in reversed(self.attempts)
+            if number_in(attempt.summary, "output_tokens_per_s") or attempt.lines
+        )
+        return next(found, None)
 
 
 def read_records(run_dir: Path) -> RunRecords:

@@ -39,7 +39,22 @@ class RowSource:
         """Where the rows are from, if it is not the shards."""
         if self._found or self._output is None:
             return ""
-        return f"shards/ is gone: rows are counted in {self._output}"
+        if self._is_per_sample:
+            return ""
+        return (
+            f"shards/ is gone: rows are counted in {self._output}, and numbered as they stand there"
+        )
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether rows were published that can't be counted any more."""
+        if self._found or not self._records.published:
+            return False
+        return self._output is None or self._is_per_sample
+
+    @property
+    def _is_per_sample(self) -> bool:
+        return self._records.published.get("layout") == "per_sample"
 
     def tables(self) -> "Iterator[pa.Table]":
         """Yield all finished rows with the columns COLUMNS."""
@@ -111,7 +126,7 @@ class RowSource:
     def _from_output(self) -> "Iterator[pa.Table]":
         import pyarrow as pa
 
-        if self._records.published.get("layout") == "per_sample":
+        if self._is_per_sample:
             self.faults.append(
                 "shards/ is gone, and an output with a row for each sample is not counted"
             )
@@ -124,7 +139,7 @@ class RowSource:
             yield _completed(table, numbers)
 
     def _published_texts(self) -> "Iterator[pa.ChunkedArray]":
-        if self._records.published.get("layout") != "per_sample":
+        if not self._is_per_sample:
             yield from (table.column("responses") for table in self._batches(("responses",)))
 
 

@@ -162,6 +162,13 @@ class RowStatistics:
                 known.first_rows.append(row)
 
 
+def statistics_in(summary: Mapping[str, Any]) -> RowStatistics:
+    """Return the counts in summary.json, of rows that can't be counted any more."""
+    counted = ("num_rows", "num_failed", "num_samples", "num_truncated", "num_distinct",
+               "num_repetitive", "num_empty")  # fmt: skip
+    return RowStatistics(has_lengths=False, **{name: summary.get(name) for name in counted})
+
+
 def statistics_of(tables: "Iterable[pa.Table]", faults: list[str]) -> RowStatistics:
     """Return the statistics of all rows; `faults` are those the tables' reader appends to."""
     found = RowStatistics(faults=faults)

@@ -1,0 +1,58 @@
+"""The page of a run without its shards, or with records of wrong types: no false statement."""
+
+import json
+import shutil
+
+import pytest
+from reported import figure, launch, notes, page, questions, section, titles, write_input
+
+
+@pytest.fixture
+def here(typed):
+    write_input(typed.here, questions(40, failing=(3, 7)))
+    return typed.here
+
+
+def without_shards(typed, here, *words):
+    launch(typed, *words)
+    shutil.rmtree(here / "x/shards")
+    return page(here)
+
+
+def test_an_output_per_sample_without_shards_has_the_counts_of_the_summary(typed, here):
+    """It said 0 samples, and that no row was finished."""
+    found = without_shards(typed, here, "output.layout=per_sample")
+    assert figure(found, "samples").value == "114" and "114 samples" in found.verdict
+    assert not {"Responses", "Slowest rows", "Failed rows"} & set(titles(found))
+    assert "not counted" in notes(section(found, "What could not be read"))
+
+
+def test_failed_rows_that_the_output_leaves_out_are_not_denied(typed, here):
+    found = without_shards(typed, here, "data.on_error=skip")
+    assert notes(section(found, "Failed rows")) == "2 rows failed; they are not in the output."
+    assert "numbered as they stand there" in notes(section(found, "What could not be read"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("run.json", lambda r: r["config"].update(model=3)),
+        ("run.json", lambda r: r["fingerprint"].update({"data.prompt_key": []})),
+        ("published.json", lambda r: r.update(scoring={"prefix": -1})),
+        ("published.json", lambda r: r.update(scoring={"answer_key": 2})),
+    ],
+)
+def test_a_record_of_wrong_types_costs_only_its_section(typed, here, name, change):
+    launch(typed)
+    path = here / "x" / name
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    assert titles(page(here))[-2:] == ["Samples", "Settings"]
+
+
+def test_a_limit_that_no_sample_reached_is_not_blamed(typed, here):
+    """Samples that were kept when max_tokens was raised had been cut off by the old limit."""
+    launch(typed, "sampling.max_tokens=5")
+    launch(typed, "sampling.max_tokens=500")
+    assert "max_tokens=500" not in figure(page(here), "truncated").note
