@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 
@@ -27,6 +28,7 @@ from resuming import SCRIPTED
 from rollout.errors import UserError
 from rollout.report.page import Browser, Code
 from rollout.report.run.page import page_of
+from rollout.system.formats.plain_yaml import read_yaml
 
 
 @pytest.fixture
@@ -80,6 +82,25 @@ def test_the_settings_repeat_the_run_in_another_directory(typed, here):
     assert "resume" not in first
     assert "  seed: 7\n" in config
     assert facts(section(page(here), "Settings"))["engine"] == "scripted"
+
+
+def test_a_resumed_run_is_repeated_with_the_settings_that_it_has_now(typed, here):
+    """Words of a resume are too few: without the first launch's, they run the demo."""
+    launch(
+        typed, "sampling.temperature=0.7", "output.path=o.parquet", "engine.extra.api_key=hunter2x"
+    )
+    assert typed("run_dir=x", "sampling.n_samples=5", "engine.extra.api_key=hunter2x").code == 0
+    command = shlex.split(commands(section(page(here), "Settings"))[0])
+    words = [word.replace("=***", "=hunter2x") for word in command[3:]]
+    assert typed(*words).code == 0
+    first, again = (
+        read_yaml((here / d / "config.yaml").read_text())
+        for d in ("x/attempts/2", "x-again/attempts/1")
+    )
+    differ = {key for key, value in first.items() if again[key] != value}
+    assert again["sampling"]["n_samples"] == 5 and again["sampling"]["temperature"] == 0.7
+    assert differ <= {"run_dir", "output", "given", "presets"}
+    assert (here / "x-again/output.parquet").exists()
 
 
 def test_no_secret_that_was_typed_is_on_the_page(typed, here):

@@ -1,16 +1,21 @@
 """The settings section of a run's page: commands, configuration, versions and engine. Pure."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.errors.secret_texts import without_secrets
+from rollout.config.names import INPUT_KEYS, flatten
+from rollout.config.overrides import override
+from rollout.config.recorded import take_starred
+from rollout.errors.secret_texts import STARS, without_secrets
 from rollout.report.page import Block, Code, Facts, Note
-from rollout.report.run.records import RunRecords
+from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.runs.command import command_in
 
 PLACES = ("run_dir=", "hydra.run.dir=", "hydra.sweep.dir=", "resume=")
+OUTPUTS = ("output.path", "postprocess.output.path", "postprocess.export.path")
 SWEEP_WORDS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 
@@ -48,14 +53,47 @@ def command_to_repeat(records: RunRecords) -> Code | Note:
     argv, run_dir = argv_of(records), records.run_dir
     if argv is None:
         return Note("It was started from Python, so there is no command to repeat it.")
-    words = [word for word in argv if not word.lstrip("+").startswith(PLACES)]
     is_sweep = any(word in SWEEP_WORDS for word in argv)
+    recorded = next((a for a in reversed(records.attempts) if a.settings), None)
+    if recorded is not None and not is_sweep and _needs_record(argv, records):
+        return _repeat_record(recorded, run_dir.absolute())
+    words = [word for word in argv if not word.lstrip("+").startswith(PLACES)]
     directory = run_dir.parent if is_sweep else run_dir
     typed = [word.partition("=")[2] for word in argv if word.startswith("run_dir=")]
     text = command_in(words, _beside(Path(typed[-1]) if typed else directory))
     what = "its sweep" if is_sweep else "it"
     label = f"To repeat {what} in a new directory, type{_where(records)}:"
     return Code(without_secrets(text), label)
+
+
+def _needs_record(argv: Sequence[str], records: RunRecords) -> bool:
+    """Whether the typed words may be too few: a resume takes the others from the run."""
+    keys = {word.lstrip("+").partition("=")[0] for word in argv}
+    has_input = bool(keys & (INPUT_KEYS | {"config_file"}))
+    return len(records.attempts) > 1 or ("resume" in keys and not has_input)
+
+
+def _repeat_record(recorded: AttemptRecords, run_dir: Path) -> Code:
+    """Return the command that takes all settings from the record of a launch."""
+    settings = flatten(dict(recorded.settings))
+    missing = take_starred(settings)
+    file = run_dir / "attempts" / str(recorded.number) / "config.yaml"
+    words = [_word("config_file", file)]
+    words += [f"{key}=null" for key in OUTPUTS if settings.get(key) is not None]
+    words += ["resume=auto"] if settings.get("resume", "auto") != "auto" else []
+    text = command_in([*words, _word("run_dir", _beside(run_dir))], run_dir)
+    text = " ".join([text, *(shlex.quote(f"{key}={STARS}") for key in missing)])
+    cwd = recorded.environment.get("cwd")
+    where = f" in {shlex.quote(cwd)}" if isinstance(cwd, str) else ""
+    secrets = f", with your secrets instead of {STARS}" if missing else ""
+    label = f"To repeat it, as its last launch set it, in a new directory, type{where}{secrets}:"
+    return Code(without_secrets(text), label)
+
+
+def _word(key: str, path: Path) -> str:
+    """Return `key=path`, in quotes only if it needs them."""
+    is_plain = re.fullmatch(r"[\w./-]+", str(path)) is not None
+    return f"{key}={path}" if is_plain else override(key, str(path))
 
 
 def _beside(directory: Path) -> Path:
