@@ -21,7 +21,11 @@ from rollout.system.safe_text import printable
 COLOURS = (
     "#0072b2", "#d97f00", "#009e73", "#c2568f", "#c44e00", "#4aa3d8", "#8c7a00", "#6b7280",
 )  # fmt: skip
-SPAN_COLOURS = ("#8a8f98", "#d97f00", "#009e73", "#c2568f", "#0072b2")
+PHASE_COLOURS = {  # as in page.css
+    "load": "#8a8f98", "fill": "#d97f00", "steady": "#009e73", "tail": "#c2568f",
+    "publish": "#0072b2", "reload": "#b3261e",
+}  # fmt: skip
+OTHER_SPAN_COLOURS = ("#8c7a00", "#4aa3d8")
 SOFT, LINE = "#5c656d", "#e3e5e6"
 MAX_TICK_CHARS, MAX_NAME_CHARS, MAX_NOTE_CHARS = 24, 80, 1000
 SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -167,9 +171,11 @@ def _short(text: str, size: int = MAX_TICK_CHARS) -> str:
 
 
 def _shade(axes: Any, chart: Chart) -> None:
-    names = list(dict.fromkeys(span.kind for span in chart.spans))
+    kinds = dict.fromkeys(span.kind for span in chart.spans)
+    others = zip((k for k in kinds if k not in PHASE_COLOURS), itertools.cycle(OTHER_SPAN_COLOURS))
+    colours = PHASE_COLOURS | dict(others)
     for span in chart.spans:
-        colour = SPAN_COLOURS[names.index(span.kind) % len(SPAN_COLOURS)]
+        colour = colours[span.kind]
         axes.axvspan(span.start, span.end, color=colour, alpha=0.11, linewidth=0)
         axes.annotate(
             _short(span.name), ((span.start + span.end) / 2, 1), (0, 2), fontsize=8, color=SOFT,

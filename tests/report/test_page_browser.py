@@ -8,6 +8,9 @@ from example_pages import run_page, sweep_page
 from hostile_pages import hostile_page
 from in_chromium import PHONE, needs_chromium, opened, started_chromium, written
 
+from rollout.report.charts import Chart, Format, Kind, Series, Span
+from rollout.report.page import Page, Section, Table, TableColumn, TableRow
+
 pytestmark = needs_chromium
 
 
@@ -138,6 +141,62 @@ def test_a_named_point_shows_its_name_when_pointed_at(chromium, files):
         assert figure.locator(".tip").inner_text().splitlines() == [
             "max_num_seqs=16", "GiB: 14", "output tokens/s: 900",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Kind.bars, Kind.points])
+@pytest.mark.parametrize("y_format", [Format.number, Format.log])
+def test_the_ends_of_whiskers_are_within_the_chart(chromium, tmp_path, kind, y_format):
+    """The range was that of the values alone, so a wide interval was cut off."""
+    series = [Series("s", [2.0, 3.0], kind, low=[0.5, 1.0], high=[40.0, 9.0])]
+    drawn = Chart("c", "C", "x", "y", [0, 1], series, ticks=["a", "b"], y_format=y_format)
+    made = written({"w": Page("w", sections=[Section("S", [drawn])])}, tmp_path)
+    with opened(chromium, made["w"]) as page:
+        low, high = page.evaluate(
+            """async () => {
+              const chart = JSON.parse(document.getElementById('data').textContent).charts[0];
+              const place = document.querySelector('.plot'), visible = [true];
+              const state = {chart, visible, layers: layersOf(chart), edges: edgesOf(chart)};
+              state.legend = legendOf(state);
+              const data = plotData(chart, state.layers, visible, state.edges);
+              const plot = new uPlot(options(state, place), data, place);
+              await new Promise(requestAnimationFrame);
+              return [plot.scales.y.min, plot.scales.y.max];
+            }"""
+        )
+        assert low <= 0.5 and high >= 40
+
+
+def test_a_phase_has_one_colour_whichever_phases_a_chart_has(chromium, tmp_path):
+    def colour(*names):
+        spans = [Span(name, i, i + 1) for i, name in enumerate(names)]
+        values = Series("s", [None] * 4 + [1.0])
+        page = Page(
+            "p", sections=[Section("S", [Chart("c", "C", "x", "y", [*range(5)], [values], spans)])]
+        )
+        with opened(chromium, written({"c": page}, tmp_path)["c"]) as shown:
+            return shown.evaluate(
+                """at => {
+                  const canvas = document.querySelector('canvas');
+                  const y = Math.round(canvas.height / 2) + 3;
+                  const x = Math.round(canvas.width * (0.1 + 0.9 * at));
+                  return [...canvas.getContext('2d').getImageData(x, y, 1, 1).data].join();
+                }""",
+                (len(names) - 0.5) / 4,
+            )
+
+    assert colour("load", "fill", "tail") == colour("load", "fill", "steady", "attempt 2: tail")
+    assert colour("load", "steady") != colour("load", "tail")
+
+
+def test_a_short_table_never_scrolls_down_on_a_phone(chromium, tmp_path):
+    text = "a long explanation of what the seconds of this phase cover, and of what they leave out"
+    columns = [TableColumn(name) for name in ("phase", "time", "share", "tokens/s", "covers")]
+    rows = [TableRow([f"phase {i}", "10.0 s", "10.0%", "1,234", text]) for i in range(12)]
+    page = Page("p", sections=[Section("S", [Table(columns, rows)])])
+    with opened(chromium, written({"t": page}, tmp_path)["t"], **PHONE) as shown:
+        place = shown.locator(".scroll")
+        inner, outer = place.evaluate("e => [e.scrollHeight, e.clientHeight]")
+        assert inner <= outer
 
 
 def test_the_values_of_a_chart_unfold_as_a_table(chromium, files):

@@ -2,7 +2,8 @@
 // at the cursor, and a tip for points with names.
 
 const NUM_COLOURS = 8;
-const NUM_SPAN_COLOURS = 5;
+const PHASES = ["load", "fill", "steady", "tail", "publish", "reload"]; // each has a colour, as in images.py
+const NUM_OTHERS = 2; // colours of spans with other names
 const NEAR_PX = 28;
 const MAX_DOTS = 24; // points on a line; with more, only those between gaps
 const SECOND_STEPS = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
@@ -89,7 +90,7 @@ function options(state, place) {
     },
     scales: {
       x: { time: false, distr: chart.x_format === LOG ? 3 : 1 },
-      y: chart.y_format === LOG ? { distr: 3 } : { range: (plot, low, high) => valueRange(chart, low, high) },
+      y: chart.y_format === LOG ? { distr: 3, range: (plot, low, high) => logRange(state, low, high) } : { range: (plot, low, high) => valueRange(state, low, high) },
     },
     axes: [xAxis(chart, place), yAxis(chart, place)],
     series: [{}, ...layers.map((layer) => seriesOptions(chart, layer, place))],
@@ -102,8 +103,16 @@ function options(state, place) {
   };
 }
 
+/** Return the range of a logarithmic y, with the ends of whiskers in it. */
+function logRange(state, low, high) {
+  const [least, most] = withWhiskers(state, low, high);
+  return least === null ? [1, 10] : uPlot.rangeLog(least, most, 10, true);
+}
+
 /** Return the range of y: from 0 where it is near, and never past 100% of shares. */
-function valueRange(chart, low, high) {
+function valueRange(state, least, most) {
+  const { chart } = state;
+  const [low, high] = withWhiskers(state, least, most);
   if (low === null) return [0, 1];
   const isShare = chart.y_format === "percent" && low >= 0 && high <= 1;
   const hard = isShare ? { hard: 1 } : {};
@@ -190,11 +199,15 @@ function bandsOf(chart, layers, place) {
   return bands;
 }
 
+/** Return the phase of a span: "attempt 2: load" is coloured as "load". */
+function phaseOf(span) {
+  return span.name.replace(/^.*: /, "");
+}
+
 /** Shade the spans, each with its name where there is room. */
 function drawSpans(plot, chart, place) {
   const { ctx, bbox } = plot;
-  const phaseOf = (span) => span.name.replace(/^.*: /, ""); // "attempt 2: load" is coloured as "load"
-  const names = [...new Set((chart.spans ?? []).map(phaseOf))];
+  const others = [...new Set((chart.spans ?? []).map(phaseOf))].filter((name) => !PHASES.includes(name));
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, 0, bbox.width, bbox.top + bbox.height);
@@ -202,7 +215,9 @@ function drawSpans(plot, chart, place) {
   for (const span of chart.spans ?? []) {
     const left = plot.valToPos(span.start, "x", true);
     const width = plot.valToPos(span.end, "x", true) - left;
-    const name = `--span-${names.indexOf(phaseOf(span)) % NUM_SPAN_COLOURS}`;
+    const phase = phaseOf(span);
+    const number = PHASES.includes(phase) ? PHASES.indexOf(phase) : PHASES.length + (others.indexOf(phase) % NUM_OTHERS);
+    const name = `--span-${number}`;
     ctx.fillStyle = colour(place, name, 0.11);
     ctx.fillRect(left, bbox.top, width, bbox.height);
     writeSpanName(ctx, printable(span.name), left, width, bbox, colour(place, "--soft"));
@@ -222,28 +237,20 @@ function writeSpanName(ctx, text, left, width, bbox, fill) {
 }
 
 function drawWhiskers(plot, state, place) {
-  const { chart, visible } = state;
-  const tops = stackedTops(chart, visible);
-  chart.series.forEach((series, index) => {
-    if (!visible[index] || !hasInterval(series) || hasBand(series)) return;
-    const shift = tops.get(index);
-    const isBar = shift !== undefined;
+  for (const { index, isBar, ends } of whiskersOf(state.chart, state.visible)) {
     plot.ctx.save();
     plot.ctx.strokeStyle = isBar ? colour(place, "--text", 0.75) : seriesColour(place, index);
     plot.ctx.lineWidth = 1.5 * devicePixelRatio;
-    chart.x.forEach((x, i) => {
-      const base = isBar ? shift[i] - series.values[i] : 0;
-      drawWhisker(plot, x, series.low[i], series.high[i], base);
-    });
+    for (const end of ends) drawWhisker(plot, end);
     plot.ctx.restore();
-  });
+  }
 }
 
-function drawWhisker(plot, x, low, high, base) {
+function drawWhisker(plot, { x, low, high }) {
   const { min, max } = plot.scales.x;
-  if (low === null || high === null || x < min || x > max) return;
+  if (x < min || x > max) return;
   const at = plot.valToPos(x, "x", true);
-  const [bottom, top] = [plot.valToPos(low + base, "y", true), plot.valToPos(high + base, "y", true)];
+  const [bottom, top] = [plot.valToPos(low, "y", true), plot.valToPos(high, "y", true)];
   const half = 4 * devicePixelRatio;
   plot.ctx.beginPath();
   plot.ctx.moveTo(at, bottom);

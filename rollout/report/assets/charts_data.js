@@ -79,6 +79,29 @@ function stackedTops(chart, visible) {
   return tops;
 }
 
+/** Return the whiskers of each visible series that has some: {index, isBar, ends: [{x, low, high}]}. */
+function whiskersOf(chart, visible) {
+  const tops = stackedTops(chart, visible);
+  return chart.series.flatMap((series, index) => {
+    if (!visible[index] || !hasInterval(series) || hasBand(series)) return [];
+    const shift = tops.get(index);
+    const ends = chart.x.map((x, i) => {
+      const base = shift ? shift[i] - series.values[i] : 0;
+      const isKnown = ![series.low[i], series.high[i], series.values[i]].includes(null);
+      return isKnown && { x, low: series.low[i] + base, high: series.high[i] + base };
+    });
+    return [{ index, isBar: shift !== undefined, ends: ends.filter(Boolean) }];
+  });
+}
+
+/** Return a range of y that also holds the ends of whiskers; [null, null] if nothing is shown. */
+function withWhiskers({ chart, visible }, low, high) {
+  if (low === null) return [low, high];
+  const ends = whiskersOf(chart, visible).flatMap((found) => found.ends.flatMap((end) => [end.low, end.high]));
+  const found = drawable(ends, chart).filter((value) => value !== null);
+  return [Math.min(low, ...found), Math.max(high, ...found)];
+}
+
 /** Return values without those that a logarithmic axis has no place for. */
 function drawable(values, chart) {
   return chart.y_format === LOG ? values.map((value) => (value > 0 ? value : null)) : values;
