@@ -128,6 +128,15 @@ def test_cards_show_verdict_tokens_finish_answer_and_folded_reasoning(chromium, 
         assert card.get_by_text("a hidden thought").is_visible()
 
 
+def test_a_card_says_once_that_it_was_cut_off(chromium, tmp_path):
+    sample = SampleView("so", None, "length", 9, 0.0, "cut_off", error="cut off before an answer")
+    browser = Browser([PromptView(0, [("", "q")], [[sample]], [None], "42", 11)], num_rows=1)
+    file = written({"c": Page("c", sections=[Section("S", [browser])])}, tmp_path)["c"]
+    with opened(chromium, file) as page:
+        text = page.locator(".sample").inner_text()
+        assert text.count("cut off") == 1 and "reference 42" in text
+
+
 def test_earlier_turns_are_folded_and_roles_are_shown(chromium, files):
     with opened(chromium, files["judged"]) as page:
         turns = page.locator("[data-row='0'] .turns")

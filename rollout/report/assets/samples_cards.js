@@ -158,7 +158,8 @@ function sampleCard(sample, index, row, view, extra = []) {
 function sampleHead(sample, index, extra) {
   const mark = MARKS[sample.verdict];
   const name = VERDICT_NAMES[sample.verdict] ?? "";
-  const finish = sample.finish_reason;
+  const isSaid = sample.verdict === "cut_off" && sample.extracted == null; // in its judgement
+  const finish = isSaid && sample.finish_reason === "length" ? null : sample.finish_reason;
   return element("div", { class: "sample-head" },
     ...extra,
     element("span", { class: "index" }, `#${index}`),
@@ -172,10 +173,14 @@ function sampleHead(sample, index, extra) {
 /** Return the extracted answer, and why a sample was not judged. */
 function judgement(sample, prompt, pattern) {
   const parts = [];
+  const isUnanswered = sample.verdict === "no_answer" || sample.verdict === "cut_off";
   if (sample.extracted != null) parts.push("answer ", answer(sample.extracted, pattern));
-  else if (sample.verdict === "no_answer" || sample.verdict === "cut_off") parts.push(VERDICT_NAMES[sample.verdict]);
-  if (parts.length && prompt.reference != null && sample.verdict !== "right") parts.push(" · reference ", answer(prompt.reference, pattern));
-  if (sample.error != null) parts.push(parts.length ? " · " : "", answer(sample.error, pattern));
+  else if (isUnanswered && sample.error == null) parts.push(VERDICT_NAMES[sample.verdict]);
+  const hasReference = prompt.reference != null && sample.verdict !== "right" && (parts.length > 0 || isUnanswered);
+  const reason = sample.error != null && answer(sample.error, pattern);
+  if (reason && !parts.length) parts.push(reason);
+  if (hasReference) parts.push(" · reference ", answer(prompt.reference, pattern));
+  if (reason && !parts.includes(reason)) parts.push(" · ", reason);
   return parts.length > 0 && element("div", { class: "judgement" }, ...parts);
 }
 
