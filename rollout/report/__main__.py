@@ -6,7 +6,7 @@ from functools import partial
 from rollout.errors import UserError
 from rollout.report.page import html_of
 from rollout.report.target import target_of
-from rollout.store.figure_files import DIRECTORY, write_figures
+from rollout.store.figure_files import write_figures
 from rollout.store.page_files import write_page
 from rollout.system.disk import path_of
 from rollout.system.exits import run_command
@@ -20,9 +20,10 @@ rollout.report: write a run, a sweep or a file of responses as one page to look 
   python -m rollout.report runs/a/scored.parquet  a file with responses, with or without scores
   python -m rollout.report runs/a --figures       the charts as PNG and SVG files, too
 
-Writes RUN_DIR/report.html, SWEEP_DIR/sweep.html, or NAME.html beside a file; figures go to
-figures/ beside the page. The page is one file that loads nothing from a network. A file that is
-not as a report wrote it is not replaced. Needs no GPU and no model, and changes nothing else.
+Writes RUN_DIR/report.html, SWEEP_DIR/sweep.html, or NAME.html beside a file. Figures of a run or a
+sweep go to its figures/, those of any other page NAME.html to NAME-figures/. The page is one file
+that loads nothing from a network. A file that is not as a report wrote it is not replaced. Needs no
+GPU and no model, and changes nothing else.
 
   output=FILE.html   write the page there
   overwrite=true     replace the file there, whoever wrote it
@@ -51,7 +52,7 @@ def _main(argv: list[str]) -> int:
     if has_figures:
         from rollout.report.images import write_images
 
-        directory = path.parent / DIRECTORY
+        directory = target.figures(path)
         files = write_figures(directory, partial(write_images, page.charts))
         say(f"figures  {directory}: {len(files)} files", sys.stdout)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rollout.errors import UserError
 from rollout.report.page import Page
+from rollout.store.figure_files import DIRECTORY
 from rollout.store.ledger import Ledger
 from rollout.store.page_files import REPORT
 from rollout.store.run_dir import is_a_sweep
@@ -23,6 +24,12 @@ class Target:
     default: Path
     page: Callable[[], Page]
     is_ours: Callable[[Path], bool] = lambda path: False  # a page without a digest
+    is_directory: bool = False  # of a run or a sweep, whose figures/ it owns
+
+    def figures(self, page: Path) -> Path:
+        """Return where the figures of the page written to `page` belong."""
+        is_own = self.is_directory and page.resolve() == self.default.resolve()
+        return page.with_name(DIRECTORY if is_own else f"{page.stem}-{DIRECTORY}")
 
 
 def target_of(given: str) -> Target:
@@ -37,10 +44,10 @@ def target_of(given: str) -> Target:
     if path.is_file():
         return _of_file(path, given)
     if (path / "run.json").exists():
-        return Target(path / REPORT, lambda: _page_of_run(path))
+        return Target(path / REPORT, lambda: _page_of_run(path), is_directory=True)
     if is_a_sweep(path):
         knows = Ledger(path).knows  # the sweep writes its page itself, too
-        return Target(path / "sweep.html", lambda: _page_of_sweep(path), knows)
+        return Target(path / "sweep.html", lambda: _page_of_sweep(path), knows, True)
     if not path.is_dir():
         raise UserError(f"{given} is neither a file nor a directory; type RUN_DIR, SWEEP_DIR or "
                         "FILE.parquet")  # fmt: skip

@@ -127,6 +127,21 @@ def test_the_charts_are_files_too_if_typed(report):
     assert report("x", "--figures")[0] == 0
 
 
+@pytest.mark.parametrize("words", [("x/output.parquet",), ("x", "output=x/output.html")])
+def test_figures_of_another_page_leave_those_of_the_run(report, words):
+    """They went to x/figures, too, and those of the run were removed."""
+    report("x", "--figures")
+    before = files_in(report.here / "x/figures")
+    code, out, _ = report(*words, "--figures")
+    assert code == 0 and f"figures  {report.here}/x/output-figures: " in out
+    assert files_in(report.here / "x/figures") == before
+    assert (report.here / "x/output-figures").is_dir()
+
+
+def files_in(directory):
+    return {path: path.read_bytes() for path in directory.iterdir()}
+
+
 def test_a_sweep_and_the_report_of_it_replace_each_others_page(typed, report):
     words = ("-m", "engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=s",
              "sampling.temperature=0.5,1")  # fmt: skip
