@@ -67,7 +67,10 @@ def group_table(scores: Scores) -> Table:
     names = [f"pass@{k}" for k in ks_of(scores.everything)]
     names = list(dict.fromkeys([names[0], names[-1]]))
     heads = [TableColumn(", ".join(scores.groups[1].name)), TableColumn("rows", True)]
-    heads += [TableColumn("samples", True), TableColumn("judged", True)]
+    heads += [
+        TableColumn("samples", True),
+        TableColumn("right or wrong", True, help="share of its samples with one of these verdicts"),
+    ]
     for name in names:
         heads += [TableColumn(name, True), TableColumn("interval", True)]
     return Table(heads, [_group_row(group, names) for group in scores.groups[1:]])
@@ -115,7 +118,10 @@ def verdict_table(scores: Scores) -> Table:
 
 def reason_table(scores: Scores) -> Table:
     shown = scores.reasons[:MAX_REASONS]
-    note = "Why samples were not judged; reasons that differ in quotes or numbers count together."
+    note = (
+        "Why samples have no answer or could not be judged; reasons that differ in quotes or "
+        "numbers count together."
+    )
     if len(scores.reasons) > MAX_REASONS:
         note += f" The {MAX_REASONS} most frequent of {len(scores.reasons):,} are shown."
     rows = [TableRow([cut(text, 500), f"{n:,}"], [text[:500], n]) for text, n in shown]

@@ -52,7 +52,7 @@ class Scores:
     samples: Samples
     groups: list[Group]
     estimate: Estimate
-    reasons: list[tuple[str, int]]  # why samples were not judged, most frequent first
+    reasons: list[tuple[str, int]]  # why samples are neither right nor wrong; most frequent first
     numbers: "Any" = None  # the rows' numbers; None: their positions in the file
     notes: list[str] = field(default_factory=list)
 

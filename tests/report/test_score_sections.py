@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from rollout.errors import UserError
 from rollout.report.charts import Chart, Format
 from rollout.report.page import Facts, Note, Table
 from rollout.report.score_charts import solved_within
+from rollout.report.score_tables import reason_table
 from rollout.report.scored_rows import NAMES
 from rollout.report.scores import score_figure, score_figures, score_sections, scores_of_file
 
@@ -119,6 +121,16 @@ def test_groups_have_their_line_bar_and_row(tmp_path):
     assert list(found["pass_at_1_by_group"].series[0].values) == [0.25, 0.75]
     rows = [list(row.cells[:4]) for row in table(path, "Scores by level").rows]
     assert rows == [["easy", "1", "4", "100.0%"], ["hard", "1", "4", "100.0%"]]
+
+
+def test_no_answer_is_not_called_unjudged(tmp_path):
+    """It counts as not solved, though the page called it not judged."""
+    path = scored_file(tmp_path, group_by=["level"], level=["easy", "hard"])
+    heads = [column.label for column in table(path, "Scores by level").columns]
+    assert "right or wrong" in heads and "judged" not in heads
+    scores = scores_of_file(path)
+    note = reason_table(replace(scores, reasons=[("no answer found", 3)])).note
+    assert note.startswith("Why samples have no answer or could not be judged;")
 
 
 def test_of_many_groups_the_largest_have_lines_and_all_have_rows(tmp_path):
