@@ -22,7 +22,7 @@ class Result:
     error: str | None = None
     num_attempts: int = 1
     prompt_token_ids: list[int] | None = None
-    latency_s: float | None = None  # of the last attempt that made a request
+    latency_s: float | None = None  # since the last submission
     opens_reasoning: bool = False  # the prompt ended within the reasoning
     num_new_samples: int = 0  # of this attempt, continued ones included
     num_new_tokens: int = 0

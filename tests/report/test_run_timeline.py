@@ -11,6 +11,7 @@ from rollout.report.charts import Span
 from rollout.report.run.charts import time_charts
 from rollout.report.run.records import AttemptRecords, read_lines
 from rollout.report.run.timeline import Window, launches, points, thinned
+from rollout.report.run.times import launch_table
 
 
 def attempt(lines, number=1, **records):
@@ -103,8 +104,18 @@ def test_what_was_not_measured_is_a_gap_and_what_is_all_zero_is_no_chart():
     lines = [at(2.0, num_output_tokens=100, num_running=4, kv_cache_usage=0.0), at(3.0)]
     charts = {chart.name: chart for chart in time_charts(launches([attempt(lines)]))}
     assert charts.keys() == {"throughput", "concurrency"}
-    assert charts["concurrency"].series[0].values == [4.0, None, None]
+    assert charts["concurrency"].series[0].values == [None, 4.0, None]
     assert [series.name for series in charts["concurrency"].series] == ["running"]
+
+
+def test_a_gauge_holds_from_its_reading_on():
+    """The 0 that was read at the end was drawn over the time in which 15 ran."""
+    read = [(2.0, 15), (4.0, 12), (6.0, 0)]
+    lines = [at(s, num_output_tokens=100, num_running=n) for s, n in read]
+    charts = {chart.name: chart for chart in time_charts(launches([attempt(lines)]))}
+    concurrency = charts["concurrency"]
+    assert list(concurrency.x) == [1.0, 2.0, 4.0, 6.0]
+    assert concurrency.series[0].values == [None, 15.0, 12.0, 0.0]
 
 
 def test_without_a_line_there_is_no_chart():
@@ -138,3 +149,13 @@ def test_a_torn_last_line_is_normal_and_a_bad_one_is_counted(tmp_path):
 
 def test_a_missing_metrics_file_has_no_lines(tmp_path):
     assert read_lines(tmp_path / "metrics.jsonl") == ([], 0)
+
+
+def test_a_killed_launch_counts_kept_tokens_to_its_last_record_and_says_so():
+    """Sampled tokens stood beside a rate of kept ones, and its rows looked complete."""
+    line = at(4.0, num_rows=81, num_output_tokens=900, num_generated_tokens=600)
+    summary = {"num_generated_rows": 19, "num_sampled_tokens": 500, "num_generated_tokens": 400,
+               "output_tokens_per_s": 100.0, "wall_s": 5.0}  # fmt: skip
+    killed, ended = launch_table([attempt([line]), attempt([line], 2, summary=summary)]).rows
+    assert killed.cells[3:6] == ["≥ 81", "≥ 600", ""]
+    assert ended.cells[3:6] == ["19", "400", "100"]

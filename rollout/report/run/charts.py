@@ -15,6 +15,7 @@ MAX_BINS = 40
 SKEWED = 10  # the longest length over the median from which bins grow with the length
 MAX_REASONS = 6  # finish reasons shown apart
 OTHER = "others"
+GAUGES = ("num_running", "num_waiting", "kv_cache_usage")  # as they are when a line is written
 SECONDS = "time since the launch"
 
 
@@ -38,7 +39,8 @@ def time_charts(launches: Sequence[Launch]) -> list[Chart]:
         _over_time(
             windows, spans, "concurrency", "Concurrency", "samples",
             {"running": "num_running", "waiting": "num_waiting"},
-            note="Samples that the engine decodes, and those that wait for room in it.",
+            note="Samples that the engine decodes, and those that wait for room in it. Each "
+            "reading is drawn from its moment to the next.",
         ),
         _over_time(
             windows, spans, "use", "KV cache and GPU", "use",
@@ -53,7 +55,7 @@ def _over_time(
     windows: Sequence[Window], spans: Sequence[Span], name: str, title: str, y_label: str,
     keys: dict[str, str], y_format: Format = Format.number, note: str = "",
 ) -> Chart | None:  # fmt: skip
-    x, values = points(windows, list(keys.values()))
+    x, values = points(windows, list(keys.values()), GAUGES)
     series = [
         Series(label, found, Kind.steps)
         for label, found in zip(keys, values, strict=True)
@@ -83,7 +85,7 @@ def _axis_note(launches: Sequence[Launch], is_thinned: bool) -> str:
             f"The {len(launches)} launches follow each other; the pauses between them are left out."
         )
     if is_thinned:
-        note += " Neighboring lines of metrics.jsonl are averaged."
+        note += " Rates of neighboring lines of metrics.jsonl are averaged."
     return note.strip()
 
 

@@ -52,7 +52,10 @@ def slowest_table(statistics: RowStatistics) -> Table | None:
         keys = [slow.row, slow.latency_s, slow.num_samples, slow.num_tokens, slow.longest]
         cells = [f"{slow.row:,}", seconds_text(slow.latency_s), *(f"{key:,}" for key in keys[2:])]
         rows.append(TableRow(cells, keys, prompt=slow.row))
-    note = "Latency: from a row's submission to its last sample, its wait in the queue included."
+    note = (
+        "Latency: from a row's last submission to its last sample, its wait in the queue included. "
+        "If an engine died with the row, the time before it was submitted again is not in it."
+    )
     return Table(columns, rows, note=note)
 
 

@@ -4,7 +4,7 @@ Pure. A window is the time between two lines of metrics.jsonl. The axis is in se
 one after the other: the time between two launches is left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Window:
         ]
         whole = sum(seconds for _, seconds in found)
         return sum(value * seconds for value, seconds in found) / whole if whole else None
+
+    def last(self, key: str) -> float | None:
+        """Return the reading at the end; None if there is none."""
+        return number_in(self.lines[-1], key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +202,14 @@ def _joined(group: Sequence[Window]) -> Window:
     return Window(group[0].start_s, group[-1].end_s, lines, line_s)
 
 
-def points(windows: Sequence[Window], keys: Sequence[str]) -> tuple[list[float], list[list]]:
+def points(
+    windows: Sequence[Window], keys: Sequence[str], gauges: Collection[str] = ()
+) -> tuple[list[float], list[list]]:
     """Return x and one list of values per key, for series that hold a value until the next x.
 
-    The last value of a stretch is repeated at its end; a None between stretches leaves a gap.
+    A rate is that of its window. One of `gauges` was read at the end of a window: it holds from
+    there on, and is unknown before the first reading. The last value of a stretch is repeated at
+    its end; a None between stretches leaves a gap.
     """
     x: list[float] = []
     values: list[list[float | None]] = [[] for _ in keys]
@@ -211,12 +219,16 @@ def points(windows: Sequence[Window], keys: Sequence[str]) -> tuple[list[float],
         for series, value in zip(values, found, strict=True):
             series.append(None if value is None else float(f"{value:.6g}"))
 
+    read: dict[str, float | None] = {}
     for i, window in enumerate(windows):
-        found = [window.mean(key) for key in keys]
-        add(window.start_s, found)
+        means = {key: window.mean(key) for key in keys if key not in gauges}
+        add(window.start_s, [read.get(key) if key in gauges else means[key] for key in keys])
+        read = {key: window.last(key) for key in keys if key in gauges}
         after = windows[i + 1].start_s if i + 1 < len(windows) else None
-        if after is None or after > window.end_s + 1e-6:
-            add(window.end_s, found)
-        if after is not None and after > window.end_s + 1e-6:
+        is_end = after is None or after > window.end_s + 1e-6
+        if is_end:
+            add(window.end_s, [read[key] if key in gauges else means[key] for key in keys])
+            read = {}
+        if is_end and after is not None:
             add((window.end_s + after) / 2, [None] * len(keys))
     return x, values

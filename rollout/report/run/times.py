@@ -16,7 +16,7 @@ COUNTS = {
     "tail": "less than a full batch was left; it ended with the longest responses",
     "reloads": "within fill, steady or tail: no engine was up, since one had died",
     "publish": "the output was written",
-    "other": "start, checks, scoring and whatever else the launch did",
+    "other": "start, checks, shutting the engine down before publishing, scoring and the tracker",
     "wall": "the whole launch",
 }
 RATES = {
@@ -61,8 +61,8 @@ def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
     columns = [
         TableColumn("attempt", **NUMBER), TableColumn("started"),
         TableColumn("time", **NUMBER, help="until its end, or the last sign of it"),
-        TableColumn("rows", **NUMBER, help="that it finished"),
-        TableColumn("output tokens", **NUMBER, help="that its engine sampled"),
+        TableColumn("rows", **NUMBER, help="that it finished; ≥: by its last record"),
+        TableColumn("output tokens", **NUMBER, help="kept: of the rows that it finished"),
         TableColumn("output tokens/s", **NUMBER, help="over its generation"),
         TableColumn("ended"),
     ]  # fmt: skip
@@ -73,17 +73,17 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
     summary, last = attempt.summary, attempt.lines[-1] if attempt.lines else {}
     spent_s = lasted_s(attempt)
     rows = _first(number_in(summary, "num_generated_rows"), number_in(last, "num_rows"))
-    tokens = _first(
-        number_in(summary, "num_sampled_tokens"), number_in(last, "num_output_tokens"),
-        number_in(summary, "num_generated_tokens"),
-    )  # fmt: skip
+    kept = (number_in(record, "num_generated_tokens") for record in (summary, last))
+    tokens = _first(*kept)
+    least = "" if summary else "≥ "  # rows may have ended after its last line
     rate = number_in(summary, "output_tokens_per_s")
     how, error = _ending(attempt)
     started = started_at(attempt)
     cells = [
         str(attempt.number), started or "not recorded",
         "not known" if spent_s is None else seconds_text(spent_s),
-        *("" if value is None else f"{value:,.0f}" for value in (rows, tokens, rate)), how,
+        *("" if value is None else f"{least}{value:,.0f}" for value in (rows, tokens)),
+        "" if rate is None else f"{rate:,.0f}", how,
     ]  # fmt: skip
     keys = [attempt.number, started, spent_s, rows, tokens, rate, how]
     return TableRow(cells, keys, style="failed" if error else "", detail=error)
