@@ -104,6 +104,7 @@ class EngineStats:
     num_steps: int = 0
     num_running: int = 0
     num_waiting: int = 0
+    num_running_tokens: int = 0  # output tokens of the samples that have not ended
     num_ended_in_flight: int = 0  # samples that ended, while others of their request still run
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0
@@ -118,6 +119,7 @@ class EngineStats:
 COUNTERS = (
     "num_output_tokens", "num_cached_tokens", "num_queried_tokens", "num_preemptions", "num_steps",
 )  # fmt: skip
+GAUGES = "num_running", "num_waiting", "num_running_tokens", "num_ended_in_flight"  # add up
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rollout.config.sections.sampling import Sampling
 from rollout.engines import check_sampling
-from rollout.engines.base import EnginePlan, EngineStats, Ladder, Rung
+from rollout.engines.base import GAUGES, EnginePlan, EngineStats, Ladder, Rung
 from rollout.engines.fleet import Fleet
 from rollout.engines.slot import Descent, Slot, added, free, sum_if_known
 from rollout.errors import RolloutError
@@ -201,9 +201,8 @@ class Replicas:
         for slot in slots:
             total = added(total, slot.stats())
         up = [slot.current.stats() for slot in self.up]
-        total.num_running = sum(stats.num_running for stats in up)
-        total.num_waiting = sum(stats.num_waiting for stats in up)
-        total.num_ended_in_flight = sum(stats.num_ended_in_flight for stats in up)
+        for gauge in GAUGES:
+            setattr(total, gauge, sum(getattr(stats, gauge) for stats in up))
         total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
         memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
         total.memory_gib = max(memory, default=None)

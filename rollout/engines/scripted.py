@@ -53,7 +53,7 @@ class ScriptedEngine:
     def __init__(self, engine: Engine):
         self._script = engine.scripted
         self._waiting: deque[tuple[_Group, int]] = deque()
-        self._ends: dict[int, list[_Group]] = {}  # step at which a sample ends -> its group
+        self._ends: dict[int, list[tuple[_Group, int]]] = {}  # step -> what ends there, its tokens
         self._num_running = 0
         self._stats = EngineStats()
         self._fresh_seed = self.num_steps = 0
@@ -118,9 +118,12 @@ class ScriptedEngine:
         ending = self._ends.pop(stats.num_steps, [])
         if not script.instant:
             stats.num_output_tokens += self._num_running
+            stats.num_running_tokens += self._num_running
         finished = []
-        for group in ending:
+        for group, length in ending:
             self._num_running -= 1
+            if not script.instant:
+                stats.num_running_tokens -= length
             group.num_unfinished -= 1
             stats.num_ended_in_flight += 1
             if group.num_unfinished == 0:
@@ -139,7 +142,7 @@ class ScriptedEngine:
                     f"the scripted engine died of {self._script.poison!r}, as scripted"
                 )
             steps = 0 if self._script.instant else length - 1
-            self._ends.setdefault(self._stats.num_steps + steps, []).append(group)
+            self._ends.setdefault(self._stats.num_steps + steps, []).append((group, length))
             self._num_running += 1
 
     @property

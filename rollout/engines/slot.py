@@ -14,6 +14,7 @@ from typing import Any
 from rollout.config.sections.engine import OnOom
 from rollout.engines.base import (
     COUNTERS,
+    GAUGES,
     Engine,
     EnginePlan,
     EngineStats,
@@ -141,8 +142,8 @@ class Slot:
             return
         self._past_up_s, self.down_since = self.up_s, time.monotonic()
         engine, self.current = self.current, None
-        self._past = added(self._past, engine.stats())
-        self._past.num_running = self._past.num_waiting = self._past.num_ended_in_flight = 0
+        past = added(self._past, engine.stats())
+        self._past = replace(past, **dict.fromkeys(GAUGES, 0))
         engine.shutdown()
 
 

@@ -165,7 +165,8 @@ class _Stats:
 
         def counters(fresh: bool = False) -> EngineStats:
             shared = self.look(fresh)
-            return replace(shared, num_output_tokens=tally.num_output_tokens, num_ended_in_flight=0)
+            none = {"num_running_tokens": 0, "num_ended_in_flight": 0}
+            return replace(shared, num_output_tokens=tally.num_output_tokens, **none)
 
         return counters
 

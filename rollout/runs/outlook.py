@@ -9,7 +9,8 @@ from math import log, sqrt
 from rollout.engines.base import EngineStats
 from rollout.runs.tally import Tally
 
-EULER = 0.5772  # the Euler-Mascheroni constant
+EULER = 0.5772  # the Euler-Mascheroni constant, the mean of Gumbel's distribution
+GUMBEL_90 = 2.2504  # its 90 % quantile
 QUANTILE = 1.2816  # of the standard normal at 90 %: eight in ten lie between -QUANTILE and it
 
 
@@ -35,13 +36,16 @@ def outlook_of(
     A sample is assumed to end at each token with the chance seen so far: ends / tokens of all
     samples, the maximum-likelihood rate while some still run (the mean length of the finished
     ones is biased: short samples finish first). Before any sample ends, its expected length is
-    max_tokens.
+    max_tokens. It gets no longer than max_tokens: those that run have a part of that already, those
+    that wait have nothing.
 
     The spread is that of the tokens left under this model, see `_spread`, and at the lower end
     also allows for samples that are all about as long: they need no more than the mean of the
-    finished ones, or than those that run have by now if none is finished. The upper end allows
-    for the last sample to end, which decides how long a tail is: the longest of m exponential
-    lengths is log m + EULER times the mean, and gets a token a step.
+    finished ones, or than those that run have by now if none is finished.
+
+    The last sample to end decides how long a tail is, and gets a token a step. It starts when the
+    queue is empty, as places become free at the mean length. The longest of m exponential lengths
+    is the mean times log m and a value of Gumbel's distribution.
     """
     if tally.num_rows >= num_rows:
         return Outlook(1.0, 0.0, 0.0, 0.0)
@@ -49,10 +53,15 @@ def outlook_of(
     num_left = max((num_rows - tally.num_rows) * n - early, 1)
     done, num_ended = stats.num_output_tokens, tally.num_samples + early
     mean = done / num_ended if num_ended else max_tokens
-    begun = max(done - tally.num_output_tokens, 0) / num_left  # tokens that each has already
+    in_flight = stats.num_running_tokens
+    running = max(stats.num_running or num_left, in_flight / max_tokens)  # preempted ones count too
+    running = min(running, num_left)
+    begun = in_flight / running  # tokens that each of those has already
 
-    def tokens_left(expected: float) -> float:
-        return num_left * max(min(expected, max_tokens - begun), 1)
+    def tokens_left(expected: float, expected_running: float | None = None) -> float:
+        further = expected if expected_running is None else expected_running
+        of_running = running * max(min(further, max_tokens - begun), 1)
+        return of_running + (num_left - running) * max(min(expected, max_tokens), 1)
 
     left = tokens_left(mean)
     if not done:
@@ -61,16 +70,23 @@ def outlook_of(
     alike = done / max(stats.num_running + early, 1)
     if tally.num_samples:
         alike = tally.num_output_tokens / tally.num_samples
-    low = min(left, tokens_left(mean * least), tokens_left(alike - begun))
+    low = min(left, tokens_left(mean * least), tokens_left(alike, alike - begun))
     high = max(left, tokens_left(mean * most))
     pace, step_s = elapsed_s / done, _step_s(stats, elapsed_s)
 
     def seconds(tokens: float) -> float:  # samples side by side: none gets more than one a step
         return max(tokens * pace, tokens / num_left * step_s)
 
-    last_s = min(mean * (log(max(num_left, 1)) + EULER), max_tokens) * step_s
-    high_s = max(seconds(high), last_s)
-    return Outlook(done / (done + left), seconds(left), seconds(low), high_s)
+    num_waiting = num_left - running
+
+    def last_end_s(quantile: float, gumbel: float, longest: float) -> float:
+        queued = num_waiting + quantile * sqrt(num_waiting)
+        queue_steps = queued * min(mean, max_tokens) / running
+        return (queue_steps + min(mean * (log(max(running, 1)) + gumbel), longest)) * step_s
+
+    left_s = max(seconds(left), last_end_s(0, EULER, max(max_tokens - begun, 1)))
+    high_s = max(seconds(high), last_end_s(QUANTILE, GUMBEL_90, max_tokens), left_s)
+    return Outlook(done / (done + left), left_s, seconds(low), high_s)
 
 
 def _step_s(stats: EngineStats, elapsed_s: float) -> float:

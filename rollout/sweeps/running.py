@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rollout.engines.base import COUNTERS, EngineStats
+from rollout.engines.base import COUNTERS, GAUGES, EngineStats
 from rollout.report.sweep.points import Point
 from rollout.runs.attempt import Attempt
 from rollout.runs.display import Figures, TokenRates
@@ -17,7 +17,6 @@ from rollout.system.status import Status
 
 SETTLED_S = 3.0  # until the time left is shown: the first steps are not typical
 OVER = ("done", "failed", "interrupted")
-GAUGES = ("num_running", "num_waiting", "num_ended_in_flight")
 
 
 class Running:

@@ -77,3 +77,14 @@ def test_equal_seeds_give_equal_text_in_any_order():
     backward = results_of(engine_of(), reversed([*rows(30)]))
     texts = [{r.index: [s.text for s in r.samples] for r in rs} for rs in (forward, backward)]
     assert texts[0] == texts[1]
+
+
+def test_the_engine_tells_the_tokens_of_samples_that_run_from_those_that_ended():
+    engine, finished, most_held = engine_of(response_tokens=9), 0, 0
+    for tick in ticks_through(engine, rows(30, n=3)):
+        finished += sum(s.num_tokens for result in tick.finished for s in result.samples)
+        stats = engine.stats()
+        held = stats.num_output_tokens - stats.num_running_tokens - finished
+        assert held >= stats.num_ended_in_flight
+        most_held = max(most_held, held)
+    assert most_held > 0 and stats.num_running_tokens == 0

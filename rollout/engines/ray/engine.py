@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rollout.config.sections.model import Model
 from rollout.config.sections.sampling import Sampling
-from rollout.engines.base import EngineFacts, EnginePlan, EngineStats, Sampler, repeats
+from rollout.engines.base import GAUGES, EngineFacts, EnginePlan, EngineStats, Sampler, repeats
 from rollout.errors import EngineError, RolloutError
 from rollout.rows.request import Completion, Request
 from rollout.system.version import VERSION
@@ -158,6 +158,7 @@ class RayEngine:
         place, self._place = self._place, None
         self._calls.clear()
         self._new, self._requests, self._loading = [], {}, None
-        self.num_unfinished = self._stats.num_running = self._stats.num_waiting = 0
+        self.num_unfinished = 0
+        self._stats = replace(self._stats, **dict.fromkeys(GAUGES, 0))
         if place:
             self._host.leave(self, place)

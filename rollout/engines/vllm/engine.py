@@ -259,11 +259,13 @@ class VllmEngine:
         """Count tokens of running samples, and of finished ones whose request is not."""
         processor = self._engine.output_processor
         with suppress(AttributeError):  # internals of vLLM: statistics must not end a run
-            running = (s.detokenizer.num_output_tokens() for s in processor.request_states.values())
+            states = processor.request_states.values()
+            running = sum(state.detokenizer.num_output_tokens() for state in states)
             parents = processor.parent_requests.values()
             held = [len(part.token_ids) for p in parents for part in p.output_aggregator if part]
+            self._counters.stats.num_running_tokens = running
             self._counters.stats.num_ended_in_flight = len(held)
-            return sum(running) + sum(held)
+            return running + sum(held)
         return 0
 
     def shutdown(self) -> None:
