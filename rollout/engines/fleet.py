@@ -28,16 +28,22 @@ class LocalHost:
     def __init__(self, console: Console, stop: StopRequest, load: Callable[[EnginePlan], Engine]):
         self._console, self._stop, self._load_engine = console, stop, load
         self._watch: LogWatch | None = None  # of the log of the last engine
+        self._asked_at: float | None = None  # for the engine that is loaded next
 
     def num_slots(self, plan: EnginePlan) -> int:
         return 1
 
     def load(self, plan: EnginePlan, environment: Mapping[str, str], group: str) -> Engine:
-        name = plan.model.model_path if plan.model_path else "the scripted engine"
+        asked_at, self._asked_at = self._asked_at, None
         watch = self._watching(plan)
-        waiting = self._console.waiting(f"loading {name} on {plan.device.name}")
+        waiting = self._console.waiting(_loading(plan), asked_at, is_continued=asked_at is not None)
         with self._stop.deferred(False), waiting as say_phase, watch_loading(watch, say_phase):
             return self._load_engine(plan)
+
+    def asked(self, plan: EnginePlan, at: float) -> AbstractContextManager[Any]:
+        """Show in the block that an engine was asked for, by time.monotonic(); it is loaded next."""
+        self._asked_at = at
+        return self._console.waiting(_loading(plan), at)
 
     def _watching(self, plan: EnginePlan) -> LogWatch | None:
         """Return the watch of the plan's log; another log is watched no longer."""
@@ -58,6 +64,11 @@ class LocalHost:
         watch, self._watch = self._watch, None
         if watch:
             watch.close()
+
+
+def _loading(plan: EnginePlan) -> str:
+    name = plan.model.model_path if plan.model_path else "the scripted engine"
+    return f"loading {name} on {plan.device.name}"
 
 
 def watch_loading(
@@ -153,11 +164,17 @@ class Fleet:
         share, left = divmod(count, min(max(self.num_to_serve, 1), count))
         return share + (self._groups.index(group) < left)
 
-    def waiting(self, what: str) -> AbstractContextManager[Any]:
-        """Show that something slow is running; several groups can't all have a spinner."""
+    def waiting(
+        self, what: str, since: float | None = None, is_continued: bool = False
+    ) -> AbstractContextManager[Any]:
+        """Show that something slow is running; several groups can't all have a spinner.
+
+        See Console.waiting.
+        """
         if self.num_to_serve == 1:
-            return self.console.waiting(what)
-        self.console.note(f"{what} ...")
+            return self.console.waiting(what, since, is_continued)
+        if not is_continued:
+            self.console.note(f"{what} ...")
         return nullcontext()
 
     def wait(self) -> None:

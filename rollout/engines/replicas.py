@@ -34,6 +34,7 @@ class Replicas:
         self._descent: Descent | None = None
         self._retired: list[Slot] = []
         self._refreshed_at = 0.0
+        self._asked_at: float | None = None  # for engines elsewhere that are loaded next
         self.slots: list[Slot] = []
         self.number = 0  # of the plan among those that the fleet served
 
@@ -152,17 +153,36 @@ class Replicas:
         return self._fleet.is_local
 
     @contextmanager
+    def asked(self, at: float) -> Iterator[None]:
+        """Show in the block that engines were asked for at that time, by time.monotonic().
+
+        What has to be done before they are loaded is part of what the user waits for.
+        """
+        if self.up:
+            yield
+            return
+        if self.is_local:
+            shown = self._fleet.host.asked(self._descent.plan, at)
+        else:
+            self._asked_at, shown = at, self._fleet.waiting(self._loading(), at)
+        with shown:
+            yield
+
+    @contextmanager
     def loading(self) -> Iterator[None]:
         """Show in the block that engines are being loaded elsewhere."""
+        at, self._asked_at = self._asked_at, None
         if self.is_local or self.up:
             yield
             return
+        with self._fleet.waiting(self._loading(), at, is_continued=at is not None):
+            yield
+
+    def _loading(self) -> str:
         names = ", ".join(self.name_of(slot) for slot in self.slots[:MOST_NAMED])
         more = len(self.slots) - MOST_NAMED
         names += f" and {more} more" if more > 0 else ""
-        what = f"loading {names} ({self._fleet.host})"
-        with self._fleet.waiting(what):
-            yield
+        return f"loading {names} ({self._fleet.host})"
 
     def check(self, plan: EnginePlan, sampling: Sampling) -> None:
         """Refuse bad sampling settings before an engine is loaded. Raises UserError."""

@@ -48,7 +48,7 @@ def answer(
     began = time.monotonic()
     try:
         with attempts[0].explaining_disk_errors(), replicas.serving(plan, environment, ladder):
-            with stop.deferred(False):
+            with stop.deferred(False), replicas.asked(began):
                 for attempt in attempts:
                     with attempt.failing_alone():
                         replicas.check(plan, attempt.job.settings.sampling)

@@ -104,7 +104,7 @@ class Report:
             self._timeline.load = now - waited_s, now
         elif waited_s:
             self._timeline.reloads.append((now - waited_s, now))
-        since = f"after {duration(load_s)}" if load_s else "already"
+        since = f"after {duration(waited_s or load_s)}" if load_s else "already"
         where = f" on {facts.where}" if facts.where else ""
         what = f"{facts.name} {facts.version}"
         who, what = (replica, f" ({what})") if replica else (what, "")

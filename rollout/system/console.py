@@ -218,19 +218,24 @@ class Console:
     # Displays.
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+    def waiting(
+        self, what: str, since: float | None = None, is_continued: bool = False
+    ) -> Iterator[Callable[[str], None]]:
         """Show that something slow is running; yield a function to say which phase it is in.
 
         A terminal shows the seconds, too; elsewhere a new phase is a line, at most every 10 s.
+        `since` is when it began, by time.monotonic(); None: now. `is_continued`: an earlier block
+        has shown it.
         """
         if self.is_live and not self._display:
             from rollout.system.live import LiveSpinner
 
-            with self._displayed(LiveSpinner(self._stderr, safe(what))) as spinner:
+            with self._displayed(LiveSpinner(self._stderr, safe(what), since)) as spinner:
                 yield spinner.phase
             return
-        self.note(f"{what} ...")
-        yield Phases(self, what).say
+        if not is_continued:
+            self.note(f"{what} ...")
+        yield Phases(self, what, since).say
 
     @contextmanager
     def progress(self, stays: bool = False) -> Iterator[Progress]:
@@ -268,9 +273,9 @@ class Console:
 class Phases:
     """Notes on the phases of something slow, where no display shows them."""
 
-    def __init__(self, console: Console, what: str):
+    def __init__(self, console: Console, what: str, since: float | None = None):
         self._console, self._what = console, what
-        self._began = self._last = time.monotonic()
+        self._began = self._last = time.monotonic() if since is None else since
 
     def say(self, phase: str) -> None:
         now = time.monotonic()

@@ -95,10 +95,12 @@ class LiveProgress(LiveDisplay):
 class LiveSpinner(LiveDisplay):
     """Shows that something slow is running, with the seconds; nothing stays."""
 
-    def __init__(self, stream: Any, text: str):
+    def __init__(self, stream: Any, text: str, since: float | None = None):
+        """`since` is when it began, by time.monotonic(); None: now."""
         from rich.spinner import Spinner
 
-        self._what, self._phase, self._began = text, "", time.monotonic()
+        self._what, self._phase = text, ""
+        self._began = time.monotonic() if since is None else since
         encoding = getattr(stream, "encoding", None) or ""
         self._spinner = Spinner("dots" if encoding.lower().startswith("utf") else "line")
         super().__init__(stream)

@@ -107,6 +107,19 @@ def test_a_slow_step_names_its_phases_now_and_then_without_a_terminal(monkeypatc
     ]
 
 
+def test_a_slow_step_that_continues_is_not_announced_again_and_keeps_its_clock(monkeypatch, capfd):
+    now = [5.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console = Console()
+    with console.waiting("loading m", since=2.0):
+        now[0] = 9.0
+    with console.waiting("loading m", since=2.0, is_continued=True) as say_phase:
+        now[0] = 20.0
+        say_phase("weights")
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == ["loading m ...", "loading m: weights, after 0:18"]
+
+
 def test_a_long_line_breaks_at_spaces_and_a_command_or_path_stays_whole():
     assert wrapped("a " * 30 + "b", 40) == [("a " * 20).strip(), "    " + "a " * 10 + "b"]
     command = "python -m rollout data.input=" + "x" * 40
