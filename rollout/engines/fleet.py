@@ -41,7 +41,7 @@ class LocalHost:
             return self._load_engine(plan)
 
     def asked(self, plan: EnginePlan, at: float) -> AbstractContextManager[Any]:
-        """Show in the block that an engine was asked for, by time.monotonic(); it is loaded next."""
+        """Show in the block that an engine was asked for at that time; it is loaded next."""
         self._asked_at = at
         return self._console.waiting(_loading(plan), at)
 

@@ -65,11 +65,12 @@ class Figures:
     stats: EngineStats
     signs: Signs
     num_gpus: int = 0
+    so_far: str = ""  # after the rows and samples, if there will be more
 
     def status(self, sample: tuple[str, ...] = (), beside: tuple[str, ...] = ()) -> Status:
         """Return what to show; `beside` are more phrases for the bar's line."""
-        rows = f"{self.num_rows_done:,}/{self.num_rows:,} rows"
-        samples = f"{self.num_samples_done:,}/{self.num_samples:,} samples"
+        rows = f"{self.num_rows_done:,}/{self.num_rows:,} rows{self.so_far}"
+        samples = f"{self.num_samples_done:,}/{self.num_samples:,} samples{self.so_far}"
         ahead, each = self.ahead, self.stats.replicas
         if each:
             beside = (*beside, f"{sum(replica.is_up for replica in each)}/{len(each)} replicas")

@@ -19,7 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -80,7 +82,9 @@ class SweepLauncher(Launcher):
             scored = [s for s in settings if s.postprocess.scorer]
             objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
             with unexpected_errors_explained(directory):
-                points = self._task.sweep.launch(asked, directory, objective)
+                num_asked = initial_job_idx + len(asked)
+                num_to_come = None if (total := num_points(hydra)) is None else total - num_asked
+                points = self._task.sweep.launch(asked, directory, objective, num_to_come)
             if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
                 raise DryRunOver
             returns = []
@@ -151,6 +155,21 @@ def is_basic_sweeper(hydra: Any) -> bool:
     return str(hydra.sweeper._target_).endswith(".BasicSweeper")
 
 
+def num_points(hydra: Any) -> int | None:
+    """Return how many points the sweeper will ask for; None if that is unknown.
+
+    Of a grid of the optimizer's, it is not: an optimizer may try fewer than it was told.
+    """
+    sweeper = hydra.sweeper
+    if not is_basic_sweeper(hydra):
+        sampler = str((sweeper.get("sampler") or {}).get("_target_"))
+        return None if sampler.endswith("GridSampler") else sweeper.get("n_trials")
+    words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    words = OverridesParser.create().parse_overrides([*words, *hydra.overrides.task])
+    [points] = BasicSweeper.split_arguments(words, None)
+    return len(points)
+
+
 class DryRunOver(Exception):
     """Ends a dry run of an optimizer, which chooses its points one after another, at the first."""
 
@@ -164,13 +183,16 @@ class _CachingLoader:
     def __init__(self, loader: Any):
         self._loader = loader
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._num_composed, self._printed_at = 0, time.monotonic()
+        self._num_composed = 0
+        self._printed_at: float | None = None  # since the last launch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
         """Compose as Hydra does, and cache the result until the launcher takes it."""
+        if self._printed_at is None:
+            self._printed_at = time.monotonic()
         composed = self._loader.load_sweep_config(master_config, sweep_overrides)
         self._composed[tuple(sweep_overrides)] = composed
         self._num_composed += 1
@@ -181,7 +203,7 @@ class _CachingLoader:
 
     def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """Return the composed point, from the cache if it is there."""
-        self._printed_at = time.monotonic()
+        self._printed_at = None
         cached = self._composed.pop(tuple(sweep_overrides), None)
         return cached or self._loader.load_sweep_config(master_config, sweep_overrides)
 

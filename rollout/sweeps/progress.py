@@ -58,6 +58,7 @@ class SweepReport:
 
     def __init__(self, console: Console, points: dict[Path, Point], argv: list[str]):
         self.objective = OBJECTIVE
+        self.num_to_come: int | None = 0  # points not composed yet; None: unknown
         self.is_open = False  # whether files may be written
         self._console, self._points, self._argv = console, points, argv
         self._record: SweepRecord | None = None
@@ -108,7 +109,7 @@ class SweepReport:
         self._shown_at = now
         rows = {name: row for batch in self._running for name, row in batch.rows()}
         points = list(self._points.values())
-        self._now = self._course.status(self._running, now)
+        self._now = self._course.status(self._running, now, self.num_to_come)
         self._bar.update(replace(self._now, table=lambda: live_table(points, rows)))
 
     def note_progress(self) -> None:
@@ -143,7 +144,7 @@ class SweepReport:
     def write(self, directory: Path) -> None:
         """Write sweep.parquet, .csv and .html, and sweep.json for the next command."""
         points = self._all_points(directory)
-        self._record_of(directory).write(points, self.objective, self._clock.now())
+        self._write_record(directory, points, self._clock.now())
         fault = write_tables(directory, points, rank(points, self.objective))
         if fault and fault != self._fault:
             self._console.note(f"warning: {fault}; type python -m rollout.report {directory}")
@@ -154,16 +155,20 @@ class SweepReport:
         if attempts:
             points = self._all_points(directory)
             with contextlib.suppress(OSError, UserError):  # said by `write`, at the end
-                self._record_of(directory).write(points, self.objective, self._clock.now())
+                self._write_record(directory, points, self._clock.now())
 
-    def _record_of(self, directory: Path) -> SweepRecord:
+    def _write_record(self, directory: Path, points: list[Point], elapsed_s: float) -> None:
+        """Write sweep.json. Points of earlier commands may be among those to come."""
         self._record = self._record or SweepRecord(directory, self._argv)
-        return self._record
+        total = None
+        if self.num_to_come is not None:
+            total = max(len(self._points) + self.num_to_come, len(points))
+        self._record.write(points, self.objective, elapsed_s, total)
 
     def claim(self, directory: Path) -> None:
         """Mark the directory as a sweep's, before anything else is written to it."""
         if not is_a_sweep(directory):
-            self._record_of(directory).write([], self.objective, 0.0)
+            self._write_record(directory, [], 0.0)
 
     def _all_points(self, directory: Path) -> list[Point]:
         """Return this command's points, and those that earlier ones left in the directory."""

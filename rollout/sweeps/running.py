@@ -16,6 +16,7 @@ from rollout.runs.tally import Tally
 from rollout.system.status import Status
 
 SETTLED_S = 3.0  # until the time left is shown: the first steps are not typical
+FRACTION_SO_FAR = 0.99  # the most that is shown while further points may come
 OVER = ("done", "failed", "interrupted")
 
 
@@ -82,7 +83,8 @@ class _Share:
 class Course:
     """How far a sweep is: every point of the command counts, also those that wait.
 
-    The fraction never goes back, unless a sweeper adds points.
+    The fraction never goes back, unless an optimizer adds points; until its last one it is at most
+    FRACTION_SO_FAR then. A point that is not composed yet counts as the mean of the others.
     """
 
     def __init__(self, points: dict[Path, Point]):
@@ -91,36 +93,44 @@ class Course:
         self._fraction, self._num_points = 0.0, 0
         self._began: tuple[float, float] | None = None  # time and samples, when the first ran
 
-    def status(self, running: Sequence[Running], now: float) -> Status:
-        """Return what to show while these batches run."""
+    def status(self, running: Sequence[Running], now: float, num_to_come: int | None = 0) -> Status:
+        """Return what to show while these batches run, with points to come; None: unknown."""
         points = [p for p in self._points.values() if p.job is not None]
         for batch in running:
             self._note(batch)
         shares = {point.run_dir: self._share(point) for point in points}
         sizes = {p.run_dir: p.job.prompts.num_rows * _n(p) for p in points}
         num_samples = max(sum(sizes.values()), 1)
+        total = len(points) + (num_to_come or 0)
+        whole = num_samples * total / max(len(points), 1)
         done = sum(shares[d].fraction * sizes[d] for d in shares)
-        if len(points) != self._num_points:
-            self._num_points, self._fraction = len(points), 0.0
-        self._fraction = max(self._fraction, done / num_samples)
+        if total != self._num_points:
+            self._num_points, self._fraction = total, 0.0
+        self._fraction = max(self._fraction, done / whole)
+        fraction = self._fraction
         self._began = self._began or (now, done)
-        are_waiting = any(point.status == "waiting" for point in points)
-        ahead = self._ahead(running, now, done, num_samples, are_waiting)
+        are_waiting = total > len(points) or any(point.status == "waiting" for point in points)
+        ahead = self._ahead(running, now, done, whole, are_waiting)
         num_over = sum(point.status in OVER for point in points)
+        beside = f"{num_over:,}/{total:,} points"
+        if num_to_come is None:
+            beside = f"{num_over:,}/{total:,} of the points so far"
+            ahead, fraction = Outlook(0.0, None), min(fraction, FRACTION_SO_FAR)
         figures = Figures(
             sum(share.num_rows_done for share in shares.values()),
             sum(point.job.prompts.num_rows for point in points),
             sum(s.num_samples_done for s in shares.values())
             + sum(batch.counters.num_ended_in_flight for batch in running),
             num_samples,
-            replace(ahead, fraction=self._fraction),
+            replace(ahead, fraction=fraction),
             total_if_known(batch.rates.now for batch in running),
             total_if_known(batch.rates.average for batch in running),
             joined_stats([batch.counters for batch in running]),
             joined_tally([batch.tally for batch in running]).signs_so_far,
             max((a.report.num_gpus for batch in running for _, a in batch.points), default=0),
+            so_far=" so far" if num_to_come else "",
         )
-        return figures.status(beside=(f"{num_over:,}/{len(points):,} points",))
+        return figures.status(beside=(beside,))
 
     def _note(self, batch: Running) -> None:
         for (point, attempt), before in zip(batch.points, batch.num_samples_before, strict=True):

@@ -60,9 +60,12 @@ class Sweep:
         self._planned: list[Batch] = []  # of a dry run
         self._taken: dict[Any, str] = {}  # output file -> the point that writes it
 
-    def launch(self, asked: list[Point], directory: Path, objective: str) -> list[Point]:
+    def launch(
+        self, asked: list[Point], directory: Path, objective: str, num_to_come: int | None = 0
+    ) -> list[Point]:
         """Run these points, except those that this sweep has already run; return all, in order.
 
+        Later launches will ask for `num_to_come` further ones; None: unknown.
         Raises UserError if two of them would write one file, Interrupted if the user asked to stop.
         """
         stages = [a.settings.postprocess for a in asked if a.settings]
@@ -71,7 +74,7 @@ class Sweep:
         refuse_without_effect_everywhere([a.settings for a in asked if a.settings], asked[0].values)
         points_in(directory)  # raises if sweep.json is damaged, before it is overwritten
         self._begin(directory)
-        self._report.objective = objective
+        self._report.objective, self._report.num_to_come = objective, num_to_come
         points = [point for point in asked if self._is_ready(point)]
         refuse_one_place(points, self._taken)
         self.dry_run = any(point.job.settings.dry_run for point in points)
@@ -305,9 +308,10 @@ class Sweep:
 
     def _last_line(self) -> str:
         num_done = sum(point.status == "done" for point in self.points.values())
+        num_points = len(self.points) + (self._report.num_to_come or 0)
         again = command_in(self._argv, self.directory)
         return (
-            f"interrupted; {num_done} of {len(self.points)} points are done, and every finished "
+            f"interrupted; {num_done} of {num_points} points are done, and every finished "
             f"row of the others is on disk in {self.directory}; to resume: {again}"
         )
 

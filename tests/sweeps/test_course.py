@@ -66,6 +66,29 @@ def test_the_time_left_counts_points_that_wait_by_the_pace_so_far(points):
     assert course.status([batch(a, fraction=1.0, left_s=3.0)], 21.0).left_s == 3.0
 
 
+def test_points_that_are_not_composed_yet_count_as_not_begun_and_as_the_mean(points):
+    """With one point a batch, the bar said 100 % and went back at each."""
+    a, course = points[Path("a")], Course(points)
+    for waiting in ("b", "d"):
+        points[Path(waiting)].status = "done"
+    status = course.status([batch(a, fraction=1.0, num_rows=100)], 20.0, num_to_come=2)
+    assert status.fraction == pytest.approx(4 / 6)
+    assert status.phrases == (
+        "600/600 rows so far", "1,200/1,200 samples so far", "3/6 points")  # fmt: skip
+    points[Path("e")], a.status = point("e", "running"), "done"
+    batches = [batch(points[Path("e")], fraction=0.0)]
+    assert course.status(batches, 21.0, num_to_come=1).fraction == pytest.approx(600 / 840)
+
+
+def test_an_optimizer_may_add_points_so_nothing_is_over_and_no_time_left_is_known(points):
+    a, course = points[Path("a")], Course(points)
+    for waiting in ("b", "d"):
+        points[Path(waiting)].status = "done"
+    status = course.status([batch(a, fraction=1.0)], 20.0, num_to_come=None)
+    assert (status.percent, status.left_s) == (" 99%", None)
+    assert status.phrases[-1] == "3/4 of the points so far"
+
+
 def test_a_failed_point_keeps_the_rows_that_it_finished(points):
     a, course = points[Path("a")], Course(points)
     course.status([batch(a, fraction=0.5, num_rows=50)], 20.0)

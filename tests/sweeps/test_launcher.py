@@ -8,9 +8,11 @@ import time
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from swept import num_loads, table
 
-from rollout.sweeps.launcher import point_name, swept_keys
+from rollout.report.sweep.record import sweep_record
+from rollout.sweeps.launcher import num_points, point_name, swept_keys
 
 SCRIPTED = ["engine=scripted", "tracking=none", "run_dir=s", "-m"]
 
@@ -100,6 +102,45 @@ def test_batches_of_the_basic_sweeper_continue_after_a_failure_and_keep_the_engi
     typed(*SCRIPTED, "sampling.max_tokens=0,8,16", "hydra.sweeper.max_batch_size=1")
     assert typed.code == 1 and num_loads(typed) == 1
     assert list(table(typed)["status"]) == ["failed", "done", "done"]
+
+
+BASIC, OPTUNA_SWEEPER = "a.BasicSweeper", "a.OptunaSweeper"
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "count"),
+    [
+        ({"_target_": BASIC, "params": {"model": "a,b"}}, 12),
+        ({"_target_": BASIC, "max_batch_size": 1, "params": None}, 6),
+        ({"_target_": OPTUNA_SWEEPER, "n_trials": 9, "sampler": {"_target_": "b.TPESampler"}}, 9),
+        ({"_target_": OPTUNA_SWEEPER, "n_trials": 9, "sampler": {"_target_": "GridSampler"}}, None),
+        ({"_target_": "a.OtherSweeper"}, None),
+    ],
+)  # fmt: skip
+def test_the_number_of_points_is_known_where_the_sweeper_tells(sweeper, count):
+    task = ["sampling.seed=range(3)", "sampling.top_p=0.5,1", "engine=scripted"]
+    hydra = OmegaConf.create({"sweeper": sweeper, "overrides": {"task": task}})
+    assert num_points(hydra) == count
+
+
+def test_a_killed_sweep_in_batches_lists_the_points_that_it_had_not_composed(typed):
+    words = [*SCRIPTED, "sampling.seed=1,2,3", "hydra.sweeper.max_batch_size=1"]
+    words += ["engine.scripted.step_s=0.02", "engine.scripted.response_tokens=40"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rollout", *words], cwd=typed.here, stderr=subprocess.PIPE, text=True
+    )
+    record, end = typed.here / "s/sweep.json", time.monotonic() + 30
+    while not (typed.here / "s/seed=2/run.json").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    _, errors = process.communicate(timeout=20)
+    assert sweep_record(record.parent)["num_points"] == 3, errors
+    assert "points composed" not in errors
+    listed = [sys.executable, "-m", "rollout.ls", ".", "--json"]
+    said = subprocess.run(listed, cwd=typed.here, capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout)[0]["states"] == {"complete": 1, "resumable": 1, "waiting": 1}
+    typed(*words, "engine.scripted.step_s=0")
+    assert typed.code == 0 and sweep_record(record.parent)["num_points"] == 3
 
 
 # Other launchers and sweepers: the real plugins.

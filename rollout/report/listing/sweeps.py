@@ -10,7 +10,7 @@ from rollout.errors import UserError
 from rollout.report.listing.entry import SCORES, Entry, SweepEntry
 from rollout.report.sweep.points import is_maximized, objective_of
 from rollout.report.sweep.ranking import is_speed
-from rollout.report.sweep.record import RECORD, points_in
+from rollout.report.sweep.record import RECORD, num_uncomposed, points_in
 from rollout.runs.state import COMPLETE
 from rollout.system import dates
 from rollout.system.lock import holder_of
@@ -45,7 +45,8 @@ def sweep_entry(directory: Path, points: Sequence[Entry], notes: list[str]) -> S
         min(whens) if whens else dates.moment((directory / RECORD).stat().st_mtime),
         list(points),
         {path: found for path, found in values.items() if path in on_disk or path in refused},
-        sum(path not in on_disk and path not in refused for path in values),
+        sum(path not in on_disk and path not in refused for path in values)
+        + num_uncomposed(directory, len(values.keys() | on_disk)),
         holder is not None and holder.is_alive and holder.is_here,
         _objective(points),
         refused,

@@ -13,7 +13,7 @@ from rollout.report.sweep.axes import axes_of
 from rollout.report.sweep.measures import label_of
 from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, objective_of, shown
 from rollout.report.sweep.ranking import Ranking, value_shown
-from rollout.report.sweep.record import sweep_record
+from rollout.report.sweep.record import num_uncomposed, sweep_record
 from rollout.report.sweep.status import counts_text
 from rollout.runs.command import command_in
 from rollout.store.run_dir import last_attempt
@@ -54,7 +54,7 @@ class Heading:
 
 def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> Heading:
     origins = [_origin(point) for point in points]
-    record = sweep_record(directory)
+    record, num_more = sweep_record(directory), num_uncomposed(directory, len(points))
     models, inputs = _models(origins), _inputs(origins)
     title = f"Sweep {directory.absolute().name}"
     what = " on ".join(filter(None, [_listed(models, "models"), _listed(inputs, "inputs")]))
@@ -68,9 +68,9 @@ def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> He
     return Heading(
         printable(f"{title}: {what}" if what else title),
         [printable(line) for line in lines[1:] if line],
-        printable(_verdict(points, ranking)),
-        _style(points),
-        _figures(points, ranking, record, origins),
+        printable(_verdict(points, num_more, ranking)),
+        _style(points, num_more),
+        _figures(points, num_more, ranking, record, origins),
         commands,
     )
 
@@ -142,22 +142,24 @@ def _commands(directory: Path, record: dict[str, Any], origins: Sequence[Origin]
     return [printable(command) for command in found][:MAX_COMMANDS]
 
 
-def _verdict(points: Sequence[Point], ranking: Ranking) -> str:
-    noun = "point" if len(points) == 1 else "points"
-    text = f"{len(points):,} {noun}: {counts_text(points)}" if points else "no point has begun yet"
+def _verdict(points: Sequence[Point], num_more: int, ranking: Ranking) -> str:
+    num_points, counts = len(points) + num_more, counts_text(points, num_more)
+    noun = "point" if num_points == 1 else "points"
+    text = f"{num_points:,} {noun}: {counts}" if points else "no point has begun yet"
     headline = " ".join(ranking.headline.split())
     return f"{text}. {headline[0].upper()}{headline[1:]}" if headline else text
 
 
-def _style(points: Sequence[Point]) -> str:
+def _style(points: Sequence[Point], num_more: int) -> str:
     statuses = {point.status for point in points}
-    if statuses == {"done"}:
+    if statuses == {"done"} and not num_more:
         return "good"
     return "bad" if "failed" in statuses and "done" not in statuses else "warning"
 
 
 def _figures(
     points: Sequence[Point],
+    num_more: int,
     ranking: Ranking,
     record: dict[str, Any],
     origins: Sequence[Origin],
@@ -166,7 +168,7 @@ def _figures(
     if ranking.ranked:
         found.append(_best(ranking))
     done = [point for point in points if point.status == "done"]
-    found.append(Figure(f"{len(points):,}", "points", f"{len(done):,} done"))
+    found.append(Figure(f"{len(points) + num_more:,}", "points", f"{len(done):,} done"))
     num_samples = sum(objective_of(point.figures, "num_samples") or 0 for point in points)
     num_rows = sum(objective_of(point.figures, "num_rows") or 0 for point in points)
     if num_samples:

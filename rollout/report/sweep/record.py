@@ -63,8 +63,17 @@ class SweepRecord:
             earlier_s = 0.0
         self._earlier_s = earlier_s  # null where a command did not record its time
 
-    def write(self, points: Iterable[Point], objective: str, elapsed_s: float) -> None:
-        """Write the points, and `elapsed_s` of this command beside those of earlier ones."""
+    def write(
+        self,
+        points: Iterable[Point],
+        objective: str,
+        elapsed_s: float,
+        num_points: int | None = None,
+    ) -> None:
+        """Write the points, and `elapsed_s` of this command beside those of earlier ones.
+
+        `num_points` also counts those that are not composed yet; None: unknown.
+        """
         records = [
             {key: getattr(point, key) for key in KEPT}
             | {"run_dir": os.path.relpath(point.run_dir, self._path.parent)}
@@ -77,6 +86,7 @@ class SweepRecord:
             "argv": self._argv,
             "objective": objective,
             "elapsed_s": total,
+            "num_points": num_points,
             "points": records,
         }
         write_json(self._path, record)
@@ -85,6 +95,12 @@ class SweepRecord:
 def sweep_record(directory: Path) -> dict[str, Any]:
     """Return sweep.json; empty if it is missing or damaged."""
     return read_json(directory / RECORD) or {}
+
+
+def num_uncomposed(directory: Path, num_known: int) -> int:
+    """Return how many points a sweep has beside those known; 0 if its number is unknown."""
+    total = sweep_record(directory).get("num_points")
+    return max(total - num_known, 0) if type(total) is int else 0
 
 
 def recorded_objective(directory: Path, points: Iterable[Point]) -> str:

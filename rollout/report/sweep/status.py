@@ -18,9 +18,13 @@ def status_text(status: str) -> str:
     return WORDS.get(status, status)
 
 
-def counts_text(points: Iterable[Point]) -> str:
-    """Return how many points have each status, such as `3 done, 1 failed`."""
+def counts_text(points: Iterable[Point], num_uncomposed: int = 0) -> str:
+    """Return how many points have each status, such as `3 done, 1 failed`.
+
+    Those that are not composed yet have not started.
+    """
     counts = Counter(point.status for point in points)
+    counts["waiting"] += num_uncomposed
     known = [s for s in STATUSES if counts[s]] + sorted(set(counts) - set(STATUSES))
     return ", ".join(f"{counts[status]:,} {status_text(status)}" for status in known)
 

@@ -32,6 +32,18 @@ def test_the_verdict_counts_the_points_and_names_the_first(tmp_path):
     assert top(tmp_path, points).style == "good"
 
 
+def test_points_that_a_killed_sweep_had_not_composed_are_counted_as_not_started(tmp_path):
+    points = scored_sweep(tmp_path, TWO)
+    SweepRecord(tmp_path, []).write(points, SPEED, 1.0, num_points=3)
+    found = top(tmp_path, points)
+    assert found.verdict.startswith("3 points: 2 done, 1 not started. ")
+    assert found.style == "warning" and ("3", "2 done") in [
+        (f.value, f.note) for f in found.figures
+    ]
+    SweepRecord(tmp_path, []).write(points, SPEED, 1.0, num_points=None)  # an optimizer's
+    assert top(tmp_path, points).verdict.startswith("2 points: 2 done. ")
+
+
 def test_the_figures_are_the_best_value_points_samples_time_and_engine_loads(tmp_path):
     found = top(tmp_path, scored_sweep(tmp_path, TWO)).figures
     assert [figure.label for figure in found] == [
