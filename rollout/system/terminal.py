@@ -17,7 +17,9 @@ from rollout.system.safe_text import printable
 MAX_COLUMNS = 100
 INDENT = 4  # of a line's continuation
 SHORT = 12  # columns that may stand before a long path on its line, such as `output  `
-COMMAND = re.compile(r"\S+ -m rollout\b.*")  # to be copied as it is
+COMMAND = re.compile(
+    r"\S+ -m rollout\b.*|\bwandb (?:sync|artifact put) .*"
+)  # to be copied as it is
 
 
 def columns_of(stream: Any) -> int:

@@ -127,6 +127,8 @@ def test_a_long_line_breaks_at_spaces_and_a_command_or_path_stays_whole():
         "finished rows are on disk; to resume:",
         f"    {command}",
     ]
+    command = "wandb sync /" + "x" * 40
+    assert wrapped(f"wandb: offline; upload later with: {command}", 50)[1:] == [f"    {command}"]
     assert wrapped("output  /" + "x" * 60, 50) == ["output  /" + "x" * 60]
 
 
