@@ -58,6 +58,17 @@ def test_an_offline_run_holds_config_throughput_and_summary(tmp_path):
     assert '"step_metric":"elapsed_s"' in inspect(run) and '"sweep"' in inspect(run)
 
 
+def test_a_rate_of_the_last_seconds_is_not_left_beside_those_of_the_whole_run(tmp_path):
+    tracker = open_in(tmp_path)
+    tracker.log({"rows_per_s": 9.0, "output_tokens_per_s": 8.0, "num_running": 4}, 1.0)
+    close(tracker, output_tokens_per_s=5.0)
+    (run,) = runs_under(tmp_path)
+    found = summary_of(run)["summary"]
+    assert "speed/rows_per_s" not in found and found["engine/num_running"] == 4
+    assert found["speed/output_tokens_per_s"] == 5.0
+    assert history_of(run, "speed/rows_per_s") == [(1, 9)]
+
+
 def test_figures_known_once_are_no_charts(tmp_path):
     tracker = open_in(tmp_path)
     tracker.log({"num_rows": 1, "phase": "steady", "power_w": None}, 1.0)

@@ -41,6 +41,10 @@ def grouped(name: str) -> str:
     return f"{group}/{name}"
 
 
+def is_rate(name: str) -> bool:
+    return bool(re.search(r"_per_[a-z]+$", name))
+
+
 def charted(line: Mapping[str, Any]) -> dict[str, float | int]:
     """Return the finite numbers of a line of metrics.jsonl by their names in wandb."""
     return {

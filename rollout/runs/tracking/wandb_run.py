@@ -24,6 +24,7 @@ from rollout.runs.tracking.names import (
     STEP,
     artifact_name,
     charted,
+    is_rate,
     summarized,
     valid_tags,
 )
@@ -63,6 +64,7 @@ class WandbTracker(Tracker):
         self._late = self._warned = self._finished = False
         self._files: dict[str, Path] = {}  # of the artifact
         self._upload_s = 0.0  # how long it may take
+        self._rates: set[str] = set()  # that were charted, of the last seconds each
         work = contextvars.copy_context().run  # `say` may use context variables
         self._thread = threading.Thread(target=work, args=(self._work,), daemon=True)
         self._thread.start()
@@ -70,6 +72,7 @@ class WandbTracker(Tracker):
 
     def log(self, metrics: Mapping[str, Any], elapsed_s: float) -> None:
         values = charted(metrics) | {STEP: elapsed_s}
+        self._rates |= {name for name in values if is_rate(name)}
         self._put(lambda run: run.log(values))
 
     def table(self, make: Callable[[], tuple[list[str], list[list]]]) -> None:
@@ -114,7 +117,10 @@ class WandbTracker(Tracker):
         if self._finished:
             return
         self._finished = True
-        self._put(lambda run: run.summary.update(clean(summarized(figures))))
+        found = summarized(figures)
+        self._put(lambda run: run.summary.update(clean(found)))
+        for name in self._rates - found.keys():
+            self._put(lambda run, name=name: run.summary.__delitem__(name))
         if self._files:  # last, since it may take longest
             self._put(self._upload)
         self._put(lambda run: run.finish(exit_code=exit_code))
