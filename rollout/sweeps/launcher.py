@@ -82,8 +82,8 @@ class SweepLauncher(Launcher):
             scored = [s for s in settings if s.postprocess.scorer]
             objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
             with unexpected_errors_explained(directory):
-                num_asked = initial_job_idx + len(asked)
-                num_to_come = None if (total := num_points(hydra)) is None else total - num_asked
+                total, num_asked = num_points(hydra), initial_job_idx + len(asked)
+                num_to_come = None if total is None else total - num_asked
                 points = self._task.sweep.launch(asked, directory, objective, num_to_come)
             if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
                 raise DryRunOver
@@ -156,10 +156,7 @@ def is_basic_sweeper(hydra: Any) -> bool:
 
 
 def num_points(hydra: Any) -> int | None:
-    """Return how many points the sweeper will ask for; None if that is unknown.
-
-    Of a grid of the optimizer's, it is not: an optimizer may try fewer than it was told.
-    """
+    """Return how many points the sweeper will ask for; None: unknown, as of an optuna grid."""
     sweeper = hydra.sweeper
     if not is_basic_sweeper(hydra):
         sampler = str((sweeper.get("sampler") or {}).get("_target_"))
@@ -183,16 +180,14 @@ class _CachingLoader:
     def __init__(self, loader: Any):
         self._loader = loader
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._num_composed = 0
-        self._printed_at: float | None = None  # since the last launch
+        self._num_composed, self._printed_at = 0, 0.0  # 0: not since the last launch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
         """Compose as Hydra does, and cache the result until the launcher takes it."""
-        if self._printed_at is None:
-            self._printed_at = time.monotonic()
+        self._printed_at = self._printed_at or time.monotonic()
         composed = self._loader.load_sweep_config(master_config, sweep_overrides)
         self._composed[tuple(sweep_overrides)] = composed
         self._num_composed += 1
@@ -203,7 +198,7 @@ class _CachingLoader:
 
     def take(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """Return the composed point, from the cache if it is there."""
-        self._printed_at = None
+        self._printed_at = 0.0
         cached = self._composed.pop(tuple(sweep_overrides), None)
         return cached or self._loader.load_sweep_config(master_config, sweep_overrides)
 

@@ -4,6 +4,7 @@ Drawn by a thread of rich's, a few times a second, so that whoever reports pays 
 Notes are printed above it. Must not know about runs.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +27,12 @@ class LiveDisplay:
         from rich.live import Live
 
         self._stream = stream
-        self._console = Console(file=stream, force_terminal=True, width=columns_of(stream))
+        self._console = Console(
+            file=stream,
+            force_terminal=True,
+            width=columns_of(stream),
+            color_system=None if os.environ.get("NO_COLOR") else "auto",  # also no bold, no dim
+        )
         # Otherwise rich replaces sys.stdout and sys.stderr, and shows text that belongs in the log.
         self._live = Live(
             console=self._console,

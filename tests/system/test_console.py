@@ -1,12 +1,15 @@
 """Lines, and how each mode talks to the user."""
 
+import io
 import json
 import os
+import re
 from contextlib import ExitStack
 
 import pytest
 
 from rollout.system.console import Console, Mode, duration
+from rollout.system.live import LiveProgress
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
 from rollout.system.terminal import eta, fitted, wrapped
@@ -147,3 +150,17 @@ def test_a_line_is_cut_by_the_columns_it_takes(text):
     from rich.cells import cell_len
 
     assert 38 <= cell_len(one_line(text, 40)) <= 40
+
+
+def test_no_color_leaves_out_dim_and_bold_too(monkeypatch):
+    """rich itself leaves out colours only."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    shown = []
+    for value in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", value)
+        stream = io.StringIO()
+        with LiveProgress(stream) as progress:
+            progress.update(Status(0.4, ("2/5 rows",), sample=("prompt", "> response")))
+            progress._live.refresh()
+        shown.append(re.findall(r"\x1b\[[\d;]*m", stream.getvalue()))
+    assert shown[0] and not shown[1]
