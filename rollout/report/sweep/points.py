@@ -107,6 +107,11 @@ def ranked(points: Iterable[Point], key: str, maximize: bool) -> list[Point]:
     return [point for _, point in finite]
 
 
+def is_same(one: float | None, two: float | None) -> bool:
+    """Whether two values of a figure are equal, but for rounding errors of their sums."""
+    return one == two or (None not in (one, two) and math.isclose(one, two, rel_tol=1e-12))
+
+
 def shown(name: str, value: float | None) -> str:
     """Return a figure as text for people, by the unit in its name."""
     if value is None:

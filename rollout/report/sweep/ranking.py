@@ -16,6 +16,7 @@ from rollout.report.sweep.points import (
     SCORES,
     Point,
     is_maximized,
+    is_same,
     objective_of,
     ranked,
     score_shown,
@@ -25,6 +26,8 @@ from rollout.report.sweep.rows import Unreadable, compared
 SHORT_S = 10.0  # of generation; less is dominated by noise and the first steps
 MAX_COMPARED = 50  # points compared with the first one: those that follow it
 SHOWN_NAMES = 6
+MAX_LEADERS = 3  # points with the best value that are named; of more, the number is given
+OVER = ("done", "failed")  # statuses of a point that stays as it is
 
 
 @dataclass(slots=True)
@@ -38,16 +41,37 @@ class Ranking:
     differs: dict[Path, bool] = field(default_factory=dict)  # compared with the first, by run_dir
     is_best: bool = False  # the first is distinguishable from all others, not just higher
     notes: list[str] = field(default_factory=list)  # how to read the ranking
+    is_finished: bool = True  # no point runs, waits or was interrupted
+
+    @property
+    def leaders(self) -> list[Point]:
+        """The points with the best value: more than one if it is a tie."""
+        values = [objective_of(point.figures, self.objective) for point in self.ranked]
+        return [p for p, v in zip(self.ranked, values, strict=True) if is_same(v, values[0])]
+
+    @property
+    def which(self) -> str:
+        """The word for the first place."""
+        return "best" if self.is_best else "highest" if self.maximize else "lowest"
+
+    @property
+    def where(self) -> str:
+        """The points with the best value: `t=1`, `at 2 points: t=0, t=1` or `at 5 points`."""
+        names = [point.name for point in self.leaders]
+        if len(names) == 1:
+            return names[0]
+        listed = f": {', '.join(names)}" if len(names) <= MAX_LEADERS else ""
+        return f"at {len(names):,} points{listed}"
 
     @property
     def headline(self) -> str:
-        """The first point with its value, such as `best t=1: scores.pass@1 62.5% (54-71)`."""
+        """The best value and its points, such as `best t=1: scores.pass@1 62.5% (54-71)`."""
         if not self.ranked:
             return ""
-        first = self.ranked[0]
-        value = value_shown(first, self.objective)
-        which = "best" if self.is_best else "highest" if self.maximize else "lowest"
-        return f"{which:<6} {first.name}: {self.objective} {value}"
+        values = [value_shown(point, self.objective) for point in self.leaders]
+        value = values[0] if len(set(values)) == 1 else values[0].partition(" (")[0]
+        so_far = "" if self.is_finished else "so far, "
+        return f"{self.which:<6} {so_far}{self.where}: {self.objective} {value}"
 
 
 def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) -> Ranking:
@@ -55,6 +79,7 @@ def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) 
     maximize = is_maximized(objective) if maximize is None else maximize
     points = list(points)
     found = Ranking(objective, maximize, ranked(points, objective, maximize))
+    found.is_finished = all(point.status in OVER for point in points)
     if not found.ranked:
         if any(point.status == "done" for point in points):
             found.notes.append(_no_value(objective))
@@ -82,11 +107,9 @@ def _no_value(objective: str) -> str:
 
 def _mark_the_first(found: Ranking) -> None:
     """Mark the first point if no other has the same value."""
-    values = [objective_of(point.figures, found.objective) for point in found.ranked]
-    equal = [p for p, v in zip(found.ranked, values, strict=True) if v == values[0]]
-    if len(equal) > 1:
-        found.notes.append(f"the same value: {_listed(equal[1:])}")
-    elif len(values) > 1:
+    if len(leaders := found.leaders) > 1:
+        found.notes.append(f"the same value: {_listed(leaders[1:])}")
+    elif len(found.ranked) > 1:
         found.star = found.ranked[0]
 
 

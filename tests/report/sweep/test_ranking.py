@@ -232,3 +232,30 @@ def test_a_figure_that_no_point_has_is_noted():
     note = "no point has a value for objective=scores.pass@3; type postprocess.estimate.k=[3]"
     assert rank([plain("a")], "scores.pass@3").notes[0].startswith(note)
     assert rank([plain("a", "failed")], "scores.pass@3").notes == []
+
+
+# The headline.
+
+
+def test_a_tie_names_every_point_and_of_many_their_number():
+    """One of two equal points was announced as the highest."""
+    points = [plain(name, distinct_fraction=0.5) for name in "abcd"]
+    said = [rank(points[:n], "distinct_fraction").headline for n in (2, 4)]
+    assert said == ["highest at 2 points: a, b: distinct_fraction 0.5",
+                    "highest at 4 points: distinct_fraction 0.5"]  # fmt: skip
+
+
+def test_a_tie_with_different_intervals_has_its_value_alone(scored):
+    """Two points of one score, one above the other by the order of their launch."""
+    right = rows(0.5)
+    points = [scored("a", right), scored("b", right[::-1])]
+    points[1].figures["scores"]["intervals"] = {"pass@1": [0.1, 0.3]}
+    headline = rank(points, SCORE).headline
+    assert headline.startswith("highest at 2 points: a, b: ") and headline.endswith("%")
+
+
+@pytest.mark.parametrize("status", ["running", "waiting", "interrupted"])
+def test_the_first_of_an_unfinished_sweep_is_the_first_so_far(status):
+    points = [plain("a", distinct_fraction=0.5), plain("b", status)]
+    headline = rank(points, "distinct_fraction").headline
+    assert headline == "highest so far, a: distinct_fraction 0.5"
