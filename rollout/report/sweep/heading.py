@@ -10,6 +10,7 @@ from typing import Any
 
 from rollout.report.page import Figure
 from rollout.report.sweep.axes import axes_of
+from rollout.report.sweep.confidence import intervals_text, levels_of
 from rollout.report.sweep.measures import label_of
 from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, objective_of, shown
 from rollout.report.sweep.ranking import Ranking, value_shown
@@ -186,18 +187,20 @@ def _figures(
 
 def _best(ranking: Ranking) -> Figure:
     first, name = ranking.ranked[0], ranking.objective
-    which = "best" if ranking.is_best else "highest" if ranking.maximize else "lowest"
-    notes = [first.name]
+    so_far = "" if ranking.is_finished else " so far"
+    notes = [ranking.where]
     score = name.removeprefix(f"{SCORES}.")
     value = value_shown(first, name)
     if score != name:
         value = shown(score, objective_of(first.figures, name))
-        if span := interval_of(first, score):
+        if (span := interval_of(first, score)) and len(ranking.leaders) == 1:
             low, high = (f"{100 * end:.0f}%" if is_share(score) else f"{end:.3g}" for end in span)
-            notes.append(f"interval {low} to {high}")
+            notes.append(f"{intervals_text(levels_of([first]), 'interval')} {low} to {high}")
     elif name.endswith(("_fraction", "_rate")):
         value = shown(name, objective_of(first.figures, name))
-    return Figure(printable(value), f"{which} {label_of(name)}", printable("; ".join(notes)))
+    return Figure(
+        printable(value), f"{ranking.which} {label_of(name)}{so_far}", printable("; ".join(notes))
+    )
 
 
 def _num_loads(points: Sequence[Point], origins: Sequence[Origin]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rollout.report.charts import Format
 from rollout.report.sweep.columns import LABELS
+from rollout.report.sweep.confidence import bands_note, levels_of
 from rollout.report.sweep.points import (
     SCORES,
     Point,
@@ -70,9 +71,10 @@ def label_of(name: str) -> str:
 def score_measure(points: Sequence[Point], name: str) -> Measure:
     """Return a figure of `scores` with the intervals of its estimate."""
     spans = [interval_of(point, name) for point in points]
-    note = "Bands: intervals over prompts." if any(spans) else ""
-    return Measure(f"{SCORES}.{name}", label_of(name), _values(points, f"{SCORES}.{name}"),
-                   spans, note)  # fmt: skip
+    values = _values(points, f"{SCORES}.{name}")
+    levels = levels_of(point for point, span in zip(points, spans, strict=True) if span)
+    note = bands_note(levels, values, spans, is_share(name))
+    return Measure(f"{SCORES}.{name}", label_of(name), values, spans, note)
 
 
 def measure_of(points: Sequence[Point], name: str, spreads: Mapping[Path, Spans]) -> Measure:
@@ -80,8 +82,9 @@ def measure_of(points: Sequence[Point], name: str, spreads: Mapping[Path, Spans]
     if name.startswith(f"{SCORES}."):
         return score_measure(points, name.removeprefix(f"{SCORES}."))
     spans = [spreads.get(point.run_dir, {}).get(name) for point in points]
-    note = f"Bands: {CONFIDENCE:.0%} intervals over prompts." if any(spans) else ""
-    return Measure(name, label_of(name), _values(points, name), spans, note)
+    values = _values(points, name)
+    note = bands_note([CONFIDENCE], values, spans, name.endswith("_fraction"))
+    return Measure(name, label_of(name), values, spans, note)
 
 
 def _values(points: Sequence[Point], name: str) -> list[float | None]:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.sweep.axes import UNSET, Axis, axes_of, constants_of
 from rollout.report.sweep.columns import LABELS, score_names
-from rollout.report.sweep.points import SCORES, Point, objective_of, scores_shown, shown
+from rollout.report.sweep.confidence import intervals_text, levels_of
+from rollout.report.sweep.points import (
+    SCORES,
+    Point,
+    interval_of,
+    objective_of,
+    scores_shown,
+    shown,
+)
 from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.status import status_text
 from rollout.system.safe_text import printable
@@ -107,7 +115,9 @@ def _of_figure(points: Sequence[Point], name: str) -> Shown:
 
 def _of_score(points: Sequence[Point], name: str) -> Shown:
     values = [objective_of(point.figures, f"{SCORES}.{name}") for point in points]
-    return Shown(name, scores_shown(points, name), values)
+    have = [point for point in points if interval_of(point, name)]
+    about = f"with {intervals_text(levels_of(have))}" if have else ""
+    return Shown(name, scores_shown(points, name), values, about)
 
 
 def _objective(points: Sequence[Point], objective: str) -> Shown:
@@ -181,6 +191,7 @@ def _samples_text(points: Sequence[Point], rows: str, samples: str) -> str:
 def _star_note(ranking: Ranking) -> str:
     if ranking.star is None:
         return ""
+    so_far = "" if ranking.is_finished else " so far"
     if ranking.is_best:
-        return "★ the best point."
-    return f"★ the {'highest' if ranking.maximize else 'lowest'} value."
+        return f"★ the best point{so_far}."
+    return f"★ the {ranking.which} value{so_far}."

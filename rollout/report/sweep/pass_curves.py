@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rollout.report.charts import Chart, Format, Series
+from rollout.report.sweep.confidence import bands_note, levels_of
 from rollout.report.sweep.measures import score_measure
 from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
 from rollout.system.safe_text import printable
@@ -28,7 +29,7 @@ def pass_curves(points: Sequence[Point], ranked: Sequence[Point]) -> Chart | Non
     kept = [point for point in have if point in kept]
     ks = [k for k in ks if any(k in _known(point, ks) for point in kept)]
     left = len(have) - len(kept)
-    note = "Bands: intervals over prompts." if any(_spans(p, ks) for p in kept) else ""
+    note = _bands_note(kept, ks)
     note += f" The {MAX_POINTS} best points; {left:,} more are in the table." if left else ""
     are_powers = all(k == ks[0] << i for i, k in enumerate(ks))  # 1, 2, 4, 8: equal steps
     return Chart(
@@ -48,8 +49,12 @@ def _known(point: Point, ks: Sequence[int]) -> list[int]:
     return [k for k in ks if objective_of(point.figures, f"{SCORES}.pass@{k}") is not None]
 
 
-def _spans(point: Point, ks: Sequence[int]) -> list[tuple[float, float]]:
-    return [span for k in ks if (span := interval_of(point, f"pass@{k}"))]
+def _bands_note(points: Sequence[Point], ks: Sequence[int]) -> str:
+    names = [(point, f"pass@{k}") for point in points for k in ks]
+    spans = [interval_of(point, name) for point, name in names]
+    values = [objective_of(point.figures, f"{SCORES}.{name}") for point, name in names]
+    have = [p for p in points if any(interval_of(p, f"pass@{k}") for k in ks)]
+    return bands_note(levels_of(have), values, spans, is_share=True)
 
 
 def _series(point: Point, ks: Sequence[int]) -> Series:

@@ -49,7 +49,18 @@ def test_the_figures_are_the_best_value_points_samples_time_and_engine_loads(tmp
     assert [figure.label for figure in found] == [
         "best pass@1", "points", "samples", "total time", "engine load"]  # fmt: skip
     assert [figure.value for figure in found[1:]] == ["2", "640", "1:01", "1"]
-    assert found[0].value.endswith("%") and "temperature=0.2; interval " in found[0].note
+    assert (
+        found[0].value.endswith("%") and "temperature=0.2; 95% interval (bootstrap" in found[0].note
+    )
+
+
+def test_a_tie_and_an_unfinished_sweep_are_said_in_the_verdict_and_the_figure(tmp_path):
+    points = scored_sweep(tmp_path, [{"seed": s} for s in "ab"])
+    points[1].figures = points[0].figures
+    found = top(tmp_path, [*points, point(status="running")])
+    assert ". Highest so far, at 2 points: seed=a, seed=b: scores.pass@1 " in found.verdict
+    assert found.figures[0].label == "highest pass@1 so far"
+    assert found.figures[0].note == "at 2 points: seed=a, seed=b"
 
 
 def test_what_no_record_tells_is_left_out(tmp_path):
