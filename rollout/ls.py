@@ -1,6 +1,7 @@
 """python -m rollout.ls: list the runs and sweeps under a directory."""
 
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -32,11 +33,12 @@ rollout.ls: list the runs and sweeps under a directory, newest first
   tokens/s   output tokens per second of the last launch; of one that is running, now
   scores     of a run that was scored; of a sweep, the best point by its objective
 
+Fits a terminal, or COLUMNS if that is set; in a pipe or file, each run is one line.
 Reads records only, takes no lock and writes nothing, so it may run at any time. Follows no links.
 Exit code 0: listed, even if there is none; 2: no such directory, or an unknown word.
 """
 DEFAULT = "outputs"
-WIDTH_OFF_TERMINAL = 100
+WIDEST = 100_000  # columns of a table that has no width to fit
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -76,11 +78,15 @@ def _print_table(entries: list, directory: Path, with_points: bool) -> None:
     from rollout.report.listing.table import fault_lines, lines_of, table_of
 
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else WIDTH_OFF_TERMINAL
+    has_width = is_terminal or os.environ.get("COLUMNS", "").strip("0").isdecimal()
+    width = shutil.get_terminal_size().columns if has_width else None
     lines = lines_of(entries, directory, with_points)
-    console = Console(file=io.StringIO(), width=width, highlight=False, force_terminal=is_terminal)
+    console = Console(
+        file=io.StringIO(), width=width or WIDEST, highlight=False, force_terminal=is_terminal
+    )
     console.print(table_of(lines, width))
-    write(console.file.getvalue().rstrip("\n"), sys.stdout)  # in whatever encoding it has
+    text = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    write(text, sys.stdout)  # in whatever encoding it has
     for line in fault_lines(lines, width):
         say(line, sys.stdout)
 

@@ -13,7 +13,7 @@ from processes import environment, rollout
 from resuming import SCRIPTED, write
 
 from rollout.ls import main
-from rollout.report.listing import search
+from rollout.report.listing import search, table
 from rollout.system import lock
 
 COMMON = ("engine=scripted", "tracking=none", "data.input=in.parquet")
@@ -79,7 +79,62 @@ def test_runs_and_sweeps_are_listed_newest_first_with_state_rows_and_scores(runs
     assert text.index(" s (2") < text.index("deep/b") < text.index(" a ")
     assert "2 complete" in text and "failed" in text and "top_k=5" in text
     assert any(line.startswith("deep/b failed: the scripted engine died") for line in lines)
-    assert all(len(line) <= 100 for line in lines)
+
+
+def test_off_a_terminal_each_run_is_one_line_unless_columns_is_set(runs, ls, monkeypatch):
+    """The table was 100 columns wide in a pipe, words broke, and grep found half a name."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long = runs / ("a-long-name-" * 6 + "end")
+    (runs / "a").rename(long)
+    assert sum(long.name in line and "top_k=5" in line for line in ls()) == 1
+    monkeypatch.setenv("COLUMNS", "90")
+    lines = ls()
+    assert max(map(len, lines)) <= 90 and not any(long.name in line for line in lines)
+
+
+def test_texts_fold_at_spaces_before_words_break():
+    """A setting was cut into `max_toke` and `ns=48`."""
+    cells = {"what": "some/where", "sampling": "n=8 t=0.7 max_tokens=48", "state": "complete",
+             "data": "embedded:smollm2 in a file"}  # fmt: skip
+    widths = table._widths([table.Line(cells)], 60)
+    assert widths["sampling"] >= len("max_tokens=48") and widths["data"] >= len("embedded:smollm2")
+    assert sum(widths.values()) + table.GAP * 3 <= 60
+
+
+@pytest.mark.parametrize("objective", ["scores.pass@1", "num_failed"])
+def test_a_sweep_has_its_objective_before_and_after_its_first_result(runs, ls, objective):
+    """A sweep with a scorer was ranked by tokens/s until its first point was scored."""
+    record = {"objective": objective, "points": []}
+    (runs / "s/sweep.json").write_text(json.dumps(record))
+    for point in (runs / "s").glob("*/summary.json"):
+        assert values(ls, runs / "s")[0]["objective"] == objective
+        point.unlink()
+    assert values(ls, runs / "s")[0]["objective"] == objective
+
+
+def test_a_point_that_was_refused_failed_and_its_reason_is_listed(runs, ls):
+    """It was waiting, forever."""
+    record = json.loads((runs / "s/sweep.json").read_text())
+    refused = {"name": "t=-1", "values": {"sampling.temperature": "-1"}, "run_dir": "t=-1"}
+    record["points"] += [refused | {"status": "failed", "error": "sampling.temperature is below 0"}]
+    record["points"] += [refused | {"status": "waiting", "run_dir": "t=2"}]
+    (runs / "s/sweep.json").write_text(json.dumps(record))
+    (sweep,) = values(ls, runs / "s", "points=true")
+    assert sweep["states"] == {"complete": 2, "failed": 1, "waiting": 1}
+    assert [found["detail"] for found in sweep["refused"]] == ["sampling.temperature is below 0"]
+    assert any("t=-1 failed: sampling.temperature is below 0" in line for line in ls(runs / "s"))
+
+
+@pytest.mark.parametrize("command", ["ls", "report"])
+def test_a_stdout_without_chinese_characters_gets_question_marks(runs, typed, command):
+    """The listing ended with a UnicodeEncodeError."""
+    name = "\u8fd0\u884c"
+    (runs / "a").rename(runs / name)
+    where = {"ls": "outputs", "report": f"outputs/{name}"}[command]
+    done = subprocess.run([sys.executable, "-m", f"rollout.{command}", where], cwd=typed.here,
+                          env=environment() | {"PYTHONIOENCODING": "ascii"}, capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "" and "??" in done.stdout
 
 
 def test_json_has_values_without_rounding_and_paths_to_type(runs, ls):

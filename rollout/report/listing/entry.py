@@ -40,7 +40,6 @@ class Entry:
     sampling: dict[str, Any]  # the temperature, and whatever differs from the default
     output_tokens_per_s: float | None  # of the last launch; of one that is running: at present
     scores: dict[str, float]
-    objective: str | None  # as typed: ranks the points of a sweep
     figures: dict[str, Any] = field(default_factory=dict)  # of summary.json
 
 
@@ -69,7 +68,6 @@ def entry_of(run_dir: Path) -> Entry:
         _sampling(asked),
         rate if isinstance(rate, float | int) else None,
         _scores(figures),
-        _text(config.get("objective")),
         figures,
     )
 

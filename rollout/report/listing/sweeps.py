@@ -5,12 +5,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rollout.config.settings import OBJECTIVE
 from rollout.errors import UserError
-from rollout.report.listing.entry import SCORES, Entry, SweepEntry
-from rollout.report.sweep.points import is_maximized, objective_of
+from rollout.report.listing.entry import Entry, SweepEntry
+from rollout.report.sweep.points import is_maximized, is_same, objective_of
 from rollout.report.sweep.ranking import is_speed
-from rollout.report.sweep.record import RECORD, num_uncomposed, points_in
+from rollout.report.sweep.record import (
+    RECORD,
+    num_uncomposed,
+    points_in,
+    recorded_objective,
+)
 from rollout.runs.state import COMPLETE
 from rollout.system import dates
 from rollout.system.lock import holder_of
@@ -48,17 +52,10 @@ def sweep_entry(directory: Path, points: Sequence[Entry], notes: list[str]) -> S
         sum(path not in on_disk and path not in refused for path in values)
         + num_uncomposed(directory, len(values.keys() | on_disk)),
         holder is not None and holder.is_alive and holder.is_here,
-        _objective(points),
+        recorded_objective(directory, [point.figures for point in points]),
         refused,
     )
     return _with_best(found)
-
-
-def _objective(points: Sequence[Entry]) -> str:
-    """Return the figure that ranked the points: the one typed, the first pass@k, or the speed."""
-    typed = [point.objective for point in points if point.objective]
-    scores = [name for point in points for name in point.scores if name.startswith("pass@")]
-    return next(iter([*typed, *(f"{SCORES}.{name}" for name in scores)]), OBJECTIVE)
 
 
 def _shared(point: Entry) -> bool:
@@ -82,5 +79,5 @@ def _with_best(sweep: SweepEntry) -> SweepEntry:
     if valued:
         best = max if is_maximized(sweep.objective) else min
         sweep.best_value = best(value for value, _ in valued)
-        sweep.best = [point for value, point in valued if value == sweep.best_value]
+        sweep.best = [point for value, point in valued if is_same(value, sweep.best_value)]
     return sweep

@@ -1,10 +1,11 @@
-"""A listing as a table for a terminal, no wider than it; columns that are empty are left out.
+"""A listing as a table, no wider than the terminal; columns that are empty are left out.
 
-Texts wrap where they must: a path is there to be typed again, so it is not cut.
+Texts wrap where they must: a path is there to be typed again, so it is not cut. Without a width,
+each entry is one line, for grep.
 Guarantees that names, paths and texts from records are printed without control characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ MAX_SCORES = 2
 MAX_FAULTS = 10
 MAX_VALUE = 24  # characters of a sampling setting
 MAX_CELL = 120  # of any text; a longer one is cut
+MAX_FAULT = 500  # columns of a reason where no width is given
 # A column's least width; narrower, its texts would wrap into too many lines.
 NARROWEST = {"when": 10, "what": 14, "model": 8, "data": 8, "sampling": 8, "state": 9, "scores": 13}
 COLUMNS = ("when", "what", "model", "data", "sampling", "state", "rows", "tokens/s", "scores")
@@ -51,8 +53,8 @@ def lines_of(entries: Sequence[Entry | SweepEntry], root: Path, with_points: boo
     return lines
 
 
-def table_of(lines: Sequence[Line], width: int) -> Any:
-    """Return the lines as a rich table of at most `width` cells."""
+def table_of(lines: Sequence[Line], width: int | None) -> Any:
+    """Return the lines as a rich table of at most `width` cells; None: as wide as its texts."""
     from rich.table import Table
     from rich.text import Text
 
@@ -67,11 +69,11 @@ def table_of(lines: Sequence[Line], width: int) -> Any:
     return table
 
 
-def fault_lines(lines: Sequence[Line], width: int) -> list[str]:
+def fault_lines(lines: Sequence[Line], width: int | None) -> list[str]:
     """Return a line for each run that failed, with the reason."""
     faults = [fault for line in lines for fault in line.faults]
     more = [f"and {len(faults) - MAX_FAULTS:,} more failed"] if len(faults) > MAX_FAULTS else []
-    return [one_line(fault, width) for fault in faults[:MAX_FAULTS]] + more
+    return [one_line(fault, width or MAX_FAULT) for fault in faults[:MAX_FAULTS]] + more
 
 
 def _run_line(entry: Entry, what: str) -> Line:
@@ -192,24 +194,46 @@ def _common(texts: Sequence[str], noun: str) -> str:
     return "" if not texts else texts[0] if len(different) == 1 else f"{len(different):,} {noun}"
 
 
-def _widths(lines: Sequence[Line], width: int) -> dict[str, int]:
-    """Return the columns that have a cell, with their widths; the widest ones wrap first."""
+def _widths(lines: Sequence[Line], width: int | None) -> dict[str, int]:
+    """Return the columns that have a cell, with their widths.
+
+    Texts wrap at spaces first, then inside words; then columns are left out.
+    """
     from rich.cells import cell_len
 
-    sizes = {}
+    sizes, words = {}, {}
     for name in COLUMNS:
         cells = [line.cells.get(name, "") for line in lines]
         if any(cells):
             sizes[name] = min(MAX_CELL, max(map(cell_len, [name, *cells])))
+            longest = max(cell_len(word) for cell in [name, *cells] for word in cell.split())
+            words[name] = max(NARROWEST.get(name, 0), min(MAX_CELL, longest))
+    if width is None:
+        return sizes
     dropped = iter(DROPPED_FIRST)
-    while sum(sizes.values()) + GAP * (len(sizes) - 1) > width:
-        spare = {n: sizes[n] - least for n, least in NARROWEST.items() if n in sizes}
-        if max(spare.values(), default=0) > 0:
-            widest = max((n for n in spare if spare[n] > 0), key=lambda name: sizes[name])
-            narrowed = "when" if spare.get("when") else widest  # it has one place to wrap
-            sizes[narrowed] -= spare["when"] if narrowed == "when" else 1
-        elif (name := next(dropped, None)) is not None:
-            sizes.pop(name, None)
-        else:
+    while True:
+        for leasts in (words, NARROWEST):
+            found = _narrowed(sizes, leasts, width)
+            if _total(found) <= width:
+                return found
+        if (name := next(dropped, None)) is None:
+            return found
+        sizes.pop(name, None)
+
+
+def _narrowed(sizes: Mapping[str, int], leasts: Mapping[str, int], width: int) -> dict[str, int]:
+    """Return the widths after the widest columns have shrunk to fit, none below its least."""
+    found = dict(sizes)
+    while _total(found) > width:
+        spare = {n for n in NARROWEST if n in found and found[n] > leasts[n]}
+        if not spare:
             break
-    return sizes
+        if "when" in spare:  # it has one place to wrap
+            found["when"] = leasts["when"]
+        else:
+            found[max(spare, key=lambda name: (found[name], name))] -= 1
+    return found
+
+
+def _total(sizes: Mapping[str, int]) -> int:
+    return sum(sizes.values()) + GAP * (len(sizes) - 1)

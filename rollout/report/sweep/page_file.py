@@ -25,7 +25,8 @@ def page_now(directory: Path) -> Page:
         raise UserError(f"{directory} holds no sweep (it has no {RECORD})")
     recorded = recorded_points(directory, with_unstarted=True).values()
     points = [as_of_now(point) for point in recorded]
-    return page_of_sweep(directory, points, rank(points, recorded_objective(directory, points)))
+    objective = recorded_objective(directory, [point.figures for point in points])
+    return page_of_sweep(directory, points, rank(points, objective))
 
 
 def page_text(directory: Path, points: Sequence[Point], ranking: Ranking) -> str:

@@ -1,7 +1,7 @@
 """sweep.json: the points of all commands in a sweep's directory, its objective and its command."""
 
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,15 @@ def num_uncomposed(directory: Path, num_known: int) -> int:
     return max(total - num_known, 0) if type(total) is int else 0
 
 
-def recorded_objective(directory: Path, points: Iterable[Point]) -> str:
-    """Return the figure that ranked the points; of an old record, pass@1 if they were scored."""
+def recorded_objective(directory: Path, figures: Iterable[Mapping[str, Any]]) -> str:
+    """Return the figure that ranks the points; of an old record, pass@1 if they were scored.
+
+    `figures`: of the points' summary.json.
+    """
     objective = sweep_record(directory).get("objective")
     if isinstance(objective, str) and objective:
         return objective
-    names = (name for p in points for name in p.figures.get(SCORES) or {})
+    scores = (found.get(SCORES) for found in figures)
+    names = (name for found in scores if isinstance(found, dict) for name in found)
     ks = [int(k) for n in names if (k := n.removeprefix("pass@")) != n and k.isdecimal()]
     return f"{SCORES}.pass@{min(ks)}" if ks else OBJECTIVE
