@@ -1,6 +1,7 @@
 """python -m rollout.report PATH: write the page of a run, a sweep or a parquet file."""
 
 import sys
+from dataclasses import dataclass, field
 from functools import partial
 
 from rollout.errors import UserError
@@ -28,8 +29,26 @@ GPU and no model, and changes nothing else.
   output=FILE.html   write the page there
   overwrite=true     replace the file there, whoever wrote it
   --figures          also write each chart as PNG and SVG
+
+Of a file, for columns that are not found by their names:
+
+  responses_key=COLUMN  the responses
+  prompt_key=COLUMN     the prompts
+  prefix=second_        the scores: of a scoring whose columns have this prefix
 """
 FLAGS = {"overwrite=true": True, "overwrite=false": False}
+OF_A_FILE = ("responses_key", "prompt_key", "prefix")
+
+
+@dataclass(slots=True)
+class Words:
+    """What was typed."""
+
+    path: str
+    output: str | None = None
+    overwrite: bool = False
+    has_figures: bool = False
+    columns: dict[str, str] = field(default_factory=dict)  # of a file, by OF_A_FILE
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,15 +60,19 @@ def _main(argv: list[str]) -> int:
     if any(word in ("-h", "--help", "help") for word in argv):
         print(HELP, end="")
         return 0
-    given, output, overwrite, has_figures = split(argv)
-    target = target_of(given)
-    path = target.default if output is None else path_of(output)
+    words = split(argv)
+    target = target_of(words.path)
+    if words.columns and not target.is_file:
+        typed = ", ".join(f"{key}=" for key in words.columns)
+        raise UserError(f"{typed} is for a file of responses, and {words.path} is a run or a "
+                        "sweep, which has its columns on record; leave it out")  # fmt: skip
+    path = target.default if words.output is None else path_of(words.output)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"output={output} is no page; type a name ending in .html")
-    page = target.page()
-    write_page(path, html_of(page), overwrite, target.is_ours)
+        raise UserError(f"output={words.output} is no page; type a name ending in .html")
+    page = target.page(**words.columns)
+    write_page(path, html_of(page), words.overwrite, target.is_ours)
     say(f"report   {path}", sys.stdout)
-    if has_figures:
+    if words.has_figures:
         from rollout.report.images import write_images
 
         directory = target.figures(path)
@@ -58,16 +81,19 @@ def _main(argv: list[str]) -> int:
     return 0
 
 
-def split(argv: list[str]) -> tuple[str, str | None, bool, bool]:
-    """Return the path, the words of output= and overwrite=, and whether figures are wanted."""
-    paths, output, overwrite, has_figures = [], None, False, False
+def split(argv: list[str]) -> Words:
+    """Return what was typed. Raises UserError if there is not one path, or a word is unknown."""
+    paths, words = [], Words("")
     for word in argv:
+        key, equals, value = word.partition("=")
         if word == "--figures":
-            has_figures = True
+            words.has_figures = True
         elif word in FLAGS:
-            overwrite = FLAGS[word]
-        elif word.startswith("output="):
-            output = word.removeprefix("output=")
+            words.overwrite = FLAGS[word]
+        elif equals and key == "output":
+            words.output = value
+        elif equals and key in OF_A_FILE:
+            words.columns[key] = value
         elif word.startswith("-") or word.startswith("overwrite="):
             raise UserError(f"{word!r} is not a word of rollout.report; see --help")
         else:
@@ -76,7 +102,8 @@ def split(argv: list[str]) -> tuple[str, str | None, bool, bool]:
         what = "no path" if not paths else f"{len(paths)} paths"
         raise UserError(f"rollout.report takes one path, not {what}; type one: RUN_DIR, "
                         "SWEEP_DIR or FILE.parquet")  # fmt: skip
-    return paths[0], output, overwrite, has_figures
+    words.path = paths[0]
+    return words
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+NO_PROMPTS = (
+    "(no column of prompts was found; type python -m rollout.report FILE prompt_key=COLUMN)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
@@ -141,7 +145,7 @@ class PublishedRows:
                 return [("", f"(not readable: {prompt.error})")]
             return messages_in(prompt, row.get(key))
         if key is None:
-            return [("", "(no column of prompts was found; type prompt_key=COLUMN)")]
+            return [("", NO_PROMPTS)]
         return messages_from(row[key])
 
     def _read(self, lines: "np.ndarray") -> Iterator[Row]:

@@ -33,6 +33,8 @@ def page_of_scored(
     Raises UserError if there is no such file, no row or no column of responses, and says what to
     type; RolloutError if a file can't be read.
     """
+    keys = {"responses_key": responses_key, "prompt_key": prompt_key, "prefix": prefix}
+    typed = [f"{key}={value}" for key, value in keys.items() if value is not None]
     found = open_output(path)
     if not found.num_rows:
         raise UserError(f"{path} has no rows")
@@ -44,21 +46,23 @@ def page_of_scored(
     sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
     return Page(
         path.name,
-        _subtitle(path, rows, scores),
+        _subtitle(path, rows, scores, typed),
         *_verdict(responses, scores),
         figures=[*(figures_from(scores) if scores else []), *response_figures(responses)][:5],
         sections=[*sections, Section("Samples", [browser])],
     )
 
 
-def _subtitle(path: Path, rows: PublishedRows, scores: Scores | None) -> list[str]:
+def _subtitle(
+    path: Path, rows: PublishedRows, scores: Scores | None, typed: list[str]
+) -> list[str]:
     columns = rows.columns
     what = f"column {columns.responses!r}, {_count(rows.num_rows, 'row')}"
     what += ", one row per sample" if columns.is_per_sample else ""
     if scores is not None:
         prefix = columns.score_prefix
         what += ", scored" + (f" (columns with the prefix {prefix!r})" if prefix else "")
-    command = f"python -m rollout.report {shlex.quote(str(path))}"
+    command = shlex.join(["python", "-m", "rollout.report", str(path), *typed])
     return [f"file: {path}", what, f"made by: {command}"]
 
 

@@ -22,7 +22,7 @@ class Target:
     """What to write: the page, made when asked for, and where it belongs."""
 
     default: Path
-    page: Callable[[], Page]
+    page: Callable[..., Page]  # of a file, it takes the keys of page_of_scored
     is_ours: Callable[[Path], bool] = lambda path: False  # a page without a digest
     is_directory: bool = False  # of a run or a sweep, whose figures/ it owns
 
@@ -30,6 +30,11 @@ class Target:
         """Return where the figures of the page written to `page` belong."""
         is_own = self.is_directory and page.resolve() == self.default.resolve()
         return page.with_name(DIRECTORY if is_own else f"{page.stem}-{DIRECTORY}")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of responses, or a directory of such files."""
+        return not self.is_directory
 
 
 def target_of(given: str) -> Target:
@@ -52,14 +57,18 @@ def target_of(given: str) -> Target:
         raise UserError(f"{given} is neither a file nor a directory; type RUN_DIR, SWEEP_DIR or "
                         "FILE.parquet")  # fmt: skip
     if any(PART.fullmatch(entry.name) for entry in path.iterdir()):
-        return Target(path.with_name(f"{path.name}.html"), lambda: _page_of_scored(path))
+        return _of_responses(path, path.with_name(f"{path.name}.html"))
     raise UserError(f"{given} is no run, sweep or output{_advice(path)}")
 
 
 def _of_file(path: Path, given: str) -> Target:
     if path.suffix.lower() in PARQUET:
-        return Target(path.with_suffix(".html"), lambda: _page_of_scored(path))
+        return _of_responses(path, path.with_suffix(".html"))
     raise UserError(f"{given} is not a parquet file{_advice(path)}")
+
+
+def _of_responses(path: Path, default: Path) -> Target:
+    return Target(default, lambda **columns: _page_of_scored(path, **columns))
 
 
 def _advice(path: Path) -> str:
@@ -86,7 +95,7 @@ def _page_of_sweep(directory: Path) -> Page:
     return page_now(directory)
 
 
-def _page_of_scored(path: Path) -> Page:
+def _page_of_scored(path: Path, **columns: str) -> Page:
     from rollout.report.scored import page_of_scored
 
-    return page_of_scored(path)
+    return page_of_scored(path, **columns)

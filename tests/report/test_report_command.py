@@ -3,6 +3,7 @@
 import os
 import stat
 
+import pandas as pd
 import pytest
 from reported import launch, questions, write_input
 
@@ -156,3 +157,30 @@ def test_no_output_may_take_the_name_of_the_page(typed, report):
     assert done.code == 0  # another name
     done = launch(typed, "output.path=x/figures/a.parquet")
     assert done.code == 2 and "keeps its own files" in done.errors[0]
+
+
+def write_foreign(here):
+    """Write a file whose columns have names of their own, and two possible columns of prompts."""
+    table = {"what": ["one", "two"], "prompt": ["?", "?"], "said": [["uno"], ["dos"]]}
+    table |= {"a_scores": [[1.0], [1.0]], "a_verdicts": [["right"], ["right"]]}
+    table |= {"b_scores": [[0.0], [0.0]], "b_verdicts": [["wrong"], ["wrong"]]}
+    pd.DataFrame(table).to_parquet(here / "f.parquet")
+
+
+def test_columns_of_a_file_are_typed_as_its_messages_say(report):
+    """The command refused responses_key=, which its own message asked for."""
+    write_foreign(report.here)
+    code, _, err = report("f.parquet")
+    assert code == 2 and "type responses_key=COLUMN" in err
+    words = ("responses_key=said", "prompt_key=what", "prefix=b_")
+    assert report("f.parquet", *words)[::2] == (0, "")
+    page = (report.here / "f.html").read_text()
+    assert "0 of 2 rows solved at least once" in page and '"one"' in page
+    assert f"f.parquet {' '.join(words)}" in page
+
+
+@pytest.mark.parametrize("word", ["responses_key=a", "prompt_key=a", "prefix=a_"])
+def test_columns_of_a_run_are_on_record_and_not_typed(report, word):
+    code, out, err = report("x", word)
+    assert (code, out) == (2, "") and len(err.splitlines()) == 1
+    assert "is for a file of responses" in err
