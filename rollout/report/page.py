@@ -82,6 +82,7 @@ class SampleView:
     verdict: str = ""  # right, wrong, no_answer, cut_off, error, unjudged, or empty: not scored
     extracted: str | None = None
     error: str | None = None  # why it was not judged
+    is_cut: bool = False  # the text is not here as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class PromptView:
     errors: Sequence[str | None] = ()  # of each source: why the row failed
     reference: str | None = None
     num_prompt_tokens: int | None = None
+    is_cut: bool = False  # its messages are not here as a whole
 
 
 @dataclass(frozen=True, slots=True)

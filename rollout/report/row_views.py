@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rollout.report.page import PromptView, SampleView
-from rollout.report.prompt_texts import MAX_CHARS, Messages, cut, text_from, utf8
+from rollout.report.prompt_texts import MAX_CHARS, Excerpt, Messages, cut, text_from, utf8
 from rollout.rows.gym_entry import entry_of
 from rollout.rows.reasoning import TAGS, split
 
@@ -37,13 +37,15 @@ def row_view(
     limit = min(MAX_CHARS, room // max(1, texts))
     samples = [_sample(row, i, limit, tags) for i in range(min(most, len(responses)))]
     reference, tokens = row.get("reference"), row.get("num_prompt_tokens")
+    messages = [(utf8(role), cut(text, limit)) for role, text in messages]
     return PromptView(
         number,
-        [(utf8(role), cut(text, limit)) for role, text in messages],
+        messages,
         [samples],
         [_text(row.get("error"), limit)],
         None if reference is None else cut(text_from(reference), limit),
         tokens if isinstance(tokens, int) else None,
+        is_cut=any(isinstance(text, Excerpt) for _, text in messages),
     )
 
 
@@ -52,8 +54,9 @@ def _sample(row: Mapping[str, Any], i: int, limit: int, tags: Sequence[str]) -> 
     reasoning, text = _parts(row, i, response or "", tags)
     tokens, score = _member(row, "num_response_tokens", i), _member(row, "scores", i)
     error = _member(row, "score_errors", i)
+    shown = cut(text, limit)
     return SampleView(
-        cut(text, limit),
+        shown,
         _text(reasoning, limit),
         _text(_member(row, "finish_reason", i), limit),
         tokens if isinstance(tokens, int) else None,
@@ -61,6 +64,7 @@ def _sample(row: Mapping[str, Any], i: int, limit: int, tags: Sequence[str]) -> 
         _text(_member(row, "verdicts", i), limit) or "",
         _text(_member(row, "extracted", i), limit),
         _text("the response is null" if response is None and error is None else error, limit),
+        is_cut=isinstance(shown, Excerpt),
     )
 
 

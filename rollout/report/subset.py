@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rollout.report.page import PromptView, SampleView
-from rollout.report.prompt_texts import cut
+from rollout.report.prompt_texts import Excerpt, cut
 from rollout.report.strict_json import num_script_bytes
 
 if TYPE_CHECKING:
@@ -115,15 +115,18 @@ def num_bytes_of(view: PromptView) -> int:
 
 def shortened(view: PromptView, limit: int) -> PromptView:
     """Return the row with every text cut to `limit` characters."""
+    messages = [(role, cut(text, limit)) for role, text in view.messages]
     return replace(
         view,
-        messages=[(role, cut(text, limit)) for role, text in view.messages],
+        messages=messages,
         samples=[s and [_shortened(sample, limit) for sample in s] for s in view.samples],
         reference=view.reference and cut(view.reference, limit),
+        is_cut=any(isinstance(text, Excerpt) for _, text in messages),
     )
 
 
 def _shortened(sample: SampleView, limit: int) -> SampleView:
     names = ("text", "reasoning", "extracted")
     texts = {name: getattr(sample, name) for name in names}
-    return replace(sample, **{k: t if t is None else cut(t, limit) for k, t in texts.items()})
+    texts = {name: text if text is None else cut(text, limit) for name, text in texts.items()}
+    return replace(sample, **texts, is_cut=isinstance(texts["text"], Excerpt))

@@ -22,9 +22,10 @@ function button(label, className, onClick, attributes = {}) {
   return element("button", { type: "button", class: className, click: onClick, ...attributes }, label);
 }
 
-/** Return a button that copies what `textOf` returns: the real text, escapes not applied. */
-function copyButton(textOf, name) {
-  return button("Copy", "copy", () => copy(textOf()), { "aria-label": `Copy ${name}` });
+/** Return a button that copies what `textOf` returns, escapes not applied; `isCut`: not all of the text is here. */
+function copyButton(textOf, name, isCut = false) {
+  const title = isCut && "a long text: copies as much of it as this page has";
+  return button("Copy", "copy", () => copy(textOf()), { "aria-label": `Copy ${name}`, title });
 }
 
 async function copy(text) {

@@ -91,7 +91,7 @@ function promptHead(row, view) {
     row.isFailed && element("span", { class: "badge bad" }, "failed"),
     element("span", { class: "soft" }, facts.join(" · ")),
     prompt.reference != null && element("span", { class: "reference" }, "reference ", answer(prompt.reference, view.pattern)),
-    copyButton(() => prompt.messages.map(([, text]) => text).join("\n\n"), `the prompt of row ${prompt.number}`));
+    copyButton(() => prompt.messages.map(([, text]) => text).join("\n\n"), `the prompt of row ${prompt.number}`, prompt.is_cut));
 }
 
 function answer(text, pattern) {
@@ -167,7 +167,7 @@ function sampleHead(sample, index, extra) {
     sample.num_tokens != null && element("span", { class: "soft" }, count(sample.num_tokens, "token")),
     sample.score != null && !JUDGED.has(sample.verdict) && element("span", { class: "soft" }, `score ${numberText(sample.score)}`),
     finish != null && element("span", { class: `badge ${finish === "length" ? "warning" : ""}` }, printable(FINISH_NAMES[finish] ?? finish)),
-    copyButton(() => sample.text, `response ${index}`));
+    copyButton(() => sample.text, `response ${index}`, sample.is_cut));
 }
 
 /** Return the extracted answer, and why a sample was not judged. */

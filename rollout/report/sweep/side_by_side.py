@@ -219,6 +219,7 @@ def _cut_prompt(prompt: PromptView, most: int) -> PromptView:
                 reasoning=short(sample.reasoning),
                 extracted=short(sample.extracted),
                 error=short(sample.error),
+                is_cut=sample.is_cut or len(sample.text) > most,
             )
             for sample in mine
         ]
@@ -230,6 +231,7 @@ def _cut_prompt(prompt: PromptView, most: int) -> PromptView:
         samples=samples,
         errors=[short(error) for error in prompt.errors],
         reference=short(prompt.reference),
+        is_cut=prompt.is_cut or any(len(text) > most for _, text in prompt.messages),
     )
 
 

@@ -14,6 +14,7 @@ from rollout.report.sweep.side_by_side import (
     MAX_POINTS,
     MAX_PROMPTS,
     MAX_RESPONSES,
+    OTHER_ROWS,
     cut,
     side_by_side,
 )
@@ -110,6 +111,25 @@ def test_a_cut_keeps_the_beginning_and_the_end_and_says_how_much_is_gone():
     text = "a" * 900 + "b" * 900
     assert cut(text, 300) == "a" * 200 + "\n… 1,500 characters left out …\n" + "b" * 100
     assert cut("short", 300) == "short"
+
+
+def test_a_text_that_is_cut_is_marked_so_that_its_copy_button_says_so(tmp_path):
+    long = "x" * 1_000_000
+    found = side_by_side([answered(tmp_path / "a", [long, "q"], [["short", long], ["r"]])], [])
+    first, second = found.prompts
+    assert (first.is_cut, second.is_cut) == (True, False)
+    assert [sample.is_cut for sample in first.samples[0]] == [False, True]
+
+
+def test_points_over_other_inputs_have_numbers_of_their_own_and_it_is_said(tmp_path):
+    """Two prompts had the number 0, so a link opened the wrong one."""
+    one = answered(tmp_path / "a", ["p", "q"], [["1"], ["2"]])
+    two = answered(tmp_path / "b", ["r", "s", "q"], [["3"], ["4"], ["5"]])
+    found = side_by_side([one, two], [])
+    assert [prompt.number for prompt in found.prompts] == [0, 1, 2, 3]
+    assert OTHER_ROWS in found.note and found.num_rows >= 4
+    same = side_by_side([one, answered(tmp_path / "c", ["p", "q"], [["6"], ["7"]])], [])
+    assert OTHER_ROWS not in same.note
 
 
 def test_odd_prompts_and_scores_stop_nothing(tmp_path):
