@@ -34,6 +34,7 @@ SCRIPTS = (
     "start.js",
 )
 LIBRARY = "uplot.min.js"
+DENSE_FROM = 9  # columns of a table; one with more is set in smaller letters
 MAX_CHARS = 20_000  # of a text outside the sample browser
 NARROW_HEAT = 6  # columns that fit beside a chart
 HEAT_STEPS = 10  # colours of a heat map: .heat-0 to .heat-9 in page.css
@@ -61,6 +62,7 @@ def rendered(page: Any) -> str:
         scripts=[Markup(script) for script in scripts],
         data=Markup(script_json(_data(page))),
         heat_steps=range(HEAT_STEPS),
+        dense_from=DENSE_FROM,
         range_of=heat_range,
     )
 

@@ -38,6 +38,25 @@ def test_a_page_opens_without_errors_and_never_scrolls_sideways(chromium, files,
         assert page.locator(".prompt").count() > 0
 
 
+LINK_ENDS = """() => {
+  const bar = document.querySelector('.links').getBoundingClientRect();
+  const link = document.querySelector('.links [aria-current]').getBoundingClientRect();
+  return [link.left - bar.left, bar.right - link.right];
+}"""
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_the_link_of_the_section_in_view_is_in_sight_in_the_bar(chromium, files, look):
+    """The last links were cut at the bar's end, and nothing said that there are more."""
+    with opened(chromium, files["sweep"], **LOOKS[look]) as page:
+        last = page.locator(".links a").last
+        for link in (page.locator(".links a").first, last):
+            page.evaluate("id => document.querySelector(id).scrollIntoView({behavior: 'instant'})",
+                          link.get_attribute("href"))  # fmt: skip
+            page.wait_for_timeout(200)
+            assert min(page.evaluate(LINK_ENDS)) >= 0
+
+
 INTRUDERS = """<script>window.ran = 1</script>
 <img src="data:image/png,x" onerror="window.ran = 2"><img src="https://example.com/x.png">
 <a id="link" href="javascript:window.ran = 3">link</a>

@@ -54,8 +54,15 @@ function startNavigation() {
       if (id === first) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
+    if (first !== undefined) showLink(links.get(first));
   }, { rootMargin: "-15% 0px -60% 0px" });
   for (const id of links.keys()) observer.observe(document.getElementById(id));
+}
+
+/** Scroll the bar, and nothing else, so that a link is in its middle. */
+function showLink(link) {
+  const bar = link.parentElement;
+  bar.scrollTo({ left: link.offsetLeft - (bar.clientWidth - link.offsetWidth) / 2 });
 }
 
 /** Let a click on a header sort its table; missing values come last either way. */

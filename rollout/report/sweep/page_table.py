@@ -1,5 +1,7 @@
 """The table of a sweep's page: swept keys and the objective first, and no column that says nothing.
 
+The columns that a page may have no room for are last: they can be scrolled to.
+
 Guarantees: no figure is in two columns; values that all points share are said once, above.
 """
 
@@ -23,10 +25,9 @@ from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.status import status_text
 from rollout.system.safe_text import printable
 
-QUALITY = (
-    "truncated_fraction", "distinct_fraction", "mean_response_tokens", "p95_response_tokens",
-)  # fmt: skip
-COSTS = ("output_tokens_per_s", "peak_memory_gib", "generate_s", "load_s", "wall_s")
+QUALITY = ("truncated_fraction", "distinct_fraction", "mean_response_tokens")
+COSTS = ("output_tokens_per_s", "generate_s", "wall_s", "peak_memory_gib")
+LAST = ("p95_response_tokens", "load_s")
 COUNTS = ("num_rows", "num_samples", "num_failed", "num_sharing", "engine")
 HELP = {
     "truncated_fraction": "share of responses that max_tokens or the context length cut off",
@@ -131,19 +132,26 @@ def _objective(points: Sequence[Point], objective: str) -> Shown:
 
 
 def _figures(points: Sequence[Point], objective: str) -> tuple[list[Shown], list[str]]:
-    """Return scores, quality and costs without the objective, and which scores repeat others."""
+    """Return scores, quality and costs without the objective, and which scores repeat others.
+
+    Of pass@k, those between the first and the last k come last: they are in a chart, too.
+    """
     names = [name for name in score_names(points) if f"{SCORES}.{name}" != objective]
     kept = [objective.removeprefix(f"{SCORES}.")] if objective.startswith(f"{SCORES}.") else []
-    scores, repeats = [], []
+    passes = [name for name in score_names(points) if name.startswith("pass@")]
+    scores, between, repeats = [], [], []
     for name in names:
         twin = next((k for k in kept if name in REPEATERS and _are_equal(points, k, name)), None)
         if twin:
             repeats.append(f"{printable(name)} is {printable(twin)} here.")
             continue
         kept.append(name)
-        scores.append(_of_score(points, name))
-    others = (name for name in (*QUALITY, *COSTS) if name != objective)
-    return scores + [_of_figure(points, name) for name in others], repeats
+        (between if name in passes[1:-1] else scores).append(_of_score(points, name))
+    first, last = (
+        [_of_figure(points, name) for name in names if name != objective]
+        for names in ((*QUALITY, *COSTS), LAST)
+    )
+    return [*scores, *first, *between, *last], repeats
 
 
 def _are_equal(points: Sequence[Point], one: str, other: str) -> bool:

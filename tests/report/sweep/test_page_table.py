@@ -1,5 +1,6 @@
 """The table of a sweep's page: swept keys and the objective first, nothing twice."""
 
+from scored_sweep import scored_sweep
 from sweep_points import FIGURES, SPEED, point
 
 from rollout.report.sweep.page_table import page_table
@@ -104,3 +105,12 @@ def test_one_point_keeps_its_columns_and_figures_may_be_odd():
     odd = [point("1", figures={"num_rows": "x", "load_s": True, "wall_s": float("nan")})]
     assert made(odd)[0].rows[0].cells[0] == "sampling.temperature=1"
     assert made([])[0].rows == []
+
+
+def test_columns_that_a_page_may_have_no_room_for_are_last(tmp_path):
+    """Times were off screen, behind every pass@k with its interval."""
+    points = scored_sweep(tmp_path, [{"sampling.temperature": t} for t in ("0.2", "1.7")])
+    points[0].figures |= {"wall_s": 1.0, "load_s": 3.0, "peak_memory_gib": 2.0}
+    labels = [c.label for c in page_table(points, rank(points, "scores.pass@1"))[0].columns]
+    assert labels[:3] == ["temperature", "pass@1", "pass@8"]
+    assert labels.index("wall") < labels.index("pass@2") < labels.index("load s")
