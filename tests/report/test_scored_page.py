@@ -118,3 +118,14 @@ def test_more_finish_reasons_than_colours_are_gathered_in_the_chart(tmp_path):
     assert len(table.rows) == 12
     assert len(chart.series) == 8 and chart.series[-1].name == "(other)"
     assert sum(sum(series.values) for series in chart.series) == 12
+
+
+@pytest.mark.filterwarnings("error")  # of numpy, on the terminal
+@pytest.mark.parametrize("score", [float("inf"), float("-inf")])
+def test_infinite_scores_have_a_page(tmp_path, score):
+    """The mean of inf and -inf raised an error that was not the user's."""
+    scores = [[score, 1.0], [-score, 0.0], [float("inf"), float("-inf")]]
+    verdicts = [["right", "right"], ["wrong", "wrong"], ["right", "wrong"]]
+    page = page_of_scored(verdict_file(tmp_path / "s.parquet", verdicts, scores))
+    assert page.verdict.startswith("scored: 6 samples of 3 rows, 2 of 3 rows solved")
+    assert page.title in html_of(page)

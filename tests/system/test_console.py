@@ -4,12 +4,13 @@ import io
 import json
 import os
 import re
+import sys
 from contextlib import ExitStack
 
 import pytest
 
-from rollout.system.console import Console, Mode, duration
-from rollout.system.live import LiveProgress
+from rollout.system.console import Console, Mode, duration, write_event
+from rollout.system.live import LiveProgress, LiveSpinner
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
 from rollout.system.terminal import eta, fitted, wrapped
@@ -164,3 +165,22 @@ def test_no_color_leaves_out_dim_and_bold_too(monkeypatch):
             progress._live.refresh()
         shown.append(re.findall(r"\x1b\[[\d;]*m", stream.getvalue()))
     assert shown[0] and not shown[1]
+
+
+def test_a_secret_before_a_quote_leaves_the_json_of_its_line_whole(capsys):
+    """The stars took the quote's backslash with them, so the line was no JSON."""
+    secret = 'api_key="abcdefgh123"'
+    values = {"text": secret, "deep": {"list": [secret, {"Bearer abcd1234": 1}], "n": 2}}
+    write_event(sys.stdout, "note", values)
+    out = capsys.readouterr().out
+    found = json.loads(out)
+    assert found["text"] == found["deep"]["list"][0] == 'api_key="***"'
+    assert found["deep"]["n"] == 2 and "abcd" not in out
+
+
+def test_a_note_above_a_display_is_printed_as_it_is():
+    """`:100:` became an emoji."""
+    terminal = io.StringIO()
+    with LiveSpinner(terminal, "loading") as spinner:
+        spinner.say("row :100: of [bold]x[/bold]")
+    assert "row :100: of [bold]x[/bold]\n" in terminal.getvalue()

@@ -61,7 +61,8 @@ def interval(
 ) -> tuple[float, float] | None:
     """Return the bootstrap interval of the mean, resampling prompts; values without NaN.
 
-    Return None without resamples, and if all rows are equal, since a bootstrap then sees no spread.
+    Return None without resamples, if a value is infinite (another program wrote it), and if all
+    rows are equal, since a bootstrap then sees no spread.
     But with `is_share` (all values from 0 to 1), rows that are all 0 or all 1 get the exact limits
     of Clopper and Pearson (1934): the mean of such values is at most the chance that one is not 0.
     The quantiles are those of the expanded percentile bootstrap, since the plain one is too narrow
@@ -73,7 +74,7 @@ def interval(
     """
     import numpy as np
 
-    if not resamples or not len(values):
+    if not resamples or not len(values) or not np.isfinite(values).all():
         return None
     if (scale := _scale(values)) != 1.0:
         found = interval(values / scale, confidence, resamples, seed, is_share)
