@@ -66,6 +66,8 @@ def outlook_of(
     left = tokens_left(mean)
     if not done:
         return Outlook(0.0, None)
+    if stats.replicas and not any(replica.is_up for replica in stats.replicas):
+        return Outlook(done / (done + left), None)  # until an engine is up again
     least, most = _spread(num_left, max(tally.num_drawn + early, 1))
     alike = done / max(stats.num_running + early, 1)
     if tally.num_samples:

@@ -1,10 +1,11 @@
 """The time left and its spread, on hand-made counts."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from rollout.engines.base import EngineStats
+from rollout.engines.base import EngineStats, ReplicaStats
 from rollout.rows.result import Result
 from rollout.runs.outlook import Outlook, outlook_of
 from rollout.runs.tally import Tally
@@ -38,6 +39,13 @@ def test_the_first_samples_to_end_are_short_and_not_typical():
     tally = ended(12, 120, num_rows=3)
     found = outlook_of(tally, sampled(2500, 0, 120), 10.0, num_rows=32, n=4, max_tokens=64)
     assert 0.25 < found.fraction < 0.4 and 15 < found.left_s < 25
+
+
+def test_while_no_replica_is_up_no_time_left_is_claimed():
+    """It grew from 2 to 12 minutes, with a range, while nothing moved."""
+    down = replace(sampled(400), replicas=(ReplicaStats(0, "node"), ReplicaStats(1, "node")))
+    found = outlook_of(Tally(), down, 10.0, num_rows=10, n=2, max_tokens=40)
+    assert (found.fraction, found.left_s) == (0.5, None)
 
 
 def test_a_finished_run_has_nothing_left():
