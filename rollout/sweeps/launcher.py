@@ -82,7 +82,8 @@ class SweepLauncher(Launcher):
             scored = [s for s in settings if s.postprocess.scorer]
             objective = objective_in((scored or settings)[0]) if settings else OBJECTIVE
             with unexpected_errors_explained(directory):
-                total, num_asked = num_points(hydra), initial_job_idx + len(asked)
+                total = num_points(hydra, self._context.config_loader)
+                num_asked = initial_job_idx + len(asked)
                 num_to_come = None if total is None else total - num_asked
                 points = self._task.sweep.launch(asked, directory, objective, num_to_come)
             if self._task.sweep.dry_run and not is_basic_sweeper(hydra):
@@ -155,14 +156,15 @@ def is_basic_sweeper(hydra: Any) -> bool:
     return str(hydra.sweeper._target_).endswith(".BasicSweeper")
 
 
-def num_points(hydra: Any) -> int | None:
+def num_points(hydra: Any, loader: Any) -> int | None:
     """Return how many points the sweeper will ask for; None: unknown, as of an optuna grid."""
     sweeper = hydra.sweeper
     if not is_basic_sweeper(hydra):
         sampler = str((sweeper.get("sampler") or {}).get("_target_"))
         return None if sampler.endswith("GridSampler") else sweeper.get("n_trials")
     words = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    words = OverridesParser.create().parse_overrides([*words, *hydra.overrides.task])
+    parser = OverridesParser.create(config_loader=loader)  # glob() lists presets by it
+    words = parser.parse_overrides([*words, *hydra.overrides.task])
     [points] = BasicSweeper.split_arguments(words, None)
     return len(points)
 

@@ -20,8 +20,10 @@ COMMON = ("engine=scripted", "tracking=none", "data.input=in.parquet")
 
 
 @pytest.fixture
-def ls(typed, capsys):
+def ls(typed, capsys, monkeypatch):
     """`ls("DIR")` returns the lines on stdout; the last exit code and notes are its attributes."""
+
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*words):
         capsys.readouterr()
