@@ -120,7 +120,7 @@ BASIC, OPTUNA_SWEEPER = "a.BasicSweeper", "a.OptunaSweeper"
 def test_the_number_of_points_is_known_where_the_sweeper_tells(sweeper, count):
     task = ["sampling.seed=range(3)", "sampling.top_p=0.5,1", "engine=scripted"]
     hydra = OmegaConf.create({"sweeper": sweeper, "overrides": {"task": task}})
-    assert num_points(hydra) == count
+    assert num_points(hydra, None) == count
 
 
 def test_a_killed_sweep_in_batches_lists_the_points_that_it_had_not_composed(typed):
