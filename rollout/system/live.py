@@ -62,6 +62,7 @@ class LiveDisplay:
         return Group(*self.picture(width))
 
     def picture(self, width: int) -> Iterator[Any]:
+        """Yield what is drawn now, in at most `width` columns; each display has its own."""
         raise NotImplementedError
 
 
