@@ -1,8 +1,7 @@
 """Values of charts as text, in Python for cells and files, in a browser for axes and legends."""
 
 import pytest
-from example_pages import run_page
-from in_chromium import needs_chromium, opened, started_chromium, written
+from in_chromium import needs_chromium, opened
 
 from rollout.report.charts import Format
 from rollout.report.values import value_text
@@ -37,9 +36,8 @@ def test_missing_and_infinite_values_have_a_text():
 
 
 @needs_chromium
-def test_a_browser_writes_the_same(tmp_path):
-    file = written({"run": run_page()}, tmp_path)["run"]
+def test_a_browser_writes_the_same(chromium, pages):
     cases = [[value, format.value] for value, format, _ in CASES]
-    with started_chromium() as chromium, opened(chromium, file) as page:
+    with opened(chromium, pages["run"]) as page:
         texts = page.evaluate("cases => cases.map(([v, f]) => valueText(v, f))", cases)
         assert texts == [text for _, _, text in CASES]

@@ -1,12 +1,9 @@
 """Pages in a real browser, from file://: they work, ask for nothing, and run no text of a model."""
 
 import itertools
-from pathlib import Path
 
 import pytest
-from example_pages import run_page, sweep_page
-from hostile_pages import hostile_page
-from in_chromium import PHONE, needs_chromium, opened, started_chromium, written
+from in_chromium import PHONE, needs_chromium, opened, written
 
 from rollout.report.charts import Chart, Format, Kind, Series, Span
 from rollout.report.page import Page, Section, Table, TableColumn, TableRow
@@ -14,25 +11,13 @@ from rollout.report.page import Page, Section, Table, TableColumn, TableRow
 pytestmark = needs_chromium
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with started_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, Path]:
-    pages = {"run": run_page(), "sweep": sweep_page(), "hostile": hostile_page()}
-    return written(pages, tmp_path_factory.mktemp("pages"))
-
-
 PAGES = ("run", "sweep", "hostile")
 LOOKS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": PHONE}
 
 
 @pytest.mark.parametrize(("name", "look"), [*itertools.product(PAGES, LOOKS)])
-def test_a_page_opens_without_errors_and_never_scrolls_sideways(chromium, files, name, look):
-    with opened(chromium, files[name], **LOOKS[look]) as page:
+def test_a_page_opens_without_errors_and_never_scrolls_sideways(chromium, pages, name, look):
+    with opened(chromium, pages[name], **LOOKS[look]) as page:
         width = page.viewport_size["width"]  # innerWidth grows where a phone zooms out
         assert page.evaluate("document.scrollingElement.scrollWidth") == width
         assert page.locator(".prompt").count() > 0
@@ -46,9 +31,9 @@ LINK_ENDS = """() => {
 
 
 @pytest.mark.parametrize("look", ["light", "phone"])
-def test_the_link_of_the_section_in_view_is_in_sight_in_the_bar(chromium, files, look):
+def test_the_link_of_the_section_in_view_is_in_sight_in_the_bar(chromium, pages, look):
     """The last links were cut at the bar's end, and nothing said that there are more."""
-    with opened(chromium, files["sweep"], **LOOKS[look]) as page:
+    with opened(chromium, pages["sweep"], **LOOKS[look]) as page:
         last = page.locator(".links a").last
         for link in (page.locator(".links a").first, last):
             page.evaluate("id => document.querySelector(id).scrollIntoView({behavior: 'instant'})",
@@ -64,9 +49,9 @@ INTRUDERS = """<script>window.ran = 1</script>
 <style>body { display: none }</style></body>"""
 
 
-def test_the_policy_stops_whatever_might_get_into_a_page(chromium, files, tmp_path):
+def test_the_policy_stops_whatever_might_get_into_a_page(chromium, pages, tmp_path):
     file = tmp_path / "intruded.html"
-    html = files["run"].read_text("utf-8")
+    html = pages["run"].read_text("utf-8")
     file.write_text(html.replace("</body>", INTRUDERS), encoding="utf-8")
     context = chromium.new_context()
     page, errors, answered = context.new_page(), [], []
@@ -85,8 +70,8 @@ def test_the_policy_stops_whatever_might_get_into_a_page(chromium, files, tmp_pa
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_each_chart_is_drawn_in_its_colours(chromium, files, look):
-    with opened(chromium, files["run"], **LOOKS[look]) as page:
+def test_each_chart_is_drawn_in_its_colours(chromium, pages, look):
+    with opened(chromium, pages["run"], **LOOKS[look]) as page:
         drawn = page.evaluate(
             """[...document.querySelectorAll('[data-chart] canvas')].map(canvas => {
               const wanted = getComputedStyle(canvas.closest('figure').querySelector('.swatch'));
@@ -103,14 +88,14 @@ def test_each_chart_is_drawn_in_its_colours(chromium, files, look):
         assert all(found > 30 and scale == pytest.approx(1, abs=0.01) for found, scale in drawn)
 
 
-def test_a_chart_without_data_says_so(chromium, files):
-    with opened(chromium, files["sweep"]) as page:
+def test_a_chart_without_data_says_so(chromium, pages):
+    with opened(chromium, pages["sweep"]) as page:
         figure = page.locator("figure", has_text="Nothing yet")
         assert "no data" in figure.inner_text() and figure.locator("canvas").count() == 0
 
 
-def test_the_legend_shows_the_values_at_the_cursor_in_all_charts_of_a_group(chromium, files):
-    with opened(chromium, files["run"]) as page:
+def test_the_legend_shows_the_values_at_the_cursor_in_all_charts_of_a_group(chromium, pages):
+    with opened(chromium, pages["run"]) as page:
         box = page.locator(".u-over").first.bounding_box()
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
         where = page.locator(".where").all_inner_texts()
@@ -119,8 +104,8 @@ def test_the_legend_shows_the_values_at_the_cursor_in_all_charts_of_a_group(chro
         assert page.locator(".at").nth(1).inner_text() == "256"
 
 
-def test_a_drag_zooms_all_charts_of_a_group_and_a_double_click_shows_all(chromium, files):
-    with opened(chromium, files["run"]) as page:
+def test_a_drag_zooms_all_charts_of_a_group_and_a_double_click_shows_all(chromium, pages):
+    with opened(chromium, pages["run"]) as page:
         canvas = page.locator("canvas").nth(1)
         whole = canvas.screenshot()
         box = page.locator(".u-over").first.bounding_box()
@@ -136,8 +121,8 @@ def test_a_drag_zooms_all_charts_of_a_group_and_a_double_click_shows_all(chromiu
         assert canvas.screenshot() == whole
 
 
-def test_a_click_on_the_legend_hides_a_series_and_shows_it_again(chromium, files):
-    with opened(chromium, files["run"]) as page:
+def test_a_click_on_the_legend_hides_a_series_and_shows_it_again(chromium, pages):
+    with opened(chromium, pages["run"]) as page:
         figure = page.locator("figure", has_text="Response lengths")
         before = figure.locator("canvas").screenshot()
         button = figure.get_by_role("button", name="stop")
@@ -148,8 +133,8 @@ def test_a_click_on_the_legend_hides_a_series_and_shows_it_again(chromium, files
         assert figure.locator("canvas").screenshot() == before
 
 
-def test_a_named_point_shows_its_name_when_pointed_at(chromium, files):
-    with opened(chromium, files["sweep"]) as page:
+def test_a_named_point_shows_its_name_when_pointed_at(chromium, pages):
+    with opened(chromium, pages["sweep"]) as page:
         figure = page.locator("figure", has_text="Throughput against memory")
         figure.scroll_into_view_if_needed()
         box = figure.locator(".u-over").bounding_box()
@@ -218,8 +203,8 @@ def test_a_short_table_never_scrolls_down_on_a_phone(chromium, tmp_path):
         assert inner <= outer
 
 
-def test_the_values_of_a_chart_unfold_as_a_table(chromium, files):
-    with opened(chromium, files["sweep"]) as page:
+def test_the_values_of_a_chart_unfold_as_a_table(chromium, pages):
+    with opened(chromium, pages["sweep"]) as page:
         figure = page.locator("figure", has_text="pass@k")
         figure.get_by_text("values", exact=True).click()
         assert figure.locator("tbody tr").count() == 7
@@ -228,8 +213,8 @@ def test_the_values_of_a_chart_unfold_as_a_table(chromium, files):
         ]  # fmt: skip
 
 
-def test_the_button_switches_between_light_and_dark_and_is_remembered(chromium, files):
-    with opened(chromium, files["run"]) as page:
+def test_the_button_switches_between_light_and_dark_and_is_remembered(chromium, pages):
+    with opened(chromium, pages["run"]) as page:
         paper = "getComputedStyle(document.body).backgroundColor"
         light = page.evaluate(paper)
         page.get_by_role("button", name="Switch between light and dark").click()
@@ -239,8 +224,8 @@ def test_the_button_switches_between_light_and_dark_and_is_remembered(chromium, 
         assert page.evaluate(paper) == dark
 
 
-def test_a_click_on_a_header_sorts_with_missing_values_last(chromium, files):
-    with opened(chromium, files["run"]) as page:
+def test_a_click_on_a_header_sorts_with_missing_values_last(chromium, pages):
+    with opened(chromium, pages["run"]) as page:
         first = "table.sortable tbody tr:first-child td:nth-child({})"
         header = page.get_by_role("button", name="latency")
         header.click()
@@ -252,8 +237,8 @@ def test_a_click_on_a_header_sorts_with_missing_values_last(chromium, files):
         assert page.locator("tbody.failed tr").count() == 2
 
 
-def test_print_opens_all_that_is_folded_and_folds_it_again(chromium, files):
-    with opened(chromium, files["run"], color_scheme="dark") as page:
+def test_print_opens_all_that_is_folded_and_folds_it_again(chromium, pages):
+    with opened(chromium, pages["run"], color_scheme="dark") as page:
         folded = "document.querySelectorAll('details:not([open]):not(.values)').length"
         num_folded = page.evaluate(folded)
         page.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from in_chromium import needs_chromium, opened, started_chromium, written
+from in_chromium import needs_chromium, opened, written
 from test_page_samples import rows_shown, search_for
 
 from rollout.report.page import Browser, Page, PromptView, SampleView, Section
@@ -11,12 +11,6 @@ from rollout.report.page import Browser, Page, PromptView, SampleView, Section
 pytestmark = needs_chromium
 TEXTS = ["well-known", "3.5", "[x]", "C:\\dir", "f(y)", "a^b$", "{z}|w", "plain"]
 NAMES = ["__proto__", "constructor", "toString"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with started_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from example_pages import run_page, sweep_page
-from hostile_pages import ATTACKS, LONG_LINE, hostile_page
+from hostile_pages import ATTACKS, LONG_LINE
 from hostile_texts import TEXTS
-from in_chromium import PHONE, needs_chromium, opened, started_chromium, written
+from in_chromium import PHONE, needs_chromium, opened, written
 
 from rollout.report.page import Browser, Page, PromptView, SampleView, Section
 from rollout.system.safe_text import printable_text
@@ -17,16 +16,9 @@ pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with started_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, Path]:
-    pages = {"run": run_page(), "sweep": sweep_page(), "hostile": hostile_page()}
-    pages["judged"] = Page("judged", sections=[Section("samples", [judged_browser()])])
-    return written(pages, tmp_path_factory.mktemp("pages"))
+def files(pages, tmp_path_factory) -> dict[str, Path]:
+    judged = Page("judged", sections=[Section("samples", [judged_browser()])])
+    return pages | written({"judged": judged}, tmp_path_factory.mktemp("judged"))
 
 
 def judged_browser() -> Browser:
