@@ -10,7 +10,7 @@ MAX_REASON_CHARS = 300
 MEANINGS = {
     "truncated": "cut off by max_tokens or the context (finish_reason length)",
     "empty": "without any text",
-    "duplicate": "equal to an earlier sample of their prompt",
+    "duplicate": "equal to an earlier sample of their prompt; at temperature 0, all but the first",
     "repetitive": "end in one phrase over and over",
 }
 
