@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from swept import num_loads
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "multirun_examples"
 # Number of points of the first command in each header.
@@ -60,10 +61,6 @@ def prompts(typed):
 
 def table(typed, run_dir="s"):
     return pd.read_parquet(typed.here / run_dir / "sweep.parquet")
-
-
-def num_loads(typed):
-    return sum(note.startswith("loading ") for note in typed.notes)
 
 
 # The files and their headers.
