@@ -202,9 +202,11 @@ class Sweep:
                             batch.environment, batch.ladder,
                             partial(self._progress, batch, owing, replicas),
                         )  # fmt: skip
-                with self._stop.deferred(False):
-                    for point, attempt in attempts:
+                for point, attempt in attempts:
+                    with self._stop.deferred(False):
                         self._finish(point, attempt)
+                    yield True  # so that other engines get prompts meanwhile
+                with self._stop.deferred(False):
                     self._report.batch_ended([p for p, _ in attempts if p.status == "done"])
             except BaseException as error:
                 for point, attempt in attempts:
