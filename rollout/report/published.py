@@ -51,11 +51,6 @@ def files_of_run(run_dir: Path) -> RunFiles:
     return RunFiles(run_dir, record, published, output, scored)
 
 
-def scored_file_of(run_dir: Path) -> Path | None:
-    """Return the run's scored file; None if there is none, or it is not up to date."""
-    return files_of_run(run_dir).scored
-
-
 def _local(text: str | None, run_dir: Path) -> Path | None:
     """Return an existing local path; None for others."""
     if text is None or is_remote(text):

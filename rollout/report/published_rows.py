@@ -58,7 +58,7 @@ class PublishedRows:
         numbers: "Sequence[int] | None" = None,
         reads_as_asked: bool = True,
     ):
-        self._rows, self.columns = rows, columns
+        self.source, self.columns = rows, columns
         self._asked = _asked(rows.schema) if reads_as_asked else None
         self._lines = _Lines(rows, columns.row) if columns.is_per_sample else None
         self.num_rows = self._lines.num_rows if self._lines else rows.num_rows
@@ -73,7 +73,7 @@ class PublishedRows:
         import pyarrow.compute as pc
 
         lines, at = [], 0
-        for table in cheap_columns(self._rows, [name]):
+        for table in cheap_columns(self.source, [name]):
             lines += (pc.indices_nonzero(pc.is_valid(table.column(0))).to_numpy() + at).tolist()
             at += table.num_rows
         if self._lines is None:
@@ -111,7 +111,7 @@ class PublishedRows:
 
     def _lists(self, names: list[str]) -> Iterator[Row]:
         """Yield each row's lists in these columns."""
-        lines = self._columns_of(names, range(self._rows.num_rows))
+        lines = self._columns_of(names, range(self.source.num_rows))
         if self._lines is None:
             yield from lines
             return
@@ -160,10 +160,10 @@ class PublishedRows:
         """Yield these columns of lines of the files."""
         import pyarrow as pa
 
-        whole = self._rows.schema
+        whole = self.source.schema
         tops = dict.fromkeys(n if n in whole.names else n.partition(".")[0] for n in names)
         schema = pa.schema([whole.field(name) for name in tops], whole.metadata)
-        for batch in replace(self._rows, schema=schema, rows=lines).batches():
+        for batch in replace(self.source, schema=schema, rows=lines).batches():
             values = [_values(column_at(batch, name)) for name in names]
             for row in zip(*values, strict=True):
                 yield dict(zip(names, row, strict=True))

@@ -70,24 +70,24 @@ def browser_of_run(run_dir: Path, must_have: Collection[int] = ()) -> Browser:
     return replace(browser, note=(browser.note + reason).strip())
 
 
-def browser_of_file(
+def rows_of_file(
     path: Path,
-    must_have: Collection[int] = (),
-    *,
     responses_key: str | None = None,
     prompt_key: str | None = None,
     prefix: str | None = None,
-) -> Browser:
+) -> PublishedRows:
     """Return the rows of a published or scored file, or of a directory of them, in any layout.
 
     A row's number is its position in the file, or the column `row` with one row per sample.
     `prefix` is that of the columns that a scoring added; None: found by their names. Raises
-    UserError if there is no column of responses, and RolloutError if the file can't be read.
+    UserError if there is no row or no column of responses, and RolloutError if the file can't be
+    read.
     """
     found = open_output(path)
+    if not found.num_rows:
+        raise UserError(f"{path} has no rows")
     columns = find_columns(found.schema, path, responses_key, prompt_key, prefix)
-    rows = PublishedRows(found, columns, reads_as_asked=prompt_key is None)
-    return browser_of_rows(rows, must_have, TAGS, f"{path.name} has all")
+    return PublishedRows(found, columns, reads_as_asked=prompt_key is None)
 
 
 def open_output(path: Path) -> Prompts:

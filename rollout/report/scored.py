@@ -3,8 +3,6 @@
 import shlex
 from pathlib import Path
 
-from rollout.errors import UserError
-from rollout.report.columns import find_columns
 from rollout.report.page import Block, Page, Section
 from rollout.report.published_rows import PublishedRows
 from rollout.report.responses import (
@@ -15,33 +13,22 @@ from rollout.report.responses import (
     response_facts,
     response_figures,
 )
-from rollout.report.samples import browser_of_rows, open_output
+from rollout.report.samples import browser_of_rows, rows_of_file
 from rollout.report.scored_rows import Scores, figures_of, read_scores
 from rollout.report.scores import figures_from, sections_from
 from rollout.rows.reasoning import TAGS
 
 
-def page_of_scored(
-    path: Path,
-    *,
-    responses_key: str | None = None,
-    prompt_key: str | None = None,
-    prefix: str | None = None,
-) -> Page:
+def page_of_scored(path: Path, **keys: str) -> Page:
     """Return the page of a file, or a directory of files, with its scores if it has some.
 
-    Raises UserError if there is no such file, no row or no column of responses, and says what to
-    type; RolloutError if a file can't be read.
+    `keys` are those of `rows_of_file`, and so are the errors.
     """
-    keys = {"responses_key": responses_key, "prompt_key": prompt_key, "prefix": prefix}
-    typed = [f"{key}={value}" for key, value in keys.items() if value is not None]
-    found = open_output(path)
-    if not found.num_rows:
-        raise UserError(f"{path} has no rows")
-    columns = find_columns(found.schema, path, responses_key, prompt_key, prefix)
-    rows = PublishedRows(found, columns, reads_as_asked=prompt_key is None)
-    responses = read_responses(rows)
-    scores = read_scores(found, columns, figures_of(path)) if columns.is_scored else None
+    typed = [f"{key}={value}" for key, value in keys.items()]
+    rows = rows_of_file(path, **keys)
+    responses, scores = read_responses(rows), None
+    if rows.columns.is_scored:
+        scores = read_scores(rows.source, rows.columns, figures_of(path))
     browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
     sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
     return Page(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from rollout.postprocess.export.estimates import Group
 from rollout.postprocess.export.score_texts import score_text
-from rollout.report.columns import OutputColumns, find_columns
+from rollout.report.columns import find_columns
 from rollout.report.page import Block, Figure, Note, Section
-from rollout.report.published import files_of_run
-from rollout.report.samples import numbers_of_run, open_output
+from rollout.report.samples import open_output
 from rollout.report.score_charts import (
     group_chart,
     ks_of,
@@ -26,57 +25,18 @@ from rollout.report.score_tables import basis, facts, group_table, reason_table,
 from rollout.report.scored_rows import Scores, figures_of, read_scores
 
 
-def score_figure(path: Path, *, prefix: str | None = None) -> Figure | None:
-    """Return pass@1 of a scored file with its interval; None if the file has no scores."""
-    return next(iter(score_figures(path, prefix=prefix)), None)
-
-
-def score_figures(path: Path, *, prefix: str | None = None) -> list[Figure]:
-    """Return pass@1, the largest pass@k and the judged share; [] if the file has no scores."""
-    scores = scores_of_file(path, prefix=prefix)
-    return [] if scores is None else figures_from(scores)
-
-
-def score_sections(
-    path: Path,
-    *,
-    prefix: str | None = None,
-    responses_key: str | None = None,
-    numbers: Sequence[int] | None = None,
-) -> list[Section]:
-    """Return the sections of a scored file or directory of files; [] without scores.
+def scores_of_file(
+    path: Path, prefix: str | None = None, numbers: Sequence[int] | None = None
+) -> Scores | None:
+    """Read a scored file, or a directory of files; None if it has no scores.
 
     `prefix` is that of the columns that the scoring added; None: found by their names. `numbers`
     are the rows' numbers in the input; None: their positions in the file. Raises UserError if the
     scored columns don't agree, and RolloutError if the file can't be read.
     """
-    scores = scores_of_file(path, prefix=prefix, responses_key=responses_key, numbers=numbers)
-    return [] if scores is None else sections_from(scores)
-
-
-def score_sections_of_run(run_dir: Path) -> list[Section]:
-    """Return the sections of a run's scored file, rows numbered as in its input; [] without."""
-    files = files_of_run(run_dir)
-    if files.scored is None:
-        return []
-    numbers = numbers_of_run(files, open_output(files.scored).num_rows)
-    return score_sections(files.scored, prefix=files.scoring.get("prefix"), numbers=numbers)
-
-
-def scores_of_file(
-    path: Path,
-    *,
-    prefix: str | None = None,
-    responses_key: str | None = None,
-    numbers: Sequence[int] | None = None,
-    columns: OutputColumns | None = None,
-) -> Scores | None:
-    """Read a scored file; None if it has no scores. Raises like `score_sections`."""
     rows = open_output(path)
-    columns = columns or find_columns(rows.schema, path, responses_key, None, prefix)
-    if not columns.is_scored:
-        return None
-    return read_scores(rows, columns, figures_of(path), numbers)
+    columns = find_columns(rows.schema, path, prefix=prefix)
+    return read_scores(rows, columns, figures_of(path), numbers) if columns.is_scored else None
 
 
 def figures_from(scores: Scores) -> list[Figure]:

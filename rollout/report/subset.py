@@ -75,7 +75,7 @@ class Held:
         """Hold the row if it is among the first by rank that fit."""
         if not self.takes(rank):
             return
-        size = num_samples_of(view), num_bytes_of(view)
+        size = num_samples_of(view), num_script_bytes(view)
         self.views[position], self._sizes[position] = view, size
         total = self._linked if rank == LINKED else self._others
         total[0], total[1] = total[0] + size[0], total[1] + size[1]
@@ -99,18 +99,13 @@ class Held:
         size = self._linked[1]
         while size > room and limit >= SHORTEST:
             rows = {position: shortened(view, limit) for position, view in rows.items()}
-            size, limit = sum(map(num_bytes_of, rows.values())), limit // 2
+            size, limit = sum(map(num_script_bytes, rows.values())), limit // 2
         return dict(sorted((self.views | rows).items()))
 
 
 def num_samples_of(view: PromptView) -> int:
     """Return the number of samples; a row without any counts as one."""
     return max(1, sum(len(samples or ()) for samples in view.samples))
-
-
-def num_bytes_of(view: PromptView) -> int:
-    """Return the bytes of a row as JSON in a page."""
-    return num_script_bytes(view)
 
 
 def shortened(view: PromptView, limit: int) -> PromptView:

@@ -12,7 +12,7 @@ from rollout.report.run.rows import RowStatistics, count_empty, known_empty, sta
 KINDS = {
     "index": pa.int64(), "row": pa.int64(), "num_samples": pa.int32(), "error": pa.string(),
     "finish_reason": pa.list_(pa.string()), "num_response_tokens": pa.list_(pa.int32()),
-    "num_prompt_tokens": pa.int32(), "latency_s": pa.float64(), "num_distinct": pa.int32(),
+    "latency_s": pa.float64(), "num_distinct": pa.int32(),
     "num_repetitive": pa.int32(),
 }  # fmt: skip
 
@@ -21,7 +21,7 @@ def table(*rows):
     """Return a table of rows given as (lengths, reasons, latency, error)."""
     columns = {name: [] for name in COLUMNS}
     for i, (lengths, reasons, latency_s, error) in enumerate(rows):
-        values = (i, 10 + i, len(lengths), error, reasons, lengths, 5, latency_s, len(lengths), 0)
+        values = (i, 10 + i, len(lengths), error, reasons, lengths, latency_s, len(lengths), 0)
         for name, value in zip(COLUMNS, values, strict=True):
             columns[name].append(value)
     return pa.table({name: pa.array(columns[name], KINDS[name]) for name in COLUMNS})
@@ -102,8 +102,7 @@ def test_errors_that_differ_in_numbers_only_are_one_reason():
 
 def test_a_column_that_a_file_lacks_is_unknown_and_not_zero():
     whole = table(([3], ["stop"], 1.0, None))
-    for name, unknown in {"finish_reason": "num_truncated", "num_distinct": "num_distinct",
-                          "num_prompt_tokens": "num_prompt_tokens"}.items():  # fmt: skip
+    for name, unknown in {"finish_reason": "num_truncated", "num_distinct": "num_distinct"}.items():
         column = pa.nulls(1, KINDS[name])
         rows = whole.set_column(whole.column_names.index(name), name, column)
         assert getattr(statistics_of([rows], []), unknown) is None

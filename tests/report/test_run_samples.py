@@ -9,8 +9,8 @@ import pytest
 
 from rollout.errors import UserError
 from rollout.report.page import PromptView
+from rollout.report.run.page import page_of
 from rollout.report.samples import browser_of_run
-from rollout.report.scores import score_sections_of_run
 
 WORDS = ("engine=scripted", "tracking=none", "data.input=in.parquet", "sampling.n_samples=2")
 
@@ -106,13 +106,14 @@ def test_a_scored_run_shows_verdicts_and_sections_with_the_input_s_numbers(typed
     words = ("postprocess.scorer=exact", "postprocess.workers=1", "data.offset=2")
     run_dir = ran(typed, *words)
     assert {sample.verdict for view in views(run_dir) for sample in view.samples[0]} == {"wrong"}
-    sections = score_sections_of_run(run_dir)
-    points = sections[-1].blocks[0]
+    section = next(s for s in page_of(run_dir).sections if s.title == "Length and score")
+    points = section.blocks[0]
     assert sorted(points.series[0].labels) == ["row 2", "row 3", "row 4", "row 5"]
 
 
-def test_a_run_without_scores_has_no_sections(typed):
-    assert score_sections_of_run(ran(typed)) == []
+def test_a_run_without_scores_has_no_sections_of_scores(typed):
+    titles = {section.title for section in page_of(ran(typed)).sections}
+    assert not titles & {"Scores", "Verdicts"}
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path):

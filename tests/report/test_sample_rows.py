@@ -7,12 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from chat_shapes import CHATS
 from hostile_texts import TEXTS
-from scored_files import output_file, scored_file
+from scored_files import browser_of_file, output_file, scored_file
 
 from rollout.errors import UserError
 from rollout.report.page import PromptView, SampleView
 from rollout.report.prompt_texts import cut, messages_from
-from rollout.report.samples import browser_of_file
 
 HI = [{"role": "user", "content": "Hi"}]
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])

@@ -8,13 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scored_files import output_file
+from scored_files import browser_of_file, output_file
 
 from rollout.report import subset
 from rollout.report.page import Page, PromptView, SampleView, Section, html_of
-from rollout.report.samples import browser_of_file
-from rollout.report.strict_json import script_json
-from rollout.report.subset import SEED, num_bytes_of, num_samples_of
+from rollout.report.strict_json import num_script_bytes, script_json
+from rollout.report.subset import SEED, num_samples_of
 
 
 def numbers(path, *must_have) -> list[int]:
@@ -116,7 +115,7 @@ def test_a_subset_of_any_file_is_the_largest_that_fits(
     monkeypatch.setattr(subset, "MAX_BYTES", 4000)
     held = browser_of_file(path, must_have).prompts
     monkeypatch.undo()
-    sizes = [(num_samples_of(view), num_bytes_of(view)) for view in whole]
+    sizes = [(num_samples_of(view), num_script_bytes(view)) for view in whole]
     room = [20, 4000 - min(2000, sum(sizes[i][1] for i in linked))]
     room[0] -= sum(sizes[i][0] for i in linked)
     expected = set(linked)
@@ -159,4 +158,4 @@ def test_100_000_rows_are_read_in_little_memory(tmp_path):
 @given(st.text() | st.text(alphabet='<>&\x00\x7f\u202e\ufffe\ud800"\\é字🙂'))
 def test_the_size_of_a_row_is_that_of_its_json(text):
     view = PromptView(3, [("user", text)], [[SampleView(text)]])
-    assert num_bytes_of(view) == len(script_json(view).encode())
+    assert num_script_bytes(view) == len(script_json(view).encode())

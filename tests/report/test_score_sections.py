@@ -13,16 +13,25 @@ from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_fi
 
 from rollout.errors import UserError
 from rollout.report.charts import Chart, Format
-from rollout.report.page import Facts, Note, Table
+from rollout.report.page import Facts, Figure, Note, Section, Table
 from rollout.report.score_charts import solved_within
 from rollout.report.score_tables import reason_table
 from rollout.report.scored_rows import NAMES
-from rollout.report.scores import score_figure, score_figures, score_sections, scores_of_file
+from rollout.report.scores import figures_from, scores_of_file, sections_from
+
+
+def score_sections(path, **options) -> list[Section]:
+    return sections_from(scores_of_file(path, **options))
+
+
+def score_figures(path, prefix=None) -> list[Figure]:
+    return figures_from(scores_of_file(path, prefix))
 
 
 def charts(path, **options) -> dict[str, Chart]:
-    sections = score_sections(path, **options)
-    return {b.name: b for s in sections for b in s.blocks if isinstance(b, Chart)}
+    return {
+        b.name: b for s in score_sections(path, **options) for b in s.blocks if isinstance(b, Chart)
+    }
 
 
 def table(path, title: str) -> Table:
@@ -79,7 +88,7 @@ def test_the_verdict_table_counts_samples_and_their_tokens(by_hand):
 def test_figures_are_those_beside_the_file(by_hand):
     figures = json.loads(by_hand.with_suffix(".json").read_text())["groups"][0]["values"]
     value = figures["pass@1"]
-    shown = score_figure(by_hand)
+    shown = score_figures(by_hand)[0]
     assert (shown.label, shown.value) == ("pass@1", f"{value['value']:.1%}")
     low, high = (f"{100 * value[end]:.0f}" for end in ("low", "high"))
     assert shown.note == f"95% interval {low}-{high}%, 2 rows"
@@ -93,7 +102,7 @@ def test_changed_figures_beside_the_file_are_shown_not_computed_again(by_hand):
     figures = json.loads(path.read_text())
     figures["groups"][0]["values"]["pass@1"]["value"] = 0.123
     path.write_text(json.dumps(figures))
-    assert score_figure(by_hand).value == "12.3%"
+    assert score_figures(by_hand)[0].value == "12.3%"
 
 
 @pytest.mark.parametrize("damage", ["missing", "not JSON", "of other rows", "a text"])
@@ -108,7 +117,7 @@ def test_figures_that_cannot_be_used_are_counted_anew_and_said_to_be(by_hand, da
     if damage == "a text":
         figures["groups"][0]["values"]["pass@1"]["value"] = "<b>"
         path.write_text(json.dumps(figures))
-    assert score_figure(by_hand).value == "50.0%"
+    assert score_figures(by_hand)[0].value == "50.0%"
     assert "scored.json" in notes(by_hand) and "counted anew" in notes(by_hand)
     chart = charts(by_hand)["pass_at_k"]
     assert chart.series[0].values == pytest.approx([0.5, 0.75, 1.0])
@@ -145,7 +154,7 @@ def test_of_many_groups_the_largest_have_lines_and_all_have_rows(tmp_path):
 def test_what_could_not_be_judged_counts_in_no_figure(tmp_path):
     verdicts = [["right", "unjudged"], ["unjudged", "unjudged"], ["wrong", "right"]]
     path = verdict_file(tmp_path / "s.parquet", verdicts)
-    assert score_figure(path).value == "75.0%"
+    assert score_figures(path)[0].value == "75.0%"
     rows = {row.cells[0]: row.cells[1] for row in table(path, "Verdicts").rows}
     assert (rows["unjudged"], rows["wrong"], rows["right"]) == ("3", "1", "2")
     chart = charts(path)["pass_rates"]
@@ -200,7 +209,7 @@ def test_many_cut_off_samples_are_warned_of(tmp_path):
 
 def test_an_unscored_file_has_no_sections_and_no_figure(tmp_path):
     path = output_file(tmp_path / "output.parquet")
-    assert score_sections(path) == [] and score_figure(path) is None
+    assert scores_of_file(path) is None
 
 
 def test_lists_of_different_lengths_are_refused_by_name_and_row(tmp_path):
@@ -222,10 +231,10 @@ def test_a_second_scoring_is_found_by_its_prefix(tmp_path):
         second_verdicts=[["wrong"], ["right"]],
         second_scores=[[0.0], [1.0]],
     )
-    assert score_figure(path).value == "100.0%"
-    assert score_figure(path, prefix="second_").value == "50.0%"
+    assert score_figures(path)[0].value == "100.0%"
+    assert score_figures(path, "second_")[0].value == "50.0%"
     with pytest.raises(UserError, match="prefix=third_"):
-        score_figure(path, prefix="third_")
+        score_figures(path, "third_")
 
 
 @given(st.lists(st.lists(st.sampled_from(NAMES), max_size=6), min_size=1, max_size=8))
@@ -264,5 +273,5 @@ def test_columns_without_any_value_are_read(tmp_path):
     path = tmp_path / "s.parquet"
     columns = {"responses": [["a"], ["b"]], "verdicts": [["error"]] * 2, "scores": [[None]] * 2}
     pq.write_table(pa.table(columns | {"finish_reason": [None, None]}), path)
-    assert score_figure(path).note == "nothing could be judged"
+    assert score_figures(path)[0].note == "nothing could be judged"
     assert "'finish_reason' is not used here: row 0 has not one value per sample" in notes(path)

@@ -8,6 +8,9 @@ import pyarrow.parquet as pq
 from rollout.config.sections.export import Estimate
 from rollout.config.sections.postprocess import Postprocess
 from rollout.postprocess.postprocess import postprocess
+from rollout.report.page import Browser
+from rollout.report.samples import browser_of_rows, rows_of_file
+from rollout.rows.reasoning import TAGS
 from rollout.system.console import Console
 
 # Two prompts with four samples each, by hand: 1 of 4 and 3 of 4 right.
@@ -31,6 +34,10 @@ def output_file(path: Path, responses=RESPONSES, **columns) -> Path:
     } | columns
     pq.write_table(pa.table(columns), path)
     return path
+
+
+def browser_of_file(path: Path, must_have=(), **keys) -> Browser:
+    return browser_of_rows(rows_of_file(path, **keys), must_have, TAGS, f"{path.name} has all")
 
 
 def scored_file(directory: Path, responses=RESPONSES, group_by=(), **columns) -> Path:

@@ -35,13 +35,13 @@ def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **m
     return point(figures=figures, prefix=prefix, prompt_key=prompt_key, **more)
 
 
-def table(directory: Path, points, objective=SPEED, maximize=True) -> pa.Table:
-    assert not write_tables(directory, points, rank(points, objective, maximize))
+def table(directory: Path, points, objective=SPEED) -> pa.Table:
+    assert not write_tables(directory, points, rank(points, objective))
     return pq.read_table(directory / "sweep.parquet")
 
 
 def cells(directory: Path, *points) -> list[dict]:
-    assert not write_tables(directory, points, rank(points, SPEED, True))
+    assert not write_tables(directory, points, rank(points, SPEED))
     with (directory / "sweep.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

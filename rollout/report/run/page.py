@@ -82,8 +82,7 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
         if files.scored is None:
             return None, []
         numbers = numbers_of_run(files, open_output(files.scored).num_rows)
-        prefix = files.scoring.get("prefix")
-        scores = scores_of_file(files.scored, prefix=prefix, numbers=numbers)
+        scores = scores_of_file(files.scored, files.scoring.get("prefix"), numbers)
     except Exception as error:  # a damaged record: everything else is still worth showing
         return None, [Section("Scores", [Note(f"They can't be read: {_reason(error)}")])]
     if scores is None:

@@ -36,7 +36,6 @@ class AttemptRecords:
     ended: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()  # of metrics.jsonl, by ascending elapsed_s
-    num_bad_lines: int = 0  # of metrics.jsonl, left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +121,7 @@ def _attempt(directory: Path, faults: list[str]) -> AttemptRecords:
         found[record] = read_json(path) or {}
         if not found[record] and path.exists():
             faults.append(f"{name}/{record}.json is damaged")
-    return AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines,
-                          num_bad_lines=num_bad)  # fmt: skip
+    return AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines)
 
 
 def _settings(path: Path, name: str, faults: list[str]) -> tuple[Mapping[str, Any], str]:

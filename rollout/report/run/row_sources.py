@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = (
-    "index", "row", "num_samples", "error", "finish_reason", "num_response_tokens",
-    "num_prompt_tokens", "latency_s", "num_distinct", "num_repetitive",
+    "index", "row", "num_samples", "error", "finish_reason", "num_response_tokens", "latency_s",
+    "num_distinct", "num_repetitive",
 )  # fmt: skip
 MAX_TRIES = 3  # a shard that another process seals meanwhile changes its file's name
 BATCH_ROWS = 1024
@@ -156,8 +156,8 @@ def _completed(table: "pa.Table", numbers: "pa.Array") -> "pa.Table":
 
     kinds = {
         "error": pa.string(), "finish_reason": pa.list_(pa.string()),
-        "num_response_tokens": pa.list_(pa.int32()), "num_prompt_tokens": pa.int32(),
-        "latency_s": pa.float64(), "num_repetitive": pa.int32(),
+        "num_response_tokens": pa.list_(pa.int32()), "latency_s": pa.float64(),
+        "num_repetitive": pa.int32(),
     }  # fmt: skip
     responses = table.column("responses")
     made: dict[str, Any] = {

@@ -53,7 +53,6 @@ class RowStatistics:
     num_distinct: int | None = 0  # different responses of a row, summed over the rows
     num_repetitive: int | None = 0
     num_empty: int | None = None  # needs the texts, see `count_empty`
-    num_prompt_tokens: int | None = 0  # each prompt once
     has_lengths: bool = True
     lengths: dict[str, "np.ndarray"] = field(default_factory=dict)  # reason -> samples of i tokens
     slowest: list[SlowRow] = field(default_factory=list)  # the slowest first
@@ -101,8 +100,6 @@ class RowStatistics:
         self.num_truncated = _plus(self.num_truncated, _num_cut(rows.column("finish_reason")))
         for name in ("num_distinct", "num_repetitive"):
             setattr(self, name, _plus(getattr(self, name), _sum(rows.column(name))))
-        tokens = rows.column("num_prompt_tokens")
-        self.num_prompt_tokens = _plus(self.num_prompt_tokens, _sum(tokens, some=True))
         lengths = pc.list_flatten(rows.column("num_response_tokens"))
         if len(lengths) != int(sizes.sum()) or lengths.null_count:
             self.has_lengths = False
@@ -203,14 +200,11 @@ def _plus(before: int | None, more: int | None) -> int | None:
     return None if before is None or more is None else before + more
 
 
-def _sum(values: "pa.ChunkedArray", some: bool = False) -> int | None:
-    """Return the sum; None if a value is unknown, or with `some`, if all are."""
+def _sum(values: "pa.ChunkedArray") -> int | None:
+    """Return the sum; None if a value is unknown."""
     import pyarrow.compute as pc
 
-    unknown = len(values) if some else 1
-    if len(values) and values.null_count >= unknown:
-        return None
-    return pc.sum(values).as_py() or 0
+    return None if values.null_count else pc.sum(values).as_py() or 0
 
 
 def _num_cut(reasons: "pa.ChunkedArray") -> int | None:

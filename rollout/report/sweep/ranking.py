@@ -74,9 +74,9 @@ class Ranking:
         return f"{self.which:<6} {so_far}{self.where}: {self.objective} {value}"
 
 
-def rank(points: Iterable[Point], objective: str, maximize: bool | None = None) -> Ranking:
+def rank(points: Iterable[Point], objective: str) -> Ranking:
     """Rank the points that are done, with notes on what the first place means."""
-    maximize = is_maximized(objective) if maximize is None else maximize
+    maximize = is_maximized(objective)
     points = list(points)
     found = Ranking(objective, maximize, ranked(points, objective, maximize))
     found.is_finished = all(point.status in OVER for point in points)

@@ -23,7 +23,7 @@ GRID = [
 
 
 def page(directory: Path, *points, objective=SPEED) -> str:
-    assert not write_tables(directory, points, rank(points, objective, True))
+    assert not write_tables(directory, points, rank(points, objective))
     return (directory / "sweep.html").read_text(encoding="utf-8")
 
 
