@@ -19,7 +19,7 @@ from driver_overhead import report  # puts tests/support on the path
 from example_pages import run_page  # isort: skip
 from in_chromium import DESKTOP, started_chromium  # isort: skip
 
-from rollout.report.page import html_of
+from rollout.report.html import html_of
 
 READY = """() => new Promise(resolve => requestAnimationFrame(() => setTimeout(
   () => resolve(document.querySelectorAll('.prompt').length && performance.now() / 1000))))"""

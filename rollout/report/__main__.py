@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rollout.errors import UserError
-from rollout.report.page import html_of
+from rollout.report.html import html_of
 from rollout.report.target import target_of
 from rollout.store.figure_files import write_figures
 from rollout.store.page_files import write_page

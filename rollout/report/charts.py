@@ -4,7 +4,7 @@ Pure: no file, no library. Values are plain floats; None leaves a gap.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 Value = float | None
@@ -89,6 +89,6 @@ class HeatMap:
     x_ticks: Sequence[str]
     y_ticks: Sequence[str]
     values: Sequence[Sequence[Value]]
-    texts: Sequence[Sequence[str]] = field(default_factory=list)  # in the cells, with intervals
+    texts: Sequence[Sequence[str]] = ()  # in the cells, with intervals
     format: Format = Format.number
     note: str = ""

@@ -1,8 +1,9 @@
 """The HTML of a page: its template, styles and scripts, which are in assets/.
 
-Guarantees: one file that loads nothing; its Content-Security-Policy names the hashes of its own
-scripts and styles, so that a browser runs no other. Text is escaped, and control, invisible and
-reordering characters are shown as escapes. Must not know what a run or a sweep is.
+Guarantees: one file that loads nothing; equal pages give equal text. Its Content-Security-Policy
+names the hashes of its own scripts and styles, so that a browser runs no other. Text is escaped,
+and control, invisible and reordering characters are shown as escapes. Must not know what a run or a
+sweep is.
 """
 
 import base64
@@ -14,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from rollout.report.charts import Chart, Format, HeatMap
+from rollout.report.page import Block, Browser, Code, Page
 from rollout.report.strict_json import script_json
 from rollout.report.values import value_text
 from rollout.system.safe_text import printable_text
@@ -40,8 +42,8 @@ NARROW_HEAT = 6  # columns that fit beside a chart
 HEAT_STEPS = 10  # colours of a heat map: .heat-0 to .heat-9 in page.css
 
 
-def rendered(page: Any) -> str:
-    """Return a page.Page as HTML; equal pages give equal text."""
+def html_of(page: Page) -> str:
+    """Return the page as HTML."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from markupsafe import Markup
 
@@ -92,34 +94,30 @@ def _asset(name: str) -> str:
     return (files("rollout.report") / "assets" / name).read_text("utf-8")
 
 
-def _data(page: Any) -> dict[str, list[Any]]:
+def _data(page: Page) -> dict[str, list[Any]]:
     """Return the data of the page's scripts: charts, sample browsers and copied texts, in order."""
     blocks = [block for section in page.sections for block in section.blocks]
     return {
         "charts": [block for block in blocks if isinstance(block, Chart)],
-        "browsers": [block for block in blocks if _kind(block) == "Browser"],
-        "codes": [block.text for block in blocks if _kind(block) == "Code"],
+        "browsers": [block for block in blocks if isinstance(block, Browser)],
+        "codes": [block.text for block in blocks if isinstance(block, Code)],
     }
 
 
-def _kind(block: Any) -> str:
-    return type(block).__name__
-
-
-def _rows(blocks: Sequence[Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+def _rows(blocks: Sequence[Block]) -> list[tuple[str, list[tuple[str, Block]]]]:
     """Return the rows of a section: neighbouring charts share one, two side by side.
 
     Those of a group stand one below the other, so that their x axes line up.
     """
 
-    def key(block: Any) -> tuple[str, Any]:
+    def key(block: Block) -> tuple[str, Any]:
         if isinstance(block, Chart):
             return ("stacked", block.group) if block.group else ("grid", None)
         if isinstance(block, HeatMap) and len(block.x_ticks) <= NARROW_HEAT:
             return "grid", None
         return "alone", id(block)
 
-    rows = [(k, [(_kind(b), b) for b in group]) for k, group in groupby(blocks, key)]
+    rows = [(k, [(type(b).__name__, b) for b in group]) for k, group in groupby(blocks, key)]
     return [(k[0] if len(row) > 1 else "alone", row) for k, row in rows]
 
 

@@ -1,13 +1,8 @@
-"""A page as data, and its HTML: one file that loads nothing from a network.
-
-Guarantees: text of models, inputs and names appears as text and runs nothing. Must not know what a
-run or a sweep is.
-"""
+"""A page as data. Must not know what a run or a sweep is, or how a page is drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from rollout.report import html
 from rollout.report.charts import Chart, HeatMap
 
 
@@ -128,15 +123,10 @@ class Page:
     verdict: str = ""  # one sentence: `complete: ...`, `resumable: ...`
     verdict_style: str = "good"  # good, warning or bad
     figures: Sequence[Figure] = ()
-    sections: Sequence[Section] = field(default_factory=list)
+    sections: Sequence[Section] = ()
 
     @property
     def charts(self) -> list[Chart | HeatMap]:
         """Return the charts and heat maps, in order: those that --figures writes."""
         blocks = (block for section in self.sections for block in section.blocks)
         return [block for block in blocks if isinstance(block, Chart | HeatMap)]
-
-
-def html_of(page: Page) -> str:
-    """Return the page as HTML: one file that loads nothing; equal pages give equal text."""
-    return html.rendered(page)

@@ -16,7 +16,7 @@ from fuzz import Outcome
 
 from rollout.postprocess.lines import example_lines, fault_lines
 from rollout.postprocess.tally import Example, FirstError, Tally
-from rollout.report.page import html_of
+from rollout.report.html import html_of
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
 from rollout.report.sweep.sections import page_of_sweep

@@ -11,8 +11,8 @@ from example_pages import run_page, sweep_page
 from hostile_pages import ATTACKS, hostile_page
 
 from rollout.report.charts import Chart, HeatMap, Series
-from rollout.report.html import SCRIPTS, STYLES, _asset, heat_step
-from rollout.report.page import Browser, Page, Section, html_of
+from rollout.report.html import SCRIPTS, STYLES, _asset, heat_step, html_of
+from rollout.report.page import Browser, Page, Section
 from rollout.report.strict_json import script_json
 
 

@@ -9,7 +9,8 @@ from hostile_texts import TEXTS
 from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_file
 
 from rollout.errors import UserError
-from rollout.report.page import Facts, html_of
+from rollout.report.html import html_of
+from rollout.report.page import Facts
 from rollout.report.scored import page_of_scored
 
 COLUMNS = {"num_response_tokens": pa.array(TOKENS, pa.list_(pa.int32()))}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.report.page import Page, html_of
+from rollout.report.html import html_of
+from rollout.report.page import Page
 
 CHROMIUM = shutil.which("chromium")
 HAS_PLAYWRIGHT = importlib.util.find_spec("playwright") is not None

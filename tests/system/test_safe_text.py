@@ -2,7 +2,8 @@
 
 import pytest
 
-from rollout.report.page import Page, html_of
+from rollout.report.html import html_of
+from rollout.report.page import Page
 from rollout.system.safe_text import printable, printable_text
 
 TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C]

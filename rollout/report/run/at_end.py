@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from rollout.errors import RolloutError
-from rollout.report.page import Page, html_of
+from rollout.report.html import html_of
+from rollout.report.page import Page
 from rollout.report.run.page import page_of
 from rollout.runs.attempt import Attempt
 from rollout.store.page_files import REPORT, write_page

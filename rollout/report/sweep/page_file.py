@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rollout.errors import UserError
-from rollout.report.page import Page, html_of
+from rollout.report.html import html_of
+from rollout.report.page import Page
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import Ranking, rank
 from rollout.report.sweep.record import RECORD, recorded_objective, recorded_points

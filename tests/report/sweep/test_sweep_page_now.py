@@ -7,7 +7,7 @@ from scored_sweep import scored_sweep
 from sweep_points import SPEED, point
 
 from rollout.errors import UserError
-from rollout.report.page import html_of
+from rollout.report.html import html_of
 from rollout.report.sweep.page_file import page_now
 from rollout.report.sweep.record import SweepRecord, recorded_objective, recorded_points
 
