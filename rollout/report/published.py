@@ -1,14 +1,22 @@
 """Where a run's rows are: its scored file, its output, or only its shards. Never writes."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
+from rollout.report.recorded import value_in
 from rollout.store.run_records import published_record, run_record
+from rollout.store.shards import Shards
 from rollout.system.disk import path_of, read_json
 from rollout.system.storage.paths import is_remote
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_TRIES = 3
 OTHER_RUN = "type another run's directory"
 
 
@@ -25,7 +33,7 @@ class RunFiles:
     @property
     def reasoning_tags(self) -> list[str] | None:
         """The run's model.reasoning_tags; None if they are not on record."""
-        found = ((self.record.get("config") or {}).get("model") or {}).get("reasoning_tags")
+        found = value_in(self.record, "config.model.reasoning_tags")
         is_pair = isinstance(found, list) and len(found) == 2
         return found if is_pair and all(isinstance(tag, str) and tag for tag in found) else None
 
@@ -46,15 +54,24 @@ def files_of_run(run_dir: Path) -> RunFiles:
     published = published_record(run_dir, OTHER_RUN)
     if not published or read_json(run_dir / "summary.json") is None:  # being made anew
         return RunFiles(run_dir, record, published)
-    output = _local(published.get("path", "output.parquet"), run_dir)
-    scored = _local(published.get("scored"), run_dir)
+    output = local_file(published.get("path", "output.parquet"), run_dir)
+    scored = local_file(published.get("scored"), run_dir)
     return RunFiles(run_dir, record, published, output, scored)
 
 
-def _local(text: str | None, run_dir: Path) -> Path | None:
-    """Return an existing local path; None for others."""
+def local_file(text: str | None, run_dir: Path) -> Path | None:
+    """Return a recorded path that exists on this machine, also if it moved with its run."""
     if text is None or is_remote(text):
         return None
     path = path_of(text, run_dir)
-    moved = run_dir / path.name  # together with the run
+    moved = run_dir / path.name
     return path if path.exists() else moved if moved.exists() else None
+
+
+def read_shard(shards: Shards, shard: int, names: Sequence[str]) -> "pa.Table":
+    """Read a shard; again if another process sealed it meanwhile, which renames its file."""
+    for _ in range(MAX_TRIES - 1):
+        with suppress(FileNotFoundError):
+            if (table := shards.read(shard, names)).num_rows:
+                return table
+    return shards.read(shard, names)

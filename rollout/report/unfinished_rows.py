@@ -16,6 +16,7 @@ from rollout.inputs.prompt_builder import open_prompt_builder
 from rollout.inputs.prompt_record import recorded_builder, with_record_from
 from rollout.inputs.prompts import Prompts, open_rows
 from rollout.report.prompt_texts import Messages, messages_in
+from rollout.report.published import read_shard
 from rollout.report.published_rows import RawRow
 from rollout.report.row_views import reference_of
 from rollout.store.shards import Shards
@@ -24,7 +25,6 @@ from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
 VIEWED = (
     "index", "row", "responses", "finish_reason", "num_response_tokens", "opens_reasoning",
@@ -41,7 +41,7 @@ class UnfinishedRows:
         import numpy as np
 
         self._shards, self._record = Shards(run_dir / "shards"), record
-        tables = {s: _table(self._shards, s, ["row", "failed"]) for s in self._shards.found()}
+        tables = {s: read_shard(self._shards, s, ["row", "failed"]) for s in self._shards.found()}
         columns = [
             [table.column(name).to_numpy() for table in tables.values()] or [np.empty(0, int)]
             for name in ("row", "failed")
@@ -66,7 +66,7 @@ class UnfinishedRows:
             if not len(here):
                 continue
             place = dict(zip(self.numbers[here].tolist(), here.tolist(), strict=True))
-            for batch in _table(self._shards, shard, list(VIEWED)).to_batches(64):
+            for batch in read_shard(self._shards, shard, VIEWED).to_batches(64):
                 for row in batch.to_pylist():
                     if row["row"] not in place:
                         continue
@@ -75,15 +75,6 @@ class UnfinishedRows:
                     row["reference"] = reference
                     samples = len(row["responses"] or ())
                     yield RawRow(place[number], number, messages, row, samples)
-
-
-def _table(shards: Shards, shard: int, names: list[str]) -> "pa.Table":
-    """Read a shard; once more if it was sealed while it was read."""
-    try:
-        table = shards.read(shard, names)
-    except FileNotFoundError:
-        return shards.read(shard, names)
-    return table if table.num_rows else shards.read(shard, names)
 
 
 def _prompts(record: dict[str, Any], wanted: "np.ndarray") -> Iterator[Known]:

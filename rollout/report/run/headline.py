@@ -1,10 +1,9 @@
 """The top of a run's page: its title, what was run, the verdict and five figures. Pure."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from rollout.report.page import Figure
-from rollout.report.run.records import RunRecords, value_in
+from rollout.report.run.records import RunRecords
 from rollout.report.run.rows import RowStatistics
 from rollout.report.run.speed import NOT_KNOWN, speed_figure
 from rollout.report.run.times import started_at, took
@@ -45,15 +44,10 @@ def _model_line(records: RunRecords) -> str:
     parts += [str(v) for k in ("dtype", "quantization") if (v := records.setting(f"engine.{k}"))]
     if lora := records.setting("model.lora_path"):
         parts.append(f"adapter {lora}")
-    engine = _engine(records)
+    engine = records.engine
     if engine.get("name") and engine.get("name") != "scripted":
         parts.append(f"{engine['name']} {engine.get('version', '')}".rstrip())
     return ", ".join(part for part in parts if part)
-
-
-def _engine(records: RunRecords) -> Mapping[str, Any]:
-    found = records.measured.summary.get("engine") if records.measured else None
-    return found if isinstance(found, dict) else {}
 
 
 def _data_line(records: RunRecords, state: RunState) -> str:
@@ -153,7 +147,7 @@ def _length(statistics: RowStatistics) -> Figure:
 def _distinct(records: RunRecords, statistics: RowStatistics) -> Figure | None:
     """Return the share of different responses; None if a prompt has only one."""
     num, whole = statistics.num_distinct, statistics.num_samples
-    if value_in(records.settings, "sampling.n_samples") == 1:
+    if records.setting("sampling.n_samples") == 1:
         return None
     if num is None or not whole:
         return Figure(NOT_KNOWN, "distinct", "" if whole else "no samples")

@@ -6,7 +6,6 @@ run. Must not know how a page looks.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from rollout.errors import UserError
 from rollout.errors.secret_texts import without_secrets
+from rollout.report.recorded import number_in, value_in
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, is_a_run
 from rollout.store.run_records import published_record, run_record
@@ -62,6 +62,12 @@ class RunRecords:
     def setting(self, key: str) -> Any:
         """Return the setting under a dotted key; None if it is unknown."""
         return value_in(self.settings, key)
+
+    @property
+    def engine(self) -> Mapping[str, Any]:
+        """The engine's name, version and settings, by the last launch that measured its speed."""
+        found = self.measured.summary.get("engine") if self.measured else None
+        return found if isinstance(found, dict) else {}
 
     @property
     def measured(self) -> AttemptRecords | None:
@@ -165,22 +171,3 @@ def _line(text: bytes) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def number_in(record: Mapping[str, Any], key: str) -> float | None:
-    """Return the finite number under `key`; None for anything else."""
-    value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def value_in(record: Mapping[str, Any], key: str) -> Any:
-    """Return what is under a dotted key of nested records; None if nothing is."""
-    value: Any = record
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value

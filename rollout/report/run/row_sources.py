@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
-from rollout.report.run.records import RunRecords, value_in
+from rollout.report.published import local_file, read_shard
+from rollout.report.run.records import RunRecords
 from rollout.store.shards import Shards
 from rollout.store.store import FORMAT
-from rollout.system.disk import path_of
-from rollout.system.storage.paths import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +20,6 @@ COLUMNS = (
     "index", "row", "num_samples", "error", "finish_reason", "num_response_tokens", "latency_s",
     "num_distinct", "num_repetitive",
 )  # fmt: skip
-MAX_TRIES = 3  # a shard that another process seals meanwhile changes its file's name
 BATCH_ROWS = 1024
 
 
@@ -37,9 +35,7 @@ class RowSource:
     @property
     def note(self) -> str:
         """Where the rows are from, if it is not the shards."""
-        if self._found or self._output is None:
-            return ""
-        if self._is_per_sample:
+        if self._found or self._output is None or self._is_per_sample:
             return ""
         return (
             f"shards/ is gone: rows are counted in {self._output}, and numbered as they stand there"
@@ -87,41 +83,28 @@ class RowSource:
     def _from_shards(self, names: Sequence[str]) -> "Iterator[pa.Table]":
         for shard in self._found:
             try:
-                yield self._read(shard, names)
+                yield read_shard(self._shards, shard, names)
             except (UserError, OSError) as error:
                 self.faults.append(f"rows are left out: {error}")
-
-    def _read(self, shard: int, names: Sequence[str]) -> "pa.Table":
-        for _ in range(MAX_TRIES - 1):
-            try:
-                return self._shards.read(shard, names)
-            except FileNotFoundError:  # its log was sealed between two looks
-                continue
-        return self._shards.read(shard, names)
 
     # The published file, without what only the shards have.
 
     @property
     def _output(self) -> Path | None:
         """The published file or directory, if this machine can read it."""
-        name = self._records.published.get("path")
-        if not isinstance(name, str):
-            return None
-        if is_remote(name):  # a page is made without a network
-            return None
-        path = path_of(name, self._records.run_dir)
-        return path if path.exists() else None
+        return local_file(self._records.published.get("path"), self._records.run_dir)
 
     def _batches(self, wanted: Sequence[str]) -> "Iterator[pa.Table]":
         """Yield the columns `wanted`, without the run's prefix, for a row per prompt."""
+        import pyarrow as pa
         import pyarrow.dataset as ds
 
-        prefix = value_in(self._records.published, "prefix") or ""
+        prefix = self._records.published.get("prefix", "")
         dataset = ds.dataset(str(self._output), format="parquet")
         names = [name for name in wanted if prefix + name in dataset.schema.names]
         columns = {name: ds.field(prefix + name) for name in names}
         for batch in dataset.to_batches(columns=columns, batch_size=BATCH_ROWS):
-            yield _table(batch)
+            yield pa.Table.from_batches([batch])
 
     def _from_output(self) -> "Iterator[pa.Table]":
         import pyarrow as pa
@@ -141,12 +124,6 @@ class RowSource:
     def _published_texts(self) -> "Iterator[pa.ChunkedArray]":
         if not self._is_per_sample:
             yield from (table.column("responses") for table in self._batches(("responses",)))
-
-
-def _table(batch: Any) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.Table.from_batches([batch])
 
 
 def _completed(table: "pa.Table", numbers: "pa.Array") -> "pa.Table":

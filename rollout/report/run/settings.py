@@ -107,19 +107,13 @@ def _where(records: RunRecords) -> str:
 
 
 def _engine_facts(records: RunRecords) -> list[tuple[str, str]]:
-    found = records.measured.summary.get("engine") if records.measured else None
-    if not isinstance(found, dict):
-        return []
     names = {
         "name": "engine",
         "version": "engine version",
         "stepped_down": "lowered to save memory",
     }
-    facts = []
-    for key, value in found.items():
-        if text := _text(value):
-            facts.append((names.get(key, key), text))
-    return facts
+    found = records.engine.items()
+    return [(names.get(key, key), text) for key, value in found if (text := _text(value))]
 
 
 def _machine_facts(records: RunRecords) -> list[tuple[str, str]]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.report.page import Block, Facts, Figure, Table, TableColumn, TableRow
-from rollout.report.run.records import AttemptRecords, RunRecords, number_in
+from rollout.report.recorded import number_in
+from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.report.run.timeline import windows_of
 from rollout.report.run.times import seconds_text
 

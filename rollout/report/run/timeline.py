@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.report.charts import Span
-from rollout.report.run.records import AttemptRecords, number_in
+from rollout.report.recorded import number_in
+from rollout.report.run.records import AttemptRecords
 
 MAX_WINDOWS = 1500
 Stretch = tuple[str, float, float]  # name, first and last second since the launch

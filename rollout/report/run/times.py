@@ -1,10 +1,12 @@
 """Where the time of a run went: a table of phases, one of launches, and dates as text. Pure."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rollout.report.page import Table, TableColumn, TableRow
-from rollout.report.run.records import AttemptRecords, RunRecords, number_in
+from rollout.report.recorded import number_in
+from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.system import dates
 from rollout.system.console import duration
 
@@ -73,8 +75,7 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
     summary, last = attempt.summary, attempt.lines[-1] if attempt.lines else {}
     spent_s = lasted_s(attempt)
     rows = _first(number_in(summary, "num_generated_rows"), number_in(last, "num_rows"))
-    kept = (number_in(record, "num_generated_tokens") for record in (summary, last))
-    tokens = _first(*kept)
+    tokens = _first(*(number_in(record, "num_generated_tokens") for record in (summary, last)))
     least = "" if summary else "≥ "  # rows may have ended after its last line
     rate = number_in(summary, "output_tokens_per_s")
     how, error = _ending(attempt)
@@ -94,7 +95,7 @@ def _ending(attempt: AttemptRecords) -> tuple[str, str]:
     ended = attempt.ended
     if not ended:  # of the launch that is about to end, too
         return ("published" if attempt.summary else "no end is recorded"), ""
-    when = dates.moment(ended.get("ended") or ended.get("at_s"))
+    when = _ended(attempt)
     code, error = ended.get("exit_code"), ended.get("error")
     at = f" at {dates.shown(when)}" if when else ""
     if attempt.summary:
@@ -112,12 +113,16 @@ def started_at(attempt: AttemptRecords) -> str:
     return dates.shown(when) if when else ""
 
 
+def _ended(attempt: AttemptRecords) -> datetime | None:
+    return dates.moment(attempt.ended.get("ended") or attempt.ended.get("at_s"))
+
+
 def lasted_s(attempt: AttemptRecords) -> float | None:
     """Return how long a launch lasted: its wall time, else until its end or last line."""
     if (wall_s := number_in(attempt.summary, "wall_s")) is not None:
         return wall_s
     started = dates.moment(attempt.environment.get("started"))
-    ended = dates.moment(attempt.ended.get("ended") or attempt.ended.get("at_s"))
+    ended = _ended(attempt)
     if started and ended:
         return max(0.0, (ended - started).total_seconds())
     return number_in(attempt.lines[-1], "elapsed_s") if attempt.lines else None
