@@ -3,7 +3,6 @@
 Guarantees that a record with values of any other type gives None for them, not an error.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,8 @@ from typing import Any
 
 from rollout.config.sections.sampling import Sampling
 from rollout.errors import UserError
+from rollout.report.recorded import value_in
+from rollout.report.run.records import line_in
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState, state_of
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, settings_of_rows
@@ -48,21 +49,20 @@ def entry_of(run_dir: Path) -> Entry:
     state = state_of(run_dir)
     record = read_json(run_dir / "run.json") or {}
     figures = summary_record(run_dir) or {}
-    config = _mapping(record.get("config"))
     asked = _fingerprint(run_dir, record)
-    data, files = _mapping(config.get("data")), _mapping(record.get("input")).get("files")
-    n_samples = asked.get("sampling.n_samples")
-    is_scripted = _mapping(config.get("engine")).get("backend") == "scripted"
-    source = _mapping(config.get("prepare")).get("source")
-    rate = figures.get(RATE)
-    if state.name == RUNNING:
-        rate = _rate_now(run_dir)
+    n_samples, files = asked.get("sampling.n_samples"), value_in(record, "input.files")
+    is_scripted = value_in(record, "config.engine.backend") == "scripted"
+    model, source, data = (
+        _text(value_in(record, f"config.{key}"))
+        for key in ("model.model_path", "prepare.source", "data.input")
+    )
+    rate = _rate_now(run_dir) if state.name == RUNNING else figures.get(RATE)
     return Entry(
         run_dir,
         _when(run_dir, record),
         state,
-        None if is_scripted else _text(_mapping(config.get("model")).get("model_path")),
-        _text(source) or _text(data.get("input")),
+        None if is_scripted else model,
+        source or data,
         len(files) if isinstance(files, list) else 0,
         n_samples if is_count(n_samples) else None,
         _sampling(asked),
@@ -143,7 +143,7 @@ def _when(run_dir: Path, record: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-def _rate_now(run_dir: Path) -> float | None:
+def _rate_now(run_dir: Path) -> Any:
     """Return the tokens per second in the last whole line of the last launch's metrics.jsonl."""
     path = next(reversed(attempts(run_dir)), run_dir) / "metrics.jsonl"
     if not path.is_file():
@@ -151,11 +151,7 @@ def _rate_now(run_dir: Path) -> float | None:
     with path.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
         lines = file.read().split(b"\n")[:-1]
-    try:
-        rate = _mapping(json.loads(lines[-1])).get(RATE) if lines else None
-    except ValueError:
-        return None
-    return rate if isinstance(rate, float | int) else None
+    return value_in(line_in(lines[-1]), RATE) if lines else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

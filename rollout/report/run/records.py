@@ -155,7 +155,7 @@ def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
         return [], 0
     found, num_bad, last_s = [], 0, 0.0
     for text in data.split(b"\n")[:-1]:
-        line = _line(text)
+        line = line_in(text)
         at_s = number_in(line, "elapsed_s") if line else None
         if at_s is None or at_s < last_s:
             num_bad += 1
@@ -165,7 +165,8 @@ def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
     return found, num_bad
 
 
-def _line(text: bytes) -> Mapping[str, Any] | None:
+def line_in(text: bytes) -> Mapping[str, Any] | None:
+    """Return a line of metrics.jsonl; None if it is damaged."""
     try:
         found = json.loads(text, parse_int=integer_of)
     except (ValueError, RecursionError):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from rollout.postprocess.export.score_texts import percent_text
+from rollout.report.recorded import value_in
 from rollout.report.sweep.points import Point
 from rollout.system.disk import read_json
 
@@ -18,9 +19,8 @@ def levels_of(points: Iterable[Point]) -> list[float]:
 
 
 def _level(point: Point) -> float | None:
-    level = read_json(point.run_dir / "published.json") or {}
-    for key in ("scoring", "estimate", "confidence"):
-        level = level.get(key) if isinstance(level, dict) else None
+    record = read_json(point.run_dir / "published.json")
+    level = value_in(record, "scoring.estimate.confidence")
     return level if isinstance(level, float) else None
 
 

@@ -4,11 +4,12 @@ Reads the points' records. What no record tells is left out.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rollout.report.page import Figure
+from rollout.report.recorded import value_in
 from rollout.report.sweep.axes import axes_of
 from rollout.report.sweep.confidence import intervals_text, levels_of
 from rollout.report.sweep.measures import label_of
@@ -35,10 +36,8 @@ class Origin:
     environment: dict[str, Any]
     figures: dict[str, Any]
 
-    def setting(self, section: str, name: str) -> Any:
-        config = self.run.get("config")
-        found = config.get(section) if isinstance(config, dict) else None
-        return found.get(name) if isinstance(found, dict) else None
+    def setting(self, key: str) -> Any:
+        return value_in(self.run, f"config.{key}")
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class Heading:
     verdict: str
     style: str
     figures: list[Figure]
-    commands: list[str] = field(default_factory=list)  # the newest first
+    commands: list[str]  # the newest first
 
 
 def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> Heading:
@@ -88,15 +87,15 @@ def _origin(point: Point) -> Origin:
 def _models(origins: Iterable[Origin]) -> list[str]:
     found = []
     for origin in origins:
-        if origin.setting("engine", "backend") == "scripted":
+        if origin.setting("engine.backend") == "scripted":
             found.append("the scripted engine")
-        elif name := origin.figures.get("model") or origin.setting("model", "model_path"):
+        elif name := origin.figures.get("model") or origin.setting("model.model_path"):
             found.append(str(name))
     return list(dict.fromkeys(found))
 
 
 def _inputs(origins: Iterable[Origin]) -> list[str]:
-    names = (o.figures.get("input") or o.setting("data", "input") for o in origins)
+    names = (o.figures.get("input") or o.setting("data.input") for o in origins)
     return list(dict.fromkeys(str(name).rpartition("/")[2] or str(name) for name in names if name))
 
 
@@ -128,7 +127,7 @@ def _sampling(origins: Sequence[Origin], points: Sequence[Point]) -> list[str]:
     swept = {axis.key for axis in axes_of(points)}
     found = []
     for name in SAMPLING:
-        values = {str(origin.setting("sampling", name)) for origin in asked}
+        values = {str(origin.setting(f"sampling.{name}")) for origin in asked}
         if len(values) == 1 and f"sampling.{name}" not in swept and not values & {"None", "-1"}:
             found.append(f"{'n' if name == 'n_samples' else name} {values.pop()}")
     return found

@@ -94,4 +94,5 @@ def _values(points: Sequence[Point], name: str) -> list[float | None]:
 
 
 def _may_be_drawn(point: Point, name: str) -> bool:
-    return point.status == "done" and (had_an_engine_to_itself(point) or not is_speed(name))
+    may_compare = had_an_engine_to_itself(point.figures) or not is_speed(name)
+    return point.status == "done" and may_compare

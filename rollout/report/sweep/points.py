@@ -13,6 +13,7 @@ from typing import Any
 from rollout.config.settings import Settings
 from rollout.errors import RolloutError
 from rollout.postprocess.export.score_texts import between, is_percent, score_text
+from rollout.report.recorded import number_of, value_in
 from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
 from rollout.system.console import duration
@@ -75,15 +76,7 @@ def scored_file(point: Point) -> Path | None:
 
 def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
     """Return the number under a dotted key of nested figures; None if there is none."""
-    value: Any = figures
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
+    return number_of(value_in(figures, key))
 
 
 def is_maximized(key: str) -> bool:
@@ -159,10 +152,10 @@ def scores_shown(points: Iterable[Point], name: str, with_intervals: bool = True
     ]
 
 
-def had_an_engine_to_itself(point: Point) -> bool:
-    """Whether its speeds say how fast it is: it shared neither the engine nor the replicas."""
-    shared = objective_of(point.figures, "num_sharing") or 0
-    return shared <= 1 and not objective_of(point.figures, "num_beside")
+def had_an_engine_to_itself(figures: Mapping[str, Any]) -> bool:
+    """Whether a run's speeds say how fast it is: it shared neither the engine nor the replicas."""
+    shared = objective_of(figures, "num_sharing") or 0
+    return shared <= 1 and not objective_of(figures, "num_beside")
 
 
 def status_counts(points: Iterable[Point]) -> str:

@@ -19,18 +19,18 @@ KEPT = {  # the fields of a point in sweep.json
 }  # fmt: skip
 
 
-def points_in(directory: Path) -> list[dict[str, Any]]:
-    """Return the points of all commands so far, from sweep.json. Raises UserError if damaged."""
+def points_in(directory: Path) -> dict[Path, dict[str, Any]]:
+    """Return what sweep.json has on each point, by run directory. Raises UserError if damaged."""
     path = directory / RECORD
     advice = "remove it: then the table has only the points of this command"
-    found = (read_record(path, advice, {"points": list}) or {"points": []})["points"]
-    for record in found:
+    records = (read_record(path, advice, {"points": list}) or {"points": []})["points"]
+    for record in records:
         is_whole = isinstance(record, dict) and {"name", "values", "run_dir"} <= record.keys()
         is_whole = is_whole and isinstance(record["run_dir"], str)
         is_whole = is_whole and all(isinstance(record[n], KEPT[n]) for n in KEPT if n in record)
         if not is_whole or not all(isinstance(v, str) for v in record["values"].values()):
             raise UserError(f"{path} is damaged (a point); restore it, or {advice}")
-    return found
+    return {Path(os.path.normpath(directory / r["run_dir"])): r for r in records}
 
 
 def recorded_points(
@@ -42,8 +42,7 @@ def recorded_points(
     Raises UserError if sweep.json is damaged.
     """
     found: dict[Path, Point] = {}
-    for record in points_in(directory):
-        run_dir = Path(os.path.normpath(directory / record["run_dir"]))
+    for run_dir, record in points_in(directory).items():
         is_unstarted = record.get("status", "waiting") in ("waiting", "failed")
         if run_dir not in but and (run_dir.is_dir() or (with_unstarted and is_unstarted)):
             known = {name: record[name] for name in KEPT if name in record}

@@ -33,7 +33,7 @@ def pareto_front(pairs: Sequence[tuple[float, float]]) -> list[int]:
 def speed_blocks(points: Sequence[Point]) -> list[Chart | Note]:
     """Return the chart of the comparable points, and a note on those that are not."""
     done = [p for p in points if p.status == "done" and _pair(p)]
-    alone = [point for point in done if had_an_engine_to_itself(point)]
+    alone = [point for point in done if had_an_engine_to_itself(point.figures)]
     num_shared = len(done) - len(alone)
     found: list[Chart | Note] = []
     if len(alone) >= 2:
