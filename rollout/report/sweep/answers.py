@@ -7,33 +7,19 @@ or how it was scored.
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rollout.config.sections.data import Data, PromptFormat
 from rollout.inputs.chats import content_of
 from rollout.inputs.columns import values_of
 from rollout.inputs.files import open_parquet
+from rollout.report.prompt_texts import CHATS, Messages, utf8
 from rollout.system.formats.row_batches import group_batches
 
 BATCH_ROWS = 10
 MAX_ROWS = 100  # of a published file
 MAX_TOTAL_CHARS = 16 << 20  # fewer rows where they are very long
-CHATS = Data(prompt_format=PromptFormat.json)
-
 Answer = dict[str, Any]  # row: position in the published file, prompt: text, responses: texts
-Turns = list[tuple[str, str]]  # role and text; a plain prompt has the role ""
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredRow:
-    """A prompt of a published file as stored, and further columns by name."""
-
-    prompt: Any
-    responses: Any  # a list of texts, or None
-    lists: dict[str, list[Any] | None] = field(default_factory=dict)  # a value per response
-    values: dict[str, Any] = field(default_factory=dict)  # one for the row
 
 
 def first_answers(path: Path, prompt_key: str, responses_key: str) -> list[Answer]:
@@ -43,8 +29,8 @@ def first_answers(path: Path, prompt_key: str, responses_key: str) -> list[Answe
     """
     answers: list[Answer] = []
     num_chars = 0
-    for found in answered_rows(path, prompt_key, responses_key):
-        text, texts = _prompt_text(found.prompt), texts_of(found.responses)
+    for row in answered_rows(path, prompt_key, responses_key):
+        text, texts = _prompt_text(row[prompt_key]), texts_of(row[responses_key])
         answers.append({"row": len(answers), "prompt": text, "responses": texts})
         num_chars += len(text or "") + sum(len(t or "") for t in texts or ())
         if len(answers) == MAX_ROWS or num_chars > MAX_TOTAL_CHARS:
@@ -58,43 +44,41 @@ def answered_rows(
     responses_key: str,
     lists: Sequence[str] = (),
     values: Sequence[str] = (),
-) -> Iterator[AnsweredRow]:
-    """Yield the rows of a published file or directory, in either layout.
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a published file or directory in either layout, as columns by name.
 
-    `lists` are columns with a value per response, `values` those with one per row; columns that
-    the file lacks are left out. Raises whatever reading raises; KeyError without the first two.
+    `responses_key` and `lists` have a value per response, `values` are columns with one per row. Of
+    `lists` and `values`, those that the file lacks are left out. Raises whatever reading raises;
+    KeyError without the prompts or the responses.
     """
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     with open_parquet(files[0]) as file:
         names = set(file.schema_arrow.names)
-    lists, values = ([name for name in wanted if name in names] for wanted in (lists, values))
+    more = [name for name in (*lists, *values) if name in names]
     if responses_key in names:
-        for row in _rows(files, [prompt_key, responses_key, *lists, *values]):
-            more = dict(zip([*lists, *values], row[2:], strict=True))
-            yield AnsweredRow(
-                row[0], row[1], {n: more[n] for n in lists}, {n: more[n] for n in values}
-            )
+        yield from _rows(files, [prompt_key, responses_key, *more])
         return
     prefix = responses_key.removesuffix("responses")
-    own = [f"{prefix}row", prompt_key, f"{prefix}response", f"{prefix}sample_index"]
-    rows = _rows(files, [*own, *lists, *values])
-    for _, group in itertools.groupby(rows, key=lambda row: row[0]):
-        all_of_row = list(group)
-        first, samples = all_of_row[0], [row for row in all_of_row if row[3] is not None]
-        columns = {name: [row[4 + i] for row in samples] for i, name in enumerate(lists)}
-        rest = dict(zip(values, first[4 + len(lists) :], strict=True))
-        yield AnsweredRow(first[1], [row[2] for row in samples], columns, rest)
+    number, text, index = (prefix + name for name in ("row", "response", "sample_index"))
+    rows = _rows(files, [number, prompt_key, text, index, *more])
+    for _, group in itertools.groupby(rows, key=lambda row: row[number]):
+        lines = list(group)
+        samples = [line for line in lines if line[index] is not None]
+        columns = {name: [line[name] for line in samples] for name in lists if name in names}
+        yield lines[0] | columns | {responses_key: [line[text] for line in samples]}
 
 
-def _rows(files: list[Path], wanted: list[str]) -> Iterator[tuple[Any, ...]]:
+def _rows(files: list[Path], wanted: list[str]) -> Iterator[dict[str, Any]]:
     for path in files:
         with open_parquet(path) as file:
             for group in range(file.num_row_groups):  # one at a time, as in prompts.py
                 for batch in group_batches(file, group, wanted, BATCH_ROWS):
-                    yield from zip(*(values_of(batch.column(k)) for k in wanted), strict=True)
+                    columns = (values_of(batch.column(name)) for name in wanted)
+                    for row in zip(*columns, strict=True):
+                        yield dict(zip(wanted, row, strict=True))
 
 
-def turns_of(value: Any) -> Turns:
+def turns_of(value: Any) -> Messages:
     """Return a prompt as turns of role and text; chats may be JSON text. Empty if it is null."""
     if value is None or isinstance(value, bytes):
         return []
@@ -129,8 +113,3 @@ def texts_of(value: Any) -> list[str | None] | None:
     if value is None or isinstance(value, bytes):
         return None
     return [None if text is None else utf8(text) for text in value]
-
-
-def utf8(text: str) -> str:
-    """Return text that UTF-8 can encode: half a surrogate pair is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.report.sweep.answers import utf8
+from rollout.report.prompt_texts import utf8
 from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
 from rollout.report.sweep.ranking import Ranking
 
@@ -89,12 +89,8 @@ def _score_columns(points: Sequence[Point], name: str) -> Iterator[Column]:
 
 def score_names(points: Iterable[Point]) -> list[str]:
     """Return the names of the scores that any point has: pass@1, mean, ..."""
-    found = (name for p in points for name, v in p.figures.get(SCORES, {}).items() if _is_score(v))
-    return list(dict.fromkeys(found))
-
-
-def _is_score(value: Any) -> bool:
-    return isinstance(value, float)
+    pairs = (pair for p in points for pair in p.figures.get(SCORES, {}).items())
+    return list(dict.fromkeys(name for name, value in pairs if isinstance(value, float)))
 
 
 def swept_keys(points: Iterable[Point]) -> list[str]:

@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from rollout.postprocess.export.score_texts import between
 from rollout.report.charts import Chart, Format, HeatMap, Kind, Series
 from rollout.report.page import Note
-from rollout.report.sweep.axes import (
-    UNSET,
-    Axis,
-    combination_text,
-    combinations_of,
-)
-from rollout.report.sweep.measures import Measure
+from rollout.report.sweep.axes import UNSET, Axis, combination_text, combinations_of
+from rollout.report.sweep.measures import Measure, ends_of
 from rollout.report.sweep.points import Point, is_share, shown
 from rollout.system.safe_text import printable
 
@@ -92,13 +87,13 @@ def _series(
     *texts, number = group
     name = combination_text(others, texts) or measure.label
     at = {x_of[i]: i for i in where}
-    spans = [measure.spans[at[x]] if x in at else None for x in xs]
+    low, high = ends_of([measure.spans[at[x]] if x in at else None for x in xs])
     return Series(
         printable(name if number == 1 else f"{name} ({number})"),
         [measure.values[at[x]] if x in at else None for x in xs],
         Kind.line if field.axes[0].is_number else Kind.points,
-        [span and span[0] for span in spans] if any(spans) else None,
-        [span and span[1] for span in spans] if any(spans) else None,
+        low,
+        high,
         [printable(field.points[at[x]].name) if x in at else "" for x in xs],
     )
 

@@ -87,6 +87,15 @@ def measure_of(points: Sequence[Point], name: str, spreads: Mapping[Path, Spans]
     return Measure(name, label_of(name), values, spans, note)
 
 
+def ends_of(
+    spans: Sequence[tuple[float, float] | None],
+) -> tuple[list[float | None] | None, list[float | None] | None]:
+    """Return the lower and the upper ends of intervals; None twice if there are none."""
+    if not any(spans):
+        return None, None
+    return [span and span[0] for span in spans], [span and span[1] for span in spans]
+
+
 def _values(points: Sequence[Point], name: str) -> list[float | None]:
     found = [objective_of(point.figures, name) if _may_be_drawn(point, name) else None
              for point in points]  # fmt: skip

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rollout.report.charts import Chart, Format, Series
 from rollout.report.sweep.confidence import bands_note, levels_of
-from rollout.report.sweep.measures import score_measure
-from rollout.report.sweep.points import SCORES, Point, interval_of, objective_of
+from rollout.report.sweep.measures import Measure, ends_of, score_measure
+from rollout.report.sweep.points import SCORES, Point, objective_of
 from rollout.system.safe_text import printable
 
 MAX_POINTS = 8
@@ -29,7 +29,8 @@ def pass_curves(points: Sequence[Point], ranked: Sequence[Point]) -> Chart | Non
     kept = [point for point in have if point in kept]
     ks = [k for k in ks if any(k in _known(point, ks) for point in kept)]
     left = len(have) - len(kept)
-    note = _bands_note(kept, ks)
+    measures = [score_measure(kept, f"pass@{k}") for k in ks]
+    note = _bands_note(kept, measures)
     note += f" The {MAX_POINTS} best points; {left:,} more are in the table." if left else ""
     are_powers = all(k == ks[0] << i for i, k in enumerate(ks))  # 1, 2, 4, 8: equal steps
     return Chart(
@@ -38,7 +39,7 @@ def pass_curves(points: Sequence[Point], ranked: Sequence[Point]) -> Chart | Non
         "k",
         "pass@k",
         list(range(len(ks))) if are_powers else [float(k) for k in ks],
-        [_series(point, ks) for point in kept],
+        [_series(point, i, measures) for i, point in enumerate(kept)],
         ticks=[f"{k:,}" for k in ks] if are_powers else None,
         y_format=Format.percent,
         note=note.strip(),
@@ -49,20 +50,14 @@ def _known(point: Point, ks: Sequence[int]) -> list[int]:
     return [k for k in ks if objective_of(point.figures, f"{SCORES}.pass@{k}") is not None]
 
 
-def _bands_note(points: Sequence[Point], ks: Sequence[int]) -> str:
-    names = [(point, f"pass@{k}") for point in points for k in ks]
-    spans = [interval_of(point, name) for point, name in names]
-    values = [objective_of(point.figures, f"{SCORES}.{name}") for point, name in names]
-    have = [p for p in points if any(interval_of(p, f"pass@{k}") for k in ks)]
+def _bands_note(points: Sequence[Point], measures: Sequence[Measure]) -> str:
+    values = [value for measure in measures for value in measure.values]
+    spans = [span for measure in measures for span in measure.spans]
+    have = [p for i, p in enumerate(points) if any(measure.spans[i] for measure in measures)]
     return bands_note(levels_of(have), values, spans, is_share=True)
 
 
-def _series(point: Point, ks: Sequence[int]) -> Series:
-    measures = [score_measure([point], f"pass@{k}") for k in ks]
-    spans = [measure.spans[0] for measure in measures]
-    return Series(
-        printable(point.name),
-        [measure.values[0] for measure in measures],
-        low=[span and span[0] for span in spans] if any(spans) else None,
-        high=[span and span[1] for span in spans] if any(spans) else None,
-    )
+def _series(point: Point, i: int, measures: Sequence[Measure]) -> Series:
+    low, high = ends_of([measure.spans[i] for measure in measures])
+    values = [measure.values[i] for measure in measures]
+    return Series(printable(point.name), values, low=low, high=high)

@@ -7,19 +7,16 @@ within MAX_BYTES, and the note says what is left out. A point whose file can't b
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rollout.report.page import Browser, PromptView, SampleView
+from rollout.report.prompt_texts import Messages, utf8
 from rollout.report.sweep.answers import (
     MAX_ROWS,
     MAX_TOTAL_CHARS,
-    AnsweredRow,
-    Turns,
     answered_rows,
     texts_of,
     turns_of,
-    utf8,
 )
 from rollout.report.sweep.points import Point, objective_of, scored_file
 from rollout.rows.reasoning import TAGS, split
@@ -44,7 +41,7 @@ class Shown:
     """A row of a point's file."""
 
     number: int
-    messages: Turns
+    messages: Messages
     samples: list[SampleView] | None
     error: str | None
     reference: str | None
@@ -100,8 +97,12 @@ def _rows(point: Point) -> dict[Key, Shown]:
     found: dict[Key, Shown] = {}
     seen: dict[str, int] = {}
     num_chars = 0
-    for number, row in enumerate(_answered(path, point, judged)):
-        shown = _shown(number, row, point.prefix, judged, tags)
+    lists = [point.prefix + name for name in LISTS] + [judged + name for name in JUDGED]
+    values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with"]
+    responses_key = f"{point.prefix}responses"
+    rows = answered_rows(path, point.prompt_key, responses_key, lists, values)
+    for number, row in enumerate(rows):
+        shown = _shown(number, row, point, judged, tags)
         text = json.dumps(shown.messages)
         found[text, seen.get(text, 0)] = shown
         seen[text] = seen.get(text, 0) + 1
@@ -111,26 +112,23 @@ def _rows(point: Point) -> dict[Key, Shown]:
     return found
 
 
-def _answered(path: Path, point: Point, judged: str) -> Any:
-    lists = [point.prefix + name for name in LISTS] + [judged + name for name in JUDGED]
-    values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with"]
-    return answered_rows(path, point.prompt_key, f"{point.prefix}responses", lists, values)
-
-
-def _shown(number: int, row: AnsweredRow, prefix: str, judged: str, tags: tuple[str, ...]) -> Shown:
-    texts = texts_of(row.responses)
-    columns = {n: row.lists.get(prefix + n) or [] for n in LISTS}
-    columns |= {n: row.lists.get(judged + n) or [] for n in JUDGED}
+def _shown(
+    number: int, row: dict[str, Any], point: Point, judged: str, tags: tuple[str, ...]
+) -> Shown:
+    prefix = point.prefix
+    texts = texts_of(row[f"{prefix}responses"])
+    columns = {n: row.get(prefix + n) or [] for n in LISTS}
+    columns |= {n: row.get(judged + n) or [] for n in JUDGED}
     samples = None
     if texts is not None:
         samples = [_sample(i, t, columns, tags) for i, t in enumerate(texts[:MAX_RESPONSES])]
     return Shown(
         number,
-        turns_of(row.prompt),
+        turns_of(row[point.prompt_key]),
         samples,
-        _text(row.values.get(f"{prefix}error")),
-        _text(row.values.get(f"{judged}compared_with")),
-        row.values.get(f"{prefix}num_prompt_tokens"),
+        _text(row.get(f"{prefix}error")),
+        _text(row.get(f"{judged}compared_with")),
+        row.get(f"{prefix}num_prompt_tokens"),
     )
 
 

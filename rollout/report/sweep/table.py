@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.report.sweep.answers import Answer, first_answers, utf8
+from rollout.report.sweep.answers import Answer, first_answers
 from rollout.report.sweep.columns import Column, columns_of
 from rollout.report.sweep.page_file import PAGE, page_text, write_page
 from rollout.report.sweep.points import Point
@@ -77,16 +77,12 @@ def _write_parquet(
             if end < len(columns[0].values) and num_bytes < HELD_BYTES:
                 continue
             part = [
-                pa.array(map(_encodable, column.values[start:end]), kind)
+                pa.array(column.values[start:end], kind)
                 for column, kind in zip(columns, kinds, strict=True)
             ]
             rows = pa.Table.from_arrays([*part, pa.concat_arrays(held)], schema=schema)
             writer.write_table(rows)
             start, held, num_bytes = end, [], 0
-
-
-def _encodable(value: Any) -> Any:
-    return utf8(value) if isinstance(value, str) else value
 
 
 def _write_csv(path: Path, columns: list[Column]) -> None:
