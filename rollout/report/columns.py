@@ -12,13 +12,13 @@ from rollout.errors import UserError, did_you_mean
 from rollout.inputs.columns import is_text, short, stored
 from rollout.inputs.prompt_columns import likeliness
 from rollout.postprocess.export.agreement import is_list_of
+from rollout.postprocess.export.answers import DEFAULT_KEY, VERL_KEY
 from rollout.report.row_views import PER_ROW, PER_SAMPLE, SCORED
 from rollout.rows.column_paths import field_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERL_KEY = "reward_model.ground_truth"
 NEEDED = (
     "a page needs responses, a list of texts per row (as rollout writes them) or a text per row; "
     "type responses_key=COLUMN"
@@ -73,7 +73,7 @@ def find_columns(
     if scoring is not None:
         names |= {n: scoring + n for n in SCORED if _is_one(schema, scoring + n, n, False)}
     compared = f"{scoring}compared_with"
-    answers = [answer_key] if answer_key else ["answer", VERL_KEY]
+    answers = [answer_key] if answer_key else [DEFAULT_KEY, VERL_KEY]
     return OutputColumns(
         responses,
         is_per_sample,

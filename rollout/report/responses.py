@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NUM_BINS = 40
 NO_REASON = "(none)"
+LENGTHS = (TableColumn("mean tokens", True), TableColumn("median tokens", True))
 MAX_REASONS = 8  # finish reasons with a colour of their own; there are two or three
 
 
@@ -27,7 +28,7 @@ class Responses:
     num_rows: int
     num_samples: int
     num_without: int  # rows without a response
-    num_empty: int  # nothing but white space
+    num_empty: int  # without any text
     num_repeated: int  # the same text as an earlier sample of the row
     num_alike: int  # rows with several samples, all the same text
     most_samples: int = 0  # of a row
@@ -167,20 +168,25 @@ def reason_table(found: Responses) -> Table | None:
         return None
     heads = [TableColumn("finish reason"), TableColumn("samples", True), TableColumn("share", True)]
     if found.tokens is not None:
-        heads += [TableColumn("mean tokens", True), TableColumn("median tokens", True)]
+        heads += LENGTHS
     rows, names = [], np.array(found.reasons, dtype=object)
     for name, number in Counter(found.reasons).most_common():
-        cells, share = [name, f"{number:,}"], number / found.num_samples
-        keys: list[float | str | None] = [name, number, share]
-        cells.append(f"{share:.1%}")
+        share = number / found.num_samples
+        cells, keys = [name, f"{number:,}", f"{share:.1%}"], [name, number, share]
         if found.tokens is not None:
-            known = found.tokens[names == name]
-            known = known[~np.isnan(known)]
-            lengths = [float(known.mean()), _median(known)] if len(known) else [None, None]
-            cells += ["-" if length is None else f"{length:,.1f}" for length in lengths]
-            keys += lengths
+            texts, lengths = length_cells(found.tokens[names == name])
+            cells, keys = cells + texts, keys + lengths
         rows.append(TableRow(cells, keys))
     return Table(heads, rows)
+
+
+def length_cells(tokens: "np.ndarray") -> tuple[list[str], list[float | None]]:
+    """Return the cells of LENGTHS and their sort keys; unknown lengths are left out."""
+    import numpy as np
+
+    known = tokens[~np.isnan(tokens)]
+    lengths = [float(known.mean()), _median(known)] if len(known) else [None, None]
+    return ["-" if length is None else f"{length:,.1f}" for length in lengths], lengths
 
 
 def _known(found: Responses) -> "np.ndarray | None":

@@ -1,4 +1,4 @@
-"""Charts of scores: pass@k, solved within k, pass rates, and length against pass rate.
+"""Charts of scores: pass@k, solved within k, pass rates, groups, and graded scores.
 
 Intervals are those of the scoring: a bootstrap over rows (intervals.py), since samples of one row
 are not independent. Must not know about files.
@@ -7,20 +7,18 @@ are not independent. Must not know about files.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rollout.postprocess.export.estimates import Group
+from rollout.postprocess.export.estimates import Group, Value
 from rollout.postprocess.export.intervals import interval, mean
 from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.scored_rows import RIGHT, Scores
+from rollout.report.values import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
 MAX_GROUPS = 8  # lines in a chart
-MAX_POINTS = 2_000
 MAX_TICKS = 32  # samples a row, up to which each pass rate has its own bar
-SEED = 42
-NUM_BINS, MIN_BIN_ROWS = 10, 5
 CHEN = "Chen et al. 2021, arXiv 2107.03374"
 
 
@@ -54,20 +52,25 @@ def pass_at_k_chart(scores: Scores) -> Chart | None:
         "k, samples a row",
         "rows solved",
         ks,
-        [_estimates(name, group, ks) for name, group in lines],
+        [_estimates(name, _passes(group, ks)) for name, group in lines],
         x_format=_k_format(ks),
         y_format=Format.percent,
         note=note,
     )
 
 
-def _estimates(name: str, group: Group, ks: Sequence[int]) -> Series:
-    values = [group.values.get(f"pass@{k}") for k in ks]
+def _passes(group: Group, ks: Sequence[int]) -> list[Value | None]:
+    return [group.values.get(f"pass@{k}") for k in ks]
+
+
+def _estimates(name: str, values: Sequence[Value | None], kind: Kind = Kind.line) -> Series:
+    """Return the series of estimates with their intervals."""
     return Series(
         name,
         [v and v.value for v in values],
-        low=[v and v.low for v in values],
-        high=[v and v.high for v in values],
+        kind,
+        [v and v.low for v in values],
+        [v and v.high for v in values],
     )
 
 
@@ -118,7 +121,7 @@ def solved_chart(scores: Scores) -> Chart | None:
         ks,
         [
             Series("the first k, as drawn", value, Kind.steps, low, high),
-            Series("pass@k", _estimates("", scores.everything, ks).values),
+            Series("pass@k", [v and v.value for v in _passes(scores.everything, ks)]),
         ],
         x_format=_k_format(ks),
         y_format=Format.percent,
@@ -155,15 +158,7 @@ def group_chart(scores: Scores) -> Chart | None:
         ", ".join(groups[0].name),
         "pass@1",
         list(range(len(groups))),
-        [
-            Series(
-                "pass@1",
-                [v and v.value for v in values],
-                Kind.bars,
-                [v and v.low for v in values],
-                [v and v.high for v in values],
-            )
-        ],
+        [_estimates("pass@1", values, Kind.bars)],
         ticks=[", ".join(group.name.values()) for group in groups],
         y_format=Format.percent,
         note=interval_note(scores),
@@ -175,10 +170,9 @@ def rate_chart(scores: Scores) -> Chart | None:
     import numpy as np
 
     n, c = scores.by_row()
-    counted = n > 0
-    if not counted.any():
+    if not n.any():
         return None
-    n, c = n[counted], c[counted]
+    n, c = n[n > 0], c[n > 0]
     if n.min() == n.max() <= MAX_TICKS:
         size = int(n[0])
         ticks = [f"{right}/{size}" for right in range(size + 1)]
@@ -189,12 +183,13 @@ def rate_chart(scores: Scores) -> Chart | None:
     numbers = np.bincount(place, minlength=len(ticks))
     never, always = int((c == 0).sum()), int((c == n).sum())
     note = (
-        f"No sample is right in {_rows(never)} ({never / len(n):.1%}), all are in {_rows(always)} "
-        f"({always / len(n):.1%}). Rewards of right and wrong do not differ within such a row, so "
-        "it has no group-relative advantage (GRPO: Shao et al. 2024, arXiv 2402.03300)."
+        f"No sample is right in {counted(never, 'row')} ({never / len(n):.1%}), all are in "
+        f"{counted(always, 'row')} ({always / len(n):.1%}). Rewards of right and wrong do "
+        "not differ within such a row, so it has no group-relative advantage (GRPO: Shao et al. "
+        "2024, arXiv 2402.03300)."
     )
     if left_out := scores.samples.num_rows - len(n):
-        note += f" Left out: {_rows(left_out)} without a sample that counts."
+        note += f" Left out: {counted(left_out, 'row')} without a sample that counts."
     return Chart(
         "pass_rates",
         "Rows by pass rate",
@@ -234,7 +229,3 @@ def score_chart(scores: Scores) -> Chart | None:
         [Series("samples", numbers.astype(float).tolist(), Kind.bars)],
         note=note,
     )
-
-
-def _rows(number: int) -> str:
-    return f"{number:,} row" if number == 1 else f"{number:,} rows"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from rollout.postprocess.export.intervals import difference
 from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
-from rollout.report.score_charts import MAX_POINTS, SEED, estimated, interval_note
+from rollout.report.score_charts import estimated, interval_note
 from rollout.report.scored_rows import NAMES, RIGHT, Scores
 
 if TYPE_CHECKING:
     import numpy as np
 
+MAX_POINTS, SEED = 2_000, 42
 NUM_BINS, MIN_BIN_ROWS = 10, 10
 MUCH_CUT = 0.1  # share of samples from which cut-off lengths get a warning
 NOT_RIGHT = [NAMES.index(name) for name in ("wrong", "no_answer", "cut_off")]

@@ -9,6 +9,7 @@ from rollout.postprocess.export.estimates import Group, Value
 from rollout.postprocess.export.score_texts import between, is_percent, percent_text, score_text
 from rollout.report.page import Facts, Table, TableColumn, TableRow
 from rollout.report.prompt_texts import cut
+from rollout.report.responses import LENGTHS, length_cells
 from rollout.report.score_charts import ks_of
 from rollout.report.scored_rows import NAMES, Scores
 
@@ -89,27 +90,20 @@ def _group_row(group: Group, names: Sequence[str]) -> TableRow:
 
 
 def verdict_table(scores: Scores) -> Table:
-    import numpy as np
-
     s, total = scores.samples, len(scores.samples.row)
     heads = [TableColumn("verdict"), TableColumn("samples", True), TableColumn("share", True)]
     if s.tokens is not None:
-        heads += [TableColumn("mean tokens", True), TableColumn("median tokens", True)]
+        heads += LENGTHS
     rows = []
     for place, name in enumerate(NAMES):
         here = s.verdict == place
         number = int(here.sum())
         share = number / total if total else None
-        cells, keys = (
-            [name.replace("_", " "), f"{number:,}", score_text(share)],
-            [place, number, share],
-        )
+        cells = [name.replace("_", " "), f"{number:,}", score_text(share)]
+        keys = [place, number, share]
         if s.tokens is not None:
-            known = s.tokens[here]
-            known = known[~np.isnan(known)]
-            lengths = [float(known.mean()), float(np.median(known))] if len(known) else [None] * 2
-            cells += ["-" if length is None else f"{length:,.1f}" for length in lengths]
-            keys += lengths
+            texts, lengths = length_cells(s.tokens[here])
+            cells, keys = cells + texts, keys + lengths
         rows.append(TableRow([*cells, MEANINGS[name]], [*keys, MEANINGS[name]]))
     errors = "count as not solved" if scores.everything.errors_fail else "are left out of pass@k"
     note = f"{total:,} samples. Errors {errors} (postprocess.estimate.unscored)."

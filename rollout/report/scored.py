@@ -16,6 +16,7 @@ from rollout.report.responses import (
 from rollout.report.samples import browser_of_rows, rows_of_file
 from rollout.report.scored_rows import Scores, figures_of, read_scores
 from rollout.report.scores import figures_from, sections_from
+from rollout.report.values import counted
 from rollout.rows.reasoning import TAGS
 
 
@@ -44,7 +45,7 @@ def _subtitle(
     path: Path, rows: PublishedRows, scores: Scores | None, typed: list[str]
 ) -> list[str]:
     columns = rows.columns
-    what = f"column {columns.responses!r}, {_count(rows.num_rows, 'row')}"
+    what = f"column {columns.responses!r}, {counted(rows.num_rows, 'row')}"
     what += ", one row per sample" if columns.is_per_sample else ""
     if scores is not None:
         prefix = columns.score_prefix
@@ -53,21 +54,17 @@ def _subtitle(
     return [f"file: {path}", what, f"made by: {command}"]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def _verdict(found: Responses, scores: Scores | None) -> tuple[str, str]:
     """Return one sentence on the file as a whole, and its style."""
-    counts = f"{_count(found.num_samples, 'sample')} of {_count(found.num_rows, 'row')}"
+    counts = f"{counted(found.num_samples, 'sample')} of {counted(found.num_rows, 'row')}"
     if not found.num_samples:
-        return f"no responses: none of {_count(found.num_rows, 'row')} has one", "bad"
+        return f"no responses: none of {counted(found.num_rows, 'row')} has one", "bad"
     if scores is None:
         return f"not scored: {counts}", "good"
     group = scores.everything
     if not group.num_judged:
         return f"nothing could be judged: none of {counts} is right or wrong", "bad"
-    solved = f"{group.solved:,} of {_count(group.num_rows_counted, 'row')} solved at least once"
+    solved = f"{group.solved:,} of {counted(group.num_rows_counted, 'row')} solved at least once"
     return f"scored: {counts}, {solved}", "good"
 
 

@@ -1,11 +1,13 @@
-"""Numbers of charts as text: those in the cells of heat maps and at the axes of figure files.
-
-charts_text.js writes the same for the charts of a page.
-"""
+"""Numbers as text: values of charts, as charts_text.js writes them on a page, and counts."""
 
 import math
 
 from rollout.report.charts import Format
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 row` or `1,234 rows`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def value_text(value: float | None, written: Format) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.postprocess.export.score_texts import score_text, telling
 from rollout.report.listing.entry import SCORES, Entry, SweepEntry
+from rollout.report.values import counted
 from rollout.runs.state import FAILED, RESUMABLE, RUNNING
 from rollout.system import dates
 from rollout.system.safe_text import one_line, printable
@@ -108,7 +109,6 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
         "rows": _rows(sum(dones), sum(alls)) if points else "",
         "scores": _best(sweep),
     }
-    noun = "point" if number == 1 else "points"
     faults = [
         f"{_what(p.path, sweep.path.parent)} failed: {p.state.detail}"
         for p in points
@@ -117,7 +117,7 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
     faults += [
         f"{_what(path, sweep.path.parent)} failed: {error}" for path, error in sweep.refused.items()
     ]
-    cells["what"] += f" ({number:,} {noun})"
+    cells["what"] += f" ({counted(number, 'point')})"
     return Line(cells, sweep.state, faults)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rollout.report.charts import Chart, Format, Kind, Series, Span
+from rollout.report.run.rows import total_of
 from rollout.report.run.timeline import Launch, Window, points, thinned
 
 if TYPE_CHECKING:
@@ -110,16 +111,11 @@ def length_chart(lengths: "dict[str, np.ndarray]") -> Chart | None:
 
 def _largest(lengths: "dict[str, np.ndarray]") -> "dict[str, np.ndarray]":
     """Return the most frequent reasons, and the sum of the others."""
-    import numpy as np
-
     ranked = sorted(lengths, key=lambda reason: (-int(lengths[reason].sum()), reason))
     found = {reason: lengths[reason] for reason in ranked[:MAX_REASONS]}
     rest = [lengths[reason] for reason in ranked[MAX_REASONS:]]
     if rest:
-        whole = np.zeros(max(map(len, rest)), np.int64)
-        for counts in rest:
-            whole[: len(counts)] += counts
-        found[OTHER] = whole
+        found[OTHER] = total_of(rest)
     return found
 
 
@@ -131,8 +127,7 @@ def bin_edges(lengths: "dict[str, np.ndarray]") -> list[int]:
     """
     import numpy as np
 
-    size = max(map(len, lengths.values()))
-    whole = sum(np.pad(counts, (0, size - len(counts))) for counts in lengths.values())
+    whole = total_of(lengths.values())
     ranks = whole.cumsum()
     longest = int(np.flatnonzero(whole)[-1])
     median = int(ranks.searchsorted(ranks[-1] / 2))

@@ -7,6 +7,7 @@ from rollout.report.run.records import RunRecords
 from rollout.report.run.rows import RowStatistics
 from rollout.report.run.speed import NOT_KNOWN, speed_figure
 from rollout.report.run.times import started_at, took
+from rollout.report.values import counted
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
 
 STYLES = {COMPLETE: "good", RUNNING: "good", RESUMABLE: "warning", FAILED: "bad"}
@@ -81,10 +82,9 @@ def _when_line(records: RunRecords) -> str:
 def verdict_of(state: RunState, statistics: RowStatistics) -> tuple[str, str]:
     """Return the verdict as a sentence, and its style."""
     if state.name == COMPLETE:
-        counts = f"{_count(state.num_rows, 'row')}, {_count(statistics.num_samples, 'sample')}"
-        failed = bool(state.num_failed)
+        counts = f"{counted(state.num_rows, 'row')}, {counted(statistics.num_samples, 'sample')}"
         text = f"{COMPLETE}: {counts}" + (f"; {state.detail}" if state.detail else "")
-        return text, "warning" if failed else STYLES[COMPLETE]
+        return text, "warning" if state.num_failed else STYLES[COMPLETE]
     counts = _progress(state)
     parts = [counts, state.detail] if state.name != FAILED else [state.detail, counts]
     return f"{state.name}: " + "; ".join(p for p in parts if p), STYLES.get(state.name, "warning")
@@ -96,10 +96,6 @@ def _progress(state: RunState) -> str:
     whole = NOT_KNOWN if state.num_rows is None else f"{state.num_rows:,}"
     failed = f", {state.num_failed:,} of them failed" if state.num_failed else ""
     return f"{state.num_done:,} of {whole} rows finished{failed}"
-
-
-def _count(number: int | None, noun: str) -> str:
-    return f"{NOT_KNOWN}" if number is None else f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def figures_of(

@@ -14,6 +14,7 @@ from typing import Any
 from rollout.errors import UserError
 from rollout.errors.secret_texts import without_secrets
 from rollout.report.recorded import number_in, value_in
+from rollout.report.values import counted
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, is_a_run
 from rollout.store.run_records import published_record, run_record
@@ -119,8 +120,8 @@ def _attempt(directory: Path, faults: list[str]) -> AttemptRecords:
     settings, text = _settings(directory / "config.yaml", f"{name}/config.yaml", faults)
     lines, num_bad = read_lines(directory / "metrics.jsonl")
     if num_bad:
-        noun = "line" if num_bad == 1 else "lines"
-        faults.append(f"{name}/metrics.jsonl: {num_bad:,} {noun} can't be read and are left out")
+        bad = counted(num_bad, "line")
+        faults.append(f"{name}/metrics.jsonl: {bad} can't be read and are left out")
     found = {}
     for record in ("environment", "ended", "summary"):
         path = directory / f"{record}.json"

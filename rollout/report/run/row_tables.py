@@ -5,7 +5,6 @@ from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.run.rows import NUM_REASONS, RowStatistics
 from rollout.report.run.times import seconds_text
 
-NUMBER = {"is_number": True}
 MAX_REASON_CHARS = 300
 MEANINGS = {
     "truncated": "cut off by max_tokens or the context (finish_reason length)",
@@ -26,7 +25,7 @@ def signs_table(statistics: RowStatistics) -> Table:
         "repetitive": statistics.num_repetitive,
     }
     columns = [
-        TableColumn("sign"), TableColumn("share", **NUMBER), TableColumn("samples", **NUMBER),
+        TableColumn("sign"), TableColumn("share", True), TableColumn("samples", True),
         TableColumn("meaning"),
     ]  # fmt: skip
     rows = []
@@ -43,9 +42,9 @@ def slowest_table(statistics: RowStatistics) -> Table | None:
     if not statistics.slowest:
         return None
     columns = [
-        TableColumn("row", **NUMBER), TableColumn("latency", **NUMBER),
-        TableColumn("samples", **NUMBER), TableColumn("tokens", **NUMBER, help="of all samples"),
-        TableColumn("longest response", **NUMBER, help="tokens"),
+        TableColumn("row", True), TableColumn("latency", True),
+        TableColumn("samples", True), TableColumn("tokens", True, help="of all samples"),
+        TableColumn("longest response", True, help="tokens"),
     ]  # fmt: skip
     rows = []
     for slow in statistics.slowest:
@@ -65,7 +64,7 @@ def failed_table(statistics: RowStatistics) -> Table | None:
     if not failures:
         return None
     columns = [
-        TableColumn("rows", **NUMBER), TableColumn("reason"), TableColumn("first rows"),
+        TableColumn("rows", True), TableColumn("reason"), TableColumn("first rows"),
     ]  # fmt: skip
     rows = []
     for failure in failures[:NUM_REASONS]:

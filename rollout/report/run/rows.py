@@ -5,7 +5,7 @@ can't be read is left out and named in `faults`. Must not know how a page looks.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,7 @@ class RowStatistics:
     @property
     def all_lengths(self) -> "np.ndarray":
         """The number of samples of i tokens, for each i."""
-        import numpy as np
-
-        size = max(map(len, self.lengths.values()), default=0)
-        whole = np.zeros(size, np.int64)
-        for counts in self.lengths.values():
-            whole[: len(counts)] += counts
-        return whole
+        return total_of(self.lengths.values())
 
     @property
     def num_output_tokens(self) -> int:
@@ -125,11 +119,7 @@ class RowStatistics:
         import numpy as np
 
         before = self.lengths.get(reason, np.zeros(0, np.int64))
-        more = np.bincount(np.maximum(lengths, 0))
-        whole = np.zeros(max(len(before), len(more)), np.int64)
-        whole[: len(before)] += before
-        whole[: len(more)] += more
-        self.lengths[reason] = whole
+        self.lengths[reason] = total_of([before, np.bincount(np.maximum(lengths, 0))])
 
     def _add_slowest(self, rows: "pa.Table", sizes: "np.ndarray", lengths: "np.ndarray") -> None:
         import numpy as np
@@ -188,6 +178,16 @@ def known_empty(statistics: RowStatistics, summary: Mapping[str, Any]) -> int | 
     is_same = all(summary.get(n) == count for n, count in zip(names, counts, strict=True))
     found = summary.get("num_empty")
     return found if is_same and isinstance(found, int) else None
+
+
+def total_of(arrays: "Collection[np.ndarray]") -> "np.ndarray":
+    """Return the sum of arrays of counts, which may differ in length."""
+    import numpy as np
+
+    whole = np.zeros(max(map(len, arrays), default=0), np.int64)
+    for counts in arrays:
+        whole[: len(counts)] += counts
+    return whole
 
 
 def _num_tokens(counts: "np.ndarray") -> int:

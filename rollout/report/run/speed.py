@@ -13,7 +13,6 @@ from rollout.report.run.timeline import windows_of
 from rollout.report.run.times import seconds_text
 
 NOT_KNOWN = "not known"
-NUMBER = {"is_number": True}
 NAMES = {  # figure -> its name and how it is written
     "steady_output_tokens_per_s": ("steady output tokens/s", ",.0f"),
     "engine_output_tokens_per_s": ("output tokens/s that engines sampled while up", ",.0f"),
@@ -85,7 +84,7 @@ def _replica_table(summary: Mapping[str, Any]) -> Table | None:
         return None
     keys = ("replica", "num_rows", "output_tokens_per_s", "up_s", "num_restarts")
     labels = ("replica", "rows", "output tokens/s", "up for", "restarts")
-    columns = [TableColumn(label, **NUMBER) for label in labels]
+    columns = [TableColumn(label, True) for label in labels]
     columns.insert(1, TableColumn("on"))
     rows = []
     for replica in replicas:

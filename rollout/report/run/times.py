@@ -25,7 +25,6 @@ RATES = {
     "fill": "fill_output_tokens_per_s", "steady": "steady_output_tokens_per_s",
     "tail": "tail_output_tokens_per_s",
 }  # fmt: skip
-NUMBER = {"is_number": True}
 
 
 def time_table(attempt: AttemptRecords) -> Table | None:
@@ -35,8 +34,8 @@ def time_table(attempt: AttemptRecords) -> Table | None:
         return None
     seconds = _split(summary, wall_s)
     columns = [
-        TableColumn("phase"), TableColumn("time", **NUMBER), TableColumn("share", **NUMBER),
-        TableColumn("output tokens/s", **NUMBER), TableColumn("covers"),
+        TableColumn("phase"), TableColumn("time", True), TableColumn("share", True),
+        TableColumn("output tokens/s", True), TableColumn("covers"),
     ]  # fmt: skip
     rows = []
     for name, spent_s in seconds.items():
@@ -61,11 +60,11 @@ def _split(summary: Mapping[str, Any], wall_s: float) -> dict[str, float]:
 def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
     """Return the launches of a run: when, how long, how they ended, and what they finished."""
     columns = [
-        TableColumn("attempt", **NUMBER), TableColumn("started"),
-        TableColumn("time", **NUMBER, help="until its end, or the last sign of it"),
-        TableColumn("rows", **NUMBER, help="that it finished; ≥: by its last record"),
-        TableColumn("output tokens", **NUMBER, help="kept: of the rows that it finished"),
-        TableColumn("output tokens/s", **NUMBER, help="over its generation"),
+        TableColumn("attempt", True), TableColumn("started"),
+        TableColumn("time", True, help="until its end, or the last sign of it"),
+        TableColumn("rows", True, help="that it finished; ≥: by its last record"),
+        TableColumn("output tokens", True, help="kept: of the rows that it finished"),
+        TableColumn("output tokens/s", True, help="over its generation"),
         TableColumn("ended"),
     ]  # fmt: skip
     return Table(columns, [_launch_row(attempt) for attempt in attempts])

@@ -17,6 +17,7 @@ from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, ob
 from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.record import num_uncomposed, sweep_record
 from rollout.report.sweep.status import counts_text
+from rollout.report.values import counted
 from rollout.runs.command import command_in
 from rollout.store.run_dir import last_attempt
 from rollout.system import dates
@@ -143,9 +144,8 @@ def _commands(directory: Path, record: dict[str, Any], origins: Sequence[Origin]
 
 
 def _verdict(points: Sequence[Point], num_more: int, ranking: Ranking) -> str:
-    num_points, counts = len(points) + num_more, counts_text(points, num_more)
-    noun = "point" if num_points == 1 else "points"
-    text = f"{num_points:,} {noun}: {counts}" if points else "no point has begun yet"
+    num_points, counts = counted(len(points) + num_more, "point"), counts_text(points, num_more)
+    text = f"{num_points}: {counts}" if points else "no point has begun yet"
     headline = " ".join(ranking.headline.split())
     return f"{text}. {headline[0].upper()}{headline[1:]}" if headline else text
 
