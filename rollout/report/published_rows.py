@@ -18,7 +18,7 @@ from rollout.postprocess.export.agreement import is_list_of
 from rollout.postprocess.scored_rows import texts_of
 from rollout.report.columns import OutputColumns
 from rollout.report.prompt_texts import Messages, messages_from, messages_in
-from rollout.report.row_views import PER_ROW, SCORED, reference_of
+from rollout.report.row_views import PER_SAMPLE, reference_of
 from rollout.rows.column_paths import column_at
 from rollout.system.formats.plain_types import decode, rebuild
 
@@ -86,47 +86,41 @@ class PublishedRows:
             return
         if self._lines is None:
             for position, row in zip(positions.tolist(), self._read(positions), strict=True):
-                samples = row[self.columns.responses]
-                yield self._raw(position, row, lambda name, row=row: row[name], len(samples or ()))
+                yield self._raw(position, row, len(row[self.columns.responses] or ()))
             return
-        spans = [self._lines.span(position, most) for position in positions.tolist()]
         import numpy as np
 
-        wanted = self._read(np.concatenate([np.arange(*span) for span in spans]))
+        spans = [self._lines.span(position, most) for position in positions.tolist()]
+        lines = self._read(np.concatenate([np.arange(*span) for span in spans]))
         for position, (start, end) in zip(positions.tolist(), spans, strict=True):
-            lines = [next(wanted) for _ in range(start, end)]
-            # A prompt without samples has one line.
-            has_none = len(lines) == 1 and lines[0][self.columns.responses] is None
-            samples = [] if has_none else lines
-            get = lambda name, samples=samples: [line[name] for line in samples]  # noqa: E731
-            num_samples = self._lines.num_lines(position) if samples else 0
-            yield self._raw(position, lines[0], get, num_samples)
+            row = self._joined([next(lines) for _ in range(start, end)])
+            has_some = bool(row[self.columns.responses])
+            yield self._raw(position, row, self._lines.num_lines(position) if has_some else 0)
 
     def samples(self, names: Sequence[str]) -> Iterator[tuple[list[Any] | None, ...]]:
         """Yield the values of these columns, a list per row each; None for a missing column."""
         columns = [self.columns.names.get(name) for name in names]
-        found = self._lists(list(filter(None, columns)))
-        for row in found:
+        lines = self._columns_of(list(filter(None, columns)), range(self.source.num_rows))
+        for position in range(self.num_rows):
+            row = (
+                next(lines)
+                if self._lines is None
+                else self._joined([next(lines) for _ in range(self._lines.num_lines(position))])
+            )
             yield tuple(name and row[name] for name in columns)
 
-    def _lists(self, names: list[str]) -> Iterator[Row]:
-        """Yield each row's lists in these columns."""
-        lines = self._columns_of(names, range(self.source.num_rows))
-        if self._lines is None:
-            yield from lines
-            return
-        for position in range(self.num_rows):
-            own = [next(lines) for _ in range(self._lines.num_lines(position))]
-            has_none = len(own) == 1 and own[0][self.columns.responses] is None
-            yield {name: [] if has_none else [line[name] for line in own] for name in names}
+    def _joined(self, lines: list[Row]) -> Row:
+        """Return the lines of a prompt as one row, with lists of its samples' values."""
+        names = self.columns.names
+        # A prompt without samples has one line.
+        has_none = len(lines) == 1 and lines[0][names["responses"]] is None
+        columns = [names[name] for name in PER_SAMPLE if names.get(name) in lines[0]]
+        samples = [] if has_none else lines
+        return lines[0] | {column: [line[column] for line in samples] for column in columns}
 
-    def _raw(self, position: int, row: Row, get: Any, num_samples: int) -> RawRow:
-        """Return a row; `get` returns the values of a column, one per sample."""
+    def _raw(self, position: int, row: Row, num_samples: int) -> RawRow:
         columns = self.columns
-        found = {
-            name: row[column] if name in (*PER_ROW, *SCORED) else get(column)
-            for name, column in columns.names.items()
-        }
+        found = {name: row[column] for name, column in columns.names.items()}
         keys = (columns.compared, columns.answer, columns.entry)
         found["reference"] = reference_of(*(row[key] if key else None for key in keys))
         number = int(self.numbers[position])

@@ -1,7 +1,7 @@
 """Values in records of any shape: None for what is missing or of another type."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -27,3 +27,9 @@ def number_in(record: Mapping[str, Any], key: str) -> float | None:
     """Return the finite number under `key`; None for anything else."""
     value = number_of(record.get(key))
     return value if value is not None and math.isfinite(value) else None
+
+
+def ks_in(names: Iterable[str]) -> list[int]:
+    """Return each k of the scores `pass@k` among these names, ascending."""
+    ks = {name.removeprefix("pass@") for name in names if name.startswith("pass@")}
+    return sorted({int(k) for k in ks if k.isascii() and k.isdecimal()})

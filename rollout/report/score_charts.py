@@ -11,6 +11,7 @@ from rollout.postprocess.export.estimates import Group, Value
 from rollout.postprocess.export.intervals import interval, mean
 from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
+from rollout.report.recorded import ks_in
 from rollout.report.scored_rows import RIGHT, Scores
 from rollout.report.values import counted
 
@@ -24,11 +25,7 @@ CHEN = "Chen et al. 2021, arXiv 2107.03374"
 
 def ks_of(group: Group) -> list[int]:
     """Return the k for which the group has pass@k, ascending."""
-    return sorted(
-        int(name.removeprefix("pass@"))
-        for name, value in group.values.items()
-        if name.startswith("pass@") and value.value is not None
-    )
+    return ks_in(name for name, value in group.values.items() if value.value is not None)
 
 
 def pass_at_k_chart(scores: Scores) -> Chart | None:

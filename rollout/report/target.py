@@ -22,7 +22,7 @@ class Target:
     """What to write: the page, made when asked for, and where it belongs."""
 
     default: Path
-    page: Callable[..., Page]  # of a file, it takes the keys of page_of_scored
+    page: Callable[..., Page]  # of a file, it takes the keys of samples.rows_of_file
     is_ours: Callable[[Path], bool] = lambda path: False  # a page without a digest
     is_directory: bool = False  # of a run or a sweep, whose figures/ it owns
 

@@ -28,7 +28,7 @@ def table(*rows):
 
 
 def counted(*rows):
-    return statistics_of([table(*rows)], [])
+    return statistics_of([table(*rows)])
 
 
 def flat(statistics):
@@ -49,13 +49,13 @@ def test_the_statistics_equal_a_plain_count_of_the_output(typed, has_shards):
         for path in (typed.here / "x/shards").iterdir():
             path.unlink()
     source = RowSource(read_records(typed.here / "x"))
-    found = statistics_of(source.tables(), source.faults)
+    found = statistics_of(source.tables())
     found.num_empty = count_empty(source.texts())
     expected = brute_force(typed.here)
     lengths = expected.pop("lengths")
     assert {name: getattr(found, name) for name in expected} == expected
     assert flat(found) == lengths
-    assert found.num_truncated > 0 and not found.faults
+    assert found.num_truncated > 0 and not source.faults
 
 
 def test_the_statistics_of_an_unfinished_run_are_of_the_rows_on_disk(typed):
@@ -63,7 +63,7 @@ def test_the_statistics_of_an_unfinished_run_are_of_the_rows_on_disk(typed):
     launch(typed, "engine.max_num_seqs=8", "engine.max_restarts=0",
            "engine.scripted.die_after_steps=90")  # fmt: skip
     source = RowSource(read_records(typed.here / "x"))
-    found = statistics_of(source.tables(), source.faults)
+    found = statistics_of(source.tables())
     assert 0 < found.num_rows < 60
     assert found.num_samples == 3 * found.num_rows == int(found.all_lengths.sum())
 
@@ -105,14 +105,14 @@ def test_a_column_that_a_file_lacks_is_unknown_and_not_zero():
     for name, unknown in {"finish_reason": "num_truncated", "num_distinct": "num_distinct"}.items():
         column = pa.nulls(1, KINDS[name])
         rows = whole.set_column(whole.column_names.index(name), name, column)
-        assert getattr(statistics_of([rows], []), unknown) is None
+        assert getattr(statistics_of([rows]), unknown) is None
 
 
 def test_lengths_that_a_file_lacks_are_unknown_and_not_zero():
     whole = table(([3], ["stop"], 1.0, None))
     at = whole.column_names.index("num_response_tokens")
     rows = whole.set_column(at, "num_response_tokens", pa.nulls(1, KINDS["num_response_tokens"]))
-    found = statistics_of([rows], [])
+    found = statistics_of([rows])
     assert found.mean_length is None and found.length_at(95) is None
     assert found.num_truncated == 0
 
@@ -136,7 +136,7 @@ def test_a_log_beside_a_sealed_part_counts_each_row_once(typed):
            "engine.scripted.die_after_steps=30")  # fmt: skip
     assert {path.suffix for path in (typed.here / "x/shards").iterdir()} == {".log", ".parquet"}
     source = RowSource(read_records(typed.here / "x"))
-    found = statistics_of(source.tables(), source.faults)
+    found = statistics_of(source.tables())
     assert found.num_rows == 30
     assert 90 < found.num_samples < 150
 

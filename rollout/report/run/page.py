@@ -9,7 +9,7 @@ from rollout.errors import RolloutError
 from rollout.report.page import Block, Figure, Note, Page, Section
 from rollout.report.published import files_of_run
 from rollout.report.run.charts import length_chart, time_charts
-from rollout.report.run.headline import figures_of, subtitle_of, title_of, verdict_of
+from rollout.report.run.heading import figures_of, subtitle_of, title_of, verdict_of
 from rollout.report.run.records import RunRecords, read_records
 from rollout.report.run.row_sources import RowSource
 from rollout.report.run.row_tables import failed_table, signs_table, slowest_table
@@ -44,7 +44,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
     records = read_records(run_dir)
     state = state_of(run_dir, is_ending)
     source = RowSource(records)
-    statistics = statistics_of(source.tables(), source.faults)
+    statistics = statistics_of(source.tables())
     if source.is_unknown and records.summary:
         statistics = statistics_in(records.summary)
     statistics.num_empty = known_empty(statistics, records.summary)

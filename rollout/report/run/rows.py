@@ -57,7 +57,6 @@ class RowStatistics:
     lengths: dict[str, "np.ndarray"] = field(default_factory=dict)  # reason -> samples of i tokens
     slowest: list[SlowRow] = field(default_factory=list)  # the slowest first
     failures: dict[str, Failure] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
 
     @property
     def all_lengths(self) -> "np.ndarray":
@@ -156,9 +155,9 @@ def statistics_in(summary: Mapping[str, Any]) -> RowStatistics:
     return RowStatistics(has_lengths=False, **{name: summary.get(name) for name in counted})
 
 
-def statistics_of(tables: "Iterable[pa.Table]", faults: list[str]) -> RowStatistics:
-    """Return the statistics of all rows; `faults` are those the tables' reader appends to."""
-    found = RowStatistics(faults=faults)
+def statistics_of(tables: "Iterable[pa.Table]") -> RowStatistics:
+    """Return the statistics of all rows."""
+    found = RowStatistics()
     for table in tables:
         found.add(table)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rollout.report.charts import Chart, Format, Series
+from rollout.report.recorded import ks_in
 from rollout.report.sweep.confidence import bands_note, levels_of
 from rollout.report.sweep.measures import Measure, ends_of, score_measure
 from rollout.report.sweep.points import SCORES, Point, objective_of
@@ -11,16 +12,9 @@ from rollout.system.safe_text import printable
 MAX_POINTS = 8
 
 
-def ks_of(points: Sequence[Point]) -> list[int]:
-    """Return the k for which any point has pass@k."""
-    names = {name for p in points for name in p.figures.get(SCORES) or {}}
-    ks = (name.removeprefix("pass@") for name in names if name.startswith("pass@"))
-    return sorted(int(k) for k in ks if k.isascii() and k.isdecimal())
-
-
 def pass_curves(points: Sequence[Point], ranked: Sequence[Point]) -> Chart | None:
     """Return the chart; None if no point has pass@k for two k. The best points if they are many."""
-    ks = ks_of(points)
+    ks = ks_in(name for point in points for name in point.figures.get(SCORES) or {})
     have = [p for p in points if p.status == "done" and len(_known(p, ks)) >= 2]
     if not have:
         return None

@@ -8,6 +8,7 @@ from typing import Any
 from rollout.config.fingerprint import redacted
 from rollout.config.settings import OBJECTIVE
 from rollout.errors import UserError
+from rollout.report.recorded import ks_in
 from rollout.report.sweep.points import SCORES, Point, figures_of
 from rollout.system import dates
 from rollout.system.disk import read_json, read_record, write_json
@@ -111,6 +112,5 @@ def recorded_objective(directory: Path, figures: Iterable[Mapping[str, Any]]) ->
     if isinstance(objective, str) and objective:
         return objective
     scores = (found.get(SCORES) for found in figures)
-    names = (name for found in scores if isinstance(found, dict) for name in found)
-    ks = [int(k) for n in names if (k := n.removeprefix("pass@")) != n and k.isdecimal()]
-    return f"{SCORES}.pass@{min(ks)}" if ks else OBJECTIVE
+    ks = ks_in(name for found in scores if isinstance(found, dict) for name in found)
+    return f"{SCORES}.pass@{ks[0]}" if ks else OBJECTIVE
