@@ -3,7 +3,7 @@
 Must not know how rows are read or shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,13 @@ from rollout.rows.column_paths import field_at
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TEXTS = ("string", "large_string", "string_view")
+KINDS = {  # of the columns that don't hold texts
+    "num_response_tokens": ("integer",),
+    "num_prompt_tokens": ("integer",),
+    "is_reasoning_closed": ("boolean",),
+    "scores": ("floating", "integer"),
+}
 NEEDED = (
     "a page needs responses, a list of texts per row (as rollout writes them) or a text per row; "
     "type responses_key=COLUMN"
@@ -151,44 +158,18 @@ def _is_one(schema: "pa.Schema", name: str, meaning: str, is_per_sample: bool) -
     """Return whether a column of this name has the type that a run or a scoring gives it."""
     if name not in schema.names:
         return False
-    kind, fits = schema.field(name).type, _FITS.get(meaning, is_text)
+    kind, kinds = schema.field(name).type, KINDS.get(meaning, TEXTS)
     if is_per_sample or meaning in PER_ROW:
-        return _is_null(kind) or fits(stored(kind))
-    return is_list_of(kind, lambda value: fits(stored(value)))
+        return _is_any(kind, ("null", *kinds))
+    return is_list_of(kind, lambda value: _is_any(value, kinds))
 
 
-def _is_number(kind: "pa.DataType") -> bool:
+def _is_any(kind: "pa.DataType", kinds: Sequence[str]) -> bool:
     from pyarrow import types
 
-    return types.is_floating(kind) or types.is_integer(kind)
-
-
-def _is_integer(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_integer(kind)
-
-
-def _is_bool(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_boolean(kind)
-
-
-def _is_null(kind: "pa.DataType") -> bool:
-    from pyarrow import types
-
-    return types.is_null(kind)
-
-
-_FITS: "dict[str, Callable[[pa.DataType], bool]]" = {
-    "num_response_tokens": _is_integer,
-    "num_prompt_tokens": _is_integer,
-    "is_reasoning_closed": _is_bool,
-    "scores": _is_number,
-}
+    return any(getattr(types, f"is_{name}")(stored(kind)) for name in kinds)
 
 
 def _integers(schema: "pa.Schema", name: str) -> str | None:
-    is_there = name in schema.names and _is_integer(stored(schema.field(name).type))
+    is_there = name in schema.names and _is_any(schema.field(name).type, ("integer",))
     return name if is_there else None

@@ -41,7 +41,7 @@ def utf8(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def messages_in(prompt: Prompt, value: Any = None) -> Messages:
+def messages_in(prompt: Prompt, value: Any) -> Messages:
     """Return a built prompt as roles and texts; one that was refused as its column's `value`."""
     if prompt.token_ids is not None:
         return [("", _ids(prompt.token_ids))]

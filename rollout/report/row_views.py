@@ -10,7 +10,7 @@ from typing import Any
 from rollout.report.page import PromptView, SampleView
 from rollout.report.prompt_texts import MAX_CHARS, Excerpt, Messages, cut, text_from, utf8
 from rollout.rows.gym_entry import entry_of
-from rollout.rows.reasoning import TAGS, split
+from rollout.rows.reasoning import split
 
 SCORED = ("scores", "verdicts", "score_errors", "extracted")
 PER_SAMPLE = (
@@ -26,7 +26,7 @@ def row_view(
     row: Mapping[str, Any],
     most: int,
     room: int,
-    tags: Sequence[str] = TAGS,
+    tags: Sequence[str],
 ) -> PromptView:
     """Return a row with its first `most` samples and texts of about `room` characters in all.
 

@@ -14,7 +14,7 @@ from rollout.report.responses import (
     response_figures,
 )
 from rollout.report.samples import browser_of_rows, rows_of_file
-from rollout.report.scored_rows import Scores, figures_of, read_scores
+from rollout.report.scored_rows import Scores, read_scores
 from rollout.report.scores import figures_from, sections_from
 from rollout.report.values import counted
 from rollout.rows.reasoning import TAGS
@@ -29,7 +29,7 @@ def page_of_scored(path: Path, **keys: str) -> Page:
     rows = rows_of_file(path, **keys)
     responses, scores = read_responses(rows), None
     if rows.columns.is_scored:
-        scores = read_scores(rows.source, rows.columns, figures_of(path))
+        scores = read_scores(rows.source, rows.columns, path)
     browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
     sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
     return Page(

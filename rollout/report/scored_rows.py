@@ -4,7 +4,7 @@ Guarantees: figures are those that the scoring wrote if they are of this file, e
 anew by the same code, and `notes` says so. No text is kept. Must not know how they are shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ class Scores:
     groups: list[Group]
     estimate: Estimate
     reasons: list[tuple[str, int]]  # why samples are neither right nor wrong; most frequent first
-    numbers: "Any" = None  # the rows' numbers; None: their positions in the file
+    numbers: Sequence[int] | None = None  # the rows' numbers; None: their positions in the file
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -88,13 +88,14 @@ class Scores:
 
 
 def read_scores(
-    rows: Prompts, columns: OutputColumns, figures: Path, numbers: Any = None
+    rows: Prompts, columns: OutputColumns, path: Path, numbers: "Sequence[int] | None" = None
 ) -> Scores:
-    """Read the verdicts of scored rows, and their figures from the file beside them.
+    """Read the verdicts of the scored rows in `path`, and their figures from the file beside it.
 
     Raises UserError if a row's columns don't agree, and RolloutError if a file can't be read.
     """
     samples, notes = _read_samples(rows, columns)
+    figures = path.with_suffix(".json")
     found = _recorded(figures)
     if found is not None and _is_of(found[0][0], samples):
         groups, confidence, reasons = found
@@ -111,11 +112,6 @@ def read_scores(
     )
     groups, reasons = _counted(rows, columns)
     return Scores(samples, groups, Estimate(), reasons, numbers, [note, *notes])
-
-
-def figures_of(scored: Path) -> Path:
-    """Return the file with the figures of a scored file."""
-    return scored.with_suffix(".json")
 
 
 def _recorded(path: Path) -> tuple[list[Group], float, list[tuple[str, int]]] | None:

@@ -22,7 +22,7 @@ from rollout.report.score_charts import (
 )
 from rollout.report.score_lengths import bins_chart, cut_note, points_chart, right_and_wrong
 from rollout.report.score_tables import basis, facts, group_table, reason_table, verdict_table
-from rollout.report.scored_rows import Scores, figures_of, read_scores
+from rollout.report.scored_rows import Scores, read_scores
 
 
 def scores_of_file(
@@ -36,7 +36,7 @@ def scores_of_file(
     """
     rows = open_output(path)
     columns = find_columns(rows.schema, path, prefix=prefix)
-    return read_scores(rows, columns, figures_of(path), numbers) if columns.is_scored else None
+    return read_scores(rows, columns, path, numbers) if columns.is_scored else None
 
 
 def figures_from(scores: Scores) -> list[Figure]:

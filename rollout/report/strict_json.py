@@ -25,18 +25,19 @@ def script_json(value: Any) -> str:
 
     Numbers that are not finite become null. Raises TypeError for values of other types.
     """
-    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumped(value))
 
 
 def num_script_bytes(value: Any) -> int:
     """Return the number of bytes of `script_json(value)`, several times as fast."""
-    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _dumped(value)
     escaped = "".join(_RUNS.findall(text))
-    kept = len(text.encode("utf-8", "surrogatepass")) - len(
-        escaped.encode("utf-8", "surrogatepass")
-    )
-    return kept + 6 * len(escaped)
+    whole, part = (len(found.encode("utf-8", "surrogatepass")) for found in (text, escaped))
+    return whole - part + 6 * len(escaped)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:

@@ -18,10 +18,10 @@ def value_text(value: float | None, written: Format) -> str:
         return "∞" if value > 0 else "-∞"
     if written is Format.percent:
         return f"{100 * value:.1f}".removesuffix(".0") + "%"
-    return seconds_text(value) if written is Format.seconds else number_text(value)
+    return _seconds_text(value) if written is Format.seconds else _number_text(value)
 
 
-def number_text(value: float) -> str:
+def _number_text(value: float) -> str:
     """Return a number with at most four decimals: `12,345`, `12.3`, `0.0123`."""
     size = abs(value)
     if value == int(value) and size < 1e15:
@@ -34,10 +34,10 @@ def number_text(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def seconds_text(value: float) -> str:
+def _seconds_text(value: float) -> str:
     """Return `12.5 s` below a minute, else `2:03` or `1:02:03`."""
     if abs(value) < 59.995:  # else it is rounded to a minute
-        return f"{number_text(round(value, 2))} s"
+        return f"{_number_text(round(value, 2))} s"
     sign, whole = "-" if value < 0 else "", round(abs(value))
     hours, minutes, seconds = whole // 3600, whole // 60 % 60, whole % 60
     return f"{sign}{hours}:{minutes:02}:{seconds:02}" if hours else f"{sign}{minutes}:{seconds:02}"

@@ -100,7 +100,7 @@ def test_a_page_of_the_longest_texts_stays_under_8_mb(tmp_path, letter):
 rows_of_lengths = st.lists(st.lists(st.integers(0, 40), max_size=5), min_size=1, max_size=30)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows_of_lengths, st.sets(st.integers(0, 29), max_size=3), st.booleans())
 def test_a_subset_of_any_file_is_the_largest_that_fits(
     tmp_path_factory, monkeypatch, lengths, must_have, is_per_sample

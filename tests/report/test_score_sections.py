@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_file
 
@@ -237,6 +237,7 @@ def test_a_second_scoring_is_found_by_its_prefix(tmp_path):
         score_figures(path, "third_")
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from(NAMES), max_size=6), min_size=1, max_size=8))
 def test_solved_within_k_is_what_counting_one_by_one_gives(tmp_path_factory, verdicts):
     path = tmp_path_factory.mktemp("s") / "s.parquet"

@@ -45,7 +45,11 @@ class Measure:
 
     @property
     def format(self) -> Format:
-        return format_of(self.name)
+        """How an axis writes the figure, by the unit in its name."""
+        if self.name.endswith(("_fraction", "_rate")) or is_share(self.name):
+            return Format.percent
+        is_time = self.name.endswith("_s") and not self.name.endswith("_per_s")
+        return Format.seconds if is_time else Format.number
 
     @property
     def title(self) -> str:
@@ -54,13 +58,6 @@ class Measure:
     @property
     def num_known(self) -> int:
         return sum(value is not None for value in self.values)
-
-
-def format_of(name: str) -> Format:
-    """Return how an axis writes a figure, by the unit in its name."""
-    if name.endswith(("_fraction", "_rate")) or is_share(name):
-        return Format.percent
-    return Format.seconds if name.endswith("_s") and not name.endswith("_per_s") else Format.number
 
 
 def label_of(name: str) -> str:

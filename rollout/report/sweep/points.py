@@ -133,13 +133,11 @@ def interval_of(point: Point, name: str) -> tuple[float, float] | None:
     return (float(found[0]), float(found[1])) if found else None
 
 
-def score_shown(point: Point, name: str) -> str:
-    """Return one of a point's scores with its interval, such as `62.5% (54-71)`."""
-    return scores_shown([point], name)[0]
-
-
 def scores_shown(points: Iterable[Point], name: str, with_intervals: bool = True) -> list[str]:
-    """Return a score of every point as text, all in one unit: percent, unless one is large."""
+    """Return a score of every point as text, such as `62.5% (54-71)`.
+
+    All are in one unit: percent, unless one is large.
+    """
     points = list(points)
     values = [objective_of(point.figures, f"{SCORES}.{name}") for point in points]
     spans = [interval_of(point, name) if with_intervals else None for point in points]

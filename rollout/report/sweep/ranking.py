@@ -19,7 +19,7 @@ from rollout.report.sweep.points import (
     is_same,
     objective_of,
     ranked,
-    score_shown,
+    scores_shown,
 )
 from rollout.report.sweep.rows import Unreadable, compared
 
@@ -202,7 +202,7 @@ def _comparison_notes(
 def value_shown(point: Point, objective: str) -> str:
     """Return a point's objective as text for people, a score with its interval."""
     if objective.startswith(f"{SCORES}."):
-        return score_shown(point, objective.removeprefix(f"{SCORES}."))
+        return scores_shown([point], objective.removeprefix(f"{SCORES}."))[0]
     value = objective_of(point.figures, objective)
     return "" if value is None else f"{value:,.6g}"
 
