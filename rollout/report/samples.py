@@ -60,7 +60,7 @@ def browser_of_run(run_dir: Path, must_have: Collection[int] = ()) -> Browser:
     path, reason = files.scored or files.output, ""
     if path is not None:
         try:
-            rows = _rows_of_run(path, files)
+            rows = rows_of_run(path, files)
         except UserError as error:  # it was replaced; the shards are as the run wrote them
             reason = f" They are those of the shards, since the output can't be read: {error}"
         else:
@@ -95,18 +95,18 @@ def open_output(path: Path) -> Prompts:
     return with_record(open_rows(find_files(str(path), Path.cwd()), Data()))
 
 
-def _rows_of_run(path: Path, files: RunFiles) -> PublishedRows:
+def rows_of_run(path: Path, files: RunFiles) -> PublishedRows:
     """Return the rows that a run published, numbered as in its input."""
     found, published, scoring = open_output(path), files.published, files.scoring
     is_per_sample = published.get("layout") == "per_sample"
     own = published.get("prefix", "") + ("response" if is_per_sample else "responses")
-    prefix = scoring.get("prefix", "") if path == files.scored else None
+    prefix = scoring.get("prefix") if path == files.scored else None
     columns = find_columns(found.schema, path, own, None, prefix, scoring.get("answer_key"))
-    numbers = None if is_per_sample else numbers_of_run(files, found.num_rows)
+    numbers = None if is_per_sample else _numbers_of_run(files, found.num_rows)
     return PublishedRows(found, columns, numbers)
 
 
-def numbers_of_run(files: RunFiles, num_rows: int) -> "np.ndarray | None":
+def _numbers_of_run(files: RunFiles, num_rows: int) -> "np.ndarray | None":
     """Return the input's positions of the published rows; None if they are not on record."""
     import numpy as np
 

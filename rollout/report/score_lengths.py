@@ -47,7 +47,7 @@ def points_chart(scores: Scores) -> Chart:
         chosen = np.random.default_rng(SEED).choice(num_rows, MAX_POINTS, replace=False)
         rows, lengths, rates = (values[np.sort(chosen)] for values in (rows, lengths, rates))
         note = f"A point per row, of {MAX_POINTS:,} of {num_rows:,} rows, drawn at random."
-    numbers = rows if scores.numbers is None else np.asarray(scores.numbers)[rows]
+    numbers = np.asarray(scores.numbers)[rows]
     return Chart(
         "length_pass_rate",
         "Length against pass rate",

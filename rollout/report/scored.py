@@ -29,7 +29,7 @@ def page_of_scored(path: Path, **keys: str) -> Page:
     rows = rows_of_file(path, **keys)
     responses, scores = read_responses(rows), None
     if rows.columns.is_scored:
-        scores = read_scores(rows.source, rows.columns, path)
+        scores = read_scores(rows, path)
     browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
     sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
     return Page(

@@ -5,7 +5,7 @@ anew by the same code, and `notes` says so. No text is kept. Must not know how t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rollout.postprocess.export.estimates import VERDICTS, Counts, Group, Value
 from rollout.postprocess.scoring.scorers import Mark, Verdict
 from rollout.postprocess.tally import Tally
 from rollout.report.columns import OutputColumns
-from rollout.report.published_rows import cheap_columns
+from rollout.report.published_rows import PublishedRows, cheap_columns
 from rollout.system.disk import read_json
 from rollout.system.formats.plain_types import decode, rebuild
 
@@ -53,8 +53,8 @@ class Scores:
     groups: list[Group]
     estimate: Estimate
     reasons: list[tuple[str, int]]  # why samples are neither right nor wrong; most frequent first
-    numbers: Sequence[int] | None = None  # the rows' numbers; None: their positions in the file
-    notes: list[str] = field(default_factory=list)
+    numbers: Sequence[int]  # of the rows, see PublishedRows
+    notes: list[str]
 
     @property
     def everything(self) -> Group:
@@ -87,14 +87,12 @@ class Scores:
         return bool(np.any((scores != 0) & (scores != 1) & ~np.isnan(scores)))
 
 
-def read_scores(
-    rows: Prompts, columns: OutputColumns, path: Path, numbers: "Sequence[int] | None" = None
-) -> Scores:
+def read_scores(rows: PublishedRows, path: Path) -> Scores:
     """Read the verdicts of the scored rows in `path`, and their figures from the file beside it.
 
     Raises UserError if a row's columns don't agree, and RolloutError if a file can't be read.
     """
-    samples, notes = _read_samples(rows, columns)
+    samples, notes = _read_samples(rows.source, rows.columns)
     figures = path.with_suffix(".json")
     found = _recorded(figures)
     if found is not None and _is_of(found[0][0], samples):
@@ -104,14 +102,14 @@ def read_scores(
         drawn = any(v.low is not None for group in groups for v in group.values.values())
         resamples = Estimate().resamples if drawn else 0
         estimate = Estimate(confidence=confidence, unscored=unscored, resamples=resamples)
-        return Scores(samples, groups, estimate, reasons, numbers, notes)
+        return Scores(samples, groups, estimate, reasons, rows.numbers, notes)
     why = "is missing or damaged" if found is None else "is of other rows"
     note = (
         f"{figures.name}, which holds the figures of the scoring, {why}; they were counted anew "
         "from the rows, with the default settings of postprocess.estimate"
     )
-    groups, reasons = _counted(rows, columns)
-    return Scores(samples, groups, Estimate(), reasons, numbers, [note, *notes])
+    groups, reasons = _counted(rows.source, rows.columns)
+    return Scores(samples, groups, Estimate(), reasons, rows.numbers, [note, *notes])
 
 
 def _recorded(path: Path) -> tuple[list[Group], float, list[tuple[str, int]]] | None:

@@ -4,14 +4,9 @@ Figures and intervals are those that the scoring wrote beside the file. "Could n
 verdict of its own and counts nowhere as wrong. Must not know how a page is drawn.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from rollout.postprocess.export.estimates import Group
 from rollout.postprocess.export.score_texts import score_text
-from rollout.report.columns import find_columns
 from rollout.report.page import Block, Figure, Note, Section
-from rollout.report.samples import open_output
 from rollout.report.score_charts import (
     group_chart,
     ks_of,
@@ -22,21 +17,7 @@ from rollout.report.score_charts import (
 )
 from rollout.report.score_lengths import bins_chart, cut_note, points_chart, right_and_wrong
 from rollout.report.score_tables import basis, facts, group_table, reason_table, verdict_table
-from rollout.report.scored_rows import Scores, read_scores
-
-
-def scores_of_file(
-    path: Path, prefix: str | None = None, numbers: Sequence[int] | None = None
-) -> Scores | None:
-    """Read a scored file, or a directory of files; None if it has no scores.
-
-    `prefix` is that of the columns that the scoring added; None: found by their names. `numbers`
-    are the rows' numbers in the input; None: their positions in the file. Raises UserError if the
-    scored columns don't agree, and RolloutError if the file can't be read.
-    """
-    rows = open_output(path)
-    columns = find_columns(rows.schema, path, prefix=prefix)
-    return read_scores(rows, columns, path, numbers) if columns.is_scored else None
+from rollout.report.scored_rows import Scores
 
 
 def figures_from(scores: Scores) -> list[Figure]:

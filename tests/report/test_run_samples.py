@@ -125,3 +125,13 @@ def test_a_run_without_any_row_shows_none(typed):
     run_dir = unfinished(ran(typed))
     shutil.rmtree(run_dir / "shards")
     assert browser_of_run(run_dir).prompts == []
+
+
+def test_the_input_s_own_responses_do_not_hide_the_scores_of_a_run(typed):
+    """The page said that the scores can't be read, since there were two columns of responses."""
+    columns = {"prompt": ["q"], "answer": ["a"], "old_responses": [["a"]]}
+    pq.write_table(pa.table(columns), "in.parquet")
+    scoring = ("postprocess.scorer=exact", "postprocess.workers=1")
+    typed(*WORDS, "run_dir=run", "output.prefix=new_", *scoring)
+    sections = {section.title: section for section in page_of(Path("run")).sections}
+    assert "Verdicts" in sections

@@ -14,10 +14,18 @@ from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_fi
 from rollout.errors import UserError
 from rollout.report.charts import Chart, Format
 from rollout.report.page import Facts, Figure, Note, Section, Table
+from rollout.report.samples import rows_of_file
 from rollout.report.score_charts import solved_within
 from rollout.report.score_tables import reason_table
-from rollout.report.scored_rows import NAMES
-from rollout.report.scores import figures_from, scores_of_file, sections_from
+from rollout.report.scored import page_of_scored
+from rollout.report.scored_rows import NAMES, Scores, read_scores
+from rollout.report.scores import figures_from, sections_from
+
+
+def scores_of_file(path, prefix=None, numbers=None) -> Scores:
+    rows = rows_of_file(path, prefix=prefix)
+    rows.numbers = numbers or rows.numbers
+    return read_scores(rows, path)
 
 
 def score_sections(path, **options) -> list[Section]:
@@ -209,7 +217,9 @@ def test_many_cut_off_samples_are_warned_of(tmp_path):
 
 def test_an_unscored_file_has_no_sections_and_no_figure(tmp_path):
     path = output_file(tmp_path / "output.parquet")
-    assert scores_of_file(path) is None
+    page = page_of_scored(path)
+    assert [section.title for section in page.sections] == ["Responses", "Samples"]
+    assert "pass@1" not in {figure.label for figure in page.figures}
 
 
 def test_lists_of_different_lengths_are_refused_by_name_and_row(tmp_path):

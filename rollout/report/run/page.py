@@ -24,8 +24,9 @@ from rollout.report.run.settings import command_to_resume, settings_blocks
 from rollout.report.run.speed import speed_blocks
 from rollout.report.run.timeline import launches
 from rollout.report.run.times import launch_table, time_table
-from rollout.report.samples import browser_of_run, numbers_of_run, open_output
-from rollout.report.scores import figures_from, scores_of_file, sections_from
+from rollout.report.samples import browser_of_run, rows_of_run
+from rollout.report.scored_rows import read_scores
+from rollout.report.scores import figures_from, sections_from
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RunState, state_of
 from rollout.system.safe_text import one_line
 
@@ -81,8 +82,8 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
         files = files_of_run(run_dir)
         if files.scored is None:
             return None, []
-        numbers = numbers_of_run(files, open_output(files.scored).num_rows)
-        scores = scores_of_file(files.scored, files.scoring.get("prefix"), numbers)
+        rows = rows_of_run(files.scored, files)
+        scores = read_scores(rows, files.scored) if rows.columns.is_scored else None
     except Exception as error:  # a damaged record: everything else is still worth showing
         return None, [Section("Scores", [Note(f"They can't be read: {_reason(error)}")])]
     if scores is None:
