@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-Value = float | None
-
 
 class Kind(Enum):
     """How a series is drawn."""
@@ -33,10 +31,10 @@ class Series:
     """One value per x of the chart; `low` and `high` are the ends of its intervals."""
 
     name: str
-    values: Sequence[Value]
+    values: Sequence[float | None]
     kind: Kind = Kind.line
-    low: Sequence[Value] | None = None
-    high: Sequence[Value] | None = None
+    low: Sequence[float | None] | None = None
+    high: Sequence[float | None] | None = None
     labels: Sequence[str] | None = None  # a name per point, shown when pointed at
 
 
@@ -88,7 +86,7 @@ class HeatMap:
     y_label: str
     x_ticks: Sequence[str]
     y_ticks: Sequence[str]
-    values: Sequence[Sequence[Value]]
+    values: Sequence[Sequence[float | None]]
     texts: Sequence[Sequence[str]] = ()  # in the cells, with intervals
     format: Format = Format.number
     note: str = ""

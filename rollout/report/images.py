@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.report.charts import Chart, Format, HeatMap, Kind, Series, Value
+from rollout.report.charts import Chart, Format, HeatMap, Kind, Series
 from rollout.report.values import value_text
 from rollout.system.safe_text import printable
 
@@ -234,7 +234,7 @@ def _draw_whiskers(
             axes.plot(at, edge, "_", color=colour, markersize=6)
 
 
-def _numbers(values: Sequence[Value]) -> list[float]:
+def _numbers(values: Sequence[float | None]) -> list[float]:
     return [math.nan if v is None or not math.isfinite(v) else v for v in values]
 
 

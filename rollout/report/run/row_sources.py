@@ -1,6 +1,8 @@
 """Read the finished rows of a run: from its shards, or from the published file if they are gone.
 
-Yields tables of the same columns, one shard or row group at a time. Must not know what is counted.
+Yields tables of the same columns, one shard or batch at a time. Guarantees: the rows are those on
+disk at this moment, also while another process appends; a shard that can't be read is left out and
+named in `faults`. Must not know what is counted.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,6 @@
-"""Statistics over the finished rows of a run, a shard at a time and without the texts.
+"""Statistics over the finished rows of a run, a table at a time and without the texts.
 
-Guarantees: counts what is on disk at this moment, also while another process appends; a shard that
-can't be read is left out and named in `faults`. Must not know how a page looks.
+Must not know how the rows are read, or how a page looks.
 """
 
 import re

@@ -18,7 +18,7 @@ def status_text(status: str) -> str:
     return WORDS.get(status, status)
 
 
-def counts_text(points: Iterable[Point], num_uncomposed: int = 0) -> str:
+def counts_text(points: Iterable[Point], num_uncomposed: int) -> str:
     """Return how many points have each status, such as `3 done, 1 failed`.
 
     Those that are not composed yet have not started.
