@@ -6,6 +6,7 @@ few numbers per row. Must not know which rows are chosen.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
@@ -93,7 +94,7 @@ class PublishedRows:
         spans = [self._lines.span(position, most) for position in positions.tolist()]
         lines = self._read(np.concatenate([np.arange(*span) for span in spans]))
         for position, (start, end) in zip(positions.tolist(), spans, strict=True):
-            row = self._joined([next(lines) for _ in range(start, end)])
+            row = self._joined(list(islice(lines, end - start)))
             has_some = bool(row[self.columns.responses])
             yield self._raw(position, row, self._lines.num_lines(position) if has_some else 0)
 
@@ -101,12 +102,11 @@ class PublishedRows:
         """Yield the values of these columns, a list per row each; None for a missing column."""
         columns = [self.columns.names.get(name) for name in names]
         lines = self._columns_of(list(filter(None, columns)), range(self.source.num_rows))
-        for position in range(self.num_rows):
-            row = (
-                next(lines)
-                if self._lines is None
-                else self._joined([next(lines) for _ in range(self._lines.num_lines(position))])
-            )
+        rows: Iterator[Row] = lines
+        if self._lines is not None:
+            sizes = map(self._lines.num_lines, range(self.num_rows))
+            rows = (self._joined(list(islice(lines, size))) for size in sizes)
+        for row in rows:
             yield tuple(name and row[name] for name in columns)
 
     def _joined(self, lines: list[Row]) -> Row:
