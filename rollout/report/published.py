@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.errors import UserError
 from rollout.report.recorded import value_in
+from rollout.rows.reasoning import TAGS
 from rollout.store.run_records import published_record, run_record
 from rollout.store.shards import Shards
 from rollout.system.disk import path_of, read_json
@@ -29,13 +30,6 @@ class RunFiles:
     published: dict[str, Any] = field(default_factory=dict)  # published.json
     output: Path | None = None
     scored: Path | None = None
-
-    @property
-    def reasoning_tags(self) -> list[str] | None:
-        """The run's model.reasoning_tags; None if they are not on record."""
-        found = value_in(self.record, "config.model.reasoning_tags")
-        is_pair = isinstance(found, list) and len(found) == 2
-        return found if is_pair and all(isinstance(tag, str) and tag for tag in found) else None
 
     @property
     def scoring(self) -> dict[str, Any]:
@@ -75,3 +69,10 @@ def read_shard(shards: Shards, shard: int, names: Sequence[str]) -> "pa.Table":
             if (table := shards.read(shard, names)).num_rows:
                 return table
     return shards.read(shard, names)
+
+
+def reasoning_tags_in(record: Any) -> Sequence[str]:
+    """Return model.reasoning_tags of a run.json; the default if they are not on record."""
+    found = value_in(record, "config.model.reasoning_tags")
+    is_pair = isinstance(found, list) and len(found) == 2
+    return found if is_pair and all(isinstance(tag, str) and tag for tag in found) else TAGS

@@ -16,7 +16,7 @@ from rollout.inputs.prompts import Prompts, open_rows
 from rollout.postprocess.responses import with_record
 from rollout.report.columns import find_columns
 from rollout.report.page import Browser
-from rollout.report.published import RunFiles, files_of_run
+from rollout.report.published import RunFiles, files_of_run, reasoning_tags_in
 from rollout.report.published_rows import PublishedRows, RawRow
 from rollout.report.row_views import row_view
 from rollout.report.subset import (
@@ -30,7 +30,6 @@ from rollout.report.subset import (
     ranks_of,
 )
 from rollout.report.unfinished_rows import UnfinishedRows
-from rollout.rows.reasoning import TAGS
 from rollout.store.shards import Shards
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def browser_of_run(run_dir: Path, must_have: Collection[int] = ()) -> Browser:
     that can't be read are said to be so.
     """
     files = files_of_run(run_dir)
-    tags = files.reasoning_tags or TAGS
+    tags = reasoning_tags_in(files.record)
     path, reason = files.scored or files.output, ""
     if path is not None:
         try:

@@ -106,7 +106,7 @@ def _write_records(run_dir: Path, right, lengths, cut, responses) -> None:
     run = {"argv": ARGV, "config": config, "created": "2026-03-01T09:30:00+00:00"}
     estimate = {"k": [], "group_by": [], "confidence": 0.95, "resamples": 1000, "seed": 0}
     scoring = {"prefix": "", "pass_threshold": 1.0, "estimate": estimate | {"unscored": "fail"}}
-    published = {"path": "output.parquet", "scoring": scoring, "reasoning": ["<think>", "</think>"]}
+    published = {"path": "output.parquet", "scoring": scoring}
     for name, record in (("run", run), ("summary", figures), ("published", published)):
         (run_dir / f"{name}.json").write_text(json.dumps(record))
 

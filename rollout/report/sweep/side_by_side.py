@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.report.page import Browser, PromptView, SampleView
 from rollout.report.prompt_texts import Messages, utf8
+from rollout.report.published import reasoning_tags_in
 from rollout.report.sweep.answers import (
     MAX_ROWS,
     MAX_TOTAL_CHARS,
@@ -19,7 +20,7 @@ from rollout.report.sweep.answers import (
     turns_of,
 )
 from rollout.report.sweep.points import Point, objective_of, scored_file
-from rollout.rows.reasoning import TAGS, split
+from rollout.rows.reasoning import split
 from rollout.system.disk import path_of, read_json
 
 MAX_POINTS, MAX_PROMPTS, MAX_RESPONSES = 12, 50, 4
@@ -91,9 +92,7 @@ def _rows(point: Point) -> dict[Key, Shown]:
     path, judged = scored_file(point), str(scoring.get("prefix", ""))
     if path is None or not path.exists():
         path = path_of(str(point.figures.get("output_path")))
-    reasoning = published.get("reasoning")
-    is_pair = isinstance(reasoning, list) and len(reasoning) == 2 and all(reasoning)
-    tags = tuple(map(str, reasoning)) if is_pair else TAGS
+    tags = reasoning_tags_in(read_json(point.run_dir / "run.json"))
     found: dict[Key, Shown] = {}
     seen: dict[str, int] = {}
     num_chars = 0
@@ -113,7 +112,7 @@ def _rows(point: Point) -> dict[Key, Shown]:
 
 
 def _shown(
-    number: int, row: dict[str, Any], point: Point, judged: str, tags: tuple[str, ...]
+    number: int, row: dict[str, Any], point: Point, judged: str, tags: Sequence[str]
 ) -> Shown:
     prefix = point.prefix
     texts = texts_of(row[f"{prefix}responses"])
@@ -133,7 +132,7 @@ def _shown(
 
 
 def _sample(
-    i: int, text: str | None, columns: dict[str, list[Any]], tags: tuple[str, ...]
+    i: int, text: str | None, columns: dict[str, list[Any]], tags: Sequence[str]
 ) -> SampleView:
     def of(name: str) -> Any:
         return columns[name][i] if i < len(columns[name]) else None

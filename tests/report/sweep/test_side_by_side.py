@@ -57,6 +57,17 @@ def test_responses_are_marked_against_the_reference_and_reasoning_is_apart(tmp_p
         assert sample.finish_reason in ("stop", "length") and sample.num_tokens >= 20
 
 
+def test_a_run_s_own_tags_split_the_reasoning(tmp_path, monkeypatch):
+    """They were only known of runs that publish a column made with them."""
+    monkeypatch.chdir(tmp_path)
+    one = answered(tmp_path / "a", ["p"], [["[why] so"]])
+    one.run_dir.mkdir(parents=True)
+    record = {"config": {"model": {"reasoning_tags": ["[", "]"]}}}
+    (one.run_dir / "run.json").write_text(json.dumps(record))
+    sample = side_by_side([one], []).prompts[0].samples[0][0]
+    assert (sample.reasoning, sample.text) == ("why", " so")
+
+
 def test_both_layouts_and_directories_show_the_same(tmp_path):
     wide = answered(tmp_path / "a", ["p", "q", "r"], [["1", "2"], [], ["3"]], prefix="my_")
     rows = {"prompt": ["p", "p", "q", "r"], "my_row": [4, 4, 5, 6],
