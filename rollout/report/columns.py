@@ -26,6 +26,7 @@ KINDS = {  # of the columns that don't hold texts
     "is_reasoning_closed": ("boolean",),
     "scores": ("floating", "integer"),
 }
+ENTRY = "reasoning_gym_entry"
 NEEDED = (
     "a page needs responses, a list of texts per row (as rollout writes them) or a text per row; "
     "type responses_key=COLUMN"
@@ -80,7 +81,7 @@ def find_columns(
     if scoring is not None:
         names |= {n: scoring + n for n in SCORED if _is_one(schema, scoring + n, n, False)}
     compared = f"{scoring}compared_with"
-    answers = [answer_key] if answer_key else [DEFAULT_KEY, VERL_KEY]
+    answer, entry = answer_columns(schema, answer_key)
     return OutputColumns(
         responses,
         is_per_sample,
@@ -88,9 +89,23 @@ def find_columns(
         names,
         _integers(schema, f"{own}row") if is_per_sample else None,
         compared if compared in schema.names and scoring is not None else None,
-        next((name for name in answers if field_at(schema, name) is not None), None),
-        "reasoning_gym_entry" if "reasoning_gym_entry" in schema.names else None,
+        answer,
+        entry,
         scoring,
+    )
+
+
+def answer_columns(
+    schema: "pa.Schema", answer_key: str | None = None
+) -> tuple[str | None, str | None]:
+    """Return the columns of right answers and of gym entries; None where there is none.
+
+    Without a key, an answer is looked for where inputs and files in verl's layout have it.
+    """
+    keys = [answer_key] if answer_key else [DEFAULT_KEY, VERL_KEY]
+    return (
+        next((key for key in keys if field_at(schema, key) is not None), None),
+        ENTRY if ENTRY in schema.names else None,
     )
 
 

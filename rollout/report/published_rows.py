@@ -20,7 +20,7 @@ from rollout.postprocess.scored_rows import texts_of
 from rollout.report.columns import OutputColumns
 from rollout.report.prompt_texts import Messages, messages_from, messages_in
 from rollout.report.row_views import PER_SAMPLE, reference_of
-from rollout.rows.column_paths import column_at
+from rollout.rows.column_paths import column_at, column_of
 from rollout.system.formats.plain_types import decode, rebuild
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class PublishedRows:
         import pyarrow as pa
 
         whole = self.source.schema
-        tops = dict.fromkeys(n if n in whole.names else n.partition(".")[0] for n in names)
+        tops = dict.fromkeys(column_of(whole, name) for name in names)
         schema = pa.schema([whole.field(name) for name in tops], whole.metadata)
         for batch in replace(self.source, schema=schema, rows=lines).batches():
             values = [_values(column_at(batch, name)) for name in names]

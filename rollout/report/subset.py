@@ -115,13 +115,14 @@ def shortened(view: PromptView, limit: int) -> PromptView:
         view,
         messages=messages,
         samples=[s and [_shortened(sample, limit) for sample in s] for s in view.samples],
+        errors=[error and cut(error, limit) for error in view.errors],
         reference=view.reference and cut(view.reference, limit),
         is_cut=any(isinstance(text, Excerpt) for _, text in messages),
     )
 
 
 def _shortened(sample: SampleView, limit: int) -> SampleView:
-    names = ("text", "reasoning", "extracted")
+    names = ("text", "reasoning", "extracted", "error")
     texts = {name: getattr(sample, name) for name in names}
     texts = {name: text if text is None else cut(text, limit) for name, text in texts.items()}
     return replace(sample, **texts, is_cut=isinstance(texts["text"], Excerpt))

@@ -6,6 +6,7 @@ that have not changed. Must not know which rows are chosen.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,12 @@ from rollout.inputs.columns import values_of
 from rollout.inputs.prompt_builder import open_prompt_builder
 from rollout.inputs.prompt_record import recorded_builder, with_record_from
 from rollout.inputs.prompts import Prompts, open_rows
+from rollout.report.columns import answer_columns
 from rollout.report.prompt_texts import Messages, messages_in
 from rollout.report.published import read_shard
 from rollout.report.published_rows import RawRow
 from rollout.report.row_views import reference_of
+from rollout.rows.column_paths import column_at, column_of
 from rollout.store.shards import Shards
 from rollout.system.disk import path_of
 from rollout.system.storage.paths import is_remote
@@ -30,7 +33,6 @@ VIEWED = (
     "index", "row", "responses", "finish_reason", "num_response_tokens", "opens_reasoning",
     "error", "num_prompt_tokens",
 )  # fmt: skip
-ANSWERS = ("answer", "reasoning_gym_entry")
 Known = tuple[int, Messages, Any]  # a row's number, prompt and right answer
 
 
@@ -101,14 +103,16 @@ def _read_prompts(record: dict[str, Any], wanted: "np.ndarray") -> Iterator[Know
     builder = recorded_builder(asked) or open_prompt_builder(Data(), Path.cwd())
     if missing := set(builder.columns) - set(rows.schema.names):
         raise RolloutError(f"{rows.files[0]} has no column {min(missing)!r}")
-    names = [*builder.columns, *(n for n in ANSWERS if n in rows.schema.names)]
-    schema = pa.schema([rows.schema.field(name) for name in dict.fromkeys(names)])
+    keys = answer_columns(rows.schema)
+    held = [column_of(rows.schema, key) for key in keys if key]
+    schema = pa.schema([rows.schema.field(n) for n in dict.fromkeys([*builder.columns, *held])])
     numbers = iter(wanted.tolist())
     for batch in replace(rows, schema=schema, rows=wanted).batches():
-        for values in zip(*map(values_of, batch.columns), strict=True):
+        columns = zip(*map(values_of, batch.columns), strict=True)
+        answers = (values_of(column_at(batch, key)) if key else repeat(None) for key in keys)
+        for values, answer, entry in zip(columns, *answers, strict=False):
             row, number = dict(zip(schema.names, values, strict=True)), next(numbers)
             prompt = builder.prompt_of(number, number, row)
-            answer, entry = (row.get(name) for name in ANSWERS)
             messages = messages_in(prompt, row.get(builder.data.prompt_key))
             yield number, messages, reference_of(None, answer, entry)
 

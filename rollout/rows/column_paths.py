@@ -23,6 +23,11 @@ def field_at(schema: "pa.Schema", name: str) -> "pa.Field | None":
     return field
 
 
+def column_of(schema: "pa.Schema", name: str) -> str:
+    """Return the name of the column that holds the field which `field_at` finds."""
+    return name if name in schema.names else name.partition(".")[0]
+
+
 def column_at(batch: "pa.RecordBatch", name: str) -> "pa.Array":
     """Return the values of the field that `field_at` finds; a member of a null is null."""
     if name in batch.schema.names:

@@ -1,5 +1,6 @@
 """The sample browser of a run: finished, interrupted, moved, or without its input."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,11 +16,23 @@ from rollout.report.samples import browser_of_run
 WORDS = ("engine=scripted", "tracking=none", "data.input=in.parquet", "sampling.n_samples=2")
 
 
-def ran(typed, *words, num_rows=6) -> Path:
-    """Run over questions 0, 1, ... and return the run's directory."""
-    prompts = [f"question {i}" for i in range(num_rows)]
-    table = pa.table({"prompt": prompts, "answer": [f"{i}" for i in range(num_rows)]})
-    pq.write_table(table, "in.parquet")
+def plain(answer: str) -> dict:
+    return {"answer": answer}
+
+
+def in_verls_layout(answer: str) -> dict:
+    return {"reward_model": {"style": "rule", "ground_truth": answer}}
+
+
+def with_gym_entry(answer: str) -> dict:
+    entry = {"answer": answer, "metadata": {"source_dataset": "chain_sum"}}
+    return {"reasoning_gym_entry": json.dumps(entry)}
+
+
+def ran(typed, *words, num_rows=6, layout=plain) -> Path:
+    """Run over questions 0, 1, ... with answers 0, 1, ... and return the run's directory."""
+    rows = [{"prompt": f"question {i}"} | layout(f"{i}") for i in range(num_rows)]
+    pq.write_table(pa.Table.from_pylist(rows), "in.parquet")
     typed(*WORDS, "run_dir=run", *words)
     return Path("run").absolute()
 
@@ -35,8 +48,9 @@ def views(run_dir: Path, *must_have: int) -> list[PromptView]:
     return browser_of_run(run_dir, must_have).prompts
 
 
-def test_an_unfinished_run_shows_what_its_output_would(typed):
-    run_dir = ran(typed)
+@pytest.mark.parametrize("layout", [plain, in_verls_layout, with_gym_entry])
+def test_an_unfinished_run_shows_what_its_output_would(typed, layout):
+    run_dir = ran(typed, layout=layout)
     finished = views(run_dir)
     assert len(finished) == 6 and finished[3].reference == "3"
     assert views(unfinished(run_dir)) == finished

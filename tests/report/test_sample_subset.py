@@ -14,7 +14,7 @@ from rollout.report import subset
 from rollout.report.html import html_of
 from rollout.report.page import Page, PromptView, SampleView, Section
 from rollout.report.strict_json import num_script_bytes, script_json
-from rollout.report.subset import SEED, num_samples_of
+from rollout.report.subset import LINKED, MAX_BYTES, SEED, Held, num_samples_of
 
 
 def numbers(path, *must_have) -> list[int]:
@@ -160,3 +160,14 @@ def test_100_000_rows_are_read_in_little_memory(tmp_path):
 def test_the_size_of_a_row_is_that_of_its_json(text):
     view = PromptView(3, [("user", text)], [[SampleView(text)]])
     assert num_script_bytes(view) == len(script_json(view).encode())
+
+
+def test_linked_rows_with_long_errors_are_cut_to_fit_too():
+    """Errors stayed whole, so a page could be larger than its bound."""
+    held = Held()
+    errors = ["too bad " * 2000] * 2
+    for position in range(200):
+        view = PromptView(position, [("", "?")], [[SampleView("x", error=errors[0])]], errors)
+        held.add(position, LINKED, view)
+    rows = held.finish(range(200))
+    assert len(rows) == 200 and sum(map(num_script_bytes, rows.values())) <= MAX_BYTES
