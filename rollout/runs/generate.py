@@ -8,7 +8,7 @@ import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from rollout.engines.base import COUNTERS, Engine, EnginePlan, EngineStats, Ladder
 from rollout.engines.driver import Listener, drive
@@ -18,12 +18,10 @@ from rollout.engines.survival import Survival
 from rollout.errors import EngineError, RolloutError
 from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
-from rollout.runs.progress import LOOK_S, Clock
+from rollout.runs.progress import LOOK_S
 from rollout.runs.turns import Task
-from rollout.system.gpus import Usage, usage
+from rollout.system.gpus import Meter
 from rollout.system.signals import StopRequest
-
-USAGE_S = 2.0  # between two readings of the devices, which take milliseconds
 
 # Called after every step with a function that returns the counters since the first submission.
 OnTurn = Callable[[Callable[[], EngineStats]], None]
@@ -98,7 +96,6 @@ def generate(
 
     for attempt in attempts:
         attempt.report.num_sharing, attempt.report.num_beside = len(attempts), replicas.num_beside
-    clock = Clock()
     asked_at = time.monotonic() if asked_at is None else asked_at
     rows = heapq.merge(*(a.rows() for a in attempts), key=lambda row: row.prompt.index)
     proven = [run for run, attempt in enumerate(attempts) if attempt.is_proven]
@@ -119,7 +116,7 @@ def generate(
         attempt.watch(stats.of(attempt))
     try:
         for tick in ticks:
-            now = clock.now()
+            now = time.monotonic()
             if not tick.finished and now - taken_at < LOOK_S / 2:  # most ticks
                 stop.raise_if_requested()
                 yield not tick.is_idle
@@ -149,11 +146,10 @@ class _Stats:
     """The engines' counters, read a few times a second and shared by all attempts."""
 
     def __init__(self, replicas: Replicas, num_sharing: int):
-        self._replicas, self._clock = replicas, Clock()
-        self._num_sharing = num_sharing
+        self._replicas, self._num_sharing = replicas, num_sharing
         self._base = replace(replicas.stats())  # the engines may have served earlier runs
-        self._looked_at, self._last = -1.0, EngineStats()
-        self._read_at, self._usage = -USAGE_S, Usage()
+        self._looked_at, self._last = float("-inf"), EngineStats()
+        self._meter = Meter()
         self._num_gpus = 0  # also while an engine is loaded again
         self._peak = 0.0
 
@@ -173,17 +169,17 @@ class _Stats:
     def look(self, fresh: bool = False) -> EngineStats:
         """Return the counters since the first submission, and the current gauges.
 
-        Shared ones may be LOOK_S / 2 old, unless they have to be `fresh`.
+        They may be LOOK_S / 2 old, unless they have to be `fresh`.
         """
-        now = self._clock.now()
-        if fresh or self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
+        now = time.monotonic()
+        if fresh or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
             stats, base = self._replicas.stats(), self._base
             since = {c: getattr(stats, c) - getattr(base, c) for c in COUNTERS}
             each = {replica.number: replica for replica in base.replicas}
             since["replicas"] = tuple(r.since(each.get(r.number)) for r in stats.replicas)
             since["kv_cache_usage_peak"] = self._peak_since(stats)
-            since |= self._usage_since(stats, now, fresh)
+            since |= self._usage(fresh)
             self._last = replace(stats, **since)
         return self._last
 
@@ -196,18 +192,9 @@ class _Stats:
         is_new = stats.kv_cache_usage_peak > self._base.kv_cache_usage_peak
         return stats.kv_cache_usage_peak if is_new else self._peak
 
-    def _usage_since(self, stats: EngineStats, now: float, fresh: bool) -> dict[str, float | None]:
+    def _usage(self, fresh: bool) -> dict[str, float | None]:
         """Return the usage of the devices; replicas have read theirs."""
         if not self._replicas.is_local:
-            energies = stats.energy_j, self._base.energy_j
-            return {"energy_j": None if None in energies else energies[0] - energies[1]}
-        if fresh or now - self._read_at >= USAGE_S:
-            self._num_gpus = max(self._num_gpus, self._replicas.num_gpus)
-            self._read_at, self._usage = now, usage(self._num_gpus)
-        found = self._usage
-        return {
-            "memory_gib": found.memory_gib,
-            "gpu_utilization": found.utilization,
-            "power_w": found.power_w,
-            "energy_j": found.energy_j,
-        }
+            return {}
+        self._num_gpus = max(self._num_gpus, self._replicas.num_gpus)
+        return asdict(self._meter.usage(self._num_gpus, fresh))

@@ -4,21 +4,38 @@ Nothing here raises: what NVML can't tell is None. NVML is started at the first 
 open, because starting it takes a second where there are many GPUs.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rollout.system.machine import resident_gib, visible_devices
 
+READING_S = 2.0  # between two readings of a meter, which take milliseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the devices of a run do now; None: unknown."""
+    """What the devices of a run do now, named as in EngineStats; None: unknown."""
 
     memory_gib: float | None = None
-    utilization: float | None = None
+    gpu_utilization: float | None = None
     power_w: float | None = None
     energy_j: float | None = None
+
+
+class Meter:
+    """Tells the usage often, and reads it every READING_S."""
+
+    def __init__(self) -> None:
+        self._read_at, self._last = float("-inf"), Usage()
+
+    def usage(self, num_gpus: int, fresh: bool = False) -> Usage:
+        """Return the last reading; a new one if it is old, or has to be `fresh`."""
+        now = time.monotonic()
+        if fresh or now - self._read_at >= READING_S:
+            self._read_at, self._last = now, usage(num_gpus)
+        return self._last
 
 
 def usage(num_gpus: int) -> Usage:
@@ -50,7 +67,7 @@ def _of_gpus(num_gpus: int) -> Usage:
     millijoules = _sum(pynvml.nvmlDeviceGetTotalEnergyConsumption, handles)
     return Usage(
         memory_gib=max(used) / 2**30,
-        utilization=None if busy is None else busy / 100 / num_gpus,
+        gpu_utilization=None if busy is None else busy / 100 / num_gpus,
         power_w=None if milliwatts is None else milliwatts / 1000,
         energy_j=None if millijoules is None else millijoules / 1000,
     )

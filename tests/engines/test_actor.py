@@ -18,6 +18,7 @@ from rollout.engines.ray import actor as actor_module
 from rollout.engines.ray.actor import PREFIX, EngineActor
 from rollout.rows.prompt import Prompt
 from rollout.rows.request import Request
+from rollout.system import gpus
 from rollout.system.version import VERSION
 
 
@@ -73,7 +74,7 @@ def test_a_replica_reports_the_energy_that_its_gpus_used_since_it_was_up(tempora
     nvml = ScriptedNvml(monkeypatch)
     nvml.more_j = 50.0  # between two readings
     monkeypatch.setattr(scripted, "EngineFacts", partial(EngineFacts, num_gpus=1))
-    monkeypatch.setattr(actor_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(gpus, "READING_S", 0.0)
     actor = loaded()
     assert [actor.advance([]).stats.energy_j for _ in range(2)] == [100, 150]
     found = actor.advance([]).stats

@@ -71,7 +71,7 @@ def test_without_a_driver_nothing_is_known_of_gpus(nvml, monkeypatch):
 def test_the_gpu_at_hand_holds_no_more_than_it_has():
     found = usage(1)
     assert 0 <= found.memory_gib <= machine.look().gpus[0].memory_gib
-    assert found.utilization is None or 0 <= found.utilization <= 1
+    assert found.gpu_utilization is None or 0 <= found.gpu_utilization <= 1
 
 
 def test_on_a_cpu_a_run_holds_what_its_descendants_hold():

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,6 @@ from rollout.system.version import VERSION
 # next call is already waiting, so that a short slice costs no idle time.
 SLICE_S = 0.1
 FINISHED_SLICE_S = 0.02
-LOOK_S = 2.0  # between two readings of the devices, which take milliseconds
 PREFIX, LOCK = "rollout-replica-", "lock"
 MAX_LOG_BYTES = 64 * 1024  # sent with each report
 
@@ -62,7 +61,8 @@ class EngineActor:
         self._samplers: dict[str | None, Sampler | RolloutError | None] = {None: None}
         self._numbers: dict[Request, int] = {}
         self._num_gpus = 0
-        self._looked_at, self._usage, self._energy_j = float("-inf"), gpus.Usage(), None
+        self._meter = gpus.Meter()
+        self._energy_j: float | None = None  # of its GPUs, when the engine was up
 
     def load(self, plan: EnginePlan, environment: Mapping[str, str], version: str) -> Report:
         """Load the engine. What libraries print goes to its log; `version` is the driver's."""
@@ -86,7 +86,7 @@ class EngineActor:
         except Exception as error:
             return self._report(self._unexpected(error))
         self._num_gpus = self._engine.facts.num_gpus
-        self._energy_j = gpus.usage(self._num_gpus).energy_j  # what it uses from now on counts
+        self._energy_j = gpus.usage(self._num_gpus).energy_j
         report = self._report()
         report.facts = self._engine.facts
         return report
@@ -149,20 +149,14 @@ class EngineActor:
         report = Report(error, completions=list(completions))
         report.log, report.log_file = self._new_log(), str(self._log_file)
         if self._engine:
-            report.stats = self._engine.stats()
-            self._add_usage(report.stats)
+            report.stats = replace(self._engine.stats(), **self._usage())
             report.num_steps = self._engine.num_steps
         return report
 
-    def _add_usage(self, stats: EngineStats) -> None:
-        now = time.monotonic()
-        if now - self._looked_at >= LOOK_S:
-            self._looked_at, self._usage = now, gpus.usage(self._num_gpus)
-        usage = self._usage
-        stats.memory_gib, stats.power_w = usage.memory_gib, usage.power_w
-        stats.gpu_utilization, stats.energy_j = usage.utilization, None
-        if None not in (usage.energy_j, self._energy_j):
-            stats.energy_j = usage.energy_j - self._energy_j
+    def _usage(self) -> dict[str, float | None]:
+        found = asdict(self._meter.usage(self._num_gpus))
+        is_known = None not in (found["energy_j"], self._energy_j)
+        return found | {"energy_j": found["energy_j"] - self._energy_j if is_known else None}
 
     def _new_log(self) -> bytes:
         size = os.fstat(self._log.fileno()).st_size
