@@ -9,15 +9,16 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rollout.config.sections.sampling import Sampling
 from rollout.engines import check_sampling
-from rollout.engines.base import GAUGES, EnginePlan, EngineStats, Ladder, Rung
+from rollout.engines.base import EnginePlan, EngineStats, Ladder, Rung
 from rollout.engines.fleet import Fleet
-from rollout.engines.slot import Descent, Slot, added, free, sum_if_known
+from rollout.engines.slot import Descent, Slot, free, together
 from rollout.errors import RolloutError
 
 MOST_NAMED = 4  # replicas in a line
@@ -210,27 +211,13 @@ class Replicas:
         return sum(slot.current.facts.num_gpus for slot in self.up)
 
     def stats(self) -> EngineStats:
-        """Return counters over all engines of this plan, and gauges of those that are up.
-
-        Gauges are sums, usage and utilization means, the memory that of the fullest replica.
-        """
+        """Return counters over all engines of this plan, and gauges of those that are up."""
         slots = sorted((*self.slots, *self._retired), key=lambda slot: slot.number)
         if self.is_local:
             return slots[0].stats()
-        total = EngineStats(energy_j=0.0)
-        for slot in slots:
-            total = added(total, slot.stats())
         up = [slot.current.stats() for slot in self.up]
-        for gauge in GAUGES:
-            setattr(total, gauge, sum(getattr(stats, gauge) for stats in up))
-        total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
-        memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
-        total.memory_gib = max(memory, default=None)
-        busy = sum_if_known(*(stats.gpu_utilization for stats in up))
-        total.gpu_utilization = busy / len(up) if up and busy is not None else None
-        total.power_w = sum_if_known(*(stats.power_w for stats in up)) if up else None
-        total.replicas = tuple(slot.replica_stats() for slot in slots)
-        return total
+        total = together((slot.stats() for slot in slots), up)
+        return replace(total, replicas=tuple(slot.replica_stats() for slot in slots))
 
     def shutdown(self) -> None:
         """Shut the engines down; their counters are kept."""

@@ -6,8 +6,9 @@ Must not know about runs or rows, nor where the engine runs.
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +215,29 @@ def added(past: EngineStats, now: EngineStats) -> EngineStats:
     """Return the counters of both, the gauges of `now` and the higher peak."""
     total = replace(now, **{name: getattr(past, name) + getattr(now, name) for name in COUNTERS})
     total.kv_cache_usage_peak = max(past.kv_cache_usage_peak, now.kv_cache_usage_peak)
-    total.energy_j = sum_if_known(past.energy_j, now.energy_j)
+    total.energy_j = sum_if_known((past.energy_j, now.energy_j))
     return total
 
 
-def sum_if_known(*values: float | None) -> float | None:
-    """Return the sum, or None if a part is unknown."""
-    return None if None in values else sum(values)
+def together(each: Iterable[EngineStats], up: Sequence[EngineStats]) -> EngineStats:
+    """Return the counters of `each`, and the gauges of those of them that are `up`.
+
+    Gauges are sums, usage and utilization means, the memory that of the fullest.
+    """
+    total = reduce(added, each, EngineStats(energy_j=0.0))
+    for name in GAUGES:
+        setattr(total, name, sum(getattr(stats, name) for stats in up))
+    total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
+    memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
+    total.memory_gib = max(memory, default=None)
+    busy = sum_if_known(stats.gpu_utilization for stats in up)
+    total.gpu_utilization = None if busy is None else busy / len(up)
+    total.power_w = sum_if_known(stats.power_w for stats in up)
+    total.replicas = tuple(replica for stats in up for replica in stats.replicas)
+    return total
+
+
+def sum_if_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum; None if a part is unknown, or if there is none."""
+    values = list(values)
+    return None if None in values or not values else sum(values)

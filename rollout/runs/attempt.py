@@ -94,15 +94,15 @@ class Attempt:
         engine: Engine,
         run: int,
         load_s: float,
-        steps: Sequence[Rung] = (),
-        waited_s: float = 0.0,
-        replica: str = "",
+        steps: Sequence[Rung],
+        waited_s: float,
+        replica: str,
     ) -> None:
         """Use a loaded engine; `run` is this run's number among those that share it.
 
         `steps` are the settings that were lowered to save memory before it loaded;
-        no engine was up for `waited_s` before. `replica` names the engine, if it is one of
-        several. Raises EngineError if the engine died since.
+        no engine was up for `waited_s` before. `replica` names the engine; empty if it is
+        the only one. Raises EngineError if the engine died since.
         """
         job, kept = self.job, self.standing.kept
         wants_logprobs = "logprobs" in kept or "cumulative_logprob" in kept
@@ -164,7 +164,7 @@ class Attempt:
         share is lower so far than in the whole run: a stop for them is not a false alarm.
         """
         settings, tally = self.job.settings, self.report.tally
-        num_asked = tally.num_samples + tally.num_failed * settings.sampling.n_samples
+        num_asked = tally.num_samples + tally.signs.num_failed * settings.sampling.n_samples
         if num_asked >= settings.stop_if.after_samples:
             error = next((result.error for result in finished if result.error), None)
             signs = tally.signs_so_far

@@ -162,9 +162,7 @@ def prompt_line(prompt: Prompt, limit: int = MAX_SHOWN_CHARS) -> str:
     return content or ""
 
 
-def sample_lines(prompt: Prompt, result: Result) -> tuple[str, ...]:
+def sample_lines(prompt: Prompt, result: Result) -> tuple[str, str]:
     """Return the prompt and the first response of a finished row, a safe line each."""
-    if not result.samples:
-        return ()
     response = one_line(result.samples[0].text, MAX_SHOWN_CHARS) or "(empty)"
     return one_line(prompt_line(prompt), MAX_SHOWN_CHARS), f"> {response}"

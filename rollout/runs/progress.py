@@ -74,9 +74,9 @@ class Report:
         self._timeline = Timeline()
         self._facts: EngineFacts | None = None
         self._rates = TokenRates()
-        self._now: Status | None = None  # what is shown
+        self._status: Status | None = None  # what is shown
         self._prompts: dict[int, Prompt] | None = {} if console.is_live else None  # in flight
-        self._sample: tuple[str, ...] = ()  # the last finished row's prompt and first response
+        self._last_row: tuple[Prompt, Result] | None = None  # that finished with a response
         self._looked_at = 0.0
         self._num_restarts = 0
         self._shown = contextlib.ExitStack()  # the bar and metrics.jsonl, while they are open
@@ -88,14 +88,14 @@ class Report:
         facts: EngineFacts,
         sampler: Sampler,
         load_s: float,
-        steps: Sequence[str] = (),
-        waited_s: float = 0.0,
-        replica: str = "",
+        steps: Sequence[str],
+        waited_s: float,
+        replica: str,
     ) -> None:
         """Report the attempt's first engine, a further one, or the replacement of one that died.
 
         `load_s` is 0 if it was already loaded; `steps` are settings lowered to save memory;
-        no engine was up for `waited_s` before. `replica` names it, if it is one of several.
+        no engine was up for `waited_s` before. `replica` names it; empty if it is the only one.
         """
         self._steps = list(steps)
         is_first, self._facts, self._sampler = self._facts is None, facts, sampler
@@ -125,8 +125,8 @@ class Report:
         self._timeline.max_num_seqs = max_num_seqs
         self._timeline.num_gpus = max(num_gpus, self._timeline.num_gpus)
 
-    def engine_died(self, death: EngineError, what: str, replica: str = "") -> None:
-        """Report a death; `replica` names the one that is loaded again, of several."""
+    def engine_died(self, death: EngineError, what: str, replica: str) -> None:
+        """Report a death; `replica` names the one that is loaded again; empty if it is the only."""
         self._num_restarts += 1
         which = f"{replica}: " if replica else ""
         again = "a new one is loaded" if replica else "loading it again"
@@ -154,39 +154,35 @@ class Report:
     def end(self) -> None:
         """Stop showing progress: no more rows will come."""
         with self._shown:
-            self._end()
+            self._mark_end()
 
-    def _weigh(self, stats: EngineStats) -> None:
-        peak = self._timeline.peak_memory_gib
-        if stats.memory_gib is not None:
-            self._timeline.peak_memory_gib = max(peak or 0.0, stats.memory_gib)
-
-    def _end(self) -> None:
+    def _mark_end(self) -> None:
         """Set the `end` mark: the last row is in, or no more will come."""
         if self.has_begun and self._timeline.end is None:
             now, stats = self._clock.now(), self._stats(fresh=True)
-            self._weigh(stats)
+            self._timeline.weigh(stats)
             self._timeline.end = mark(now, stats, self.tally)
-            self._write_metrics(now)
+            self._write_metrics(now, stats)
             self._show(now, stats)
 
     def turn(self, finished: list[Result], source_dry: bool) -> None:
         """Count finished rows; every LOOK_S, update the bar and the metrics."""
         for result in finished:
             self.tally.add(result, self._job.settings.model.reasoning_tags)
-            if self._prompts is not None and (prompt := self._prompts.pop(result.index, None)):
-                self._sample = sample_lines(prompt, result) or self._sample
+            prompt = self._prompts.pop(result.index, None) if self._prompts else None
+            if prompt and result.samples:
+                self._last_row = prompt, result
         if self.tally.num_rows == self._standing.num_owed:
-            self._end()
+            self._mark_end()
             return
         now = self._clock.now()
         if now - self._looked_at < LOOK_S:
             return
         self._looked_at, stats = now, self._stats()
-        self._weigh(stats)
+        self._timeline.weigh(stats)
         self._timeline.observe(now, stats, self.tally, source_dry)
         if now - self._last.at_s >= self._job.settings.tracking.interval_s:
-            self._write_metrics(now)
+            self._write_metrics(now, stats)
         self._show(now, stats)
 
     def _show(self, now: float, stats: EngineStats) -> None:
@@ -213,8 +209,8 @@ class Report:
             self.tally.signs_so_far,
             self._timeline.num_gpus,
         )
-        self._now = figures.status(self._sample)
-        self._bar.update(self._now)
+        self._status = figures.status(sample_lines(*self._last_row) if self._last_row else ())
+        self._bar.update(self._status)
 
     @property
     def longest_response(self) -> int:
@@ -227,17 +223,16 @@ class Report:
     def note_progress(self) -> None:
         """Print the progress, on SIGUSR1."""
         now = duration(self._clock.now())
-        if self._now is None:
+        if self._status is None:
             self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
             return
-        self._console.note(f"after {now}: {self._now.line(MAX_COLUMNS).lstrip()}")
+        self._console.note(f"after {now}: {self._status.line(MAX_COLUMNS).lstrip()}")
 
-    def _write_metrics(self, now: float) -> None:
-        stats, tally = self._stats(), self.tally
-        line = metrics.live(self._timeline, now, tally, stats, self._last)
+    def _write_metrics(self, now: float, stats: EngineStats) -> None:
+        line = metrics.live(self._timeline, now, self.tally, stats, self._last)
         self._metrics_file.write(strict_json.dumps(line) + "\n")
         self._tracker.log(line, now)
-        self._last = mark(now, stats, tally)
+        self._last = mark(now, stats, self.tally)
 
     @property
     def num_gpus(self) -> int:

@@ -1,6 +1,6 @@
 """Count the rows that an attempt finished."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import iadd
 
@@ -14,7 +14,6 @@ class Tally:
     """Counts of the results that this attempt finished so far."""
 
     num_rows: int = 0
-    num_failed: int = 0
     num_samples: int = 0  # with the copies of greedy ones
     num_drawn: int = 0  # without
     num_output_tokens: int = 0  # drawn by this attempt
@@ -29,7 +28,6 @@ class Tally:
 
     def add(self, result: Result, tags: Sequence[str] = TAGS) -> None:
         self.num_rows += 1
-        self.num_failed += result.error is not None
         num_new = result.num_new_samples
         self.num_samples += num_new
         self.num_drawn += min(num_new, 1) if result.repeats else num_new
@@ -37,6 +35,11 @@ class Tally:
         self.num_prompt_tokens += result.num_prompt_tokens or 0
         self.signs += signs_of(result, tags)
 
-    def join(self, other: "Tally") -> None:
-        for f in fields(self):
-            setattr(self, f.name, iadd(getattr(self, f.name), getattr(other, f.name)))
+
+def joined(tallies: Iterable[Tally]) -> Tally:
+    """Return the sums."""
+    total = Tally()
+    for tally in tallies:
+        for f in fields(Tally):
+            setattr(total, f.name, iadd(getattr(total, f.name), getattr(tally, f.name)))
+    return total

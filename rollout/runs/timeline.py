@@ -84,6 +84,11 @@ class Timeline:
             return "tail"
         return "steady" if self.full else "fill"
 
+    def weigh(self, stats: EngineStats) -> None:
+        """Note the highest memory."""
+        known = (self.peak_memory_gib, stats.memory_gib)
+        self.peak_memory_gib = max((gib for gib in known if gib is not None), default=None)
+
     def observe(self, at_s: float, stats: EngineStats, tally: Tally, source_dry: bool) -> None:
         """Set the `full` and `drain` marks the first time their conditions hold.
 

@@ -36,7 +36,6 @@ class Batch:
     environment: dict[str, str]
     points: list[Point]
     ladder: Ladder | None = None  # what to lower when memory runs out
-    number: int = 0  # in the order in which they begin, from 1
 
 
 def refuse_own_tables(job: Job, directory: Path) -> None:
@@ -123,8 +122,7 @@ def rounds_of(
         return not is_up(batch.plan, batch.environment), batch.plan.scale.mode is Scale.local
 
     rounds: dict[Any, dict[Any, list[Batch]]] = {}
-    for number, batch in enumerate(sorted(batches, key=order), 1):
-        batch.number = number
+    for batch in sorted(batches, key=order):
         engine = batch.plan.identity, tuple(sorted(batch.environment.items()))
         plan = batch.plan
         alike = repr(plan.scale), plan.device, plan.engine.world_size

@@ -72,13 +72,13 @@ class SweepReport:
 
     @contextlib.contextmanager
     def progress(
-        self, running: list[tuple[Point, Attempt]], number: int = 1
+        self, running: list[tuple[Point, Attempt]]
     ) -> Iterator[Callable[[Callable[[], EngineStats]], None]]:
         """Show a batch's progress, with that of others that run at the same time.
 
         Yields the function to call after every step.
         """
-        batch = Running(running, number)
+        batch = Running(running)
 
         def on_turn(stats: Callable[[], EngineStats]) -> None:
             now = self._clock.now()

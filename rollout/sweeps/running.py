@@ -3,18 +3,20 @@
 Must not know about engines, beyond their counters.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rollout.engines.base import COUNTERS, GAUGES, EngineStats
+from rollout.engines.base import EngineStats
+from rollout.engines.slot import sum_if_known, together
 from rollout.report.sweep.points import Point
 from rollout.runs.attempt import Attempt
 from rollout.runs.display import Figures, TokenRates
 from rollout.runs.outlook import Outlook, outlook_of
-from rollout.runs.tally import Tally
+from rollout.runs.tally import Tally, joined
 from rollout.system.status import Status
 
+LEAST_S = 0.1  # of a batch, for its rates
 SETTLED_S = 3.0  # until the time left is shown: the first steps are not typical
 FRACTION_SO_FAR = 0.99  # the most that is shown while further points may come
 OVER = ("done", "failed", "interrupted")
@@ -23,8 +25,8 @@ OVER = ("done", "failed", "interrupted")
 class Running:
     """A batch whose engines are up."""
 
-    def __init__(self, points: list[tuple[Point, Attempt]], number: int):
-        self.points, self.number = points, number
+    def __init__(self, points: list[tuple[Point, Attempt]]):
+        self.points = points
         self.began = self.looked_at = 0.0
         self.stats: Callable[[], EngineStats] | None = None
         standings = [attempt.standing for _, attempt in points]
@@ -34,7 +36,7 @@ class Running:
         self.num_samples_before = [a.standing.num_samples_done(_n(p)) for p, a in points]
         self.rates, self.counters, self.tally = TokenRates(), EngineStats(), Tally()
         self.ahead = Outlook(0.0, None)  # on the batch, with rows of earlier launches
-        self.elapsed_s = 0.0
+        self.elapsed_s = LEAST_S
 
     @property
     def has_begun(self) -> bool:
@@ -42,11 +44,9 @@ class Running:
 
     def look(self, now: float) -> None:
         """Read how far it is."""
-        self.looked_at, self.elapsed_s = now, max(now - self.began, 0.1)
-        self.counters, self.tally = self.stats(), Tally()
+        self.looked_at, self.elapsed_s = now, max(now - self.began, LEAST_S)
         reports = [attempt.report for _, attempt in self.points]
-        for report in reports:
-            self.tally.join(report.tally)
+        self.counters, self.tally = self.stats(), joined(report.tally for report in reports)
         owed = self._num_owed
         ahead = outlook_of(
             self.tally, self.counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
@@ -60,15 +60,9 @@ class Running:
     def rows(self) -> Iterator[tuple[str, tuple[int, int, float]]]:
         """Yield each point's name with its finished rows, all rows, and tokens/s."""
         for point, attempt in self.points:
-            num_tokens = attempt.report.tally.num_output_tokens
-            yield (
-                point.name,
-                (
-                    attempt.report.num_rows_done,
-                    attempt.standing.num_rows,
-                    num_tokens / max(self.elapsed_s, 0.1),
-                ),
-            )
+            report, num_rows = attempt.report, attempt.standing.num_rows
+            tokens_per_s = report.tally.num_output_tokens / self.elapsed_s
+            yield point.name, (report.num_rows_done, num_rows, tokens_per_s)
 
 
 @dataclass(slots=True)
@@ -116,17 +110,18 @@ class Course:
         if num_to_come is None:
             beside = f"{num_over:,}/{total:,} of the points so far"
             ahead, fraction = Outlook(0.0, None), min(fraction, FRACTION_SO_FAR)
+        counters = [batch.counters for batch in running]
         figures = Figures(
             sum(share.num_rows_done for share in shares.values()),
             sum(point.job.prompts.num_rows for point in points),
             sum(s.num_samples_done for s in shares.values())
-            + sum(batch.counters.num_ended_in_flight for batch in running),
+            + sum(stats.num_ended_in_flight for stats in counters),
             num_samples,
             replace(ahead, fraction=fraction),
-            total_if_known(batch.rates.now for batch in running),
-            total_if_known(batch.rates.average for batch in running),
-            joined_stats([batch.counters for batch in running]),
-            joined_tally([batch.tally for batch in running]).signs_so_far,
+            sum_if_known(batch.rates.now for batch in running),
+            sum_if_known(batch.rates.average for batch in running),
+            together(counters, counters),
+            joined(batch.tally for batch in running).signs_so_far,
             max((a.report.num_gpus for batch in running for _, a in batch.points), default=0),
             so_far=" so far" if num_to_come else "",
         )
@@ -164,31 +159,3 @@ class Course:
 
 def _n(point: Point) -> int:
     return point.job.settings.sampling.n_samples
-
-
-def total_if_known(each: Iterable[float | None]) -> float | None:
-    """Return the sum; None while one of them is unknown."""
-    each = list(each)
-    return None if None in each or not each else sum(each)
-
-
-def joined_stats(each: Sequence[EngineStats]) -> EngineStats:
-    """Return sums of the counters and gauges, mean usages, and the most memory."""
-    if len(each) == 1:
-        return each[0]
-    total = EngineStats(
-        **{name: sum(getattr(stats, name) for stats in each) for name in (*COUNTERS, *GAUGES)}
-    )
-    total.kv_cache_usage = sum(stats.kv_cache_usage for stats in each) / max(len(each), 1)
-    total.memory_gib = max((s.memory_gib for s in each if s.memory_gib is not None), default=None)
-    busy = [s.gpu_utilization for s in each if s.gpu_utilization is not None]
-    total.gpu_utilization = sum(busy) / len(busy) if busy else None
-    total.replicas = tuple(replica for stats in each for replica in stats.replicas)
-    return total
-
-
-def joined_tally(each: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for tally in each:
-        total.join(tally)
-    return total

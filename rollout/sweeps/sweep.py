@@ -249,7 +249,7 @@ class Sweep:
         for point, attempt in owing:
             point.engine = number
             attempt.console.record(f"engine {number} of the sweep; its log: {replicas.log_files}")
-        with self._report.progress(owing, batch.number) as on_turn:
+        with self._report.progress(owing) as on_turn:
             yield on_turn
 
     def _finish(self, point: Point, attempt: Attempt) -> None:

@@ -12,8 +12,8 @@ from rollout.config.sections.stop_if import StopIf
 from rollout.rows.request import Sample
 from rollout.rows.result import Result
 from rollout.rows.signs import Signs, is_repetitive, num_distinct_in, signs_of
-from rollout.runs.metrics import Tally
 from rollout.runs.stop_early import reason_to_stop
+from rollout.runs.tally import Tally, joined
 
 SENTENCE = "Wait, let me reconsider the problem from the very start. "
 LOOPS = {
@@ -81,9 +81,10 @@ def test_what_two_attempts_count_adds_up():
     one, two = Tally(), Tally()
     one.add(result("a", "a", num_new_samples=2))
     two.add(result("", num_new_samples=1))
-    one.join(two)
-    assert one.signs == Signs(num_rows=2, num_samples=3, num_empty=1, num_duplicate=1)
-    assert two.signs.num_samples == 1
+    assert joined([one, two]).signs == Signs(
+        num_rows=2, num_samples=3, num_empty=1, num_duplicate=1
+    )
+    assert (one.signs.num_samples, two.signs.num_samples) == (2, 1)
 
 
 def test_only_what_is_worth_a_word_is_told_while_it_goes():

@@ -182,7 +182,7 @@ def test_a_failed_row_counts_as_a_row_but_not_as_a_request():
     tally = Tally()
     tally.add(Result(0, 0, b"", error="too long"))
     figures = summarize(Totals(), tally, timeline(begin=at(0), end=at(2)))
-    assert (tally.num_rows, tally.num_failed, figures["requests_per_s"]) == (1, 1, 0)
+    assert (tally.num_rows, tally.signs.num_failed, figures["requests_per_s"]) == (1, 1, 0)
 
 
 def test_live_rates_are_since_the_last_line():

@@ -8,7 +8,7 @@ import pytest
 from rollout.engines.base import EngineStats, ReplicaStats
 from rollout.rows.result import Result
 from rollout.runs.outlook import Outlook, outlook_of
-from rollout.runs.tally import Tally
+from rollout.runs.tally import Tally, joined
 
 
 def sampled(num_tokens, num_running=0, num_ended_tokens=0):
@@ -18,7 +18,7 @@ def sampled(num_tokens, num_running=0, num_ended_tokens=0):
 
 def ended(num_samples, num_tokens, num_rows=None):
     num_rows = num_samples if num_rows is None else num_rows
-    return Tally(num_rows, 0, num_samples, num_samples, num_tokens)
+    return Tally(num_rows, num_samples, num_samples, num_tokens)
 
 
 def test_the_time_left_is_estimated_from_tokens_before_any_row_is_finished():
@@ -123,7 +123,7 @@ def test_the_time_left_is_within_the_spread_in_about_eight_of_ten_runs_or_more(n
             running = [[length, left - 1] for length, left in running]
             done += len(running)
             for length, _ in (each for each in running if not each[1]):
-                tally.join(ended(1, length))
+                tally = joined((tally, ended(1, length)))
             running = [each for each in running if each[1]]
         stats = sampled(done, len(running), tally.num_output_tokens)
         found = outlook_of(tally, stats, float(done), 60, 1, 10_000)

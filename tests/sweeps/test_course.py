@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from rollout.engines.base import EngineStats
+from rollout.engines.slot import together
 from rollout.report.sweep.points import Point
 from rollout.runs.outlook import Outlook
 from rollout.runs.tally import Tally
 from rollout.sweeps.progress import PointConsole
-from rollout.sweeps.running import Course, joined_stats
+from rollout.sweeps.running import Course
 from rollout.system.console import Console
 from rollout.system.status import Status
 
@@ -100,7 +101,7 @@ def test_a_failed_point_keeps_the_rows_that_it_finished(points):
 
 def test_figures_of_engines_side_by_side_are_joined():
     each = [EngineStats(num_running=n, kv_cache_usage=n / 10, memory_gib=n) for n in (2, 4)]
-    total = joined_stats(each)
+    total = together(each, each)
     assert (total.num_running, total.memory_gib) == (6, 4)
     assert total.kv_cache_usage == pytest.approx(0.3)
 
