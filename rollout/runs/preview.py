@@ -1,15 +1,15 @@
-"""The first rows of a finished run, for its last lines: prompts, responses, and if they are right.
+"""The first rows of a finished run: prompts, responses, and if they are right.
 
 Guarantees that model output, which is untrusted, is on one line and without control characters.
 """
 
-import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rollout.config.sections.data import OnError
 from rollout.inputs.files import open_parquet
-from rollout.inputs.prompts import Prompts
 from rollout.rows.result import Result
 from rollout.runs.display import prompt_line
 from rollout.runs.job import Job
@@ -36,7 +36,11 @@ def print_preview(
     job: Job, results: Sequence[Result], scored: "Scored | None", console: Console
 ) -> None:
     """Print the first rows of a run, which `results` are."""
-    prompts, verdicts = prompt_texts(job.prompts, results), first_verdicts(job, scored, results)
+    prompts = [prompt_line(prompt) for prompt in islice(job.prompts, len(results))]
+    verdicts: list[list[str]] = [[] for _ in results]
+    if scored:
+        rows = scored_rows(job, scored.path, results, ["verdicts"])
+        verdicts = [row.get("verdicts") or [] for row in rows]
     is_plain = not console.can_show(RIGHT + WRONG)
     console.preview(preview_text(results, prompts, verdicts, console.width, is_plain))
 
@@ -70,24 +74,25 @@ def _cut(start: str, text: str, width: int) -> str:
     return start + one_line(text, max(width - num_columns(start), 1))
 
 
-def prompt_texts(prompts: Prompts, results: Sequence[Result]) -> list[str]:
-    """Return the prompts of the first rows of a run as text, in the order of `results`."""
-    count = max((result.index + 1 for result in results), default=0)
-    texts = [prompt_line(prompt) for prompt in itertools.islice(prompts, count)]
-    return [texts[result.index] for result in results]
+def scored_rows(
+    job: Job, path: Path, results: Sequence[Result], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return columns of a scored file, named without their prefix, for the first rows of a run.
 
-
-def first_verdicts(job: Job, scored: "Scored | None", results: Sequence[Result]) -> list[list[str]]:
-    """Return the verdicts of the first rows of a run; empty for a row that is not scored.
-
-    Read from the scored file, whose rows are those of the output, in its order.
+    Its rows are those of the output, in its order; a failed row that is left out has no columns.
     """
-    if scored is None or not results:
-        return [[] for _ in results]
-    name = job.settings.postprocess.prefix + "verdicts"
-    with open_parquet(scored.path) as file:
-        batches = file.iter_batches(len(results), columns=[name])
-        first = next(batches, None)
-        found = iter(first.column(0).to_pylist() if first is not None else [])
-    leaves_out = job.settings.data.on_error is OnError.skip
-    return [[] if r.error and leaves_out else next(found, None) or [] for r in results]
+    prefix, leaves_out = job.settings.postprocess.prefix, job.settings.data.on_error is OnError.skip
+    are_there = [not (result.error and leaves_out) for result in results]
+    rows = iter(_first_rows(path, [prefix + name for name in names], sum(are_there)))
+    found = [next(rows, {}) if is_there else {} for is_there in are_there]
+    return [{k.removeprefix(prefix): value for k, value in row.items()} for row in found]
+
+
+def _first_rows(path: Path, columns: list[str], count: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(max(count, 1), columns=columns, use_threads=False):
+            rows += batch.slice(0, count - len(rows)).to_pylist()
+            if len(rows) == count:
+                break
+    return rows

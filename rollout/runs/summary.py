@@ -9,7 +9,6 @@ from typing import Any
 
 from rollout.config.sections.data import OnError
 from rollout.config.settings import Settings
-from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.score_texts import score_text
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command
@@ -19,7 +18,8 @@ from rollout.runs.standing import Standing
 from rollout.runs.summary_record import summary_record
 from rollout.runs.tracking.names import upload_command
 from rollout.store.counts import Totals
-from rollout.system.console import Console, duration
+from rollout.system.console import Console
+from rollout.system.terminal import duration
 
 MAX_REPLICA_LINES = 16
 MOSTLY = 0.5  # share of repeats above which a note is printed
@@ -82,20 +82,6 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
         upload = upload_command(job.settings, job.run_dir.name, job.output_path)
         console.note(f"note: a finished run sends nothing to wandb; to upload its output: {upload}")
     return summary_of(job, totals, figures)
-
-
-def preview_prompts(prompts: Prompts, count: int) -> list[str]:
-    """Return the first prompts as text, for people."""
-    texts = []
-    for prompt, _ in zip(prompts, range(count), strict=False):
-        content = prompt.content
-        if isinstance(content, list):
-            content = " / ".join(f"{m['role']}: {m['content']}" for m in content)
-        if prompt.token_ids is not None:
-            ids = prompt.token_ids
-            content = f"token ids {' '.join(map(str, ids[:1000]))}{' ...' * (len(ids) > 1000)}"
-        texts.append(content if content is not None else "")
-    return texts
 
 
 def closing_lines(figures: dict[str, Any], job: Job) -> str:

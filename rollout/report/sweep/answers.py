@@ -93,7 +93,7 @@ def turns_of(value: Any) -> Messages:
 
 
 def _prompt_text(value: Any) -> str | None:
-    """Return a prompt as one text for people, as summary.preview_prompts."""
+    """Return a prompt as one text for people, as tracked.prompt_text."""
     turns = turns_of(value)
     if not turns:
         return None
