@@ -39,7 +39,7 @@ from rollout.runs.tracked import track_output
 from rollout.runs.tracking import Tracker, open_tracker
 from rollout.runs.tracking.names import tags_of
 from rollout.runs.workflow import score
-from rollout.store.counts import Totals
+from rollout.store.counts import RowCounter
 from rollout.store.publish import write_output
 from rollout.store.run_dir import next_attempt
 from rollout.store.run_records import ENDED
@@ -183,19 +183,19 @@ class Attempt:
         job = self.job
         with self.explaining_disk_errors():
             renew_run_record(job, self._store.rows_per_shard, self.standing.kept)
-            totals = self._write_output()
+            counter = self._write_output()
             scored = score(job.settings, job.places, job.writer, self.console, stop)
             count = num_preview_rows(job.settings)
             first = self._store.first_results(count)
-            summary = self.report.finish(totals, first, scored)
-            track_output(self._tracker, job, self._store, first)
+            summary = self.report.finish(counter.totals(), first, scored)
+            track_output(self._tracker, job, counter.num_of_length, first)
             self._ending = self._ending or (summary.figures, summary.exit_code)
         self._outcome = summary.exit_code, None
         if scored and scored.fault:  # responses and scores are written; only the export failed
             raise scored.fault
         return summary
 
-    def _write_output(self) -> Totals:
+    def _write_output(self) -> RowCounter:
         """Write the output under a temporary name, record what it was made from, and rename it."""
         job, output = self.job, self.job.settings.output
         record = publication(job)
@@ -205,7 +205,7 @@ class Attempt:
                 self.report.publishing() as counted,
                 job.writer.written(job.places.output) as temporary,
             ):
-                totals = write_output(
+                counter = write_output(
                     temporary,
                     job.prompts.batches(),
                     job.prompts.schema,
@@ -226,7 +226,7 @@ class Attempt:
                 "is left as it is; all rows are on disk: type another output.path= to publish them "
                 f"without an engine: {resume_command(job.argv, job)}"
             ) from None
-        return totals
+        return counter
 
     def find_splitter(self) -> None:
         """Load vLLM's reasoning parser if output.reasoning_parser is set. Raises UserError.

@@ -1,7 +1,7 @@
 """What a published run sends to its tracker: lengths, samples with their scores, files.
 
-Everything is read again when the tracker sends it, in its thread: the run's end does not wait for
-it, and an error costs one warning. Must not know about wandb.
+The table is made when the tracker sends it, in its thread: the run's end does not wait for it, and
+an error costs one warning. Must not know about wandb.
 """
 
 from functools import partial
@@ -16,7 +16,6 @@ from rollout.runs.job import Job
 from rollout.runs.preview import scored_rows
 from rollout.runs.tracking import Tracker
 from rollout.store.counts import histogram
-from rollout.store.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,17 +29,18 @@ OF_ROWS = {"compared_with": "reference"}
 MAX_IDS = 1000  # of a prompt
 
 
-def track_output(tracker: Tracker, job: Job, store: Store, first: list[Result]) -> None:
-    """Send the lengths of all responses, the table of the `first` rows, and the files if asked."""
+def track_output(
+    tracker: Tracker, job: Job, num_of_length: "np.ndarray", first: list[Result]
+) -> None:
+    """Send the lengths of all responses, the table of the `first` rows, and the files if asked.
+
+    `num_of_length[i]` is the number of responses of i tokens.
+    """
     results = first[: job.settings.tracking.num_table_rows]
-    tracker.histogram(LENGTHS, partial(_lengths, store))
+    tracker.histogram(LENGTHS, partial(histogram, num_of_length, MAX_BINS))
     tracker.table(partial(samples_table, job, results))
     if job.settings.tracking.artifact:
         tracker.artifact(output_files(job))
-
-
-def _lengths(store: Store) -> "tuple[np.ndarray, np.ndarray]":
-    return histogram(store.num_of_length(), MAX_BINS)
 
 
 def samples_table(job: Job, results: list[Result]) -> tuple[list[str], list[list[Any]]]:

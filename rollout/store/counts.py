@@ -49,18 +49,6 @@ def percentile(num_of_length: "np.ndarray", percent: int) -> int | None:
     return int(up_to.searchsorted(rank))
 
 
-def with_lengths(num_of_length: "np.ndarray", lengths: "np.ndarray") -> "np.ndarray":
-    """Return `num_of_length` (see `percentile`) with more samples counted; it may be changed."""
-    import numpy as np
-
-    more = np.bincount(lengths)
-    longer, shorter = (
-        (more, num_of_length) if len(more) > len(num_of_length) else (num_of_length, more)
-    )
-    longer[: len(shorter)] += shorter
-    return longer
-
-
 def histogram(num_of_length: "np.ndarray", max_bins: int) -> "tuple[np.ndarray, np.ndarray]":
     """Return counts and edges, as numpy.histogram does, from the shortest to the longest length.
 
@@ -91,7 +79,7 @@ class RowCounter:
         self._tags = tags
         self._totals = Totals(num_sampled_rows=0, num_distinct=0, num_repetitive=0)
         self._totals.num_unclosed = 0 if tags else None
-        self._num_of_length = np.zeros(0, np.int64)  # how many samples are i tokens long
+        self.num_of_length = np.zeros(0, np.int64)  # see `percentile`
 
     def add(self, results: "pa.Table") -> "pa.Table":
         """Count some rows of a shard; return them.
@@ -116,8 +104,9 @@ class RowCounter:
         totals.num_truncated += pc.sum(pc.equal(reasons, "length")).as_py() or 0
         totals.num_empty += pc.sum(pc.equal(texts, "")).as_py() or 0
         totals.max_response_tokens = max(totals.max_response_tokens, pc.max(lengths).as_py() or 0)
-        known = pc.drop_null(lengths).to_numpy()
-        self._num_of_length = with_lengths(self._num_of_length, known)
+        more = np.bincount(pc.drop_null(lengths).to_numpy())
+        shorter, self.num_of_length = sorted((self.num_of_length, more), key=len)
+        self.num_of_length[: len(shorter)] += shorter
         totals.num_distinct += pc.sum(results.column("num_distinct")).as_py() or 0
         totals.num_repetitive += pc.sum(results.column("num_repetitive")).as_py() or 0
         if not self._tags:
@@ -132,7 +121,7 @@ class RowCounter:
 
     def totals(self) -> Totals:
         """Return the counts so far."""
-        return replace(self._totals, p95_response_tokens=percentile(self._num_of_length, 95))
+        return replace(self._totals, p95_response_tokens=percentile(self.num_of_length, 95))
 
 
 def _are_unclosed(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rollout.rows.columns import Column
 from rollout.rows.reasoning import TAGS, Splitter
-from rollout.store.counts import RowCounter, Totals
+from rollout.store.counts import RowCounter
 from rollout.store.row_layout import added_names, added_types, shaped, with_derived
 from rollout.system.disk import file_of
 from rollout.system.formats.parquet_writer import Writer
@@ -39,8 +39,8 @@ def write_output(
     tags: Sequence[str] = TAGS,
     splitter: Splitter | None = None,
     annotated: "Callable[[pa.Schema], pa.Schema]" = lambda schema: schema,
-) -> Totals:
-    """Write the input's rows with their results to `path`, in input order; return the totals.
+) -> RowCounter:
+    """Write the input's rows with their results to `path`, in input order; return their counts.
 
     `batches` are the selected input rows, of `schema`; `parts` the results of the same rows. With
     `partition_rows`, `path` is a directory for files of at most that many rows. Derived columns are
@@ -62,14 +62,14 @@ def write_output(
     )
     if partition_rows is None:
         write_parquet(path, full, row_groups(pieces))
-        return counter.totals()
+        return counter
     cut = _cut(row_groups(pieces), partition_rows)
     number = -1
     for number, groups in itertools.groupby(cut, key=lambda piece: piece[0]):
         write_parquet(file_of(path, number), full, (group for _, group in groups))
     if number < 0:  # no rows: readers still find the columns
         write_parquet(file_of(path, 0), full, [])
-    return counter.totals()
+    return counter
 
 
 def write_parquet(path: Path, schema: "pa.Schema", groups: "Iterable[pa.Table]") -> int:

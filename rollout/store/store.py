@@ -24,7 +24,6 @@ from rollout.rows.owed import OwedRow, Wanted
 from rollout.rows.prompt import Prompt
 from rollout.rows.result import Result
 from rollout.store import frames
-from rollout.store.counts import with_lengths
 from rollout.store.run_dir import attempts
 from rollout.store.shards import STATE_NAMES, Shards
 from rollout.system import disk
@@ -187,32 +186,20 @@ class Store:
                 frames.sync(self.shards.log(shard))
             self._unsynced.clear()
 
-    def parts(self, names: Iterable[str] = ()) -> "Iterator[pa.Table]":
+    def parts(self) -> "Iterator[pa.Table]":
         """Yield all rows in input order, a shard at a time; every shard is sealed.
 
-        With `names`, only `index` and these columns are read. Raises UserError if a shard does not
-        hold exactly its own rows.
+        Raises UserError if a shard does not hold exactly its own rows.
         """
         import numpy as np
 
         for start in range(0, self.num_rows, self.rows_per_shard):
             shard = start // self.rows_per_shard
             end = min(start + self.rows_per_shard, self.num_rows)
-            rows = self.shards.read(shard, ["index", *names] if names else None)
+            rows = self.shards.read(shard)
             if not np.array_equal(rows.column("index").to_numpy(), np.arange(start, end)):
                 raise self._foreign(shard)
             yield rows
-
-    def num_of_length(self) -> "np.ndarray":
-        """Return how many responses have i tokens, at place i; reads no text."""
-        import numpy as np
-        import pyarrow.compute as pc
-
-        found, name = np.zeros(0, np.int64), "num_response_tokens"
-        for part in self.parts([name]):
-            lengths = pc.drop_null(pc.list_flatten(part.column(name)))
-            found = with_lengths(found, lengths.to_numpy())
-        return found
 
     def first_results(self, count: int) -> list[Result]:
         """Return the first rows, for a preview."""
