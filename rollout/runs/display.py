@@ -109,7 +109,7 @@ class Figures:
             if sign == "failed":
                 continue
             if part := signs.share(sign):
-                yield f"{WORDS.get(sign, sign)} {_percent(part)}"
+                yield f"{WORDS.get(sign, sign)} {percent(part)}"
         if signs.num_failed:
             yield f"failed {signs.num_failed:,}"
 
@@ -143,8 +143,11 @@ class Figures:
         }
 
 
-def _percent(part: float) -> str:
-    return f"{part:.1%}" if part < 0.1 else f"{part:.0%}"
+def percent(part: float) -> str:
+    """Return a share as `47%`, below 10% as `3.4%`, and as `<0.1%` rather than as none."""
+    if 0 < part < 0.0005:
+        return "<0.1%"
+    return f"{part:.1%}" if part < 0.0995 else f"{part:.0%}"
 
 
 def prompt_line(prompt: Prompt, limit: int = MAX_SHOWN_CHARS) -> str:

@@ -34,7 +34,7 @@ class RunState:
     name: str  # RUNNING, RESUMABLE, COMPLETE or FAILED
     num_rows: int | None  # of the input
     num_done: int | None  # on disk, with all samples that were asked for, or an error
-    num_failed: int | None  # of them, with an error
+    num_failed: int | None  # on disk with an error, those to be tried again included
     detail: str  # one sentence; it may hold any text, since errors do
 
 

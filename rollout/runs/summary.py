@@ -12,6 +12,7 @@ from rollout.config.settings import Settings
 from rollout.postprocess.export.score_texts import score_text
 from rollout.rows.signs import WORDS
 from rollout.runs.command import resume_command
+from rollout.runs.display import percent
 from rollout.runs.job import Job
 from rollout.runs.preview import NUM_PREVIEW_ROWS
 from rollout.runs.standing import Standing
@@ -121,13 +122,6 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
             f"run     {job.run_dir}",
         )
     )
-
-
-def percent(share: float) -> str:
-    """Return a share as `47%`, below 10% as `3.4%`, and as `<0.1%` rather than as none."""
-    if 0 < share < 0.0005:
-        return "<0.1%"
-    return f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
 
 
 def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:

@@ -32,8 +32,8 @@ class Wanted:
 class Finished:
     """Rows on disk."""
 
-    num_done: int = 0  # that are owed nothing
-    num_failed: int = 0  # of them, with an error
+    num_done: int  # that are owed nothing
+    num_failed: int  # with an error, those with a try left included
 
 
 def finished_rows(run_dir: Path, wanted: Wanted) -> Finished:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.runs.summary import percent
+from rollout.runs.display import percent
 
 
 @pytest.mark.parametrize(

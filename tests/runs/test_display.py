@@ -42,6 +42,12 @@ def test_nothing_is_shown_of_what_is_not_there():
     assert bare.status().line(100) == "  0%  430/1,000 rows  3,512/8,000 samples  ETA -:--"
 
 
+def test_a_rare_sign_is_not_shown_as_none():
+    """One truncated sample of 3,440 was `truncated 0.0%`."""
+    rare = replace(FIGURES, signs=replace(SIGNS, num_truncated=1))
+    assert "truncated <0.1%" in rare.status().details[1]
+
+
 def test_a_narrow_line_keeps_how_far_it_is_and_how_long_it_takes():
     lines = [FIGURES.status().line(width) for width in (100, 60, 30)]
     counts = "430/1,000 rows  3,512/8,000 samples"
