@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from rollout.errors import UserError, did_you_mean
-from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.formats import strict_json
-from rollout.system.terminal import write
+from rollout.system.terminal import say, write
 
 HELP = """\
 rollout.ls: list the runs and sweeps under a directory, newest first

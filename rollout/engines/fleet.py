@@ -165,7 +165,7 @@ class Fleet:
         return share + (self._groups.index(group) < left)
 
     def waiting(
-        self, what: str, since: float | None = None, is_continued: bool = False
+        self, what: str, since: float | None, is_continued: bool = False
     ) -> AbstractContextManager[Any]:
         """Show that something slow is running; several groups can't all have a spinner.
 

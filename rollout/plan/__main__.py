@@ -7,9 +7,9 @@ from pathlib import Path
 from rollout.config.sources import gather
 from rollout.errors import UserError
 from rollout.plan.build import make_plan
-from rollout.system.console import say
 from rollout.system.exits import run_command
 from rollout.system.formats import strict_json
+from rollout.system.terminal import say
 
 OWN_KEYS = ("device", "num_devices", "num_nodes", "show")
 HELP = """\

@@ -9,8 +9,8 @@ from rollout.plan.messages import changed_settings, parallel_sizes, samples
 from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
 from rollout.plan.replicas_page import replicas_legend, replicas_table, why_replicas, with_replicas
-from rollout.system.console import duration, say
 from rollout.system.safe_text import printable
+from rollout.system.terminal import duration, say
 
 BAR = 30  # characters of the histogram's longest bar
 WIDTH = 118

@@ -34,11 +34,11 @@ from rollout.runs.tally import Tally
 from rollout.runs.timeline import Timeline, mark, overlap
 from rollout.runs.tracking import Tracker
 from rollout.store.counts import Totals
-from rollout.system.console import Console, duration
+from rollout.system.console import Console
 from rollout.system.disk import write_json
 from rollout.system.formats import strict_json
 from rollout.system.status import Status
-from rollout.system.terminal import MAX_COLUMNS
+from rollout.system.terminal import MAX_COLUMNS, duration
 
 LOOK_S = 0.1  # between two readings of the engine's counters
 

@@ -36,7 +36,7 @@ from rollout.config.presets import overridden_groups
 from rollout.config.settings import OBJECTIVE, objective_in
 from rollout.errors import RolloutError, UserError
 from rollout.report.sweep.points import Point, is_maximized, objective_of
-from rollout.system.console import say
+from rollout.system.terminal import say
 from rollout.system.unexpected import unexpected_errors_explained
 
 RESOLVER = "rollout_point"

@@ -7,7 +7,7 @@ from pathlib import Path
 from rollout.errors import EmptyExport, RolloutError, UserError
 from rollout.report.sweep.points import Point
 from rollout.runs.summary import Summary
-from rollout.system.console import say
+from rollout.system.terminal import say
 
 OF_THE_COMMAND = (UserError, EmptyExport)  # errors that leave a finished point finished
 
@@ -23,7 +23,7 @@ def say_failures(
     fault: str,
     command: str,
     dry_run: bool,
-    event: Callable[..., None] = lambda kind, **values: None,
+    event: Callable[..., None],
 ) -> int:
     """Print the errors, and `command` to run those points again; return the exit code.
 

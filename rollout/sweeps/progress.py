@@ -23,9 +23,9 @@ from rollout.store.run_dir import is_a_sweep
 from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
 from rollout.sweeps.running import Course, Running
-from rollout.system.console import Console, duration
+from rollout.system.console import Console
 from rollout.system.status import Status
-from rollout.system.terminal import MAX_COLUMNS
+from rollout.system.terminal import MAX_COLUMNS, duration
 
 SHOW_S = 0.25  # between two updates of what is shown
 INDENT = " " * 7  # under the best point's name

@@ -25,7 +25,6 @@ from rollout.system.terminal import (
     duration,
     flush_streams,
     safe,
-    say,  # noqa: F401  imported from here
     wrapped,
     write,
 )
@@ -227,6 +226,7 @@ class Console:
         `since` is when it began, by time.monotonic(); None: now. `is_continued`: an earlier block
         has shown it.
         """
+        since = time.monotonic() if since is None else since
         if self.is_live and not self._display:
             from rollout.system.live import LiveSpinner
 
@@ -273,9 +273,9 @@ class Console:
 class Phases:
     """Notes on the phases of something slow, where no display shows them."""
 
-    def __init__(self, console: Console, what: str, since: float | None = None):
+    def __init__(self, console: Console, what: str, since: float):
         self._console, self._what = console, what
-        self._began = self._last = time.monotonic() if since is None else since
+        self._began = self._last = since
 
     def say(self, phase: str) -> None:
         now = time.monotonic()

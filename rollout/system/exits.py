@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 
 from rollout.errors import Interrupted, RolloutError
-from rollout.system.console import flush_streams, say
 from rollout.system.signals import StopRequest, stop_on_signals
+from rollout.system.terminal import flush_streams, say
 from rollout.system.unexpected import explained
 
 

@@ -21,7 +21,7 @@ WIDEST_BAR, NARROWEST_BAR = 20, 8  # columns
 class LiveDisplay:
     """Redraws the renderables of `picture(width)` until the block ends."""
 
-    def __init__(self, stream: Any, stays: bool = False):
+    def __init__(self, stream: Any, stays: bool):
         """`stays`: what is drawn last remains."""
         from rich.console import Console
         from rich.live import Live
@@ -69,7 +69,7 @@ class LiveDisplay:
 class LiveProgress(LiveDisplay):
     """Shows the last status it was given; at most the bar's line stays."""
 
-    def __init__(self, stream: Any, stays: bool = False):
+    def __init__(self, stream: Any, stays: bool):
         self._status: Status | None = None
         self._is_over = False
         super().__init__(stream, stays)
@@ -102,15 +102,14 @@ class LiveProgress(LiveDisplay):
 class LiveSpinner(LiveDisplay):
     """Shows that something slow is running, with the seconds; nothing stays."""
 
-    def __init__(self, stream: Any, text: str, since: float | None = None):
-        """`since` is when it began, by time.monotonic(); None: now."""
+    def __init__(self, stream: Any, text: str, since: float):
+        """`since` is when it began, by time.monotonic()."""
         from rich.spinner import Spinner
 
-        self._what, self._phase = text, ""
-        self._began = time.monotonic() if since is None else since
+        self._what, self._phase, self._began = text, "", since
         encoding = getattr(stream, "encoding", None) or ""
         self._spinner = Spinner("dots" if encoding.lower().startswith("utf") else "line")
-        super().__init__(stream)
+        super().__init__(stream, stays=False)
 
     def phase(self, text: str) -> None:
         """Show `text` as the phase that it is in."""

@@ -12,6 +12,7 @@ from rollout.system.terminal import eta, fitted
 
 PLAIN_INTERVAL_S = 10.0
 JSON_INTERVAL_S = 1.0
+GAP = "  "  # in a plain line
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,15 @@ class Status:
         spread = (self.low_s, self.high_s) if has_spread else ()
         return eta(self.left_s, *spread)
 
-    def line(self, width: int, gap: str = "  ") -> str:
+    def line(self, width: int) -> str:
         """Return it as one line."""
         more = [phrase for detail in self.details for phrase in detail]
         for time_left in (self.eta(), self.eta(has_spread=False)):
             parts = [self.percent, *self.phrases, time_left]
-            line = fitted([*parts, *more], width, gap)
-            if line.startswith(gap.join(filter(None, parts))):
+            line = fitted([*parts, *more], width, GAP)
+            if line.startswith(GAP.join(filter(None, parts))):
                 return line
-        return fitted([self.percent, time_left, *self.phrases, *more], width, gap)
+        return fitted([self.percent, time_left, *self.phrases, *more], width, GAP)
 
     def as_json(self) -> dict[str, Any]:
         return {

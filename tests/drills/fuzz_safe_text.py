@@ -21,8 +21,8 @@ from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
 from rollout.report.sweep.sections import page_of_sweep
 from rollout.report.sweep.table import write_tables
-from rollout.system.console import say
 from rollout.system.safe_text import one_line
+from rollout.system.terminal import say
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 LETTERS = "abcאבגسلامहिन्दी東京ไทย👩💻❤🏽é1=+-@\"<&'"

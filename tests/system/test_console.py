@@ -9,11 +9,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from rollout.system.console import Console, Mode, duration, write_event
+from rollout.system.console import Console, Mode, write_event
 from rollout.system.live import LiveProgress, LiveSpinner
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
-from rollout.system.terminal import eta, fitted, wrapped
+from rollout.system.terminal import duration, eta, fitted, wrapped
 
 
 def test_durations_read_like_a_clock():
@@ -160,7 +160,7 @@ def test_no_color_leaves_out_dim_and_bold_too(monkeypatch):
     for value in ("", "1"):
         monkeypatch.setenv("NO_COLOR", value)
         stream = io.StringIO()
-        with LiveProgress(stream) as progress:
+        with LiveProgress(stream, stays=False) as progress:
             progress.update(Status(0.4, ("2/5 rows",), sample=("prompt", "> response")))
             progress._live.refresh()
         shown.append(re.findall(r"\x1b\[[\d;]*m", stream.getvalue()))
@@ -181,6 +181,6 @@ def test_a_secret_before_a_quote_leaves_the_json_of_its_line_whole(capsys):
 def test_a_note_above_a_display_is_printed_as_it_is():
     """`:100:` became an emoji."""
     terminal = io.StringIO()
-    with LiveSpinner(terminal, "loading") as spinner:
+    with LiveSpinner(terminal, "loading", 0.0) as spinner:
         spinner.say("row :100: of [bold]x[/bold]")
     assert "row :100: of [bold]x[/bold]\n" in terminal.getvalue()

@@ -8,7 +8,7 @@ from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.system import dates
-from rollout.system.console import duration
+from rollout.system.terminal import duration
 
 DEFINITIONS = "docs/throughput.md"
 COUNTS = {

@@ -21,9 +21,9 @@ from rollout.report.values import counted
 from rollout.runs.command import command_in
 from rollout.store.run_dir import last_attempt
 from rollout.system import dates
-from rollout.system.console import duration
 from rollout.system.disk import read_json
 from rollout.system.safe_text import printable
+from rollout.system.terminal import duration
 
 SAMPLING = ("n_samples", "temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
 MAX_COMMANDS, MAX_NAMES = 5, 3

@@ -16,8 +16,8 @@ from rollout.postprocess.export.score_texts import between, is_percent, score_te
 from rollout.report.recorded import number_of, value_in
 from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
-from rollout.system.console import duration
 from rollout.system.disk import path_of, read_json
+from rollout.system.terminal import duration
 
 COSTS = (
     "truncated_fraction", "empty_fraction", "num_failed", "num_preemptions", "num_empty",
