@@ -37,7 +37,11 @@ class LocalHost:
         asked_at, self._asked_at = self._asked_at, None
         watch = self._watching(plan)
         waiting = self._console.waiting(_loading(plan), asked_at, is_continued=asked_at is not None)
-        with self._stop.deferred(False), waiting as say_phase, watch_loading(watch, say_phase):
+        with (
+            self._stop.deferred(False),
+            waiting as say_phase,
+            watch.loading(say_phase) if watch else nullcontext(),
+        ):
             return self._load_engine(plan)
 
     def asked(self, plan: EnginePlan, at: float) -> AbstractContextManager[Any]:
@@ -69,12 +73,6 @@ class LocalHost:
 def _loading(plan: EnginePlan) -> str:
     name = plan.model.model_path if plan.model_path else "the scripted engine"
     return f"loading {name} on {plan.device.name}"
-
-
-def watch_loading(
-    watch: LogWatch | None, say_phase: Callable[[str], None]
-) -> AbstractContextManager[None]:
-    return watch.loading(say_phase) if watch else nullcontext()
 
 
 class Fleet:

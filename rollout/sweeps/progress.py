@@ -18,7 +18,7 @@ from rollout.report.sweep.ranking import rank
 from rollout.report.sweep.record import SweepRecord, recorded_points
 from rollout.report.sweep.table import write_tables
 from rollout.runs.attempt import Attempt
-from rollout.runs.progress import LOOK_S, Clock
+from rollout.runs.progress import Clock
 from rollout.store.run_dir import is_a_sweep
 from rollout.sweeps.dry_run import number_of
 from rollout.sweeps.lines import live_table, table_lines
@@ -85,7 +85,7 @@ class SweepReport:
             if not batch.has_begun:  # its engine is up by now
                 batch.began, batch.stats = now, stats
                 self._running.append(batch)
-            if now - batch.looked_at >= LOOK_S:
+            if now - batch.looked_at >= SHOW_S:
                 batch.look(now)
                 self._show(now)
 
