@@ -28,7 +28,7 @@ from rollout.plan.device import choose_device
 from rollout.prepare.output import MARK
 from rollout.rows.columns import Column
 from rollout.runs.findings import Findings
-from rollout.runs.metrics import Tally, Timeline, summarize
+from rollout.runs.metrics import number_names
 from rollout.runs.output import (
     chosen_columns,
     refuse_clash,
@@ -40,7 +40,6 @@ from rollout.runs.output import (
     written_as,
 )
 from rollout.runs.workflow import RunPlaces, named_files, refuse_unscorable, run_places
-from rollout.store.counts import Totals
 from rollout.store.ledger import Ledger
 from rollout.store.places import Writer
 from rollout.store.run_dir import holds_rows, is_a_run, own_files, refuse_users_files
@@ -156,7 +155,7 @@ def refuse_objective(objective: str, wanted: Postprocess) -> None:
             f"objective={objective} needs scores, and nothing is scored; type "
             "postprocess.scorer=math, for example, or leave objective out"
         )
-    known = [*summarize(Totals(), Tally(), Timeline()), "wall_s", "num_engine_restarts"]
+    known = [*number_names(), "wall_s", "num_engine_restarts"]
     known += [f"engine.{name}" for name in ("max_num_seqs", "max_model_len", "kv_cache_tokens")]
     if wanted.scorer is not None:
         known = [f"scores.{name}" for name in SCORES] + known

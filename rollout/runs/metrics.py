@@ -5,6 +5,7 @@ that they sample, also of rows that a death throws away; a run keeps those of fi
 """
 
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from rollout.engines.base import EngineStats
@@ -158,6 +159,12 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict[str, flo
         "peak_memory_gib": timeline.peak_memory_gib,
         **_of_gpus(tally, timeline, whole),
     }
+
+
+@cache
+def number_names() -> tuple[str, ...]:
+    """Return the names of the numbers of summary.json."""
+    return tuple(summarize(Totals(), Tally(), Timeline()))
 
 
 def _of_totals(totals: Totals) -> dict[str, float | None]:

@@ -12,7 +12,7 @@ from typing import Any
 from rollout.config.schema import MAX_INT
 from rollout.errors import UserError
 from rollout.runs.summary_record import summary_record
-from rollout.store.finished import Wanted, finished_rows
+from rollout.store.finished import Criteria, finished_rows
 from rollout.store.run_dir import last_attempt
 from rollout.store.run_records import ENDED, is_count, published_record, run_record
 from rollout.system import dates
@@ -60,13 +60,13 @@ def state_of(run_dir: Path, is_ending: bool = False) -> RunState:
             name = RESUMABLE
         else:
             name, detail = _ending(run_dir)
-        found = finished_rows(run_dir, _wanted(run_dir, record))
+        found = finished_rows(run_dir, _criteria(run_dir, record))
     except (UserError, OSError) as error:
         return RunState(FAILED, num_rows, None, None, " ".join(str(error).split()))
     return RunState(name, num_rows, found.num_done, found.num_failed, detail)
 
 
-def _wanted(run_dir: Path, record: dict[str, Any]) -> Wanted:
+def _criteria(run_dir: Path, record: dict[str, Any]) -> Criteria:
     """Return what the last launch asked for: see resume.standing_of."""
     n_samples = record["fingerprint"].get("sampling.n_samples")
     n_samples = n_samples if is_count(n_samples) else 0
@@ -78,7 +78,7 @@ def _wanted(run_dir: Path, record: dict[str, Any]) -> Wanted:
     longest, tries = sampling.get("max_tokens", MAX_INT), data.get("max_attempts")
     longest = longest if is_count(longest) else MAX_INT  # null: only the context limits it
     continues, retries = (config.get(k) is True for k in ("continue_truncated", "retry_failed"))
-    return Wanted(
+    return Criteria(
         n_samples, longest if continues else 0, tries if retries and is_count(tries) else 0
     )
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rollout.runs.metrics import Tally, Timeline, summarize
+from rollout.runs.metrics import number_names
 from rollout.store.counts import Totals
 from rollout.store.run_records import is_count, is_number
 from rollout.system.disk import read_json
@@ -14,9 +14,8 @@ def summary_record(run_dir: Path) -> dict[str, Any] | None:
     """Return the content of summary.json; None if it is missing or damaged."""
     found = read_json(run_dir / "summary.json") or {}
     counts = (f.name for f in fields(Totals) if f.default is not None)
-    numbers = summarize(Totals(), Tally(), Timeline())
     is_whole = all(is_count(found.get(name)) for name in counts)
-    is_whole &= all(found.get(name) is None or is_number(found[name]) for name in numbers)
+    is_whole &= all(found.get(name) is None or is_number(found[name]) for name in number_names())
     return found if is_whole and _are_scores(found.get("scores") or {}) else None
 
 

@@ -20,7 +20,7 @@ TRIES, PAUSE_S = 10, 0.02  # for a shard that another process seals meanwhile
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """What makes a row finished, as the last launch asked for it."""
 
     n_samples: int = 0
@@ -36,7 +36,7 @@ class Finished:
     num_failed: int  # with an error, those with a try left included
 
 
-def finished_rows(run_dir: Path, wanted: Wanted) -> Finished:
+def finished_rows(run_dir: Path, criteria: Criteria) -> Finished:
     """Count the rows that are owed nothing. Raises UserError for a damaged part.
 
     Those with all samples, none of them to be continued, or an error and no try left.
@@ -47,9 +47,9 @@ def finished_rows(run_dir: Path, wanted: Wanted) -> Finished:
 
         rows = _read(shards, shard)
         failed, shortest = rows.column("failed"), rows.column("shortest_cut")
-        has_all = pc.greater_equal(rows.column("num_samples"), wanted.n_samples)
-        is_cut = pc.and_(pc.greater_equal(shortest, 0), pc.less(shortest, wanted.continued_below))
-        is_given_up = pc.greater_equal(rows.column("num_attempts"), wanted.num_tries)
+        has_all = pc.greater_equal(rows.column("num_samples"), criteria.n_samples)
+        is_cut = pc.and_(pc.greater_equal(shortest, 0), pc.less(shortest, criteria.continued_below))
+        is_given_up = pc.greater_equal(rows.column("num_attempts"), criteria.num_tries)
         is_done = pc.if_else(failed, is_given_up, pc.and_not(has_all, is_cut))
         num_done += pc.sum(is_done).as_py() or 0
         num_failed += pc.sum(failed).as_py() or 0
