@@ -30,6 +30,7 @@ NOTEWORTHY = {
     "failed": 0.05,
 }
 SIGNS = tuple(NOTEWORTHY)
+OF_SAMPLES = tuple(sign for sign in SIGNS if sign != "failed")  # the others are of rows
 WORDS = {"unclosed": "reasoning unclosed", "repetitive": "repetitive", "duplicate": "duplicates"}
 
 

@@ -12,7 +12,7 @@ from rollout.engines.base import EngineStats
 from rollout.rows.messages import text_of
 from rollout.rows.prompt import Prompt
 from rollout.rows.result import Result
-from rollout.rows.signs import NOTEWORTHY, WORDS, Signs
+from rollout.rows.signs import OF_SAMPLES, WORDS, Signs
 from rollout.runs.metrics import share
 from rollout.runs.outlook import Outlook
 from rollout.system.safe_text import one_line
@@ -98,16 +98,14 @@ class Figures:
 
     def _of_caches(self) -> Iterator[str]:
         stats = self.stats
-        if stats.num_queried_tokens and stats.num_cached_tokens:
-            yield f"prefix hits {stats.num_cached_tokens / stats.num_queried_tokens:.0%}"
+        if hits := share(stats.num_cached_tokens, stats.num_queried_tokens):
+            yield f"prefix hits {hits:.0%}"
         if stats.num_preemptions:
             yield f"preemptions {stats.num_preemptions:,}"
 
     def _of_signs(self) -> Iterator[str]:
         signs = self.signs
-        for sign in NOTEWORTHY:
-            if sign == "failed":
-                continue
+        for sign in OF_SAMPLES:
             if part := signs.share(sign):
                 yield f"{WORDS.get(sign, sign)} {percent(part)}"
         if signs.num_failed:
@@ -120,7 +118,6 @@ class Figures:
 
     def _values(self) -> dict[str, Any]:
         stats, signs = self.stats, self.signs
-        shares = {f"{s}_fraction": signs.share(s) for s in NOTEWORTHY if s != "failed"}
         return {
             "phase": "generate",
             "rows": self.num_rows_done,
@@ -135,7 +132,7 @@ class Figures:
             "kv_cache_usage": stats.kv_cache_usage,
             "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens),
             "preemptions": stats.num_preemptions,
-            **shares,
+            **{f"{sign}_fraction": signs.share(sign) for sign in OF_SAMPLES},
             "failed": signs.num_failed,
             "memory_gib": stats.memory_gib,
             "gpu_utilization": stats.gpu_utilization,

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from rollout.engines.base import EngineStats
-from rollout.rows.signs import SIGNS
+from rollout.rows.signs import OF_SAMPLES
 from rollout.runs.tally import Tally
 from rollout.runs.timeline import PHASES, Mark, Timeline, mark, overlap
 from rollout.store.counts import Totals
@@ -74,7 +74,7 @@ def live(
         "kv_cache_usage": stats.kv_cache_usage,
         "prefix_cache_hit_rate": share(stats.num_cached_tokens, stats.num_queried_tokens) or 0.0,
         "num_preemptions": stats.num_preemptions,
-        **{f"{sign}_fraction": tally.signs.share(sign) for sign in SIGNS if sign != "failed"},
+        **{f"{sign}_fraction": tally.signs.share(sign) for sign in OF_SAMPLES},
         **(live_gpus(stats) if timeline.num_gpus else {}),
         **live_replicas(stats, before.stats, at_s - before.at_s),
     }

@@ -217,16 +217,13 @@ class Report:
         """The most tokens that a response may have; known once the engine is up."""
         return self._job.settings.sampling.token_limit or self._facts.max_model_len
 
-    def _rows_done(self) -> str:
-        return f"{self.num_rows_done:,}/{self._standing.num_rows:,}"
-
     def note_progress(self) -> None:
         """Print the progress, on SIGUSR1."""
         now = duration(self._clock.now())
-        if self._status is None:
-            self._console.note(f"after {now}: {self._rows_done()} rows; the engine is loading")
-            return
-        self._console.note(f"after {now}: {self._status.line(MAX_COLUMNS).lstrip()}")
+        line = f"{self.num_rows_done:,}/{self._standing.num_rows:,} rows; the engine is loading"
+        if self._status:
+            line = self._status.line(MAX_COLUMNS).lstrip()
+        self._console.note(f"after {now}: {line}")
 
     def _write_metrics(self, now: float, stats: EngineStats) -> None:
         line = metrics.live(self._timeline, now, self.tally, stats, self._last)
@@ -274,8 +271,8 @@ class Report:
     def _remember_rate(self, figures: dict[str, Any]) -> None:
         """Keep this run's rate for time estimates, unless it shared its engine or had several."""
         job, rate = self._job, figures["output_tokens_per_s"]
-        has_several = self.num_sharing > 1 or self.num_beside
-        has_several = has_several or len(figures.get("replicas", ())) > 1
+        num_replicas = len(figures.get("replicas", ()))
+        has_several = self.num_sharing > 1 or self.num_beside or num_replicas > 1
         if job.model is None or has_several or not rate:
             return
         history.record(
