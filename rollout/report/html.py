@@ -10,9 +10,10 @@ import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollout.report.charts import Chart, Format, HeatMap
 from rollout.report.page import Block, Browser, Code, Page
@@ -20,6 +21,9 @@ from rollout.report.strict_json import script_json
 from rollout.report.values import value_text
 from rollout.system.safe_text import printable_text
 from rollout.system.version import VERSION
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 STYLES = ("uplot.min.css", "page.css", "samples.css")
 SCRIPTS = (
@@ -44,18 +48,12 @@ HEAT_STEPS = 10  # colours of a heat map: .heat-0 to .heat-9 in page.css
 
 def html_of(page: Page) -> str:
     """Return the page as HTML."""
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
     from markupsafe import Markup
 
-    environment = ImmutableSandboxedEnvironment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-    environment.filters["hue"] = heat_step
-    environment.filters["written"] = value_text
     styles = [_asset(name) for name in STYLES]
     scripts = [_asset(LIBRARY), '"use strict";\n' + "\n".join(map(_asset, SCRIPTS))]
     sections = [(f"section-{i}", s, _rows(s.blocks)) for i, s in enumerate(page.sections)]
-    return environment.from_string(_asset("page.html.jinja")).render(
+    return _template().render(
         page=page,
         sections=sections,
         version=VERSION,
@@ -67,6 +65,18 @@ def html_of(page: Page) -> str:
         dense_from=DENSE_FROM,
         range_of=heat_range,
     )
+
+
+@cache
+def _template() -> "Template":
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    environment.filters["hue"] = heat_step
+    environment.filters["written"] = value_text
+    return environment.from_string(_asset("page.html.jinja"))
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
