@@ -169,10 +169,10 @@ class _Stats:
     def look(self, fresh: bool = False) -> EngineStats:
         """Return the counters since the first submission, and the current gauges.
 
-        They may be LOOK_S / 2 old, unless they have to be `fresh`.
+        Those of a shared engine may be LOOK_S / 2 old, unless they have to be `fresh`.
         """
         now = time.monotonic()
-        if fresh or now - self._looked_at >= LOOK_S / 2:
+        if fresh or self._num_sharing == 1 or now - self._looked_at >= LOOK_S / 2:
             self._looked_at = now
             stats, base = self._replicas.stats(), self._base
             since = {c: getattr(stats, c) - getattr(base, c) for c in COUNTERS}

@@ -6,6 +6,7 @@ from pathlib import Path
 from rollout.config.sections.output import Layout, Output
 from rollout.config.settings import Settings
 from rollout.errors import UserError, did_you_mean
+from rollout.inputs.columns import is_list, stored
 from rollout.inputs.input_files import InputFiles
 from rollout.inputs.prompts import Prompts
 from rollout.rows.columns import COLUMNS, RENAMED, Column, output_columns
@@ -13,6 +14,9 @@ from rollout.store.directory_output import MAX_FILES
 from rollout.store.row_layout import added_names
 from rollout.store.run_dir import RECORDS, own_files
 from rollout.system.storage.paths import real
+
+# Columns of an output that are read again by their names.
+READ_BACK = ("finish_reason", "num_response_tokens", "is_reasoning_closed", "final_response")
 
 
 def chosen_columns(settings: Settings) -> list[Column]:
@@ -51,6 +55,21 @@ def refuse_clash(prompts: Prompts, columns: list[Column], settings: Settings) ->
             raise UserError(
                 f"the input has a column {prefix + name!r} already, which the output would "
                 f"overwrite; type output.prefix={other} to add {other}{example}, ... instead"
+            )
+    _refuse_taken(prompts, [column.name for column in columns], settings, other)
+
+
+def _refuse_taken(prompts: Prompts, added: list[str], settings: Settings, other: str) -> None:
+    """Raise UserError for an input column that scores, exports and pages would take for ours."""
+    for name in READ_BACK:
+        column = settings.output.prefix + name
+        if name in added or column not in prompts.schema.names:
+            continue
+        per_prompt = settings.output.layout is Layout.per_prompt
+        if is_list(stored(prompts.schema.field(column).type)) == per_prompt:
+            raise UserError(
+                f"the input has its own column {column!r}, which scores, exports and pages would "
+                f"take for this run's; type output.prefix={other}, so that the run's have their own"
             )
 
 

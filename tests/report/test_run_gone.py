@@ -3,8 +3,9 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
-from reported import figure, launch, notes, page, questions, section, titles, write_input
+from reported import figure, launch, notes, page, questions, section, tables, titles, write_input
 
 
 @pytest.fixture
@@ -31,6 +32,17 @@ def test_failed_rows_that_the_output_leaves_out_are_not_denied(typed, here):
     found = without_shards(typed, here, "data.on_error=skip")
     assert notes(section(found, "Failed rows")) == "2 rows failed; they are not in the output."
     assert "numbered as they stand there" in notes(section(found, "What could not be read"))
+
+
+def test_columns_that_the_input_had_are_not_counted_as_the_runs(typed, here):
+    """Latencies and lengths of the input's own columns were shown as the run's."""
+    frame = pd.read_parquet(here / "in.parquet")
+    frame["latency_s"], frame["num_repetitive"] = 1000.0, 3
+    frame.to_parquet(here / "in.parquet")
+    found = without_shards(typed, here, "output.columns=[finish_reason]")
+    assert "Slowest rows" not in titles(found)
+    repetitive = tables(section(found, "Responses"))[0].rows[-1]
+    assert repetitive.cells[:2] == ["repetitive", "not known"]
 
 
 @pytest.mark.parametrize(

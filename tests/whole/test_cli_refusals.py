@@ -3,6 +3,8 @@
 Each line says what to type instead (see conftest.Typed.refused).
 """
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rollout.config.settings import keys
@@ -201,6 +203,26 @@ def test_settings_that_cannot_serve_are_refused_before_anything_is_made(
     typed, prompts, words, said
 ):
     assert said in typed.refused(*SCRIPTED, *(word.format(file=prompts) for word in words))
+
+
+@pytest.mark.parametrize("layout", ["per_prompt", "per_sample"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("finish_reason", "length"), ("num_response_tokens", 7), ("is_reasoning_closed", True),
+     ("final_response", "7")],
+)  # fmt: skip
+def test_a_column_that_would_be_taken_for_the_runs_is_refused(typed, tmp_path, name, value, layout):
+    """Scores took `length` of the input's own finish_reason for cut-off responses of the run."""
+    file, kept = tmp_path / "own.parquet", ["num_prompt_tokens"]
+    own = [value] if layout == "per_prompt" else value
+    pq.write_table(pa.table({"prompt": ["a"], name: [own]}), file)
+    words = (*SCRIPTED, f"data.input={file}", f"output.columns={kept}", f"output.layout={layout}")
+    assert f"its own column '{name}'" in typed.refused(*words)
+    typed(*words, "output.prefix=new_", "dry_run=true")
+    assert typed.code == 0
+    pq.write_table(pa.table({"prompt": ["a"], name: [value if own == [value] else [value]]}), file)
+    typed(*words, "dry_run=true")  # of the other layout's type, so that nobody takes it for ours
+    assert typed.code == 0
 
 
 def test_a_run_directory_elsewhere_is_not_left_behind_either(typed, tmp_path):

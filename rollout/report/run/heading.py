@@ -82,12 +82,19 @@ def _when_line(records: RunRecords) -> str:
 def verdict_of(state: RunState, statistics: RowStatistics) -> tuple[str, str]:
     """Return the verdict as a sentence, and its style."""
     if state.name == COMPLETE:
-        counts = f"{counted(state.num_rows, 'row')}, {counted(statistics.num_samples, 'sample')}"
+        counts = counted(state.num_rows, "row")
+        if _has_all(state, statistics):
+            counts += f", {counted(statistics.num_samples, 'sample')}"
         text = f"{COMPLETE}: {counts}" + (f"; {state.detail}" if state.detail else "")
         return text, "warning" if state.num_failed else STYLES[COMPLETE]
     counts = _progress(state)
     parts = [counts, state.detail] if state.name != FAILED else [state.detail, counts]
     return f"{state.name}: " + "; ".join(p for p in parts if p), STYLES.get(state.name, "warning")
+
+
+def _has_all(state: RunState, statistics: RowStatistics) -> bool:
+    """Return whether every row of a complete run could be read; failed ones may be left out."""
+    return state.num_rows - statistics.num_rows in (0, state.num_failed)
 
 
 def _progress(state: RunState) -> str:
@@ -118,6 +125,8 @@ def _samples(records: RunRecords, state: RunState, statistics: RowStatistics) ->
     note = f"{statistics.num_rows:,}{whole} rows{each}"
     if statistics.num_failed:
         note += f"; {statistics.num_failed:,} rows failed"
+    if state.name == COMPLETE and not _has_all(state, statistics):
+        return Figure(NOT_KNOWN, "samples", f"{statistics.num_samples:,} could be read: {note}")
     return Figure(f"{statistics.num_samples:,}", "samples", note)
 
 

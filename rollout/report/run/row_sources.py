@@ -102,8 +102,10 @@ class RowSource:
         import pyarrow.dataset as ds
 
         prefix = self._records.published.get("prefix", "")
+        written = self._records.published.get("columns")  # others of these names are the input's
+        own = [name for name in wanted if name in written] if isinstance(written, list) else wanted
         dataset = ds.dataset(str(self._output), format="parquet")
-        names = [name for name in wanted if prefix + name in dataset.schema.names]
+        names = [name for name in own if prefix + name in dataset.schema.names]
         columns = {name: ds.field(prefix + name) for name in names}
         for batch in dataset.to_batches(columns=columns, batch_size=BATCH_ROWS):
             yield pa.Table.from_batches([batch])

@@ -62,7 +62,7 @@ def _source(point: Point, prompt_key: str) -> Source:
     try:
         path = scored_file(point) or point.run_dir / "scored.parquet"
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that can't be one
         raise Unreadable("the scored file is gone; the same command makes it again") from None
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
     if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):

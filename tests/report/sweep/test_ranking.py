@@ -96,17 +96,19 @@ def test_rows_that_could_not_be_judged_at_one_point_are_in_no_comparison(scored)
     assert "over the same 30 rows" in rank([one, scored("b", [0] * 40)], SCORE).notes[0]
 
 
-@pytest.mark.parametrize("what", ["gone", "damaged", "other prompts"])
+@pytest.mark.parametrize("what", ["gone", "damaged", "other prompts", "no name"])
 def test_with_an_unusable_scored_file_no_point_is_best_and_a_note_says_why(scored, what):
     one, other = scored("a", [8] * 40), scored("b", [0] * 40, [what, *TEXTS[1:]])
     if what == "other prompts":
         other = scored("c", [0] * 40, [f"other {i}" for i in range(40)])
     elif what == "gone":
         (other.run_dir / "scored.parquet").unlink()
+    elif what == "no name":
+        other.figures["scores"]["path"] = "\ud800.parquet"  # from a damaged record
     else:
         (other.run_dir / "scored.parquet").write_bytes(b"PAR1 and no more")
     found = rank([one, other], SCORE)
-    reason = {"gone": "is gone", "damaged": "can't be read", "other prompts": "no prompt"}[what]
+    reason = {"damaged": "can't be read", "other prompts": "no prompt"}.get(what, "is gone")
     assert found.star is None and reason in found.notes[0]
     assert f"not known to be better than: {other.name} (" in found.notes[0]
 
