@@ -20,6 +20,7 @@ from rollout.rows.result import Result
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import LOOK_S
 from rollout.runs.turns import Task
+from rollout.store.shards import warm_up
 from rollout.system.gpus import Meter
 from rollout.system.signals import StopRequest
 
@@ -44,6 +45,7 @@ def answer(
     Raises Interrupted if the user asked to stop; finished rows are on disk then.
     """
     began = time.monotonic()
+    warm_up()  # while no engine waits for it
     try:
         with attempts[0].explaining_disk_errors(), replicas.serving(plan, environment, ladder):
             with stop.deferred(False), replicas.asked(began):

@@ -196,6 +196,11 @@ def _schema() -> "pa.Schema":
     return pa.schema(identity + columns)
 
 
+def warm_up() -> None:
+    """Import what the first batch needs: pyarrow imports pandas then, for 0.3 s or more."""
+    _batch([])
+
+
 def _batch(results: list[Result]) -> "pa.RecordBatch":
     import pyarrow as pa
 
