@@ -66,7 +66,7 @@ def span(value: Value | None) -> str:
 def group_table(scores: Scores) -> Table:
     """Return a row per group: rows, samples, and pass@k with intervals."""
     names = [f"pass@{k}" for k in ks_of(scores.everything)]
-    names = list(dict.fromkeys([names[0], names[-1]]))
+    names = list(dict.fromkeys([*names[:1], *names[-1:]]))
     heads = [TableColumn(", ".join(scores.groups[1].name)), TableColumn("rows", True)]
     heads += [
         TableColumn("samples", True),

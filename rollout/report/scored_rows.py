@@ -5,19 +5,19 @@ anew by the same code, and `notes` says so. No text is kept. Must not know how t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rollout.config.sections.export import Estimate, Unscored
 from rollout.errors import UserError
 from rollout.inputs.prompts import Prompts
-from rollout.postprocess.export.estimates import VERDICTS, Counts, Group, Value
+from rollout.postprocess.export.estimates import VERDICTS, Counts, Group
 from rollout.postprocess.scoring.scorers import Mark, Verdict
 from rollout.postprocess.tally import Tally
 from rollout.report.columns import OutputColumns
 from rollout.report.published_rows import PublishedRows, cheap_columns
-from rollout.system.disk import read_json
+from rollout.report.scored_figures import Figures, recorded_figures
 from rollout.system.formats.plain_types import decode, rebuild
 
 if TYPE_CHECKING:
@@ -93,53 +93,21 @@ def read_scores(rows: PublishedRows, path: Path) -> Scores:
     Raises UserError if a row's columns don't agree, and RolloutError if a file can't be read.
     """
     samples, notes = _read_samples(rows.source, rows.columns)
-    figures = path.with_suffix(".json")
-    found = _recorded(figures)
-    if found is not None and _is_of(found[0][0], samples):
-        groups, confidence, reasons = found
-        is_out = not groups[0].errors_fail
-        unscored = Unscored.leave_out if is_out else Unscored.fail
+    file = path.with_suffix(".json")
+    found = recorded_figures(file, samples.num_rows, len(samples.row), samples.count)
+    if isinstance(found, Figures):
+        groups = found.groups
+        unscored = Unscored.fail if groups[0].errors_fail else Unscored.leave_out
         drawn = any(v.low is not None for group in groups for v in group.values.values())
         resamples = Estimate().resamples if drawn else 0
-        estimate = Estimate(confidence=confidence, unscored=unscored, resamples=resamples)
-        return Scores(samples, groups, estimate, reasons, rows.numbers, notes)
-    why = "is missing or damaged" if found is None else "is of other rows"
+        estimate = Estimate(confidence=found.confidence, unscored=unscored, resamples=resamples)
+        return Scores(samples, groups, estimate, found.reasons, rows.numbers, notes)
     note = (
-        f"{figures.name}, which holds the figures of the scoring, {why}; they were counted anew "
+        f"{file.name}, which holds the figures of the scoring, {found}; they were counted anew "
         "from the rows, with the default settings of postprocess.estimate"
     )
     groups, reasons = _counted(rows.source, rows.columns)
     return Scores(samples, groups, Estimate(), reasons, rows.numbers, [note, *notes])
-
-
-def _recorded(path: Path) -> tuple[list[Group], float, list[tuple[str, int]]] | None:
-    """Return groups, confidence and reasons that a scoring wrote; None if they can't be used."""
-    found = read_json(path) or {}
-    names = {f.name for f in fields(Group)}
-    try:
-        groups = [Group(**{k: v for k, v in g.items() if k in names}) for g in found["groups"]]
-        for group in groups:
-            group.values = {name: _value(value) for name, value in group.values.items()}
-        reasons = [(str(r["reason"]), int(r["num"])) for r in found.get("reasons", ())]
-        return (groups, float(found["confidence"]), reasons) if groups else None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _value(found: dict[str, Any]) -> Value:
-    """Return a recorded estimate. Raises TypeError if it is none."""
-    value = Value(**found)
-    for number in (value.value, value.low, value.high, value.num_rows):
-        if not isinstance(number, int | float | None):
-            raise TypeError(f"{number!r} is not a number")
-    return value
-
-
-def _is_of(group: Group, samples: Samples) -> bool:
-    """Return whether the figures of all rows are those of these samples."""
-    return group.num_rows == samples.num_rows and all(
-        getattr(group, counter) == samples.count(name) for name, counter in VERDICTS.items()
-    )
 
 
 def _read_samples(rows: Prompts, columns: OutputColumns) -> tuple[Samples, list[str]]:

@@ -24,7 +24,9 @@ def figures_from(scores: Scores) -> list[Figure]:
     """Return pass@1, the largest pass@k, the mean of graded scores, and the judged share."""
     group, ks = scores.everything, ks_of(scores.everything)
     if not ks:
-        return [Figure("-", "pass@1", "nothing could be judged"), _judged(group)]
+        why = "no row has so many samples" if group.num_judged else "nothing could be judged"
+        name = next((n for n in group.values if n.startswith("pass@")), "pass@1")
+        return [Figure("-", name if group.num_judged else "pass@1", why), _judged(group)]
     names = [f"pass@{k}" for k in dict.fromkeys((ks[0], ks[-1]))]
     names += ["mean"] if scores.is_graded and "mean" in group.values else []
     labels = {"mean": "mean score"}

@@ -83,12 +83,12 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
         if files.scored is None:
             return None, []
         rows = rows_of_run(files.scored, files)
-        scores = read_scores(rows, files.scored) if rows.columns.is_scored else None
+        if not rows.columns.is_scored:
+            return None, []
+        scores = read_scores(rows, files.scored)
+        return next(iter(figures_from(scores)), None), sections_from(scores)
     except Exception as error:  # a damaged record: everything else is still worth showing
         return None, [Section("Scores", [Note(f"They can't be read: {_reason(error)}")])]
-    if scores is None:
-        return None, []
-    return next(iter(figures_from(scores)), None), sections_from(scores)
 
 
 def _to_resume(records: RunRecords, state: RunState) -> list[Section]:
