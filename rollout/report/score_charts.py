@@ -4,7 +4,7 @@ Intervals are those of the scoring: a bootstrap over rows (intervals.py), since 
 are not independent. Must not know about files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rollout.postprocess.export.estimates import Group, Value
@@ -13,13 +13,14 @@ from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.recorded import ks_in
 from rollout.report.scored_rows import RIGHT, Scores
-from rollout.report.values import counted
+from rollout.report.values import AT_THE_ENDS, counted
 
 if TYPE_CHECKING:
     import numpy as np
 
 MAX_GROUPS = 8  # lines in a chart
 MAX_TICKS = 32  # samples a row, up to which each pass rate has its own bar
+AS_DRAWN = "the first k, as drawn"
 CHEN = "Chen et al. 2021, arXiv 2107.03374"
 
 
@@ -37,9 +38,10 @@ def pass_at_k_chart(scores: Scores) -> Chart | None:
     shown = set(map(id, sorted(groups, key=lambda g: -g.num_rows)[:MAX_GROUPS]))
     lines = [("all rows", scores.everything)]
     lines += [(", ".join(g.name.values()), g) for g in groups if id(g) in shown]
+    series = [_estimates(name, _passes(group, ks)) for name, group in lines]
     note = (
         "The chance that at least one of k samples of a row is right, by the unbiased estimate "
-        f"from all its samples ({CHEN}). {interval_note(scores)}"
+        f"from all its samples ({CHEN}). {interval_note(scores, series)}"
     )
     if len(groups) > MAX_GROUPS:
         note += f" The {MAX_GROUPS} largest of {len(groups):,} groups are shown."
@@ -49,7 +51,7 @@ def pass_at_k_chart(scores: Scores) -> Chart | None:
         "k, samples a row",
         "rows solved",
         ks,
-        [_estimates(name, _passes(group, ks)) for name, group in lines],
+        series,
         x_format=_k_format(ks),
         y_format=Format.percent,
         note=note,
@@ -75,12 +77,18 @@ def _k_format(ks: Sequence[int]) -> Format:
     return Format.log if ks[-1] > 16 else Format.number
 
 
-def interval_note(scores: Scores) -> str:
-    """Return how the intervals of a chart were found."""
+def interval_note(scores: Scores, series: Sequence[Series], of: str = "") -> str:
+    """Return how the intervals of these series, which are shares, were found."""
     if not scores.estimate.resamples:
         return "No intervals were estimated (postprocess.estimate.resamples=0)."
     percent = percent_text(scores.estimate.confidence)
-    return f"Intervals: {percent}, by a bootstrap over rows."
+    note = f"Intervals{of}: {percent}, by a bootstrap over rows."
+    ends = (v for one in series if one.low for v, low in _pairs(one) if low is not None)
+    return f"{note} {AT_THE_ENDS}" if any(v in (0.0, 1.0) for v in ends) else note
+
+
+def _pairs(series: Series) -> Iterable[tuple[float | None, float | None]]:
+    return zip(series.values, series.low or (), strict=True)
 
 
 def solved_within(scores: Scores, k: int) -> "np.ndarray":
@@ -110,6 +118,7 @@ def solved_chart(scores: Scores) -> Chart | None:
         values = solved_within(scores, k)
         points.append(estimated(values[~np.isnan(values)], scores, is_share=True))
     value, low, high = (list(ends) for ends in zip(*points, strict=True))
+    drawn = Series(AS_DRAWN, value, Kind.points, low, high)
     return Chart(
         "solved_within_k",
         "Solved within k samples",
@@ -117,15 +126,16 @@ def solved_chart(scores: Scores) -> Chart | None:
         "rows solved",
         ks,
         [
-            Series("the first k, as drawn", value, Kind.steps, low, high),
+            drawn,
             Series("pass@k", [v and v.value for v in _passes(scores.everything, ks)]),
         ],
         x_format=_k_format(ks),
         y_format=Format.percent,
         note=(
-            "As drawn: the share of rows with a right one among their first k samples that count, "
-            "among rows with at least k. pass@k is its expectation over all orders of the samples "
-            f"({CHEN}), so the two differ by chance only. {interval_note(scores)}"
+            "As drawn, the points: the share of rows with a right one among their first k samples "
+            "that count, among rows with at least k. pass@k, the line, is its expectation over all "
+            f"orders of the samples ({CHEN}), so the two differ by chance only. "
+            f"{interval_note(scores, [drawn], ' of the points')}"
         ),
     )
 
@@ -149,16 +159,17 @@ def group_chart(scores: Scores) -> Chart | None:
     values = [group.values.get("pass@1") for group in groups]
     if all(v is None or v.value is None for v in values):
         return None
+    series = [_estimates("pass@1", values, Kind.bars)]
     return Chart(
         "pass_at_1_by_group",
         "pass@1 by " + ", ".join(groups[0].name),
         ", ".join(groups[0].name),
         "pass@1",
         list(range(len(groups))),
-        [_estimates("pass@1", values, Kind.bars)],
+        series,
         ticks=[", ".join(group.name.values()) for group in groups],
         y_format=Format.percent,
-        note=interval_note(scores),
+        note=interval_note(scores, series),
     )
 
 
@@ -214,9 +225,8 @@ def score_chart(scores: Scores) -> Chart | None:
     note = f"{len(values):,} samples with a score, in {len(numbers)} bins of equal width."
     if name is not None and name.value is not None:
         span = "" if name.low is None else f" ({name.low:.4g} to {name.high:.4g})"
-        note += (
-            f" Mean over {name.num_rows:,} rows: {name.value:.4g}{span}. {interval_note(scores)}"
-        )
+        note += f" Mean over {name.num_rows:,} rows: {name.value:.4g}{span}."
+        note += f" {interval_note(scores, ())}"
     return Chart(
         "scores",
         "Scores",

@@ -75,18 +75,19 @@ def bins_chart(scores: Scores) -> Chart | None:
         return None
     points = [estimated(rates[here], scores, is_share=True) for here in found]
     value, low, high = (list(ends) for ends in zip(*points, strict=True))
+    series = [Series("rows", value, Kind.points, low, high)]
     return Chart(
         "pass_rate_by_length",
         "Pass rate by length",
         "mean tokens of a row's responses",
         "mean pass rate",
         list(range(len(found))),
-        [Series("rows", value, Kind.points, low, high)],
+        series,
         ticks=[_range(lengths[here]) for here in found],
         y_format=Format.percent,
         note=(
             f"Rows in {len(found)} bins of about {round(len(lengths) / len(found)):,} rows by "
-            f"length. {interval_note(scores)}"
+            f"length. {interval_note(scores, series)}"
         ),
     )
 

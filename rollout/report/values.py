@@ -4,6 +4,8 @@ import math
 
 from rollout.report.charts import Format
 
+AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."  # said of intervals
+
 
 def counted(number: int, noun: str) -> str:
     """Return `1 row` or `1,234 rows`."""

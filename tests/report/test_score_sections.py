@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_file
 
 from rollout.errors import UserError
-from rollout.report.charts import Chart, Format
+from rollout.report.charts import Chart, Format, Kind
 from rollout.report.page import Facts, Figure, Note, Section, Table
 from rollout.report.samples import rows_of_file
 from rollout.report.score_charts import solved_within
@@ -20,6 +20,7 @@ from rollout.report.score_tables import reason_table
 from rollout.report.scored import page_of_scored
 from rollout.report.scored_rows import NAMES, Scores, read_scores
 from rollout.report.scores import figures_from, sections_from
+from rollout.report.values import AT_THE_ENDS
 
 
 def scores_of_file(path, prefix=None, numbers=None) -> Scores:
@@ -70,6 +71,21 @@ def test_solved_within_k_counts_the_first_samples_as_drawn(by_hand):
     chart = charts(by_hand)["solved_within_k"]
     assert chart.series[0].values == pytest.approx([0.5, 1.0, 1.0])
     assert chart.series[1].values == pytest.approx([0.5, 0.75, 1.0])
+
+
+def test_between_the_k_that_were_counted_nothing_is_drawn(by_hand):
+    """A step line held the value of k=2 through k=3."""
+    chart = charts(by_hand)["solved_within_k"]
+    assert (chart.series[0].kind, chart.series[1].low) == (Kind.points, None)
+    assert "Intervals of the points: 95%, by a bootstrap over rows." in chart.note
+
+
+def test_intervals_at_the_ends_are_not_said_to_be_of_a_bootstrap(by_hand, tmp_path):
+    """They are exact binomial bounds where all rows are equal."""
+    assert AT_THE_ENDS in charts(by_hand)["pass_at_k"].note
+    verdicts = [["right", "wrong"], ["wrong", "wrong"]] * 3
+    path = verdict_file(tmp_path / "s.parquet", verdicts)
+    assert charts(path)["pass_at_k"].note.endswith("Intervals: 95%, by a bootstrap over rows.")
 
 
 def test_each_pass_rate_has_its_bar(by_hand):

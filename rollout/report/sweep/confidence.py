@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.recorded import value_in
 from rollout.report.sweep.points import Point
+from rollout.report.values import AT_THE_ENDS
 from rollout.system.disk import read_json
 
 HOW = "(bootstrap over prompts)"
-AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."
 
 
 def levels_of(points: Iterable[Point]) -> list[float]:
