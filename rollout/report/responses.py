@@ -3,6 +3,7 @@
 Must not know how a page is drawn.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rollout.report.charts import Chart, Kind, Series
 from rollout.report.page import Facts, Figure, Table, TableColumn, TableRow
 from rollout.report.published_rows import PublishedRows
+from rollout.report.values import bin_text, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +123,8 @@ def length_chart(tokens: "np.ndarray", reasons: Sequence[str] | None) -> Chart |
     known = ~np.isnan(tokens)
     if not known.any():
         return None
-    edges = _edges(float(tokens[known].max()))
+    longest = max(int(tokens[known].max()), 0)
+    edges = _edges(longest)
     names = np.array(reasons if reasons is not None else ["responses"] * len(tokens), dtype=object)
     most = [name for name, _ in Counter(names[known].tolist()).most_common()]
     if len(most) > MAX_REASONS:
@@ -135,7 +138,10 @@ def length_chart(tokens: "np.ndarray", reasons: Sequence[str] | None) -> Chart |
         )
         for name in most
     ]
-    note = f"{int(known.sum()):,} samples in bins of {edges[1] - edges[0]:,.0f} tokens."
+    ends = [*edges[:-1], longest + 1]  # no label reaches beyond the longest response
+    ticks = [bin_text(low, high) for low, high in itertools.pairwise(ends)]
+    width = counted(edges[1] - edges[0], "token")
+    note = f"{int(known.sum()):,} samples in bins of {width}."
     if missing := int((~known).sum()):
         note += f" {missing:,} samples without a known length are left out."
     return Chart(
@@ -143,21 +149,20 @@ def length_chart(tokens: "np.ndarray", reasons: Sequence[str] | None) -> Chart |
         "Response lengths" + (" by finish reason" if reasons is not None else ""),
         "tokens of a response",
         "samples",
-        ((edges[:-1] + edges[1:]) / 2).tolist(),
+        list(range(len(ticks))),
         series,
+        ticks=ticks,
         note=note,
     )
 
 
-def _edges(longest: float) -> "np.ndarray":
+def _edges(longest: int) -> list[int]:
     """Return edges of bins of a round width: 1, 2, 5, 10, 20, ... tokens."""
-    import numpy as np
-
     width = next(
         step * 10**power for power in range(18) for step in (1, 2, 5)
         if step * 10**power * NUM_BINS > longest
     )  # fmt: skip
-    return np.arange(0, longest + width + 1, width)
+    return list(range(0, longest + width + 1, width))
 
 
 def reason_table(found: Responses) -> Table | None:

@@ -12,6 +12,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def bin_text(low: int, high: int) -> str:
+    """Return the whole numbers from `low` to below `high`: `5` or `1,000-1,199`."""
+    return f"{low:,}" if high - low == 1 else f"{low:,}-{high - 1:,}"
+
+
 def value_text(value: float | None, written: Format) -> str:
     """Return a value as its axis writes it, `43.8%` or `1:02:03`; a dash if there is none."""
     if value is None or math.isnan(value):

@@ -16,6 +16,8 @@ def test_every_response_is_in_one_bin_of_its_reason(lengths):
     found = length_chart({reason: np.bincount(all_of) for reason, all_of in lengths.items()})
     assert sum(sum(series.values) for series in found.series) == sum(map(len, lengths.values()))
     assert len(found.x) == len(found.ticks) <= MAX_BINS
+    longest = max(max(all_of) for all_of in lengths.values())
+    assert found.ticks[-1].replace(",", "").split("-")[-1] == str(longest)
     for series in found.series[:6]:
         assert sum(series.values) == len(lengths[series.name])
 

@@ -2,15 +2,19 @@
 
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hostile_texts import TEXTS
+from hypothesis import given
+from hypothesis import strategies as st
 from scored_files import RESPONSES, TOKENS, output_file, scored_file, verdict_file
 
 from rollout.errors import UserError
 from rollout.report.html import html_of
 from rollout.report.page import Facts
+from rollout.report.responses import length_chart
 from rollout.report.scored import page_of_scored
 
 COLUMNS = {"num_response_tokens": pa.array(TOKENS, pa.list_(pa.int32()))}
@@ -47,14 +51,25 @@ def test_an_unscored_file_has_lengths_and_repeated_responses(tmp_path):
     assert sum(map(sum, (series.values for series in lengths.series))) == 8
 
 
-def test_the_bins_of_lengths_hold_what_counting_gives(tmp_path):
-    path = output_file(tmp_path / "o.parquet", **COLUMNS)
+@pytest.mark.parametrize("factor", [1, 3])  # bins of one length, and of 5
+def test_the_bins_of_lengths_hold_what_counting_gives(tmp_path, factor):
+    """Bars of one length stood half a token beside their number."""
+    flat = [factor * tokens for row in TOKENS for tokens in row]
+    lengths = pa.array([flat[:4], flat[4:]], pa.list_(pa.int32()))
+    path = output_file(tmp_path / "o.parquet", num_response_tokens=lengths)
     chart = next(chart for chart in page_of_scored(path).charts)
-    counts = dict(zip(chart.x, chart.series[0].values, strict=True))
-    flat = [tokens for row in TOKENS for tokens in row]
-    half = chart.x[0]
-    for middle, count in counts.items():
-        assert count == sum(middle - half <= tokens < middle + half for tokens in flat)
+    bins = [[int(end) for end in tick.split("-")] for tick in chart.ticks]
+    counts = [sum(ends[0] <= tokens <= ends[-1] for tokens in flat) for ends in bins]
+    assert counts == list(chart.series[0].values)
+    assert list(chart.x) == list(range(len(bins)))
+    assert bins[-1][-1] == max(flat), "a label reaches beyond the longest response"
+
+
+@given(st.integers(0, 10**9))
+def test_the_last_bin_of_lengths_ends_with_the_longest(longest):
+    chart = length_chart(np.array([0.0, longest]), None)
+    assert chart.ticks[-1].replace(",", "").split("-")[-1] == str(longest)
+    assert chart.series[0].values[-1] > 0 and len(chart.ticks) <= 41
 
 
 def test_columns_that_are_missing_are_not_spoken_of(tmp_path):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rollout.report.charts import Chart, Format, Kind, Series, Span
 from rollout.report.run.rows import total_of
 from rollout.report.run.timeline import Launch, Window, points, thinned
+from rollout.report.values import bin_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +100,8 @@ def length_chart(lengths: "dict[str, np.ndarray]") -> Chart | None:
     if not lengths:
         return None
     edges = bin_edges(lengths)
-    ticks = [_tick(low, high) for low, high in itertools.pairwise(edges)]
+    ends = [*edges[:-1], longest_of(lengths) + 1]  # no label reaches beyond the longest response
+    ticks = [bin_text(low, high) for low, high in itertools.pairwise(ends)]
     series = [
         Series(reason, _binned(counts, edges), Kind.bars) for reason, counts in lengths.items()
     ]
@@ -119,17 +121,21 @@ def _largest(lengths: "dict[str, np.ndarray]") -> "dict[str, np.ndarray]":
     return found
 
 
+def longest_of(lengths: "dict[str, np.ndarray]") -> int:
+    """Return the tokens of the longest response."""
+    import numpy as np
+
+    return int(np.flatnonzero(total_of(lengths.values()))[-1])
+
+
 def bin_edges(lengths: "dict[str, np.ndarray]") -> list[int]:
     """Return ascending edges of at most MAX_BINS bins; a bin holds its lower edge.
 
     All have the same width, a round number; where most responses are far shorter than the longest,
     each bin is a constant factor wider than the one before.
     """
-    import numpy as np
-
-    whole = total_of(lengths.values())
-    ranks = whole.cumsum()
-    longest = int(np.flatnonzero(whole)[-1])
+    ranks = total_of(lengths.values()).cumsum()
+    longest = longest_of(lengths)
     median = int(ranks.searchsorted(ranks[-1] / 2))
     if longest <= MAX_BINS or longest < SKEWED * max(median, 1):
         width = _round_width(longest + 1)
@@ -152,7 +158,3 @@ def _binned(counts: "np.ndarray", edges: Sequence[int]) -> list[float]:
     ends = [min(edge, len(counts)) for edge in edges]
     pairs = itertools.pairwise(ends)
     return [float(counts[low:high].sum()) for low, high in pairs]
-
-
-def _tick(low: int, high: int) -> str:
-    return f"{low:,}" if high - low == 1 else f"{low:,}-{high - 1:,}"
