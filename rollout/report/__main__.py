@@ -3,10 +3,13 @@
 import sys
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from rollout.errors import UserError
 from rollout.report.html import html_of
+from rollout.report.page import Page
 from rollout.report.target import target_of
+from rollout.report.values import counted
 from rollout.store.figure_files import write_figures
 from rollout.store.page_files import write_page
 from rollout.system.disk import path_of
@@ -73,12 +76,21 @@ def _main(argv: list[str]) -> int:
     write_page(path, html_of(page), words.overwrite, target.is_ours)
     say(f"report   {path}", sys.stdout)
     if words.has_figures:
-        from rollout.report.images import write_images
-
-        directory = target.figures(path)
-        files = write_figures(directory, partial(write_images, page.charts))
-        say(f"figures  {directory}: {len(files)} files", sys.stdout)
+        _write_figures(page, target.figures(path))
     return 0
+
+
+def _write_figures(page: Page, directory: Path) -> None:
+    """Write the charts as files; without charts, only those of an earlier page are removed."""
+    from rollout.report.images import write_images
+
+    files = []
+    if page.charts or directory.exists():
+        files = write_figures(directory, partial(write_images, page.charts))
+    done = (
+        f"{directory}: {counted(len(files), 'file')}" if files else "none: the page has no charts"
+    )
+    say(f"figures  {done}", sys.stdout)
 
 
 def split(argv: list[str]) -> Words:

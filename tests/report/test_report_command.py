@@ -179,6 +179,21 @@ def test_columns_of_a_file_are_typed_as_its_messages_say(report):
     assert f"f.parquet {' '.join(words)}" in page
 
 
+def test_a_page_without_charts_has_no_directory_of_figures(report):
+    """It was made, and held 0 files."""
+    write_foreign(report.here)
+    words = ("responses_key=said", "prefix=b_", "--figures")
+    pd.DataFrame({"response": ["a"]}).to_parquet(report.here / "g.parquet")
+    code, out, err = report("g.parquet", "--figures")
+    assert (code, err) == (0, "") and "figures  none: the page has no charts" in out
+    assert not (report.here / "g-figures").exists()
+    (report.here / "f.parquet").rename(report.here / "g.parquet")
+    assert "g-figures: " in report("g.parquet", *words)[1]
+    pd.DataFrame({"response": ["a"]}).to_parquet(report.here / "g.parquet")
+    assert "none: the page has no charts" in report("g.parquet", "--figures")[1]
+    assert {path.suffix for path in (report.here / "g-figures").iterdir()} <= {".json"}
+
+
 @pytest.mark.parametrize("word", ["responses_key=a", "prompt_key=a", "prefix=a_"])
 def test_columns_of_a_run_are_on_record_and_not_typed(report, word):
     code, out, err = report("x", word)
