@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.errors import UserError, did_you_mean
-from rollout.inputs.columns import is_text, short, stored
+from rollout.inputs.columns import is_list, is_text, short, stored
 from rollout.inputs.prompt_columns import likeliness
 from rollout.postprocess.export.agreement import is_list_of
 from rollout.postprocess.export.answers import DEFAULT_KEY, VERL_KEY
@@ -28,9 +28,9 @@ KINDS = {  # of the columns that don't hold texts
 }
 ENTRY = "reasoning_gym_entry"
 NEEDED = (
-    "a page needs responses, a list of texts per row (as rollout writes them) or a text per row; "
-    "type responses_key=COLUMN"
+    "a page needs responses, a list of texts per row (as rollout writes them) or a text per row"
 )
+CHATS = "chats, and a page needs texts: write the text of each answer to a column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,19 @@ def _responses(schema: "pa.Schema", path: Path, given: str | None) -> str:
         if given in fits:
             return given
         if given in schema.names:
-            kind = short(schema.field(given).type)
-            raise UserError(f"responses_key={given}: that column of {path} holds {kind}; {NEEDED}")
+            kind = schema.field(given).type
+            held = f"{CHATS}, a list of texts or one text per row"
+            raise UserError(
+                f"responses_key={given}: that column of {path} holds "
+                + (held if _holds_chats(kind) else f"{short(kind)}; {NEEDED}")
+            )
         raise UserError(
             f"responses_key={given}: {path} has no such column.{did_you_mean(given, fits)}"
         )
-    lists = [name for name in fits if name.endswith("responses") and not _is_text(schema, name)]
-    texts = [name for name in fits if name.endswith("response") and _is_text(schema, name)]
-    texts = [name for name in texts if not name.endswith("final_response")] or texts
+    named = [name for name in fits if name.endswith(("response", "responses"))]
+    named = [name for name in named if not name.endswith("final_response")] or named
+    lists = [name for name in named if not _is_text(schema, name)]
+    texts = [name for name in named if _is_text(schema, name)]
     found = lists or texts
     if len(found) == 1 or {"responses", "response"} & set(found):
         return next((name for name in ("responses", "response") if name in found), found[0])
@@ -132,7 +137,23 @@ def _responses(schema: "pa.Schema", path: Path, given: str | None) -> str:
             f"{found[0]}, or another"
         )
     listed = ", ".join(schema.names[:20]) + (", ..." if len(schema.names) > 20 else "")
-    raise UserError(f"{path} has no column 'responses', only {listed}; {NEEDED}")
+    chats = [name for name in schema.names if _holds_chats(schema.field(name).type)]
+    chats = [name for name in chats if not _is_likely_prompt(name)]
+    missing = f"{path} has no column 'responses', only {listed}"
+    if chats:
+        raise UserError(f"{missing}; {chats[0]!r} holds {CHATS}, named responses")
+    raise UserError(f"{missing}; {NEEDED}; type responses_key=COLUMN")
+
+
+def _holds_chats(kind: "pa.DataType") -> bool:
+    """Return whether a column holds messages with role and content, or lists of them."""
+    from pyarrow import types
+
+    kind = stored(kind)
+    while is_list(kind):
+        kind = stored(kind.value_type)
+    names = {kind.field(i).name for i in range(kind.num_fields)} if types.is_struct(kind) else ()
+    return any(set(pair) <= set(names) for pair in (("role", "content"), ("from", "value")))
 
 
 def _holds_responses(kind: "pa.DataType") -> bool:
@@ -149,8 +170,12 @@ def _prompt(schema: "pa.Schema", path: Path, given: str | None, responses: str) 
             guess = did_you_mean(given, schema.names)
             raise UserError(f"prompt_key={given}: {path} has no such column.{guess}")
         return given
-    likely = [n for n in schema.names if n != responses and likeliness(n) < likeliness("no name")]
+    likely = [name for name in schema.names if name != responses and _is_likely_prompt(name)]
     return "prompt" if "prompt" in schema.names else min(likely, key=likeliness, default=None)
+
+
+def _is_likely_prompt(name: str) -> bool:
+    return likeliness(name) < likeliness("no name")
 
 
 def _scoring(schema: "pa.Schema", path: Path, given: str | None) -> str | None:

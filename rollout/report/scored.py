@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from rollout.report.foreign_scores import foreign_scores
 from rollout.report.page import Block, Page, Section
 from rollout.report.published_rows import PublishedRows
 from rollout.report.responses import (
@@ -31,7 +32,8 @@ def page_of_scored(path: Path, **keys: str) -> Page:
     if rows.columns.is_scored:
         scores = read_scores(rows, path)
     browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
-    sections = [*(sections_from(scores) if scores else []), _response_section(responses)]
+    found = sections_from(scores) if scores else foreign_scores(path, rows)
+    sections = [*found, _response_section(responses)]
     return Page(
         path.name,
         _subtitle(path, rows, scores, typed),

@@ -117,6 +117,48 @@ def test_a_file_without_responses_says_what_to_type(tmp_path):
     assert page_of_scored(tmp_path / "o.parquet", responses_key="out").figures[0].value == "1"
 
 
+@pytest.mark.parametrize("name", ["response", "responses"])
+def test_one_text_per_row_and_lists_have_either_name(tmp_path, name):
+    """A column of texts was not found under the name that lists have."""
+    for i, values in enumerate([["a", "b"], [["a"], ["b"]]]):
+        pq.write_table(pa.table({"prompt": ["p", "q"], name: values}), tmp_path / f"{i}.parquet")
+        assert (
+            page_of_scored(tmp_path / f"{i}.parquet").verdict == "not scored: 2 samples of 2 rows"
+        )
+
+
+CHAT = [{"role": "assistant", "content": "a"}]
+
+
+@pytest.mark.parametrize("held", [CHAT, [CHAT, CHAT]], ids=["one per row", "a list per row"])
+@pytest.mark.parametrize("keys", [{}, {"responses_key": "completions"}], ids=["found", "typed"])
+def test_chats_as_responses_are_said_to_be_chats(tmp_path, held, keys):
+    """The message asked for responses_key=COLUMN right after it was typed."""
+    path = tmp_path / "o.parquet"
+    pq.write_table(pa.table({"prompt": [CHAT], "completions": [held]}), path)
+    with pytest.raises(UserError, match="holds chats, and a page needs") as raised:
+        page_of_scored(path, **keys)
+    assert "type responses_key" not in str(raised.value)
+
+
+def test_scores_of_another_program_are_said_not_to_be_shown(tmp_path):
+    path = output_file(tmp_path / "o.parquet", scores=[1.0, 0.0])
+    section = page_of_scored(path).sections[0]
+    note, command = section.blocks
+    assert section.title == "Scores" and note.text.startswith("Column 'scores' is not shown")
+    words = command.text.split()
+    assert words[:4] == ["python", "-m", "rollout.postprocess", f"input={path}"]
+    assert words[5:9] == [
+        "responses_key=responses", "answer_key=answer", "prompt_key=prompt", "prefix=rollout_"
+    ]  # fmt: skip
+
+
+def test_scores_of_another_program_for_texts_need_lists(tmp_path):
+    pq.write_table(pa.table({"response": ["a"], "score": [0.5]}), tmp_path / "o.parquet")
+    note = page_of_scored(tmp_path / "o.parquet").sections[0].blocks[0]
+    assert "put the responses of a row into a list" in note.text
+
+
 def test_names_and_texts_that_are_markup_stay_text(tmp_path):
     path = tmp_path / "<img src=x onerror=alert(1)>.parquet"
     verdicts, reasons = [["right"] * len(TEXTS)], [["<b>stop"] * len(TEXTS)]
