@@ -125,6 +125,19 @@ def test_a_scored_run_shows_verdicts_and_sections_with_the_input_s_numbers(typed
     assert sorted(points.series[0].labels) == ["row 2", "row 3", "row 4", "row 5"]
 
 
+def test_a_run_s_page_stays_whole_whatever_its_scored_file_and_figures_hold(typed, monkeypatch):
+    run_dir = ran(typed, "postprocess.scorer=exact", "postprocess.workers=1")
+    figures = json.loads((run_dir / "scored.json").read_text())
+    figures["groups"][0]["solved"] = "x"
+    (run_dir / "scored.json").write_text(json.dumps(figures))
+    scores = next(s for s in page_of(run_dir).sections if s.title == "Scores")
+    assert "counted anew" in scores.blocks[0].text
+
+    monkeypatch.setattr("rollout.report.run.page.sections_from", lambda scores: 1 / 0)
+    scores = next(s for s in page_of(run_dir).sections if s.title == "Scores")
+    assert scores.blocks[0].text.startswith("They can't be read: a record of the run is damaged")
+
+
 def test_a_run_without_scores_has_no_sections_of_scores(typed):
     titles = {section.title for section in page_of(ran(typed)).sections}
     assert not titles & {"Scores", "Verdicts"}
