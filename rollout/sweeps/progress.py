@@ -28,7 +28,7 @@ from rollout.system.status import Status
 from rollout.system.terminal import MAX_COLUMNS, duration
 
 SHOW_S = 0.25  # between two updates of what is shown
-INDENT = " " * 7  # under the best point's name
+INDENT = " " * 7  # of the notes under the best value
 
 
 class PointConsole(Console):

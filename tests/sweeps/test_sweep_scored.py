@@ -6,7 +6,7 @@ from swept import TEMPERATURES, table
 
 def test_the_objective_names_the_best_point(sweep, typed):
     done = sweep("engine.scripted.response_tokens=4,32", "objective=mean_response_tokens")
-    assert "lowest response_tokens=4: mean_response_tokens 3." in done.out
+    assert "lowest mean_response_tokens: 3." in done.out and " at response_tokens=4\n" in done.out
 
 
 MATCHES = ["postprocess.regex.pattern=(stone|river)", "postprocess.regex.match_only=true"]
@@ -34,8 +34,8 @@ def test_with_a_scorer_points_are_ranked_by_what_passes(sweep, typed):
     done = sweep("engine.scripted.response_tokens=40,4", *SCORED)
     assert done.code == 0, done.errors
     found = table(typed)
-    assert "best   response_tokens=40: scores.pass@1 " in done.out
-    assert "better than every other point (paired bootstrap over the same 40 rows" in done.out
+    assert "best pass@1: " in done.out and " at response_tokens=40\n" in done.out
+    assert " is better than every other point (paired bootstrap over the same 40 rows" in done.out
     assert list(found["is_best"]) == [True, False] and found["differs_from_best"].iloc[1]
     assert found["pass@1"].between(found["pass@1_low"], found["pass@1_high"]).all()
 
@@ -43,7 +43,7 @@ def test_with_a_scorer_points_are_ranked_by_what_passes(sweep, typed):
 def test_points_that_chance_may_have_ranked_have_no_star(sweep, typed):
     """The luckiest of three equal points was marked as best, by its speed."""
     done = sweep(TEMPERATURES, *SCORED, "data.limit=8")
-    assert done.code == 0 and "not distinguishable from: temperature=" in done.out
+    assert done.code == 0 and " is not distinguishable from temperature=" in done.out
     assert "paired bootstrap over the same 8 rows, 95%" in " ".join(done.out.split())
     found = table(typed)
     assert not found["is_best"].any() and found["objective"].equals(found["pass@1"])
@@ -55,7 +55,7 @@ def test_a_point_whose_scores_are_gone_is_not_compared(sweep, typed):
     sweep(*words)
     (typed.here / "s/response_tokens=4/scored.parquet").unlink()
     done = sweep("engine.scripted.response_tokens=40,60", *SCORED)
-    note = "not known to be better than: response_tokens=4 (the scored file is gone"
+    note = " is not known to be better than response_tokens=4 (the scored file is gone"
     assert note in " ".join(done.out.split())
     assert not table(typed)["is_best"].any()
     assert "not known" not in sweep(*words).out
@@ -63,4 +63,4 @@ def test_a_point_whose_scores_are_gone_is_not_compared(sweep, typed):
 
 def test_of_several_k_the_least_is_what_points_are_ranked_by(sweep, typed):
     done = sweep("engine.scripted.response_tokens=40,4", *SCORED, "postprocess.estimate.k=[2]")
-    assert "scores.pass@2" in done.out and table(typed)["objective"].notna().all()
+    assert "best pass@2: " in done.out and table(typed)["objective"].notna().all()

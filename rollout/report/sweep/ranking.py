@@ -56,22 +56,23 @@ class Ranking:
 
     @property
     def where(self) -> str:
-        """The points with the best value: `t=1`, `at 2 points: t=0, t=1` or `at 5 points`."""
+        """The points with the best value: `at t=1`, `at 2 points (t=0, t=1)` or `at 5 points`."""
         names = [point.name for point in self.leaders]
         if len(names) == 1:
-            return names[0]
-        listed = f": {', '.join(names)}" if len(names) <= MAX_LEADERS else ""
+            return f"at {names[0]}"
+        listed = f" ({', '.join(names)})" if len(names) <= MAX_LEADERS else ""
         return f"at {len(names):,} points{listed}"
 
     @property
     def headline(self) -> str:
-        """The best value and its points, such as `best t=1: scores.pass@1 62.5% (54-71)`."""
+        """The best value and its points, such as `best pass@1: 62.5% (54-71) at t=1`."""
         if not self.ranked:
             return ""
         values = [value_shown(point, self.objective) for point in self.leaders]
         value = values[0] if len(set(values)) == 1 else values[0].partition(" (")[0]
-        so_far = "" if self.is_finished else "so far, "
-        return f"{self.which:<6} {so_far}{self.where}: {self.objective} {value}"
+        so_far = "" if self.is_finished else " so far"
+        name = self.objective.removeprefix(f"{SCORES}.")
+        return f"{self.which} {name}{so_far}: {value} {self.where}"
 
 
 def rank(points: Iterable[Point], objective: str) -> Ranking:
@@ -108,7 +109,7 @@ def _no_value(objective: str) -> str:
 def _mark_the_first(found: Ranking) -> None:
     """Mark the first point if no other has the same value."""
     if len(leaders := found.leaders) > 1:
-        found.notes.append(f"the same value: {_listed(leaders[1:])}")
+        found.notes.append(f"{_listed(leaders)} have the same value")
     elif len(found.ranked) > 1:
         found.star = found.ranked[0]
 
@@ -184,6 +185,7 @@ def _comparison_notes(
     unknown: list[tuple[str, Point]],
     made: list[Difference],
 ) -> Iterator[str]:
+    first = found.ranked[0].name
     numbers = sorted({difference.num_rows for difference in made})
     if made:
         rows = f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,} to {numbers[-1]:,}"
@@ -191,12 +193,12 @@ def _comparison_notes(
         more = len(found.ranked) - 1 - MAX_COMPARED
         of = f"each of the {MAX_COMPARED} that follow" if more > 0 else "every other point"
         if alike:
-            yield f"not distinguishable from: {_listed(alike)} ({how})"
+            yield f"{first} is not distinguishable from {_listed(alike)} ({how})"
         elif not unknown:
-            yield f"better than {of} ({how})"
+            yield f"{first} is better than {of} ({how})"
     for reason, group in itertools.groupby(sorted(unknown, key=lambda u: u[0]), lambda u: u[0]):
         names = _listed([point for _, point in group])
-        yield f"not known to be better than: {names} ({reason})"
+        yield f"{first} is not known to be better than {names} ({reason})"
 
 
 def value_shown(point: Point, objective: str) -> str:

@@ -45,7 +45,7 @@ def _sections(
     field = Field(points, axes_of(points), at)
     groups = [
         (label_of(ranking.objective), _objective(field, ranking, spreads)),
-        ("Solved within k samples", _only(pass_curves(points, ranking.ranked))),
+        ("pass@k", _only(pass_curves(points, ranking.ranked))),
         ("Lengths and diversity", list(_quality(field, ranking, spreads))),
         ("Throughput and memory", speed_blocks(points)),
         ("Side by side", _only(side_by_side(points, ranking.ranked))),

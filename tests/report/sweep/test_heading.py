@@ -28,7 +28,8 @@ def test_the_verdict_counts_the_points_and_names_the_first(tmp_path):
     points = scored_sweep(tmp_path, TWO)
     found = top(tmp_path, [*points, point(status="waiting")])
     assert found.verdict.startswith("3 points: 2 done, 1 not started. ")
-    assert "temperature=0.2: scores.pass@1" in found.verdict and found.style == "warning"
+    assert ". Best pass@1 so far: " in found.verdict and found.verdict.endswith(" at temperature=0.2")
+    assert found.style == "warning"
     assert top(tmp_path, points).style == "good"
 
 
@@ -49,18 +50,26 @@ def test_the_figures_are_the_best_value_points_samples_time_and_engine_loads(tmp
     assert [figure.label for figure in found] == [
         "best pass@1", "points", "samples", "total time", "engine load"]  # fmt: skip
     assert [figure.value for figure in found[1:]] == ["2", "640", "1:01", "1"]
+    assert found[2].note == "of 80 rows (40 prompts x 2 points)"
     assert (
         found[0].value.endswith("%") and "temperature=0.2; 95% interval (bootstrap" in found[0].note
     )
+
+
+def test_rows_of_points_that_differ_in_their_number_are_only_added(tmp_path):
+    points = [point(figures={"num_rows": n, "num_samples": n}) for n in (8, 4)]
+    (samples,) = (f for f in top(tmp_path, points).figures if f.label == "samples")
+    assert (samples.value, samples.note) == ("12", "of 12 rows")
 
 
 def test_a_tie_and_an_unfinished_sweep_are_said_in_the_verdict_and_the_figure(tmp_path):
     points = scored_sweep(tmp_path, [{"seed": s} for s in "ab"])
     points[1].figures = points[0].figures
     found = top(tmp_path, [*points, point(status="running")])
-    assert ". Highest so far, at 2 points: seed=a, seed=b: scores.pass@1 " in found.verdict
+    assert ". Highest pass@1 so far: " in found.verdict
+    assert found.verdict.endswith(") at 2 points (seed=a, seed=b)")
     assert found.figures[0].label == "highest pass@1 so far"
-    assert found.figures[0].note == "at 2 points: seed=a, seed=b"
+    assert found.figures[0].note == "at 2 points (seed=a, seed=b)"
 
 
 def test_what_no_record_tells_is_left_out(tmp_path):

@@ -52,20 +52,25 @@ def rows(chance, seed=0):
 def test_a_point_that_beats_every_other_row_by_row_has_the_star(scored):
     points = [scored("a", rows(0.5)), scored("b", rows(1.0, 1)), scored("c", rows(0.4, 2))]
     found = rank(points, SCORE)
-    assert found.star is points[1] and found.headline.startswith("best   b: scores.pass@1 ")
-    assert found.notes == ["better than every other point (paired bootstrap over the same 40 rows, "
-                           "95%)"]  # fmt: skip
+    assert found.star is points[1] and found.headline.startswith("best pass@1: ")
+    assert found.headline.endswith(" at b")
+    assert found.notes == [
+        "b is better than every other point (paired bootstrap over the same 40 rows, 95%)"
+    ]
     assert found.differs == {points[0].run_dir: True, points[2].run_dir: True}
 
 
 def test_points_that_may_differ_by_chance_have_no_star_and_are_named(scored):
-    """The highest of three equal points was called best."""
+    """The highest of three equal points was called best, then `highest t=0.3` was read as t."""
     points = [scored("a", rows(1.0, 1)), scored("b", rows(1.0, 2)), scored("c", rows(0.3, 3))]
     found = rank(points, SCORE)
     first, second = found.ranked[:2]
-    assert found.star is None and found.headline.startswith(f"highest {first.name}: ")
-    assert found.notes == [f"not distinguishable from: {second.name} (paired bootstrap over the "
-                           "same 40 rows, 95%)"]  # fmt: skip
+    assert found.star is None and found.headline.startswith("highest pass@1: ")
+    assert found.headline.endswith(f" at {first.name}")
+    assert found.notes == [
+        f"{first.name} is not distinguishable from {second.name} "
+        "(paired bootstrap over the same 40 rows, 95%)"
+    ]
     assert found.differs == {second.run_dir: False, points[2].run_dir: True}
 
 
@@ -110,7 +115,7 @@ def test_with_an_unusable_scored_file_no_point_is_best_and_a_note_says_why(score
     found = rank([one, other], SCORE)
     reason = {"damaged": "can't be read", "other prompts": "no prompt"}.get(what, "is gone")
     assert found.star is None and reason in found.notes[0]
-    assert f"not known to be better than: {other.name} (" in found.notes[0]
+    assert f"{one.name} is not known to be better than {other.name} (" in found.notes[0]
 
 
 def test_a_moved_sweep_is_compared_by_its_files_in_the_new_place(scored, tmp_path):
@@ -138,7 +143,7 @@ def test_without_resamples_no_point_is_best(scored):
 def test_one_point_alone_is_not_best(scored):
     found = rank([scored("a", [8] * 40)], SCORE)
     assert found.star is None and found.notes == []
-    assert found.headline == "highest a: scores.pass@1 100.0% (10-20)"
+    assert found.headline == "highest pass@1: 100.0% (10-20) at a"
 
 
 def test_pass_at_k_and_the_vote_are_compared_row_by_row_too(scored):
@@ -159,9 +164,7 @@ def test_the_table_has_the_interval_in_every_form(scored, tmp_path):
     assert table["differs_from_best"].to_pylist() == [None, True]
     assert "pass@1,pass@1_low,pass@1_high" in (tmp_path / "sweep.csv").read_text()
     page = (tmp_path / "sweep.html").read_text()
-    assert (
-        "100.0% (10-20)" in page and "Best a: scores.pass@1" in page and "★ the best point" in page
-    )
+    assert "Best pass@1: 100.0% (10-20) at a" in page and "★ the best point" in page
     assert "pass@1_low" not in page
     assert table_lines(points, ranking)[1].split() == ["*", "a", "done", "100.0%", "(10-20)"]
 
@@ -196,7 +199,7 @@ def test_points_that_had_the_engine_to_themselves_are_ranked_without_the_others(
     points = [plain(n, output_tokens_per_s=s, num_sharing=k, generate_s=20.0)
               for n, s, k in (("a", 1.0, 1), ("b", 2.0, 1), ("c", 9.0, 2))]  # fmt: skip
     found = rank(points, SPEED)
-    assert found.star is points[1] and found.headline == "highest b: output_tokens_per_s 2"
+    assert found.star is points[1] and found.headline == "highest output_tokens_per_s: 2 at b"
     assert found.notes[0].startswith("not ranked by output_tokens_per_s: c.")
 
 
@@ -219,15 +222,15 @@ def test_speeds_of_a_few_seconds_make_no_best_point():
 def test_of_another_figure_the_highest_is_marked_and_not_called_best():
     points = [plain("a", distinct_fraction=0.5), plain("b", distinct_fraction=0.7)]
     assert rank(points, "distinct_fraction").star is points[1]
-    assert rank(points, "distinct_fraction").headline == "highest b: distinct_fraction 0.7"
+    assert rank(points, "distinct_fraction").headline == "highest distinct_fraction: 0.7 at b"
     points = [plain("a", truncated_fraction=0.5), plain("b", truncated_fraction=0.7)]
-    assert rank(points, "truncated_fraction").headline == "lowest a: truncated_fraction 0.5"
+    assert rank(points, "truncated_fraction").headline == "lowest truncated_fraction: 0.5 at a"
 
 
 def test_of_equal_figures_none_is_marked():
     """The first of four points without a truncated response had the star."""
     found = rank([plain(n, truncated_fraction=0.0) for n in "abc"], "truncated_fraction")
-    assert found.star is None and found.notes == ["the same value: b, c"]
+    assert found.star is None and found.notes == ["a, b, c have the same value"]
 
 
 def test_a_figure_that_no_point_has_is_noted():
@@ -243,8 +246,8 @@ def test_a_tie_names_every_point_and_of_many_their_number():
     """One of two equal points was announced as the highest."""
     points = [plain(name, distinct_fraction=0.5) for name in "abcd"]
     said = [rank(points[:n], "distinct_fraction").headline for n in (2, 4)]
-    assert said == ["highest at 2 points: a, b: distinct_fraction 0.5",
-                    "highest at 4 points: distinct_fraction 0.5"]  # fmt: skip
+    assert said == ["highest distinct_fraction: 0.5 at 2 points (a, b)",
+                    "highest distinct_fraction: 0.5 at 4 points"]  # fmt: skip
 
 
 def test_a_tie_with_different_intervals_has_its_value_alone(scored):
@@ -253,11 +256,12 @@ def test_a_tie_with_different_intervals_has_its_value_alone(scored):
     points = [scored("a", right), scored("b", right[::-1])]
     points[1].figures["scores"]["intervals"] = {"pass@1": [0.1, 0.3]}
     headline = rank(points, SCORE).headline
-    assert headline.startswith("highest at 2 points: a, b: ") and headline.endswith("%")
+    assert headline.startswith("highest pass@1: ")
+    assert headline.endswith("% at 2 points (a, b)")
 
 
 @pytest.mark.parametrize("status", ["running", "waiting", "interrupted"])
 def test_the_first_of_an_unfinished_sweep_is_the_first_so_far(status):
     points = [plain("a", distinct_fraction=0.5), plain("b", status)]
     headline = rank(points, "distinct_fraction").headline
-    assert headline == "highest so far, a: distinct_fraction 0.5"
+    assert headline == "highest distinct_fraction so far: 0.5 at a"

@@ -72,7 +72,7 @@ def test_half_surrogates_and_control_characters_are_written_out(tmp_path):
 def test_a_scored_grid_has_every_section_in_order(tmp_path):
     found = page_of(tmp_path, scored_sweep(tmp_path, GRID), "scores.pass@1")
     assert [section.title for section in found.sections] == [
-        "Points", "pass@1", "Solved within k samples", "Lengths and diversity",
+        "Points", "pass@1", "pass@k", "Lengths and diversity",
         "Throughput and memory", "Side by side", "The command",
     ]  # fmt: skip
     kinds = [type(block) for section in found.sections for block in section.blocks]
