@@ -170,9 +170,8 @@ def _figures(
     done = [point for point in points if point.status == "done"]
     found.append(Figure(f"{len(points) + num_more:,}", "points", f"{len(done):,} done"))
     num_samples = sum(objective_of(point.figures, "num_samples") or 0 for point in points)
-    num_rows = sum(objective_of(point.figures, "num_rows") or 0 for point in points)
     if num_samples:
-        found.append(Figure(f"{num_samples:,.0f}", "samples", f"of {num_rows:,.0f} rows"))
+        found.append(Figure(f"{num_samples:,.0f}", "samples", _rows_text(points)))
     elapsed = record.get("elapsed_s")
     if isinstance(elapsed, int | float) and elapsed > 0:
         found.append(
@@ -182,6 +181,14 @@ def _figures(
         noun = "engine load" if loads == 1 else "engine loads"
         found.append(Figure(f"{loads:,}", noun, "points with the same engine share one"))
     return found
+
+
+def _rows_text(points: Sequence[Point]) -> str:
+    """Return `24 rows (8 prompts x 3 points)`; without the product if points differ in rows."""
+    numbers = [n for point in points if (n := objective_of(point.figures, "num_rows"))]
+    whole = f"of {sum(numbers):,.0f} rows"
+    is_product = len(numbers) > 1 and len(set(numbers)) == 1
+    return f"{whole} ({numbers[0]:,.0f} prompts x {len(numbers):,} points)" if is_product else whole
 
 
 def _best(ranking: Ranking) -> Figure:

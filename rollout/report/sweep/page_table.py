@@ -134,24 +134,24 @@ def _objective(points: Sequence[Point], objective: str) -> Shown:
 def _figures(points: Sequence[Point], objective: str) -> tuple[list[Shown], list[str]]:
     """Return scores, quality and costs without the objective, and which scores repeat others.
 
-    Of pass@k, those between the first and the last k come last: they are in a chart, too.
+    All pass@k stand side by side, before the other scores.
     """
     names = [name for name in score_names(points) if f"{SCORES}.{name}" != objective]
+    names.sort(key=lambda name: not name.startswith("pass@"))
     kept = [objective.removeprefix(f"{SCORES}.")] if objective.startswith(f"{SCORES}.") else []
-    passes = [name for name in score_names(points) if name.startswith("pass@")]
-    scores, between, repeats = [], [], []
+    scores, repeats = [], []
     for name in names:
         twin = next((k for k in kept if name in REPEATERS and _are_equal(points, k, name)), None)
         if twin:
             repeats.append(f"{printable(name)} is {printable(twin)} here.")
             continue
         kept.append(name)
-        (between if name in passes[1:-1] else scores).append(_of_score(points, name))
+        scores.append(_of_score(points, name))
     first, last = (
         [_of_figure(points, name) for name in names if name != objective]
         for names in ((*QUALITY, *COSTS), LAST)
     )
-    return [*scores, *first, *between, *last], repeats
+    return [*scores, *first, *last], repeats
 
 
 def _are_equal(points: Sequence[Point], one: str, other: str) -> bool:

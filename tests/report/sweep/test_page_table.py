@@ -107,10 +107,10 @@ def test_one_point_keeps_its_columns_and_figures_may_be_odd():
     assert made([])[0].rows == []
 
 
-def test_columns_that_a_page_may_have_no_room_for_are_last(tmp_path):
-    """Times were off screen, behind every pass@k with its interval."""
+def test_all_pass_at_k_stand_side_by_side_and_details_are_last(tmp_path):
+    """pass@2 was behind the times, far from pass@1 and pass@8."""
     points = scored_sweep(tmp_path, [{"sampling.temperature": t} for t in ("0.2", "1.7")])
     points[0].figures |= {"wall_s": 1.0, "load_s": 3.0, "peak_memory_gib": 2.0}
     labels = [c.label for c in page_table(points, rank(points, "scores.pass@1"))[0].columns]
-    assert labels[:3] == ["temperature", "pass@1", "pass@8"]
-    assert labels.index("wall") < labels.index("pass@2") < labels.index("load s")
+    assert labels[:5] == ["temperature", "pass@1", "pass@2", "pass@4", "pass@8"]
+    assert labels.index("pass@8") < labels.index("wall") < labels.index("load s")
