@@ -62,7 +62,7 @@ class Settings:
     continue_truncated: bool = setting(
         False, "on resume, continue samples that max_tokens cut off, if it is larger now"
     )
-    report: bool = setting(True, "write report.html, the run's page, into run_dir at the end")
+    report: bool = setting(True, "write report.html, the run's page; sweep.html is written anyway")
     dry_run: bool = setting(False, "check everything, show the plan, start no engine")
     console: Mode = setting(
         Mode.auto, "live on a terminal, else plain lines; quiet: the result; json: for scripts"

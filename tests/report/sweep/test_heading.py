@@ -28,7 +28,8 @@ def test_the_verdict_counts_the_points_and_names_the_first(tmp_path):
     points = scored_sweep(tmp_path, TWO)
     found = top(tmp_path, [*points, point(status="waiting")])
     assert found.verdict.startswith("3 points: 2 done, 1 not started. ")
-    assert ". Best pass@1 so far: " in found.verdict and found.verdict.endswith(" at temperature=0.2")
+    assert ". Best pass@1 so far: " in found.verdict
+    assert found.verdict.endswith(" at temperature=0.2")
     assert found.style == "warning"
     assert top(tmp_path, points).style == "good"
 
