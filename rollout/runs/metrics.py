@@ -32,24 +32,30 @@ def phases(timeline: Timeline) -> dict[str, dict[str, float | None]]:
     return {
         name: {
             "s": after.at_s - before.at_s,
-            **_rates(before, after, overlap(timeline.reloads, (before.at_s, after.at_s))),
+            **_rates(timeline, before, after, overlap(timeline.reloads, (before.at_s, after.at_s))),
         }
         for name, before, after in timeline.edges()
     }
 
 
-def _rates(before: Mark, after: Mark, idle_s: float = 0.0) -> dict[str, float | None]:
-    """Return the token rates between two marks, without `idle_s` seconds of it."""
+def _rates(
+    timeline: Timeline, before: Mark, after: Mark, idle_s: float = 0.0
+) -> dict[str, float | None]:
+    """Return the token rates between two marks, without `idle_s` seconds of it.
+
+    None for output tokens of a shared engine: those of rows in flight are not known.
+    """
     output = after.stats.num_output_tokens - before.stats.num_output_tokens
     prompt = after.num_prompt_tokens - before.num_prompt_tokens
-    return token_rates(output, prompt, after.at_s - before.at_s - idle_s)
+    seconds = after.at_s - before.at_s - idle_s
+    return token_rates(None if timeline.is_shared else output, prompt, seconds)
 
 
-def token_rates(output: int, prompt: int, seconds: float) -> dict[str, float | None]:
+def token_rates(output: int | None, prompt: int, seconds: float) -> dict[str, float | None]:
     return {
         "output_tokens_per_s": rate(output, seconds),
         "prompt_tokens_per_s": rate(prompt, seconds),
-        "total_tokens_per_s": rate(output + prompt, seconds),
+        "total_tokens_per_s": rate(None if output is None else output + prompt, seconds),
     }
 
 
@@ -57,17 +63,18 @@ def live(
     timeline: Timeline, at_s: float, tally: Tally, stats: EngineStats, before: Mark
 ) -> dict[str, Any]:
     """Return one line of metrics.jsonl: totals so far, and rates since `before`."""
-    rates = _rates(before, mark(at_s, stats, tally))
+    rates = _rates(timeline, before, mark(at_s, stats, tally))
+    unknown = {"output_tokens_per_s", "total_tokens_per_s"} if timeline.is_shared else set()
     return {
         "elapsed_s": round(at_s, 3),
         "phase": timeline.phase,
         "num_rows": tally.num_rows,
         "num_failed": tally.signs.num_failed,
         "num_samples": tally.num_samples,
-        "num_output_tokens": stats.num_output_tokens,
+        "num_output_tokens": None if timeline.is_shared else stats.num_output_tokens,
         "num_generated_tokens": tally.num_output_tokens,
         "num_prompt_tokens": tally.num_prompt_tokens,
-        **{name: value or 0.0 for name, value in rates.items()},
+        **{name: None if name in unknown else value or 0.0 for name, value in rates.items()},
         "rows_per_s": rate(tally.num_rows - before.num_rows, at_s - before.at_s) or 0.0,
         "num_running": stats.num_running,
         "num_waiting": stats.num_waiting,

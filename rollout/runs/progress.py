@@ -197,14 +197,15 @@ class Report:
         num_done = standing.num_rows - num_owed
         fraction = (num_done + outlook.fraction * num_owed) / standing.num_rows
         self._rates.add(now, stats.num_output_tokens)
+        is_shared = self._timeline.is_shared  # then only tokens of finished rows are known
         figures = Figures(
             self.num_rows_done,
             standing.num_rows,
             num_samples + stats.num_ended_in_flight,
             standing.num_rows * self._job.settings.sampling.n_samples,
             replace(outlook, fraction=fraction),
-            self._rates.now,
-            self._rates.average,
+            None if is_shared else self._rates.now,
+            self._rates.average if self.tally.num_output_tokens or not is_shared else None,
             stats,
             self.tally.signs_so_far,
             self._timeline.num_gpus,

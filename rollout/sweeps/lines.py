@@ -52,13 +52,14 @@ def table_lines(points: Sequence[Point], ranking: Ranking, width: int = 100) -> 
 
 
 def live_table(
-    points: Sequence[Point], progress: Mapping[str, tuple[int, int, float]]
+    points: Sequence[Point], progress: Mapping[str, tuple[int, int, float | None]]
 ) -> "RenderableType":
     """Return the table of a running sweep, as wide as the terminal.
 
-    `progress`: a point's name -> finished rows, all rows, output tokens/s so far. Of more than
-    MAX_LIVE_LINES points, it lists those that are running, then those that failed or were
-    interrupted, the last ones done, and the next ones; the last line counts the others.
+    `progress`: a point's name -> finished rows, all rows, output tokens/s so far; None:
+    unknown. Of more than MAX_LIVE_LINES points, it lists those that are running, then those that
+    failed or were interrupted, the last ones done, and the next ones; the last line counts the
+    others.
     """
     by_status = {status: [p for p in points if p.status == status] for status in STATUSES}
     urgent = [p for status in STATUSES[1:4] for p in by_status[status]][:MAX_LIVE_LINES]
@@ -99,7 +100,7 @@ class _LiveTable:
 def _terminal_columns(
     points: Sequence[Point],
     objective: str,
-    progress: Mapping[str, tuple[int, int, float]] | None = None,
+    progress: Mapping[str, tuple[int, int, float | None]] | None = None,
 ) -> list[_Shown]:
     keys = swept_keys(points)
     columns = [

@@ -12,6 +12,7 @@ from rollout.engines.slot import sum_if_known, together
 from rollout.report.sweep.points import Point
 from rollout.runs.attempt import Attempt
 from rollout.runs.display import Figures, TokenRates
+from rollout.runs.metrics import rate
 from rollout.runs.outlook import Outlook, outlook_of
 from rollout.runs.tally import Tally, joined
 from rollout.system.status import Status
@@ -57,11 +58,14 @@ class Running:
         self.ahead = replace(ahead, fraction=fraction) if is_settled else Outlook(fraction, None)
         self.rates.add(now, self.counters.num_output_tokens)
 
-    def rows(self) -> Iterator[tuple[str, tuple[int, int, float]]]:
-        """Yield each point's name with its finished rows, all rows, and tokens/s."""
+    def rows(self) -> Iterator[tuple[str, tuple[int, int, float | None]]]:
+        """Yield each point's name with its finished rows, all rows, and their tokens/s so far.
+
+        None until a row is finished: tokens in flight can't be split between points.
+        """
         for point, attempt in self.points:
             report, num_rows = attempt.report, attempt.standing.num_rows
-            tokens_per_s = report.tally.num_output_tokens / self.elapsed_s
+            tokens_per_s = rate(report.tally.num_output_tokens or None, self.elapsed_s)
             yield point.name, (report.num_rows_done, num_rows, tokens_per_s)
 
 

@@ -32,6 +32,13 @@ def test_the_first_window_begins_where_its_counts_and_rates_say():
     assert spans(found) == [("load", 0.0, 10.0)]
 
 
+def test_without_counts_the_first_window_is_as_long_as_the_interval_between_lines():
+    """Of points that share an engine, nothing is counted until a row is finished."""
+    lines = [at(12.0, None, num_output_tokens=None, num_rows=0, rows_per_s=0.0)]
+    (found,) = launches([attempt(lines, settings={"tracking": {"interval_s": 10.0}})])
+    assert [(w.start_s, w.end_s) for w in found.windows] == [(2.0, 12.0)]
+
+
 def test_a_last_window_of_a_moment_is_joined_to_the_one_before():
     (found,) = launches(
         [attempt([at(2.0, 100.0, num_output_tokens=200), at(4.0), at(4.1, 9000.0)])]

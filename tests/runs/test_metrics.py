@@ -117,6 +117,19 @@ def test_tokens_and_energy_of_a_shared_engine_are_not_split():
     assert figures["output_tokens_per_s"] == 70
 
 
+@pytest.mark.parametrize("tokens", [0, 700])
+def test_points_on_a_shared_engine_have_no_rate_over_a_window(tokens):
+    """It was 0 until a row finished, then more than the engine can do."""
+    line = timeline(begin=at(10), full=at(11), end=at(20, tokens), is_shared=True)
+    tally = kept(tokens, 9, num_rows=1)
+    found = live(line, 20.0, tally, EngineStats(num_output_tokens=tokens), line.begin)
+    unknown = "num_output_tokens", "output_tokens_per_s", "total_tokens_per_s"
+    assert [found[key] for key in unknown] == [None] * 3
+    assert (found["num_generated_tokens"], found["prompt_tokens_per_s"]) == (tokens, 0.9)
+    figures = summarize(Totals(), tally, line)
+    assert figures["fill_output_tokens_per_s"] is figures["tail_output_tokens_per_s"] is None
+
+
 def test_counts_are_of_the_run_and_rates_of_the_attempt():
     totals = Totals(num_rows=10, num_samples=80)
     tally = Tally()

@@ -115,6 +115,9 @@ def test_points_that_share_an_engine_know_what_they_kept_and_not_what_was_sample
     for point in ("temperature=0.5", "temperature=1.0"):
         found = summary(typed.here, f"s/{point}")
         assert tokens(found) == (None, found["num_output_tokens"], None)
+        written = lines(typed.here, run=f"s/{point}")
+        assert {line["output_tokens_per_s"] for line in written} == {None}
+        assert written[-1]["num_generated_tokens"] == found["num_output_tokens"]
 
 
 def test_the_energy_of_the_gpus_is_that_of_the_generation(run, typed, monkeypatch):

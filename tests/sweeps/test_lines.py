@@ -63,6 +63,8 @@ def test_while_it_runs_rows_and_rates_so_far_are_shown():
         point("0.7", "running"),
         point("1", "failed"),
     ]
+    unknown = drawn(points, {points[1].name: (0, 4000, None)})
+    assert unknown[1].split() == ["0.7", "running", "0/4,000"]
     lines = drawn(points, {points[1].name: (12, 4000, 812.7)})
     assert lines[0].split()[:4] == ["temperature", "status", "rows", "tokens/s"]
     assert [line.split()[:4] for line in lines[1:]] == [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.report.charts import Span
-from rollout.report.recorded import number_in
+from rollout.report.recorded import number_in, number_of, value_in
 from rollout.report.run.records import AttemptRecords
 
 MAX_WINDOWS = 1500
@@ -86,7 +86,8 @@ def _launch(attempt: AttemptRecords, start_s: float) -> Launch:
 def begin_of(attempt: AttemptRecords) -> float:
     """Return the seconds from the launch to its first request, where its first window begins.
 
-    The first line has counts since then and their rates, so their ratio is the window's length.
+    The first line has counts since then and their rates, so their ratio is the window's length;
+    without counts (points that share an engine), it is the setting's.
     """
     for name, begin, _ in _recorded_spans(attempt):
         if name == "fill":
@@ -97,7 +98,8 @@ def begin_of(attempt: AttemptRecords) -> float:
         per_s = number_in(line, rate)
         if per_s and (counted := number_in(line, count)):
             return max(0.0, end_s - counted / per_s)
-    return end_s
+    interval_s = number_of(value_in(attempt.settings, "tracking.interval_s"))
+    return max(0.0, end_s - (interval_s or 0.0))
 
 
 def _windows(
