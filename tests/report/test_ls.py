@@ -153,6 +153,17 @@ def test_json_has_values_without_rounding_and_paths_to_type(runs, ls):
     assert sweep["states"] == {"complete": 2} and sweep["num_points"] == 2
 
 
+def test_json_of_a_sweep_has_what_its_line_has(runs, ls):
+    """It had neither rows nor input, which the table showed."""
+    (sweep,) = values(ls, runs / "s")
+    assert (sweep["num_done"], sweep["num_rows"], sweep["num_failed"]) == (80, 80, 0)
+    assert (sweep["input"], sweep["model"], sweep["n_samples"]) == ("in.parquet", None, 8)
+    assert sweep["sampling"] is None  # differs
+    assert sweep["swept"] == {"sampling.temperature": ["0.5", "1.0"]}
+    (runs / "s/temperature=0.5/run.json").write_text("{")
+    assert values(ls, runs / "s")[0]["num_rows"] is None
+
+
 def test_points_are_listed_on_request(runs, ls):
     assert not any("s/temperature=" in line for line in ls())
     assert sum("s/temperature=" in line for line in ls("points=true")) == 2
@@ -185,6 +196,16 @@ def test_a_run_at_work_is_running_with_its_rate_now(runs, ls):
         (run,) = values(ls, runs / "deep")
         assert (run["state"], run["output_tokens_per_s"]) == ("running", 12.5)
     assert values(ls, runs / "deep")[0]["state"] == "failed"
+
+
+def test_a_run_that_is_scored_has_no_rate_until_its_launch_has_a_summary(runs, ls):
+    """The rate of its last moments of generation stood there, minutes later."""
+    with lock.held(runs / "a"):
+        found = values(ls, runs / "a")[0]["output_tokens_per_s"]
+        summary = json.loads((runs / "a/summary.json").read_text())
+        assert found == summary["output_tokens_per_s"]
+        (runs / "a/attempts/1/summary.json").unlink()
+        assert values(ls, runs / "a")[0]["output_tokens_per_s"] is None
 
 
 def test_a_killed_sweep_lists_the_points_on_disk(runs, ls):

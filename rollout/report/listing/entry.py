@@ -3,7 +3,6 @@
 Guarantees that a record with values of any other type gives None for them, not an error.
 """
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -14,7 +13,7 @@ from typing import Any
 from rollout.config.sections.sampling import Sampling
 from rollout.errors import UserError
 from rollout.report.recorded import value_in
-from rollout.report.run.records import line_in
+from rollout.report.run.records import last_line
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState, state_of
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, settings_of_rows
@@ -23,7 +22,6 @@ from rollout.system import dates
 from rollout.system.disk import read_json
 
 IN_THE_NAME = ("n_samples", "extra")  # of Sampling: shown in a column of its own, or not at all
-TAIL_BYTES = 16_384  # of metrics.jsonl, which hold its last line
 SCORES, RATE = "scores", "output_tokens_per_s"
 
 
@@ -56,7 +54,7 @@ def entry_of(run_dir: Path) -> Entry:
         _text(value_in(record, f"config.{key}"))
         for key in ("model.model_path", "prepare.source", "data.input")
     )
-    rate = _rate_now(run_dir) if state.name == RUNNING else figures.get(RATE)
+    rate = _rate_now(run_dir, state) if state.name == RUNNING else figures.get(RATE)
     return Entry(
         run_dir,
         _when(run_dir, record),
@@ -86,6 +84,16 @@ class SweepEntry:
     refused: dict[Path, str] = field(default_factory=dict)  # points that failed without a run
     best: list[Entry] = field(default_factory=list)  # the complete points with the best value
     best_value: float | None = None
+
+    @property
+    def swept(self) -> dict[str, list[str]]:
+        """Return each swept key with its values as typed, each once."""
+        found: dict[str, list[str]] = {}
+        for values in self.values.values():
+            for key, value in values.items():
+                if value not in found.setdefault(key, []):
+                    found[key].append(value)
+        return found
 
     @property
     def states(self) -> dict[str, int]:
@@ -143,15 +151,18 @@ def _when(run_dir: Path, record: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-def _rate_now(run_dir: Path) -> Any:
-    """Return the tokens per second in the last whole line of the last launch's metrics.jsonl."""
-    path = next(reversed(attempts(run_dir)), run_dir) / "metrics.jsonl"
-    if not path.is_file():
+def _rate_now(run_dir: Path, state: RunState) -> Any:
+    """Return the tokens per second in the last whole line of the last launch's metrics.jsonl.
+
+    Once the launch has written its summary, that of the summary. In between, while the output is
+    published and scored, None: nothing is generated.
+    """
+    launch = next(reversed(attempts(run_dir)), run_dir)
+    if summary := read_json(launch / "summary.json"):
+        return summary.get(RATE)
+    if state.num_done is not None and state.num_done == state.num_rows:
         return None
-    with path.open("rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-        lines = file.read().split(b"\n")[:-1]
-    return value_in(line_in(lines[-1]), RATE) if lines else None
+    return (last_line(launch / "metrics.jsonl") or {}).get(RATE)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -165,11 +165,7 @@ def _scores(entry: Entry) -> str:
 
 def _swept(sweep: SweepEntry) -> str:
     """Return the swept keys with the number of their values, such as `temperature (3)`."""
-    found: dict[str, set[str]] = {}
-    for values in sweep.values.values():
-        for key, value in values.items():
-            found.setdefault(key, set()).add(value)
-    texts = [f"{key.rpartition('.')[2]} ({len(values)})" for key, values in found.items()]
+    texts = [f"{key.rpartition('.')[2]} ({len(values)})" for key, values in sweep.swept.items()]
     return printable(", ".join(texts))
 
 

@@ -1,14 +1,19 @@
 """The entries of a listing as plain values, for `--json`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rollout.report.listing.entry import Entry, SweepEntry
+
+SHARED = ("model", "input", "n_samples", "sampling")  # of a sweep if equal at all its points
+COUNTS = ("num_rows", "num_done", "num_failed")  # of a sweep: of its points that have begun
 
 
 def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
     """Return an entry as plain values: shares from 0 to 1, dates in ISO 8601, paths to type."""
     if isinstance(entry, Entry):
         return _run_values(entry)
+    of_points = [_run_values(point) for point in entry.points]
     best = [str(point.path) for point in entry.best]
     found = {
         "kind": "sweep",
@@ -20,17 +25,31 @@ def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
         "objective": entry.objective,
         "best_value": entry.best_value,
         "best": best,
+        **{name: _common([values[name] for values in of_points]) for name in SHARED},
+        **{name: _sum([values[name] for values in of_points]) for name in COUNTS},
+        "swept": entry.swept,
     }
     if with_points:
         values = entry.values
         found["points"] = [
-            _run_values(point) | {"swept": values.get(point.path)} for point in entry.points
+            of_point | {"swept": values.get(point.path)}
+            for point, of_point in zip(entry.points, of_points, strict=True)
         ]
         found["refused"] = [
             {"path": str(path), "detail": error, "swept": values.get(path)}
             for path, error in entry.refused.items()
         ]
     return found
+
+
+def _common(values: Sequence[Any]) -> Any:
+    """Return the value that all points have; None if they differ."""
+    return values[0] if values and all(value == values[0] for value in values) else None
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """Return the counts of all points together; None if one is unknown."""
+    return None if not counts or None in counts else sum(counts)
 
 
 def _run_values(entry: Entry) -> dict[str, Any]:

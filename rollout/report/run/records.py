@@ -6,6 +6,7 @@ run. Must not know how a page looks.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from rollout.system.formats.exact_json import integer_of
 from rollout.system.formats.plain_yaml import read_yaml
 
 REMEDY = "the report is made without it"
+TAIL_BYTES = 16_384  # of metrics.jsonl, which hold its last line
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,16 @@ def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
         found.append(line)
         last_s = at_s
     return found, num_bad
+
+
+def last_line(path: Path) -> Mapping[str, Any] | None:
+    """Return the last whole line of a metrics.jsonl; None if there is none or it is damaged."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")[:-1]
+    return line_in(lines[-1]) if lines else None
 
 
 def line_in(text: bytes) -> Mapping[str, Any] | None:
