@@ -15,7 +15,7 @@ from rollout.report.sweep.confidence import intervals_text, levels_of
 from rollout.report.sweep.measures import label_of
 from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, objective_of, shown
 from rollout.report.sweep.ranking import Ranking, value_shown
-from rollout.report.sweep.record import num_uncomposed, sweep_record
+from rollout.report.sweep.record import elapsed_of, num_uncomposed, sweep_record
 from rollout.report.sweep.status import counts_text
 from rollout.report.values import counted
 from rollout.runs.command import command_in
@@ -71,7 +71,7 @@ def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> He
         [printable(line) for line in lines[1:] if line],
         printable(_verdict(points, num_more, ranking)),
         _style(points, num_more),
-        _figures(points, num_more, ranking, record, origins),
+        _figures(directory, points, num_more, ranking, origins),
         commands,
     )
 
@@ -158,10 +158,10 @@ def _style(points: Sequence[Point], num_more: int) -> str:
 
 
 def _figures(
+    directory: Path,
     points: Sequence[Point],
     num_more: int,
     ranking: Ranking,
-    record: dict[str, Any],
     origins: Sequence[Origin],
 ) -> list[Figure]:
     found = []
@@ -172,11 +172,10 @@ def _figures(
     num_samples = sum(objective_of(point.figures, "num_samples") or 0 for point in points)
     if num_samples:
         found.append(Figure(f"{num_samples:,.0f}", "samples", _rows_text(points)))
-    elapsed = record.get("elapsed_s")
-    if isinstance(elapsed, int | float) and elapsed > 0:
-        found.append(
-            Figure(duration(elapsed), "total time", "of its commands, until their last record")
-        )
+    if (elapsed := elapsed_of(directory) or 0.0) > 0:
+        is_over = ranking.is_finished and not num_more  # else more was spent since the last record
+        text = duration(elapsed) if is_over else f"at least {duration(elapsed)}"
+        found.append(Figure(text, "total time", "of its commands, until their last record"))
     if loads := _num_loads(points, origins):
         noun = "engine load" if loads == 1 else "engine loads"
         found.append(Figure(f"{loads:,}", noun, "points with the same engine share one"))

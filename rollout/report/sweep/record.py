@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Container, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rollout.config.fingerprint import redacted
 from rollout.config.settings import OBJECTIVE
 from rollout.errors import UserError
-from rollout.report.recorded import ks_in
+from rollout.report.recorded import ks_in, number_in
+from rollout.report.run.records import AttemptRecords, last_line
+from rollout.report.run.times import lasted_s
 from rollout.report.sweep.points import SCORES, Point, figures_of
+from rollout.store.run_dir import attempts
 from rollout.system import dates
 from rollout.system.disk import read_json, read_record, write_json
 
@@ -57,9 +61,9 @@ class SweepRecord:
     def __init__(self, directory: Path, argv: list[str]):
         self._path, self._argv = directory / RECORD, redacted(argv)
         found = sweep_record(directory)
-        created, earlier_s = found.get("created"), found.get("elapsed_s")
+        created, earlier_s = found.get("created"), elapsed_of(directory)
         self._created = created if isinstance(created, str) else dates.now()
-        if not found.get("points") and not isinstance(earlier_s, int | float):
+        if not found.get("points") and earlier_s is None:
             earlier_s = 0.0
         self._earlier_s = earlier_s  # null where a command did not record its time
 
@@ -80,9 +84,10 @@ class SweepRecord:
             for point in points
         ]
         earlier_s = self._earlier_s
-        total = earlier_s + elapsed_s if isinstance(earlier_s, int | float) else None
+        total = None if earlier_s is None else earlier_s + elapsed_s
         record = {
             "created": self._created,
+            "written": dates.now(),
             "argv": self._argv,
             "objective": objective,
             "elapsed_s": total,
@@ -95,6 +100,40 @@ class SweepRecord:
 def sweep_record(directory: Path) -> dict[str, Any]:
     """Return sweep.json; empty if it is missing or damaged."""
     return read_json(directory / RECORD) or {}
+
+
+def elapsed_of(directory: Path) -> float | None:
+    """Return the seconds of all commands of a sweep until their last record; None if unknown.
+
+    sweep.json is written when points begin and end. Launches of points that had begun by then were
+    of that command, so their later records count; those of a later run_dir=POINT don't.
+    """
+    record = sweep_record(directory)
+    elapsed_s, written = number_in(record, "elapsed_s"), dates.moment(record.get("written"))
+    if elapsed_s is None or written is None:
+        return elapsed_s
+    try:
+        run_dirs = points_in(directory)
+    except UserError:  # damaged; said elsewhere
+        return elapsed_s
+    more_s = [_lasted_after(written, launch) for d in run_dirs for launch in attempts(d)]
+    return elapsed_s + max([0.0, *more_s])
+
+
+def _lasted_after(written: datetime, launch: Path) -> float:
+    """Return the seconds until the last record of a launch; 0 if it began after that moment."""
+    environment, ended, summary = (
+        read_json(launch / f"{name}.json") or {} for name in ("environment", "ended", "summary")
+    )
+    line = last_line(launch / "metrics.jsonl")
+    found = AttemptRecords(
+        int(launch.name), launch, environment=environment, ended=ended, summary=summary,
+        lines=[line] if line else [],
+    )  # fmt: skip
+    started, spent_s = dates.moment(environment.get("started")), lasted_s(found)
+    if started is None or spent_s is None or started > written:
+        return 0.0
+    return spent_s - (written - started).total_seconds()
 
 
 def num_uncomposed(directory: Path, num_known: int) -> int:

@@ -1,6 +1,7 @@
 """The top of a sweep's page: what the records tell, and nothing else."""
 
 import json
+from datetime import datetime, timedelta
 
 from scored_sweep import scored_sweep
 from sweep_points import SPEED, point
@@ -102,6 +103,26 @@ def test_secrets_in_the_command_are_starred(tmp_path):
     SweepRecord(tmp_path, ["+hydra.job.env_set.HF_TOKEN=hf_verysecret"]).write(points, SPEED, 1.0)
     assert "verysecret" not in (tmp_path / "sweep.json").read_text()
     assert not any("verysecret" in command for command in top(tmp_path, points).commands)
+
+
+def test_the_total_time_of_a_killed_sweep_reaches_to_the_last_record_of_its_points(tmp_path):
+    """sweep.json is written when points begin; at four minutes it said 0:16."""
+    left = point("0.7", status="interrupted")
+    left.run_dir = tmp_path / "t"
+    began = datetime.now().astimezone()
+    SweepRecord(tmp_path, []).write([left], SPEED, 16.0)
+    launches = [(1, began, 240.0), (2, began + timedelta(hours=5), 60.0)]  # the second by hand
+    for number, started, elapsed_s in launches:
+        launch = left.run_dir / f"attempts/{number}"
+        launch.mkdir(parents=True)
+        (launch / "environment.json").write_text(json.dumps({"started": started.isoformat()}))
+        (launch / "metrics.jsonl").write_text(json.dumps({"elapsed_s": elapsed_s}) + "\n")
+    record = json.loads((tmp_path / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps(record | {"written": began.isoformat()}))
+    (time,) = (f for f in top(tmp_path, [left], SPEED).figures if f.label == "total time")
+    assert time.value == "at least 4:16"
+    SweepRecord(tmp_path, []).write([left], SPEED, 10.0)  # the next command adds to it
+    assert sweep_record(tmp_path)["elapsed_s"] == 266.0
 
 
 def test_the_time_of_all_commands_is_added_and_unknown_where_one_did_not_record_it(tmp_path):
