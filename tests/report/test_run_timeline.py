@@ -39,6 +39,13 @@ def test_without_counts_the_first_window_is_as_long_as_the_interval_between_line
     assert [(w.start_s, w.end_s) for w in found.windows] == [(2.0, 12.0)]
 
 
+def test_the_chart_of_a_point_that_shared_an_engine_says_what_is_not_known():
+    lines = [at(float(i), None, prompt_tokens_per_s=5.0) for i in (1, 2)]
+    chart = time_charts(launches([attempt(lines, settings={"tracking": {"interval_s": 1.0}})]))[0]
+    assert [series.name for series in chart.series] == ["prompt tokens/s"]
+    assert chart.note.startswith("Output tokens of points that share an engine are not known")
+
+
 def test_a_last_window_of_a_moment_is_joined_to_the_one_before():
     (found,) = launches(
         [attempt([at(2.0, 100.0, num_output_tokens=200), at(4.0), at(4.1, 9000.0)])]

@@ -35,8 +35,8 @@ def time_charts(launches: Sequence[Launch]) -> list[Chart]:
         _over_time(
             windows, spans, "throughput", "Throughput", "tokens/s",
             {"output tokens/s": "output_tokens_per_s", "prompt tokens/s": "prompt_tokens_per_s"},
-            note="Output tokens count when they are sampled, a prompt's when its row is finished; "
-            f"each step is the rate of its own seconds. {note}",
+            note=f"{_counted(windows)} when its row is finished; each step is the rate of its own "
+            f"seconds. {note}",
         ),
         _over_time(
             windows, spans, "concurrency", "Concurrency", "samples",
@@ -51,6 +51,15 @@ def time_charts(launches: Sequence[Launch]) -> list[Chart]:
         ),
     ]  # fmt: skip
     return [chart for chart in charts if chart is not None]
+
+
+def _counted(windows: Sequence[Window]) -> str:
+    """Return how the note on throughput begins: when tokens count."""
+    if any(window.mean("output_tokens_per_s") is not None for window in windows):
+        return "Output tokens count when they are sampled, a prompt's"
+    return (
+        "Output tokens of points that share an engine are not known over a window; a prompt's count"
+    )
 
 
 def _over_time(
