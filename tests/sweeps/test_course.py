@@ -11,7 +11,7 @@ from rollout.report.sweep.points import Point
 from rollout.runs.outlook import Outlook
 from rollout.runs.tally import Tally
 from rollout.sweeps.progress import PointConsole
-from rollout.sweeps.running import Course
+from rollout.sweeps.running import Course, Running
 from rollout.system.console import Console
 from rollout.system.status import Status
 
@@ -34,6 +34,18 @@ def batch(*points, fraction, left_s=10.0, num_rows=0):
         ahead=Outlook(fraction, left_s, left_s, left_s), tally=report.tally,
         counters=EngineStats(), rates=SimpleNamespace(now=5.0, average=4.0),
     )  # fmt: skip
+
+
+def test_a_point_has_no_rate_until_a_row_of_it_is_finished():
+    """It was 0: tokens in flight can't be split between points that share an engine."""
+    standing = SimpleNamespace(num_rows=8, num_owed=8, num_owed_samples=16,
+                               num_samples_done=lambda n: 0)  # fmt: skip
+    report = SimpleNamespace(tally=Tally(), num_rows_done=0)
+    running = Running([(point("a"), SimpleNamespace(report=report, standing=standing))])
+    running.elapsed_s = 5.0
+    assert list(running.rows()) == [("a", (0, 8, None))]
+    report.tally.num_output_tokens = 50
+    assert list(running.rows()) == [("a", (0, 8, 10.0))]
 
 
 @pytest.fixture
