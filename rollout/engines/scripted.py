@@ -77,11 +77,15 @@ class ScriptedEngine:
         values = [getattr(sampling, key) for key in SAMPLING_KEYS]
         text = repr((values, sorted(further.items())))
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 2
-        shown = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
         tags = model.reasoning_tags
         greedy = is_greedy(sampling.temperature)
         notes = [GREEDY_NOTE] if greedy and sampling.n_samples > 1 else []
-        shown["seed"] = sampling.seed
+        shown = {
+            "n": 1 if greedy else sampling.n_samples,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": sampling.seed,
+        }
         ready = number, wants_logprobs
         return Sampler(shown, notes, ready, reasoning_tags=tags, is_greedy=greedy)
 

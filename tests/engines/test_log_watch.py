@@ -47,6 +47,8 @@ def test_a_line_of_vllms_log_tells_its_phase(line, phase):
         ("(EngineCore pid=387) WARNING 03-08 16:44:29 [compilation.py:1233] Capping", "Capping"),
         ("ERROR 2026-11-30 02:14:27,128 [vllm.v1.engine.core] It failed", "It failed"),
         (WARNING + "Enforce eager set, disabling torch.compile", None),
+        (WARNING + "Failed to create oneDNN linear, fallback to torch linear. Exception: x", None),
+        (WARNING + "CPU backend doesn't allow to use `torch.set_num_threads` after", None),
         ("INFO 2026-11-30 02:14:27,127 [vllm.config.model] WARNING 1 [x] no", None),
         ("/x/dispatcher.py:138: FutureWarning: `torch` is deprecated", None),
     ],

@@ -39,6 +39,8 @@ IGNORED: tuple[tuple[str, str], ...] = (
     ("Model Runner V2 requires Triton", "CPUs work without it"),
     ("Reset SSM cache type", "the CPU's only choice"),
     ("libtcmalloc is not found", "a hint on speed, at every load on a CPU"),
+    ("Failed to create oneDNN linear", "about vLLM's own kernels, at every load on a CPU"),
+    ("CPU backend doesn't allow to use `torch.set_num_threads`", "at every load on a CPU"),
     ("libiomp is not found", "a hint on speed, at every load on a CPU"),
     ("Passing raw prompts to InputProcessor is deprecated", "about how rollout calls vLLM"),
     ("Priority not set for op", "about vLLM's own kernels, at every load on a GPU"),
