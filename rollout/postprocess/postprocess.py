@@ -219,4 +219,7 @@ def _exported(
         phrases = [f"{tally.num_rows:,}/{num_rows:,} rows", f"{tally.num_scored:,} scored"]
         if tally.num_unscored:
             phrases.append(f"{tally.num_unscored:,} without a score")
-        progress.update(Status(fraction, tuple(phrases), left_s))
+        counts = {"rows": tally.num_rows, "num_rows": num_rows}
+        counts |= {"num_scored": tally.num_scored, "num_unscored": tally.num_unscored}
+        values = {"phase": "score", **counts, "text": "  ".join(phrases)}
+        progress.update(Status(fraction, tuple(phrases), left_s, values=values))

@@ -184,7 +184,8 @@ class Attempt:
         with self.explaining_disk_errors():
             renew_run_record(job, self._store.rows_per_shard, self.standing.kept)
             counter = self._write_output()
-            scored = score(job.settings, job.places, job.writer, self.console, stop)
+            with self.report.scoring():
+                scored = score(job.settings, job.places, job.writer, self.console, stop)
             count = num_preview_rows(job.settings)
             first = self._store.first_results(count)
             summary = self.report.finish(counter.totals(), first, scored)

@@ -154,6 +154,7 @@ def summarize(totals: Totals, tally: Tally, timeline: Timeline) -> dict[str, flo
         "reload_s": timeline.reload_s,
         **{f"{name}_s": split[name]["s"] for name in PHASES},
         "publish_s": timeline.publish_s,
+        "score_s": timeline.score_s,
         **whole,
         "engine_output_tokens_per_s": rate(sampled, seconds - timeline.reload_s),
         **{f"{name}_output_tokens_per_s": split[name]["output_tokens_per_s"] for name in PHASES},

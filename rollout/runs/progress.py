@@ -260,14 +260,27 @@ class Report:
             for part in parts:
                 yield part
                 num_read += part.num_rows
-                elapsed_s = self._clock.now() - began
-                left_s = elapsed_s * (num_rows - num_read) / num_read
-                text = f"publishing {num_read:,}/{num_rows:,} rows"
-                bar.update(Status(num_read / num_rows, (text,), left_s))
+                show(num_read)
+
+        def show(num_read: int) -> None:
+            left_s = (self._clock.now() - began) * (num_rows - num_read) / num_read
+            text = f"publishing {num_read:,}/{num_rows:,} rows"
+            values = {"phase": "publish", "rows": num_read, "num_rows": num_rows, "text": text}
+            bar.update(Status(num_read / num_rows, (text,), left_s, values=values))
 
         with self._console.progress() as bar:
             yield counted
+            if num_rows:
+                show(num_rows)  # the last part may be taken without asking for more
         self._timeline.publish = began, self._clock.now()
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Note how long it takes to score and export the output, if that is asked for."""
+        began = self._clock.now()
+        yield
+        if self._job.places.scoring:
+            self._timeline.score = began, self._clock.now()
 
     def _remember_rate(self, figures: dict[str, Any]) -> None:
         """Keep this run's rate for time estimates, unless it shared its engine or had several."""

@@ -5,6 +5,7 @@
     steady    until less than a full batch is left and no prompt waits
     tail      until the last row is finished
     publish   while the output is written
+    score     while it is scored and exported
 
 Fill, steady and tail are the generation. It includes the time in which no engine was up because
 the last one had died (reloads), but rates of a phase leave that time out: they describe the engine.
@@ -46,6 +47,7 @@ class Timeline:
     end: Mark | None = None
     reloads: list[Span] = field(default_factory=list)  # no engine was up, after the first one
     publish: Span = (0.0, 0.0)
+    score: Span = (0.0, 0.0)  # empty if nothing was scored
     peak_memory_gib: float | None = None  # highest EngineStats.memory_gib
     max_num_seqs: int = 1
     num_gpus: int = 0  # the most that were in use at the same time
@@ -59,6 +61,10 @@ class Timeline:
     @property
     def publish_s(self) -> float:
         return length(self.publish)
+
+    @property
+    def score_s(self) -> float:
+        return length(self.score)
 
     @property
     def generate_s(self) -> float:
@@ -120,7 +126,8 @@ class Timeline:
     def spans(self) -> Iterator[dict[str, str | float]]:
         """Yield the phases that took time, in seconds since the launch, in order."""
         generation = ((name, (a.at_s, b.at_s)) for name, a, b in self.edges())
-        for name, span in (("load", self.load), *generation, ("publish", self.publish)):
+        after = ("publish", self.publish), ("score", self.score)
+        for name, span in (("load", self.load), *generation, *after):
             if length(span) > 0:
                 yield {"phase": name, "start_s": span[0], "end_s": span[1]}
 

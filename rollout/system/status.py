@@ -12,6 +12,7 @@ from rollout.system.terminal import eta, fitted
 
 PLAIN_INTERVAL_S = 10.0
 JSON_INTERVAL_S = 1.0
+VAGUE = 10.0  # the highest time left over the lowest, from which on none is shown
 GAP = "  "  # in a plain line
 
 
@@ -39,9 +40,18 @@ class Status:
         """The fraction as text; 100 % only when everything is done."""
         return f"{min(self.fraction, 0.99 if self.fraction < 1 else 1.0):4.0%}"
 
+    @property
+    def _is_vague(self) -> bool:
+        """Whether the time left is so uncertain that one number would mislead."""
+        if self.low_s is None or self.high_s is None:
+            return False
+        return self.high_s > VAGUE * max(self.low_s, 1.0)  # as shown: in whole seconds
+
     def eta(self, has_spread: bool = True) -> str:
         if self.fraction >= 1:
             return ""
+        if self._is_vague:
+            return eta(None)
         spread = (self.low_s, self.high_s) if has_spread else ()
         return eta(self.left_s, *spread)
 

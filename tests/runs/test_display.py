@@ -13,6 +13,7 @@ from rollout.rows.signs import Signs
 from rollout.runs.display import Figures, TokenRates, prompt_line, sample_lines
 from rollout.runs.outlook import Outlook
 from rollout.runs.preview import preview_text
+from rollout.system.status import Status
 
 STATS = EngineStats(
     num_output_tokens=10**6, num_running=256, num_waiting=180, kv_cache_usage=0.63,
@@ -60,6 +61,13 @@ def test_a_narrow_line_keeps_how_far_it_is_and_how_long_it_takes():
 
 def test_it_is_not_done_before_everything_is():
     assert replace(FIGURES, ahead=Outlook(0.999, 1.0)).status().percent == " 99%"
+
+
+def test_a_time_left_that_may_be_anything_is_not_shown():
+    """A run of 3:32 began with `ETA 1:09:32 (0:33-1:10:05)`."""
+    vague = Status(0.1, left_s=4172.0, low_s=33.0, high_s=4205.0)
+    assert vague.eta() == vague.eta(has_spread=False) == "ETA -:--"
+    assert Status(0.9, left_s=2.0, low_s=0.1, high_s=5.0).eta() == "ETA 0:02 (0:00-0:05)"
 
 
 def test_scripts_get_plain_numbers():

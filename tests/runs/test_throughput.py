@@ -89,6 +89,20 @@ def test_the_spans_follow_each_other_and_the_live_lines_name_their_phase(run, ty
     assert found[-1]["num_generated_tokens"] == found[-1]["num_output_tokens"]
 
 
+def test_scoring_has_its_own_seconds_and_names_its_phase_in_json(run, typed):
+    """It was half of the wall time, and a gap on the chart."""
+    words = "postprocess.scorer=regex", "postprocess.regex.pattern=.", "console=json"
+    answers = ("postprocess.answer_key=prompt",)
+    assert run(*words, *answers).code == 0, typed.errors
+    found = summary(typed.here)
+    last = found["spans"][-1]
+    assert last["phase"] == "score" and last["end_s"] - last["start_s"] == found["score_s"] > 0
+    events = [json.loads(line) for line in typed.out.splitlines()]
+    progress = {e["phase"]: e for e in events if e["event"] == "progress"}
+    for phase in ("publish", "score"):
+        assert progress[phase]["rows"] == progress[phase]["num_rows"] == 40
+
+
 def test_an_attempt_that_continues_samples_counts_only_the_new_tokens(run, typed):
     assert run(*TEN_TOKENS, "sampling.max_tokens=4").code == 0
     assert tokens(summary(typed.here)) == (160, 160, 0)

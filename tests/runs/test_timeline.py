@@ -51,13 +51,16 @@ def test_the_phases_add_up_to_the_generation():
 
 def test_the_spans_are_the_phases_in_seconds_since_the_launch():
     line = timeline(begin=at(10.5), full=at(12), drain=at(22), end=at(27), publish=(28, 29))
+    line.score = (29, 33)
     assert [tuple(span.values()) for span in line.spans()] == [
         ("load", 2, 10),
         ("fill", 10.5, 12),
         ("steady", 12, 22),
         ("tail", 22, 27),
         ("publish", 28, 29),
+        ("score", 29, 33),
     ]
+    assert line.score_s == 4
 
 
 def test_two_deaths_leave_the_rates_of_the_phases_to_the_engine_and_the_time_to_the_run():

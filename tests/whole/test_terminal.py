@@ -96,8 +96,10 @@ def test_json_can_be_followed_by_a_script(here):
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.stderr == ""
     assert {e["event"] for e in events} == {"note", "progress", "summary", "report"}
-    last = [e for e in events if e["event"] == "progress"][-1]
+    progress = [e for e in events if e["event"] == "progress"]
+    last = [e for e in progress if e["phase"] == "generate"][-1]
     assert (last["rows"], last["samples"], last["left_s"]) == (60, 240, 0)
+    assert (progress[-1]["phase"], progress[-1]["rows"]) == ("publish", 60)
     summary = json.loads((here / "r/summary.json").read_text())
     (end,) = (e for e in events if e["event"] == "summary")
     assert summary.items() <= end.items()
