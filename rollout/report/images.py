@@ -23,7 +23,7 @@ COLOURS = (
 )  # fmt: skip
 PHASE_COLOURS = {  # as in page.css
     "load": "#8a8f98", "fill": "#d97f00", "steady": "#009e73", "tail": "#c2568f",
-    "publish": "#0072b2", "reload": "#b3261e",
+    "publish": "#0072b2", "reload": "#b3261e", "score": "#6f4fa3",
 }  # fmt: skip
 OTHER_SPAN_COLOURS = ("#8c7a00", "#4aa3d8")
 SOFT, LINE = "#5c656d", "#e3e5e6"

@@ -121,7 +121,7 @@ class Page:
     title: str
     subtitle: Sequence[str] = ()  # lines: model, data, date, seed, command
     verdict: str = ""  # one sentence: `complete: ...`, `resumable: ...`
-    verdict_style: str = "good"  # good, warning or bad
+    verdict_style: str = "good"  # good: complete; neutral, warning or bad
     figures: Sequence[Figure] = ()
     sections: Sequence[Section] = ()
 

@@ -62,7 +62,7 @@ def _verdict(found: Responses, scores: Scores | None) -> tuple[str, str]:
     if not found.num_samples:
         return f"no responses: none of {counted(found.num_rows, 'row')} has one", "bad"
     if scores is None:
-        return f"not scored: {counts}", "good"
+        return f"not scored: {counts}", "neutral"
     group = scores.everything
     if not group.num_judged:
         return f"nothing could be judged: none of {counts} is right or wrong", "bad"

@@ -75,6 +75,7 @@ def test_the_last_bin_of_lengths_ends_with_the_longest(longest):
 def test_columns_that_are_missing_are_not_spoken_of(tmp_path):
     pq.write_table(pa.table({"responses": [["a", ""]]}), tmp_path / "o.parquet")
     page = page_of_scored(tmp_path / "o.parquet")
+    assert page.verdict_style == "neutral" and page.verdict.startswith("not scored")
     assert [type(block) for block in page.sections[0].blocks] == [Facts]
     assert [figure.label for figure in page.figures] == ["rows"]
     assert dict(page.sections[0].blocks[0].items)["empty responses"] == "1 (50.0%)"

@@ -2,7 +2,7 @@
 // at the cursor, and a tip for points with names.
 
 const NUM_COLOURS = 8;
-const PHASES = ["load", "fill", "steady", "tail", "publish", "reload"]; // each has a colour, as in images.py
+const PHASES = ["load", "fill", "steady", "tail", "publish", "reload", "score"]; // each has a colour, as in images.py
 const NUM_OTHERS = 2; // colours of spans with other names
 const NEAR_PX = 28;
 const MAX_DOTS = 24; // points on a line; with more, only those between gaps

@@ -154,6 +154,8 @@ def _style(points: Sequence[Point], num_more: int) -> str:
     statuses = {point.status for point in points}
     if statuses == {"done"} and not num_more:
         return "good"
+    if "running" in statuses and "failed" not in statuses:
+        return "neutral"
     return "bad" if "failed" in statuses and "done" not in statuses else "warning"
 
 

@@ -33,6 +33,7 @@ def test_the_verdict_counts_the_points_and_names_the_first(tmp_path):
     assert found.verdict.endswith(" at temperature=0.2")
     assert found.style == "warning"
     assert top(tmp_path, points).style == "good"
+    assert top(tmp_path, [*points, point(status="running")]).style == "neutral"
 
 
 def test_points_that_a_killed_sweep_had_not_composed_are_counted_as_not_started(tmp_path):
