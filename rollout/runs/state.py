@@ -5,6 +5,7 @@ state too. Must not know how a launch decides what it may resume (see resume.py)
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,13 @@ def state_of(run_dir: Path, is_ending: bool = False) -> RunState:
             name = RESUMABLE
         else:
             name, detail = _ending(run_dir)
-        found = finished_rows(run_dir, _criteria(run_dir, record))
+        found = finished_rows(run_dir, criteria_of(run_dir, record))
     except (UserError, OSError) as error:
         return RunState(FAILED, num_rows, None, None, " ".join(str(error).split()))
     return RunState(name, num_rows, found.num_done, found.num_failed, detail)
 
 
-def _criteria(run_dir: Path, record: dict[str, Any]) -> Criteria:
+def criteria_of(run_dir: Path, record: Mapping[str, Any]) -> Criteria:
     """Return what the last launch asked for: see resume.standing_of."""
     n_samples = record["fingerprint"].get("sampling.n_samples")
     n_samples = n_samples if is_count(n_samples) else 0

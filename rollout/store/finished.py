@@ -43,17 +43,22 @@ def finished_rows(run_dir: Path, criteria: Criteria) -> Finished:
     """
     shards, num_done, num_failed = Shards(run_dir / "shards"), 0, 0
     for shard in _patiently(shards.found):
-        import pyarrow.compute as pc  # not for a run without rows: it takes longer than the look
-
-        rows = _read(shards, shard)
-        failed, shortest = rows.column("failed"), rows.column("shortest_cut")
-        has_all = pc.greater_equal(rows.column("num_samples"), criteria.n_samples)
-        is_cut = pc.and_(pc.greater_equal(shortest, 0), pc.less(shortest, criteria.continued_below))
-        is_given_up = pc.greater_equal(rows.column("num_attempts"), criteria.num_tries)
-        is_done = pc.if_else(failed, is_given_up, pc.and_not(has_all, is_cut))
-        num_done += pc.sum(is_done).as_py() or 0
-        num_failed += pc.sum(failed).as_py() or 0
+        found = finished_in(_read(shards, shard), criteria)
+        num_done += found.num_done
+        num_failed += found.num_failed
     return Finished(num_done, num_failed)
+
+
+def finished_in(rows: "pa.Table", criteria: Criteria) -> Finished:
+    """Count the rows of a table with the columns COLUMNS that are owed nothing."""
+    import pyarrow.compute as pc  # not for a run without rows: it takes longer than the look
+
+    failed, shortest = rows.column("failed"), rows.column("shortest_cut")
+    has_all = pc.greater_equal(rows.column("num_samples"), criteria.n_samples)
+    is_cut = pc.and_(pc.greater_equal(shortest, 0), pc.less(shortest, criteria.continued_below))
+    is_given_up = pc.greater_equal(rows.column("num_attempts"), criteria.num_tries)
+    is_done = pc.if_else(failed, is_given_up, pc.and_not(has_all, is_cut))
+    return Finished(pc.sum(is_done).as_py() or 0, pc.sum(failed).as_py() or 0)
 
 
 def _read(shards: Shards, shard: int) -> "pa.Table":

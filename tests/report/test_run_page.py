@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -26,6 +27,7 @@ from reported import (
 from resuming import SCRIPTED
 
 from rollout.errors import UserError
+from rollout.report.listing.entry import entry_of
 from rollout.report.page import Browser, Code
 from rollout.report.run.page import page_of
 from rollout.system.formats.plain_yaml import read_yaml
@@ -143,7 +145,9 @@ def test_the_page_follows_a_run_that_is_stopped_in_the_middle(tmp_path, number):
         running = page(tmp_path)
         os.kill(process.pid, number)
         process.communicate()
-    assert running.verdict.startswith("running: ")
+    assert running.verdict.startswith("running: ") and running.verdict_style == "neutral"
+    (num_rows,) = re.findall(r"running: (\S+) of 400 rows", running.verdict)
+    assert figure(running, "samples").note.startswith(f"{num_rows} of 400 rows")
     assert "To resume" not in titles(running)
     stopped = page(tmp_path)
     assert stopped.verdict.startswith("resumable: ")
@@ -152,6 +156,9 @@ def test_the_page_follows_a_run_that_is_stopped_in_the_middle(tmp_path, number):
     assert "To resume" in titles(stopped)
     assert int(figure(stopped, "output tokens/s").value.replace(",", "")) > 0
     assert "as far as it got" in figure(stopped, "output tokens/s").note
+    (row,) = tables(section(stopped, "Throughput over time"))[-1].rows
+    assert row.cells[5] == figure(stopped, "output tokens/s").value
+    assert f"{entry_of(tmp_path / 'x').output_tokens_per_s:,.0f}" == row.cells[5]
 
 
 def test_two_launches_follow_each_other_on_one_axis(typed, here):

@@ -9,9 +9,10 @@ from reported import line
 
 from rollout.report.charts import Span
 from rollout.report.run.charts import time_charts
-from rollout.report.run.records import AttemptRecords, read_lines
+from rollout.report.run.records import AttemptRecords, RunRecords, read_lines
+from rollout.report.run.speed import speed_figure
 from rollout.report.run.timeline import Window, launches, points, thinned
-from rollout.report.run.times import launch_table
+from rollout.report.run.times import launch_table, time_table
 
 
 def attempt(lines, number=1, **records):
@@ -170,6 +171,52 @@ def test_a_killed_launch_counts_kept_tokens_to_its_last_record_and_says_so():
     line = at(4.0, num_rows=81, num_output_tokens=900, num_generated_tokens=600)
     summary = {"num_generated_rows": 19, "num_sampled_tokens": 500, "num_generated_tokens": 400,
                "output_tokens_per_s": 100.0, "wall_s": 5.0}  # fmt: skip
-    killed, ended = launch_table([attempt([line]), attempt([line], 2, summary=summary)]).rows
-    assert killed.cells[3:6] == ["≥ 81", "≥ 600", ""]
+    table = launch_table([attempt([line]), attempt([line], 2, summary=summary)])
+    killed, ended = table.rows
+    assert killed.cells[3:6] == ["81", "600", "150"]
     assert ended.cells[3:6] == ["19", "400", "100"]
+    assert table.note.startswith("Attempt 1: finished at its last record; up to a second of them ")
+
+
+def headline(*lines):
+    return speed_figure(RunRecords(Path("x"), {}, [attempt(list(lines))], {}, {}, []))
+
+
+def test_the_headline_of_a_killed_run_counts_kept_tokens_and_names_the_sampled_ones():
+    found = headline(at(4.0, 225.0, num_output_tokens=900, num_generated_tokens=600))
+    assert found.value == "150" and found.note.endswith("unfinished rows included: 225")
+
+
+def test_while_no_row_is_finished_the_headline_is_not_known():
+    """It said 1,079 beside 0 samples."""
+    found = headline(at(4.0, 225.0, num_output_tokens=900, num_generated_tokens=0))
+    assert found.value == "not known" and found.note.startswith("no row was finished over ")
+    assert found.note.endswith("unfinished rows included: 225")
+
+
+def phases(**more):
+    summary = {"wall_s": 10.0, "load_s": 1.0, "steady_s": 4.0, "publish_s": 1.0, **more}
+    table = time_table(attempt([], summary={"steady_output_tokens_per_s": 9000.0, **summary}))
+    return {row.cells[0]: row.cells[1:] for row in table.rows}
+
+
+def test_scoring_has_a_row_of_its_own_and_is_in_others_of_older_records():
+    found, older = phases(score_s=3.0), phases()
+    assert (found["score"][0], found["other"][0], older["other"][0]) == ("3.0 s", "1.0 s", "4.0 s")
+    assert "scoring" not in found["other"][-1] and older["other"][-1].endswith(", scoring")
+    (launch,) = launches([attempt([at(2.0)], summary={"fill_s": 1.0, "score_s": 3.0})])
+    assert launch.spans[-1].name == "score"
+
+
+def test_a_phase_of_a_moment_has_no_rate():
+    """The page said steady 286,943 for 0.06 s."""
+    assert phases()["steady"][2] == "9,000" and phases(steady_s=0.06)["steady"][2] == ""
+
+
+def test_without_a_gpu_no_words_of_one_are_said():
+    assert "CUDA" in phases()["load"][-1] and "CUDA" not in phases(num_gpus=0)["load"][-1]
+    on_cpu, on_gpu = (
+        time_charts(launches([attempt([at(2.0, **use), at(4.0, **use)])]))[-1].title
+        for use in ({"kv_cache_usage": 0.5}, {"kv_cache_usage": 0.5, "gpu_utilization": 0.9})
+    )
+    assert (on_cpu, on_gpu) == ("KV cache", "KV cache and GPU")

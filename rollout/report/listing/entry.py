@@ -14,6 +14,7 @@ from rollout.config.sections.sampling import Sampling
 from rollout.errors import UserError
 from rollout.report.recorded import value_in
 from rollout.report.run.records import last_line
+from rollout.report.run.so_far import rate_of_unfinished
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState, state_of
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, settings_of_rows
@@ -37,7 +38,7 @@ class Entry:
     num_files: int
     n_samples: int | None
     sampling: dict[str, Any]  # the temperature, and whatever differs from the default
-    output_tokens_per_s: float | None  # of the last launch; of one that is running: at present
+    output_tokens_per_s: float | None  # of the last launch; running: at present
     scores: dict[str, float]
     figures: dict[str, Any] = field(default_factory=dict)  # of summary.json
 
@@ -55,6 +56,8 @@ def entry_of(run_dir: Path) -> Entry:
         for key in ("model.model_path", "prepare.source", "data.input")
     )
     rate = _rate_now(run_dir, state) if state.name == RUNNING else figures.get(RATE)
+    if state.name != RUNNING and not figures:
+        rate = rate_of_unfinished(run_dir)
     return Entry(
         run_dir,
         _when(run_dir, record),

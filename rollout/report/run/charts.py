@@ -31,6 +31,7 @@ def time_charts(launches: Sequence[Launch]) -> list[Chart]:
         return []
     windows, spans = thinned(measured), _spans(launches)
     note = _axis_note(launches, len(windows) < len(measured))
+    has_gpu = any(window.mean("gpu_utilization") is not None for window in windows)
     charts = [
         _over_time(
             windows, spans, "throughput", "Throughput", "tokens/s",
@@ -45,7 +46,7 @@ def time_charts(launches: Sequence[Launch]) -> list[Chart]:
             "reading is drawn from its moment to the next.",
         ),
         _over_time(
-            windows, spans, "use", "KV cache and GPU", "use",
+            windows, spans, "use", "KV cache and GPU" if has_gpu else "KV cache", "use",
             {"KV cache use": "kv_cache_usage", "GPU utilization": "gpu_utilization"},
             y_format=Format.percent,
         ),

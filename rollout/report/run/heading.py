@@ -10,7 +10,7 @@ from rollout.report.run.times import started_at, took
 from rollout.report.values import counted
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
 
-STYLES = {COMPLETE: "good", RUNNING: "good", RESUMABLE: "warning", FAILED: "bad"}
+STYLES = {COMPLETE: "good", RUNNING: "neutral", RESUMABLE: "warning", FAILED: "bad"}
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
 
 

@@ -3,6 +3,7 @@
 What is missing, damaged or not known is said on the page. Writes nothing, takes no lock.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from rollout.errors import RolloutError
@@ -27,7 +28,17 @@ from rollout.report.run.times import launch_table, time_table
 from rollout.report.samples import browser_of_run, rows_of_run
 from rollout.report.scored_rows import read_scores
 from rollout.report.scores import figures_from, sections_from
-from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RunState, state_of
+from rollout.runs.state import (
+    COMPLETE,
+    FAILED,
+    RESUMABLE,
+    RUNNING,
+    RunState,
+    criteria_of,
+    state_of,
+)
+from rollout.store.finished import COLUMNS as FINISHED_COLUMNS
+from rollout.store.finished import finished_in
 from rollout.system.safe_text import one_line
 
 NOT_MEASURED = "No launch has measured its speed yet."
@@ -45,7 +56,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
     records = read_records(run_dir)
     state = state_of(run_dir, is_ending)
     source = RowSource(records)
-    statistics = statistics_of(source.tables())
+    statistics, state = _counted(source, records, state)
     if source.is_unknown and records.summary:
         statistics = statistics_in(records.summary)
     statistics.num_empty = known_empty(statistics, records.summary)
@@ -72,6 +83,20 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
         figures_of(records, state, statistics, score),
         sections,
     )
+
+
+def _counted(
+    source: RowSource, records: RunRecords, state: RunState
+) -> tuple[RowStatistics, RunState]:
+    """Count the rows on disk; of a running run, the state's counts are of the same moment."""
+    if state.name != RUNNING or not source.has_shards:
+        return statistics_of(source.tables()), state
+    criteria, counts, statistics = criteria_of(records.run_dir, records.first), [], RowStatistics()
+    for table in source.tables(FINISHED_COLUMNS):
+        statistics.add(table)
+        counts.append(finished_in(table, criteria))
+    num_done, num_failed = (sum(getattr(c, n) for c in counts) for n in ("num_done", "num_failed"))
+    return statistics, replace(state, num_done=num_done, num_failed=num_failed)
 
 
 def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section]]:

@@ -54,10 +54,14 @@ class RowSource:
     def _is_per_sample(self) -> bool:
         return self._records.published.get("layout") == "per_sample"
 
-    def tables(self) -> "Iterator[pa.Table]":
-        """Yield all finished rows with the columns COLUMNS."""
+    @property
+    def has_shards(self) -> bool:
+        return bool(self._found)
+
+    def tables(self, further: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        """Yield all finished rows with the columns COLUMNS; of shards, `further` ones too."""
         if self._found:
-            yield from self._from_shards(COLUMNS)
+            yield from self._from_shards(tuple(dict.fromkeys((*COLUMNS, *further))))
         elif self._output is not None:
             yield from self._from_output()
 

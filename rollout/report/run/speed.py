@@ -9,8 +9,8 @@ from typing import Any
 from rollout.report.page import Block, Facts, Figure, Table, TableColumn, TableRow
 from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
-from rollout.report.run.timeline import windows_of
-from rollout.report.run.times import seconds_text
+from rollout.report.run.so_far import generated_s, kept_rate, sampled_rate
+from rollout.report.run.times import RATES, phase_rate, seconds_text
 
 NOT_KNOWN = "not known"
 NAMES = {  # figure -> its name and how it is written
@@ -40,23 +40,21 @@ def speed_figure(records: RunRecords) -> Figure:
     which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
     if rate := number_in(attempt.summary, "output_tokens_per_s"):
         return Figure(f"{rate:,.0f}", label, _note(attempt.summary, which))
-    windows = windows_of(attempt)
-    seconds = sum(window.end_s - window.start_s for window in windows)
-    if not seconds:
+    if not (seconds := generated_s(attempt)):
         return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
-    tokens = sum(
-        (window.mean("output_tokens_per_s") or 0.0) * (window.end_s - window.start_s)
-        for window in windows
-    )
-    note = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
-    return Figure(f"{tokens / seconds:,.0f}", label, note)
+    over = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
+    sampled = sampled_rate(attempt)
+    drawn = "" if sampled is None else f"; sampled, unfinished rows included: {sampled:,.0f}"
+    if (kept := kept_rate(attempt)) is None:
+        return Figure(NOT_KNOWN, label, f"no row was finished {over}{drawn}")
+    return Figure(f"{kept:,.0f}", label, f"kept tokens, {over}{drawn}")
 
 
 def _note(summary: Mapping[str, Any], which: str) -> str:
     over = number_in(summary, "generate_s")
     spent = "" if over is None else f" ({seconds_text(over)})"
     note = f"over the generation{which}{spent}, without load and publishing"
-    if steady := number_in(summary, "steady_output_tokens_per_s"):
+    if steady := phase_rate(summary, "steady"):
         note += f"; steady {steady:,.0f}"
     if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
         note += f"; {per_gpu:,.0f} per GPU"
@@ -70,10 +68,15 @@ def speed_blocks(attempt: AttemptRecords) -> list[Block]:
     facts = [
         (name, format(value, style))
         for key, (name, style) in NAMES.items()
-        if (value := number_in(attempt.summary, key)) is not None
+        if (value := _known(attempt.summary, key)) is not None
     ]
     replicas = _replica_table(attempt.summary)
     return [*([Facts(facts)] if facts else []), *([replicas] if replicas else [])]
+
+
+def _known(summary: Mapping[str, Any], key: str) -> float | None:
+    phase = next((name for name, rate in RATES.items() if rate == key), None)
+    return phase_rate(summary, phase) if phase else number_in(summary, key)
 
 
 def _replica_table(summary: Mapping[str, Any]) -> Table | None:

@@ -121,7 +121,7 @@ def _phases(attempt: AttemptRecords, begin_s: float) -> list[Stretch]:
     if any(isinstance(line.get("phase"), str) for line in attempt.lines):
         return [load, *_phases_of_lines(attempt.lines, begin_s)]
     found, at_s = [load], begin_s
-    for name in ("fill", "steady", "tail", "publish"):
+    for name in ("fill", "steady", "tail", "publish", "score"):
         seconds = number_in(attempt.summary, f"{name}_s") or 0.0
         if seconds > 0:
             found.append((name, at_s, at_s + seconds))

@@ -7,20 +7,28 @@ from typing import Any
 from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
+from rollout.report.run.so_far import kept_rate
 from rollout.system import dates
 from rollout.system.terminal import duration
 
 DEFINITIONS = "docs/throughput.md"
+SHORT_S = 1.0  # edges of phases are good to 0.1 s: a shorter one has no rate
+GPU_ONLY = ", CUDA graphs"
+SCORED_TOO = ", scoring"  # where its seconds were not recorded
 COUNTS = {
-    "load": "until the engine was up: weights, profiling, warm-up, CUDA graphs",
+    "load": f"until the engine was up: weights, profiling, warm-up{GPU_ONLY}",
     "fill": "until the engine first ran as many samples as it can",
     "steady": "the engine was full; the rate is the engine's own speed",
     "tail": "less than a full batch was left; it ended with the longest responses",
     "reloads": "within fill, steady or tail: no engine was up, since one had died",
     "publish": "the output was written",
-    "other": "start, checks, shutting the engine down before publishing, scoring and the tracker",
+    "score": "the output was scored, and exported if that was asked for",
+    "other": f"start, checks, the engine's shutdown before publishing, the tracker{SCORED_TOO}",
     "wall": "the whole launch",
 }
+AT_LAST_RECORD = (
+    "finished at its last record; up to a second of them may not have reached the disk."
+)
 RATES = {
     "fill": "fill_output_tokens_per_s", "steady": "steady_output_tokens_per_s",
     "tail": "tail_output_tokens_per_s",
@@ -39,17 +47,32 @@ def time_table(attempt: AttemptRecords) -> Table | None:
     ]  # fmt: skip
     rows = []
     for name, spent_s in seconds.items():
-        rate = number_in(summary, RATES.get(name, ""))
+        rate = phase_rate(summary, name)
         share = spent_s / wall_s if wall_s else None
         cells = [name, seconds_text(spent_s), "" if share is None else f"{share:.1%}",
-                 "" if rate is None else f"{rate:,.0f}", COUNTS[name]]  # fmt: skip
+                 "" if rate is None else f"{rate:,.0f}", _covered(name, summary)]  # fmt: skip
         rows.append(TableRow(cells, [None, spent_s, share, rate, None]))
     return Table(columns, rows, note=f"Attempt {attempt.number}. Definitions: {DEFINITIONS}.")
 
 
+def phase_rate(summary: Mapping[str, Any], phase: str) -> float | None:
+    """Return the output tokens/s of a phase; None if it is too short for a rate."""
+    if (number_in(summary, f"{phase}_s") or 0.0) < SHORT_S:
+        return None
+    return number_in(summary, RATES.get(phase, ""))
+
+
+def _covered(name: str, summary: Mapping[str, Any]) -> str:
+    """Return what a phase of this launch covers."""
+    text = COUNTS[name]
+    if number_in(summary, "num_gpus") == 0:
+        text = text.removesuffix(GPU_ONLY)
+    return text.removesuffix(SCORED_TOO) if "score_s" in summary else text
+
+
 def _split(summary: Mapping[str, Any], wall_s: float) -> dict[str, float]:
     """Return the seconds of each phase that took any, those of none of them, and the whole."""
-    phases = ("load", "fill", "steady", "tail", "publish")
+    phases = ("load", "fill", "steady", "tail", "publish", "score")
     found = {name: number_in(summary, f"{name}_s") or 0.0 for name in phases}
     other_s = max(0.0, wall_s - sum(found.values()))
     found["reloads"] = number_in(summary, "reload_s") or 0.0
@@ -62,12 +85,14 @@ def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
     columns = [
         TableColumn("attempt", True), TableColumn("started"),
         TableColumn("time", True, help="until its end, or the last sign of it"),
-        TableColumn("rows", True, help="that it finished; ≥: by its last record"),
+        TableColumn("rows", True, help="that it finished"),
         TableColumn("output tokens", True, help="kept: of the rows that it finished"),
-        TableColumn("output tokens/s", True, help="over its generation"),
+        TableColumn("output tokens/s", True, help="kept tokens over its generation"),
         TableColumn("ended"),
     ]  # fmt: skip
-    return Table(columns, [_launch_row(attempt) for attempt in attempts])
+    open_ended = [str(a.number) for a in attempts if a.lines and not (a.summary or a.ended)]
+    note = f"Attempt {', '.join(open_ended)}: {AT_LAST_RECORD}" if open_ended else ""
+    return Table(columns, [_launch_row(attempt) for attempt in attempts], note=note)
 
 
 def _launch_row(attempt: AttemptRecords) -> TableRow:
@@ -75,14 +100,13 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
     spent_s = lasted_s(attempt)
     rows = _first(number_in(summary, "num_generated_rows"), number_in(last, "num_rows"))
     tokens = _first(*(number_in(record, "num_generated_tokens") for record in (summary, last)))
-    least = "" if summary else "≥ "  # rows may have ended after its last line
-    rate = number_in(summary, "output_tokens_per_s")
+    rate = number_in(summary, "output_tokens_per_s") if summary else kept_rate(attempt)
     how, error = _ending(attempt)
     started = started_at(attempt)
     cells = [
         str(attempt.number), started or "not recorded",
         "not known" if spent_s is None else seconds_text(spent_s),
-        *("" if value is None else f"{least}{value:,.0f}" for value in (rows, tokens)),
+        *("" if value is None else f"{value:,.0f}" for value in (rows, tokens)),
         "" if rate is None else f"{rate:,.0f}", how,
     ]  # fmt: skip
     keys = [attempt.number, started, spent_s, rows, tokens, rate, how]
