@@ -70,10 +70,10 @@ def test_a_full_disk_under_one_point_fails_that_point_only(sweep, typed, monkeyp
 
     write = Report._write_metrics
 
-    def full(self, now):
+    def full(self, *args):
         if self._job.settings.sampling.temperature == 0.5:
             raise OSError(28, "No space left on device")
-        write(self, now)
+        write(self, *args)
 
     monkeypatch.setattr(Report, "_write_metrics", full)
     done = sweep(TEMPERATURES)

@@ -89,6 +89,7 @@ class Guarded:
 
     def watcher(self):
         """Return the watcher after its first look; call it after the process has printed a line."""
+        wait_for(lambda: [*children_with(str(SOURCE), self.process.pid)])
         watcher = next(iter(children_with(str(SOURCE), self.process.pid)))
         wait_for(lambda: "anon_inode:[pidfd]" in open_files(watcher.pid))
         time.sleep(0.6)
