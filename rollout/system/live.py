@@ -6,6 +6,7 @@ Notes are printed above it. Must not know about runs.
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ MARGIN = "      "  # of the lines below the bar
 WIDEST_BAR, NARROWEST_BAR = 20, 8  # columns
 
 
-class LiveDisplay:
+class LiveDisplay(ABC):
     """Redraws the renderables of `picture(width)` until the block ends."""
 
     def __init__(self, stream: Any, stays: bool):
@@ -61,9 +62,9 @@ class LiveDisplay:
         self._console.width = width  # the terminal may have been resized
         return Group(*self.picture(width))
 
+    @abstractmethod
     def picture(self, width: int) -> Iterator[Any]:
-        """Yield what is drawn now, in at most `width` columns; each display has its own."""
-        raise NotImplementedError
+        """Yield what is drawn now, in at most `width` columns."""
 
 
 class LiveProgress(LiveDisplay):
