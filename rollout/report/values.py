@@ -1,4 +1,4 @@
-"""Numbers as text: values of charts, as charts_text.js writes them on a page, and counts."""
+"""Values as text: those of charts, as charts_text.js writes them on a page, counts and names."""
 
 import math
 
@@ -10,6 +10,11 @@ AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."  # said o
 def counted(number: int, noun: str) -> str:
     """Return `1 row` or `1,234 rows`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def short_model(model: str) -> str:
+    """Return the name in a model's path or in a hub's ORG/NAME."""
+    return model.removeprefix("embedded:").rstrip("/").rpartition("/")[2] or model
 
 
 def bin_text(low: int, high: int) -> str:

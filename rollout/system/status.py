@@ -12,7 +12,8 @@ from rollout.system.terminal import eta, fitted
 
 PLAIN_INTERVAL_S = 10.0
 JSON_INTERVAL_S = 1.0
-VAGUE = 10.0  # the highest time left over the lowest, from which on none is shown
+VAGUE = 10.0  # the highest time left over the lowest, from which on none is shown ...
+SOON_S = 60.0  # ... unless even the highest is less than this
 GAP = "  "  # in a plain line
 
 
@@ -45,7 +46,7 @@ class Status:
         """Whether the time left is so uncertain that one number would mislead."""
         if self.low_s is None or self.high_s is None:
             return False
-        return self.high_s > VAGUE * max(self.low_s, 1.0)  # as shown: in whole seconds
+        return self.high_s > max(VAGUE * self.low_s, SOON_S)
 
     def eta(self, has_spread: bool = True) -> str:
         if self.fraction >= 1:

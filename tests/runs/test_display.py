@@ -67,6 +67,7 @@ def test_a_time_left_that_may_be_anything_is_not_shown():
     """A run of 3:32 began with `ETA 1:09:32 (0:33-1:10:05)`."""
     vague = Status(0.1, left_s=4172.0, low_s=33.0, high_s=4205.0)
     assert vague.eta() == vague.eta(has_spread=False) == "ETA -:--"
+    assert Status(0.9, left_s=12.0, low_s=1.0, high_s=25.0).eta() == "ETA 0:12 (0:01-0:25)"
     assert Status(0.9, left_s=2.0, low_s=0.1, high_s=5.0).eta() == "ETA 0:02 (0:00-0:05)"
 
 

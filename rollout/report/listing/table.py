@@ -1,7 +1,7 @@
 """A listing as a table, no wider than the terminal; columns that are empty are left out.
 
-Texts wrap where they must: a path is there to be typed again, so it is not cut. Without a width,
-each entry is one line, for grep.
+Texts wrap at spaces. A path is there to be typed again, so it is never cut but wraps anywhere; of
+other texts a word that is too long is cut. Without a width, each entry is one line, for grep.
 Guarantees that names, paths and texts from records are printed without control characters.
 """
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from rollout.postprocess.export.score_texts import score_text, telling
 from rollout.report.listing.entry import SCORES, Entry, SweepEntry
-from rollout.report.values import counted
+from rollout.report.sweep.points import shown
+from rollout.report.values import counted, short_model
 from rollout.runs.state import FAILED, RESUMABLE, RUNNING
 from rollout.system import dates
 from rollout.system.safe_text import one_line, printable
@@ -26,6 +27,8 @@ MAX_CELL = 120  # of any text; a longer one is cut
 MAX_FAULT = 500  # columns of a reason where no width is given
 # A column's least width; narrower, its texts would wrap into too many lines.
 NARROWEST = {"when": 10, "what": 14, "model": 8, "data": 8, "sampling": 8, "state": 9, "scores": 13}
+# As long as columns may be left out for it, the others' words are whole, and these this wide.
+ROOMY = {"what": 14, "model": 12, "data": 12}
 COLUMNS = ("when", "what", "model", "data", "sampling", "state", "rows", "tokens/s", "scores")
 DROPPED_FIRST = ("data", "tokens/s", "model", "sampling", "rows", "scores", "when")
 NUMBERS = ("rows", "tokens/s")
@@ -63,7 +66,8 @@ def table_of(lines: Sequence[Line], width: int | None) -> Any:
     widths = _widths(lines, width)
     for name, size in widths.items():
         justify = "right" if name in NUMBERS else "left"
-        table.add_column(name, justify=justify, width=size, overflow="fold")
+        overflow = "fold" if name == "what" else "ellipsis"
+        table.add_column(name, justify=justify, width=size, overflow=overflow)
     for line in lines:
         texts = [one_line(line.cells.get(name, ""), MAX_CELL) for name in widths]
         table.add_row(*map(Text, texts), style=STYLES.get(line.state))
@@ -82,12 +86,12 @@ def _run_line(entry: Entry, what: str) -> Line:
     cells = {
         "when": dates.shown(entry.when) if entry.when else "",
         "what": what,
-        "model": _last_part(entry.model),
+        "model": _model(entry),
         "data": _data(entry),
         "sampling": _sampling(entry),
         "state": state.name,
         "rows": _rows(state.num_done, state.num_rows),
-        "tokens/s": "" if rate is None else f"{rate:,.0f}",
+        "tokens/s": shown("output_tokens_per_s", rate),
         "scores": _scores(entry),
     }
     faults = [f"{what} failed: {state.detail}"] if state.name == FAILED else []
@@ -102,7 +106,7 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
     cells = {
         "when": dates.shown(sweep.when) if sweep.when else "",
         "what": what,
-        "model": _common([_last_part(p.model) for p in points], "models"),
+        "model": _common([_model(p) for p in points], "models"),
         "data": _common([_data(p) for p in points], "inputs"),
         "sampling": _swept(sweep) or _common([_sampling(p) for p in points], "kinds"),
         "state": states or "no points yet",
@@ -130,8 +134,12 @@ def _data(entry: Entry) -> str:
     return _last_part(entry.data) + more
 
 
+def _model(entry: Entry) -> str:
+    return printable(short_model(entry.model or ""))
+
+
 def _last_part(text: str | None) -> str:
-    """Return the name in a path, a URL or a hub's ORG/NAME."""
+    """Return the name in a path or a URL."""
     return printable((text or "").rstrip("/").rpartition("/")[2])
 
 
@@ -173,8 +181,6 @@ def _best(sweep: SweepEntry) -> str:
     """Return the best point's objective, such as `pass@1 43.8% at temperature=0.7`."""
     if not sweep.best:
         return ""
-    from rollout.report.sweep.points import shown
-
     name = sweep.objective.removeprefix(f"{SCORES}.")
     is_score = name in sweep.best[0].scores
     value = score_text(sweep.best_value) if is_score else shown(name, sweep.best_value)
@@ -193,7 +199,7 @@ def _common(texts: Sequence[str], noun: str) -> str:
 def _widths(lines: Sequence[Line], width: int | None) -> dict[str, int]:
     """Return the columns that have a cell, with their widths.
 
-    Texts wrap at spaces first, then inside words; then columns are left out.
+    Texts wrap at spaces first; then columns are left out, then words are cut.
     """
     from rich.cells import cell_len
 
@@ -203,18 +209,17 @@ def _widths(lines: Sequence[Line], width: int | None) -> dict[str, int]:
         if any(cells):
             sizes[name] = min(MAX_CELL, max(map(cell_len, [name, *cells])))
             longest = max(cell_len(word) for cell in [name, *cells] for word in cell.split())
-            words[name] = max(NARROWEST.get(name, 0), min(MAX_CELL, longest))
+            least = min(MAX_CELL, longest)
+            words[name] = max(NARROWEST.get(name, 0), min(least, ROOMY.get(name, least)))
     if width is None:
         return sizes
-    dropped = iter(DROPPED_FIRST)
-    while True:
-        for leasts in (words, NARROWEST):
-            found = _narrowed(sizes, leasts, width)
-            if _total(found) <= width:
-                return found
-        if (name := next(dropped, None)) is None:
+    for name in (None, *DROPPED_FIRST):
+        if name is not None:
+            sizes.pop(name, None)
+        found = _narrowed(sizes, words, width)
+        if _total(found) <= width:
             return found
-        sizes.pop(name, None)
+    return _narrowed(sizes, NARROWEST, width)
 
 
 def _narrowed(sizes: Mapping[str, int], leasts: Mapping[str, int], width: int) -> dict[str, int]:

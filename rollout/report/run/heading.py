@@ -7,7 +7,7 @@ from rollout.report.run.records import RunRecords
 from rollout.report.run.rows import RowStatistics
 from rollout.report.run.speed import NOT_KNOWN, speed_figure
 from rollout.report.run.times import started_at, took
-from rollout.report.values import counted
+from rollout.report.values import counted, short_model
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
 
 STYLES = {COMPLETE: "good", RUNNING: "neutral", RESUMABLE: "warning", FAILED: "bad"}
@@ -17,7 +17,7 @@ SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
 def title_of(records: RunRecords) -> str:
     """Return the model's and the run's name."""
     name = records.run_dir.resolve().name
-    return f"{_short(model_of(records))} · {name}" if model_of(records) else name
+    return f"{short_model(model_of(records))} · {name}" if model_of(records) else name
 
 
 def model_of(records: RunRecords) -> str:
@@ -26,10 +26,6 @@ def model_of(records: RunRecords) -> str:
         return "scripted engine"
     found = records.summary.get("model") or records.setting("model.model_path")
     return found if isinstance(found, str) else ""
-
-
-def _short(model: str) -> str:
-    return model.removeprefix("embedded:").rstrip("/").rpartition("/")[2] or model
 
 
 def subtitle_of(records: RunRecords, state: RunState) -> list[str]:

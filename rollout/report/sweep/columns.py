@@ -34,7 +34,7 @@ LABELS = {  # what a person reads above a column
     "truncated_fraction": "truncated",
     "distinct_fraction": "distinct",
     "generate_s": "time",
-    "load_s": "load s",
+    "load_s": "load",
     "wall_s": "wall",
     "peak_memory_gib": "GiB",
 }

@@ -113,7 +113,7 @@ def shown(name: str, value: float | None) -> str:
         return str(value)
     if name.endswith(("_fraction", "_rate")) or is_share(name):
         return f"{value:.1%}"
-    if name in ("generate_s", "wall_s"):
+    if name in ("generate_s", "load_s", "wall_s"):
         return duration(value) if value >= 60 else f"{value:.1f}s"
     if abs(value) >= HUGE:
         return f"{value:.4g}"

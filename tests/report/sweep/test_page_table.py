@@ -113,4 +113,4 @@ def test_all_pass_at_k_stand_side_by_side_and_details_are_last(tmp_path):
     points[0].figures |= {"wall_s": 1.0, "load_s": 3.0, "peak_memory_gib": 2.0}
     labels = [c.label for c in page_table(points, rank(points, "scores.pass@1"))[0].columns]
     assert labels[:5] == ["temperature", "pass@1", "pass@2", "pass@4", "pass@8"]
-    assert labels.index("pass@8") < labels.index("wall") < labels.index("load s")
+    assert labels.index("pass@8") < labels.index("wall") < labels.index("load")
