@@ -17,6 +17,7 @@ from rollout.runs.metrics import share
 from rollout.runs.outlook import Outlook
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
+from rollout.system.terminal import rate_text
 
 WINDOW_S = 5.0  # over which the present rate is taken
 LEAST_S = 1.0  # of a window; shorter ones are all noise
@@ -88,9 +89,9 @@ class Figures:
     def _of_engine(self) -> Iterator[str]:
         stats, now, average = self.stats, self.tokens_per_s_now, self.tokens_per_s_average
         if now is not None:
-            yield f"{now:,.0f} output tokens/s now"
+            yield f"{rate_text(now)} output tokens/s now"
         if average is not None:
-            yield f"{average:,.0f} on average"
+            yield f"{rate_text(average)} on average"
         if stats.num_running or stats.num_waiting:
             yield f"running {stats.num_running:,}, waiting {stats.num_waiting:,}"
         if stats.kv_cache_usage:

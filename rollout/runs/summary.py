@@ -20,7 +20,7 @@ from rollout.runs.summary_record import summary_record
 from rollout.runs.tracking.names import upload_command
 from rollout.store.counts import Totals
 from rollout.system.console import Console
-from rollout.system.terminal import duration
+from rollout.system.terminal import duration, rate_text
 
 MAX_REPLICA_LINES = 16
 MOSTLY = 0.5  # share of repeats above which a note is printed
@@ -88,8 +88,8 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
 def closing_lines(figures: dict[str, Any], job: Job) -> str:
     """Return the last lines of a run: counts, speed, warnings and places."""
 
-    def number(key: str) -> str:
-        return "n/a" if figures[key] is None else f"{figures[key]:,.0f}"
+    def rate(key: str) -> str:
+        return "n/a" if figures[key] is None else rate_text(figures[key])
 
     failed = figures["num_failed"]
     counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
@@ -98,9 +98,9 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
         own = f"{num_of_attempt:,}" if num_of_attempt else "none"
         counts += f" ({own} of them in this attempt)"
     speed = (
-        f" in {duration(figures['generate_s'])} (load {duration(figures['load_s'])}): "
-        f"{number('output_tokens_per_s')} output tokens/s, "
-        f"{number('total_tokens_per_s')} total tokens/s"
+        f" in {duration(figures['generate_s'])} after a load of {duration(figures['load_s'])}: "
+        f"{rate('output_tokens_per_s')} output tokens/s, "
+        f"{rate('total_tokens_per_s')} total tokens/s"
     )
     parts = [counts + speed if figures["num_generated_rows"] else f"{counts}, published again"]
     if figures["truncated_fraction"]:
@@ -129,7 +129,7 @@ def replica_lines(replicas: list[dict[str, Any]], balance: float | None) -> str:
 
     def line(replica: dict[str, Any]) -> str:
         rate, restarts = replica["output_tokens_per_s"], replica["num_restarts"]
-        speed = "n/a" if rate is None else f"{rate:,.0f}"
+        speed = "n/a" if rate is None else rate_text(rate)
         more = f", {restarts} restart{'s' * (restarts != 1)}" if restarts else ""
         if not replica["where"]:
             return f"  replica {replica['replica']}: was never up{more}"

@@ -25,7 +25,7 @@ from rollout.sweeps.lines import live_table, table_lines
 from rollout.sweeps.running import Course, Running
 from rollout.system.console import Console
 from rollout.system.status import Status
-from rollout.system.terminal import MAX_COLUMNS, duration
+from rollout.system.terminal import MAX_COLUMNS, duration, rate_text
 
 SHOW_S = 0.25  # between two updates of what is shown
 INDENT = " " * 7  # of the notes under the best value
@@ -211,11 +211,13 @@ class SweepReport:
         for point in ended:  # points that share an engine waited for the same load
             seconds = point.figures.get("load_s") or 0.0
             load_s[point.engine] = max(seconds, load_s.get(point.engine, 0.0))
+        is_one, loading = len(load_s) == 1, duration(sum(load_s.values()))
         line = (
             f"{number_of(ended, 'point')} on {number_of(load_s, 'engine load')} in "
-            f"{duration(self._clock.now())} (load {duration(sum(load_s.values()))})"
+            f"{duration(self._clock.now())}, "
+            + (f"{loading} of it to load" if is_one else f"loads of {loading} together")
         )
-        if len(load_s) == 1:
+        if is_one:
             rate = self._num_tokens / self._generate_s
-            line += f": {rate:,.0f} output tokens/s over all points while they generated"
+            line += f": {rate_text(rate)} output tokens/s over all points while they generated"
         yield line

@@ -72,6 +72,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def rate_text(per_s: float) -> str:
+    """Format a rate: 12,345 or 17; below 10 with two digits, so that a slow one is not 0."""
+    return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
+
+
 def eta(left_s: float | None, low_s: float | None = None, high_s: float | None = None) -> str:
     """Return the time left as `ETA 3:20 (2:50-4:10)`; without the spread if it is unknown."""
     if left_s is None:

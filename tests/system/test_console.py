@@ -13,7 +13,7 @@ from rollout.system.console import Console, Mode, write_event
 from rollout.system.live import LiveProgress, LiveSpinner
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
-from rollout.system.terminal import duration, eta, fitted, wrapped
+from rollout.system.terminal import duration, eta, fitted, rate_text, wrapped
 
 
 def test_durations_read_like_a_clock():
@@ -22,6 +22,7 @@ def test_durations_read_like_a_clock():
 
 def test_the_time_left_comes_with_its_spread_where_that_is_known():
     assert eta(200, 170, 250) == "ETA 3:20 (2:50-4:10)"
+    assert [rate_text(rate) for rate in (12345.6, 9.96, 0.34, 0)] == ["12,346", "10", "0.34", "0"]
     assert [eta(200), eta(200, 200, 200.1), eta(None)] == ["ETA 3:20", "ETA 3:20", "ETA -:--"]
 
 

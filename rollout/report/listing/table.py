@@ -12,11 +12,11 @@ from typing import Any
 
 from rollout.postprocess.export.score_texts import score_text, telling
 from rollout.report.listing.entry import SCORES, Entry, SweepEntry
-from rollout.report.sweep.points import shown
 from rollout.report.values import counted, short_model
 from rollout.runs.state import FAILED, RESUMABLE, RUNNING
 from rollout.system import dates
 from rollout.system.safe_text import one_line, printable
+from rollout.system.terminal import rate_text
 
 STYLES = {RUNNING: "bold", FAILED: "red", RESUMABLE: "yellow"}
 GAP = 2
@@ -91,7 +91,7 @@ def _run_line(entry: Entry, what: str) -> Line:
         "sampling": _sampling(entry),
         "state": state.name,
         "rows": _rows(state.num_done, state.num_rows),
-        "tokens/s": shown("output_tokens_per_s", rate),
+        "tokens/s": "" if rate is None else rate_text(rate),
         "scores": _scores(entry),
     }
     faults = [f"{what} failed: {state.detail}"] if state.name == FAILED else []
@@ -181,6 +181,8 @@ def _best(sweep: SweepEntry) -> str:
     """Return the best point's objective, such as `pass@1 43.8% at temperature=0.7`."""
     if not sweep.best:
         return ""
+    from rollout.report.sweep.points import shown
+
     name = sweep.objective.removeprefix(f"{SCORES}.")
     is_score = name in sweep.best[0].scores
     value = score_text(sweep.best_value) if is_score else shown(name, sweep.best_value)

@@ -11,14 +11,15 @@ from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.report.run.so_far import generated_s, kept_rate, sampled_rate
 from rollout.report.run.times import RATES, phase_rate, seconds_text
+from rollout.system.terminal import rate_text
 
 NOT_KNOWN = "not known"
-NAMES = {  # figure -> its name and how it is written
-    "steady_output_tokens_per_s": ("steady output tokens/s", ",.0f"),
-    "engine_output_tokens_per_s": ("output tokens/s that engines sampled while up", ",.0f"),
-    "prompt_tokens_per_s": ("prompt tokens/s", ",.0f"),
+NAMES = {  # figure -> its name and how it is written; empty: as a rate
+    "steady_output_tokens_per_s": ("steady output tokens/s", ""),
+    "engine_output_tokens_per_s": ("output tokens/s that engines sampled while up", ""),
+    "prompt_tokens_per_s": ("prompt tokens/s", ""),
     "requests_per_s": ("rows/s", ",.2f"),
-    "output_tokens_per_s_per_gpu": ("output tokens/s per GPU", ",.0f"),
+    "output_tokens_per_s_per_gpu": ("output tokens/s per GPU", ""),
     "output_tokens_per_gpu_hour": ("output tokens per GPU-hour", ",.0f"),
     "gpu_hours": ("GPU-hours, loading included", ",.3f"),
     "energy_j": ("energy of the GPUs, in J", ",.0f"),
@@ -39,15 +40,15 @@ def speed_figure(records: RunRecords) -> Figure:
         return Figure(NOT_KNOWN, label, "nothing was measured yet")
     which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
     if rate := number_in(attempt.summary, "output_tokens_per_s"):
-        return Figure(f"{rate:,.0f}", label, _note(attempt.summary, which))
+        return Figure(rate_text(rate), label, _note(attempt.summary, which))
     if not (seconds := generated_s(attempt)):
         return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
     over = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
     sampled = sampled_rate(attempt)
-    drawn = "" if sampled is None else f"; sampled, unfinished rows included: {sampled:,.0f}"
+    drawn = "" if sampled is None else f"; sampled, unfinished rows included: {rate_text(sampled)}"
     if (kept := kept_rate(attempt)) is None:
         return Figure(NOT_KNOWN, label, f"no row was finished {over}{drawn}")
-    return Figure(f"{kept:,.0f}", label, f"kept tokens, {over}{drawn}")
+    return Figure(rate_text(kept), label, f"kept tokens, {over}{drawn}")
 
 
 def _note(summary: Mapping[str, Any], which: str) -> str:
@@ -55,9 +56,9 @@ def _note(summary: Mapping[str, Any], which: str) -> str:
     spent = "" if over is None else f" ({seconds_text(over)})"
     note = f"over the generation{which}{spent}, without load and publishing"
     if steady := phase_rate(summary, "steady"):
-        note += f"; steady {steady:,.0f}"
+        note += f"; steady {rate_text(steady)}"
     if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
-        note += f"; {per_gpu:,.0f} per GPU"
+        note += f"; {rate_text(per_gpu)} per GPU"
     if (shared := number_in(summary, "num_sharing") or 1) > 1:
         note += f"; {shared:.0f} runs shared the engine"
     return note
@@ -66,7 +67,7 @@ def _note(summary: Mapping[str, Any], which: str) -> str:
 def speed_blocks(attempt: AttemptRecords) -> list[Block]:
     """Return the figures of a launch's summary that are known, and its replicas."""
     facts = [
-        (name, format(value, style))
+        (name, format(value, style) if style else rate_text(value))
         for key, (name, style) in NAMES.items()
         if (value := _known(attempt.summary, key)) is not None
     ]
@@ -93,6 +94,7 @@ def _replica_table(summary: Mapping[str, Any]) -> Table | None:
     for replica in replicas:
         values = [number_in(replica, key) for key in keys]
         cells = ["" if value is None else f"{value:,.0f}" for value in values]
+        cells[2] = "" if values[2] is None else rate_text(values[2])
         cells[3] = "" if values[3] is None else seconds_text(values[3])
         where = str(replica.get("where") or "was never up")
         rows.append(TableRow([cells[0], where, *cells[1:]], [values[0], where, *values[1:]]))

@@ -9,7 +9,7 @@ from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.report.run.so_far import kept_rate
 from rollout.system import dates
-from rollout.system.terminal import duration
+from rollout.system.terminal import duration, rate_text
 
 DEFINITIONS = "docs/throughput.md"
 SHORT_S = 1.0  # edges of phases are good to 0.1 s: a shorter one has no rate
@@ -50,7 +50,7 @@ def time_table(attempt: AttemptRecords) -> Table | None:
         rate = phase_rate(summary, name)
         share = spent_s / wall_s if wall_s else None
         cells = [name, seconds_text(spent_s), "" if share is None else f"{share:.1%}",
-                 "" if rate is None else f"{rate:,.0f}", _covered(name, summary)]  # fmt: skip
+                 "" if rate is None else rate_text(rate), _covered(name, summary)]  # fmt: skip
         rows.append(TableRow(cells, [None, spent_s, share, rate, None]))
     return Table(columns, rows, note=f"Attempt {attempt.number}. Definitions: {DEFINITIONS}.")
 
@@ -107,7 +107,7 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
         str(attempt.number), started or "not recorded",
         "not known" if spent_s is None else seconds_text(spent_s),
         *("" if value is None else f"{value:,.0f}" for value in (rows, tokens)),
-        "" if rate is None else f"{rate:,.0f}", how,
+        "" if rate is None else rate_text(rate), how,
     ]  # fmt: skip
     keys = [attempt.number, started, spent_s, rows, tokens, rate, how]
     return TableRow(cells, keys, style="failed" if error else "", detail=error)
