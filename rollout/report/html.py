@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.report.charts import Chart, Format, HeatMap
 from rollout.report.page import Block, Browser, Code, Page
-from rollout.report.strict_json import script_json
+from rollout.report.script_json import script_json
 from rollout.report.values import value_text
 from rollout.system.safe_text import printable_text
 from rollout.system.version import VERSION

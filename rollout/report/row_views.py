@@ -4,6 +4,7 @@ Takes a row's columns under the names a run gives them, without prefixes. Tolera
 and null. Must not know how rows are read.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def row_view(
     responses = row.get("responses") or ()
     texts = len(messages) + 2 * min(most, len(responses))
     limit = min(MAX_CHARS, room // max(1, texts))
-    samples = [_sample(row, i, limit, tags) for i in range(min(most, len(responses)))]
+    samples = [sample_view(row, i, tags, limit) for i in range(min(most, len(responses)))]
     reference, tokens = row.get("reference"), row.get("num_prompt_tokens")
     messages = [(utf8(role), cut(text, limit)) for role, text in messages]
     return PromptView(
@@ -49,7 +50,10 @@ def row_view(
     )
 
 
-def _sample(row: Mapping[str, Any], i: int, limit: int, tags: Sequence[str]) -> SampleView:
+def sample_view(
+    row: Mapping[str, Any], i: int, tags: Sequence[str], limit: int = sys.maxsize
+) -> SampleView:
+    """Return sample `i` of a row with `responses` and those of PER_SAMPLE and SCORED there are."""
     response = row["responses"][i]
     reasoning, text = _parts(row, i, response or "", tags)
     tokens, score = _member(row, "num_response_tokens", i), _member(row, "scores", i)

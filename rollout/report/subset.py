@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rollout.report.page import PromptView, SampleView
 from rollout.report.prompt_texts import Excerpt, cut
-from rollout.report.strict_json import num_script_bytes
+from rollout.report.script_json import num_script_bytes
 
 if TYPE_CHECKING:
     import numpy as np

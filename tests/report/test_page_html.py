@@ -13,7 +13,7 @@ from hostile_pages import ATTACKS, hostile_page
 from rollout.report.charts import Chart, HeatMap, Series
 from rollout.report.html import SCRIPTS, STYLES, _asset, heat_step, html_of
 from rollout.report.page import Browser, Page, Section
-from rollout.report.strict_json import script_json
+from rollout.report.script_json import script_json
 
 
 class Elements(HTMLParser):

@@ -13,7 +13,7 @@ from scored_files import browser_of_file, output_file
 from rollout.report import subset
 from rollout.report.html import html_of
 from rollout.report.page import Page, PromptView, SampleView, Section
-from rollout.report.strict_json import num_script_bytes, script_json
+from rollout.report.script_json import num_script_bytes, script_json
 from rollout.report.subset import LINKED, MAX_BYTES, SEED, Held, num_samples_of
 
 

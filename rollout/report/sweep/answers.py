@@ -5,15 +5,13 @@ or how it was scored.
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rollout.inputs.chats import content_of
 from rollout.inputs.columns import values_of
 from rollout.inputs.files import open_parquet
-from rollout.report.prompt_texts import CHATS, Messages, utf8
+from rollout.report.prompt_texts import Messages, messages_from, utf8
 from rollout.system.formats.row_batches import group_batches
 
 BATCH_ROWS = 10
@@ -79,17 +77,10 @@ def _rows(files: list[Path], wanted: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def turns_of(value: Any) -> Messages:
-    """Return a prompt as turns of role and text; chats may be JSON text. Empty if it is null."""
+    """Return a prompt as turns of role and text, as on a run's page. Empty if it is null."""
     if value is None or isinstance(value, bytes):
         return []
-    try:
-        content = content_of(value, CHATS)
-    except ValueError:  # no prompt, but it may be looked at
-        content = value
-    if isinstance(content, list) and all(isinstance(m, dict) for m in content):
-        turns = [(utf8(str(m.get("role"))), utf8(_content_text(m))) for m in content]
-        return turns or [("", "")]
-    return [("", utf8(content if isinstance(content, str) else json.dumps(content, default=str)))]
+    return [(utf8(role), utf8(text)) for role, text in messages_from(value)]
 
 
 def _prompt_text(value: Any) -> str | None:
@@ -98,14 +89,6 @@ def _prompt_text(value: Any) -> str | None:
     if not turns:
         return None
     return " / ".join(f"{role}: {text}" if role else text for role, text in turns)
-
-
-def _content_text(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        return "".join(str(part) for part in parts if part is not None)
-    return "" if content is None else str(content)
 
 
 def texts_of(value: Any) -> list[str | None] | None:

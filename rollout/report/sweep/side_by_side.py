@@ -12,6 +12,7 @@ from typing import Any
 from rollout.report.page import Browser, PromptView, SampleView
 from rollout.report.prompt_texts import Messages, utf8
 from rollout.report.published import reasoning_tags_in
+from rollout.report.row_views import PER_SAMPLE, SCORED, sample_view
 from rollout.report.sweep.answers import (
     MAX_ROWS,
     MAX_TOTAL_CHARS,
@@ -20,15 +21,12 @@ from rollout.report.sweep.answers import (
     turns_of,
 )
 from rollout.report.sweep.points import Point, objective_of, scored_file
-from rollout.rows.reasoning import split
 from rollout.system.disk import path_of, read_json
 
 MAX_POINTS, MAX_PROMPTS, MAX_RESPONSES = 12, 50, 4
 MAX_BYTES = 4_500_000  # of the texts, as they are written into the page
 CUTS = (8000, 4000, 2000, 1000, 500, 250, 100)  # characters of a text, whichever fits
-LISTS = ("finish_reason", "num_response_tokens")
 VALUES = ("error", "num_prompt_tokens")
-JUDGED = ("scores", "verdicts", "extracted", "score_errors")
 
 OTHER_ROWS = (
     "The points have different rows in the same places, so prompts are numbered as they stand here."
@@ -96,7 +94,8 @@ def _rows(point: Point) -> dict[Key, Shown]:
     found: dict[Key, Shown] = {}
     seen: dict[str, int] = {}
     num_chars = 0
-    lists = [point.prefix + name for name in LISTS] + [judged + name for name in JUDGED]
+    lists = [point.prefix + name for name in PER_SAMPLE if name != "responses"]
+    lists += [judged + name for name in SCORED]
     values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with"]
     responses_key = f"{point.prefix}responses"
     rows = answered_rows(path, point.prompt_key, responses_key, lists, values)
@@ -116,11 +115,11 @@ def _shown(
 ) -> Shown:
     prefix = point.prefix
     texts = texts_of(row[f"{prefix}responses"])
-    columns = {n: row.get(prefix + n) or [] for n in LISTS}
-    columns |= {n: row.get(judged + n) or [] for n in JUDGED}
+    columns: dict[str, Any] = {name: row.get(prefix + name) for name in PER_SAMPLE}
+    columns |= {name: row.get(judged + name) for name in SCORED} | {"responses": texts}
     samples = None
     if texts is not None:
-        samples = [_sample(i, t, columns, tags) for i, t in enumerate(texts[:MAX_RESPONSES])]
+        samples = [sample_view(columns, i, tags) for i in range(min(len(texts), MAX_RESPONSES))]
     return Shown(
         number,
         turns_of(row[point.prompt_key]),
@@ -128,25 +127,6 @@ def _shown(
         _text(row.get(f"{prefix}error")),
         _text(row.get(f"{judged}compared_with")),
         row.get(f"{prefix}num_prompt_tokens"),
-    )
-
-
-def _sample(
-    i: int, text: str | None, columns: dict[str, list[Any]], tags: Sequence[str]
-) -> SampleView:
-    def of(name: str) -> Any:
-        return columns[name][i] if i < len(columns[name]) else None
-
-    parts = split(text or "", tags)
-    return SampleView(
-        parts.answer,
-        parts.reasoning,
-        _text(of("finish_reason")),
-        of("num_response_tokens"),
-        of("scores"),
-        _text(of("verdicts")) or "",
-        _text(of("extracted")),
-        _text(of("score_errors")),
     )
 
 

@@ -50,6 +50,9 @@ def test_a_chat_is_given_as_one_text(tmp_path, chat):
     ("value", "text"),
     [('{"a": 1', '{"a": 1'), ("[1, 2]", "[1, 2]"), ("", ""), (None, None), ("[]", "[]"),
      ('[{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]', "user: Hi"),
+     ('[{"from": "human", "value": "Hi"}]', "user: Hi"),
+     ('[{"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f", '
+      '"arguments": "{}"}}]}]', "assistant: [tool call] f({})"),
      ('[{"role": "user", "content": "\\ud800"}]', '[{"role": "user", "content": "\\ud800"}]')],
 )  # fmt: skip
 def test_text_that_is_not_a_chat_is_left_as_it_is(tmp_path, value, text):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from scored_sweep import scored_sweep
 from sweep_points import answered, point
 
-from rollout.report.strict_json import script_json
+from rollout.report.script_json import script_json
 from rollout.report.sweep.side_by_side import (
     MAX_BYTES,
     MAX_POINTS,
@@ -66,6 +66,17 @@ def test_a_run_s_own_tags_split_the_reasoning(tmp_path, monkeypatch):
     (one.run_dir / "run.json").write_text(json.dumps(record))
     sample = side_by_side([one], []).prompts[0].samples[0][0]
     assert (sample.reasoning, sample.text) == ("why", " so")
+
+
+def test_reasoning_that_the_prompt_opened_and_the_run_split_is_apart(tmp_path):
+    rows = {"prompt": ["p"], "responses": [["never ended", "why / so"]],
+            "is_reasoning_closed": [[False, True]], "reasoning": [[None, "why"]],
+            "final_response": [[None, "so"]]}  # fmt: skip
+    pq.write_table(pa.table(rows), tmp_path / "a")
+    one = point(figures={"output_path": str(tmp_path / "a")})
+    first, second = side_by_side([one], []).prompts[0].samples[0]
+    assert (first.reasoning, first.text) == ("never ended", "")
+    assert (second.reasoning, second.text) == ("why", "so")
 
 
 def test_both_layouts_and_directories_show_the_same(tmp_path):
