@@ -10,6 +10,7 @@ from rollout.config.settings import Settings
 from rollout.config.validate import validate
 from rollout.engines.fleet import Fleet
 from rollout.engines.replicas import Replicas
+from rollout.errors import RolloutError
 from rollout.report.run.at_end import report_at_end
 from rollout.runs.attempt import Attempt
 from rollout.runs.fitting import refuse_impossible, refuse_no_room, settle
@@ -89,6 +90,8 @@ def launch(
         report_at_end(attempt)
     except BaseException as error:
         attempt.fail(error)
+        if isinstance(error, RolloutError):
+            report_at_end(attempt)
         raise
     finally:
         attempt.close()

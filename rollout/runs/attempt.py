@@ -269,7 +269,7 @@ class Attempt:
             self.error = self.error or error
 
     def fail(self, error: BaseException) -> None:
-        """Record in the log, ended.json and the tracker why the attempt ends early.
+        """Record in the log and ended.json why the attempt ends early, and note it for the tracker.
 
         The tracker keeps the figures of an attempt that was published before.
         """
@@ -278,7 +278,12 @@ class Attempt:
         self.console.record(text)
         self._outcome = code, error
         self._ending = self._ending or ({"error": text}, code)
-        self.finish_tracking()
+        self._record_ending()
+
+    @property
+    def failed_early(self) -> bool:
+        """Whether it failed before an engine had any row."""
+        return self._outcome[1] is not None and not self.report.has_begun
 
     @property
     def is_tracked(self) -> bool:
@@ -302,6 +307,9 @@ class Attempt:
         self.finish_tracking()
         self._tracker.wait()
         self.console.close()
+        self._record_ending()
+
+    def _record_ending(self) -> None:
         with suppress(OSError):  # a full disk
             write_json(self.directory / ENDED, ending(*self._outcome))
 

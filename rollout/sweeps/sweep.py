@@ -213,6 +213,7 @@ class Sweep:
                     if point.status in ("waiting", "running"):
                         point.status = "interrupted"
                         attempt.fail(error)
+                        attempt.finish_tracking()  # before any waits for its own to be sent
                 raise
             finally:
                 for _, attempt in attempts:
@@ -258,14 +259,13 @@ class Sweep:
             if attempt.error:
                 raise attempt.error
             with unexpected_errors_explained(point.run_dir):
-                summary = attempt.publish(self._stop)
-            report_at_end(attempt)
-            attempt.finish_tracking()  # while the other points are published
+                ended: Summary | RolloutError = attempt.publish(self._stop)
         except RolloutError as error:
             attempt.fail(error)
-            self._fail(point, error)
-            return
-        self._done(point, summary)
+            ended = error
+        report_at_end(attempt)
+        attempt.finish_tracking()  # while the other points are published
+        (self._done if isinstance(ended, Summary) else self._fail)(point, ended)
 
     def _done(self, point: Point, summary: Summary) -> None:
         point.figures = figures_of(point.run_dir)

@@ -17,12 +17,12 @@ SLOW_ROWS = 20_000  # takes a second or more to read
 
 
 def report_at_end(attempt: Attempt) -> None:
-    """Write report.html of a published run, unless `report` is false.
+    """Write report.html of a run that was published or failed, unless `report` is false.
 
-    The run is complete without a page, so a fault is a note that says how to try again.
+    A run is what it is without a page, so a fault is a note that says how to try again.
     """
     job, console = attempt.job, attempt.console
-    if not job.settings.report:
+    if not job.settings.report or attempt.failed_early:
         return
     path = job.run_dir / REPORT
     with ExitStack() as stack:
@@ -36,7 +36,7 @@ def report_at_end(attempt: Attempt) -> None:
         except Exception as error:
             fault = error if isinstance(error, RolloutError) else explained(error, job.run_dir)
             console.note(
-                f"note: no page was written: {fault}; the run is complete without it; to try "
+                f"note: no page was written: {fault}; the run itself is not affected; to try "
                 f"again: python -m rollout.report {shlex.quote(str(job.run_dir))}"
             )
             return
