@@ -217,7 +217,7 @@ class SweepReport:
             f"{duration(self._clock.now())}, "
             + (f"{loading} of it to load" if is_one else f"loads of {loading} together")
         )
-        if is_one:
+        if is_one and all(point.status == "done" for point in ended):  # of others it is not known
             rate = self._num_tokens / self._generate_s
             line += f": {rate_text(rate)} output tokens/s over all points while they generated"
         yield line

@@ -25,6 +25,15 @@ def test_points_one_at_a_time_share_an_engine_but_not_its_time(sweep, typed):
     assert set(table(typed)["num_sharing"]) == {1} and "not ranked" not in done.out
 
 
+def test_the_rate_over_all_points_is_told_only_if_no_point_failed(sweep, typed):
+    """The tokens of a point that failed are not known, but its time is in the engine's."""
+    rate = " output tokens/s over all points"
+    assert rate in sweep(TEMPERATURES).out
+    fails = ("engine.scripted.refuse=3", "data.on_error=record,fail", "run_dir=other")
+    done = sweep(*fails)
+    assert done.code == 1 and rate not in done.out and "2 points on 1 engine load in" in done.out
+
+
 def test_a_point_in_a_sweep_answers_as_it_does_alone(sweep, typed, prompts):
     sweep(TEMPERATURES)
     alone = [*SCRIPTED, f"data.input={prompts}", "sampling.n_samples=2", "run_dir=alone"]

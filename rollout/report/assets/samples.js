@@ -118,8 +118,8 @@ function controlsOf(view) {
     selectOf("finish reason", [["", "any finish"], ...countedOptions(facts.finishes, finishName)], set("finish"), facts.finishes.length > 1),
     selectOf("verdict", [["any", "any verdict"], ...countedOptions(facts.verdicts, verdictName)], set("verdict"), facts.verdicts.length > 1),
     selectOf("rows", rowOptions(facts), set("rows"), rowOptions(facts).length > 1),
-    limitsOf(`${facts.unit}`, setLimit("low"), setLimit("high"), "1"),
-    facts.hasScores && limitsOf("score", setLimit("lowScore"), setLimit("highScore"), "any"),
+    limitsOf(facts.unit, setLimit("low"), setLimit("high"), { min: "0", step: "1" }),
+    facts.hasScores && limitsOf("score", setLimit("lowScore"), setLimit("highScore"), { step: "any" }),
     selectOf("order", orderOptions(facts), set("order"), true),
     element("label", { class: "check" }, wrap, "wrap"),
     button("Clear", "clear", clear));
@@ -154,8 +154,8 @@ function selectOf(name, options, onChange, isUseful) {
     ...options.map(([value, text]) => element("option", { value }, text)));
 }
 
-function limitsOf(name, onLow, onHigh, step) {
-  const input = (edge, onInput) => element("input", { type: "number", min: "0", step, placeholder: edge, "aria-label": `${edge} ${name}`, input: onInput });
+function limitsOf(name, onLow, onHigh, numbers) {
+  const input = (edge, onInput) => element("input", { type: "number", ...numbers, placeholder: edge, "aria-label": `${edge} ${name}`, input: onInput });
   return element("span", { class: "limits" }, input("least", onLow), "to", input("most", onHigh), name);
 }
 

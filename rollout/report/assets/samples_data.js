@@ -37,8 +37,12 @@ function promptFacts(prompt, position, lengthOf) {
     meanLength: lengths.length ? mean(lengths) : null,
     longest: lengths.length ? Math.max(...lengths) : null,
     isFailed: (prompt.errors ?? []).some((error) => error != null),
-    isSame: prompt.samples.some((list) => list && list.length > 1 && list.every((s) => s.text === list[0].text)),
+    isSame: prompt.samples.some((list) => list && list.length > 1 && list.every((s) => isSame(s, list[0]))),
   };
+}
+
+function isSame(one, other) {
+  return one.text === other.text && (one.reasoning ?? null) === (other.reasoning ?? null);
 }
 
 function mean(values) {
