@@ -105,6 +105,7 @@ class EngineStats:
     num_running: int = 0
     num_waiting: int = 0
     num_running_tokens: int = 0  # output tokens of the samples that have not ended
+    least_running_tokens: int = 0  # of the one among them that has the fewest
     num_ended_in_flight: int = 0  # samples that ended, while others of their request still run
     kv_cache_usage: float = 0.0  # share of the blocks in use, 0 to 1
     kv_cache_usage_peak: float = 0.0

@@ -156,6 +156,9 @@ class ScriptedEngine:
     def stats(self) -> EngineStats:
         self._stats.num_running = self._num_running
         self._stats.num_waiting = len(self._waiting)
+        now = self._stats.num_steps
+        least = (length - (at - now) for at, all_ in self._ends.items() for _, length in all_)
+        self._stats.least_running_tokens = min(least, default=0)
         return self._stats
 
     def shutdown(self) -> None:

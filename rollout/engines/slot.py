@@ -227,6 +227,8 @@ def together(each: Iterable[EngineStats], up: Sequence[EngineStats]) -> EngineSt
     total = reduce(added, each, EngineStats(energy_j=0.0))
     for name in GAUGES:
         setattr(total, name, sum(getattr(stats, name) for stats in up))
+    least = (stats.least_running_tokens for stats in up if stats.num_running)
+    total.least_running_tokens = min(least, default=0)
     total.kv_cache_usage = sum(stats.kv_cache_usage for stats in up) / max(len(up), 1)
     memory = [stats.memory_gib for stats in up if stats.memory_gib is not None]
     total.memory_gib = max(memory, default=None)

@@ -144,6 +144,9 @@ def generate(
             attempt.unwatch()
 
 
+OF_ROWS_IN_FLIGHT = "num_running_tokens", "least_running_tokens", "num_ended_in_flight"
+
+
 class _Stats:
     """The engines' counters, read a few times a second and shared by all attempts."""
 
@@ -163,7 +166,7 @@ class _Stats:
 
         def counters(fresh: bool = False) -> EngineStats:
             shared = self.look(fresh)
-            none = {"num_running_tokens": 0, "num_ended_in_flight": 0}
+            none = dict.fromkeys(OF_ROWS_IN_FLIGHT, 0)
             return replace(shared, num_output_tokens=tally.num_output_tokens, **none)
 
         return counters

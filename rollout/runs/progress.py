@@ -20,6 +20,7 @@ from rollout.runs.display import Figures, TokenRates, sample_lines
 from rollout.runs.hints import hints
 from rollout.runs.job import Job
 from rollout.runs.outlook import outlook_of
+from rollout.runs.pace import Paces
 from rollout.runs.preview import NUM_PREVIEW_ROWS, print_preview
 from rollout.runs.record import about_run
 from rollout.runs.standing import Standing
@@ -73,7 +74,7 @@ class Report:
         self.tally = Tally()  # what this attempt finished
         self._timeline = Timeline()
         self._facts: EngineFacts | None = None
-        self._rates = TokenRates()
+        self._rates, self._paces = TokenRates(), Paces()
         self._status: Status | None = None  # what is shown
         self._prompts: dict[int, Prompt] | None = {} if console.is_live else None  # in flight
         self._last_row: tuple[Prompt, Result] | None = None  # that finished with a response
@@ -189,8 +190,9 @@ class Report:
         standing, num_owed = self._standing, self._standing.num_owed
         begin_s = self._timeline.begin.at_s
         elapsed_s = now - begin_s - overlap(self._timeline.reloads, (begin_s, now))
+        self._paces.add(elapsed_s, stats)
         outlook = outlook_of(
-            self.tally, stats, elapsed_s, num_owed, standing.samples_per_owed_row,
+            self.tally, stats, self._paces.now, num_owed, standing.samples_per_owed_row,
             self.longest_response,
         )  # fmt: skip
         num_samples = self._num_samples_before + self.tally.num_samples

@@ -14,6 +14,7 @@ from rollout.runs.attempt import Attempt
 from rollout.runs.display import Figures, TokenRates
 from rollout.runs.metrics import rate
 from rollout.runs.outlook import Outlook, outlook_of
+from rollout.runs.pace import Paces
 from rollout.runs.tally import Tally, joined
 from rollout.system.status import Status
 
@@ -36,6 +37,7 @@ class Running:
         self._num_samples = sum(standing.num_owed_samples for standing in standings)
         self.num_samples_before = [a.standing.num_samples_done(_n(p)) for p, a in points]
         self.rates, self.counters, self.tally = TokenRates(), EngineStats(), Tally()
+        self._paces = Paces()
         self.ahead = Outlook(0.0, None)  # on the batch, with rows of earlier launches
         self.elapsed_s = LEAST_S
 
@@ -48,9 +50,10 @@ class Running:
         self.looked_at, self.elapsed_s = now, max(now - self.began, LEAST_S)
         reports = [attempt.report for _, attempt in self.points]
         self.counters, self.tally = self.stats(), joined(report.tally for report in reports)
+        self._paces.add(self.elapsed_s, self.counters)
         owed = self._num_owed
         ahead = outlook_of(
-            self.tally, self.counters, self.elapsed_s, owed, self._num_samples / max(owed, 1),
+            self.tally, self.counters, self._paces.now, owed, self._num_samples / max(owed, 1),
             max(report.longest_response for report in reports),
         )  # fmt: skip
         fraction = (self._num_rows - owed + ahead.fraction * owed) / self._num_rows

@@ -86,5 +86,7 @@ def test_the_engine_tells_the_tokens_of_samples_that_run_from_those_that_ended()
         stats = engine.stats()
         held = stats.num_output_tokens - stats.num_running_tokens - finished
         assert held >= stats.num_ended_in_flight
+        least, whole = stats.least_running_tokens, stats.num_running_tokens
+        assert least * stats.num_running <= whole and bool(least) == bool(whole)
         most_held = max(most_held, held)
     assert most_held > 0 and stats.num_running_tokens == 0

@@ -260,10 +260,12 @@ class VllmEngine:
         processor = self._engine.output_processor
         with suppress(AttributeError):  # internals of vLLM: statistics must not end a run
             states = processor.request_states.values()
-            running = sum(state.detokenizer.num_output_tokens() for state in states)
+            each = [state.detokenizer.num_output_tokens() for state in states]
+            running = sum(each)
             parents = processor.parent_requests.values()
             held = [len(part.token_ids) for p in parents for part in p.output_aggregator if part]
             self._counters.stats.num_running_tokens = running
+            self._counters.stats.least_running_tokens = min(each, default=0)
             self._counters.stats.num_ended_in_flight = len(held)
             return running + sum(held)
         return 0
