@@ -175,7 +175,16 @@ def test_a_killed_launch_counts_kept_tokens_to_its_last_record_and_says_so():
     killed, ended = table.rows
     assert killed.cells[3:6] == ["81", "600", "150"]
     assert ended.cells[3:6] == ["19", "400", "100"]
-    assert table.note.startswith("Attempt 1: finished at its last record; up to a second of them ")
+    assert table.note.startswith("Attempt 1: its rows, tokens and rate are those of its last record")
+    assert "may be more" in table.note  # 22 on disk, 19 in the table
+
+
+def test_the_last_launch_of_a_running_run_is_running_also_while_its_engine_loads():
+    """It said "no end is recorded" below a page that said "running"."""
+    killed, loading = attempt([at(4.0)]), attempt([], 2)
+    table = launch_table([killed, loading], is_running=True)
+    assert [row.cells[-1] for row in table.rows] == ["no end is recorded", "running"]
+    assert launch_table([attempt([at(4.0)])], is_running=True).note == ""
 
 
 def headline(*lines):

@@ -68,7 +68,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
     sections = [
         *_to_resume(records, state),
         *_faults(faults + ([source.note] if source.note else [])),
-        _speed(records),
+        _speed(records, state),
         *([] if source.is_unknown else [_lengths(statistics, state)]),
         *score_sections,
         *([] if source.is_unknown else _rows(statistics, state)),
@@ -126,13 +126,13 @@ def _faults(faults: list[str]) -> list[Section]:
     return [Section("What could not be read", [Note(fault) for fault in faults])] if faults else []
 
 
-def _speed(records: RunRecords) -> Section:
+def _speed(records: RunRecords, state: RunState) -> Section:
     charts = time_charts(launches(records.attempts))
     blocks: list[Block] = [*charts] if charts else [Note(NOT_MEASURED)]
     if records.measured and (table := time_table(records.measured)):
         blocks += [table, *speed_blocks(records.measured)]
     if records.attempts:
-        blocks.append(launch_table(records.attempts))
+        blocks.append(launch_table(records.attempts, state.name == RUNNING))
     return Section("Throughput over time", blocks)
 
 

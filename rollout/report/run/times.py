@@ -27,7 +27,8 @@ COUNTS = {
     "wall": "the whole launch",
 }
 AT_LAST_RECORD = (
-    "finished at its last record; up to a second of them may not have reached the disk."
+    "its rows, tokens and rate are those of its last record before it was killed. The rows on disk, "
+    "which the rest of this page counts, may be more, or those of a second less."
 )
 RATES = {
     "fill": "fill_output_tokens_per_s", "steady": "steady_output_tokens_per_s",
@@ -80,8 +81,12 @@ def _split(summary: Mapping[str, Any], wall_s: float) -> dict[str, float]:
     return split | ({"other": other_s} if other_s >= 0.05 else {}) | {"wall": wall_s}
 
 
-def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
-    """Return the launches of a run: when, how long, how they ended, and what they finished."""
+def launch_table(attempts: Sequence[AttemptRecords], is_running: bool = False) -> Table:
+    """Return the launches of a run: when, how long, how they ended, and what they finished.
+
+    `is_running`: a process holds the run's lock, so that the last launch has not ended.
+    """
+    running = attempts[-1] if is_running and attempts else None
     columns = [
         TableColumn("attempt", True), TableColumn("started"),
         TableColumn("time", True, help="until its end, or the last sign of it"),
@@ -90,18 +95,23 @@ def launch_table(attempts: Sequence[AttemptRecords]) -> Table:
         TableColumn("output tokens/s", True, help="kept tokens over its generation"),
         TableColumn("ended"),
     ]  # fmt: skip
-    open_ended = [str(a.number) for a in attempts if a.lines and not (a.summary or a.ended)]
+    open_ended = [
+        str(a.number)
+        for a in attempts
+        if a.lines and a is not running and not (a.summary or a.ended)
+    ]
     note = f"Attempt {', '.join(open_ended)}: {AT_LAST_RECORD}" if open_ended else ""
-    return Table(columns, [_launch_row(attempt) for attempt in attempts], note=note)
+    rows = [_launch_row(attempt, attempt is running) for attempt in attempts]
+    return Table(columns, rows, note=note)
 
 
-def _launch_row(attempt: AttemptRecords) -> TableRow:
+def _launch_row(attempt: AttemptRecords, is_running: bool) -> TableRow:
     summary, last = attempt.summary, attempt.lines[-1] if attempt.lines else {}
     spent_s = lasted_s(attempt)
     rows = _first(number_in(summary, "num_generated_rows"), number_in(last, "num_rows"))
     tokens = _first(*(number_in(record, "num_generated_tokens") for record in (summary, last)))
     rate = number_in(summary, "output_tokens_per_s") if summary else kept_rate(attempt)
-    how, error = _ending(attempt)
+    how, error = _ending(attempt, is_running)
     started = started_at(attempt)
     cells = [
         str(attempt.number), started or "not recorded",
@@ -113,9 +123,11 @@ def _launch_row(attempt: AttemptRecords) -> TableRow:
     return TableRow(cells, keys, style="failed" if error else "", detail=error)
 
 
-def _ending(attempt: AttemptRecords) -> tuple[str, str]:
+def _ending(attempt: AttemptRecords, is_running: bool) -> tuple[str, str]:
     """Return how a launch ended, and its error."""
     ended = attempt.ended
+    if not ended and is_running:
+        return "running", ""
     if not ended:  # of the launch that is about to end, too
         return ("published" if attempt.summary else "no end is recorded"), ""
     when = _ended(attempt)
