@@ -13,6 +13,7 @@ from rollout.report.charts import Chart, Kind, Series
 from rollout.report.page import Facts, Figure, Table, TableColumn, TableRow
 from rollout.report.published_rows import PublishedRows
 from rollout.report.values import bin_text, counted
+from rollout.system.terminal import share_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +178,7 @@ def reason_table(found: Responses) -> Table | None:
     rows, names = [], np.array(found.reasons, dtype=object)
     for name, number in Counter(found.reasons).most_common():
         share = number / found.num_samples
-        cells, keys = [name, f"{number:,}", f"{share:.1%}"], [name, number, share]
+        cells, keys = [name, f"{number:,}", share_text(share)], [name, number, share]
         if found.tokens is not None:
             texts, lengths = length_cells(found.tokens[names == name])
             cells, keys = cells + texts, keys + lengths
@@ -207,7 +208,7 @@ def _median(values: "np.ndarray") -> float:
 
 
 def _share(number: int, total: int) -> str:
-    return f"{number / total:.1%}" if total else "-"
+    return share_text(number / total) if total else "-"
 
 
 def _of(number: int, total: int) -> str:

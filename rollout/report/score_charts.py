@@ -14,6 +14,7 @@ from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.recorded import ks_in
 from rollout.report.scored_rows import RIGHT, Scores
 from rollout.report.values import AT_THE_ENDS, counted
+from rollout.system.terminal import share_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,8 +192,8 @@ def rate_chart(scores: Scores) -> Chart | None:
     numbers = np.bincount(place, minlength=len(ticks))
     never, always = int((c == 0).sum()), int((c == n).sum())
     note = (
-        f"No sample is right in {counted(never, 'row')} ({never / len(n):.1%}), all are in "
-        f"{counted(always, 'row')} ({always / len(n):.1%}). Rewards of right and wrong do "
+        f"No sample is right in {counted(never, 'row')} ({share_text(never / len(n))}), all are in "
+        f"{counted(always, 'row')} ({share_text(always / len(n))}). Rewards of right and wrong do "
         "not differ within such a row, so it has no group-relative advantage (GRPO: Shao et al. "
         "2024, arXiv 2402.03300)."
     )

@@ -10,6 +10,7 @@ from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.score_charts import estimated, interval_note
 from rollout.report.scored_rows import NAMES, RIGHT, Scores
+from rollout.system.terminal import share_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,10 +139,12 @@ def cut_note(scores: Scores) -> str | None:
         return None
     others = np.isin(s.verdict, NOT_RIGHT)
     of_others = (
-        f", {s.is_cut[others].mean():.1%} of those that are not right" if others.any() else ""
+        f", {share_text(s.is_cut[others].mean())} of those that are not right"
+        if others.any()
+        else ""
     )
     return (
-        f"{s.is_cut.mean():.1%} of the samples were cut off (finish_reason=length){of_others}: "
-        "their lengths are only lower bounds, and a larger sampling.max_tokens may raise the pass "
-        "rate (continue_truncated=true continues them)."
+        f"{share_text(s.is_cut.mean())} of the samples were cut off (finish_reason=length)"
+        f"{of_others}: their lengths are only lower bounds, and a larger sampling.max_tokens may "
+        "raise the pass rate (continue_truncated=true continues them)."
     )

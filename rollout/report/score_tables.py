@@ -12,6 +12,7 @@ from rollout.report.prompt_texts import cut
 from rollout.report.responses import LENGTHS, length_cells
 from rollout.report.score_charts import ks_of
 from rollout.report.scored_rows import NAMES, Scores
+from rollout.system.terminal import half_up, share_text
 
 MAX_REASONS = 20
 NARROW = 0.02  # intervals with ends in tenths of a percent
@@ -36,7 +37,7 @@ def facts(scores: Scores) -> Facts:
     rows = group.num_rows_counted
     counts = {"solved at least once": group.solved, "always solved": group.always}
     for label, number in (counts | {"never solved": group.never}).items():
-        share = f" ({number / rows:.1%})" if rows else ""
+        share = f" ({share_text(number / rows)})" if rows else ""
         items.append((label, f"{number:,} of {rows:,} rows{share}"))
     fewest, most = group.fewest_samples, group.most_samples
     count = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}; each row weighs the same"
@@ -59,7 +60,7 @@ def span(value: Value | None) -> str:
         return ""
     percent = is_percent(value.value, value.low, value.high)
     if percent and value.high - value.low < NARROW:
-        return f"{100 * value.low:.1f}-{100 * value.high:.1f}%"
+        return f"{half_up(100 * value.low, 1)}-{share_text(value.high)}"
     return between(value.low, value.high, percent) + ("%" if percent else "")
 
 

@@ -18,6 +18,7 @@ from rollout.report.score_charts import (
 from rollout.report.score_lengths import bins_chart, cut_note, points_chart, right_and_wrong
 from rollout.report.score_tables import basis, facts, group_table, reason_table, verdict_table
 from rollout.report.scored_rows import Scores
+from rollout.system.terminal import share_text
 
 
 def figures_from(scores: Scores) -> list[Figure]:
@@ -50,7 +51,7 @@ def _judged(group: Group) -> Figure:
         "could not be judged": group.num_unjudged,
     }
     listed = ", ".join(f"{name} {number:,}" for name, number in others.items() if number)
-    share = f"{group.num_judged / group.num_samples:.1%}" if group.num_samples else "-"
+    share = share_text(group.num_judged / group.num_samples) if group.num_samples else "-"
     return Figure(share, "judged right or wrong", listed or f"{group.num_samples:,} samples")
 
 

@@ -3,6 +3,7 @@
 import math
 
 from rollout.report.charts import Format
+from rollout.system.terminal import half_up
 
 AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."  # said of intervals
 
@@ -29,7 +30,7 @@ def value_text(value: float | None, written: Format) -> str:
     if value in (math.inf, -math.inf):
         return "∞" if value > 0 else "-∞"
     if written is Format.percent:
-        return f"{100 * value:.1f}".removesuffix(".0") + "%"
+        return half_up(100 * value, 1).removesuffix(".0") + "%"
     return _seconds_text(value) if written is Format.seconds else _number_text(value)
 
 

@@ -17,7 +17,7 @@ from rollout.runs.metrics import share
 from rollout.runs.outlook import Outlook
 from rollout.system.safe_text import one_line
 from rollout.system.status import Status
-from rollout.system.terminal import rate_text
+from rollout.system.terminal import rate_text, share_text
 
 WINDOW_S = 5.0  # over which the present rate is taken
 LEAST_S = 1.0  # of a window; shorter ones are all noise
@@ -145,7 +145,7 @@ def percent(part: float) -> str:
     """Return a share as `47%`, below 10% as `3.4%`, and as `<0.1%` rather than as none."""
     if 0 < part < 0.0005:
         return "<0.1%"
-    return f"{part:.1%}" if part < 0.0995 else f"{part:.0%}"
+    return share_text(part, 1 if part < 0.0995 else 0)
 
 
 def prompt_line(prompt: Prompt, limit: int = MAX_SHOWN_CHARS) -> str:

@@ -3,11 +3,13 @@
 Must not know about runs.
 """
 
+import math
 import os
 import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from rollout.errors.secret_texts import without_secrets
@@ -75,6 +77,22 @@ def duration(seconds: float) -> str:
 def rate_text(per_s: float) -> str:
     """Format a rate: 12,345 or 17; below 10 with two digits, so that a slow one is not 0."""
     return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
+
+
+def half_up(value: float, decimals: int = 0) -> str:
+    """Return a number as rounded by hand, 28.75 as 28.8, and as charts_text.js rounds.
+
+    `format` rounds the binary number, which for 28.75% is just below, and halves to even.
+    """
+    if not math.isfinite(value):
+        return f"{value}"
+    exact = Decimal(repr(round(float(value), 9)))
+    return str(exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+
+
+def share_text(share: float, decimals: int = 1) -> str:
+    """Return a share in percent: 0.2875 as 28.8%."""
+    return f"{half_up(100 * share, decimals)}%"
 
 
 def eta(left_s: float | None, low_s: float | None = None, high_s: float | None = None) -> str:

@@ -3,8 +3,10 @@
 import pytest
 from in_chromium import needs_chromium, opened
 
+from rollout.postprocess.export.score_texts import score_text
 from rollout.report.charts import Format
 from rollout.report.values import value_text
+from rollout.system.terminal import share_text
 
 CASES = [
     (None, Format.number, "–"),
@@ -16,6 +18,9 @@ CASES = [
     (-0.12345, Format.number, "-0.1235"),
     (0.00001, Format.log, "1.00e-5"),
     (0.438, Format.percent, "43.8%"),
+    (0.2875, Format.percent, "28.8%"),  # in binary just below
+    (0.2825, Format.percent, "28.3%"),
+    (-0.0005, Format.percent, "-0.1%"),
     (1.0, Format.percent, "100%"),
     (12.5, Format.seconds, "12.5 s"),
     (61.0, Format.seconds, "1:01"),
@@ -27,6 +32,12 @@ CASES = [
 @pytest.mark.parametrize(("value", "written_as", "text"), CASES)
 def test_a_value_is_written_with_its_unit(value, written_as, text):
     assert value_text(value, written_as) == text
+
+
+def test_a_share_is_rounded_the_same_on_a_card_in_a_chart_and_in_a_table_of_scores():
+    """92 of 320 was 28.7% on a card and 28.8% in a chart."""
+    texts = {share_text(92 / 320), score_text(92 / 320), value_text(92 / 320, Format.percent)}
+    assert texts == {"28.8%"}
 
 
 def test_missing_and_infinite_values_have_a_text():

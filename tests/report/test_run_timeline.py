@@ -175,7 +175,9 @@ def test_a_killed_launch_counts_kept_tokens_to_its_last_record_and_says_so():
     killed, ended = table.rows
     assert killed.cells[3:6] == ["81", "600", "150"]
     assert ended.cells[3:6] == ["19", "400", "100"]
-    assert table.note.startswith("Attempt 1: its rows, tokens and rate are those of its last record")
+    assert table.note.startswith(
+        "Attempt 1: its rows, tokens and rate are those of its last record"
+    )
     assert "may be more" in table.note  # 22 on disk, 19 in the table
 
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 
+from rollout.system.terminal import half_up, share_text
+
 PERCENT_BELOW = 10.0  # a mean of points from 0 to 100, or of 1e308, is not a share
 
 
@@ -16,7 +18,7 @@ def score_text(value: float | None, percent: bool | None = None) -> str:
     if value is None:
         return "-"
     percent = is_percent(value) if percent is None else percent
-    return f"{value:.1%}" if percent else f"{value:.4g}"
+    return share_text(value) if percent else f"{value:.4g}"
 
 
 def column_texts(values: Iterable[float | None]) -> list[str]:
@@ -42,7 +44,7 @@ def _is_same(one: float | None, two: float | None) -> bool:
 
 def between(low: float, high: float, percent: bool) -> str:
     """Return an interval as text, such as 54-71 in percent; with a negative end, `-5 to 3`."""
-    ends = [f"{100 * end:.0f}" if percent else f"{end:.3g}" for end in (low, high)]
+    ends = [half_up(100 * end) if percent else f"{end:.3g}" for end in (low, high)]
     return (" to " if low < 0 else "-").join(ends)
 
 

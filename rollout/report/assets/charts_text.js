@@ -2,8 +2,15 @@
 
 function valueText(value, format) {
   if (value === null || value === undefined) return "–";
-  if (format === "percent") return (100 * value).toFixed(1).replace(/\.0$/, "") + "%";
+  if (format === "percent") return percentText(value);
   return format === "seconds" ? secondsText(value) : numberText(value);
+}
+
+/** Halves are rounded up, also where the binary number is just below: 28.75% is 28.8%. */
+function percentText(value) {
+  if (!Number.isFinite(value)) return `${value}%`;
+  const tenths = Math.round(Number((1000 * Math.abs(value)).toFixed(8)));
+  return `${value < 0 && tenths ? "-" : ""}${(tenths / 10).toFixed(1).replace(/\.0$/, "")}%`;
 }
 
 function numberText(value) {

@@ -9,6 +9,7 @@ from rollout.report.run.speed import NOT_KNOWN, speed_figure
 from rollout.report.run.times import started_at, took
 from rollout.report.values import counted, short_model
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
+from rollout.system.terminal import share_text
 
 STYLES = {COMPLETE: "good", RUNNING: "neutral", RESUMABLE: "warning", FAILED: "bad"}
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
@@ -133,7 +134,9 @@ def _truncated(records: RunRecords, statistics: RowStatistics) -> Figure:
     limit = records.setting("sampling.max_tokens")
     reached = isinstance(limit, int) and (statistics.length_at(100) or 0) >= limit
     at = f"max_tokens={limit} or the context" if reached else "max_tokens or the context"
-    return Figure(f"{num / whole:.1%}", label, f"{num:,} of {whole:,} samples were cut off by {at}")
+    return Figure(
+        share_text(num / whole), label, f"{num:,} of {whole:,} samples were cut off by {at}"
+    )
 
 
 def _length(statistics: RowStatistics) -> Figure:
@@ -153,11 +156,11 @@ def _distinct(records: RunRecords, statistics: RowStatistics) -> Figure | None:
     if num is None or not whole:
         return Figure(NOT_KNOWN, "distinct", "" if whole else "no samples")
     note = f"{whole - num:,} of {whole:,} samples are equal to an earlier one of their prompt"
-    return Figure(f"{num / whole:.1%}", "distinct", note)
+    return Figure(share_text(num / whole), "distinct", note)
 
 
 def _failed(statistics: RowStatistics) -> Figure:
     num, whole = statistics.num_failed, statistics.num_rows
     if not whole:
         return Figure(NOT_KNOWN, "failed rows", "no rows")
-    return Figure(f"{num / whole:.1%}", "failed rows", f"{num:,} of {whole:,} rows")
+    return Figure(share_text(num / whole), "failed rows", f"{num:,} of {whole:,} rows")

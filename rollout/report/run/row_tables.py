@@ -4,6 +4,7 @@ from rollout.errors.secret_texts import without_secrets
 from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.run.rows import NUM_REASONS, RowStatistics
 from rollout.report.run.times import seconds_text
+from rollout.system.terminal import share_text
 
 MAX_REASON_CHARS = 300
 MEANINGS = {
@@ -31,7 +32,7 @@ def signs_table(statistics: RowStatistics) -> Table:
     rows = []
     for name, count in counts.items():
         share = count / whole if count is not None and whole else None
-        cells = [name, "not known" if share is None else f"{share:.1%}",
+        cells = [name, "not known" if share is None else share_text(share),
                  "" if count is None else f"{count:,}", MEANINGS[name]]  # fmt: skip
         rows.append(TableRow(cells, [name, share, count, None]))
     return Table(columns, rows, note=f"Of {whole:,} samples.")

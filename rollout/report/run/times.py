@@ -9,7 +9,7 @@ from rollout.report.recorded import number_in
 from rollout.report.run.records import AttemptRecords, RunRecords
 from rollout.report.run.so_far import kept_rate
 from rollout.system import dates
-from rollout.system.terminal import duration, rate_text
+from rollout.system.terminal import duration, rate_text, share_text
 
 DEFINITIONS = "docs/throughput.md"
 SHORT_S = 1.0  # edges of phases are good to 0.1 s: a shorter one has no rate
@@ -27,8 +27,8 @@ COUNTS = {
     "wall": "the whole launch",
 }
 AT_LAST_RECORD = (
-    "its rows, tokens and rate are those of its last record before it was killed. The rows on disk, "
-    "which the rest of this page counts, may be more, or those of a second less."
+    "its rows, tokens and rate are those of its last record before it was killed. The rows on "
+    "disk, which the rest of this page counts, may be more, or those of a second less."
 )
 RATES = {
     "fill": "fill_output_tokens_per_s", "steady": "steady_output_tokens_per_s",
@@ -50,7 +50,7 @@ def time_table(attempt: AttemptRecords) -> Table | None:
     for name, spent_s in seconds.items():
         rate = phase_rate(summary, name)
         share = spent_s / wall_s if wall_s else None
-        cells = [name, seconds_text(spent_s), "" if share is None else f"{share:.1%}",
+        cells = [name, seconds_text(spent_s), "" if share is None else share_text(share),
                  "" if rate is None else rate_text(rate), _covered(name, summary)]  # fmt: skip
         rows.append(TableRow(cells, [None, spent_s, share, rate, None]))
     return Table(columns, rows, note=f"Attempt {attempt.number}. Definitions: {DEFINITIONS}.")
