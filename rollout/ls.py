@@ -118,7 +118,7 @@ def _directory(typed: list[str]) -> Path:
         return Path(DEFAULT) if Path(DEFAULT).is_dir() else Path()
     directory = Path(expand_home(typed[0]))
     if not directory.is_dir():
-        raise UserError(f"{typed[0]} is no directory; type the directory that holds your runs")
+        raise UserError(f"{typed[0]} is not a directory; type the directory that holds your runs")
     return directory
 
 

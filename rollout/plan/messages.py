@@ -1,5 +1,6 @@
 """A fit as text and values: the line printed before an engine loads, and JSON."""
 
+from math import floor
 from typing import Any
 
 from rollout.config.sections.engine import Device, Engine
@@ -25,8 +26,9 @@ def one_line(fit: Fit) -> str:
 
 
 def samples(number: float) -> str:
-    """Format a number of concurrent samples: 1.8, 12, 1,024."""
-    return f"{number:,.1f}" if number < 10 else f"{number:,.0f}"
+    """Format a number of concurrent samples, rounded down, as they must all fit: 1.8, 12, 1,024."""
+    tenths = floor(10 * number + 1e-9)  # of 1.1 * 3 and the like
+    return f"{tenths / 10:,.1f}" if tenths < 100 else f"{tenths // 10:,}"
 
 
 def parallel_sizes(engine: Engine) -> str:

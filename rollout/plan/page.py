@@ -10,7 +10,7 @@ from rollout.plan.model import ASSUMED_PROMPT
 from rollout.plan.plan import Plan, Row, sampling_values, work
 from rollout.plan.replicas_page import replicas_legend, replicas_table, why_replicas, with_replicas
 from rollout.system.safe_text import printable
-from rollout.system.terminal import duration, say
+from rollout.system.terminal import counted, duration, say
 
 BAR = 30  # characters of the histogram's longest bar
 WIDTH = 118
@@ -136,13 +136,13 @@ def _unusable(plan: Plan) -> Iterator[str]:
         if row.fit.limit in NOT_MEMORY:
             by_reason.setdefault(row.fit.why, []).append(row.preset)
     for why, presets in by_reason.items():
+        if len(presets) > 1:
+            why = why.replace("it needs", "they need")
         yield f"not available: {', '.join(presets)}: {why}"
     if hidden := len(plan.rows) - len(plan.shown):
-        noun = "preset" if hidden == 1 else "presets"
-        yield (
-            f"{hidden} {noun} for other hardware {'is' if hidden == 1 else 'are'} not shown: "
-            f"show=all lists {'it' if hidden == 1 else 'them'}"
-        )
+        are, them = ("is", "it") if hidden == 1 else ("are", "them")
+        which = f"{counted(hidden, 'preset')} for other hardware"
+        yield f"{which} {are} not shown: show=all lists {them}"
 
 
 def _verdict(plan: Plan) -> Iterator[str]:
@@ -192,7 +192,7 @@ def _data(plan: Plan) -> Iterator[str]:
         yield "data    none: type data.input=FILE.parquet to count and show its prompts"
         return
     rows = data.prompts.num_rows
-    yield f"data    {settings.data.input}: {rows:,} rows, {data.prompts.builder}"
+    yield f"data    {settings.data.input}: {counted(rows, 'row')}, {data.prompts.builder}"
     lengths = data.lengths
     if lengths is None:
         yield f"        lengths not counted: {data.why_not}"
@@ -243,10 +243,8 @@ def _work(plan: Plan) -> Iterator[str]:
     todo = work(plan)
     if not todo:
         return
-    yield (
-        f"work    {todo['num_requests']:,} requests, {todo['num_samples']:,} samples, at most "
-        f"{todo['most_output_tokens']:,} output tokens"
-    )
+    counts = ", ".join(counted(todo[f"num_{noun}s"], noun) for noun in ("request", "sample"))
+    yield f"work    {counts}, at most {todo['most_output_tokens']:,} output tokens"
     if todo["likely_s"] is None:
         like = " on as many GPUs" if plan.options else ""
         yield (

@@ -31,6 +31,7 @@ from rollout.system.disk import expand_home, path_of, write_json_into
 from rollout.system.signals import StopRequest, stop_on_signals
 from rollout.system.status import Status
 from rollout.system.storage.paths import is_remote
+from rollout.system.terminal import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,16 +65,18 @@ class Scored:
         """Return the table, reasons, errors, examples and files as lines for a terminal."""
         tally = self.tally
         lines = [
-            f"{tally.num_samples:,} samples of {tally.num_rows:,} rows scored in "
+            f"{counted(tally.num_samples, 'sample')} of {counted(tally.num_rows, 'row')} scored in "
             f"{self.elapsed_s:.1f} s",
             *self.summary.table_lines(),
         ]
         if tally.num_failed_rows:
-            lines.append(f"no responses: {tally.num_failed_rows:,} rows, kept without scores")
+            lines.append(
+                f"no responses: {counted(tally.num_failed_rows, 'row')}, kept without scores"
+            )
         lines += [*reason_lines(tally), *fault_lines(tally), *example_lines(tally)]
         lines += self.summary.export_lines()
         if self.num_errors:
-            lines.append(f"errors  {error_path(self.path)}: {self.num_errors:,} samples")
+            lines.append(f"errors  {error_path(self.path)}: {counted(self.num_errors, 'sample')}")
         return "\n".join([*lines, f"scored  {self.path} (figures: {self.path.stem}.json)"])
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rollout.prepare.sources.source import Tally
 from rollout.system.safe_text import one_line
+from rollout.system.terminal import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Prepared:
             lines.append(f"prompt {number}")
             messages = [("text", prompt)] if isinstance(prompt, str) else map(_role_text, prompt)
             lines += [f"  {one_line(role, 9):<9}  {one_line(text, 86)}" for role, text in messages]
-        lines.append(f"{tally.num_read:,} rows read in {self.elapsed_s:.1f} s")
+        lines.append(f"{counted(tally.num_read, 'row')} read in {self.elapsed_s:.1f} s")
         if tally.num_filtered:
             lines.append(f"  removed by filter    {tally.num_filtered:,}")
         if tally.num_duplicates:

@@ -71,7 +71,7 @@ def _main(argv: list[str]) -> int:
                         "sweep, which has its columns on record; leave it out")  # fmt: skip
     path = target.default if words.output is None else path_of(words.output)
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"output={words.output} is no page; type a name ending in .html")
+        raise UserError(f"output={words.output} is not a page; type a name ending in .html")
     page = target.page(**words.columns)
     write_page(path, html_of(page), words.overwrite, target.is_ours)
     say(f"report   {path}", sys.stdout)
@@ -111,9 +111,9 @@ def split(argv: list[str]) -> Words:
         else:
             paths.append(word)
     if len(paths) != 1:
-        what = "no path" if not paths else f"{len(paths)} paths"
-        raise UserError(f"rollout.report takes one path, not {what}; type one: RUN_DIR, "
-                        "SWEEP_DIR or FILE.parquet")  # fmt: skip
+        given = f"{len(paths)} paths are given; " if paths else ""
+        which = "one: that of a run, a sweep or a parquet file" if paths else ""
+        raise UserError(given + f"type {which or 'the path of a run, a sweep or a parquet file'}")
     words.path = paths[0]
     return words
 

@@ -154,7 +154,7 @@ def _positions(rows: Rows, numbers: Collection[int]) -> list[int]:
 
 
 def _note(found: Collection[int], ranks: "np.ndarray", num_rows: int, whole: str) -> str:
-    """Return which rows are shown, if not all."""
+    """Return which rows are shown, if not all; samples.js writes before it how many."""
     if len(found) == num_rows:
         return ""
     kinds = [ranks[position] for position in found]
@@ -164,4 +164,4 @@ def _note(found: Collection[int], ranks: "np.ndarray", num_rows: int, whole: str
     parts += [f"{failed:,} failed"] if failed else []
     parts += [f"{drawn:,} {'of the others ' if parts else ''}drawn at random (seed {SEED})"]
     listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"
-    return f"{len(found):,} of {num_rows:,} rows are here: {listed}; {whole}."
+    return f"These are {listed}; {whole}."

@@ -10,7 +10,7 @@ from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.score_charts import estimated, interval_note
 from rollout.report.scored_rows import NAMES, RIGHT, Scores
-from rollout.system.terminal import share_text
+from rollout.system.terminal import counted, share_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +43,11 @@ def points_chart(scores: Scores) -> Chart:
 
     rows, lengths, rates = lengths_and_rates(scores)
     num_rows = len(rows)
-    note = f"A point per row: {num_rows:,} rows with a sample that counts."
+    note = f"Each point is a row; {counted(num_rows, 'row')} with scored samples."
     if num_rows > MAX_POINTS:
         chosen = np.random.default_rng(SEED).choice(num_rows, MAX_POINTS, replace=False)
         rows, lengths, rates = (values[np.sort(chosen)] for values in (rows, lengths, rates))
-        note = f"A point per row, of {MAX_POINTS:,} of {num_rows:,} rows, drawn at random."
+        note = f"Each point is a row; {MAX_POINTS:,} of {num_rows:,} rows, drawn at random."
     numbers = np.asarray(scores.numbers)[rows]
     return Chart(
         "length_pass_rate",

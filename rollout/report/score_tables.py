@@ -41,10 +41,10 @@ def facts(scores: Scores) -> Facts:
         items.append((label, f"{number:,} of {rows:,} rows{share}"))
     fewest, most = group.fewest_samples, group.most_samples
     count = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}; each row weighs the same"
-    items.append(("samples a row that count", count))
+    items.append(("scored samples per row", count))
     if group.num_rows < scores.samples.num_rows or rows < group.num_rows:
         left_out = f"{group.num_rows - rows:,} of {group.num_rows:,}"
-        items.append(("rows without a sample that counts", left_out))
+        items.append(("rows without scored samples", left_out))
     return Facts(items)
 
 

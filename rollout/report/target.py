@@ -13,6 +13,7 @@ from rollout.store.page_files import REPORT
 from rollout.store.run_dir import is_a_sweep
 from rollout.system.disk import PART, path_of
 from rollout.system.storage.paths import is_remote
+from rollout.system.terminal import counted
 
 PARQUET = (".parquet", ".pq")
 
@@ -58,7 +59,7 @@ def target_of(given: str) -> Target:
                         "FILE.parquet")  # fmt: skip
     if any(PART.fullmatch(entry.name) for entry in path.iterdir()):
         return _of_responses(path, path.with_name(f"{path.name}.html"))
-    raise UserError(f"{given} is no run, sweep or output{_advice(path)}")
+    raise UserError(f"{given} is not a run, a sweep or an output{_advice(path)}")
 
 
 def _of_file(path: Path, given: str) -> Target:
@@ -79,7 +80,8 @@ def _advice(path: Path) -> str:
     if path.is_dir():
         runs = sorted(record.parent for record in path.glob("*/run.json"))
         if runs:
-            return f"; it holds {len(runs):,} runs: type one of them, such as {runs[0]}"
+            which = "" if len(runs) == 1 else "one of them, such as "
+            return f"; it holds {counted(len(runs), 'run')}: type {which}{runs[0]}"
     return "; type RUN_DIR, SWEEP_DIR or FILE.parquet"
 
 

@@ -3,14 +3,10 @@
 import math
 
 from rollout.report.charts import Format
+from rollout.system.terminal import counted as counted
 from rollout.system.terminal import half_up
 
 AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."  # said of intervals
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 row` or `1,234 rows`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def short_model(model: str) -> str:

@@ -1,9 +1,20 @@
 """Read a reasoning-gym entry (question, answer, metadata) from the column that holds it."""
 
+import contextlib
 import json
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 TUPLES = ("arc_agi", "rearc")  # their verifiers compare tuples, which JSON does not have
+
+
+@contextlib.contextmanager
+def imports_quietly() -> Iterator[None]:
+    """Hide the SyntaxWarnings of cellpylib, which reasoning-gym imports, while it is compiled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        yield
 
 
 def entry_of(value: Any, key: str) -> dict[str, Any]:

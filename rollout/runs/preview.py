@@ -59,7 +59,7 @@ def preview_text(
     """
     lines = []
     for result, prompt, judged in zip(results, prompts, verdicts, strict=True):
-        lines.append(one_line(prompt, width))
+        lines.append(one_line(prompt, width) or "(no prompt)")
         if result.error:
             lines.append(_cut(f"   ! row {result.row}: ", result.error, width))
         for number, sample in enumerate(result.samples[:NUM_RESPONSES]):

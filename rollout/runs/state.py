@@ -21,6 +21,7 @@ from rollout.system.disk import path_of, read_json
 from rollout.system.formats.plain_yaml import read_yaml
 from rollout.system.lock import holder_of
 from rollout.system.storage.paths import is_remote
+from rollout.system.terminal import counted
 
 RUNNING, RESUMABLE, COMPLETE, FAILED = "running", "resumable", "complete", "failed"
 SILENCE_S = 600  # after which a launch on another machine, which can't be asked, counts as dead
@@ -121,7 +122,7 @@ def _what_is_missing(run_dir: Path) -> str:
 
 def _of_summary(summary: dict[str, Any]) -> RunState:
     num_rows, num_failed = summary["num_rows"], summary["num_failed"]
-    name, detail = COMPLETE, f"{num_failed:,} rows failed" if num_failed else ""
+    name, detail = COMPLETE, f"{counted(num_failed, 'row')} failed" if num_failed else ""
     if num_rows and num_failed == num_rows:
         name, detail = FAILED, "every row failed; column error says why"
     elif (summary.get("scores") or {}).get("num_judged") == 0:
@@ -143,7 +144,7 @@ def _ending(run_dir: Path) -> tuple[str, str]:
     when = dates.shown(ended) if ended else "an unknown time"
     if not record:
         seen = dates.moment(_last_sign_s(run_dir))
-        since = f"; its last sign of life is of {dates.shown(seen)}" if seen else ""
+        since = f", last active {dates.shown(seen)}" if seen else ""
         return RESUMABLE, f"the last launch was killed{since}"
     if code in OF_A_SIGNAL:
         return RESUMABLE, f"the last launch was interrupted at {when}"

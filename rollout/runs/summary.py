@@ -20,7 +20,7 @@ from rollout.runs.summary_record import summary_record
 from rollout.runs.tracking.names import upload_command
 from rollout.store.counts import Totals
 from rollout.system.console import Console
-from rollout.system.terminal import duration, rate_text
+from rollout.system.terminal import counted, duration, rate_text
 
 MAX_REPLICA_LINES = 16
 MOSTLY = 0.5  # share of repeats above which a note is printed
@@ -66,7 +66,8 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
     """Report a run that is published and owes nothing."""
     failed = f", {totals.num_failed:,} of them failed" if totals.num_failed else ""
     text = (
-        f"finished already: {totals.num_rows:,} rows{failed}, {totals.num_samples:,} samples; "
+        f"finished already: {counted(totals.num_rows, 'row')}{failed}, "
+        f"{counted(totals.num_samples, 'sample')}; "
         "nothing is owed, no engine was started\n"
         f"output  {job.output_path}\nrun     {job.run_dir}"
     )
@@ -78,7 +79,10 @@ def finished_before(job: Job, totals: Totals, console: Console) -> Summary:
         text += f"\nscored  {scores['path']}: {', '.join(known)}"
     console.summary(text, figures | {"run_dir": str(job.run_dir)})
     if totals.num_failed and not job.settings.retry_failed:
-        console.note("note: retry_failed=true tries the failed rows again")
+        console.note(
+            f"note: {counted(totals.num_failed, 'row')} failed; type retry_failed=true to retry "
+            f"{'it' if totals.num_failed == 1 else 'them'}"
+        )
     if job.settings.tracking.artifact:
         upload = upload_command(job.settings, job.run_dir.name, job.output_path)
         console.note(f"note: a finished run sends nothing to wandb; to upload its output: {upload}")
@@ -92,7 +96,7 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
         return "n/a" if figures[key] is None else rate_text(figures[key])
 
     failed = figures["num_failed"]
-    counts = f"{figures['num_rows']:,} rows, {figures['num_samples']:,} samples"
+    counts = ", ".join(counted(figures[f"num_{noun}s"], noun) for noun in ("row", "sample"))
     num_of_attempt = figures["num_generated_samples"]
     if figures["num_generated_rows"] and num_of_attempt != figures["num_samples"]:
         own = f"{num_of_attempt:,}" if num_of_attempt else "none"
@@ -112,7 +116,7 @@ def closing_lines(figures: dict[str, Any], job: Job) -> str:
             parts.append(f"{percent(share)} {WORDS[sign]}")
     if failed:
         kept = "left out" if job.settings.data.on_error is OnError.skip else "see column error"
-        parts.append(f"{failed:,} rows failed ({kept})")
+        parts.append(f"{counted(failed, 'row')} failed ({kept})")
     alarm = duplicate_alarm(figures, job.settings)
     return "\n".join(
         (

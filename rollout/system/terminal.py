@@ -79,6 +79,11 @@ def rate_text(per_s: float) -> str:
     return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 row` or `1,234 rows`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def half_up(value: float, decimals: int = 0) -> str:
     """Return a number as rounded by hand, 28.75 as 28.8, and as charts_text.js rounds.
 

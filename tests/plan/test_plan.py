@@ -9,6 +9,7 @@ import pytest
 from processes import ROOT, environment
 
 from rollout.plan.__main__ import main, split
+from rollout.plan.messages import samples
 
 A100 = ("device=a100_80gb",)
 
@@ -62,6 +63,13 @@ def test_a_plan_takes_about_two_seconds_and_imports_no_engine():
         done.stderr.replace("[", "").replace("]", "").split(", ")
     )
     assert "recommended" in done.stdout
+
+
+def test_requests_that_fit_are_rounded_down():
+    """186,400 tokens of KV cache were said to hold 23 requests of 8,192."""
+    assert [samples(n) for n in (186_400 / 8192, 9.99, 1.8, 0.3, 1024.0)] == [
+        "22", "9.9", "1.8", "0.3", "1,024",
+    ]  # fmt: skip
 
 
 def test_json_has_every_preset_with_its_figures(plan):

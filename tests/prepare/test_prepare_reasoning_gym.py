@@ -1,7 +1,17 @@
 """python -m rollout.prepare: tasks of reasoning_gym, and the scores of their answers."""
 
+import sys
+import warnings
+
 import pytest
 from preparing import made, refusal
+
+from rollout.config.sections.postprocess import Postprocess
+from rollout.config.sections.prepare import Prepare
+from rollout.errors import UserError
+from rollout.postprocess.scoring.reasoning_gym import load
+from rollout.prepare.sources.gym import open_gym
+from rollout.prepare.sources.source import Tally
 
 TASKS = (
     "leg_counting", "chain_sum", "basic_arithmetic", "gcd", "word_sorting", "number_sorting",
@@ -12,8 +22,6 @@ TASKS = (
 
 def test_the_right_answers_of_reasoning_gym_score_one_after_the_round_trip(here):
     pytest.importorskip("reasoning_gym", exc_type=ImportError)
-    from rollout.config.sections.postprocess import Postprocess
-    from rollout.postprocess.scoring.reasoning_gym import load
     from rollout.postprocess.scoring.scorers import Response
 
     rows = made(here, "reasoning_gym", task=",".join(TASKS), size=3)
@@ -37,3 +45,19 @@ def test_an_unknown_task_or_setting_is_refused_with_a_suggestion(here):
     )
     refused = refusal(here, "reasoning_gym", task="leg_counting", task_config={"min_animals": 0})
     assert "rejects its settings" in refused
+
+
+@pytest.mark.parametrize("of", ["source", "scorer"])
+def test_importing_it_prints_no_warnings_of_the_libraries_below(of, tmp_path, monkeypatch):
+    """Eight lines of cellpylib's SyntaxWarnings stood on the terminal."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "reasoning_gym"]:
+        monkeypatch.delitem(sys.modules, name)
+    warn = "import warnings\nwarnings.warn('a literal', SyntaxWarning)"
+    (tmp_path / "reasoning_gym.py").write_text(f"{warn}\nraise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings(record=True) as seen, pytest.raises(UserError):
+        if of == "source":
+            open_gym(Prepare(source="reasoning_gym"), Tally())
+        else:
+            load(Postprocess(scorer="reasoning_gym"))
+    assert seen == []

@@ -66,14 +66,14 @@ def test_a_directory_without_write_permission_is_one_line_that_names_another_pla
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "takes one path, not no path"),
-        (["x", "x"], "takes one path, not 2 paths"),
+        ([], "type the path of a run, a sweep or a parquet file"),
+        (["x", "x"], "2 paths are given; type one: that of a run, a sweep or a parquet file"),
         (["nowhere"], "nowhere does not exist; type RUN_DIR"),
         (["x", "--figure"], "'--figure' is not a word of rollout.report"),
         (["x", "output=page.pdf"], "type a name ending in .html"),
         (["x/attempts/1"], "it lies in"),
         (["x/run.json"], "it lies in"),
-        (["."], "it holds 1 runs: type one of them, such as"),
+        (["."], "it holds 1 run: type /"),
         (["s3://bucket/x"], "is on a store; copy it"),
     ],
 )

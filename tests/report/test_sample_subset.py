@@ -40,7 +40,7 @@ def test_of_more_samples_the_number_is_full_and_the_note_says_which(many):
     assert sum(map(num_samples_of, browser.prompts)) == 5000
     assert browser.num_rows == 6000
     assert browser.note == (
-        "2,500 of 6,000 rows are here: 2 linked from a table, 1 failed and 2,497 of the others "
+        "These are 2 linked from a table, 1 failed and 2,497 of the others "
         f"drawn at random (seed {SEED}); many.parquet has all."
     )
 

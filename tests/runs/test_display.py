@@ -128,6 +128,11 @@ def test_a_scored_response_is_marked_right_or_wrong():
     assert plain.splitlines()[1:] == ["   right 4", "   wrong 5"]
 
 
+def test_a_failed_row_without_a_prompt_has_no_blank_line():
+    failed = Result(0, 0, b"", error="the prompt is null")
+    assert preview_text([failed], [""], [[]], 80).startswith("(no prompt)\n   ! row 0: ")
+
+
 def test_the_verdicts_of_the_first_rows_are_read_from_the_scored_file(typed):
     """A row that failed is left out of the output, so the verdicts move up by one."""
     table = {"prompt": ["bad", "2 + 2?", "2 + 3?"], "answer": ["1", "4", "5"]}

@@ -311,3 +311,12 @@ def test_a_moved_project_resumes_where_it_is_now(typed, here, monkeypatch, sourc
     assert again(typed, "run_dir=moved/runs/a") and not project.exists()
     monkeypatch.chdir(here / "moved")
     assert again(typed, *words)
+
+
+def test_a_finished_run_says_how_many_rows_failed_and_what_retries_them(here, typed):
+    """It said that retry_failed=true tries the failed rows again, of no number."""
+    words = *SMALL, "data.input=in.parquet", "run_dir=r", "engine.scripted.refuse=question 3"
+    typed(*words)
+    assert "; 1 row failed (see column error)" in " ".join(typed.out.split())
+    typed(*words)
+    assert "note: 1 row failed; type retry_failed=true to retry it" in typed.errors

@@ -37,7 +37,7 @@ def test_a_run_is_running_until_it_is_killed_then_resumable_then_complete(typed)
     killed = state_of(typed.here / "x")
     assert (running.name, killed.name) == ("running", "resumable")
     assert 0 < running.num_done <= killed.num_done < killed.num_rows == 40
-    assert f"process {slow.pid}" in running.detail and "was killed" in killed.detail
+    assert f"process {slow.pid}" in running.detail and "was killed, last active 20" in killed.detail
     assert typed(*SCRIPTED).code == 0
     assert state_of(typed.here / "x").name == "complete"
     assert state_of(typed.here / "x").num_done == 40

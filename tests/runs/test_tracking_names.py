@@ -84,6 +84,11 @@ def test_scores_have_their_intervals_and_facts_of_the_engine_their_group():
             {"engine": "scripted", "sampling.n_samples": 2, "data.input": "s3://b/in/"},
             ["engine=scripted", "n=2", "input=in"],
         ),
+        (  # its file of prompts has the same name in every run
+            {"engine": "scripted", "prepare.source": "reasoning_gym",
+             "prepare.task": "chain_sum", "sampling.n_samples": 8},
+            ["engine=scripted", "n=8", "input=reasoning_gym"],
+        ),
     ],
 )  # fmt: skip
 def test_a_run_is_tagged_with_its_model_presets_scorer_n_and_input(given, tags):

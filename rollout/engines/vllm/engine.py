@@ -172,7 +172,7 @@ class VllmEngine:
         own = {k: v for k, v in own.items() if k != "max_tokens"}
         if not isinstance(given := own.get("structured_outputs", {}), dict):
             raise RequestRefused(
-                f"structured_outputs={given!r:.40} is no object; give one such as "
+                f"structured_outputs={given!r:.40} is not an object; give one such as "
                 "{'choice': ['a', 'b']}"
             )
         if isinstance(bias := own.get("logit_bias"), dict):  # JSON keys are always strings

@@ -15,6 +15,7 @@ from rollout.postprocess.export.score_texts import (
     telling,
 )
 from rollout.system.safe_text import printable
+from rollout.system.terminal import counted
 
 SHOWN_GROUPS = 20
 NAME_WIDTH = 18
@@ -54,7 +55,7 @@ class Summary:
             return []
         lines = [f"dropped {n:>9,}  {rule}" for rule, n in self.dropped.items()]
         if self.num_exported:
-            lines.append(f"export  {self.path}: {self.num_exported:,} rows")
+            lines.append(f"export  {self.path}: {_rows(self.num_exported)}")
             lines += wrapped(self.notes)
         return lines
 
@@ -176,7 +177,7 @@ def _notes_on_rows(group: Group, names: Sequence[str]) -> Iterator[str]:
 
 
 def _rows(number: int) -> str:
-    return f"{number:,} row" if number == 1 else f"{number:,} rows"
+    return counted(number, "row")
 
 
 def _listed(names: list[str]) -> str:

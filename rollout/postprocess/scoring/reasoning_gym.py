@@ -17,7 +17,7 @@ from rollout.postprocess.scoring.scorers import (
     as_text,
     no_answer,
 )
-from rollout.rows.gym_entry import entry_of
+from rollout.rows.gym_entry import entry_of, imports_quietly
 
 
 def columns(settings: Postprocess) -> dict[str, str]:
@@ -28,8 +28,9 @@ def columns(settings: Postprocess) -> dict[str, str]:
 def load(settings: Postprocess) -> Scorer:
     """Return the scorer. Raises UserError if reasoning-gym can't be imported."""
     try:
-        import reasoning_gym
-        from reasoning_gym.utils import extract_answer
+        with imports_quietly():
+            import reasoning_gym
+            from reasoning_gym.utils import extract_answer
     except ImportError as error:
         raise UserError(
             f"scorer=reasoning_gym can't be imported: {error}; pip install the missing package"

@@ -12,7 +12,7 @@ from typing import Any
 from rollout.config.sections.prepare import Prepare
 from rollout.errors import UserError, did_you_mean
 from rollout.prepare.sources.source import Chunk, Source, Tally, first_line
-from rollout.rows.gym_entry import entry_of
+from rollout.rows.gym_entry import entry_of, imports_quietly
 
 NAME = "reasoning_gym"
 ENTRY = "reasoning_gym_entry"
@@ -27,8 +27,9 @@ def open_gym(settings: Prepare, tally: Tally) -> Source:
     import pyarrow as pa
 
     try:
-        import reasoning_gym
-        from reasoning_gym.factory import DATASETS
+        with imports_quietly():
+            import reasoning_gym
+            from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise UserError(
             f"source={NAME} needs a package that can't be imported: {error}; type pip install "

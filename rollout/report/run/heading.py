@@ -51,7 +51,7 @@ def _model_line(records: RunRecords) -> str:
 def _data_line(records: RunRecords, state: RunState) -> str:
     source = records.summary.get("input") or records.setting("data.input")
     source = source or records.setting("prepare.source") or ""
-    rows = "" if state.num_rows is None else f": {state.num_rows:,} rows"
+    rows = "" if state.num_rows is None else f": {counted(state.num_rows, 'row')}"
     values = [("n", records.setting("sampling.n_samples"))]
     values += [(name, records.setting(f"sampling.{name}")) for name in SAMPLING]
     shown = ", ".join(
@@ -121,7 +121,7 @@ def _samples(records: RunRecords, state: RunState, statistics: RowStatistics) ->
     each = f", n={n}" if isinstance(n, int) else ""
     note = f"{statistics.num_rows:,}{whole} rows{each}"
     if statistics.num_failed:
-        note += f"; {statistics.num_failed:,} rows failed"
+        note += f"; {counted(statistics.num_failed, 'row')} failed"
     if state.name == COMPLETE and not _has_all(state, statistics):
         return Figure(NOT_KNOWN, "samples", f"{statistics.num_samples:,} could be read: {note}")
     return Figure(f"{statistics.num_samples:,}", "samples", note)

@@ -40,6 +40,7 @@ from rollout.runs.state import (
 from rollout.store.finished import COLUMNS as FINISHED_COLUMNS
 from rollout.store.finished import finished_in
 from rollout.system.safe_text import one_line
+from rollout.system.terminal import counted
 
 NOT_MEASURED = "No launch has measured its speed yet."
 SO_FAR = (
@@ -147,7 +148,7 @@ def _rows(statistics: RowStatistics, state: RunState) -> list[Section]:
     slowest, failed = slowest_table(statistics), failed_table(statistics)
     none = Note("No row failed." if statistics.num_rows else "No row is finished yet.")
     if state.num_failed and not statistics.num_failed:  # left out of the file that was counted
-        none = Note(f"{state.num_failed:,} rows failed; they are not in the output.")
+        none = Note(f"{counted(state.num_failed, 'row')} failed; not in the output.")
     found = [Section("Slowest rows", [slowest])] if slowest else []
     return [*found, Section("Failed rows", [failed or none])]
 

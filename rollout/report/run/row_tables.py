@@ -4,7 +4,7 @@ from rollout.errors.secret_texts import without_secrets
 from rollout.report.page import Table, TableColumn, TableRow
 from rollout.report.run.rows import NUM_REASONS, RowStatistics
 from rollout.report.run.times import seconds_text
-from rollout.system.terminal import share_text
+from rollout.system.terminal import counted, share_text
 
 MAX_REASON_CHARS = 300
 MEANINGS = {
@@ -35,7 +35,7 @@ def signs_table(statistics: RowStatistics) -> Table:
         cells = [name, "not known" if share is None else share_text(share),
                  "" if count is None else f"{count:,}", MEANINGS[name]]  # fmt: skip
         rows.append(TableRow(cells, [name, share, count, None]))
-    return Table(columns, rows, note=f"Of {whole:,} samples.")
+    return Table(columns, rows, note=f"Of {counted(whole, 'sample')}.")
 
 
 def slowest_table(statistics: RowStatistics) -> Table | None:

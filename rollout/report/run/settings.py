@@ -86,7 +86,8 @@ def _repeat_record(recorded: AttemptRecords, run_dir: Path) -> Code:
     cwd = recorded.environment.get("cwd")
     where = f" in {shlex.quote(cwd)}" if isinstance(cwd, str) else ""
     secrets = f", with your secrets instead of {STARS}" if missing else ""
-    label = f"To repeat it, as its last launch set it, in a new directory, type{where}{secrets}:"
+    same = "with the settings of its last launch"
+    label = f"To repeat it in a new directory {same}, type{where}{secrets}:"
     return Code(without_secrets(text), label)
 
 

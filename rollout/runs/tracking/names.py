@@ -86,7 +86,8 @@ def tags_of(settings: Settings) -> list[str]:
     is_scripted = settings.engine.backend is Backend.scripted
     name = PurePosixPath(model.rpartition(":")[2]).name if not is_scripted else ""
     engine, sampling = (settings.presets.get(group) for group in ("engine", "sampling"))
-    source = re.sub(r"[?#].*", "", settings.data.input or "") if _is_one_file(settings) else ""
+    given = settings.prepare.source or settings.data.input or ""  # as in summary.json
+    source = "" if re.search(r"[*\[{]", given) else re.sub(r"[?#].*", "", given)
     found = {
         "engine": engine,
         "sampling": sampling if sampling != "default" else None,
@@ -95,10 +96,6 @@ def tags_of(settings: Settings) -> list[str]:
         "input": PurePosixPath(source).name,
     }
     return [name, *(f"{key}={value}" for key, value in found.items() if value)]
-
-
-def _is_one_file(settings: Settings) -> bool:
-    return not re.search(r"[*\[{]", settings.data.input or "*")
 
 
 def valid_tags(tags: Iterable[str]) -> list[str]:
