@@ -86,7 +86,7 @@ def _write_figures(page: Page, directory: Path) -> None:
 
     files = []
     if page.charts or directory.exists():
-        files = write_figures(directory, partial(write_images, page.charts))
+        files = write_figures(directory, partial(write_images, page.charts, title=page.title))
     done = (
         f"{directory}: {counted(len(files), 'file')}" if files else "none: the page has no charts"
     )

@@ -51,17 +51,21 @@ STYLE = {
 
 
 def write_images(
-    charts: Sequence[Chart | HeatMap], directory: Path, kinds: Sequence[str] = ("png", "svg")
+    charts: Sequence[Chart | HeatMap],
+    directory: Path,
+    kinds: Sequence[str] = ("png", "svg"),
+    title: str = "",
 ) -> list[Path]:
     """Write each chart as NAME.png and NAME.svg into a directory, and return the files in order.
 
-    A second chart of a name is NAME-2. Makes the directory. Raises OSError.
+    `title` is that of their page, such as model and run: a small line below each. A second chart of
+    a name is NAME-2. Makes the directory. Raises OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, chart in zip(_names(charts), charts, strict=True):
         with _style():
-            figure = _figure(chart)
+            figure = _figure(chart, title)
             for suffix in kinds:
                 path = directory / f"{name}.{suffix}"
                 figure.savefig(path, dpi=160, metadata=UNDATED[suffix], bbox_inches="tight")
@@ -90,7 +94,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(chart: Chart | HeatMap) -> Any:
+def _figure(chart: Chart | HeatMap, title: str) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -109,9 +113,9 @@ def _figure(chart: Chart | HeatMap) -> Any:
         _draw_heat(axes, chart)
     else:
         _draw_chart(axes, chart)
-    if chart.note:
-        note = textwrap.fill(printable(chart.note[:MAX_NOTE_CHARS]), 110)
-        figure.supxlabel(note, fontsize=8, color=SOFT)
+    note = textwrap.fill(printable(chart.note[:MAX_NOTE_CHARS]), 110)
+    if below := "\n".join(filter(None, (note, _short(title, MAX_NAME_CHARS)))):
+        figure.supxlabel(below, fontsize=8, color=SOFT)
     return figure
 
 
@@ -127,6 +131,8 @@ def _draw_chart(axes: Any, chart: Chart) -> None:
     handles, bottom = [], [0.0] * len(chart.x)
     for index, series in enumerate(chart.series):
         handles.append(_draw_series(axes, chart, series, COLOURS[index % len(COLOURS)], bottom))
+    if chart.group:  # over time: small changes of a large value must not look large
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     names = [_short(series.name or chart.y_label, MAX_LEGEND_CHARS) for series in chart.series]
     # matplotlib leaves names that start with an underscore out of a legend.
     names = [f" {name}" if name.startswith("_") else name for name in names]
@@ -147,13 +153,15 @@ def _say_empty(axes: Any) -> None:
 
 
 def _set_scales(axes: Any, chart: Chart) -> None:
-    from matplotlib.ticker import FuncFormatter, MultipleLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
     for axis, written in (("x", chart.x_format), ("y", chart.y_format)):
         if written is Format.log:
             getattr(axes, f"set_{axis}scale")("log", nonpositive="mask")
         formatter = FuncFormatter(lambda value, _, written=written: value_text(value, written))
         getattr(axes, f"{axis}axis").set_major_formatter(formatter)
+    if chart.y_format is Format.number and _is_whole(chart):
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     if chart.x_format is Format.seconds:
         steps = (s for s in SECOND_STEPS if (chart.x[-1] - chart.x[0]) / s <= MAX_TICKS)
         axes.xaxis.set_major_locator(MultipleLocator(next(steps, 7 * SECOND_STEPS[-1])))
@@ -161,6 +169,13 @@ def _set_scales(axes: Any, chart: Chart) -> None:
         texts = [_short(text) for text in chart.ticks]
         slant = {"rotation": 35, "ha": "right"} if sum(map(len, texts)) > 80 else {}
         axes.set_xticks(range(len(texts)), texts, **slant)
+
+
+def _is_whole(chart: Chart) -> bool:
+    """Return whether all values are whole numbers, such as counts of rows."""
+    each = ((s.values, s.low or (), s.high or ()) for s in chart.series)
+    values = itertools.chain.from_iterable(itertools.chain.from_iterable(each))
+    return all(value is None or not value % 1 for value in values)
 
 
 def _short(text: str, size: int = MAX_TICK_CHARS) -> str:

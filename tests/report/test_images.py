@@ -8,7 +8,7 @@ import pytest
 from example_pages import run_page, sweep_page
 from hostile_pages import ATTACKS, hostile_chart, hostile_heat
 
-from rollout.report.charts import Chart, Series
+from rollout.report.charts import Chart, Kind, Series
 from rollout.report.images import write_images
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -63,3 +63,20 @@ def test_a_chart_without_data_says_so(tmp_path, values):
     x = [float(i) for i in range(len(values))]
     chart = Chart("none", "t", "x", "y", x, [Series("s", values)])
     assert ">no data</text>" in write_images([chart], tmp_path)[1].read_text("utf-8")
+
+
+def test_a_file_names_the_model_and_the_run_of_its_page(tmp_path):
+    """A figure that left its directory did not say of which run it was."""
+    charts = run_page().charts[:1]
+    svg = write_images(charts, tmp_path, title="Qwen3-4B · my_run")[1].read_text("utf-8")
+    assert "Qwen3-4B · my_run</text>" in svg
+    assert not write_images(charts, tmp_path)[1].read_text("utf-8").count("my_run")
+
+
+def test_counts_have_whole_ticks_and_values_over_time_start_at_zero(tmp_path):
+    """Rows were marked at 2.5 and 7.5, and 61 to 67 running samples swung wildly."""
+    rows = Chart("rows", "t", "x", "y", [0.0, 1.0], [Series("s", [1.0, 3.0], Kind.bars)])
+    running = Chart("run", "t", "x", "y", [0.0, 1.0], [Series("s", [61.0, 67.0])], group="time")
+    svgs = [file.read_text("utf-8") for file in write_images([rows, running], tmp_path, ("svg",))]
+    assert ">0.5</text>" not in svgs[0].partition('id="matplotlib.axis_2"')[2]
+    assert ">0</text>" in svgs[1].partition('id="matplotlib.axis_2"')[2]

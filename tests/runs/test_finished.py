@@ -319,4 +319,4 @@ def test_a_finished_run_says_how_many_rows_failed_and_what_retries_them(here, ty
     typed(*words)
     assert "; 1 row failed (see column error)" in " ".join(typed.out.split())
     typed(*words)
-    assert "note: 1 row failed; type retry_failed=true to retry it" in typed.errors
+    assert "note: 1 row failed; type retry_failed=true to retry it" in typed.notes

@@ -8,6 +8,7 @@ const NEAR_PX = 28;
 const MAX_DOTS = 24; // points on a line; with more, only those between gaps
 const SECOND_STEPS = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
   14400, 21600, 43200, 86400, 172800, 432000, 864000];
+const WHOLE_STEPS = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /** Draw all charts; return a function that draws them anew, in the theme's colours. */
 function startCharts(charts) {
@@ -109,16 +110,16 @@ function logRange(state, low, high) {
   return least === null ? [1, 10] : uPlot.rangeLog(least, most, 10, true);
 }
 
-/** Return the range of y: from 0 where it is near, and never past 100% of shares. */
+/** Return the range of y: from 0 of bars and over time, else where it is near; shares end at 100%. */
 function valueRange(state, least, most) {
   const { chart } = state;
   const [low, high] = withWhiskers(state, least, most);
   if (low === null) return [0, 1];
   const isShare = chart.y_format === "percent" && low >= 0 && high <= 1;
   const hard = isShare ? { hard: 1 } : {};
-  const whole = chart.series.some((series) => kindOf(series) === "bars");
+  const fromZero = chart.group || chart.series.some((series) => kindOf(series) === "bars");
   return uPlot.rangeNum(low, high, {
-    min: { pad: 0.1, soft: 0, mode: whole ? 1 : 3 },
+    min: { pad: 0.1, soft: 0, mode: fromZero ? 1 : 3 },
     max: { pad: 0.1, soft: 0, mode: 3, ...hard },
   });
 }
@@ -169,8 +170,14 @@ function yAxis(chart, place) {
     ticks: { show: false },
     values: (plot, values) => axisTexts(values, chart.y_format),
     size: (plot, values) => (values ? Math.max(least, 14 + 7 * Math.max(...values.map((text) => text.length))) : least),
-    ...(chart.y_format === "seconds" ? { incrs: SECOND_STEPS } : {}),
+    ...(chart.y_format === "seconds" ? { incrs: SECOND_STEPS } : isWhole(chart) ? { incrs: WHOLE_STEPS } : {}),
   };
+}
+
+/** Whether all values are whole numbers, such as counts of rows: then ticks are, too. */
+function isWhole(chart) {
+  const all = chart.series.flatMap((series) => [...series.values, ...(series.low ?? []), ...(series.high ?? [])]);
+  return chart.y_format === "number" && all.every((value) => value === null || Number.isInteger(value));
 }
 
 function seriesOptions(chart, { role, index }, place) {

@@ -49,4 +49,4 @@ def report_at_end(attempt: Attempt) -> None:
 def _images(page: Page, directory: Path) -> dict[str, Path]:
     from rollout.report.images import write_images
 
-    return {path.stem: path for path in write_images(page.charts, directory, ("png",))}
+    return {path.stem: path for path in write_images(page.charts, directory, ("png",), page.title)}
