@@ -285,3 +285,10 @@ def test_every_column_that_needs_it_is_explained(plan):
 def test_show_takes_one_word(plan):
     code, _, err = plan("model=qwen3_4b", *A100, "show=most")
     assert code == 2 and "type show=all" in err
+
+
+def test_presets_that_lack_the_same_are_spoken_of_in_the_plural(plan):
+    """It said of two presets that it needs 2 GPUs."""
+    out = plan("model=qwen3_4b", *A100, "num_devices=1", "show=all")[1]
+    assert "not available: cpu: it needs a CPU" in out
+    assert "dual_a100, high_throughput: they need 2 GPUs, found 1" in out

@@ -6,7 +6,7 @@ import pytest
 from in_chromium import PHONE, needs_chromium, opened, written
 
 from rollout.report.charts import Chart, Format, Kind, Series, Span
-from rollout.report.page import Page, Section, Table, TableColumn, TableRow
+from rollout.report.page import Code, Page, Section, Table, TableColumn, TableRow
 
 pytestmark = needs_chromium
 
@@ -147,6 +147,44 @@ def test_a_named_point_shows_its_name_when_pointed_at(chromium, pages):
         ]  # fmt: skip
 
 
+DRAWN = """async () => {
+  const chart = JSON.parse(document.getElementById('data').textContent).charts[0];
+  const place = document.querySelector('.plot'), visible = [true];
+  const state = {chart, visible, layers: layersOf(chart), edges: edgesOf(chart)};
+  state.legend = legendOf(state);
+  const data = plotData(chart, state.layers, visible, state.edges);
+  const plot = new uPlot(options(state, place), data, place);
+  await new Promise(requestAnimationFrame);
+  return [plot.scales.y.min, plot.scales.y.max, plot.axes[1]._values];
+}"""
+
+
+@pytest.mark.parametrize("look", [{}, PHONE])
+def test_the_copy_button_does_not_cover_the_command(chromium, tmp_path, look):
+    code = Code("python -m rollout " + "data.input=prompts.parquet " * 20, "To repeat it:")
+    made = written({"c": Page("c", sections=[Section("S", [code])])}, tmp_path)
+    with opened(chromium, made["c"], **look) as page:
+        text, button = (page.locator(f".code {name}").bounding_box() for name in ("pre", ".copy"))
+        assert text["x"] + text["width"] <= button["x"] + 1
+
+
+def test_counts_of_rows_have_whole_ticks(chromium, tmp_path):
+    """There was a tick at 2.5 rows."""
+    drawn = Chart("c", "C", "x", "rows", [0, 1], [Series("s", [1.0, 2.0], Kind.bars)])
+    made = written({"w": Page("w", sections=[Section("S", [drawn])])}, tmp_path)
+    with opened(chromium, made["w"]) as page:
+        texts = page.evaluate(DRAWN)[2]
+        assert {"0", "1", "2"} <= set(texts) and not [text for text in texts if "." in text]
+
+
+def test_values_over_time_start_at_zero(chromium, tmp_path):
+    """61 to 67 running samples looked like violent swings."""
+    drawn = Chart("c", "C", "x", "y", [0, 1], [Series("s", [61.0, 67.0])], group="time")
+    made = written({"w": Page("w", sections=[Section("S", [drawn])])}, tmp_path)
+    with opened(chromium, made["w"]) as page:
+        assert page.evaluate(DRAWN)[0] == 0
+
+
 @pytest.mark.parametrize("kind", [Kind.bars, Kind.points])
 @pytest.mark.parametrize("y_format", [Format.number, Format.log])
 def test_the_ends_of_whiskers_are_within_the_chart(chromium, tmp_path, kind, y_format):
@@ -155,18 +193,7 @@ def test_the_ends_of_whiskers_are_within_the_chart(chromium, tmp_path, kind, y_f
     drawn = Chart("c", "C", "x", "y", [0, 1], series, ticks=["a", "b"], y_format=y_format)
     made = written({"w": Page("w", sections=[Section("S", [drawn])])}, tmp_path)
     with opened(chromium, made["w"]) as page:
-        low, high = page.evaluate(
-            """async () => {
-              const chart = JSON.parse(document.getElementById('data').textContent).charts[0];
-              const place = document.querySelector('.plot'), visible = [true];
-              const state = {chart, visible, layers: layersOf(chart), edges: edgesOf(chart)};
-              state.legend = legendOf(state);
-              const data = plotData(chart, state.layers, visible, state.edges);
-              const plot = new uPlot(options(state, place), data, place);
-              await new Promise(requestAnimationFrame);
-              return [plot.scales.y.min, plot.scales.y.max];
-            }"""
-        )
+        low, high, _ = page.evaluate(DRAWN)
         assert low <= 0.5 and high >= 40
 
 

@@ -177,7 +177,7 @@ function yAxis(chart, place) {
 /** Whether all values are whole numbers, such as counts of rows: then ticks are, too. */
 function isWhole(chart) {
   const all = chart.series.flatMap((series) => [...series.values, ...(series.low ?? []), ...(series.high ?? [])]);
-  return chart.y_format === "number" && all.every((value) => value === null || Number.isInteger(value));
+  return (chart.y_format ?? "number") === "number" && all.every((value) => value === null || Number.isInteger(value));
 }
 
 function seriesOptions(chart, { role, index }, place) {
