@@ -148,7 +148,8 @@ def _rows(statistics: RowStatistics, state: RunState) -> list[Section]:
     slowest, failed = slowest_table(statistics), failed_table(statistics)
     none = Note("No row failed." if statistics.num_rows else "No row is finished yet.")
     if state.num_failed and not statistics.num_failed:  # left out of the file that was counted
-        none = Note(f"{counted(state.num_failed, 'row')} failed; not in the output.")
+        they = "it is" if state.num_failed == 1 else "they are"
+        none = Note(f"{counted(state.num_failed, 'row')} failed; {they} not in the output.")
     found = [Section("Slowest rows", [slowest])] if slowest else []
     return [*found, Section("Failed rows", [failed or none])]
 
