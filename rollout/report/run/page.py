@@ -120,7 +120,7 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
 def _to_resume(records: RunRecords, state: RunState) -> list[Section]:
     if state.name not in (RESUMABLE, FAILED):
         return []
-    return [Section("To resume", [command_to_resume(records)])]
+    return [Section("To resume", command_to_resume(records))]
 
 
 def _faults(faults: list[str]) -> list[Section]:
