@@ -5,7 +5,18 @@ import shutil
 
 import pandas as pd
 import pytest
-from reported import figure, launch, notes, page, questions, section, tables, titles, write_input
+from reported import (
+    figure,
+    launch,
+    line,
+    notes,
+    page,
+    questions,
+    section,
+    tables,
+    titles,
+    write_input,
+)
 
 
 @pytest.fixture
@@ -68,3 +79,26 @@ def test_a_limit_that_no_sample_reached_is_not_blamed(typed, here):
     launch(typed, "sampling.max_tokens=5")
     launch(typed, "sampling.max_tokens=500")
     assert "max_tokens=500" not in figure(page(here), "truncated").note
+
+
+def test_a_rate_of_zero_is_a_number(typed, here):
+    """A run whose rows all failed said that its rate was not known, and no row finished."""
+    launch(typed, "engine.scripted.refuse=q")
+    found = page(here)
+    assert figure(found, "output tokens/s").value == "0"
+    assert "over the generation" in figure(found, "output tokens/s").note
+    assert "every figure over time is 0" in notes(section(found, "Throughput over time"))
+    (here / "x/attempts/1/summary.json").unlink()
+    assert figure(page(here), "output tokens/s").value == "0"
+    assert "kept tokens, over" in figure(page(here), "output tokens/s").note
+
+
+def test_a_rate_is_not_known_while_no_row_is_finished(typed, here):
+    launch(typed)
+    (here / "x/attempts/1/summary.json").unlink()
+    metrics = here / "x/attempts/1/metrics.jsonl"
+    metrics.write_text(line(3.0, num_rows=0, num_generated_tokens=0))
+    found = figure(page(here), "output tokens/s")
+    assert found.value == "not known" and found.note.startswith("no row was finished")
+    metrics.write_text(line(3.0, num_rows=7))
+    assert figure(page(here), "output tokens/s").note.startswith("kept tokens are not recorded")

@@ -43,6 +43,8 @@ from rollout.system.safe_text import one_line
 from rollout.system.terminal import counted
 
 NOT_MEASURED = "No launch has measured its speed yet."
+NO_LINES = "There are no charts, since no launch has a line in its metrics.jsonl."
+ALL_ZERO = "There are no charts, since every figure over time is 0 or not known."
 SO_FAR = (
     "Of the rows finished so far. Rows with short responses finish first, so lengths and the share "
     "of truncated responses may be higher in the end."
@@ -129,7 +131,9 @@ def _faults(faults: list[str]) -> list[Section]:
 
 def _speed(records: RunRecords, state: RunState) -> Section:
     charts = time_charts(launches(records.attempts))
-    blocks: list[Block] = [*charts] if charts else [Note(NOT_MEASURED)]
+    has_lines = any(attempt.lines for attempt in records.attempts)
+    why = NOT_MEASURED if records.measured is None else ALL_ZERO if has_lines else NO_LINES
+    blocks: list[Block] = [*charts] if charts else [Note(why)]
     if records.measured and (table := time_table(records.measured)):
         blocks += [table, *speed_blocks(records.measured)]
     if records.attempts:

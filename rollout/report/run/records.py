@@ -78,7 +78,7 @@ class RunRecords:
         found = (
             attempt
             for attempt in reversed(self.attempts)
-            if number_in(attempt.summary, "output_tokens_per_s") or attempt.lines
+            if number_in(attempt.summary, "output_tokens_per_s") is not None or attempt.lines
         )
         return next(found, None)
 

@@ -22,10 +22,15 @@ def generated_s(attempt: AttemptRecords) -> float:
 
 
 def kept_rate(attempt: AttemptRecords) -> float | None:
-    """Return the output tokens/s of the finished rows; None while none is known to be finished."""
-    seconds = generated_s(attempt)
-    kept = number_in(attempt.lines[-1], "num_generated_tokens") if attempt.lines else None
-    return kept / seconds if kept and seconds else None
+    """Return the output tokens/s of the finished rows; None while none is known to be finished.
+
+    Rows that failed are finished, without tokens.
+    """
+    last, seconds = attempt.lines[-1] if attempt.lines else {}, generated_s(attempt)
+    kept = number_in(last, "num_generated_tokens")
+    if kept is None or not seconds:
+        return None
+    return kept / seconds if kept or number_in(last, "num_rows") else None
 
 
 def sampled_rate(attempt: AttemptRecords) -> float | None:
@@ -40,7 +45,7 @@ def rate_of_unfinished(run_dir: Path) -> float | None:
     """Return the rate of the last launch that measured any, for a run without a summary."""
     for directory in reversed(attempts(run_dir)):
         summary = read_json(directory / "summary.json") or {}
-        if rate := number_in(summary, RATE):
+        if (rate := number_in(summary, RATE)) is not None:
             return rate
         lines, _ = read_lines(directory / "metrics.jsonl")
         if lines:

@@ -39,7 +39,7 @@ def speed_figure(records: RunRecords) -> Figure:
     if attempt is None:
         return Figure(NOT_KNOWN, label, "nothing was measured yet")
     which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
-    if rate := number_in(attempt.summary, "output_tokens_per_s"):
+    if (rate := number_in(attempt.summary, "output_tokens_per_s")) is not None:
         return Figure(rate_text(rate), label, _note(attempt.summary, which))
     if not (seconds := generated_s(attempt)):
         return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
@@ -47,7 +47,9 @@ def speed_figure(records: RunRecords) -> Figure:
     sampled = sampled_rate(attempt)
     drawn = "" if sampled is None else f"; sampled, unfinished rows included: {rate_text(sampled)}"
     if (kept := kept_rate(attempt)) is None:
-        return Figure(NOT_KNOWN, label, f"no row was finished {over}{drawn}")
+        is_known = number_in(attempt.lines[-1], "num_generated_tokens") is not None
+        none = "no row was finished" if is_known else "kept tokens are not recorded"
+        return Figure(NOT_KNOWN, label, f"{none} {over}{drawn}")
     return Figure(rate_text(kept), label, f"kept tokens, {over}{drawn}")
 
 
@@ -55,9 +57,9 @@ def _note(summary: Mapping[str, Any], which: str) -> str:
     over = number_in(summary, "generate_s")
     spent = "" if over is None else f" ({seconds_text(over)})"
     note = f"over the generation{which}{spent}, without load and publishing"
-    if steady := phase_rate(summary, "steady"):
+    if (steady := phase_rate(summary, "steady")) is not None:
         note += f"; steady {rate_text(steady)}"
-    if per_gpu := number_in(summary, "output_tokens_per_s_per_gpu"):
+    if (per_gpu := number_in(summary, "output_tokens_per_s_per_gpu")) is not None:
         note += f"; {rate_text(per_gpu)} per GPU"
     if (shared := number_in(summary, "num_sharing") or 1) > 1:
         note += f"; {shared:.0f} runs shared the engine"
