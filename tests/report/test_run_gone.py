@@ -102,3 +102,30 @@ def test_a_rate_is_not_known_while_no_row_is_finished(typed, here):
     assert found.value == "not known" and found.note.startswith("no row was finished")
     metrics.write_text(line(3.0, num_rows=7))
     assert figure(page(here), "output tokens/s").note.startswith("kept tokens are not recorded")
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("scored.parquet", "scored.parquet is missing: scores are not shown; summary.json has"),
+        ("attempts/1/summary.json", "attempts/1/summary.json is missing"),
+        ("attempts/1/config.yaml", "attempts/1/config.yaml is missing"),
+        ("attempts/1/environment.json", "attempts/1/environment.json is missing"),
+        ("attempts/1/metrics.jsonl", "attempts/1/metrics.jsonl is missing"),
+        ("attempts", "attempts/ is missing"),
+    ],
+)
+def test_a_missing_record_is_named(typed, here, gone, said):
+    """A deleted scored.parquet took the scores off the page without a word."""
+    launch(typed, "postprocess.scorer=math", "postprocess.answer_key=id")
+    assert "What could not be read" not in titles(page(here))
+    path = here / "x" / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert said in notes(section(page(here), "What could not be read"))
+
+
+def test_a_launch_that_only_published_misses_nothing(typed, here):
+    launch(typed)
+    launch(typed, "output.columns=[finish_reason]")
+    assert len(list((here / "x/attempts").iterdir())) == 2
+    assert "What could not be read" not in titles(page(here))

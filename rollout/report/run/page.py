@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rollout.errors import RolloutError
 from rollout.report.page import Block, Figure, Note, Page, Section
-from rollout.report.published import files_of_run
+from rollout.report.published import files_of_run, local_file
 from rollout.report.run.charts import length_chart, time_charts
 from rollout.report.run.heading import figures_of, subtitle_of, title_of, verdict_of
 from rollout.report.run.records import RunRecords, read_records
@@ -40,6 +40,7 @@ from rollout.runs.state import (
 from rollout.store.finished import COLUMNS as FINISHED_COLUMNS
 from rollout.store.finished import finished_in
 from rollout.system.safe_text import one_line
+from rollout.system.storage.paths import is_remote
 from rollout.system.terminal import counted
 
 NOT_MEASURED = "No launch has measured its speed yet."
@@ -67,7 +68,7 @@ def page_of(run_dir: Path, is_ending: bool = False) -> Page:
         statistics.num_empty = count_empty(source.texts())
     score, score_sections = _scores(run_dir, state)
     verdict, style = verdict_of(state, statistics)
-    faults = [*records.faults, *dict.fromkeys(source.faults)]
+    faults = [*records.faults, *_missing_scores(records, state), *dict.fromkeys(source.faults)]
     sections = [
         *_to_resume(records, state),
         *_faults(faults + ([source.note] if source.note else [])),
@@ -117,6 +118,17 @@ def _scores(run_dir: Path, state: RunState) -> tuple[Figure | None, list[Section
         return next(iter(figures_from(scores)), None), sections_from(scores)
     except Exception as error:  # a damaged record: everything else is still worth showing
         return None, [Section("Scores", [Note(f"They can't be read: {_reason(error)}")])]
+
+
+def _missing_scores(records: RunRecords, state: RunState) -> list[str]:
+    """Return a fault if the scored file of a complete run is gone; a store is not asked."""
+    text = records.published.get("scored")
+    if state.name != COMPLETE or text is None or is_remote(text):
+        return []
+    if local_file(text, records.run_dir) is not None:
+        return []
+    kept = "; summary.json has the figures of the scoring" if records.summary.get("scores") else ""
+    return [f"{text} is missing: scores are not shown{kept}"]
 
 
 def _to_resume(records: RunRecords, state: RunState) -> list[Section]:

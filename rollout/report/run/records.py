@@ -91,6 +91,8 @@ def read_records(run_dir: Path) -> RunRecords:
     summary = summary_record(run_dir)
     if summary is None and (run_dir / "summary.json").exists():
         faults.append("summary.json is damaged: the speed is from metrics.jsonl")
+    if summary and not launches:
+        faults.append("attempts/ is missing: speed and settings of the launches are not known")
     try:
         published = published_record(run_dir, REMEDY)
     except UserError as error:
@@ -130,7 +132,21 @@ def _attempt(directory: Path, faults: list[str]) -> AttemptRecords:
         found[record] = read_json(path) or {}
         if not found[record] and path.exists():
             faults.append(f"{name}/{record}.json is damaged")
-    return AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines)
+    attempt = AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines)
+    faults += [f"{name}/{record} is missing" for record in _missing(attempt)]
+    return attempt
+
+
+def _missing(attempt: AttemptRecords) -> list[str]:
+    """Return the records that the others say were written, and that are gone."""
+    wanted: list[str] = []
+    if attempt.ended or attempt.summary or attempt.lines:  # else it may be about to write them
+        wanted += ["config.yaml", "environment.json"]
+    if number_in(attempt.ended, "exit_code") == 0:
+        wanted.append("summary.json")
+    if (number_in(attempt.summary, "num_generated_rows") or 0) > 0:
+        wanted.append("metrics.jsonl")
+    return [record for record in wanted if not (attempt.directory / record).exists()]
 
 
 def _settings(path: Path, name: str, faults: list[str]) -> tuple[Mapping[str, Any], str]:
