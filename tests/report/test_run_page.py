@@ -197,7 +197,7 @@ def test_damaged_records_are_named_and_the_rest_is_shown(typed, here):
     (attempt / "config.yaml").write_text("a: [")
     found = page(here)
     said = notes(section(found, "What could not be read"))
-    assert "attempts/1/metrics.jsonl: 2 lines can't be read" in said
+    assert "attempts/1/metrics.jsonl: left out 2 lines that can't be read" in said
     assert "summary.json is damaged" in said
     assert "attempts/1/config.yaml is not YAML" in said
     assert figure(found, "samples").value == "114"

@@ -10,6 +10,7 @@ from reported import line
 from rollout.report.charts import Span
 from rollout.report.run.charts import time_charts
 from rollout.report.run.records import AttemptRecords, RunRecords, read_lines
+from rollout.report.run.so_far import kept_rate
 from rollout.report.run.speed import speed_figure
 from rollout.report.run.timeline import Window, launches, points, thinned
 from rollout.report.run.times import launch_table, time_table
@@ -17,6 +18,11 @@ from rollout.report.run.times import launch_table, time_table
 
 def attempt(lines, number=1, **records):
     return AttemptRecords(number, Path("attempts"), lines=lines, **records)
+
+
+def attempt_in(path):
+    found = read_lines(path)
+    return attempt(found.found, is_first_lost=found.is_first_lost)
 
 
 def at(elapsed_s, rate=100.0, **more):
@@ -157,13 +163,38 @@ def test_a_torn_last_line_is_normal_and_a_bad_one_is_counted(tmp_path):
     path = tmp_path / "metrics.jsonl"
     text = line(1.0) + "nonsense\n" + line(0.5) + '{"elapsed_s": true}\n' + line(2.0) + '{"elap'
     path.write_text(text)
-    lines, num_bad = read_lines(path)
+    lines, num_bad, is_first_lost = read_lines(path)
     assert [found["elapsed_s"] for found in lines] == [1.0, 2.0]
-    assert num_bad == 3
+    assert num_bad == 3 and not is_first_lost
 
 
 def test_a_missing_metrics_file_has_no_lines(tmp_path):
-    assert read_lines(tmp_path / "metrics.jsonl") == ([], 0)
+    assert read_lines(tmp_path / "metrics.jsonl") == ([], 0, False)
+
+
+FULL = [  # 100 tokens/s from second 10 on, in rows of 50 tokens
+    line(at_s, num_rows=rows, num_generated_tokens=50 * rows, rows_per_s=per_s, phase="steady",
+         output_tokens_per_s=100.0, num_output_tokens=100 * (at_s - 10),
+         num_prompt_tokens=4 * rows, prompt_tokens_per_s=4 * per_s)
+    for at_s, rows, per_s in ((12.0, 1, 0.5), (14.0, 8, 3.5), (16.0, 12, 2.0))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["", "nonsense\n", '{"elapsed_s": true}\n'])
+def test_without_its_first_line_the_rate_of_a_killed_launch_is_not_known(tmp_path, first):
+    """The counts since the begin were divided by the rate of one window: a wrong begin."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(FULL))
+    assert kept_rate(attempt_in(path)) == pytest.approx(100.0)
+    path.write_text(first + "".join(FULL[1:]))
+    cut = attempt_in(path)
+    assert kept_rate(cut) is None
+    found = speed_figure(RunRecords(Path("x"), {}, [cut], {}, {}, []))
+    assert found.value == "not known" and "the first line of metrics.jsonl" in found.note
+    assert found.note.endswith("rows included: 100")
+    (launch,) = launches([cut])
+    assert [(w.start_s, w.end_s) for w in launch.windows] == [(14.0, 16.0)]
+    assert spans(launch) == [("steady", 14.0, 16.0)]
 
 
 def test_a_killed_launch_counts_kept_tokens_to_its_last_record_and_says_so():

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rollout.errors import UserError
 from rollout.errors.secret_texts import without_secrets
@@ -39,6 +39,15 @@ class AttemptRecords:
     ended: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()  # of metrics.jsonl, by ascending elapsed_s
+    is_first_lost: bool = False  # the first of these lines is not the first that was written
+
+
+class Lines(NamedTuple):
+    """The lines of a metrics.jsonl that can be read, and how many can't."""
+
+    found: list[Mapping[str, Any]]
+    num_bad: int = 0
+    is_first_lost: bool = False  # a line before them can't be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +131,20 @@ def _first(run_dir: Path, faults: list[str]) -> Mapping[str, Any]:
 def _attempt(directory: Path, faults: list[str]) -> AttemptRecords:
     name = f"attempts/{directory.name}"
     settings, text = _settings(directory / "config.yaml", f"{name}/config.yaml", faults)
-    lines, num_bad = read_lines(directory / "metrics.jsonl")
+    lines, num_bad, is_lost = read_lines(directory / "metrics.jsonl")
     if num_bad:
-        bad = counted(num_bad, "line")
-        faults.append(f"{name}/metrics.jsonl: {bad} can't be read and are left out")
+        faults.append(
+            f"{name}/metrics.jsonl: left out {counted(num_bad, 'line')} that can't be read"
+        )
     found = {}
     for record in ("environment", "ended", "summary"):
         path = directory / f"{record}.json"
         found[record] = read_json(path) or {}
         if not found[record] and path.exists():
             faults.append(f"{name}/{record}.json is damaged")
-    attempt = AttemptRecords(int(directory.name), directory, settings, text, **found, lines=lines)
+    attempt = AttemptRecords(
+        int(directory.name), directory, settings, text, **found, lines=lines, is_first_lost=is_lost
+    )
     faults += [f"{name}/{record} is missing" for record in _missing(attempt)]
     return attempt
 
@@ -162,8 +174,8 @@ def _settings(path: Path, name: str, faults: list[str]) -> tuple[Mapping[str, An
     return found if isinstance(found, dict) else {}, without_secrets(text)
 
 
-def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
-    """Return the lines of a metrics.jsonl, and the number of those that can't be read.
+def read_lines(path: Path) -> Lines:
+    """Return the lines of a metrics.jsonl; none if there is no such file.
 
     A last line without its end is being written, or was when the process was killed: it is left
     out, and not counted.
@@ -171,17 +183,18 @@ def read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
     try:
         data = read_regular(path)
     except OSError:
-        return [], 0
-    found, num_bad, last_s = [], 0, 0.0
+        return Lines([])
+    found, num_bad, last_s, is_first_lost = [], 0, 0.0, False
     for text in data.split(b"\n")[:-1]:
         line = line_in(text)
         at_s = number_in(line, "elapsed_s") if line else None
         if at_s is None or at_s < last_s:
             num_bad += 1
+            is_first_lost |= not found
             continue
         found.append(line)
         last_s = at_s
-    return found, num_bad
+    return Lines(found, num_bad, is_first_lost)
 
 
 def last_line(path: Path) -> Mapping[str, Any] | None:

@@ -14,11 +14,16 @@ from rollout.system.disk import read_json
 RATE = "output_tokens_per_s"
 
 
-def generated_s(attempt: AttemptRecords) -> float:
-    """Return the seconds of the generation until the last line; 0 without lines."""
+def generated_s(attempt: AttemptRecords) -> float | None:
+    """Return the seconds of the generation until the last line; 0 without lines.
+
+    None if it is not known when it began.
+    """
     if not attempt.lines:
         return 0.0
-    return max(0.0, number_in(attempt.lines[-1], "elapsed_s") - begin_of(attempt))
+    if (begin_s := begin_of(attempt)) is None:
+        return None
+    return max(0.0, number_in(attempt.lines[-1], "elapsed_s") - begin_s)
 
 
 def kept_rate(attempt: AttemptRecords) -> float | None:
@@ -47,7 +52,8 @@ def rate_of_unfinished(run_dir: Path) -> float | None:
         summary = read_json(directory / "summary.json") or {}
         if (rate := number_in(summary, RATE)) is not None:
             return rate
-        lines, _ = read_lines(directory / "metrics.jsonl")
+        lines, _, is_lost = read_lines(directory / "metrics.jsonl")
         if lines:
-            return kept_rate(AttemptRecords(int(directory.name), directory, lines=lines))
+            number = int(directory.name)
+            return kept_rate(AttemptRecords(number, directory, lines=lines, is_first_lost=is_lost))
     return None

@@ -14,6 +14,9 @@ from rollout.report.run.times import RATES, phase_rate, seconds_text
 from rollout.system.terminal import rate_text
 
 NOT_KNOWN = "not known"
+FIRST_LOST = (
+    "the first line of metrics.jsonl is missing or damaged, and only it tells when the generation"
+)
 NAMES = {  # figure -> its name and how it is written; empty: as a rate
     "steady_output_tokens_per_s": ("steady output tokens/s", ""),
     "engine_output_tokens_per_s": ("output tokens/s that engines sampled while up", ""),
@@ -41,11 +44,13 @@ def speed_figure(records: RunRecords) -> Figure:
     which = f" of attempt {attempt.number}" if len(records.attempts) > 1 else ""
     if (rate := number_in(attempt.summary, "output_tokens_per_s")) is not None:
         return Figure(rate_text(rate), label, _note(attempt.summary, which))
-    if not (seconds := generated_s(attempt)):
+    seconds, sampled = generated_s(attempt), sampled_rate(attempt) if attempt.lines else None
+    drawn = "" if sampled is None else f"; sampled, unfinished rows included: {rate_text(sampled)}"
+    if seconds is None:
+        return Figure(NOT_KNOWN, label, f"{FIRST_LOST}{which} began{drawn}")
+    if not seconds:
         return Figure(NOT_KNOWN, label, f"nothing was measured{which} yet")
     over = f"over the first {seconds_text(seconds)} of the generation{which}, as far as it got"
-    sampled = sampled_rate(attempt)
-    drawn = "" if sampled is None else f"; sampled, unfinished rows included: {rate_text(sampled)}"
     if (kept := kept_rate(attempt)) is None:
         is_known = number_in(attempt.lines[-1], "num_generated_tokens") is not None
         none = "no row was finished" if is_known else "kept tokens are not recorded"

@@ -4,6 +4,7 @@ Pure. A window is the time between two lines of metrics.jsonl. The axis is in se
 one after the other: the time between two launches is left out.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from rollout.report.run.records import AttemptRecords
 
 MAX_WINDOWS = 1500
 Stretch = tuple[str, float, float]  # name, first and last second since the launch
+KINDS = ("output", "prompt")  # of tokens
 COUNTED = (("num_rows", "rows_per_s"), ("num_output_tokens", "output_tokens_per_s"))
 
 
@@ -67,32 +69,35 @@ def windows_of(attempt: AttemptRecords, offset_s: float = 0.0) -> list[Window]:
     The last line is written when the last row ends: its short window is joined to the one before,
     since the rate of a few milliseconds says nothing.
     """
-    windows = list(_windows(attempt.lines, begin_of(attempt), offset_s))
+    windows = list(_windows(attempt.lines, _drawn_from(attempt), offset_s))
     if len(windows) > 1 and sum(windows[-1].line_s) < sum(windows[-2].line_s) / 2:
         windows[-2:] = [_joined(windows[-2:])]
     return windows
 
 
 def _launch(attempt: AttemptRecords, start_s: float) -> Launch:
-    begin_s = begin_of(attempt)
     windows = windows_of(attempt, start_s)
-    spans = _phases(attempt, begin_s)
-    last_s = max(number_in(attempt.lines[-1], "elapsed_s"), *(end for _, _, end in spans))
+    spans = _phases(attempt)
+    last_s = max([number_in(attempt.lines[-1], "elapsed_s"), *(end for _, _, end in spans)])
     wall_s = max(number_in(attempt.summary, "wall_s") or 0.0, last_s)
     moved = [Span(name, start_s + begin, start_s + end) for name, begin, end in spans]
     return Launch(attempt.number, start_s, start_s + wall_s, windows, moved)
 
 
-def begin_of(attempt: AttemptRecords) -> float:
+def begin_of(attempt: AttemptRecords) -> float | None:
     """Return the seconds from the launch to its first request, where its first window begins.
 
     The first line has counts since then and their rates, so their ratio is the window's length;
-    without counts (points that share an engine), it is the setting's.
+    without counts (points that share an engine), it is the setting's. None if the first line is
+    lost: a later one has the counts since then too, but the rates of its own window.
     """
     for name, begin, _ in _recorded_spans(attempt):
         if name == "fill":
             return begin
     line = attempt.lines[0]
+    fits = _fits_its_rates(line)
+    if fits is False or (fits is None and attempt.is_first_lost):
+        return None
     end_s = number_in(line, "elapsed_s")
     for count, rate in COUNTED:
         per_s = number_in(line, rate)
@@ -100,6 +105,25 @@ def begin_of(attempt: AttemptRecords) -> float:
             return max(0.0, end_s - counted / per_s)
     interval_s = number_of(value_in(attempt.settings, "tracking.interval_s"))
     return max(0.0, end_s - (interval_s or 0.0))
+
+
+def _fits_its_rates(line: Mapping[str, Any]) -> bool | None:
+    """Whether the counts of a line are those of the seconds of its rates; None if it can't tell.
+
+    They are in the first line: then all counts give the same seconds.
+    """
+    rates = [number_in(line, f"{kind}_tokens_per_s") for kind in KINDS]
+    counts = [number_in(line, f"num_{kind}_tokens") for kind in KINDS]
+    if not all(rates) or not all(counts):  # unknown, or 0: no seconds
+        return None
+    one_s, other_s = (count / per_s for count, per_s in zip(counts, rates, strict=True))
+    return math.isclose(one_s, other_s, rel_tol=0.01)
+
+
+def _drawn_from(attempt: AttemptRecords) -> float:
+    """Return where the first window begins; without a known begin, at the end of the first line."""
+    begin_s = begin_of(attempt)
+    return number_in(attempt.lines[0], "elapsed_s") if begin_s is None else begin_s
 
 
 def _windows(
@@ -113,14 +137,17 @@ def _windows(
             start_s = end_s
 
 
-def _phases(attempt: AttemptRecords, begin_s: float) -> list[Stretch]:
-    """Return the phases of a launch with their first and last second since it."""
+def _phases(attempt: AttemptRecords) -> list[Stretch]:
+    """Return the phases of a launch with their first and last second since it, as far as known."""
     if spans := _recorded_spans(attempt):
         return spans
-    load = ("load", 0.0, begin_s)
+    begin_s = begin_of(attempt)
+    found = [] if begin_s is None else [("load", 0.0, begin_s)]
     if any(isinstance(line.get("phase"), str) for line in attempt.lines):
-        return [load, *_phases_of_lines(attempt.lines, begin_s)]
-    found, at_s = [load], begin_s
+        return [*found, *_phases_of_lines(attempt.lines, _drawn_from(attempt))]
+    if begin_s is None:
+        return []
+    at_s = begin_s
     for name in ("fill", "steady", "tail", "publish", "score"):
         seconds = number_in(attempt.summary, f"{name}_s") or 0.0
         if seconds > 0:
