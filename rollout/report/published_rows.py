@@ -172,11 +172,11 @@ class _Lines:
         starts, numbers, at, last = [], [], 0, None
         names = [row_column] if row_column else []
         for table in cheap_columns(rows, names) if names else ():
-            found = table.column(0).fill_null(-1).to_numpy()
+            found = _row_numbers(table.column(0))
             if not len(found):
                 continue
-            before = np.r_[found[0] - 1 if last is None else last, found[:-1]]
-            begins = np.flatnonzero(found != before)
+            is_new = np.r_[last is None or found[0] != last, found[1:] != found[:-1]]
+            begins = np.flatnonzero(is_new)
             starts.append(begins + at)
             numbers.append(found[begins])
             at, last = at + len(found), found[-1]
@@ -207,6 +207,15 @@ def cheap_columns(rows: Prompts, names: list[str]) -> "Iterator[pa.Table]":
         with reading(path), open_parquet(path) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=names, use_threads=False)
+
+
+def _row_numbers(column: "pa.ChunkedArray") -> "np.ndarray":
+    """Return whole numbers of any width as int64; those above wrap around, and null is -1."""
+    import pyarrow as pa
+
+    plain = [rebuild(chunk, decode(chunk.type)) for chunk in column.chunks]
+    wide = [chunk.cast(pa.int64(), safe=False).fill_null(-1) for chunk in plain]
+    return pa.chunked_array(wide, pa.int64()).to_numpy()
 
 
 def _asked(schema: "pa.Schema") -> PromptBuilder | None:

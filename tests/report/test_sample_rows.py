@@ -12,6 +12,7 @@ from scored_files import browser_of_file, output_file, scored_file
 from rollout.errors import UserError
 from rollout.report.page import PromptView, SampleView
 from rollout.report.prompt_texts import cut, messages_from
+from rollout.report.samples import rows_of_file
 
 HI = [{"role": "user", "content": "Hi"}]
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
@@ -230,3 +231,21 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path):
     (tmp_path / "o.parquet").write_text("id,text\n")
     with pytest.raises(UserError, match="not a parquet file"):
         browser_of_file(tmp_path / "o.parquet")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("kind", "rows", "numbers"),
+    [
+        (pa.uint32(), [4, 4, 2**32 - 1, None], [4, 2**32 - 1, -1]),
+        (pa.uint64(), [4, 4, 2**64 - 5, 2**64 - 6], [4, -5, -6]),
+        (pa.int8(), [-128, -128, 3, 3], [-128, 3]),
+        (pa.int64(), [-(2**63), -(2**63), 3, 3], [-(2**63), 3]),
+        (pa.dictionary(pa.int8(), pa.uint16()), [7, 7, 9, 9], [7, 9]),
+    ],
+)
+def test_row_numbers_of_any_width_tell_which_lines_belong_together(tmp_path, kind, rows, numbers):
+    """Unsigned ones ended in a traceback, and the least int8 in a warning of numpy."""
+    columns = {"prompt": list("aabb"), "response": list("wxyz")}
+    path = write(tmp_path / "o.parquet", row=pa.array(rows, kind), **columns)
+    assert list(rows_of_file(path).numbers) == numbers
