@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rollout.postprocess.export.estimates import Group, Value
-from rollout.postprocess.export.intervals import interval, mean
+from rollout.postprocess.export.intervals import LARGE, interval, mean
 from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.recorded import ks_in
@@ -212,18 +212,22 @@ def rate_chart(scores: Scores) -> Chart | None:
 
 
 def score_chart(scores: Scores) -> Chart | None:
-    """Return the histogram of scores that are not just 0 and 1; None if they are."""
+    """Return the histogram of scores that are not just 0 and 1; None if they are, or too large."""
     import numpy as np
 
-    if not scores.is_graded:
+    known = scores.samples.score[~np.isnan(scores.samples.score)]
+    values = known[np.abs(known) <= LARGE]
+    if not scores.is_graded or not len(values):
         return None
-    values = scores.samples.score
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, high, 21) if high > low else np.array([low, low + 1])
+    edges = np.unique(np.linspace(values.min(), values.max(), 21))
+    if len(edges) < 2:
+        edges = np.array([edges[0], max(edges[0] + 1, np.nextafter(edges[0], np.inf))])
     numbers, _ = np.histogram(values, edges)
     name = scores.everything.values.get("mean")
-    note = f"{len(values):,} samples with a score, in {len(numbers)} bins of equal width."
+    bins = counted(len(numbers), "bin")
+    note = f"{counted(len(values), 'sample')} with a score, in {bins} of equal width."
+    if left_out := len(known) - len(values):
+        note += f" Not drawn: {counted(left_out, 'score')} above {LARGE:g} in size, or infinite."
     if name is not None and name.value is not None:
         span = "" if name.low is None else f" ({name.low:.4g} to {name.high:.4g})"
         note += f" Mean over {name.num_rows:,} rows: {name.value:.4g}{span}."

@@ -196,7 +196,8 @@ def _numbers(name: str, flat: "pa.Array") -> "np.ndarray":
     if name == "finish_reason":
         found = pc.equal(flat.cast(pa.string()), "length")
         return pc.fill_null(found, False).to_numpy(zero_copy_only=False)
-    return flat.cast(pa.float64()).to_numpy(zero_copy_only=False)  # null becomes NaN
+    # Null becomes NaN, and a whole number above 2**53 the nearest float.
+    return flat.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def _counted(rows: Prompts, columns: OutputColumns) -> tuple[list[Group], list[tuple[str, int]]]:

@@ -183,4 +183,5 @@ def _samples(run_dir: Path, statistics: RowStatistics) -> Section:
 def _reason(error: Exception) -> str:
     if isinstance(error, RolloutError):
         return str(error.args[0])
-    return f"a record of the run is damaged ({type(error).__name__}: {one_line(str(error), 200)})"
+    what = f"{type(error).__name__}: {one_line(str(error), 200)}"
+    return f"unexpected error, by a damaged record or a fault of rollout ({what})"
