@@ -55,13 +55,15 @@ def basis(value: Value, confidence: float) -> str:
 
 
 def span(value: Value | None) -> str:
-    """Return an interval as text, such as 40-47%; empty if there is none."""
+    """Return an interval as text, such as 40-47% or -3.1% to -2.9%; empty if there is none."""
     if value is None or value.value is None or value.low is None:
         return ""
     percent = is_percent(value.value, value.low, value.high)
     if percent and value.high - value.low < NARROW:
-        return f"{half_up(100 * value.low, 1)}-{share_text(value.high)}"
-    return between(value.low, value.high, percent) + ("%" if percent else "")
+        low, high = half_up(100 * value.low, 1), half_up(100 * value.high, 1)
+        return f"{low}% to {high}%" if low.startswith("-") else f"{low}-{high}%"
+    text = between(value.low, value.high, percent)
+    return text.replace(" to ", "% to ") + "%" if percent else text
 
 
 def group_table(scores: Scores) -> Table:

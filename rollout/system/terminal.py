@@ -3,7 +3,6 @@
 Must not know about runs.
 """
 
-import math
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from rollout.system.columns import num_columns
 from rollout.system.safe_text import printable
 
 MAX_COLUMNS = 100
+EXACT_BELOW = 1e15  # numbers whose decimals a float holds
 INDENT = 4  # of a line's continuation
 SHORT = 12  # columns that may stand before a long path on its line, such as `output  `
 COMMAND = re.compile(
@@ -89,10 +89,10 @@ def half_up(value: float, decimals: int = 0) -> str:
 
     `format` rounds the binary number, which for 28.75% is just below, and halves to even.
     """
-    if not math.isfinite(value):
-        return f"{value}"
+    if not abs(value) < EXACT_BELOW:
+        return f"{value:.{decimals}f}"
     exact = Decimal(repr(round(float(value), 9)))
-    return str(exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+    return str(exact.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0)  # no -0.0
 
 
 def share_text(share: float, decimals: int = 1) -> str:

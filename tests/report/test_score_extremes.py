@@ -5,8 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from scored_files import verdict_file
 
+from rollout.postprocess.export.estimates import Value
 from rollout.report.samples import rows_of_file
 from rollout.report.score_charts import score_chart
+from rollout.report.score_tables import span
 from rollout.report.scored_rows import read_scores
 
 INF, NAN, MOST = float("inf"), float("nan"), 1.7e308
@@ -48,3 +50,21 @@ def test_scores_that_are_large_whole_numbers_are_read(tmp_path):
     at = table.schema.names.index("scores")
     pq.write_table(table.set_column(at, "scores", scores), path)
     assert scores_of(path).samples.score.tolist() == [2.0**62, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.3034, -0.3031, "-30.3% to -30.3%"),
+        (-0.0001, -0.00005, "0.0-0.0%"),
+        (-0.0001, 0.011, "0.0-1.1%"),
+        (-0.01, 0.005, "-1.0% to 0.5%"),
+        (-0.5, 0.25, "-50% to 25%"),
+        (-0.001, 0.25, "0-25%"),
+        (-50.0, -20.0, "-50 to -20"),
+        (0.4, 0.47, "40-47%"),
+    ],
+)
+def test_an_interval_with_a_negative_end_is_not_written_with_two_dashes(low, high, text):
+    """Narrow ones were `-30.3--30.3%`, and `-0.0--0.0%`."""
+    assert span(Value(low, low, high, 9)) == text

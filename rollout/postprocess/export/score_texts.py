@@ -45,7 +45,7 @@ def _is_same(one: float | None, two: float | None) -> bool:
 def between(low: float, high: float, percent: bool) -> str:
     """Return an interval as text, such as 54-71 in percent; with a negative end, `-5 to 3`."""
     ends = [half_up(100 * end) if percent else f"{end:.3g}" for end in (low, high)]
-    return (" to " if low < 0 else "-").join(ends)
+    return (" to " if ends[0].startswith("-") else "-").join(ends)
 
 
 def percent_text(share: float) -> str:
