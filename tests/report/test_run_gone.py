@@ -33,7 +33,10 @@ def without_shards(typed, here, *words):
 
 def test_an_output_per_sample_without_shards_has_the_counts_of_the_summary(typed, here):
     """It said 0 samples, and that no row was finished."""
+    launch(typed, "output.layout=per_sample")
+    length = figure(page(here), "mean response tokens")
     found = without_shards(typed, here, "output.layout=per_sample")
+    assert figure(found, "mean response tokens") == length
     assert figure(found, "samples").value == "114" and "114 samples" in found.verdict
     assert not {"Responses", "Slowest rows", "Failed rows"} & set(titles(found))
     assert "not counted" in notes(section(found, "What could not be read"))

@@ -143,9 +143,9 @@ def _length(statistics: RowStatistics) -> Figure:
     mean, label = statistics.mean_length, "mean response tokens"
     if mean is None:
         return Figure(NOT_KNOWN, label, "" if statistics.num_samples else "no samples")
-    p95, longest = statistics.length_at(95), statistics.length_at(100)
-    return Figure(f"{mean:,.0f}" if mean >= 100 else f"{mean:.1f}", label,
-                  f"p95 {p95:,}, longest {longest:,}")  # fmt: skip
+    ends = {"p95": statistics.length_at(95), "longest": statistics.length_at(100)}
+    note = ", ".join(f"{name} {length:,}" for name, length in ends.items() if length is not None)
+    return Figure(f"{mean:,.0f}" if mean >= 100 else f"{mean:.1f}", label, note)
 
 
 def _distinct(records: RunRecords, statistics: RowStatistics) -> Figure | None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rollout.report.recorded import number_in
 from rollout.store.counts import percentile
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class RowStatistics:
     num_repetitive: int | None = 0
     num_empty: int | None = None  # needs the texts, see `count_empty`
     has_lengths: bool = True
+    recorded: dict[str | int, float] = field(default_factory=dict)  # mean, 95, 100; if not counted
     lengths: dict[str, "np.ndarray"] = field(default_factory=dict)  # reason -> samples of i tokens
     slowest: list[SlowRow] = field(default_factory=list)  # the slowest first
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -69,12 +71,16 @@ class RowStatistics:
     @property
     def mean_length(self) -> float | None:
         """Mean tokens of a response; None without one, or if lengths are unknown."""
+        if "mean" in self.recorded:
+            return self.recorded["mean"]
         counts = self.all_lengths
         num = int(counts.sum())
         return _num_tokens(counts) / num if num and self.has_lengths else None
 
     def length_at(self, percent: int) -> int | None:
         """Return the length that `percent` % of the samples do not exceed (counts.percentile)."""
+        if percent in self.recorded:
+            return int(self.recorded[percent])
         return percentile(self.all_lengths, percent) if self.has_lengths else None
 
     @property
@@ -151,7 +157,12 @@ def statistics_in(summary: Mapping[str, Any]) -> RowStatistics:
     """Return the counts in summary.json, of rows that can't be counted any more."""
     counted = ("num_rows", "num_failed", "num_samples", "num_truncated", "num_distinct",
                "num_repetitive", "num_empty")  # fmt: skip
-    return RowStatistics(has_lengths=False, **{name: summary.get(name) for name in counted})
+    lengths = {"mean": "mean_response_tokens", 95: "p95_response_tokens",
+               100: "max_response_tokens"}  # fmt: skip
+    found = {key: number_in(summary, name) for key, name in lengths.items()}
+    recorded = {key: number for key, number in found.items() if number is not None}
+    counts = {name: summary.get(name) for name in counted}
+    return RowStatistics(has_lengths=False, recorded=recorded, **counts)
 
 
 def statistics_of(tables: "Iterable[pa.Table]") -> RowStatistics:
