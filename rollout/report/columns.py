@@ -142,6 +142,9 @@ def _responses(schema: "pa.Schema", path: Path, given: str | None) -> str:
     missing = f"{path} has no column 'responses', only {listed}"
     if chats:
         raise UserError(f"{missing}; {chats[0]!r} holds {CHATS}, named responses")
+    if "responses" in schema.names:
+        held = short(schema.field("responses").type)
+        raise UserError(f"column 'responses' of {path} holds {held}; {NEEDED}")
     raise UserError(f"{missing}; {NEEDED}; type responses_key=COLUMN")
 
 

@@ -212,7 +212,8 @@ def test_hostile_texts_are_held_as_they_are(tmp_path):
     ("columns", "options", "message"),
     [
         ({"prompt": ["a"]}, {}, "has no column 'responses', only prompt; .* responses_key=COLUMN"),
-        ({"responses": [1]}, {}, "has no column 'responses'"),
+        ({"responses": [1]}, {}, "column 'responses' of .* holds int64; a page needs responses"),
+        ({"responses": [[b"a"]]}, {}, "holds list<.*: binary>; a page needs responses"),
         ({"a_responses": [["a"]], "b_responses": [["a"]]}, {}, "type responses_key=a_responses"),
         ({"responses": [["a"]]}, {"responses_key": "answers"}, "responses_key=answers"),
         ({"out": [1]}, {"responses_key": "out"}, "that column of .* holds int64; a page needs"),
