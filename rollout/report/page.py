@@ -92,6 +92,7 @@ class PromptView:
     reference: str | None = None
     num_prompt_tokens: int | None = None
     is_cut: bool = False  # its messages are not here as a whole
+    others: Sequence[Sequence[tuple[str, str]] | None] = ()  # of a source that asked otherwise
 
 
 @dataclass(frozen=True, slots=True)

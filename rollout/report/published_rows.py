@@ -9,16 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rollout.errors import UserError
 from rollout.inputs.columns import is_text, stored, values_of
 from rollout.inputs.files import open_parquet, reading
-from rollout.inputs.prompt_builder import PromptBuilder
-from rollout.inputs.prompt_record import recorded_builder
 from rollout.inputs.prompts import Prompts
 from rollout.postprocess.export.agreement import is_list_of
 from rollout.postprocess.scored_rows import texts_of
+from rollout.report.asked import asked_messages, builder_in
 from rollout.report.columns import OutputColumns
-from rollout.report.prompt_texts import Messages, messages_from, messages_in
+from rollout.report.prompt_texts import Messages, messages_from
 from rollout.report.row_views import PER_SAMPLE, reference_of
 from rollout.rows.column_paths import column_at, column_of
 from rollout.system.formats.plain_types import decode, rebuild
@@ -60,7 +58,7 @@ class PublishedRows:
         reads_as_asked: bool = True,
     ):
         self.source, self.columns = rows, columns
-        self._asked = _asked(rows.schema) if reads_as_asked else None
+        self._asked = builder_in(rows.schema) if reads_as_asked else None
         self._lines = _Lines(rows, columns.row) if columns.is_per_sample else None
         self.num_rows = self._lines.num_rows if self._lines else rows.num_rows
         own = self._lines.numbers if self._lines else range(rows.num_rows)
@@ -128,19 +126,10 @@ class PublishedRows:
 
     def _messages(self, position: int, row: Row) -> Messages:
         """Return the prompt as the run asked it, else as its column holds it."""
-        key = self.columns.prompt
         if self._asked is not None:
-            key = self._asked.data.prompt_key
-            try:
-                prompt = self._asked.prompt_of(position, position, row)
-            except UserError as error:  # a template that takes too long
-                return [("", f"(not readable: {error})")]
-            if prompt.error and key not in row:
-                return [("", f"(not readable: {prompt.error})")]
-            return messages_in(prompt, row.get(key))
-        if key is None:
-            return [("", NO_PROMPTS)]
-        return messages_from(row[key])
+            return asked_messages(self._asked, position, row)
+        key = self.columns.prompt
+        return [("", NO_PROMPTS)] if key is None else messages_from(row[key])
 
     def _read(self, lines: "np.ndarray") -> Iterator[Row]:
         """Yield the columns that views need of these lines of the files."""
@@ -216,17 +205,6 @@ def _row_numbers(column: "pa.ChunkedArray") -> "np.ndarray":
     plain = [rebuild(chunk, decode(chunk.type)) for chunk in column.chunks]
     wide = [chunk.cast(pa.int64(), safe=False).fill_null(-1) for chunk in plain]
     return pa.chunked_array(wide, pa.int64()).to_numpy()
-
-
-def _asked(schema: "pa.Schema") -> PromptBuilder | None:
-    """Return how the run asked its prompts; None if just by the column `prompt`, or not known."""
-    try:
-        builder = recorded_builder(schema)
-    except (ValueError, KeyError, TypeError, AttributeError, UserError):  # another program's
-        return None
-    if builder is None or not set(builder.columns) <= set(schema.names):
-        return None
-    return builder
 
 
 def _values(column: "pa.Array") -> list[Any]:

@@ -130,11 +130,11 @@ class Sweep:
             if point.refused:
                 raise point.refused
             settings = at_point(point.settings, point.run_dir, self.directory)
-            point.prompt_key, point.prefix = settings.data.prompt_key, settings.output.prefix
+            point.prompt_keys, point.prefix = [settings.data.prompt_key], settings.output.prefix
             with unexpected_errors_explained(point.run_dir):
                 settings = with_prompts(settings, self._console, self.directory / "prompts")
                 job = prepare(settings, self._console, self._argv, self._findings)
-                point.prompt_key = job.prompts.builder.columns[0]
+                point.prompt_keys = job.prompts.builder.columns
                 refuse_impossible(job)
                 refuse_no_room(job)
                 point.job = settle(job, self._console, self._findings)

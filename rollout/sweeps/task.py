@@ -101,7 +101,7 @@ class Task:
         try:
             settings = at_point(to_settings(composed, hydra), place, Path(hydra.sweep.dir))
             record |= {
-                "prompt_key": open_prompt_builder(settings.data, Path.cwd()).columns[0],
+                "prompt_keys": open_prompt_builder(settings.data, Path.cwd()).columns,
                 "prefix": settings.output.prefix,
                 "objective": objective_in(settings),
             }
@@ -189,7 +189,7 @@ class Task:
             point = Point(record["name"], record["values"], run_dir, status=record["status"])
             point.error = record["error"]
             point.figures = figures_of(run_dir)
-            point.prompt_key = str(record.get("prompt_key", "prompt"))
+            point.prompt_keys = list(map(str, record.get("prompt_keys", ["prompt"])))
             point.prefix = str(record.get("prefix", ""))
             error = None
             if point.status == "failed":

@@ -32,7 +32,7 @@ def answered(path: Path, prompts, responses, prefix="", prompt_key="prompt", **m
     """Return a done point with a published file of these responses."""
     pq.write_table(pa.table({prompt_key: prompts, f"{prefix}responses": responses}), path)
     figures = {"output_path": str(path), **more.pop("figures", {})}
-    return point(figures=figures, prefix=prefix, prompt_key=prompt_key, **more)
+    return point(figures=figures, prefix=prefix, prompt_keys=[prompt_key], **more)
 
 
 def table(directory: Path, points, objective=SPEED) -> pa.Table:

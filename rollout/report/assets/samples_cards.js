@@ -192,6 +192,8 @@ function sourceColumns(row, browser, view) {
     const error = row.prompt.errors?.[s];
     const name = element("div", { class: "source", dir: "auto" }, printable(source), sourceRate(samples));
     const column = element("div", { class: "column" }, name);
+    const asked = row.prompt.others?.[s];
+    if (asked) column.append(element("details", { class: "asked", open: true }, element("summary", {}, "asked here"), turnsElement(asked, view.pattern)));
     if (error != null) column.append(errorCard(error, view.pattern));
     else if (!samples) column.append(element("p", { class: "empty" }, "this row is not here"));
     else if (!samples.length) column.append(element("p", { class: "empty" }, "no responses"));

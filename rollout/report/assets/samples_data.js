@@ -37,7 +37,7 @@ function promptFacts(prompt, position, lengthOf) {
     meanLength: lengths.length ? mean(lengths) : null,
     longest: lengths.length ? Math.max(...lengths) : null,
     isFailed: (prompt.errors ?? []).some((error) => error != null),
-    isSame: prompt.samples.some((list) => list && list.length > 1 && list.every((s) => isSame(s, list[0]))),
+    isSame: samples.length > 1 && samples.every((sample) => isSame(sample, samples[0])),
   };
 }
 
@@ -109,7 +109,8 @@ function limitsSamples({ finish, verdict, low, high, lowScore, highScore }) {
 }
 
 function promptFinds(prompt, pattern) {
-  return prompt.messages.some(([, text]) => finds(pattern, text)) || finds(pattern, prompt.reference) ||
+  const turns = [prompt.messages, ...(prompt.others ?? [])].flatMap((messages) => messages ?? []);
+  return turns.some(([, text]) => finds(pattern, text)) || finds(pattern, prompt.reference) ||
     (prompt.errors ?? []).some((error) => finds(pattern, error));
 }
 

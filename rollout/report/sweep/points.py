@@ -49,7 +49,7 @@ class Point:
     error: str | None = None  # one line
     engine: int | None = None  # which of the sweep's engine loads served it: 1, 2, ...
     figures: dict[str, Any] = field(default_factory=dict)  # the run's summary.json
-    prompt_key: str = "prompt"  # input column of the prompts
+    prompt_keys: list[str] = field(default_factory=lambda: ["prompt"])  # columns it asks from
     prefix: str = ""  # before the name of every column added to the input's
 
 

@@ -20,7 +20,7 @@ from rollout.system.disk import read_json, read_record, write_json
 RECORD = "sweep.json"
 KEPT = {  # the fields of a point in sweep.json
     "name": str, "values": dict, "status": str, "error": str | None, "engine": int | None,
-    "prompt_key": str, "prefix": str,
+    "prompt_keys": list, "prefix": str,
 }  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def points_in(directory: Path) -> dict[Path, dict[str, Any]]:
         is_whole = isinstance(record, dict) and {"name", "values", "run_dir"} <= record.keys()
         is_whole = is_whole and isinstance(record["run_dir"], str)
         is_whole = is_whole and all(isinstance(record[n], KEPT[n]) for n in KEPT if n in record)
-        if not is_whole or not all(isinstance(v, str) for v in record["values"].values()):
+        texts = [*record["values"].values(), *record.get("prompt_keys", ())] if is_whole else [None]
+        if not all(isinstance(text, str) for text in texts):
             raise UserError(f"{path} is damaged (a point); restore it, or {advice}")
     return {Path(os.path.normpath(directory / r["run_dir"])): r for r in records}
 
@@ -51,6 +52,8 @@ def recorded_points(
         is_unstarted = record.get("status", "waiting") in ("waiting", "failed")
         if run_dir not in but and (run_dir.is_dir() or (with_unstarted and is_unstarted)):
             known = {name: record[name] for name in KEPT if name in record}
+            if isinstance(key := record.get("prompt_key"), str):  # of an older version
+                known.setdefault("prompt_keys", [key])
             found[run_dir] = Point(**known, run_dir=run_dir, figures=figures_of(run_dir))
     return found
 

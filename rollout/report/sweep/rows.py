@@ -1,4 +1,4 @@
-"""Compare the points of a sweep row by row: each prompt's figure, and whether two points differ.
+"""Compare the points of a sweep row by row: each row's figure, and whether two points differ.
 
 Owns how a point's scored file is read and matched with another's. Guarantees: the same files give
 the same result, and a pair is compared once, however often the table is written. Memory: a few
@@ -7,6 +7,7 @@ numbers per row, of a few points at a time. Must not know which point is best.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +20,13 @@ from rollout.postprocess.export.estimates import Counts, counts_of
 from rollout.postprocess.export.intervals import Difference, difference
 from rollout.postprocess.export.pass_at_k import pass_at_k
 from rollout.report.sweep.points import Point, scored_file
+from rollout.report.sweep.same_rows import row_text, shared_columns
 from rollout.system.disk import read_json
 from rollout.system.formats.row_batches import group_batches
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 class Unreadable(Exception):
@@ -35,7 +38,7 @@ class Source(NamedTuple):
 
     path: Path
     stamp: tuple[int, int, int]  # a file that was written again has another
-    prompt_key: str
+    columns: tuple[str, ...]  # that tell which row is which
     scoring: str  # the settings, as JSON text: it has to be hashable
 
 
@@ -53,22 +56,47 @@ def compared(one: Point, other: Point, figure: str) -> Difference | None:
     `figure` is a name in `scores` of summary.json. Returns None if that figure has no value per
     row, or estimate.resamples=0. Raises Unreadable if a file is gone or no prompt is in both.
     """
-    # Points that ask in other words, from other columns, are of one row by one and the same column.
-    key = one.prompt_key
-    return _compared(_source(one, key), _source(other, key), figure)
+    files = [_file(point) for point in (one, other)]
+    columns = shared_columns([*one.prompt_keys, *other.prompt_keys], [_schema(*f) for f in files])
+    mine, theirs = (
+        _source(point, *file, tuple(columns))
+        for point, file in zip((one, other), files, strict=True)
+    )
+    return _compared(mine, theirs, figure)
 
 
-def _source(point: Point, prompt_key: str) -> Source:
+def _file(point: Point) -> tuple[Path, tuple[int, int, int]]:
+    """Return a point's scored file and its stamp."""
     try:
         path = scored_file(point) or point.run_dir / "scored.parquet"
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a path that can't be one
         raise Unreadable("the scored file is gone; the same command makes it again") from None
+    return path, (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _schema(path: Path, stamp: tuple[int, int, int]) -> "pa.Schema":
+    with _readable(path), open_parquet(path) as file:
+        return file.schema_arrow
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise whatever is raised as Unreadable: the table is worth more than a damaged file."""
+    try:
+        yield
+    except Exception as error:
+        raise Unreadable(f"{path} can't be read ({type(error).__name__})") from error
+
+
+def _source(
+    point: Point, path: Path, stamp: tuple[int, int, int], columns: tuple[str, ...]
+) -> Source:
     scoring = (read_json(point.run_dir / "published.json") or {}).get("scoring") or {}
     if not isinstance(scoring, dict) or not isinstance(scoring.get("estimate", {}), dict):
         raise Unreadable(f"{point.run_dir / 'published.json'} is damaged")
-    stamp = found.st_mtime_ns, found.st_size, found.st_ino
-    return Source(path, stamp, prompt_key, json.dumps(scoring, sort_keys=True))
+    return Source(path, stamp, columns, json.dumps(scoring, sort_keys=True))
 
 
 @lru_cache(maxsize=4096)
@@ -95,7 +123,7 @@ def _rows(source: Source, figure: str) -> Rows | None:
     scoring = json.loads(source.scoring)
     settings, prefix = _estimate(scoring), scoring.get("prefix", "")
     prompts: list[int] = []
-    try:
+    with _readable(source.path):
         if figure.startswith("pass@"):
             values = _passes(source, prefix, int(figure.removeprefix("pass@")), settings, prompts)
         else:
@@ -105,8 +133,6 @@ def _rows(source: Source, figure: str) -> Rows | None:
                 for row in zip(*(column.to_pylist() for column in columns), strict=True):
                     counts.add(*row)
             values = counts.by_row().get(figure)
-    except Exception as error:  # damaged in any way: the table is worth more than this
-        raise Unreadable(f"{source.path} can't be read ({type(error).__name__})") from error
     return None if values is None else Rows(_numbered(np.array(prompts, dtype=np.int64)), values)
 
 
@@ -125,16 +151,16 @@ def _passes(
 
 
 def _read(source: Source, prefix: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Yield batches of the prompts' hashes and these columns. Raises KeyError if one is missing."""
+    """Yield batches of the rows' hashes and these columns. Raises KeyError if one is missing."""
+    known = source.columns
     with open_parquet(source.path) as file:
-        is_known = source.prompt_key in file.schema_arrow.names
-        wanted = [*([source.prompt_key] if is_known else []), *(prefix + c for c in columns)]
+        wanted = [*known, *(prefix + column for column in columns)]
         for group in range(file.num_row_groups):  # one at a time, as in prompts.py
             for batch in group_batches(file, group, wanted):
-                hashes = [0] * batch.num_rows  # without prompts a row is its place
-                if is_known:
-                    prompts = values_of(batch.column(source.prompt_key))
-                    hashes = [hash(p if isinstance(p, str) else repr(p)) for p in prompts]
+                hashes = [0] * batch.num_rows  # without such columns a row is its place
+                if known:
+                    rows = zip(*(values_of(batch.column(name)) for name in known), strict=True)
+                    hashes = [hash(row_text(row)) for row in rows]
                 yield hashes, *(batch.column(prefix + column) for column in columns)
 
 

@@ -4,24 +4,25 @@ Owns which points and prompts are shown, and how much of their texts. Guarantees
 within MAX_BYTES, and the note says what is left out. A point whose file can't be read is named.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rollout.report.page import Browser, PromptView, SampleView
 from rollout.report.prompt_texts import Messages, utf8
 from rollout.report.published import reasoning_tags_in
 from rollout.report.row_views import PER_SAMPLE, SCORED, sample_view
-from rollout.report.sweep.answers import (
-    MAX_ROWS,
-    MAX_TOTAL_CHARS,
-    answered_rows,
-    texts_of,
-    turns_of,
-)
+from rollout.report.sweep.answers import AnsweredRow, answered_rows, schema_of
 from rollout.report.sweep.points import Point, objective_of, scored_file
+from rollout.report.sweep.same_rows import row_text, shared_columns
+from rollout.report.values import counted
 from rollout.system.disk import path_of, read_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_POINTS, MAX_PROMPTS, MAX_RESPONSES = 12, 50, 4
 MAX_BYTES = 4_500_000  # of the texts, as they are written into the page
@@ -32,7 +33,7 @@ OTHER_ROWS = (
     "The points have different rows in the same places, so prompts are numbered as they stand here."
 )
 
-Key = tuple[str, int]  # a prompt's text, and which of equal ones
+Key = tuple[str, int]  # a row's text, see same_rows.py, and which of equal ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,88 +46,112 @@ class Shown:
     error: str | None
     reference: str | None
     num_prompt_tokens: int | None
+    has_more: bool  # responses than `samples`
 
 
 def side_by_side(points: Sequence[Point], ranked: Sequence[Point]) -> Browser | None:
     """Return the first prompts with each point's responses; None if no point has any to show.
 
-    The first MAX_POINTS points that are done, the best one always among them. Prompts are matched
-    by their text, the k-th of equal ones with the k-th: points may leave different rows out, or
-    read different files.
+    The first MAX_POINTS points that are done, the best one always among them. Rows are matched by
+    what their prompts are made from (same_rows.py), the k-th of equal ones with the k-th: points
+    may leave different rows out, or read different files. A prompt is shown as the first point
+    asked it; at a point that asked otherwise, its own is shown beside its responses.
     """
     done = [point for point in points if point.status == "done"]
     kept = done[:MAX_POINTS]
     if ranked and ranked[0] in done and ranked[0] not in kept:
         kept = [*kept[:-1], ranked[0]]
-    read: list[tuple[Point, dict[Key, Shown]]] = []
-    unread: list[Point] = []
-    for point in kept:
-        try:
-            rows = _rows(point)
-        except Exception:  # gone, replaced, damaged in any way: the others are worth showing
-            unread.append(point)
-            continue
-        if rows:
-            read.append((point, rows))
+    read, unread = _read(kept)
     if not read:
         return None
     keys = _first_keys([rows for _, rows in read])
     prompts = [_prompt(key, [rows for _, rows in read]) for key in keys[:MAX_PROMPTS]]
     if has_other_rows := len({prompt.number for prompt in prompts}) < len(prompts):
         prompts = [replace(prompt, number=i) for i, prompt in enumerate(prompts)]
-    prompts, most = _cut_to_fit(prompts)
     num_rows = max(int(objective_of(p.figures, "num_rows") or 0) for p, _ in read)
-    note = _note(most, len(done) - len(kept), unread)
+    num_rows = max(num_rows, len(keys))
+    shown, most = _cut_to_fit(prompts)
+    notes = _omissions(shown, prompts, most, num_rows, [rows for _, rows in read])
+    if (num_left_out := len(done) - len(kept)) > 0:
+        verb = "is" if num_left_out == 1 else "are"
+        notes.append(f"{counted(num_left_out, 'more point')} {verb} left out here.")
+    if notes:
+        notes.append("sweep.parquet has more.")
+    if unread:
+        notes.append(f"Not readable: {', '.join(point.name for point in unread)}.")
+    if any(prompt.others for prompt in shown):
+        notes.append(f"{read[0][0].name} asked as shown at the top, other points as shown there.")
     if has_other_rows:  # the points read different files
-        note = f"{note} {OTHER_ROWS}".strip()
-        num_rows = max(num_rows, len(keys))
-    return Browser(prompts, [point.name for point, _ in read], num_rows, note)
+        notes.append(OTHER_ROWS)
+    return Browser(shown, [point.name for point, _ in read], num_rows, " ".join(notes))
 
 
-def _rows(point: Point) -> dict[Key, Shown]:
+def _read(points: Sequence[Point]) -> tuple[list[tuple[Point, dict[Key, Shown]]], list[Point]]:
+    """Return the first rows of each point that has any, and the points whose file is unreadable."""
+    files: list[tuple[Point, Path, pa.Schema]] = []
+    read, unread = [], []
+    for point in points:
+        try:
+            path = _file(point)
+            files.append((point, path, schema_of(path)))
+        except Exception:  # gone, replaced, damaged in any way: the others are worth showing
+            unread.append(point)
+    keys = dict.fromkeys(key for point, *_ in files for key in point.prompt_keys)
+    columns = shared_columns(keys, [schema for *_, schema in files])
+    for point, path, _ in files:
+        try:
+            rows = _rows(point, path, columns)
+        except Exception:
+            unread.append(point)
+            continue
+        if rows:
+            read.append((point, rows))
+    return read, unread
+
+
+def _file(point: Point) -> Path:
+    """Return a point's scored file, or else its output."""
+    path = scored_file(point)
+    if path is None or not path.exists():
+        path = path_of(str(point.figures.get("output_path")))
+    return path
+
+
+def _rows(point: Point, path: Path, columns: Sequence[str]) -> dict[Key, Shown]:
     """Read the first rows of a point. Raises whatever reading raises."""
     published = read_json(point.run_dir / "published.json") or {}
     scoring = published.get("scoring") if isinstance(published.get("scoring"), dict) else {}
-    path, judged = scored_file(point), str(scoring.get("prefix", ""))
-    if path is None or not path.exists():
-        path = path_of(str(point.figures.get("output_path")))
+    judged = str(scoring.get("prefix", ""))
     tags = reasoning_tags_in(read_json(point.run_dir / "run.json"))
     found: dict[Key, Shown] = {}
     seen: dict[str, int] = {}
-    num_chars = 0
     lists = [point.prefix + name for name in PER_SAMPLE if name != "responses"]
     lists += [judged + name for name in SCORED]
-    values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with"]
+    values = [*(point.prefix + name for name in VALUES), f"{judged}compared_with", *columns]
     responses_key = f"{point.prefix}responses"
-    rows = answered_rows(path, point.prompt_key, responses_key, lists, values)
+    rows = answered_rows(path, point.prompt_keys[0], responses_key, lists, values)
     for number, row in enumerate(rows):
-        shown = _shown(number, row, point, judged, tags)
-        text = json.dumps(shown.messages)
-        found[text, seen.get(text, 0)] = shown
+        text = row_text([row.columns[name] for name in columns]) if columns else str(number)
+        found[text, seen.get(text, 0)] = _shown(number, row, point, judged, tags)
         seen[text] = seen.get(text, 0) + 1
-        num_chars += len(text) + sum(len(sample.text) for sample in shown.samples or ())
-        if number + 1 == MAX_ROWS or num_chars > MAX_TOTAL_CHARS:
-            break
     return found
 
 
-def _shown(
-    number: int, row: dict[str, Any], point: Point, judged: str, tags: Sequence[str]
-) -> Shown:
-    prefix = point.prefix
-    texts = texts_of(row[f"{prefix}responses"])
-    columns: dict[str, Any] = {name: row.get(prefix + name) for name in PER_SAMPLE}
-    columns |= {name: row.get(judged + name) for name in SCORED} | {"responses": texts}
+def _shown(number: int, row: AnsweredRow, point: Point, judged: str, tags: Sequence[str]) -> Shown:
+    prefix, texts = point.prefix, row.responses
+    columns: dict[str, Any] = {name: row.columns.get(prefix + name) for name in PER_SAMPLE}
+    columns |= {name: row.columns.get(judged + name) for name in SCORED} | {"responses": texts}
     samples = None
     if texts is not None:
         samples = [sample_view(columns, i, tags) for i in range(min(len(texts), MAX_RESPONSES))]
     return Shown(
         number,
-        turns_of(row[point.prompt_key]),
+        row.messages,
         samples,
-        _text(row.get(f"{prefix}error")),
-        _text(row.get(f"{judged}compared_with")),
-        row.get(f"{prefix}num_prompt_tokens"),
+        _text(row.columns.get(f"{prefix}error")),
+        _text(row.columns.get(f"{judged}compared_with")),
+        row.columns.get(f"{prefix}num_prompt_tokens"),
+        texts is not None and len(texts) > MAX_RESPONSES,
     )
 
 
@@ -149,14 +174,17 @@ def _prompt(key: Key, points: Sequence[dict[Key, Shown]]) -> PromptView:
     found = [rows.get(key) for rows in points]
     known = [shown for shown in found if shown is not None]
     references = [shown.reference for shown in known if shown.reference is not None]
-    tokens = [shown.num_prompt_tokens for shown in known if shown.num_prompt_tokens is not None]
+    tokens = {shown.num_prompt_tokens for shown in known}
+    asked = known[0].messages
+    others = [s.messages if s is not None and s.messages != asked else None for s in found]
     return PromptView(
         min(shown.number for shown in known),
-        known[0].messages,
+        asked,
         [None if shown is None else shown.samples or [] for shown in found],
         [None if shown is None else shown.error for shown in found],
         references[0] if references else None,
-        tokens[0] if tokens else None,
+        tokens.pop() if len(tokens) == 1 else None,
+        others=tuple(others) if any(others) else (),
     )
 
 
@@ -202,9 +230,14 @@ def _cut_prompt(prompt: PromptView, most: int) -> PromptView:
         ]
         for mine in prompt.samples
     ]
+
+    def short_turns(turns: Messages) -> Messages:
+        return [(cut(role, most), cut(text, most)) for role, text in turns]
+
     return replace(
         prompt,
-        messages=[(cut(role, most), cut(text, most)) for role, text in prompt.messages],
+        messages=short_turns(prompt.messages),
+        others=tuple(turns and short_turns(turns) for turns in prompt.others),
         samples=samples,
         errors=[short(error) for error in prompt.errors],
         reference=short(prompt.reference),
@@ -214,20 +247,27 @@ def _cut_prompt(prompt: PromptView, most: int) -> PromptView:
 
 def _num_bytes(prompt: PromptView) -> int:
     """Return how many bytes its texts take in a page, at most."""
-    texts = [text for turn in prompt.messages for text in turn]
+    turns = itertools.chain(prompt.messages, *filter(None, prompt.others))
+    texts = [text for turn in turns for text in turn]
     texts += [*prompt.errors, prompt.reference]
     for sample in (sample for mine in prompt.samples for sample in mine or ()):
         texts += [sample.text, sample.reasoning, sample.extracted, sample.error]
     return sum(len(json.dumps(text)) + 5 * sum(map(text.count, "<>&")) for text in texts if text)
 
 
-def _note(most: int, num_left_out: int, unread: Sequence[Point]) -> str:
-    notes = [f"The first prompts, each with at most {MAX_RESPONSES} responses of each point."]
-    notes.append(f"Texts of more than {most:,} characters are cut in the middle.")
-    if num_left_out > 0:
-        noun = "point is" if num_left_out == 1 else "points are"
-        notes.append(f"{num_left_out:,} more {noun} left out here.")
-    if unread:
-        notes.append(f"Not readable: {', '.join(point.name for point in unread)}.")
-    notes.append("sweep.parquet has more.")
-    return " ".join(notes)
+def _omissions(
+    shown: Sequence[PromptView],
+    prompts: Sequence[PromptView],
+    most: int,
+    num_rows: int,
+    points: Sequence[dict[Key, Shown]],
+) -> list[str]:
+    """Return what is not shown of the rows that were read, and of those that were not."""
+    notes = []
+    if len(shown) < num_rows:
+        notes.append("These are the first rows.")
+    if any(row.has_more for rows in points for row in rows.values()):
+        notes.append(f"Of each point, at most {MAX_RESPONSES} responses are shown.")
+    if any(one != other for one, other in zip(shown, prompts, strict=False)):
+        notes.append(f"Texts of more than {most:,} characters are cut in the middle.")
+    return notes

@@ -52,7 +52,7 @@ def _answers(point: Point) -> list[Answer] | None:
     if point.status != "done" or not isinstance(path, str):
         return None
     try:
-        return first_answers(path_of(path), point.prompt_key, f"{point.prefix}responses")
+        return first_answers(path_of(path), point.prompt_keys[0], f"{point.prefix}responses")
     except Exception:  # gone, replaced, damaged in any way: the table is worth more than this
         return None
 

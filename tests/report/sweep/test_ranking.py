@@ -91,8 +91,19 @@ def test_the_kth_of_equal_prompts_is_the_kth_at_the_other_point(scored):
 
 def test_points_that_ask_by_another_column_are_still_of_the_same_rows(scored):
     points = [scored("a", [8] * 40), scored("b", [0] * 40, columns={"in_chinese": TEXTS[::-1]})]
-    points[1].prompt_key = "in_chinese"
+    points[1].prompt_keys = ["in_chinese"]
     assert rank(points, SCORE).star is points[0]
+
+
+def test_points_that_share_a_column_but_no_row_are_not_compared(scored):
+    """With data.template, rows were joined by its first column: a star for other rows' scores."""
+    same, texts = ["CTX"] * 40, [f"q {i}" for i in range(80)]
+    points = [scored("a", [8] * 40, same, columns={"question": texts[:40]}),
+              scored("b", [0] * 40, same, columns={"question": texts[40:]})]  # fmt: skip
+    for point in points:
+        point.prompt_keys = ["prompt", "question"]
+    found = rank(points, SCORE)
+    assert found.star is None and "no prompt was judged for both" in found.notes[0]
 
 
 def test_rows_that_could_not_be_judged_at_one_point_are_in_no_comparison(scored):

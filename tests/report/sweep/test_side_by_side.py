@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from scored_sweep import scored_sweep
 from sweep_points import answered, point
 
 from rollout.report.script_json import script_json
+from rollout.report.sweep.record import recorded_points
 from rollout.report.sweep.side_by_side import (
     MAX_BYTES,
     MAX_POINTS,
@@ -18,6 +20,20 @@ from rollout.report.sweep.side_by_side import (
     cut,
     side_by_side,
 )
+
+
+@pytest.fixture
+def sweep_of_templates(typed):
+    """The points of a sweep over two templates, and the column of responses in its table."""
+    rows = {"context": ["CTX"] * 2, "question": ["q0", "q1"]}
+    pq.write_table(pa.table(rows), typed.here / "in.parquet")
+    typed("engine=scripted", "tracking=none", "data.input=in.parquet", "run_dir=s", "-m",
+          "data.apply_chat_template=always", "data.system_prompt='Be kind.'",
+          "data.template='Briefly: {{context}} {{question}}',"
+          "'At length: {{context}} {{question}}'")  # fmt: skip
+    assert typed.code == 0
+    table = pq.read_table(typed.here / "s/sweep.parquet")
+    return list(recorded_points(typed.here / "s").values()), table["responses"].to_pylist()
 
 
 def texts(found, number, source=0):
@@ -42,6 +58,35 @@ def test_prompts_are_matched_by_text_and_equal_ones_by_their_order(tmp_path):
     found = side_by_side([one, two], [])
     pairs = [(texts(found, i, 0), texts(found, i, 1)) for i in range(3)]
     assert pairs == [(["to q"], ["2 to q"]), (["to q again"], ["2 to q again"]), (["to p"], None)]
+
+
+def test_rows_of_a_template_are_told_apart_by_all_its_columns(tmp_path):
+    """By its first column alone, a left-out row shifted the answers of all rows after it."""
+    questions = ["q0", "q1", "q2"]
+    rows = {"context": ["CTX"] * 3, "question": questions}
+    points = []
+    for name, kept in (("a", [0, 1, 2]), ("b", [1, 2])):
+        table = pa.table({k: [v[i] for i in kept] for k, v in rows.items()})
+        answers = pa.array([[f"{name} to {questions[i]}"] for i in kept])
+        pq.write_table(table.append_column("responses", answers), tmp_path / name)
+        figures = {"output_path": str(tmp_path / name)}
+        points.append(point(figures=figures, prompt_keys=["context", "question"]))
+    found = side_by_side(points, [])
+    assert [(texts(found, i, 0), texts(found, i, 1)) for i in range(3)] == [
+        (["a to q1"], ["b to q1"]), (["a to q2"], ["b to q2"]), (["a to q0"], None)
+    ]  # fmt: skip
+
+
+def test_a_prompt_is_shown_as_each_point_asked_it(sweep_of_templates):
+    """Sweep pages showed the template's first column, and one prompt for all points."""
+    points, table = sweep_of_templates
+    prompt = side_by_side(points, []).prompts[0]
+    assert prompt.messages == [("system", "Be kind."), ("user", "Briefly: CTX q0")]
+    assert prompt.others == (None, [("system", "Be kind."), ("user", "At length: CTX q0")])
+    assert prompt.num_prompt_tokens is None  # they differ
+    assert [p[0]["prompt"].split("user: ")[1] for p in table] == [
+        "Briefly: CTX q0", "At length: CTX q0"
+    ]  # fmt: skip
 
 
 def test_responses_are_marked_against_the_reference_and_reasoning_is_apart(tmp_path):
