@@ -203,8 +203,6 @@ def _best(ranking: Ranking) -> Figure:
         if (span := interval_of(first, score)) and len(ranking.leaders) == 1:
             low, high = (f"{100 * end:.0f}%" if is_share(score) else f"{end:.3g}" for end in span)
             notes.append(f"{intervals_text(levels_of([first]), 'interval')} {low} to {high}")
-    elif name.endswith(("_fraction", "_rate")):
-        value = shown(name, objective_of(first.figures, name))
     return Figure(
         printable(value), f"{ranking.which} {label_of(name)}{so_far}", printable("; ".join(notes))
     )

@@ -14,14 +14,15 @@ from rollout.config.settings import Settings
 from rollout.errors import RolloutError
 from rollout.postprocess.export.score_texts import between, is_percent, score_text
 from rollout.report.recorded import number_of, value_in
+from rollout.rows.signs import SIGNS
 from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
 from rollout.system.disk import path_of, read_json
 from rollout.system.terminal import duration
 
 COSTS = (
-    "truncated_fraction", "empty_fraction", "num_failed", "num_preemptions", "num_empty",
-    "num_truncated", "num_engine_restarts", "mean_response_tokens", "p95_response_tokens",
+    *(f"num_{sign}" for sign in SIGNS), *(f"{sign}_fraction" for sign in SIGNS),
+    "num_preemptions", "num_engine_restarts", "mean_response_tokens", "p95_response_tokens",
     "max_response_tokens", "num_output_tokens", "kv_cache_usage_peak", "num_wrong",
     "num_no_answer", "num_cut_off", "num_errors", "num_unjudged", "num_unscored",
     "num_sampled_tokens", "num_discarded_tokens", "energy_j", "gpu_hours",
@@ -82,10 +83,10 @@ def objective_of(figures: Mapping[str, Any], key: str) -> float | None:
 def is_maximized(key: str) -> bool:
     """Whether more of a figure is better, by the last part of its key.
 
-    Less is better for seconds (`_s`, but not rates, `_per_s`), memory (`_gib`) and COSTS:
-    failures, cut-off or empty responses, repeated work, and the lengths of responses, which cost
-    time. More is better for everything else: rates, distinct responses, cache hits, and figures
-    that are unknown here, such as scores.
+    Less is better for seconds (`_s`, but not rates, `_per_s`), memory (`_gib`) and COSTS: signs of
+    a bad run, such as failed rows or cut-off responses, repeated work, and the lengths of
+    responses, which cost time. More is better for everything else: rates, distinct responses,
+    cache hits, and figures that are unknown here, such as scores.
     """
     name = key.rpartition(".")[2]
     is_time = name.endswith("_s") and not name.endswith("_per_s")

@@ -20,6 +20,7 @@ from rollout.report.sweep.points import (
     objective_of,
     ranked,
     scores_shown,
+    shown,
 )
 from rollout.report.sweep.rows import Unreadable, compared
 
@@ -90,6 +91,11 @@ def rank(points: Iterable[Point], objective: str) -> Ranking:
         _rank_scores(found)
     else:
         _mark_the_first(found)
+        if found.star:
+            found.notes.append(
+                f"{found.star.name} has the {found.which} value; whether the points differ by more "
+                "than chance was not tested, which is done for scores only"
+            )
     return found
 
 
@@ -206,7 +212,7 @@ def value_shown(point: Point, objective: str) -> str:
     if objective.startswith(f"{SCORES}."):
         return scores_shown([point], objective.removeprefix(f"{SCORES}."))[0]
     value = objective_of(point.figures, objective)
-    return "" if value is None else f"{value:,.6g}"
+    return shown(objective, value)
 
 
 def _listed(points: list[Point]) -> str:

@@ -41,7 +41,8 @@ def test_more_is_better_of_rates_and_of_what_is_unknown(key):
 
 @pytest.mark.parametrize(
     "key", ["generate_s", "load_s", "times.wall_s", "truncated_fraction", "empty_fraction",
-            "num_failed", "num_preemptions", "num_empty", "num_truncated", "peak_memory_gib",
+            "repetitive_fraction", "num_unclosed", "num_failed", "num_preemptions", "num_empty",
+            "num_truncated", "peak_memory_gib",
             "num_engine_restarts", "mean_response_tokens", "p95_response_tokens", "reload_s",
             "energy_j", "gpu_hours", "num_discarded_tokens"],
 )  # fmt: skip

@@ -232,10 +232,11 @@ def test_speeds_of_a_few_seconds_make_no_best_point():
 
 def test_of_another_figure_the_highest_is_marked_and_not_called_best():
     points = [plain("a", distinct_fraction=0.5), plain("b", distinct_fraction=0.7)]
-    assert rank(points, "distinct_fraction").star is points[1]
-    assert rank(points, "distinct_fraction").headline == "highest distinct_fraction: 0.7 at b"
+    found = rank(points, "distinct_fraction")
+    assert found.star is points[1] and "was not tested" in found.notes[0]
+    assert found.headline == "highest distinct_fraction: 70.0% at b"
     points = [plain("a", truncated_fraction=0.5), plain("b", truncated_fraction=0.7)]
-    assert rank(points, "truncated_fraction").headline == "lowest truncated_fraction: 0.5 at a"
+    assert rank(points, "truncated_fraction").headline == "lowest truncated_fraction: 50.0% at a"
 
 
 def test_of_equal_figures_none_is_marked():
@@ -257,8 +258,8 @@ def test_a_tie_names_every_point_and_of_many_their_number():
     """One of two equal points was announced as the highest."""
     points = [plain(name, distinct_fraction=0.5) for name in "abcd"]
     said = [rank(points[:n], "distinct_fraction").headline for n in (2, 4)]
-    assert said == ["highest distinct_fraction: 0.5 at 2 points (a, b)",
-                    "highest distinct_fraction: 0.5 at 4 points"]  # fmt: skip
+    assert said == ["highest distinct_fraction: 50.0% at 2 points (a, b)",
+                    "highest distinct_fraction: 50.0% at 4 points"]  # fmt: skip
 
 
 def test_a_tie_with_different_intervals_has_its_value_alone(scored):
@@ -275,4 +276,4 @@ def test_a_tie_with_different_intervals_has_its_value_alone(scored):
 def test_the_first_of_an_unfinished_sweep_is_the_first_so_far(status):
     points = [plain("a", distinct_fraction=0.5), plain("b", status)]
     headline = rank(points, "distinct_fraction").headline
-    assert headline == "highest distinct_fraction so far: 0.5 at a"
+    assert headline == "highest distinct_fraction so far: 50.0% at a"
