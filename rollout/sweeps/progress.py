@@ -15,7 +15,7 @@ from rollout.engines.base import EngineStats
 from rollout.errors import UserError
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
-from rollout.report.sweep.record import SweepRecord, recorded_points
+from rollout.report.sweep.record import SweepRecord, points_in, recorded_points
 from rollout.report.sweep.table import write_tables
 from rollout.runs.attempt import Attempt
 from rollout.runs.progress import Clock
@@ -171,8 +171,18 @@ class SweepReport:
             self._write_record(directory, [], 0.0)
 
     def _all_points(self, directory: Path) -> list[Point]:
-        """Return this command's points, and those that earlier ones left in the directory."""
-        return list((self._points | recorded_points(directory, but=self._points)).values())
+        """Return this command's points, and those that earlier ones left in the directory.
+
+        A point that was finished before keeps the number of the engine that served it then.
+        """
+        engines = {
+            run_dir: record.get("engine") for run_dir, record in points_in(directory).items()
+        }
+        mine = {
+            run_dir: point if point.engine else replace(point, engine=engines.get(run_dir))
+            for run_dir, point in self._points.items()
+        }
+        return list((mine | recorded_points(directory, but=mine)).values())
 
     def print_table(self, directory: Path) -> None:
         """Print the table, the best point, and where the files are."""

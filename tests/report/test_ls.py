@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,27 @@ def test_json_of_a_sweep_has_what_its_line_has(runs, ls):
     assert sweep["swept"] == {"sampling.temperature": ["0.5", "1.0"]}
     (runs / "s/temperature=0.5/run.json").write_text("{")
     assert values(ls, runs / "s")[0]["num_rows"] is None
+
+
+def test_points_that_wait_count_among_the_rows_and_the_swept_values(runs, ls):
+    """Of three temperatures, `temperature (1)` and the rows of one were listed."""
+    record = json.loads((runs / "s/sweep.json").read_text())
+    waiting = {"name": "t", "run_dir": "temperature=1.5", "status": "waiting",
+               "values": {"sampling.temperature": "1.5"}}  # fmt: skip
+    record["points"].append(waiting)
+    (runs / "s/sweep.json").write_text(json.dumps(record))
+    (sweep,) = values(ls, runs / "s")
+    assert (sweep["num_points"], sweep["num_done"], sweep["num_rows"]) == (3, 80, 120)
+    assert sweep["swept"] == {"sampling.temperature": ["0.5", "1.0", "1.5"]}
+    waiting["values"] |= {"data.limit": "9"}  # so it may have other rows
+    (runs / "s/sweep.json").write_text(json.dumps(record))
+    assert values(ls, runs / "s")[0]["num_rows"] is None
+
+
+def test_rows_that_failed_are_counted_in_the_line(typed, run, ls):
+    run("run_dir=outputs/r", "engine.scripted.refuse=1")
+    (line,) = ls()[1:]
+    assert re.search(r" complete +40, \d+ failed ", line)
 
 
 def test_points_are_listed_on_request(runs, ls):

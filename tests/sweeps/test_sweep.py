@@ -42,6 +42,14 @@ def test_a_point_in_a_sweep_answers_as_it_does_alone(sweep, typed, prompts):
     assert responses(typed.here / "s/temperature=0.5") != responses(typed.here / "alone")
 
 
+def test_a_point_that_was_finished_before_keeps_its_engine_s_number(sweep, typed):
+    """A continued sweep forgot the engines of earlier commands, so its page counted fewer loads."""
+    sweep("sampling.temperature=0.5,0.7")
+    sweep("sampling.temperature=0.5,0.7,1.0")
+    sweep("sampling.temperature=0.5,0.7")
+    assert list(table(typed)["engine"]) == [1, 1, 1]
+
+
 def test_each_point_is_a_separate_run(sweep, typed):
     sweep(TEMPERATURES)
     for value in (0.5, 0.7, 1.0):

@@ -89,6 +89,24 @@ class SweepEntry:
     best_value: float | None = None
 
     @property
+    def num_points(self) -> int:
+        return len(self.points) + len(self.refused) + self.num_waiting
+
+    @property
+    def num_rows(self) -> int | None:
+        """Return the rows of all points but those refused; None if that is not known.
+
+        Points that wait have the rows of the others, unless what they read (data.*) is swept.
+        """
+        counts = [point.state.num_rows for point in self.points]
+        if None in counts or not counts:
+            return None
+        if not self.num_waiting:
+            return sum(counts)
+        is_same = len(set(counts)) == 1 and not any(key.startswith("data") for key in self.swept)
+        return counts[0] * (len(counts) + self.num_waiting) if is_same else None
+
+    @property
     def swept(self) -> dict[str, list[str]]:
         """Return each swept key with its values as typed, each once."""
         found: dict[str, list[str]] = {}

@@ -46,11 +46,7 @@ def sweep_entry(directory: Path, points: Sequence[Entry], notes: list[str]) -> S
         directory,
         min(whens) if whens else dates.moment((directory / RECORD).stat().st_mtime),
         list(points),
-        {
-            path: record["values"]
-            for path, record in recorded.items()
-            if path in on_disk or path in refused
-        },
+        {path: record["values"] for path, record in recorded.items()},
         len(recorded.keys() - on_disk - refused.keys())
         + num_uncomposed(directory, len(recorded.keys() | on_disk)),
         holder is not None and holder.is_alive and holder.is_here,

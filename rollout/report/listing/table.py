@@ -90,7 +90,7 @@ def _run_line(entry: Entry, what: str) -> Line:
         "data": _data(entry),
         "sampling": _sampling(entry),
         "state": state.name,
-        "rows": _rows(state.num_done, state.num_rows),
+        "rows": _rows(state.num_done, state.num_rows, state.num_failed),
         "tokens/s": "" if rate is None else rate_text(rate),
         "scores": _scores(entry),
     }
@@ -100,8 +100,10 @@ def _run_line(entry: Entry, what: str) -> Line:
 
 def _sweep_line(sweep: SweepEntry, what: str) -> Line:
     points = sweep.points
-    dones, alls = ([getattr(p.state, n) or 0 for p in points] for n in ("num_done", "num_rows"))
-    number = len(points) + len(sweep.refused) + sweep.num_waiting
+    num_done, num_failed = (
+        sum(getattr(point.state, name) or 0 for point in points)
+        for name in ("num_done", "num_failed")
+    )
     states = ", ".join(f"{count:,} {name}" for name, count in sweep.states.items())
     cells = {
         "when": dates.shown(sweep.when) if sweep.when else "",
@@ -110,7 +112,7 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
         "data": _common([_data(p) for p in points], "inputs"),
         "sampling": _swept(sweep) or _common([_sampling(p) for p in points], "kinds"),
         "state": states or "no points yet",
-        "rows": _rows(sum(dones), sum(alls)) if points else "",
+        "rows": _rows(num_done, sweep.num_rows, num_failed) if points else "",
         "scores": _best(sweep),
     }
     faults = [
@@ -121,7 +123,7 @@ def _sweep_line(sweep: SweepEntry, what: str) -> Line:
     faults += [
         f"{_what(path, sweep.path.parent)} failed: {error}" for path, error in sweep.refused.items()
     ]
-    cells["what"] += f" ({counted(number, 'point')})"
+    cells["what"] += f" ({counted(sweep.num_points, 'point')})"
     return Line(cells, sweep.state, faults)
 
 
@@ -154,12 +156,14 @@ def _sampling(entry: Entry) -> str:
     return printable(" ".join(texts))
 
 
-def _rows(num_done: int | None, num_rows: int | None) -> str:
+def _rows(num_done: int | None, num_rows: int | None, num_failed: int | None) -> str:
+    """Return `40`, `13/40` or `40, 2 failed`."""
     if num_done is None:
         return "" if num_rows is None else f"?/{num_rows:,}"
-    if num_done == num_rows:
-        return f"{num_done:,}"
-    return f"{num_done:,}/{'?' if num_rows is None else f'{num_rows:,}'}"
+    text = f"{num_done:,}"
+    if num_done != num_rows:
+        text += f"/{'?' if num_rows is None else f'{num_rows:,}'}"
+    return f"{text}, {num_failed:,} failed" if num_failed else text
 
 
 def _scores(entry: Entry) -> str:

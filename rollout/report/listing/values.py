@@ -6,7 +6,7 @@ from typing import Any
 from rollout.report.listing.entry import Entry, SweepEntry
 
 SHARED = ("model", "input", "n_samples", "sampling")  # of a sweep if equal at all its points
-COUNTS = ("num_rows", "num_done", "num_failed")  # of a sweep: of its points that have begun
+COUNTS = ("num_done", "num_failed")  # of a sweep: of its points that have begun
 
 
 def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
@@ -21,11 +21,12 @@ def values_of(entry: Entry | SweepEntry, with_points: bool) -> dict[str, Any]:
         "when": entry.when.isoformat() if entry.when else None,
         "state": entry.state,
         "states": entry.states,
-        "num_points": len(entry.points) + len(entry.refused) + entry.num_waiting,
+        "num_points": entry.num_points,
         "objective": entry.objective,
         "best_value": entry.best_value,
         "best": best,
         **{name: _common([values[name] for values in of_points]) for name in SHARED},
+        "num_rows": entry.num_rows,
         **{name: _sum([values[name] for values in of_points]) for name in COUNTS},
         "swept": entry.swept,
     }

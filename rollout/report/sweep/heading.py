@@ -51,6 +51,7 @@ class Heading:
     style: str
     figures: list[Figure]
     commands: list[str]  # the newest first
+    num_more: int  # points that are not composed yet
 
 
 def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> Heading:
@@ -73,6 +74,7 @@ def heading_of(directory: Path, points: Sequence[Point], ranking: Ranking) -> He
         _style(points, num_more),
         _figures(directory, points, num_more, ranking, origins),
         commands,
+        num_more,
     )
 
 

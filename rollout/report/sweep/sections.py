@@ -7,7 +7,7 @@ from pathlib import Path
 from rollout.report.page import Block, Code, Note, Page, Section
 from rollout.report.sweep.axes import axes_of
 from rollout.report.sweep.curves import Field, curve, heat_maps
-from rollout.report.sweep.heading import heading_of
+from rollout.report.sweep.heading import Heading, heading_of
 from rollout.report.sweep.measures import QUALITY, Measure, label_of, measure_of
 from rollout.report.sweep.page_table import page_table
 from rollout.report.sweep.pass_curves import pass_curves
@@ -16,6 +16,7 @@ from rollout.report.sweep.ranking import Ranking, is_speed
 from rollout.report.sweep.side_by_side import side_by_side
 from rollout.report.sweep.speed import speed_blocks
 from rollout.report.sweep.spread import Spans, spreads_of
+from rollout.report.values import counted
 from rollout.system.safe_text import printable
 
 
@@ -28,16 +29,24 @@ def page_of_sweep(directory: Path, points: Sequence[Point], ranking: Ranking) ->
         heading.verdict,
         heading.style,
         heading.figures,
-        list(_sections(points, ranking, heading.commands)),
+        [*_to_resume(ranking, heading), *_sections(points, ranking, heading)],
     )
 
 
-def _sections(
-    points: Sequence[Point], ranking: Ranking, commands: Sequence[str]
-) -> Iterator[Section]:
+def _to_resume(ranking: Ranking, heading: Heading) -> list[Section]:
+    """Return the newest command of a sweep that is not finished, which resumes it."""
+    if not heading.commands or (ranking.is_finished and not heading.num_more):
+        return []
+    note = "Type the same command again; every finished row on disk is kept."
+    return [Section("To resume", [Code(heading.commands[0])], note)]
+
+
+def _sections(points: Sequence[Point], ranking: Ranking, heading: Heading) -> Iterator[Section]:
     notes: list[Block] = [Note(printable(note)) for note in ranking.notes]
     if points:
         table, shared = page_table(points, ranking)
+        if heading.num_more:
+            shared += f" {counted(heading.num_more, 'more point')} not started yet, so not listed."
         yield Section("Points", [*notes, table], shared)
     spreads = spreads_of(points)
     place = {id(point): i for i, point in enumerate(ranking.ranked)}
@@ -49,7 +58,7 @@ def _sections(
         ("Lengths and diversity", list(_quality(field, ranking, spreads))),
         ("Throughput and memory", speed_blocks(points)),
         ("Side by side", _only(side_by_side(points, ranking.ranked))),
-        ("The command", [Code(command) for command in commands]),
+        ("The command", [Code(command) for command in heading.commands]),
     ]
     yield from (Section(title, blocks) for title, blocks in groups if blocks)
 

@@ -22,6 +22,7 @@ def test_the_page_of_a_finished_sweep_is_made_again(tmp_path):
     scored_sweep(tmp_path, THREE)
     text = page(tmp_path)
     assert "3 points: 3 done" in text and "pass@1 by temperature" in text
+    assert ">To resume<" not in text
     assert page(tmp_path) == text
 
 
@@ -35,9 +36,10 @@ def test_points_that_a_killed_sweep_left_as_running_are_not_finished(tmp_path):
             "fingerprint": {"sampling.n_samples": 8}, "kept": [], "cwd": "/"}  # fmt: skip
     (points[1].run_dir / "run.json").write_text(json.dumps(run))
     (points[2].run_dir / "run.json").unlink()
-    SweepRecord(tmp_path, []).write(points, "scores.pass@1", 1.0)
+    SweepRecord(tmp_path, ["again.py", "-m"]).write(points, "scores.pass@1", 1.0, num_points=4)
     text = page(tmp_path)
-    assert "3 points: 1 done, 1 not finished, 1 not started" in text
+    assert ">To resume<" in text and "1 more point not started yet" in text
+    assert "4 points: 1 done, 1 not finished, 2 not started" in text
     assert "0 of 40 rows are finished and on disk" in text
 
 
