@@ -103,6 +103,7 @@ class Browser:
     sources: Sequence[str] = ("",)
     num_rows: int = 0  # of the whole file
     note: str = ""  # which rows are here, if not all
+    errors_fail: bool = True  # whether samples with the verdict error count as not solved
 
 
 Block = Chart | HeatMap | Table | Facts | Code | Note | Browser

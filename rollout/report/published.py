@@ -1,11 +1,12 @@
 """Where a run's rows are: its scored file, its output, or only its shards. Never writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rollout.config.sections.export import Unscored
 from rollout.errors import UserError
 from rollout.report.recorded import value_in
 from rollout.rows.reasoning import TAGS
@@ -51,6 +52,11 @@ def files_of_run(run_dir: Path) -> RunFiles:
     output = local_file(published.get("path", "output.parquet"), run_dir)
     scored = local_file(published.get("scored"), run_dir)
     return RunFiles(run_dir, record, published, output, scored)
+
+
+def errors_fail_in(scoring: Mapping[str, Any]) -> bool:
+    """Whether samples that the scorer failed at count as not solved (estimate.unscored)."""
+    return value_in(scoring, "estimate.unscored") != Unscored.leave_out.name
 
 
 def local_file(text: str | None, run_dir: Path) -> Path | None:

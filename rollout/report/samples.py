@@ -16,7 +16,12 @@ from rollout.inputs.prompts import Prompts, open_rows
 from rollout.postprocess.responses import with_record
 from rollout.report.columns import find_columns
 from rollout.report.page import Browser
-from rollout.report.published import RunFiles, files_of_run, reasoning_tags_in
+from rollout.report.published import (
+    RunFiles,
+    errors_fail_in,
+    files_of_run,
+    reasoning_tags_in,
+)
 from rollout.report.published_rows import PublishedRows, RawRow
 from rollout.report.row_views import row_view
 from rollout.report.subset import (
@@ -63,7 +68,8 @@ def browser_of_run(run_dir: Path, must_have: Collection[int] = ()) -> Browser:
         except UserError as error:  # it was replaced; the shards are as the run wrote them
             reason = f" They are those of the shards, since the output can't be read: {error}"
         else:
-            return browser_of_rows(rows, must_have, tags, f"{path.name} has all")
+            found = browser_of_rows(rows, must_have, tags, f"{path.name} has all")
+            return replace(found, errors_fail=errors_fail_in(files.scoring))
     rows = UnfinishedRows(run_dir, files.record)
     browser = browser_of_rows(rows, must_have, tags, "the run's shards hold all")
     return replace(browser, note=(browser.note + reason).strip())

@@ -1,6 +1,7 @@
 """The page of a parquet file alone: scored, or with responses only."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from rollout.report.foreign_scores import foreign_scores
@@ -32,6 +33,8 @@ def page_of_scored(path: Path, **keys: str) -> Page:
     if rows.columns.is_scored:
         scores = read_scores(rows, path)
     browser = browser_of_rows(rows, (), TAGS, f"{path.name} has all")
+    if scores:
+        browser = replace(browser, errors_fail=scores.everything.errors_fail)
     found = sections_from(scores) if scores else foreign_scores(path, rows)
     sections = [*found, _response_section(responses)]
     return Page(

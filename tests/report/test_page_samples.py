@@ -18,7 +18,31 @@ pytestmark = needs_chromium
 @pytest.fixture(scope="module")
 def files(pages, tmp_path_factory) -> dict[str, Path]:
     judged = Page("judged", sections=[Section("samples", [judged_browser()])])
-    return pages | written({"judged": judged}, tmp_path_factory.mktemp("judged"))
+    more = {"judged": judged, "unscored": unscored_page(True), "left out": unscored_page(False)}
+    more["wide"] = Page("wide", sections=[Section("samples", [wide_browser()])])
+    more["asked"] = Page("asked", sections=[Section("samples", [asked_browser()])])
+    return pages | written(more, tmp_path_factory.mktemp("judged"))
+
+
+def unscored_page(errors_fail: bool) -> Page:
+    """Return the page of one row: a right sample, and one that the scorer failed at."""
+    samples = [SampleView("4", None, "stop", 1, 1.0, "right"),
+               SampleView("?", None, "stop", 1, None, "error")]  # fmt: skip
+    browser = Browser([PromptView(0, [("", "2 + 2")], [samples])], errors_fail=errors_fail)
+    return Page("unscored", sections=[Section("samples", [browser])])
+
+
+def wide_browser() -> Browser:
+    """Return one row of 12 samples, more than are in view, of which the tenth is cut off."""
+    samples = [SampleView(f"no {i}", None, "length" if i == 9 else "stop", 3) for i in range(12)]
+    return Browser([PromptView(0, [("", "q")], [samples])])
+
+
+def asked_browser() -> Browser:
+    """Return a row that the second of two points asked in other words."""
+    samples = [[SampleView("yes", None, "stop", 1)], [SampleView("no", None, "stop", 1)]]
+    others = (None, [("", "at length, q")])
+    return Browser([PromptView(0, [("", "briefly, q")], samples, others=others)], ["a", "b"])
 
 
 def judged_browser() -> Browser:
@@ -96,6 +120,32 @@ def test_filters_and_orders_choose_rows(chromium, files, name, value, rows):
         assert rows_shown(page) == rows
         page.get_by_role("button", name="Clear").click()
         assert rows_shown(page) == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_error_of_the_scorer_counts_as_the_page_s_scores_count_it(chromium, files):
+    """A row of one right sample and three errors was `1 of 1 right` beside a pass@1 of 25%."""
+    said = []
+    for name in ("unscored", "left out"):
+        with opened(chromium, files[name]) as page:
+            said.append(page.locator(".prompt-head .soft").inner_text().partition(" · ")[0])
+    assert said == ["1 of 2 right", "1 of 1 right"]
+
+
+def test_the_first_sample_that_a_filter_finds_is_scrolled_into_view(chromium, files):
+    with opened(chromium, files["wide"]) as page:
+        found = page.locator("[data-sample='9']")
+        assert found.bounding_box()["x"] > 1280
+        page.get_by_label("finish reason", exact=True).select_option("length")
+        page.wait_for_timeout(300)
+        assert 0 <= page.locator("[data-sample='9']").bounding_box()["x"] < 1000
+
+
+def test_a_prompt_that_a_point_asked_otherwise_is_beside_its_responses_and_found(chromium, files):
+    with opened(chromium, files["asked"]) as page:
+        columns = page.locator(".column").all_inner_texts()
+        assert "at length, q" in columns[1] and "asked here" not in columns[0]
+        search_for(page, "at length")
+        assert rows_shown(page) == [0]
 
 
 def test_a_range_of_lengths_dims_the_other_samples_of_a_row(chromium, files):

@@ -133,6 +133,9 @@ function sampleCards(row, view) {
     const more = button(`show ${samples.length - MAX_CARDS} more`, "more", () => more.replaceWith(...cards(MAX_CARDS)));
     place.append(more);
   }
+  const isLimited = view.pattern !== null || limitsSamples(view.filter);
+  const hit = isLimited ? place.querySelector("[data-sample]:not(.dim)") : null;
+  if (hit) requestAnimationFrame(() => { place.scrollLeft = hit.offsetLeft - place.offsetLeft; });
   return place;
 }
 
@@ -190,7 +193,7 @@ function sourceColumns(row, browser, view) {
   browser.sources.forEach((source, s) => {
     const samples = row.prompt.samples[s];
     const error = row.prompt.errors?.[s];
-    const name = element("div", { class: "source", dir: "auto" }, printable(source), sourceRate(samples));
+    const name = element("div", { class: "source", dir: "auto" }, printable(source), sourceRate(samples, view));
     const column = element("div", { class: "column" }, name);
     const asked = row.prompt.others?.[s];
     if (asked) column.append(element("details", { class: "asked", open: true }, element("summary", {}, "asked here"), turnsElement(asked, view.pattern)));
@@ -203,8 +206,8 @@ function sourceColumns(row, browser, view) {
   return place;
 }
 
-function sourceRate(samples) {
-  const judged = (samples ?? []).filter((sample) => JUDGED.has(sample.verdict));
+function sourceRate(samples, view) {
+  const judged = (samples ?? []).filter(view.facts.isJudged);
   const right = judged.filter((sample) => sample.verdict === "right").length;
   return judged.length > 0 && element("span", { class: "soft" }, ` ${right} of ${judged.length} right`);
 }

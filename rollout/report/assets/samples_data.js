@@ -1,5 +1,6 @@
 // Prompts with samples as lists to search, filter and sort. Knows nothing of the page's elements.
 
+// Verdicts that count, right or not; so does an error, unless errors are left out (errors_fail).
 const JUDGED = new Set(["right", "wrong", "no_answer", "cut_off"]);
 const VERDICT_NAMES = {
   __proto__: null,
@@ -12,11 +13,14 @@ const FINISH_NAMES = { __proto__: null, length: "cut off" };
 function withFacts(browser) {
   const all = browser.prompts.flatMap((prompt) => prompt.samples.flatMap((samples) => samples ?? []));
   const inTokens = all.every((sample) => sample.num_tokens != null);
+  const judged = browser.errors_fail === false ? JUDGED : new Set([...JUDGED, "error"]);
+  const isJudged = (sample) => judged.has(sample.verdict);
   const lengthOf = inTokens ? (sample) => sample.num_tokens : (sample) => sample.text.length;
   return {
     unit: inTokens ? "tokens" : "characters",
     lengthOf,
-    prompts: browser.prompts.map((prompt, position) => promptFacts(prompt, position, lengthOf)),
+    isJudged,
+    prompts: browser.prompts.map((prompt, position) => promptFacts(prompt, position, lengthOf, isJudged)),
     finishes: counted(all, (sample) => sample.finish_reason ?? "none"),
     verdicts: counted(all, (sample) => sample.verdict ?? ""),
     hasScores: all.some((sample) => sample.score != null && sample.score !== 0 && sample.score !== 1),
@@ -24,10 +28,10 @@ function withFacts(browser) {
   };
 }
 
-function promptFacts(prompt, position, lengthOf) {
+function promptFacts(prompt, position, lengthOf, isJudged) {
   const samples = prompt.samples.flatMap((list) => list ?? []);
   const lengths = samples.map(lengthOf);
-  const judged = samples.filter((sample) => JUDGED.has(sample.verdict));
+  const judged = samples.filter(isJudged);
   const numRight = judged.filter((sample) => sample.verdict === "right").length;
   const scores = samples.filter((sample) => !sample.verdict && sample.score != null).map((sample) => sample.score);
   return {

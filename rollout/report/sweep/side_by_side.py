@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollout.report.page import Browser, PromptView, SampleView
 from rollout.report.prompt_texts import Messages, utf8
-from rollout.report.published import reasoning_tags_in
+from rollout.report.published import errors_fail_in, reasoning_tags_in
 from rollout.report.row_views import PER_SAMPLE, SCORED, sample_view
 from rollout.report.sweep.answers import AnsweredRow, answered_rows, schema_of
 from rollout.report.sweep.points import Point, objective_of, scored_file
@@ -83,7 +83,9 @@ def side_by_side(points: Sequence[Point], ranked: Sequence[Point]) -> Browser | 
         notes.append(f"{read[0][0].name} asked as shown at the top, other points as shown there.")
     if has_other_rows:  # the points read different files
         notes.append(OTHER_ROWS)
-    return Browser(shown, [point.name for point, _ in read], num_rows, " ".join(notes))
+    errors_fail = all(errors_fail_in(_scoring(point)) for point, _ in read)
+    names = [point.name for point, _ in read]
+    return Browser(shown, names, num_rows, " ".join(notes), errors_fail)
 
 
 def _read(points: Sequence[Point]) -> tuple[list[tuple[Point, dict[Key, Shown]]], list[Point]]:
@@ -117,11 +119,14 @@ def _file(point: Point) -> Path:
     return path
 
 
+def _scoring(point: Point) -> dict[str, Any]:
+    found = (read_json(point.run_dir / "published.json") or {}).get("scoring")
+    return found if isinstance(found, dict) else {}
+
+
 def _rows(point: Point, path: Path, columns: Sequence[str]) -> dict[Key, Shown]:
     """Read the first rows of a point. Raises whatever reading raises."""
-    published = read_json(point.run_dir / "published.json") or {}
-    scoring = published.get("scoring") if isinstance(published.get("scoring"), dict) else {}
-    judged = str(scoring.get("prefix", ""))
+    judged = str(_scoring(point).get("prefix", ""))
     tags = reasoning_tags_in(read_json(point.run_dir / "run.json"))
     found: dict[Key, Shown] = {}
     seen: dict[str, int] = {}
