@@ -1,6 +1,5 @@
 """`python -m rollout.ls`: runs and sweeps under a directory, as their records tell."""
 
-import io
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import pytest
 from obeyed_permissions import obeyed_permissions
 from processes import environment, rollout
 from resuming import SCRIPTED, write
-from rich.console import Console
 
 from rollout.ls import main
 from rollout.report.listing import search, table
@@ -98,23 +96,6 @@ def test_off_a_terminal_each_run_is_one_line_unless_columns_is_set(runs, ls, mon
     monkeypatch.setenv("COLUMNS", "90")
     lines = ls()
     assert max(map(len, lines)) <= 90 and not any(long.name in line for line in lines)
-
-
-def test_texts_wrap_at_spaces_and_columns_are_left_out_before_words_are_cut():
-    """A setting was cut into `max_toke` and `ns=48`, a model into `embedded:` and `smollm2-1`."""
-    cells = {"what": "some/where/very/far/away", "sampling": "n=8 t=0.7 max_tokens=48",
-             "model": "smollm2-135m-instruct", "data": "a file of prompts",
-             "state": "complete"}  # fmt: skip
-    for width in (100, 60, 50, 40):
-        widths = table._widths([table.Line(cells)], width)
-        assert widths.get("sampling", 99) >= len("max_tokens=48")
-        assert widths.get("model", 99) >= 12
-        assert sum(widths.values()) + table.GAP * (len(widths) - 1) <= width
-    assert list(widths) == ["what", "sampling", "state"]  # the data and the model are left out
-    console = Console(width=60, file=io.StringIO())
-    console.print(table.table_of([table.Line(cells)], 60))
-    shown = console.file.getvalue()
-    assert "smollm2-135m-in…" in shown and "data" not in shown
 
 
 def test_a_slow_rate_is_not_shown_as_zero(runs):

@@ -115,7 +115,7 @@ def _compared(one: Source, other: Source, figure: str) -> Difference | None:
     return difference(a[both], b[both], s.confidence, s.resamples, s.seed)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _rows(source: Source, figure: str) -> Rows | None:
     """Read a scored file. Return None if the figure has no value per row."""
     import numpy as np

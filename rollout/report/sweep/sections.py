@@ -10,6 +10,7 @@ from rollout.report.sweep.curves import Field, curve, heat_maps
 from rollout.report.sweep.heading import Heading, heading_of
 from rollout.report.sweep.measures import QUALITY, Measure, label_of, measure_of
 from rollout.report.sweep.page_table import page_table
+from rollout.report.sweep.pairs import pairs_table
 from rollout.report.sweep.pass_curves import pass_curves
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import Ranking, is_speed
@@ -71,7 +72,11 @@ def _objective(field: Field, ranking: Ranking, spreads: dict[Path, Spans]) -> li
     measure = measure_of(field.points, ranking.objective, spreads)
     if not measure.num_known and is_speed(ranking.objective):
         return []  # a note above says why they are not ranked
-    return [*_only(curve(field, measure, "objective")), *heat_maps(field, measure, "objective_map")]
+    return [
+        *_only(curve(field, measure, "objective")),
+        *heat_maps(field, measure, "objective_map"),
+        *_only(pairs_table(ranking.ranked, ranking.objective)),
+    ]
 
 
 def _quality(field: Field, ranking: Ranking, spreads: dict[Path, Spans]) -> Iterator[Block]:

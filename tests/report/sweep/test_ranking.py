@@ -1,11 +1,9 @@
 """The star of a sweep: which point gets it, and the notes if none does."""
 
-import json
-
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scored_points import TEXTS, rows
 
 from rollout.report.sweep.points import Point
 from rollout.report.sweep.ranking import rank
@@ -13,37 +11,10 @@ from rollout.report.sweep.table import write_tables
 from rollout.sweeps.lines import table_lines
 
 SPEED, SCORE = "output_tokens_per_s", "scores.pass@1"
-TEXTS = [f"prompt {i}" for i in range(40)]
 
 
 def plain(name, status="done", **figures):
     return Point(name, {"seed": name}, f"runs/{name}", status=status, figures=figures)
-
-
-@pytest.fixture
-def scored(tmp_path):
-    """`scored("a", num_right)` is a point with that many of 8 samples right in each row."""
-
-    def made(name, num_right, prompts=TEXTS, columns=None, **estimate):
-        run_dir = tmp_path / name
-        run_dir.mkdir()
-        rows = [["right"] * c + ["wrong"] * (8 - c) for c in num_right]
-        scores = [[float(v == "right") for v in row] for row in rows]
-        table = {"prompt": prompts, "scores": scores, "verdicts": rows} | (columns or {})
-        pq.write_table(pa.table(table), run_dir / "scored.parquet")
-        scoring = {"pass_threshold": 1.0, "prefix": "", "estimate": estimate}
-        (run_dir / "published.json").write_text(json.dumps({"scoring": scoring}))
-        figures = {"path": str(run_dir / "scored.parquet"), "pass@1": float(np.mean(scores))}
-        figures["intervals"] = {"pass@1": [0.1, 0.2]}
-        return Point(name, {"seed": name}, run_dir, status="done", figures={"scores": figures})
-
-    return made
-
-
-def rows(chance, seed=0):
-    """Return how many of 8 samples are right in each of 40 rows of unequal difficulty."""
-    hard = np.random.default_rng(7).beta(0.5, 0.5, len(TEXTS))
-    return np.random.default_rng(seed).binomial(8, hard * chance)
 
 
 # Scores.
