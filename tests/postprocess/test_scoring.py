@@ -26,6 +26,9 @@ def scorer(name, **sections):
     [
         (42, "The answer is 42.", 1),
         ("42", "The answer is 41.", 0),
+        ("5", "The answer to the problem of 6 - 1 is 5.", 1),  # a minus sign, not a dash
+        ("5", "The answer to (2 + 4) - 1 is 5.", 1),
+        ("5", "The final answer - 5", 1),
         ("1,000", "so it is 1000", 1),
         (r"\frac{1}{2}", "we get $0.5$", 1),
         (r"$\frac12$", r"\boxed{\frac{2}{4}}", 1),
