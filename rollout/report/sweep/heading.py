@@ -17,7 +17,7 @@ from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, ob
 from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.record import elapsed_of, num_uncomposed, sweep_record
 from rollout.report.sweep.status import counts_text
-from rollout.report.values import counted, short_model
+from rollout.report.values import counted
 from rollout.runs.command import command_in
 from rollout.store.run_dir import last_attempt
 from rollout.system import dates
@@ -93,10 +93,8 @@ def _models(origins: Iterable[Origin]) -> list[str]:
         if origin.setting("engine.backend") == "scripted":
             found.append("the scripted engine")
         elif name := origin.figures.get("model") or origin.setting("model.model_path"):
-            found.append(str(name))
-    names = list(dict.fromkeys(found))
-    short = [short_model(name) for name in names]
-    return short if len(set(short)) == len(names) else names
+            found.append(str(name).removeprefix("embedded:"))
+    return list(dict.fromkeys(found))
 
 
 def _inputs(origins: Iterable[Origin]) -> list[str]:

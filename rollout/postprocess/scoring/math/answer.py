@@ -48,7 +48,8 @@ _HASHES = re.compile(r"####[ \t]*([^\n#]+)")
 _MARKER = re.compile(
     r"\b(?:final[ \t]+)?answers?\b"
     r"(?:[ \t]+(?:to|of|for|in|here|would|should|must|will|that)\b[^.:=\n]{0,60}?)?"
-    r"[ \t*_]*(?:(?<![\d)])(?<![\d)][ \t])\s[-–—]\s+|\b(?:is|are|was|be|equals|becomes)\b[ \t]*:?|:|=(?!=)|\n)"
+    r"[ \t*_]*(?:(?<![\d)])(?<![\d)][ \t])\s[-–—]\s+"  # not a minus sign
+    r"|\b(?:is|are|was|be|equals|becomes)\b[ \t]*:?|:|=(?!=)|\n)"
     r"|^[ \t]*A[ \t]*:|答案[是为：:\s]*",
     re.I | re.M,
 )
