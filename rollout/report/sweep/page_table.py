@@ -172,11 +172,12 @@ def _shared_text(points: Sequence[Point], constant: Sequence[Shown]) -> str:
     rows, samples = value_of.pop("rows", ""), value_of.pop("samples", "")
     failed = value_of.pop("failed", "")
     if rows:
-        parts.append(f"{rows} rows")
+        parts.append(f"{rows} row" if rows == "1" else f"{rows} rows")
     if samples:
         parts.append(_samples_text(points, rows, samples))
     if failed:
-        parts.append("no row failed" if failed == "0" else f"{failed} rows failed")
+        noun = "row" if failed == "1" else "rows"
+        parts.append("no row failed" if failed == "0" else f"{failed} {noun} failed")
     side_by_side = value_of.pop("side by side", "")
     if side_by_side not in ("", "0", "1"):
         parts.append(f"{side_by_side} side by side on an engine")

@@ -18,7 +18,7 @@ from rollout.rows.signs import SIGNS
 from rollout.runs.job import Job
 from rollout.runs.summary_record import summary_record
 from rollout.system.disk import path_of, read_json
-from rollout.system.terminal import duration
+from rollout.system.terminal import duration, share_text
 
 COSTS = (
     *(f"num_{sign}" for sign in SIGNS), *(f"{sign}_fraction" for sign in SIGNS),
@@ -113,7 +113,7 @@ def shown(name: str, value: float | None) -> str:
     if not math.isfinite(value):
         return str(value)
     if name.endswith(("_fraction", "_rate")) or is_share(name):
-        return f"{value:.1%}"
+        return share_text(value)
     if name in ("generate_s", "load_s", "wall_s"):
         return duration(value) if value >= 60 else f"{value:.1f}s"
     if abs(value) >= HUGE:
