@@ -12,7 +12,7 @@ from rollout.engines.base import EngineStats
 LEAST_WINDOW_S = 5.0
 MOST_WINDOW_S = 300.0
 LEAST_S = 1.0  # of a window; shorter ones are all noise
-BETWEEN_S = 0.5  # two marks
+BETWEEN_S = 0.5  # two marks at least; of a long window a hundredth, as all are read at each look
 LEAST_VARIATION = 0.1  # of the samples that run, relative, to split the time of a step
 
 
@@ -41,7 +41,8 @@ class Paces:
     def add(self, at_s: float, stats: EngineStats) -> None:
         """Note the counters after `at_s` of generation, the times without an engine left out."""
         marks = self._marks
-        if not stats.num_output_tokens or (marks and at_s - marks[-1][0] < BETWEEN_S):
+        between_s = max(BETWEEN_S, self._window_s(at_s) / 100)
+        if not stats.num_output_tokens or (marks and at_s - marks[-1][0] < between_s):
             return
         num_engines = sum(replica.num_output_tokens > 0 for replica in stats.replicas) or 1
         mark = at_s, stats.num_steps / num_engines, stats.num_output_tokens
@@ -50,9 +51,12 @@ class Paces:
         if self._began_s is None:
             self._began_s = at_s
         marks.append(mark)
-        window_s = min(max((at_s - self._began_s) / 2, LEAST_WINDOW_S), MOST_WINDOW_S)
-        while len(marks) > 2 and at_s - marks[1][0] >= window_s:
+        while len(marks) > 2 and at_s - marks[1][0] >= self._window_s(at_s):
             marks.popleft()
+
+    def _window_s(self, at_s: float) -> float:
+        began_s = at_s if self._began_s is None else self._began_s
+        return min(max((at_s - began_s) / 2, LEAST_WINDOW_S), MOST_WINDOW_S)
 
     @property
     def now(self) -> Pace | None:
