@@ -85,7 +85,7 @@ def _judged(
         return ""
     if code != 0:
         return f"exit {code}, wanted 0: {err[-300:]}"
-    if f"{len(made.prompts):,} rows read" not in out:
+    if not re.search(rf"(?<![\d,]){len(made.prompts):,} rows? read", out):
         return f"wanted {len(made.prompts)} rows read: {out[-400:]}"
     num_bad = len(made.prompts) - len(good)
     if has_bad and not re.search(rf"bad, skipped +{num_bad:,}\n", out):

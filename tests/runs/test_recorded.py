@@ -129,11 +129,11 @@ def test_a_changed_source_of_a_preset_is_noticed(typed, monkeypatch, source):
     preset = f'source: "{source.format(here=typed.here)}", template: "{{{{ question }}}}"'
     (presets / "own.yaml").write_text(f"# @package _global_\nprepare: {{{preset}}}\n")
     typed("--config-dir=conf", "experiment=own", "engine=scripted", "tracking=none", "run_dir=x")
-    assert "finished already: 1 rows" in typed("run_dir=x").out, typed.errors
+    assert "finished already: 1 row," in typed("run_dir=x").out, typed.errors
     file.write_text('{"question": "another"}\n')
     assert "has another prompt now" in typed("run_dir=x").errors[0]
     file.unlink()  # the prepared prompts are enough
-    assert "finished already: 1 rows" in typed("run_dir=x").out, typed.errors
+    assert "finished already: 1 row," in typed("run_dir=x").out, typed.errors
 
 
 def test_prepared_prompts_of_a_preset_are_made_again_for_a_new_size(typed):

@@ -94,7 +94,7 @@ def test_a_row_samples_its_own_way_and_a_bad_one_says_why(typed, words):
     assert set(choice["responses"]) <= {"yes", "no"}
     assert "did you mean 'temperature'" in bad["error"]
     assert max(plain["num_response_tokens"]) == 9
-    assert set(biased["token_ids"][0]) == {65} and "no object" in odd["error"]
+    assert set(biased["token_ids"][0]) == {65} and "not an object" in odd["error"]
 
 
 def test_a_response_may_fill_the_context(typed, words):
