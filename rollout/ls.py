@@ -28,7 +28,8 @@ rollout.ls: list the runs and sweeps under a directory, newest first
                         be judged, or a record is damaged; the reason is below the table
              resumable  killed, interrupted, or not everything published: python -m rollout
                         run_dir=DIR continues
-  rows       finished of all: with all their samples, or an error; one number if all are
+  rows       finished of all: with all their samples, or an error; one number if all are; and how
+             many of them failed
   tokens/s   output tokens per second of the last launch; of one that is running, now
   scores     of a run that was scored; of a sweep, the best point by its objective
 

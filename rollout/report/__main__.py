@@ -9,12 +9,11 @@ from rollout.errors import UserError
 from rollout.report.html import html_of
 from rollout.report.page import Page
 from rollout.report.target import target_of
-from rollout.report.values import counted
 from rollout.store.figure_files import write_figures
 from rollout.store.page_files import write_page
 from rollout.system.disk import path_of
 from rollout.system.exits import run_command
-from rollout.system.terminal import say
+from rollout.system.terminal import counted, say
 
 HELP = """\
 rollout.report: write a run, a sweep or a file of responses as one page to look at

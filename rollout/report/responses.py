@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rollout.report.charts import Chart, Kind, Series
 from rollout.report.page import Facts, Figure, Table, TableColumn, TableRow
 from rollout.report.published_rows import PublishedRows
-from rollout.report.values import bin_text, counted
-from rollout.system.terminal import share_text
+from rollout.report.values import bin_text
+from rollout.system.terminal import counted, share_text
 
 if TYPE_CHECKING:
     import numpy as np

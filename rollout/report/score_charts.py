@@ -13,8 +13,8 @@ from rollout.postprocess.export.score_texts import percent_text
 from rollout.report.charts import Chart, Format, Kind, Series
 from rollout.report.recorded import ks_in
 from rollout.report.scored_rows import RIGHT, Scores
-from rollout.report.values import AT_THE_ENDS, counted
-from rollout.system.terminal import share_text
+from rollout.report.values import AT_THE_ENDS
+from rollout.system.terminal import counted, share_text
 
 if TYPE_CHECKING:
     import numpy as np

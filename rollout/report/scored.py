@@ -18,8 +18,8 @@ from rollout.report.responses import (
 from rollout.report.samples import browser_of_rows, rows_of_file
 from rollout.report.scored_rows import Scores, read_scores
 from rollout.report.scores import figures_from, sections_from
-from rollout.report.values import counted
 from rollout.rows.reasoning import TAGS
+from rollout.system.terminal import counted
 
 
 def page_of_scored(path: Path, **keys: str) -> Page:

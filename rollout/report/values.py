@@ -1,9 +1,8 @@
-"""Values as text: those of charts, as charts_text.js writes them on a page, counts and names."""
+"""Values as text: those of charts, as charts_text.js writes them on a page, and names."""
 
 import math
 
 from rollout.report.charts import Format
-from rollout.system.terminal import counted as counted
 from rollout.system.terminal import half_up
 
 AT_THE_ENDS = "At 0 and 100% an exact binomial bound, which is wider."  # said of intervals

@@ -74,7 +74,7 @@ def test_verl_loads_its_file(tmp_path, monkeypatch):
     pytest.importorskip("datasets")
     spec = importlib.util.find_spec("verl")
     if spec is None:
-        pytest.skip("verl is no dependency of the tests")
+        pytest.skip("verl is not installed; requirements/test.txt has it")
     package = types.ModuleType("verl")
     package.__path__ = list(spec.submodule_search_locations)
     monkeypatch.setitem(sys.modules, "verl", package)

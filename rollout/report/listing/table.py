@@ -12,11 +12,11 @@ from typing import Any
 
 from rollout.postprocess.export.score_texts import score_text, telling
 from rollout.report.listing.entry import SCORES, Entry, SweepEntry
-from rollout.report.values import counted, short_model
+from rollout.report.values import short_model
 from rollout.runs.state import FAILED, RESUMABLE, RUNNING
 from rollout.system import dates
 from rollout.system.safe_text import one_line, printable
-from rollout.system.terminal import rate_text
+from rollout.system.terminal import counted, rate_text
 
 STYLES = {RUNNING: "bold", FAILED: "red", RESUMABLE: "yellow"}
 GAP = 2

@@ -7,9 +7,9 @@ from rollout.report.run.records import RunRecords
 from rollout.report.run.rows import RowStatistics
 from rollout.report.run.speed import NOT_KNOWN, speed_figure
 from rollout.report.run.times import started_at, took
-from rollout.report.values import counted, short_model
+from rollout.report.values import short_model
 from rollout.runs.state import COMPLETE, FAILED, RESUMABLE, RUNNING, RunState
-from rollout.system.terminal import share_text
+from rollout.system.terminal import counted, share_text
 
 STYLES = {COMPLETE: "good", RUNNING: "neutral", RESUMABLE: "warning", FAILED: "bad"}
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from rollout.errors import UserError
 from rollout.errors.secret_texts import without_secrets
 from rollout.report.recorded import number_in, value_in
-from rollout.report.values import counted
 from rollout.runs.summary_record import summary_record
 from rollout.store.run_dir import attempts, is_a_run
 from rollout.store.run_records import published_record, run_record
 from rollout.system.disk import read_json, read_regular
 from rollout.system.formats.exact_json import integer_of
 from rollout.system.formats.plain_yaml import read_yaml
+from rollout.system.terminal import counted
 
 REMEDY = "the report is made without it"
 TAIL_BYTES = 16_384  # of metrics.jsonl, which hold its last line

@@ -17,13 +17,12 @@ from rollout.report.sweep.points import SCORES, Point, interval_of, is_share, ob
 from rollout.report.sweep.ranking import Ranking, value_shown
 from rollout.report.sweep.record import elapsed_of, num_uncomposed, sweep_record
 from rollout.report.sweep.status import counts_text
-from rollout.report.values import counted
 from rollout.runs.command import command_in
 from rollout.store.run_dir import last_attempt
 from rollout.system import dates
 from rollout.system.disk import read_json
 from rollout.system.safe_text import printable
-from rollout.system.terminal import duration
+from rollout.system.terminal import counted, duration
 
 SAMPLING = ("n_samples", "temperature", "top_p", "top_k", "min_p", "max_tokens", "seed")
 MAX_COMMANDS, MAX_NAMES = 5, 3

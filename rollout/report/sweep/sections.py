@@ -17,8 +17,8 @@ from rollout.report.sweep.ranking import Ranking, is_speed
 from rollout.report.sweep.side_by_side import side_by_side
 from rollout.report.sweep.speed import speed_blocks
 from rollout.report.sweep.spread import Spans, spreads_of
-from rollout.report.values import counted
 from rollout.system.safe_text import printable
+from rollout.system.terminal import counted
 
 
 def page_of_sweep(directory: Path, points: Sequence[Point], ranking: Ranking) -> Page:

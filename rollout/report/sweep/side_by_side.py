@@ -18,8 +18,8 @@ from rollout.report.row_views import PER_SAMPLE, SCORED, sample_view
 from rollout.report.sweep.answers import AnsweredRow, answered_rows, schema_of
 from rollout.report.sweep.points import Point, objective_of, scored_file
 from rollout.report.sweep.same_rows import row_text, shared_columns
-from rollout.report.values import counted
 from rollout.system.disk import path_of, read_json
+from rollout.system.terminal import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
